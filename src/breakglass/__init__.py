@@ -1,0 +1,1 @@
+"""Emergency access whose record cannot be quietly changed and whose unrecorded bypass does not work."""

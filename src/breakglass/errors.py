@@ -1,0 +1,78 @@
+"""The five kinds of trouble, each with its exit code and HTTP status.
+
+Verification raises one of these; a decision returns a value. Messages are lower case, name things
+in quotes, give units and what was wanted and got, and say the state we are left in. They never
+hold a secret: a credential is spoken of by its id.
+"""
+
+from __future__ import annotations
+
+
+class BreakglassError(Exception):
+    """Any trouble of our own; catch this at an edge, never a bare ``Exception``.
+
+    Args:
+        message: what happened and the state we are left in, lower case, no full stop.
+        name: a stable word for this failure (``wrong_gate``), for vectors, tests and machines.
+        hint: the way out, as something a person can do or type; empty when there is none.
+    """
+
+    exit_code = 1
+    http_status = 500
+    default_name = "error"
+
+    def __init__(self, message: str, *, name: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.name = name or self.default_name
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class MalformedError(BreakglassError):
+    """The bytes are not in the form their specification gives."""
+
+    exit_code = 2
+    http_status = 400
+    default_name = "malformed"
+
+
+class RefusedError(BreakglassError):
+    """Understood, and the answer is no."""
+
+    exit_code = 3
+    http_status = 403
+    default_name = "refused"
+
+
+class UnprovenError(BreakglassError):
+    """A signature or a proof does not hold."""
+
+    exit_code = 4
+    http_status = 422
+    default_name = "unproven"
+
+
+class UnavailableError(BreakglassError):
+    """A neighbour did not answer; we stayed shut."""
+
+    exit_code = 5
+    http_status = 503
+    default_name = "unavailable"
+
+
+class MisconfiguredError(BreakglassError):
+    """We should not have started."""
+
+    exit_code = 6
+    http_status = 500
+    default_name = "misconfigured"
+
+
+BY_STATUS: dict[int, type[BreakglassError]] = {
+    kind.http_status: kind
+    for kind in (MalformedError, RefusedError, UnprovenError, UnavailableError)
+}
+"""Which kind an HTTP answer stands for; 500 is left out, since a neighbour's crash is unavailability."""
