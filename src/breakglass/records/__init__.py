@@ -1,0 +1,1 @@
+"""What is written down: statements, records, cards, the trust file, and the fold over them."""

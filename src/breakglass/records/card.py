@@ -1,0 +1,140 @@
+"""A glass card: what one glass grants and who may break it, signed by the maintainers.
+
+It lets a gate or a minter judge a token without the policy bundle. Text:
+``breakglass.dev/card/v1`` and one line of RFC 8785 JSON, signed in ``breakglass-card@v1``.
+The form is frozen: docs/spec/card.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from breakglass.errors import MalformedError
+from breakglass.records.canonical import canonical, parse_canonical
+from breakglass.records.shape import Between, Count, Many, read, write
+from breakglass.records.signing import Factor
+from breakglass.records.statement import Scope, Seconds, check_scope
+from breakglass.records.words import Digest, Handle, LogName, Pattern, Reason, Word
+from breakglass.tlog.note import Note
+
+HEADER = "breakglass.dev/card/v1"
+LONGEST_LIFE = timedelta(days=92)
+
+
+class Tier(StrEnum):
+    """How many people a glass takes; it follows the blast radius, never the path."""
+
+    SELF = "self"
+    TWO = "two"
+    SEALED = "sealed"
+    MACHINE = "machine"
+
+
+class May(StrEnum):
+    """What a person may do with a glass."""
+
+    BREAK = "break"
+    APPROVE = "approve"
+
+
+PersonKey = Annotated[
+    str,
+    Pattern(
+        "an SSH key or a passkey, without a comment",
+        r"(ssh-ed25519 [A-Za-z0-9+/=]{20,200}|sk-ssh-ed25519@openssh\.com [A-Za-z0-9+/=]{20,400}"
+        r"|passkey [a-z0-9.-]{1,253} [A-Za-z0-9+/=]{20,400})",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class CardPerson:
+    """One person on a card, under their one canonical name."""
+
+    may: Annotated[tuple[May, ...], Many(2, 1)]
+    keys: Annotated[tuple[PersonKey, ...], Many(16, 1)]
+
+
+@dataclass(frozen=True)
+class CardMint:
+    """One minter that this glass may ask, and the widest scope there."""
+
+    minter: Handle
+    platform: Handle
+    scope: Scope
+
+
+@dataclass(frozen=True)
+class CardMachine:
+    """A machine of the policy: its key and the argument vector that its minter runs."""
+
+    key: PersonKey
+    minter: Handle
+    act: Annotated[tuple[Word, ...], Many(64, 1)]
+
+
+@dataclass(frozen=True)
+class Card:
+    """See the module. ``need`` is the number of approvers beside the breaker.
+
+    ``wait_s`` is how long after the breaker's statement an intent may still follow, in seconds.
+    """
+
+    log: LogName
+    glass: Handle
+    does: Reason
+    gates: Annotated[tuple[Handle, ...], Many(64)]
+    mints: Annotated[tuple[CardMint, ...], Many(32)]
+    tier: Tier
+    need: Annotated[int, Between(0, 16)]
+    factor: Factor
+    for_s: Seconds
+    wait_s: Annotated[int, Between(0, 3600)]
+    people: Annotated[Mapping[Handle, CardPerson], Many(1000)]
+    machines: Annotated[Mapping[Handle, CardMachine], Many(64)]
+    policy: Digest
+    version: Count
+    issued: datetime
+    expires: datetime
+
+    def mint(self, minter: str) -> CardMint | None:
+        """Return what this glass may ask of ``minter``, if anything."""
+        return next((mint for mint in self.mints if mint.minter == minter), None)
+
+
+def card_text(card: Card) -> str:
+    """Write a card as the exact text that maintainers sign."""
+    return f"{HEADER}\n{canonical(write(card))}\n"
+
+
+def card_digest(note: Note) -> str:
+    """Return the SHA-256 of a card's text: the identity that an intent names."""
+    return hashlib.sha256(note.text.encode()).hexdigest()
+
+
+def parse_card(note: Note) -> Card:
+    """Read a card from its note; the maintainers' signatures are still to be checked.
+
+    Raises:
+        MalformedError: not the form of docs/spec/card.md, or it lives longer than 92 days.
+    """
+    lines = note.text.split("\n")
+    if len(lines) != 3 or lines[0] != HEADER or lines[2]:
+        raise MalformedError(f"card: expected {HEADER!r}, one line of JSON, a line end")
+    card = read(Card, parse_canonical(lines[1], "card"), "card")
+    for at, mint in enumerate(card.mints):
+        check_scope(mint.scope, f"card.mints[{at}].scope")
+    if not timedelta(0) < card.expires - card.issued <= LONGEST_LIFE:
+        raise MalformedError("card.expires: expected after 'issued', by 92 days at most")
+    if len({mint.minter for mint in card.mints}) != len(card.mints):
+        raise MalformedError("card.mints: a minter stands twice")
+    keys = [key for person in card.people.values() for key in person.keys]
+    if len(set(keys)) != len(keys):
+        # Else one person could stand as breaker and approver under two names.
+        raise MalformedError("card.people: one key belongs to two people, or stands twice")
+    return card

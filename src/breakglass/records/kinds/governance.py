@@ -1,0 +1,80 @@
+"""How the organisation rules itself: its beginning, trust, policy, cards, suspensions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from breakglass.records.card import PersonKey
+from breakglass.records.record import Kind, known
+from breakglass.records.shape import Between, Count, Many
+from breakglass.records.signing import Signed, SignedByPasskey
+from breakglass.records.statement import Target
+from breakglass.records.words import Digest, Handle, SshKey, Word
+
+MaintainerKeys = Annotated[tuple[SshKey, ...], Many(8, 1)]
+
+
+@known
+@dataclass(frozen=True)
+class Genesis(Kind):
+    """Entry 0 of a log: whose it is and who maintains it. Its text's digest names the log."""
+
+    kind: ClassVar[str] = "genesis"
+    organisation: Word
+    maintainers: Annotated[Mapping[Handle, MaintainerKeys], Many(64, 2)]
+    maintainers_needed: Annotated[int, Between(2, 16)]
+
+
+@known
+@dataclass(frozen=True)
+class TrustActivated(Kind):
+    """A trust file takes force. Attached: the signed file; ``digest`` is of its text."""
+
+    kind: ClassVar[str] = "trust"
+    version: Annotated[int, Between(1, 10**9)]
+    digest: Digest
+
+
+@known
+@dataclass(frozen=True)
+class Policy(Kind):
+    """A policy takes force. Attached, in this order: the bundle, the signed policy note.
+
+    ``bundle`` is the SHA-256 of the bundle's bytes and the policy digest of statements and cards.
+    """
+
+    kind: ClassVar[str] = "policy"
+    version: Annotated[int, Between(1, 10**9)]
+    bundle: Digest
+    commit: Word
+
+
+@known
+@dataclass(frozen=True)
+class Cards(Kind):
+    """The glass cards of a policy. Attached: RFC 8785 JSON, glass to the text of its signed card.
+
+    ``cards`` gives each card's digest. A glass that is not named has no card from here on.
+    """
+
+    kind: ClassVar[str] = "cards"
+    policy: Digest
+    version: Count
+    cards: Annotated[Mapping[Handle, Digest], Many(1000)]
+
+
+@known
+@dataclass(frozen=True)
+class Suspended(Kind):
+    """A person, a glass or a grant is stopped, or let go again (``active`` false)."""
+
+    kind: ClassVar[str] = "suspended"
+    target: Target
+    name: Handle
+    active: bool
+    statement: Signed | SignedByPasskey
+
+
+EligiblePeople = Annotated[Mapping[Handle, Annotated[tuple[PersonKey, ...], Many(16)]], Many(5000)]

@@ -1,0 +1,60 @@
+"""What the monitor states: that it lives, what it rang, and that a decision holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from breakglass.records.record import Kind, known
+from breakglass.records.shape import Count, Many
+from breakglass.records.words import Code, Digest, GrantId, Handle, Line, MaybeHandle, Word
+
+
+class Delivery(StrEnum):
+    """What became of one message on one channel."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    ACKNOWLEDGED = "acknowledged"
+
+
+@known
+@dataclass(frozen=True)
+class Alarm(Kind):
+    """One message on one channel: ``subject`` is what rang, ``about`` a grant or a record id."""
+
+    kind: ClassVar[str] = "alarm"
+    subject: Code
+    about: Word
+    index: Count
+    channel: Handle
+    delivery: Delivery
+    by: MaybeHandle
+    attempts: Count
+    detail: Line
+
+
+@known
+@dataclass(frozen=True)
+class Pulse(Kind):
+    """The monitor is alive and has verified the ledger up to ``size`` entries."""
+
+    kind: ClassVar[str] = "pulse"
+    size: Count
+    channels: Annotated[tuple[Handle, ...], Many(64)]
+
+
+@known
+@dataclass(frozen=True)
+class Justified(Kind):
+    """The monitor decided again, under the policy of the time: this intent was allowed.
+
+    ``leaf`` is the intent's leaf hash and ``index`` its place.
+    """
+
+    kind: ClassVar[str] = "justified"
+    grant: GrantId
+    leaf: Digest
+    index: Count
+    policy: Digest

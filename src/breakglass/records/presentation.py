@@ -1,0 +1,49 @@
+"""The holder's signature that binds a token to one door and one run.
+
+Source: docs/spec/token.md, «presentation».
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from breakglass.errors import MalformedError
+from breakglass.records.canonical import canonical, parse_canonical
+from breakglass.records.shape import read, write
+from breakglass.records.words import Digest, LogName, Pattern, Word
+
+HEADER = "breakglass.dev/presentation/v1"
+
+Door = Annotated[
+    str, Pattern("gate:NAME or minter:NAME", r"(gate|minter):[a-z0-9][a-z0-9._-]{0,62}")
+]
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """Says to whom a token is shown, and for which run of that gate or minter."""
+
+    log: LogName
+    statement: Digest
+    to: Door
+    run: Word
+    at: datetime
+
+
+def presentation_text(presentation: Presentation) -> str:
+    """Write a presentation as the exact text that the holder's key signs."""
+    return f"{HEADER}\n{canonical(write(presentation))}\n"
+
+
+def parse_presentation(text: str) -> Presentation:
+    """Read a presentation.
+
+    Raises:
+        MalformedError: not the form of docs/spec/token.md.
+    """
+    lines = text.split("\n")
+    if len(lines) != 3 or lines[0] != HEADER or lines[2]:
+        raise MalformedError(f"presentation: expected {HEADER!r}, one line of JSON, a line end")
+    return read(Presentation, parse_canonical(lines[1], "presentation"), "presentation")

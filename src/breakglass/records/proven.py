@@ -1,0 +1,129 @@
+"""The only maker of ``Proven[R]``: a record whose place in the ledger has been checked.
+
+A function that acts on a record takes ``Proven[Intent]``, so that the type checker refuses to mint
+from a record that nobody has proven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from breakglass.clock import format_time
+from breakglass.errors import MalformedError, UnprovenError
+from breakglass.records.record import Envelope, Kind, Record, parse_record
+from breakglass.records.trust import Role, Trust
+from breakglass.tlog.note import verified_lines
+from breakglass.tlog.proof import ProvenEntry, TlogProof, verify_proof
+
+R_co = TypeVar("R_co", bound=Kind, covariant=True)
+K = TypeVar("K", bound=Kind)
+_MAKER = object()
+
+
+@dataclass(frozen=True)
+class Proven(Generic[R_co]):
+    """A record with its proof checked; made by ``prove`` and by nothing else."""
+
+    body: R_co
+    envelope: Envelope
+    index: int
+    cosigned: Mapping[str, datetime]
+    note: bytes
+    proof: bytes
+    _maker: object = None
+
+    def __post_init__(self) -> None:
+        """Refuse to be made elsewhere.
+
+        Raises:
+            TypeError: always, but from ``prove``.
+        """
+        if self._maker is not _MAKER:
+            raise TypeError("Proven is made by prove() alone")
+
+
+def prove(kind: type[K], note: bytes, proof: bytes, trust: Trust, role: str) -> Proven[K]:
+    """Check who states a record, that it is in the log, and that it was witnessed at its time.
+
+    Args:
+        kind: what the record must be.
+        note: the record's bytes as stored.
+        proof: a tlog-proof of them.
+        trust: whom we believe.
+        role: the submitter's role that this kind takes, for example ``broker``.
+
+    Raises:
+        MalformedError: note or proof is not in its form, or of another kind.
+        UnprovenError: by the names of ``check_submitter`` and ``prove_entry``.
+    """
+    record = parse_record(note)
+    if not isinstance(record.body, kind):
+        raise MalformedError(f"expected a record of kind {kind.kind!r}", name="wrong_kind")
+    check_submitter(record, trust, role)
+    entry = prove_entry(note, proof, trust, record.envelope)
+    return Proven(
+        record.body, record.envelope, entry.index, entry.cosigners, note, proof, _maker=_MAKER
+    )
+
+
+def check_submitter(record: Record[Kind], trust: Trust, role: str) -> Role:
+    """Check that exactly one line of the note is by a submitter, of this role, and holds.
+
+    Raises:
+        UnprovenError: ``submitter`` (nobody, or several), ``submitter_role``, or a bad signature.
+    """
+    known = [
+        found
+        for line in record.note.lines
+        if (found := trust.submitter(line.name, line.key_id)) is not None
+    ]
+    if len(known) != 1:
+        raise UnprovenError(
+            f"{len(known)} submitters signed this record, one must", name="submitter"
+        )
+    key, found_role = known[0]
+    if found_role.kind != role:
+        raise UnprovenError(
+            f"a record that only a {role} may state is signed by {str(found_role)!r}",
+            name="submitter_role",
+        )
+    verified_lines(record.note, [key])
+    return found_role
+
+
+def prove_entry(note: bytes, proof: bytes, trust: Trust, envelope: Envelope) -> ProvenEntry:
+    """Check that ``note`` is in the log that it names, witnessed within the skew of its ``at``.
+
+    The cosignatures whose own times lie within the skew meet the quorum by themselves, so that a
+    record slipped in later under an old date fails.
+
+    Raises:
+        MalformedError: the proof is not a tlog-proof.
+        UnprovenError: ``unknown_log``, ``log_signature``, ``cosignature``, ``quorum``,
+            ``proven_late`` (a quorum, but not at the record's time), ``inclusion``, ``wrong_log``.
+
+    Source: C2SP tlog-proof; LEDGER.md section 3.6.
+    """
+    parsed = TlogProof.parse(proof)
+    try:
+        entry = verify_proof(
+            note, parsed, trust.tlog, cosigned=lambda at: abs(at - envelope.at) <= trust.skew
+        )
+    except UnprovenError as error:
+        if error.name != "quorum":
+            raise
+        verify_proof(note, parsed, trust.tlog)  # raises again, unless time alone was the trouble
+        raise UnprovenError(
+            f"witnessed more than {trust.skew.total_seconds():.0f} s from the record's own time"
+            f" {format_time(envelope.at)}",
+            name="proven_late",
+        ) from error
+    if entry.checkpoint.origin != envelope.log:
+        raise UnprovenError(
+            f"the record is of log {envelope.log!r}, the proof of {entry.checkpoint.origin!r}",
+            name="wrong_log",
+        )
+    return entry

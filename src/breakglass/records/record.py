@@ -1,0 +1,193 @@
+"""A record: one fact, in a signed note of the party that states it.
+
+```
+breakglass.dev/record/v1
+attach sha256:<hex> <bytes>          (0 to 8 lines)
+{"kind":"intent","v":1, …}           (RFC 8785 JSON, one line)
+
+— <submitter> <signature>
+```
+
+The bytes are stored verbatim; nothing is ever written again from the parsed form. Lines are split
+on 0x0A alone. Source: docs/spec/record.md; C2SP signed-note.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+from breakglass.errors import MalformedError
+from breakglass.records.canonical import Json, canonical, parse_canonical
+from breakglass.records.shape import Count, read, write
+from breakglass.records.words import Digest, LogName, RecordId
+from breakglass.tlog.note import Note
+
+HEADER = "breakglass.dev/record/v1"
+NOTE_BYTES_AT_MOST = 16 * 1024
+GATE_NOTE_BYTES_AT_MOST = 2 * 1024
+ATTACHMENTS_AT_MOST = 8
+ATTACHMENT_BYTES_AT_MOST = 64 * 1024 * 1024
+_ATTACH = re.compile(r"attach sha256:([0-9a-f]{64}) (0|[1-9][0-9]{0,8})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of record: the fields of its own, beside the envelope's."""
+
+    kind: ClassVar[str]
+    version: ClassVar[int] = 1
+
+
+R = TypeVar("R", bound=Kind)
+KINDS: dict[str, type[Kind]] = {}
+
+
+def known(kind: type[R]) -> type[R]:
+    """Enter a dataclass into the table of kinds; used as a decorator, once per kind.
+
+    Raises:
+        ValueError: the name is taken, or a field would hide one of the envelope's.
+    """
+    clash = {field.name for field in fields(kind)} & set(_ENVELOPE)
+    if kind.kind in KINDS or clash:
+        raise ValueError(f"kind {kind.kind!r} is taken or hides {sorted(clash)}")
+    KINDS[kind.kind] = kind
+    return kind
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What every record says of itself.
+
+    ``seq`` counts from 0 per submitter and log; ``prev`` is the SHA-256 of the submitter's note
+    text before, and 64 zeros in the first.
+    """
+
+    log: LogName
+    id: RecordId
+    at: datetime
+    seq: Count
+    prev: Digest
+
+
+_ENVELOPE = ("kind", "v", "log", "id", "at", "seq", "prev")
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """Names bytes that lie beside the log: their SHA-256 and their number."""
+
+    digest: str
+    size: int
+
+    @classmethod
+    def of(cls, data: bytes) -> Attachment:
+        """Name ``data``."""
+        return cls(hashlib.sha256(data).hexdigest(), len(data))
+
+    def __str__(self) -> str:
+        return f"attach sha256:{self.digest} {self.size}"
+
+
+@dataclass(frozen=True)
+class Unknown(Kind):
+    """A record of a kind that this version does not know: kept, and not judged."""
+
+    kind: ClassVar[str] = ""
+    name: str
+    value: Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class Record(Generic[R]):
+    """A record as read from its note; the signatures are still to be checked.
+
+    ``submitter`` is the key name on the note's one submitter line, ``text_digest`` the SHA-256 of
+    the note's text, which is the record's identity.
+    """
+
+    envelope: Envelope
+    body: R
+    attachments: tuple[Attachment, ...]
+    note: Note
+
+    @property
+    def text_digest(self) -> str:
+        """Return the SHA-256 of the note's text, in hexadecimal."""
+        return hashlib.sha256(self.note.text.encode()).hexdigest()
+
+
+def record_text(envelope: Envelope, body: Kind, attachments: tuple[Attachment, ...] = ()) -> str:
+    """Write the text that a submitter signs."""
+    value: dict[str, Json] = {
+        "kind": body.kind,
+        "v": body.version,
+        **write(envelope),
+        **write(body),
+    }
+    return "\n".join([HEADER, *map(str, attachments), canonical(value)]) + "\n"
+
+
+def parse_attachments(text: str) -> tuple[Attachment, ...]:
+    """Read the ``attach`` lines of a record's text; what ledger and archiver need, and no more.
+
+    Raises:
+        MalformedError: no record, or more than 8 lines, or a line of another form.
+    """
+    return _split(text)[0]
+
+
+def parse_record(data: bytes) -> Record[Any]:
+    """Read a record from the bytes that the log stores.
+
+    Raises:
+        MalformedError: not the form of docs/spec/record.md, with the place. An unknown kind is
+            no error: its body is ``Unknown``.
+    """
+    if len(data) > NOTE_BYTES_AT_MOST:
+        raise MalformedError(
+            f"record: {len(data)} bytes, {NOTE_BYTES_AT_MOST} at most", name="too_large"
+        )
+    note = Note.parse(data)
+    attachments, line = _split(note.text)
+    value = parse_canonical(line, "record")
+    if not isinstance(value, Mapping):
+        raise MalformedError("record: expected an object")
+    missing = [name for name in _ENVELOPE if name not in value]
+    if missing:
+        raise MalformedError(f"record.{missing[0]}: missing", name="missing_field")
+    envelope = read(
+        Envelope, {key: value[key] for key in _ENVELOPE if key not in ("kind", "v")}, "record"
+    )
+    own = {key: item for key, item in value.items() if key not in _ENVELOPE}
+    return Record(envelope, _body(value["kind"], value["v"], own), attachments, note)
+
+
+def _body(name: Json, version: Json, own: dict[str, Json]) -> Kind:
+    if not isinstance(name, str) or not isinstance(version, int):
+        raise MalformedError("record.kind: expected a text and a version number")
+    kind = KINDS.get(name)
+    if kind is None or kind.version != version:
+        return Unknown(name, own)
+    return read(kind, own, name)
+
+
+def _split(text: str) -> tuple[tuple[Attachment, ...], str]:
+    lines = text.split("\n")
+    if len(lines) < 3 or lines[0] != HEADER or lines[-1]:
+        raise MalformedError(f"record: expected {HEADER!r}, attach lines, one line of JSON")
+    *named, line = lines[1:-1]
+    if len(named) > ATTACHMENTS_AT_MOST:
+        raise MalformedError(f"record: more than {ATTACHMENTS_AT_MOST} attach lines")
+    attachments = []
+    for number, each in enumerate(named, start=2):
+        match = _ATTACH.fullmatch(each)
+        if not match or int(match[2]) > ATTACHMENT_BYTES_AT_MOST:
+            raise MalformedError(f"record line {number}: expected 'attach sha256:HEX BYTES'")
+        attachments.append(Attachment(match[1], int(match[2])))
+    return tuple(attachments), line

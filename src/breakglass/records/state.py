@@ -1,0 +1,176 @@
+"""What the records add up to: the state that broker, minter, monitor and auditors share.
+
+``fold.py`` alone changes it. Everything here can be thrown away and folded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from breakglass.clock import format_time
+from breakglass.records.canonical import Json, canonical
+from breakglass.records.card import Card
+from breakglass.records.kinds.grants import Ended, Intent
+from breakglass.records.kinds.incidents import IncidentChange
+from breakglass.records.policy_note import PolicyNote
+from breakglass.records.trust import Trust
+from breakglass.records.words import ZERO_DIGEST
+
+
+@dataclass
+class SubmitterState:
+    """Where one submitter's chain stands, and which of its records may come late."""
+
+    next_seq: int = 0
+    prev: str = ZERO_DIGEST
+    last_at: datetime | None = None
+    late: tuple[int, int] | None = None
+    ids: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class ActiveCard:
+    """A card in force, with its note's bytes as tokens carry them."""
+
+    card: Card
+    digest: str
+    note: bytes
+
+
+@dataclass
+class IncidentState:
+    """An incident as the records tell it."""
+
+    incident: str
+    severity: str
+    title: str
+    self_declared: bool
+    change: IncidentChange
+    opened_at: datetime
+
+    @property
+    def open(self) -> bool:
+        """Say whether the incident still runs."""
+        return self.change is not IncidentChange.CLOSED
+
+
+@dataclass
+class GrantState:
+    """One grant: its intent and what came after.
+
+    ``index`` is the intent's place in the log. A grant without ``ended`` is live or will be; its
+    deadline is the intent's ``not_after``.
+    """
+
+    intent: Intent
+    index: int
+    at: datetime
+    note: bytes
+    card: ActiveCard
+    minted_at: datetime | None = None
+    usable_at: datetime | None = None
+    since_asked_ms: int | None = None
+    ended: Ended | None = None
+    ended_at: datetime | None = None
+    dead_at: datetime | None = None
+    tail_ms: int | None = None
+    justified: bool = False
+    bypasses: int = 0
+
+    def live(self, now: datetime) -> bool:
+        """Say whether the grant may still be used; the one rule for every path."""
+        return self.ended is None and now <= self.intent.not_after
+
+
+@dataclass(frozen=True)
+class AskedState:
+    """Somebody asked for a glass, and nothing has come of it yet."""
+
+    index: int
+    at: datetime
+    who: str
+    glass: str
+
+
+@dataclass
+class State:
+    """The whole fold. ``genesis`` is the digest that the follower pinned."""
+
+    genesis: str
+    size: int = 0
+    log: str = ""
+    trust: Trust | None = None
+    policy: PolicyNote | None = None
+    policy_index: int = -1
+    bundle: bytes = b""
+    cards: dict[str, ActiveCard] = field(default_factory=dict)
+    submitters: dict[str, SubmitterState] = field(default_factory=dict)
+    incidents: dict[str, IncidentState] = field(default_factory=dict)
+    asked: dict[str, AskedState] = field(default_factory=dict)
+    grants: dict[str, GrantState] = field(default_factory=dict)
+    nonces: dict[tuple[str, str], str] = field(default_factory=dict)
+    suspended: dict[tuple[str, str], int] = field(default_factory=dict)
+    passages: dict[str, dict[str, int]] = field(default_factory=dict)
+    void: list[tuple[int, str]] = field(default_factory=list)
+    pulse_at: datetime | None = None
+    alarms: dict[str, int] = field(default_factory=dict)
+
+    def keys_of(self, who: str) -> tuple[str, ...]:
+        """Return a person's keys under the policy in force; empty for a stranger."""
+        return () if self.policy is None else tuple(self.policy.people.get(who, ()))
+
+    def suspensions(self, who: str, glass: str, grant: str) -> tuple[str, ...]:
+        """Return what of these is suspended, in words for people."""
+        named = (("person", who), ("glass", glass), ("grant", grant))
+        return tuple(
+            f"{target} {name!r}" for target, name in named if (target, name) in self.suspended
+        )
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the state: equal at the same size for everybody who folded."""
+        return hashlib.sha256(canonical(self.summary()).encode()).hexdigest()
+
+    def summary(self) -> dict[str, Json]:
+        """Return the whole state as plain JSON, for digests and for people."""
+        return {
+            "size": self.size,
+            "log": self.log,
+            "trust": self.trust.digest if self.trust else "",
+            "policy": self.policy.bundle if self.policy else "",
+            "cards": {glass: active.digest for glass, active in self.cards.items()},
+            "submitters": {
+                name: {"next_seq": each.next_seq, "prev": each.prev}
+                for name, each in self.submitters.items()
+            },
+            "incidents": {
+                name: {"severity": each.severity, "open": each.open}
+                for name, each in self.incidents.items()
+            },
+            "asked": {name: each.index for name, each in self.asked.items()},
+            "grants": {name: _grant(each) for name, each in self.grants.items()},
+            "nonces": len(self.nonces),
+            "suspended": [f"{target} {name}" for target, name in sorted(self.suspended)],
+            "passages": {gate: dict(tally) for gate, tally in self.passages.items()},
+            "void": [f"{index} {name}" for index, name in self.void],
+            "pulse": _time(self.pulse_at),
+            "alarms": dict(self.alarms),
+        }
+
+
+def _grant(grant: GrantState) -> Mapping[str, Json]:
+    return {
+        "index": grant.index,
+        "minted": _time(grant.minted_at),
+        "usable": _time(grant.usable_at),
+        "ended": grant.ended.why.value if grant.ended else "",
+        "dead": _time(grant.dead_at),
+        "justified": grant.justified,
+        "bypasses": grant.bypasses,
+    }
+
+
+def _time(moment: datetime | None) -> str:
+    return format_time(moment) if moment else ""

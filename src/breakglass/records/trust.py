@@ -1,0 +1,255 @@
+"""The trust file: whom a party believes, in a version that can only go up.
+
+A signed note of ``breakglass.dev/trust/v1`` and lines: C2SP tlog-policy lines (logs, witnesses,
+groups, the quorum) and ours. It is accepted only if signed by the threshold of maintainers of the
+version before, in the namespace ``breakglass-trust@v1``. Source: docs/spec/trust.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from types import MappingProxyType
+
+from breakglass.errors import MalformedError, UnprovenError
+from breakglass.records.signing import TRUST_NAMESPACE, people_who_signed
+from breakglass.records.sshsig import SshPublicKey
+from breakglass.records.words import Digest
+from breakglass.tlog.note import ED25519, Note, VerifierKey
+from breakglass.tlog.policy import TlogPolicy, parse_policy_lines
+
+HEADER = "breakglass.dev/trust/v1"
+_TLOG_WORDS = frozenset({"log", "witness", "group", "quorum"})
+_ROLES = frozenset({"broker", "minter", "monitor", "gate"})
+
+
+class Level(StrEnum):
+    """What a verifier asks of a proof, beside the log's signature and the quorum."""
+
+    WITNESSED = "witnessed"
+    ARCHIVED = "archived"  # and the archiver's cosignature: beyond deletion
+    JUSTIFIED = "justified"  # and the monitor's own decision that policy allowed it
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a submitter may state: ``broker``, ``monitor``, ``minter:NAME`` or ``gate:NAME``."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+@dataclass(frozen=True)
+class Trust:
+    """A trust file as read; ``text`` is what was signed."""
+
+    version: int
+    genesis: Digest
+    tlog: TlogPolicy
+    archiver: str
+    level: Level
+    submitters: Mapping[VerifierKey, Role]
+    maintainers: Mapping[str, tuple[str, ...]]
+    maintainers_needed: int
+    custodians: Mapping[str, tuple[str, ...]]
+    custodians_needed: int
+    skew: timedelta
+    policy_at_least: int
+    door: bool
+    text: str
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 of the text, in hexadecimal."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def names_log(self, origin: str) -> bool:
+        """Say whether ``origin`` is a log that this file names."""
+        return any(log.vkey.name == origin for log in self.tlog.logs)
+
+    def submitter(self, name: str, key_id: bytes) -> tuple[VerifierKey, Role] | None:
+        """Return the key and role behind a note line, if this file names them."""
+        for key, role in self.submitters.items():
+            if key.name == name and key.key_id == key_id:
+                return key, role
+        return None
+
+
+def parse_trust(text: str) -> Trust:
+    """Read a trust file's text; whether it may be believed is for ``accept_trust`` to say.
+
+    Raises:
+        MalformedError: with the line: an unknown word, a line missing or given twice, fewer than
+            two maintainers asked, ``quorum none``, or an archiver that the quorum does not know.
+    """
+    lines = text.split("\n")
+    if lines[0] != HEADER or lines[-1]:
+        raise MalformedError(f"trust file: expected the first line {HEADER!r} and a line end")
+    draft = _Draft()
+    tlog_lines: list[str] = []
+    for number, line in enumerate(lines[1:-1], start=2):
+        words = line.split(" ")
+        if words[0] in _TLOG_WORDS:
+            tlog_lines.append(line)
+        else:
+            tlog_lines.append("")  # keeps the line numbers of the tlog-policy reader's errors
+            draft.take(number, words)
+    return draft.finish(parse_policy_lines(["", *tlog_lines]), text)
+
+
+def accept_trust(note: Note, before: Trust | None) -> Trust:
+    """Read a trust file and believe it, if the maintainers of the version before signed it.
+
+    Args:
+        note: the file.
+        before: the version that is believed now; ``None`` takes the file on first use, when it
+            must carry the threshold of its own maintainers.
+
+    Raises:
+        MalformedError: see ``parse_trust``.
+        UnprovenError: a lower version, another text under the same number, a version left out,
+            another genesis, or too few maintainers' signatures.
+    """
+    trust = parse_trust(note.text)
+    if before is not None:
+        if trust.text == before.text:
+            return before
+        if trust.version != before.version + 1:
+            raise UnprovenError(
+                f"trust file of version {trust.version} cannot follow version {before.version}",
+                name="trust_order",
+                hint="take the versions in order: breakglass trust update",
+            )
+        if trust.genesis != before.genesis:
+            raise UnprovenError("trust file names another genesis", name="trust_genesis")
+    judge = before or trust
+    signed = people_who_signed(note, judge.maintainers, TRUST_NAMESPACE)
+    if len(signed) < judge.maintainers_needed:
+        raise UnprovenError(
+            f"trust file version {trust.version}: {len(signed)} of {judge.maintainers_needed}"
+            " maintainers signed",
+            name="trust_signatures",
+        )
+    return trust
+
+
+class _Draft:
+    """Collects the lines that are ours."""
+
+    def __init__(self) -> None:
+        self.single: dict[str, str] = {}
+        self.submitters: dict[VerifierKey, Role] = {}
+        self.people: dict[str, dict[str, tuple[str, ...]]] = {"maintainer": {}, "custodian": {}}
+
+    def take(self, number: int, words: list[str]) -> None:
+        readers: dict[str, Callable[[int, list[str]], None]] = {
+            "submitter": self._submitter,
+            "maintainer": self._person,
+            "custodian": self._person,
+        }
+        if words[0] in readers:
+            readers[words[0]](number, words)
+        elif words[0] in _SINGLE and len(words) == 2 and words[0] not in self.single:
+            self.single[words[0]] = words[1]
+        else:
+            raise MalformedError(
+                f"trust file line {number}: {' '.join(words)[:60]!r} is unknown, given twice,"
+                " or of another form"
+            )
+
+    def _submitter(self, number: int, words: list[str]) -> None:
+        if len(words) != 3:
+            raise MalformedError(f"trust file line {number}: expected 'submitter ROLE KEY'")
+        kind, colon, name = words[1].partition(":")
+        named = kind in {"minter", "gate"}
+        if kind not in _ROLES or named != bool(colon) or named != bool(name):
+            raise MalformedError(f"trust file line {number}: unknown role {words[1][:60]!r}")
+        key = VerifierKey.parse(words[2])
+        if key.kind != ED25519:
+            raise MalformedError(f"trust file line {number}: a submitter's key is Ed25519")
+        # By raw key, not by name: one key under two roles would let one host play both parts.
+        if any(key.public == other.public or key.name == other.name for other in self.submitters):
+            raise MalformedError(f"trust file line {number}: this key or name stands already")
+        self.submitters[key] = Role(kind, name)
+
+    def _person(self, number: int, words: list[str]) -> None:
+        if len(words) != 4:
+            raise MalformedError(f"trust file line {number}: expected '{words[0]} NAME TYPE KEY'")
+        key = str(SshPublicKey.parse(" ".join(words[2:])))
+        people = self.people[words[0]]
+        if any(key in keys for keys in people.values()):
+            raise MalformedError(f"trust file line {number}: this key stands already")
+        people[words[1]] = (*people.get(words[1], ()), key)
+
+    def finish(self, tlog: TlogPolicy, text: str) -> Trust:
+        missing = sorted(_SINGLE - set(self.single) - _OPTIONAL)
+        if missing:
+            raise MalformedError(f"trust file: the line {missing[0]!r} is missing")
+        one = self.single
+        trust = Trust(
+            version=_number(one["version"], "version", 1),
+            genesis=_hex(one["genesis"]),
+            tlog=tlog,
+            archiver=one["archiver"],
+            level=_level(one["level"]),
+            submitters=MappingProxyType(self.submitters),
+            maintainers=MappingProxyType(self.people["maintainer"]),
+            maintainers_needed=_number(one["maintainers"], "maintainers", 2),
+            custodians=MappingProxyType(self.people["custodian"]),
+            custodians_needed=_number(one.get("custodians", "0"), "custodians", 0),
+            skew=timedelta(seconds=_number(one["skew"].removesuffix("s"), "skew", 1)),
+            policy_at_least=_number(one["policy-at-least"], "policy-at-least", 0),
+            door={"yes": True, "no": False}.get(one["door"], False),
+            text=text,
+        )
+        _check_whole(trust, one["door"])
+        return trust
+
+
+_SINGLE = frozenset(
+    {"version", "genesis", "archiver", "level", "maintainers"}
+    | {"custodians", "skew", "policy-at-least", "door"}
+)
+_OPTIONAL = frozenset({"custodians"})
+
+
+def _check_whole(trust: Trust, door: str) -> None:
+    if trust.tlog.quorum == "none":
+        raise MalformedError("trust file: 'quorum none' is refused; a proof must be witnessed")
+    if trust.archiver not in {witness.name for witness in trust.tlog.witnesses}:
+        raise MalformedError(f"trust file: archiver {trust.archiver!r} has no witness line")
+    if len(trust.maintainers) < trust.maintainers_needed:
+        raise MalformedError("trust file: fewer maintainers than are asked for")
+    if len(trust.custodians) < trust.custodians_needed:
+        raise MalformedError("trust file: fewer custodians than are asked for")
+    if door not in {"yes", "no"} or (trust.door and trust.custodians_needed < 2):
+        raise MalformedError("trust file: 'door' is yes or no, and yes takes two custodians")
+    if not timedelta(seconds=1) <= trust.skew <= timedelta(minutes=15):
+        raise MalformedError("trust file: 'skew' is 1s to 900s")
+
+
+def _number(text: str, what: str, least: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and str(int(text)) == text):
+        raise MalformedError(f"trust file: {what!r} is not a number: {text[:40]!r}")
+    if int(text) < least:
+        raise MalformedError(f"trust file: {what!r} is {least} at least, got {text}")
+    return int(text)
+
+
+def _hex(text: str) -> str:
+    if len(text) != 64 or set(text) - set("0123456789abcdef"):
+        raise MalformedError("trust file: 'genesis' is 64 hexadecimal digits")
+    return text
+
+
+def _level(text: str) -> Level:
+    try:
+        return Level(text)
+    except ValueError as error:
+        raise MalformedError(f"trust file: unknown level {text[:40]!r}") from error

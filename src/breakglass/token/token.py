@@ -1,0 +1,124 @@
+"""The token: card, intent, proof and the holder's presentation, as one text.
+
+```
+breakglass.dev/token/v1
+card <base64 of the card note>
+intent <base64 of the intent note>
+proof <base64 of the tlog-proof>          (or: door)
+justified <base64 note> <base64 proof>    (optional)
+presentation <base64 text> <base64 SSHSIG>   (absent in a token not yet bound to a door and run)
+```
+
+The form is frozen: docs/spec/token.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, replace
+
+from breakglass.errors import MalformedError
+from breakglass.records.signing import Signed
+
+HEADER = "breakglass.dev/token/v1"
+BYTES_AT_MOST = 512 * 1024
+_WORDS = {"card": 1, "intent": 1, "proof": 1, "door": 0, "justified": 2, "presentation": 2}
+_ORDER = list(_WORDS)
+
+
+@dataclass(frozen=True)
+class Token:
+    """The parts, as bytes that are still to be believed.
+
+    ``proof`` is ``None`` in a token of the custodians' door, whose signatures stand on the
+    intent's note. ``justified`` is a note and its own proof.
+    """
+
+    card: bytes
+    intent: bytes
+    proof: bytes | None
+    justified: tuple[bytes, bytes] | None = None
+    presentation: Signed | None = None
+
+    def presented(self, presentation: Signed) -> Token:
+        """Bind the token to the door and run that ``presentation`` names."""
+        return replace(self, presentation=presentation)
+
+    def encoded(self) -> str:
+        """Write the token as text."""
+        lines = [HEADER, f"card {_base64(self.card)}", f"intent {_base64(self.intent)}"]
+        lines.append("door" if self.proof is None else f"proof {_base64(self.proof)}")
+        if self.justified is not None:
+            note, proof = self.justified
+            lines.append(f"justified {_base64(note)} {_base64(proof)}")
+        if self.presentation is not None:
+            text = _base64(self.presentation.text.encode())
+            lines.append(f"presentation {text} {self.presentation.sshsig}")
+        return "\n".join(lines) + "\n"
+
+
+def parse_token(data: bytes) -> Token:
+    """Read a token.
+
+    Args:
+        data: the text's bytes, 512 KiB at most.
+
+    Raises:
+        MalformedError: not the form of docs/spec/token.md, with the line.
+    """
+    if len(data) > BYTES_AT_MOST:
+        raise MalformedError(f"token: {len(data)} bytes, {BYTES_AT_MOST} at most")
+    try:
+        lines = data.decode("ascii").split("\n")
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"token: byte {error.start} is not ASCII") from error
+    if lines[0] != HEADER or lines[-1]:
+        raise MalformedError(
+            f"token: expected the first line {HEADER!r} and a line end",
+            hint="get one with: breakglass gate token GRANT --gate GATE --for RUN",
+        )
+    parts: dict[str, list[bytes]] = {}
+    for number, line in enumerate(lines[1:-1], start=2):
+        word, *values = line.split(" ")
+        late = parts and word in _WORDS and _ORDER.index(word) <= _ORDER.index(list(parts)[-1])
+        if _WORDS.get(word) != len(values) or late:
+            raise MalformedError(f"token line {number}: {word[:40]!r} is unknown or out of place")
+        parts[word] = [_bytes(value, number) for value in values]
+    missing = [word for word in ("card", "intent") if word not in parts]
+    if missing or ("proof" in parts) == ("door" in parts):
+        raise MalformedError(f"token: {(missing or ['proof or door'])[0]} is missing or too much")
+    return _token(parts)
+
+
+def _token(parts: dict[str, list[bytes]]) -> Token:
+    justified = parts.get("justified")
+    shown = parts.get("presentation")
+    presentation = None
+    if shown:
+        try:
+            text = shown[0].decode()
+        except UnicodeDecodeError as error:
+            raise MalformedError("token: the presentation is not UTF-8") from error
+        presentation = Signed(text, _base64(shown[1]))
+    return Token(
+        card=parts["card"][0],
+        intent=parts["intent"][0],
+        proof=parts["proof"][0] if "proof" in parts else None,
+        justified=(justified[0], justified[1]) if justified else None,
+        presentation=presentation,
+    )
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _bytes(text: str, number: int) -> bytes:
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedError(f"token line {number}: base64 is broken") from error
+    if _base64(data) != text:
+        raise MalformedError(f"token line {number}: base64 is not canonical")
+    return data

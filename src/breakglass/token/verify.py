@@ -1,0 +1,245 @@
+"""The verification order: eight steps, each failure with a name of its own.
+
+``verify_token`` reads like docs/spec/token.md, section «Verification». It returns what the token
+proves, or raises; nothing that it does depends on what the token asks for.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from breakglass.clock import format_time
+from breakglass.errors import MalformedError, RefusedError, UnprovenError
+from breakglass.records import kinds
+from breakglass.records.authority import (
+    Asking,
+    check_card,
+    check_door,
+    check_intent_names,
+    check_statements,
+    check_terms,
+)
+from breakglass.records.card import Card
+from breakglass.records.kinds.grants import Intent
+from breakglass.records.presentation import parse_presentation
+from breakglass.records.proven import check_submitter, prove_entry
+from breakglass.records.record import Record, parse_record
+from breakglass.records.signing import DOOR_NAMESPACE, PRESENTATION_NAMESPACE, people_who_signed
+from breakglass.records.sshsig import SshPublicKey, verify_sshsig
+from breakglass.records.statement import Do
+from breakglass.records.trust import Level, Trust
+from breakglass.tlog.merkle import leaf_hash
+from breakglass.tlog.note import Note
+from breakglass.token.token import Token
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a token proves to the verifier that it was shown to.
+
+    ``index`` is the intent's place in the log and ``cosigned`` the witnesses' times; both are
+    empty (-1, no times) for a token of the custodians' door.
+    """
+
+    intent: Intent
+    card: Card
+    asking: Asking
+    at: datetime
+    run: str
+    index: int
+    cosigned: Mapping[str, datetime]
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Who verifies: ``door`` is ``gate:NAME`` or ``minter:NAME``.
+
+    ``newest_seen`` is the latest cosignature time that this verifier has ever seen, which it
+    keeps; a clock far behind it must not bring expired tokens back.
+    """
+
+    trust: Trust
+    door: str
+    newest_seen: datetime | None = None
+
+
+def verify_token(token: Token, verifier: Verifier, run: str, now: datetime) -> Shown:
+    """Check a token in the order of the specification and return what it proves.
+
+    Args:
+        token: as parsed.
+        verifier: the trust file (1), the door, and what was seen before.
+        run: the run of the gate, or the grant id at a minter.
+        now: the verifier's own time.
+
+    Raises:
+        MalformedError: a part is not in its form.
+        UnprovenError: a signature or proof does not hold, or parts do not belong together.
+        RefusedError: all holds, and the answer is still no: expired, another gate, another run.
+
+    Source: DESIGN.md section 3, «verified in this order»; docs/spec/token.md.
+    """
+    trust = verifier.trust  # (1) the trust file: signed by maintainers when it was accepted
+    _check_clock(verifier, now)
+    # (2) The card: threshold of maintainers, in force.
+    card_note = Note.parse(token.card)
+    card = check_card(card_note, trust, now)
+    # (3) The intent: by a broker, of this card and log, for this door.
+    record, intent = _intent(token.intent)
+    check_submitter(record, trust, "broker")
+    check_intent_names(intent, record.envelope, card, card_note)
+    check_door(intent, card, verifier.door)
+    # (4) The statements: people, keys, factors, enough of them.
+    asking = check_statements(intent, card)
+    # (5) The intent is what was asked, within the card, in time.
+    check_terms(intent, record.envelope.at, asking, card, trust.skew)
+    # (6) The proof: recorded, witnessed at the time, beyond reach as this verifier demands.
+    if token.proof is None:
+        index, cosigned = _check_custodians(record, intent, asking, trust)
+    else:
+        index, cosigned = _check_proof(token, record, asking, trust)
+    _check_clock(replace(verifier, newest_seen=max(cosigned.values(), default=None)), now)
+    # (7) Now.
+    check_life(intent, trust.skew, now)
+    # (8) The holder shows it here, for this run.
+    _check_presentation(token, intent, asking, record.envelope.log, verifier.door, run)
+    return Shown(intent, card, asking, record.envelope.at, run, index, cosigned)
+
+
+def check_life(intent: Intent, skew: timedelta, now: datetime) -> None:
+    """Refuse outside [not-before, not-after]; the skew is given before, never after.
+
+    Raises:
+        RefusedError: ``not_yet_valid`` or ``expired``, with both clocks.
+    """
+    if now < intent.not_before - skew:
+        raise RefusedError(
+            f"grant {intent.grant!r} begins {format_time(intent.not_before)}; this clock says"
+            f" {format_time(now)}",
+            name="not_yet_valid",
+        )
+    if now > intent.not_after:
+        ago = (now - intent.not_after).total_seconds()
+        raise RefusedError(
+            f"grant {intent.grant!r} ended {format_time(intent.not_after)}, {ago:.0f} s ago by"
+            f" this clock, which says {format_time(now)}",
+            name="expired",
+            hint="break the glass again: a grant is never extended",
+        )
+
+
+def _check_clock(verifier: Verifier, now: datetime) -> None:
+    seen, skew = verifier.newest_seen, verifier.trust.skew
+    if seen is not None and now < seen - skew:
+        raise RefusedError(
+            f"this clock says {format_time(now)}, but a witness signed at {format_time(seen)}:"
+            f" it is more than {skew.total_seconds():.0f} s behind",
+            name="clock_behind",
+            hint="set this machine's clock",
+        )
+
+
+def _intent(data: bytes) -> tuple[Record[Intent], Intent]:
+    record = parse_record(data)
+    if not isinstance(record.body, Intent):
+        raise MalformedError("the token's record is no intent", name="not_an_intent")
+    return record, record.body
+
+
+def _check_proof(
+    token: Token, record: Record[Intent], asking: Asking, trust: Trust
+) -> tuple[int, Mapping[str, datetime]]:
+    if asking.statement.do is Do.DOOR:
+        raise UnprovenError("a door statement with a proof in place of custodians", name="wrong_do")
+    assert token.proof is not None
+    if len(record.note.lines) != 1:
+        raise UnprovenError("the intent carries more than its broker's line", name="extra_lines")
+    entry = prove_entry(token.intent, token.proof, trust, record.envelope)
+    if trust.level in (Level.ARCHIVED, Level.JUSTIFIED) and trust.archiver not in entry.cosigners:
+        raise UnprovenError(
+            f"archiver {trust.archiver!r} has not cosigned in time; this trust file asks for level"
+            f" {trust.level.value!r}",
+            name="level",
+        )
+    if trust.level is Level.JUSTIFIED:
+        _check_justified(token, record, entry.index, trust)
+    return entry.index, entry.cosigners
+
+
+def _check_justified(token: Token, record: Record[Intent], index: int, trust: Trust) -> None:
+    if token.justified is None:
+        raise UnprovenError(
+            "no 'justified' record; this trust file asks for level 'justified'",
+            name="level",
+            hint="wait a moment and get the token again; the monitor decides within seconds",
+        )
+    data, proof = token.justified
+    note = parse_record(data)
+    check_submitter(note, trust, "monitor")
+    prove_entry(data, proof, trust, note.envelope)
+    leaf = leaf_hash(token.intent).hex()
+    wanted = kinds.Justified(record.body.grant, leaf, index, record.body.policy)
+    if note.body != wanted:
+        raise UnprovenError("the 'justified' record is of another intent", name="justified")
+
+
+def _check_custodians(
+    record: Record[Intent], intent: Intent, asking: Asking, trust: Trust
+) -> tuple[int, Mapping[str, datetime]]:
+    if not trust.door:
+        raise RefusedError("this trust file does not accept the custodians' door", name="door")
+    if asking.statement.do is not Do.DOOR:
+        raise UnprovenError("the door takes a statement of its own: 'do: door'", name="wrong_do")
+    if intent.not_after - record.envelope.at > timedelta(hours=1):
+        raise UnprovenError("the door opens for one hour at most", name="life_lengthened")
+    signed = people_who_signed(record.note, trust.custodians, DOOR_NAMESPACE)
+    outside = set(signed) - set(asking.factors)  # no custodian counts who is holder or approver
+    if len(outside) < trust.custodians_needed:
+        raise UnprovenError(
+            f"{len(outside)} of {trust.custodians_needed} custodians signed", name="custodians"
+        )
+    if len(record.note.lines) != 1 + len(signed):
+        raise UnprovenError("the intent carries a line that nobody knows", name="extra_lines")
+    return -1, {}
+
+
+def _check_presentation(
+    token: Token, intent: Intent, asking: Asking, log: str, door: str, run: str
+) -> None:
+    if token.presentation is None:
+        raise UnprovenError(
+            "the token is not signed for any door by its holder",
+            name="holder",
+            hint="get one with: breakglass gate token GRANT --gate GATE --for RUN",
+        )
+    if not intent.holder:
+        raise RefusedError("a machine's intent is held by nobody", name="holder")
+    signature = verify_sshsig(
+        base64.b64decode(token.presentation.sshsig),  # parse_token made it canonical
+        token.presentation.text.encode(),
+        PRESENTATION_NAMESPACE,
+    )
+    if signature.key != SshPublicKey.parse(intent.holder):
+        raise UnprovenError("the token is shown by another than its holder", name="holder")
+    shown = parse_presentation(token.presentation.text)
+    if shown.log != log or shown.statement != asking.digest:
+        raise UnprovenError("the presentation is of another grant", name="holder")
+    if shown.to != door:
+        raise RefusedError(
+            f"the token is shown to {shown.to!r}, this is {door!r}", name="wrong_door"
+        )
+    if shown.run != run:
+        raise RefusedError(
+            f"the token is for run {shown.run!r}, this is run {run!r}",
+            name="wrong_run",
+            hint="a token opens one run; sign one for this run",
+        )
+
+
+def token_digest(token: Token) -> str:
+    """Return the SHA-256 of the token's text: a name for it in logs that holds no secret."""
+    return hashlib.sha256(token.encoded().encode()).hexdigest()
