@@ -1,0 +1,67 @@
+"""One signature line of a note.
+
+Source: C2SP signed-note v1.0.0, «Format».
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from breakglass.errors import MalformedError
+from breakglass.tlog.key import KEY_ID_BYTES, check_key_name
+from breakglass.tlog.spelling import exact_base64, print_base64
+
+_DASH = "\u2014 "
+
+
+@dataclass(frozen=True)
+class SignatureLine:
+    """Says that the key of this name and id made this signature; nothing is checked yet.
+
+    Attributes:
+        name: key name, without spaces and ``+``.
+        key_id: 4 bytes that tell keys of one name apart; not a fingerprint to trust.
+        signature: what the key's kind makes of the text; for a cosignature it begins with a time.
+    """
+
+    name: str
+    key_id: bytes
+    signature: bytes
+
+    def __post_init__(self) -> None:
+        check_key_name(self.name, "bad_note")
+        if len(self.key_id) != KEY_ID_BYTES or not self.signature:
+            raise MalformedError(
+                f"signature line of {self.name!r}: wanted a key id of {KEY_ID_BYTES} bytes and a"
+                f" signature, got {len(self.key_id)} and {len(self.signature)} bytes",
+                name="bad_note",
+            )
+
+    def __str__(self) -> str:
+        """Write the line with its line feed."""
+        return f"{_DASH}{self.name} {print_base64(self.key_id + self.signature)}\n"
+
+    @classmethod
+    def parse(cls, line: str) -> SignatureLine:
+        """Read one line, given without its line feed.
+
+        Raises:
+            MalformedError: ``bad_note``; of another form.
+        """
+        name, gap, blob = line.removeprefix(_DASH).partition(" ")
+        if not line.startswith(_DASH) or not gap:
+            raise MalformedError(f"not a signature line: {line[:60]!r}", name="bad_note")
+        data = exact_base64(blob, f"signature line of {name[:60]!r}", "bad_note")
+        return cls(name, data[:KEY_ID_BYTES], data[KEY_ID_BYTES:])
+
+
+def parse_signature_lines(text: str) -> tuple[SignatureLine, ...]:
+    """Read the block under a note, or a witness's whole answer: lines, each with its line feed.
+
+    Raises:
+        MalformedError: ``bad_note``; no line, a last line without its line feed, or another form.
+    """
+    *lines, rest = text.split("\n")
+    if rest or not lines:
+        raise MalformedError("signature lines do not end in a line feed", name="bad_note")
+    return tuple(SignatureLine.parse(line) for line in lines)
