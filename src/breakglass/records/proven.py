@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from breakglass.clock import format_time
 from breakglass.errors import MalformedError, UnprovenError
@@ -69,7 +69,7 @@ def prove(kind: type[K], note: bytes, proof: bytes, trust: Trust, role: str) -> 
     )
 
 
-def check_submitter(record: Record[Kind], trust: Trust, role: str) -> Role:
+def check_submitter(record: Record[Any], trust: Trust, role: str) -> Role:
     """Check that exactly one line of the note is by a submitter, of this role, and holds.
 
     Raises:

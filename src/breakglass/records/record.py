@@ -40,7 +40,7 @@ class Kind:
     """A kind of record: the fields of its own, beside the envelope's."""
 
     kind: ClassVar[str]
-    version: ClassVar[int] = 1
+    v: ClassVar[int] = 1
 
 
 R = TypeVar("R", bound=Kind)
@@ -126,7 +126,7 @@ def record_text(envelope: Envelope, body: Kind, attachments: tuple[Attachment, .
     """Write the text that a submitter signs."""
     value: dict[str, Json] = {
         "kind": body.kind,
-        "v": body.version,
+        "v": body.v,
         **write(envelope),
         **write(body),
     }
@@ -172,7 +172,7 @@ def _body(name: Json, version: Json, own: dict[str, Json]) -> Kind:
     if not isinstance(name, str) or not isinstance(version, int):
         raise MalformedError("record.kind: expected a text and a version number")
     kind = KINDS.get(name)
-    if kind is None or kind.version != version:
+    if kind is None or kind.v != version:
         return Unknown(name, own)
     return read(kind, own, name)
 

@@ -64,7 +64,7 @@ def read(kind: type[T], value: Json, where: str) -> T:
     """
     if not isinstance(value, Mapping):
         raise MalformedError(f"{where}: expected an object, got {_name(value)}")
-    hints = _hints(kind)
+    hints = _hints(cast("type[Any]", kind))
     for key in value:
         if key not in hints:
             raise MalformedError(f"{where}.{key[:40]}: unknown field", name="unknown_field")
@@ -76,7 +76,7 @@ def read(kind: type[T], value: Json, where: str) -> T:
 
 def write(value: object) -> dict[str, Json]:
     """Write a frozen dataclass as the JSON object that ``read`` takes."""
-    return {key: _write(getattr(value, key)) for key in _hints(type(value))}
+    return {key: _write(getattr(value, key)) for key in _hints(cast("type[Any]", type(value)))}
 
 
 @cache
@@ -96,7 +96,8 @@ def _read(hint: Any, value: Json, where: str) -> Any:
     if origin is tuple:
         return _read_list(typing.get_args(hint)[0], value, where, rules)
     if origin is Mapping:
-        return _read_mapping(*typing.get_args(hint), value, where, rules)
+        key_hint, item = typing.get_args(hint)
+        return _read_mapping(key_hint, item, value, where, rules)
     if is_dataclass(hint):
         return read(cast("type[Any]", hint), value, where)
     return _read_scalar(hint, value, where, rules)
