@@ -1,0 +1,53 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# Needed beforehand: python3 (3.11 or newer, with venv), git, make, openssh-client.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+XDIST ?= auto
+
+.PHONY: demo test check format long crash bench report system help clean
+
+help:  ## say what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(STAMP)  ## break a glass, end to end, on a real target
+	$(BIN)/python -m breakglass.embedded.demo
+
+test: $(STAMP)  ## run all tests of the short form
+	$(BIN)/python -m pytest -n $(XDIST) --dist loadgroup
+
+check: $(STAMP)  ## format, lint, types, import contracts, doctests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q --doctest-modules src/breakglass tests/architecture
+
+format: $(STAMP)  ## write the code the way check wants it
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+long: $(STAMP)  ## the long suites: full crash runs, simulations, fuzzing
+	$(BIN)/python -m pytest -m long -n $(XDIST) --dist loadgroup
+
+bench: $(STAMP)  ## print the measured figures as JSON lines
+	@for each in bench/*.py; do case $$each in *_kit.py) ;; *) $(BIN)/python $$each ;; esac; done
+
+system:  ## install the Debian packages that some tests want (needs root)
+	apt-get update
+	apt-get install -y --no-install-recommends openssh-client git
+
+$(STAMP): pyproject.toml
+	@missing=""; for each in git ssh-keygen $(PYTHON); do \
+	  command -v $$each >/dev/null || missing="$$missing $$each"; done; \
+	  $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || missing="$$missing python3.11-with-venv"; \
+	  test -z "$$missing" || { echo "breakglass: missing on this machine:$$missing"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server,postgres]' --group dev
+	@touch $(STAMP)
+
+clean:  ## remove what was built
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
