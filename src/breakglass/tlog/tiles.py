@@ -21,7 +21,6 @@ from breakglass.tlog.tile_proofs import (
 )
 
 __all__ = [
-    "ENTRIES",
     "MAX_ENTRY_BYTES",
     "MAX_LEVEL",
     "TILE_WIDTH",
@@ -41,7 +40,6 @@ __all__ = [
 
 MAX_LEVEL = 63
 MAX_ENTRY_BYTES = 0xFFFF  # its length is written in two bytes
-ENTRIES = -1  # stands as a level where entries are meant, not hashes
 
 _LEVEL = "entries|0|[1-9][0-9]?"
 _PATH = re.compile(
@@ -54,18 +52,18 @@ class TileName:
     """Which tile a path means.
 
     Attributes:
-        level: 0 to 63, or ``ENTRIES`` for a bundle of entries.
+        level: 0 to 63, or ``None`` for a bundle of entries.
         n: the tile's place in its level, from zero.
         width: hashes or entries in it: 256, or 1 to 255 in a partial one.
     """
 
-    level: int
+    level: int | None
     n: int
     width: int = TILE_WIDTH
 
     def __post_init__(self) -> None:
         if not (
-            (self.level == ENTRIES or 0 <= self.level <= MAX_LEVEL)
+            (self.level is None or 0 <= self.level <= MAX_LEVEL)
             and 0 <= self.n <= MAX_NUMBER
             and 1 <= self.width <= TILE_WIDTH
         ):
@@ -76,7 +74,7 @@ class TileName:
     @property
     def path(self) -> str:
         """Where the tile is found under a log's prefix, without a leading slash."""
-        level = "entries" if self.level == ENTRIES else str(self.level)
+        level = "entries" if self.level is None else str(self.level)
         digits = str(self.n)
         digits = digits.zfill(-(-len(digits) // 3) * 3)
         groups = [digits[at : at + 3] for at in range(0, len(digits), 3)]
@@ -96,8 +94,6 @@ def tile_path(level: int, n: int, width: int = TILE_WIDTH) -> str:
     >>> tile_path(2, 0, 1)
     'tile/2/000.p/1'
     """
-    if level == ENTRIES:
-        raise MalformedError("a tile of hashes has a level", name="bad_tile")
     return TileName(level, n, width).path
 
 
@@ -107,7 +103,7 @@ def entries_path(n: int, width: int = TILE_WIDTH) -> str:
     >>> entries_path(1, 44)
     'tile/entries/001.p/44'
     """
-    return TileName(ENTRIES, n, width).path
+    return TileName(None, n, width).path
 
 
 def parse_tile_path(path: str) -> TileName:
@@ -117,7 +113,7 @@ def parse_tile_path(path: str) -> TileName:
         MalformedError: ``bad_tile``; any other text.
     """
     if found := _PATH.fullmatch(path):
-        level = ENTRIES if found[1] == "entries" else int(found[1])
+        level = None if found[1] == "entries" else int(found[1])
         width = int(found[3]) if found[3] else TILE_WIDTH
         name = TileName(level, int(re.sub("[x/]", "", found[2])), width)
         if name.path == path:

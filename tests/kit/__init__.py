@@ -1,0 +1,1 @@
+"""What several rooms' tests use: vectors, and honest simulators."""
