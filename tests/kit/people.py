@@ -1,0 +1,21 @@
+"""Software people for tests; see ``breakglass.embedded.soft_people``."""
+
+from breakglass.embedded.soft_people import (
+    PRESENT,
+    VERIFIED,
+    SoftKey,
+    SoftPasskey,
+    SoftPerson,
+    SoftSecurityKey,
+    parse_soft_key,
+)
+
+__all__ = [
+    "PRESENT",
+    "VERIFIED",
+    "SoftKey",
+    "SoftPasskey",
+    "SoftPerson",
+    "SoftSecurityKey",
+    "parse_soft_key",
+]
