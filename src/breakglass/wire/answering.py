@@ -1,0 +1,232 @@
+"""The edge where requests come in: plain functions behind Starlette, and one form of error.
+
+Handlers are synchronous (``def``) and run in threads; a handler that waits holds one thread. Every
+error leaves as ``{"error": name, "message": …, "hint": …}``; one that is not ours says nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from breakglass.errors import BreakglassError, MalformedError
+
+log = logging.getLogger("breakglass")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request, read whole."""
+
+    path: Mapping[str, str]  # the parts of the path that the route names
+    query: Mapping[str, str]
+    body: bytes
+    headers: Mapping[str, str]
+
+    def number(self, name: str, default: int | None = None) -> int:
+        """Read a whole number from the path or the query.
+
+        Raises:
+            MalformedError: missing without a default, or not decimal digits.
+        """
+        text = self.path.get(name, self.query.get(name))
+        if text is None and default is not None:
+            return default
+        if text is None or not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise MalformedError(f"{name!r} is {str(text)[:40]!r}, wanted a whole number")
+        return int(text)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Asked], Answer]
+
+
+class StatusError(BreakglassError):
+    """Wraps an error to send it under a status of its own, with more fields beside it.
+
+    Args:
+        error: what is told.
+        status: HTTP status, where the kind's own would say too little (409, 413, 429).
+        more: further fields of the JSON answer.
+    """
+
+    def __init__(self, error: BreakglassError, status: int, **more: Any) -> None:
+        super().__init__(error.message, name=error.name, hint=error.hint)
+        self.http_status = status
+        self.exit_code = error.exit_code
+        self.more = more
+
+
+def json_answer(value: Any, status: int = 200) -> Answer:
+    """Answer with JSON."""
+    return Answer(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(), status)
+
+
+def text_answer(text: str, status: int = 200, kind: str = "text/plain; charset=utf-8") -> Answer:
+    """Answer with text."""
+    return Answer(text.encode(), status, kind)
+
+
+def error_answer(error: BreakglassError) -> Answer:
+    """Say an error of ours to a neighbour."""
+    more = error.more if isinstance(error, StatusError) else {}
+    return json_answer(
+        {"error": error.name, "message": error.message, "hint": error.hint, **more},
+        error.http_status,
+    )
+
+
+def route(method: str, path: str, handler: Handler, *, body_at_most: int = 0) -> Route:
+    """Make a Starlette route of a plain function.
+
+    Args:
+        method: ``GET``, ``POST`` or ``PUT``.
+        path: in Starlette's form, ``/proof/{index}``.
+        handler: called in a thread of its own for each request.
+        body_at_most: bytes; a longer body is refused with 413 before it is read whole.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        body = await _read(request, body_at_most)
+        asked = Asked(request.path_params, request.query_params, body, request.headers)
+        answer = await anyio.to_thread.run_sync(_answered, handler, asked)
+        return _response(answer)
+
+    return Route(path, endpoint, methods=[method])
+
+
+def dressed(app: Starlette, body_at_most: int) -> ASGIApp:
+    """Put the error edge and a cap on bodies around a Starlette or FastAPI application.
+
+    Routes made by ``route`` have both already; this serves the rest: unknown paths, routes of
+    another make, and whatever slips through.
+
+    Args:
+        app: its exception handlers are replaced by ours.
+        body_at_most: bytes in a request body, on any route.
+    """
+    for kind in list(app.exception_handlers):
+        if isinstance(kind, type) and issubclass(kind, ValueError):
+            app.add_exception_handler(kind, _invalid)  # FastAPI's validation error
+    app.add_exception_handler(BreakglassError, _ours)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _internal)
+    return _Edge(app, body_at_most)
+
+
+class _Edge:
+    """Counts body bytes; and nothing that the application raises passes it."""
+
+    def __init__(self, app: ASGIApp, body_at_most: int) -> None:
+        self._app = app
+        self._body_at_most = body_at_most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._body_at_most:
+                raise _too_large(self._body_at_most)
+            return message
+
+        try:
+            await self._app(scope, counted, send)
+        except Exception:  # noqa: BLE001  the edge of the process: stays shut; _internal has logged it
+            return
+
+
+async def _read(request: Request, at_most: int) -> bytes:
+    said = request.headers.get("content-length", "0")
+    if said.isascii() and said.isdigit() and int(said) > at_most:
+        raise _too_large(at_most)
+    parts: list[bytes] = []
+    read = 0
+    async for part in request.stream():
+        read += len(part)
+        if read > at_most:
+            raise _too_large(at_most)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large(at_most: int) -> StatusError:
+    error = MalformedError(f"request body is over {at_most} bytes", name="too_large")
+    return StatusError(error, 413)
+
+
+def _answered(handler: Handler, asked: Asked) -> Answer:
+    try:
+        return handler(asked)
+    except BreakglassError as error:
+        return error_answer(error)
+    except Exception as error:  # noqa: BLE001  the edge of the process: stays shut
+        return _shut(error)
+
+
+def _shut(error: Exception) -> Answer:
+    # Where it happened, and of which kind; neither the request nor the error's words, which may
+    # quote it.
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    trail = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
+    log.error("internal error, stayed shut: %s at %s", type(error).__name__, trail)
+    told = {"error": "internal", "message": "an error inside; stayed shut", "hint": "see its log"}
+    return json_answer(told, 500)
+
+
+def _response(answer: Answer) -> Response:
+    headers = {**answer.headers, "content-type": answer.content_type}
+    return Response(answer.body, answer.status, headers)
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BreakglassError)
+    return _response(error_answer(error))
+
+
+async def _internal(request: Request, error: Exception) -> Response:
+    return _response(_shut(error))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__ or error.__context__, BreakglassError):
+        return await _ours(request, error.__cause__ or error.__context__)  # type: ignore[arg-type]
+    names = {404: "not_found", 405: "not_allowed", 413: "too_large"}
+    name = names.get(error.status_code, "http")
+    told = {"error": name, "message": f"{request.url.path!r}: {error.detail}"[:500], "hint": ""}
+    return _response(json_answer(told, error.status_code))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    errors: Any = getattr(error, "errors", list)()
+    place = "; ".join(
+        f"{'.'.join(map(str, each.get('loc', ())))}: {each.get('msg', '')}" for each in errors[:5]
+    )
+    return _response(error_answer(MalformedError(f"request: {place}"[:500])))

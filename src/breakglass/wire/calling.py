@@ -1,0 +1,365 @@
+"""Bounded HTTP calls to one neighbour, on connections that are kept.
+
+Every call ends within its time, whatever the neighbour does: refuses, hangs, drips, or answers
+nonsense. All of that is one thing to the caller, ``UnavailableError``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import http.client
+import io
+import json
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from breakglass.errors import (
+    BY_STATUS,
+    BreakglassError,
+    MalformedError,
+    RefusedError,
+    UnavailableError,
+)
+
+IDLE_AT_MOST = timedelta(seconds=30)  # below the 75 s after which our servers close
+_KINDS: dict[int, type[BreakglassError]] = {
+    **BY_STATUS,
+    404: RefusedError,
+    409: RefusedError,
+    413: MalformedError,
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A neighbour's whole answer, of any status."""
+
+    status: int
+    body: bytes
+    content_type: str
+    by: str  # the neighbour, for messages
+
+    def json(self) -> dict[str, Any]:
+        """Read the body as a JSON object.
+
+        Raises:
+            UnavailableError: it is none.
+        """
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise self._nonsense() from error
+        if not isinstance(value, dict):
+            raise self._nonsense()
+        return value
+
+    def checked(self) -> Reply:
+        """Return this answer if it is a 2xx; otherwise raise what the neighbour's error says.
+
+        Raises:
+            BreakglassError: of the kind that the status stands for, under the neighbour's name
+                for it; ``UnavailableError`` for any other status, or a body without an error.
+        """
+        if 200 <= self.status < 300:
+            return self
+        value = self.json()
+        name, message, hint = (value.get(key, "") for key in ("error", "message", "hint"))
+        if not (name and isinstance(name, str) and isinstance(message, str)):
+            raise self._nonsense()
+        kind = _KINDS.get(self.status, UnavailableError)
+        said = f"{self.by}: {message}" if kind is UnavailableError else message
+        raise kind(said[:2000], name=name[:64], hint=hint if isinstance(hint, str) else "")
+
+    def _nonsense(self) -> UnavailableError:
+        return UnavailableError(
+            f"{self.by} answered {self.status} with {len(self.body)} bytes that make no sense",
+            name="nonsense",
+        )
+
+
+class Neighbour:
+    """One other process, spoken to over HTTP; may be used by many threads at once.
+
+    Args:
+        where: an address (``http://127.0.0.1:41234``, or ``https://10.0.0.7:8443#<hex SHA-256 of
+            its certificate>`` to pin the key), or the path of an ``address`` file, or of the
+            process folder that holds it. A file is read again for each new connection, since a
+            restarted process may listen elsewhere.
+        name: how messages speak of it.
+        within: how long a call may take altogether, unless the call says otherwise.
+        answer_bytes_at_most: longer answers are refused.
+    """
+
+    def __init__(
+        self,
+        where: str | Path,
+        *,
+        name: str = "",
+        within: timedelta = timedelta(seconds=2),
+        answer_bytes_at_most: int = 16 * 1024 * 1024,
+    ) -> None:
+        self.where = where
+        self.name = f"'{name}'" if name else f"the process at {str(where)!r}"
+        self._within = within
+        self._bytes_at_most = answer_bytes_at_most
+        self._lock = threading.Lock()
+        self._idle: list[_Connection] = []
+        self._busy: set[_Connection] = set()
+        self._closed = False
+
+    def get(self, path: str, *, within: timedelta | None = None) -> Reply:
+        """GET ``path``; a 2xx answer, or the neighbour's error is raised.
+
+        Raises:
+            BreakglassError: see ``Reply.checked``; ``UnavailableError`` if there is no answer.
+        """
+        return self.send("GET", path, within=within).checked()
+
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        content_type: str = "application/octet-stream",
+        *,
+        within: timedelta | None = None,
+    ) -> Reply:
+        """POST ``body``; otherwise as ``get``."""
+        return self.send("POST", path, body, content_type, within=within).checked()
+
+    def post_json(
+        self, path: str, value: Mapping[str, Any], *, within: timedelta | None = None
+    ) -> dict[str, Any]:
+        """POST a JSON object and read one back; otherwise as ``get``."""
+        body = json.dumps(value, separators=(",", ":")).encode()
+        return self.post(path, body, "application/json", within=within).json()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        content_type: str = "application/octet-stream",
+        *,
+        within: timedelta | None = None,
+    ) -> Reply:
+        """Make one call and return the answer, whatever its status.
+
+        A call is sent once: after an error nobody knows whether it was acted on.
+
+        Raises:
+            UnavailableError: ``unreachable``: no connection, so nothing was asked;
+                ``unanswered``: cut off or too slow; ``nonsense``: too long, or not HTTP.
+        """
+        bound = within if within is not None else self._within
+        until = time.monotonic() + bound.total_seconds()
+        try:
+            connection = self._taken(until)
+        except (OSError, ValueError) as error:
+            raise self._away("unreachable", f"cannot be reached: {_said(error, bound)}") from error
+        try:
+            reply = connection.call(method, path, body, content_type, until, self.name)
+        except TimeoutError as error:
+            raise self._away("unanswered", f"did not answer {_said(error, bound)}") from error
+        except _TooLongError as error:
+            what = f"answered more than {self._bytes_at_most} bytes"
+            raise self._away("nonsense", what) from error
+        except OSError as error:
+            raise self._away("unanswered", f"hung up: {_said(error, bound)}") from error
+        except (http.client.HTTPException, ValueError) as error:
+            raise self._away("nonsense", f"does not speak HTTP: {_said(error, bound)}") from error
+        finally:
+            self._returned(connection)
+        return reply
+
+    def close(self) -> None:
+        """Close the idle connections, and cut off the calls under way: they end ``unanswered``."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            for connection in self._busy:
+                connection.cut()
+        for connection in idle:
+            connection.close()
+
+    def __enter__(self) -> Neighbour:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _away(self, name: str, what: str) -> UnavailableError:
+        hint = "is it running, and reachable from here"
+        return UnavailableError(f"{self.name} {what}", name=name, hint=hint)
+
+    def _taken(self, until: float) -> _Connection:
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                connection = _Connection(read_address(self.where), until, self._bytes_at_most)
+            elif not connection.usable():
+                connection.close()
+                continue
+            with self._lock:
+                self._busy.add(connection)
+            return connection
+
+    def _returned(self, connection: _Connection) -> None:
+        with self._lock:
+            self._busy.discard(connection)
+            if connection.keeps and not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+def read_address(where: str | Path) -> str:
+    """Return the address that ``where`` stands for: itself, or what its ``address`` file holds.
+
+    Raises:
+        OSError: no such file; the process has not started yet.
+    """
+    if isinstance(where, str) and where.startswith(("http://", "https://")):
+        return where
+    path = Path(where)
+    return (path / "address" if path.is_dir() else path).read_text("ascii").strip()
+
+
+class _TooLongError(Exception):
+    """The answer passed the cap."""
+
+
+class _Connection:
+    """One TCP or TLS connection, used by one call at a time."""
+
+    def __init__(self, address: str, until: float, bytes_at_most: int) -> None:
+        parts = urlsplit(address)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{address!r} is no address")
+        self._host = parts.netloc
+        self._prefix = parts.path.rstrip("/")
+        self._bytes_at_most = bytes_at_most
+        self.keeps = False
+        self._idle_since = 0.0
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        sock = socket.create_connection((parts.hostname, port), timeout=_left(until))
+        try:
+            # Small requests and answers: waiting for company would cost 40 ms.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._sock = (
+                _tls(sock, parts.hostname, parts.fragment) if parts.scheme == "https" else sock
+            )
+        except BaseException:
+            sock.close()
+            raise
+
+    def call(
+        self, method: str, path: str, body: bytes, content_type: str, until: float, name: str
+    ) -> Reply:
+        self.keeps = False
+        target = f"{self._prefix}{path}"
+        if any(not "!" <= each <= "~" for each in target):
+            raise ValueError(f"path {target[:80]!r} holds a space or a control character")
+        head = f"{method} {target} HTTP/1.1\r\nHost: {self._host}\r\n"
+        if body or method != "GET":
+            head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+        self._sock.settimeout(_left(until))
+        # One write: two packets would wake the neighbour twice.
+        self._sock.sendall(f"{head}\r\n".encode() + body)
+        answer = http.client.HTTPResponse(_Timed(self._sock, until), method=method)  # type: ignore[arg-type]
+        answer.begin()
+        read = answer.read(self._bytes_at_most + 1)
+        if len(read) > self._bytes_at_most:
+            raise _TooLongError
+        self.keeps = answer.isclosed() and not answer.will_close
+        self._idle_since = time.monotonic()
+        return Reply(answer.status, read, answer.getheader("Content-Type", ""), name)
+
+    def usable(self) -> bool:
+        """Say whether the other side still holds this connection open, as far as we can see."""
+        if time.monotonic() - self._idle_since > IDLE_AT_MOST.total_seconds():
+            return False
+        # Readable while nothing is asked means closed by the neighbour (or confused).
+        poller = select.poll()
+        poller.register(self._sock, select.POLLIN)
+        return not poller.poll(0)
+
+    def cut(self) -> None:
+        """End the call that another thread has under way."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._sock.close()
+
+
+class _Timed:
+    """Lends a socket to ``HTTPResponse`` so that all its reads together end at one time."""
+
+    def __init__(self, sock: socket.socket, until: float) -> None:
+        self._raw = _TimedReads(sock, until)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self._raw, 64 * 1024)
+
+
+class _TimedReads(io.RawIOBase):
+    def __init__(self, sock: socket.socket, until: float) -> None:
+        super().__init__()
+        self._sock = sock
+        self._until = until
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        # A timeout per read alone would let a neighbour drip one byte at a time for ever.
+        self._sock.settimeout(_left(self._until))
+        return self._sock.recv_into(buffer)
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _tls(sock: socket.socket, host: str, pin: str) -> socket.socket:
+    context = ssl.create_default_context()
+    if pin:
+        # The pin names one certificate; names and authorities add nothing to that.
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    wrapped = context.wrap_socket(sock, server_hostname=host)
+    found = hashlib.sha256(wrapped.getpeercert(binary_form=True) or b"").hexdigest()
+    if pin and not hmac.compare_digest(found, pin.lower()):
+        wrapped.close()
+        raise ssl.SSLError(f"certificate {found[:16]}… is not the pinned {pin[:16]}…")
+    return wrapped
+
+
+def _said(error: Exception, bound: timedelta) -> str:
+    if isinstance(error, TimeoutError):
+        return f"within {bound.total_seconds():g} s"
+    if isinstance(error, FileNotFoundError):
+        return f"no file {str(error.filename)!r}; it has not started"
+    return str(error) or type(error).__name__

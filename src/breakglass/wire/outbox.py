@@ -1,0 +1,383 @@
+"""One submitter's one writer: numbers, signs and sends its notes to the ledger, in order.
+
+Two ways in. ``append`` waits for the receipt (intents); ``post`` keeps the note on disk and sends
+it when it can (outcomes). Both go through one queue: ``seq``, ``prev`` and time may not go back.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from breakglass.clock import Clock
+from breakglass.errors import BreakglassError, MalformedError, UnavailableError
+from breakglass.tlog.note import SignerKey
+from breakglass.wire.calling import Neighbour
+from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST, read_numbering
+from breakglass.wire.sending import Receipt, Run, Sender, Unsent
+from breakglass.wire.spool import Draft, Spool, Spooled
+
+__all__ = ["Draft", "Drafting", "Gap", "Outbox", "OutboxLimits", "Receipt"]
+
+log = logging.getLogger("breakglass.outbox")
+Drafting = Draft | Callable[[], Draft]
+"""A draft, or what makes it: called when its place in the queue is fixed, so that no other note
+of a later time comes before it."""
+
+
+@dataclass(frozen=True)
+class OutboxLimits:
+    """How much is kept, and how patiently it is sent."""
+
+    notes_at_most: int = 10_000
+    age_at_most: timedelta = timedelta(hours=24)
+    late_after: timedelta = timedelta(seconds=100)  # below the 120 s after which a note needs a gap
+    answer_within: timedelta = timedelta(seconds=3)  # one attempt; the ledger's own bound is 1 s
+    retry_at_most: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A logging outage that is over, for the ``gap`` record that precedes the late notes.
+
+    Its ``at`` may be neither after ``start`` (the late notes' times would go back) nor before the
+    submitter's last recorded note: ``start`` itself is right.
+    """
+
+    start: datetime
+    end: datetime
+    cause: str
+    first_seq: int
+    last_seq: int
+
+
+@dataclass
+class _Item:
+    """A draft in the queue: of a waiting caller (``call``), of the spool, or a gap (neither)."""
+
+    draft: Draft
+    call: _Call | None = None
+    spooled: Spooled | None = None
+
+
+@dataclass
+class _Call:
+    """One ``append``: its receipts so far, and whether any of it was ever sent."""
+
+    wanted: int
+    receipts: list[Receipt] = field(default_factory=list)
+    sent: bool = False
+    done: Future[list[Receipt]] = field(default_factory=Future)
+
+
+class Outbox:
+    """The only writer of one submitter; safe under threads.
+
+    Several callers' notes travel together in one request. A note that was sent and not answered
+    is repeated with the same bytes, for ever, also after its caller gave up: whether it counts is
+    then in the ledger, and nowhere else.
+    """
+
+    def __init__(
+        self,
+        ledger: Neighbour,
+        signer: SignerKey,
+        folder: Path,
+        clock: Clock,
+        *,
+        gap: Callable[[Gap], Draft] | None = None,
+        limits: OutboxLimits | None = None,
+    ) -> None:
+        """Open the spool in ``folder`` (which exists) and start sending.
+
+        Args:
+            ledger: where to; a ``Neighbour`` of our own, closed with us.
+            signer: the submitter's key.
+            folder: holds ``spool.sqlite``.
+            clock: for the age of spooled notes.
+            gap: makes the ``gap`` record; without it late notes go without one.
+            limits: as above.
+
+        Raises:
+            MisconfiguredError: the spool cannot be opened.
+        """
+        self._limits = limits or OutboxLimits()
+        self._ledger = ledger
+        self._sender = Sender(ledger, signer, self._limits.answer_within)
+        self._clock = clock
+        self._gap = gap
+        self._spool = Spool(folder / "spool.sqlite")
+        self._changed = threading.Condition()
+        self._queue: deque[_Item] = deque(
+            _Item(each.draft, None, each) for each in self._spool.waiting()
+        )
+        self._spooled: dict[int, datetime] = {
+            each.spooled.position: each.spooled.posted_at for each in self._queue if each.spooled
+        }
+        self._under_way: list[_Item] = []
+        self._trouble: tuple[datetime, str] | None = (
+            None  # since when, and why, nothing gets through
+        )
+        self._excused = 0  # the last position that a gap record covers
+        self._closed = False
+        self._hurry = False
+        self._thread = threading.Thread(target=self._send_for_ever, name="outbox", daemon=True)
+        self._thread.start()
+
+    def append(self, drafts: Sequence[Drafting], within: timedelta) -> list[Receipt]:
+        """Record these notes (1 or more) and return their receipts, in order.
+
+        If one is refused, those before it are recorded and those after it are not.
+
+        Raises:
+            MalformedError: a draft is no record's text, or too long; nothing was recorded.
+            UnavailableError: ``not_sent``: the ledger was not reached, and these notes never will
+                be recorded; ``unanswered``: they were sent, and may yet be.
+            BreakglassError: the ledger's refusal, under its name (``id_taken``, …).
+        """
+        call = _Call(len(drafts))
+        with self._changed:
+            self._refuse_if_closed()
+            items = [_Item(_made(each), call) for each in drafts]
+            self._queue.extend(items)
+            self._hurry = True  # somebody waits: no resting between attempts now
+            self._changed.notify_all()
+        try:
+            return call.done.result(within.total_seconds())
+        except FutureTimeoutError:
+            return self._given_up(call, within)
+
+    def post(self, drafting: Drafting) -> None:
+        """Keep a note for sending: on disk when this returns, sent as soon as the ledger takes it.
+
+        Nothing happens if a note of this id waits already. Works beyond ``full`` too: what has
+        happened must be told; it is new work that has to stop.
+
+        Raises:
+            UnavailableError: the disk refuses; the note is not kept.
+        """
+        with self._changed:
+            self._refuse_if_closed()
+            draft = _made(drafting)
+            spooled = self._spool.add(draft, self._clock.now())
+            if spooled is not None:
+                self._spooled[spooled.position] = spooled.posted_at
+                self._queue.append(_Item(draft, None, spooled))
+                self._changed.notify_all()
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits, or for so long, that its owner must stop minting."""
+        with self._changed:
+            oldest = next(iter(self._spooled.values()), None)
+            return len(self._spooled) >= self._limits.notes_at_most or (
+                oldest is not None and self._clock.now() - oldest >= self._limits.age_at_most
+            )
+
+    @property
+    def waiting(self) -> int:
+        """How many notes wait on disk."""
+        with self._changed:
+            return len(self._spooled)
+
+    def refused(self) -> list[tuple[str, str, str]]:
+        """Return id, error and message of posted notes that the ledger will never take."""
+        return self._spool.refused()
+
+    def flush(self, within: timedelta) -> bool:
+        """Wait until nothing waits any more, at most so long; say whether that is so."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not self._queue and not self._under_way, within.total_seconds()
+            )
+
+    def close(self) -> None:
+        """Stop sending. Posted notes stay on disk; waiting callers get ``UnavailableError``."""
+        with self._changed:
+            self._closed = True
+            left = [*self._under_way, *self._queue]
+            self._changed.notify_all()
+        for item in left:
+            if item.call and not item.call.done.done():
+                item.call.done.set_exception(UnavailableError("outbox closed", name="unanswered"))
+        self._ledger.close()
+        self._thread.join(1)
+        self._spool.close()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise UnavailableError("outbox is closed; nothing was recorded", name="not_sent")
+
+    def _given_up(self, call: _Call, within: timedelta) -> list[Receipt]:
+        with self._changed:
+            if call.done.done():  # in the very last moment
+                return call.done.result()
+            if not call.sent:
+                self._queue = deque(item for item in self._queue if item.call is not call)
+        why = f": {self._trouble[1]}" if self._trouble else ""
+        if not call.sent:
+            raise UnavailableError(
+                f"ledger was not reached within {within.total_seconds():g} s; nothing was recorded"
+                f"{why}",
+                name="not_sent",
+            )
+        raise UnavailableError(
+            f"no receipt within {within.total_seconds():g} s; the notes may yet be recorded{why}",
+            name="unanswered",
+        )
+
+    def _send_for_ever(self) -> None:
+        rest = 0.0
+        while self._work_comes(rest):
+            try:
+                rest = 0.0 if self._send_once() else _longer(rest, self._limits.retry_at_most)
+            except UnavailableError as error:
+                rest = _longer(rest, self._limits.retry_at_most)
+                with self._changed:
+                    self._trouble = (self._trouble or (self._clock.now(),))[0], str(error)
+            except Exception:  # the edge of a thread: notes are kept, and tried again
+                log.error("outbox: an error inside; trying again", exc_info=True)
+                rest = self._limits.retry_at_most.total_seconds()
+
+    def _work_comes(self, rest: float) -> bool:
+        """Wait for something to send, and for the rest to be over; false when closed."""
+        with self._changed:
+            if rest:
+                self._changed.wait_for(lambda: self._closed or self._hurry, rest)
+            self._changed.wait_for(lambda: self._closed or self._queue or self._under_way)
+            self._hurry = False
+            return not self._closed
+
+    def _send_once(self) -> bool:
+        """Send one run: what is unanswered again, else what waits. False: it was misnumbered."""
+        # (1) Learn where we stand. After a start only the ledger knows.
+        self._sender.know_place()
+        # (2) Take what waits. Nothing is on disk: a crash leaves the spool as it was.
+        if not self._under_way and not self._take():
+            return True
+        drafts = [item.draft for item in self._under_way]
+        try:
+            # (3) Attachments first: a note that names one unknown to the ledger is refused.
+            self._sender.put([data for draft in drafts for data in draft.attachments])
+            # (4) Number, sign, send. A crash or a lost answer from here leaves notes that the
+            #     ledger may hold; their ids, or their bytes if we live on, make a repetition
+            #     harmless.
+            run = self._sender.send(drafts)
+        except UnavailableError:
+            if not self._sender.unanswered:
+                self._take_back()
+            raise
+        # (5) Tell the callers, and forget what was spooled.
+        self._settle(run)
+        return not isinstance(run.refusal, Unsent)
+
+    def _take(self) -> bool:
+        with self._changed:
+            if self._queue:  # its caller may have given up
+                self._put_gap_first()
+            while self._queue and len(self._under_way) < NOTES_AT_MOST:
+                item = self._queue.popleft()
+                self._under_way.append(item)
+                if item.call:
+                    item.call.sent = True  # as far as its caller may know
+            return bool(self._under_way)
+
+    def _take_back(self) -> None:
+        """Return a run that never left to the queue; its callers may still give up for good."""
+        with self._changed:
+            items, self._under_way = self._under_way, []
+            self._sender.forget()
+            for item in items:
+                if item.call:
+                    item.call.sent = bool(item.call.receipts)
+            self._requeue(items)
+
+    def _requeue(self, items: Sequence[_Item]) -> None:
+        """Put items back in front; a gap is dropped, and told again of the numbers as they come."""
+        kept = [item for item in items if item.call or item.spooled]
+        if len(kept) < len(items):
+            self._excused = 0
+        self._queue.extendleft(reversed(kept))
+
+    def _put_gap_first(self) -> None:
+        """Before late notes put the record of the outage that made them late."""
+        now = self._clock.now()
+        late = [
+            item.spooled
+            for item in self._queue
+            if item.spooled
+            and item.spooled.position > self._excused
+            and now - item.spooled.posted_at > self._limits.late_after
+        ]
+        if not late or self._gap is None:
+            return
+        since, cause = self._trouble or (late[0].posted_at, "not running")
+        first = self._sender.next_seq + 1  # the gap record itself comes before
+        start = min(since, late[0].posted_at)
+        told = Gap(start, now, cause, first, first + len(late) - 1)
+        self._queue.appendleft(_Item(self._gap(told)))
+        self._excused = late[-1].position
+
+    def _settle(self, run: Run) -> None:
+        with self._changed:
+            items, self._under_way = self._under_way, []
+            taken, behind = items[: len(run.receipts)], items[len(run.receipts) :]
+            gone = [item.spooled for item in taken if item.spooled]
+            for item, receipt in zip(taken, run.receipts, strict=True):
+                _give(item, receipt)
+            if behind and run.refusal and not isinstance(run.refusal, Unsent):
+                gone += self._refused(behind.pop(0), run.refusal)
+                behind = [item for item in behind if not (item.call and item.call.done.done())]
+            # What stood behind a refused note is numbered and signed again.
+            self._requeue(behind)
+            for spooled in gone:
+                self._spooled.pop(spooled.position, None)
+            if gone:
+                self._spool.remove([spooled.position for spooled in gone])
+            self._trouble = None
+            self._changed.notify_all()
+
+    def _refused(self, item: _Item, error: BreakglassError) -> list[Spooled]:
+        """Act on a refusal; returns what need not be spooled any more."""
+        if item.call:
+            if not item.call.done.done():
+                item.call.done.set_exception(error)
+            self._queue = deque(each for each in self._queue if each.call is not item.call)
+        # A posted id that is taken was sent before a crash: the ledger holds it.
+        if item.spooled and error.name != "id_taken":
+            log.error("posted record %r refused for good: %s", item.draft.id, error)
+            self._spool.set_aside(item.spooled, error.name, error.message)
+        return [item.spooled] if item.spooled else []
+
+
+def _give(item: _Item, receipt: Receipt) -> None:
+    if item.call is None:
+        return
+    item.call.receipts.append(receipt)
+    if len(item.call.receipts) == item.call.wanted and not item.call.done.done():
+        item.call.done.set_result(item.call.receipts)
+
+
+def _made(drafting: Drafting) -> Draft:
+    """Make the draft, and refuse here what could only jam the queue."""
+    draft = drafting if isinstance(drafting, Draft) else drafting()
+    if read_numbering(draft.text).id != draft.id:
+        raise MalformedError(f"draft {draft.id!r}: its text names another id")
+    if len(draft.text.encode()) > NOTE_BYTES_AT_MOST:
+        raise MalformedError(
+            f"record {draft.id!r} is over {NOTE_BYTES_AT_MOST} bytes", name="too_large"
+        )
+    return draft
+
+
+def _longer(rest: float, at_most: timedelta) -> float:
+    doubled = min(max(rest * 2, 0.05), at_most.total_seconds())
+    return doubled * random.uniform(0.8, 1.2)  # so that many writers do not come in step

@@ -1,0 +1,181 @@
+"""One run of notes on its way to the ledger: numbered, signed, sent, answered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from breakglass.errors import BreakglassError, RefusedError, UnavailableError
+from breakglass.tlog.note import SignerKey, sign_note
+from breakglass.tlog.tiles import encode_bundle
+from breakglass.wire.calling import Neighbour, Reply
+from breakglass.wire.numbering import numbered, text_digest
+from breakglass.wire.spool import Draft
+
+_LATER = frozenset({"unknown_submitter", "pool_full"})  # not the note's fault: try again
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A note that is recorded: its place, its bytes as stored, and its tlog-proof."""
+
+    index: int
+    note: bytes
+    proof: bytes
+
+
+class Unsent(RefusedError):
+    """The run was numbered wrongly; nothing of the rest is the notes' fault."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of a run: receipts of its first notes, and why the next one has none."""
+
+    receipts: list[Receipt]
+    refusal: BreakglassError | None
+
+
+class Sender:
+    """Holds a submitter's place in the log, and the run that is not answered yet.
+
+    Used by one thread. ``send`` with drafts after an unanswered ``send`` repeats the old bytes,
+    so the caller passes the same drafts until it gets an answer.
+    """
+
+    def __init__(self, ledger: Neighbour, signer: SignerKey, within: timedelta) -> None:
+        self._ledger = ledger
+        self._signer = signer
+        self._within = within
+        self._known = False
+        self.next_seq = 0
+        self._prev = ""
+        self._signed: list[tuple[bytes, str]] = []  # note and its text's digest
+        self.unanswered = False  # whether the ledger may hold what is signed
+        self._put: set[str] = set()
+
+    def know_place(self) -> None:
+        """Ask the ledger for our last ``seq`` and hash, unless we know.
+
+        Raises:
+            UnavailableError: no answer, or one that makes no sense.
+        """
+        if not self._known:
+            path = f"/submitter/{self._signer.verifier.key_id.hex()}"
+            try:
+                self._stand(self._ledger.get(path, within=self._within).json())
+            except BreakglassError as error:
+                # Whatever it says, we cannot number our notes: wait, as if it were away.
+                raise UnavailableError(str(error), name=error.name) from error
+
+    def put(self, attachments: Sequence[bytes]) -> None:
+        """Bring attachments into the ledger; again is harmless.
+
+        Raises:
+            UnavailableError: the ledger did not take one.
+        """
+        for data in attachments:
+            digest = hashlib.sha256(data).hexdigest()
+            if digest in self._put:
+                continue
+            reply = self._ledger.send("PUT", f"/attachment/{digest}", data, within=self._within)
+            if reply.status == 503 or reply.status >= 500:
+                reply.checked()
+            # Any other refusal will be told again of the note that names it.
+            if 200 <= reply.status < 300:
+                self._put.add(digest)
+
+    def send(self, drafts: Sequence[Draft]) -> Run:
+        """Send a run, 1 to 256 drafts.
+
+        Raises:
+            UnavailableError: no answer that settles it; the same run must be sent again.
+        """
+        if not self._signed:
+            self._sign(drafts)
+        body = encode_bundle([note for note, _ in self._signed])
+        try:
+            reply = self._ledger.send("POST", "/append", body, within=self._within)
+        except UnavailableError as error:
+            self.unanswered = self.unanswered or error.name != "unreachable"
+            raise
+        if reply.status == 200:
+            return self._accepted(reply)
+        if reply.status in (400, 403, 409, 413, 422):
+            return self._refused(reply)
+        # Committed and not witnessed, or a crash inside, or a full pool: nobody knows.
+        self.unanswered = True
+        reply.checked()
+        raise UnavailableError(f"ledger answered {reply.status} to an append", name="nonsense")
+
+    def forget(self) -> None:
+        """Drop a run that the ledger cannot hold (``unanswered`` is false); it is signed anew."""
+        self._signed = []
+
+    def _sign(self, drafts: Sequence[Draft]) -> None:
+        seq, prev = self.next_seq, self._prev
+        for draft in drafts:
+            text = numbered(draft.text, seq, prev)
+            note = sign_note(text, self._signer)
+            if draft.lines:
+                note = note.with_lines(*draft.lines)
+            seq, prev = seq + 1, text_digest(text)
+            self._signed.append((note.encoded(), prev))
+
+    def _accepted(self, reply: Reply) -> Run:
+        answer = reply.json()
+        proofs, refused = answer.get("proofs"), answer.get("refused")
+        if not isinstance(proofs, list) or not len(proofs) <= len(self._signed):
+            raise UnavailableError("ledger's answer to an append makes no sense", name="nonsense")
+        receipts = [
+            Receipt(_index(proof), note, proof.encode())
+            for proof, (note, _) in zip(proofs, self._signed, strict=False)
+        ]
+        self._advance(len(receipts))
+        if not refused:
+            return Run(receipts, None)
+        return Run(receipts, self._refusal(RefusedError, refused))
+
+    def _refused(self, reply: Reply) -> Run:
+        answer = reply.json()
+        try:
+            reply.checked()
+        except UnavailableError:
+            raise
+        except BreakglassError as error:
+            if error.name in _LATER:
+                raise UnavailableError(str(error), name=error.name) from error
+            self._advance(0)
+            return Run([], self._refusal(type(error), answer))
+        raise AssertionError("unreachable: the status is an error")
+
+    def _refusal(self, kind: type[BreakglassError], told: dict[str, Any]) -> BreakglassError:
+        name, message = str(told.get("error", "")), str(told.get("message", ""))
+        if name in ("bad_seq", "bad_prev"):
+            # Another place than we thought: take the ledger's word and number again.
+            self._stand(told)
+            return Unsent(message, name=name)
+        return kind(message[:2000], name=name[:64])
+
+    def _advance(self, count: int) -> None:
+        if count:
+            self.next_seq += count
+            self._prev = self._signed[count - 1][1]
+        self._signed = []
+        self.unanswered = False
+
+    def _stand(self, told: dict[str, Any]) -> None:
+        following, prev = told.get("next"), told.get("prev")
+        if not isinstance(following, int) or not isinstance(prev, str) or len(prev) != 64:
+            raise UnavailableError("ledger does not say where we stand", name="nonsense")
+        self.next_seq, self._prev, self._known = following, prev, True
+
+
+def _index(proof: Any) -> int:
+    for line in proof.split("\n", 3)[:3] if isinstance(proof, str) else ():
+        if line.startswith("index ") and line[6:].isdigit():
+            return int(line[6:])
+    raise UnavailableError("ledger's proof names no index", name="nonsense")

@@ -1,0 +1,157 @@
+"""Notes that must not be lost while the ledger is away: one SQLite file, in order, fsynced."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from breakglass.clock import format_time, parse_time
+from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.tlog.note import SignatureLine
+
+_SCHEMA = """
+create table if not exists waiting(
+    position integer primary key autoincrement,
+    id text not null unique, text text not null, lines text not null, posted_at text not null
+) strict;
+create table if not exists attached(position integer not null, data blob not null) strict;
+create table if not exists refused(
+    id text not null, text text not null, error text not null, message text not null
+) strict;
+"""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A note to be: its text, whose ``seq`` and ``prev`` the outbox will write.
+
+    Attributes:
+        id: the record's id, as the text says it.
+        text: the whole text with any ``seq`` and ``prev`` (0 and 64 zeros, say).
+        attachments: the bytes behind its attach lines; put into the ledger before the note.
+        lines: further signature lines that the note carries (a door intent's custodians').
+    """
+
+    id: str
+    text: str
+    attachments: tuple[bytes, ...] = ()
+    lines: tuple[SignatureLine, ...] = ()
+
+
+@dataclass(frozen=True)
+class Spooled:
+    """A draft that waits on disk."""
+
+    position: int
+    draft: Draft
+    posted_at: datetime
+
+
+class Spool:
+    """The file; safe under threads. What ``add`` returned from survives a crash."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            MisconfiguredError: it cannot be opened.
+        """
+        self._lock = threading.Lock()
+        try:
+            self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._file.execute("pragma journal_mode=wal")
+            self._file.execute("pragma synchronous=full")
+            self._file.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise MisconfiguredError(f"spool {str(path)!r} cannot be used: {error}") from error
+
+    def add(self, draft: Draft, now: datetime) -> Spooled | None:
+        """Keep a draft; on disk when this returns. ``None``: one of its id waits already.
+
+        Raises:
+            UnavailableError: the disk refuses; the draft is not kept.
+        """
+        lines = json.dumps([str(line) for line in draft.lines])
+        with self._lock:
+            try:
+                with self._file:
+                    self._file.execute("begin immediate")
+                    done = self._file.execute(
+                        "insert or ignore into waiting(id, text, lines, posted_at)"
+                        " values (?, ?, ?, ?)",
+                        (draft.id, draft.text, lines, format_time(now)),
+                    )
+                    if not done.rowcount:
+                        return None
+                    position = done.lastrowid or 0
+                    self._file.executemany(
+                        "insert into attached values (?, ?)",
+                        [(position, data) for data in draft.attachments],
+                    )
+            except sqlite3.Error as error:
+                raise UnavailableError(
+                    f"record {draft.id!r} could not be spooled: {error}; it is not kept",
+                    name="spool",
+                ) from error
+        return Spooled(position, draft, now)
+
+    def waiting(self) -> list[Spooled]:
+        """Return all drafts that wait, in order; for a start."""
+        with self._lock:
+            rows = self._file.execute(
+                "select position, id, text, lines, posted_at from waiting order by position"
+            ).fetchall()
+            attached: dict[int, list[bytes]] = {}
+            for position, data in self._file.execute(
+                "select position, data from attached order by rowid"
+            ):
+                attached.setdefault(position, []).append(data)
+        return [
+            Spooled(
+                position,
+                Draft(
+                    ident,
+                    text,
+                    tuple(attached.get(position, ())),
+                    tuple(SignatureLine.parse(each.rstrip("\n")) for each in json.loads(lines)),
+                ),
+                parse_time(at),
+            )
+            for position, ident, text, lines, at in rows
+        ]
+
+    def remove(self, positions: Sequence[int]) -> None:
+        """Let go of drafts that the ledger holds; calling again does nothing."""
+        # A crash before this leaves a draft that will be sent again: the ledger knows its id.
+        keys = [(position,) for position in positions]
+        with self._lock, self._file:
+            self._file.execute("begin immediate")
+            self._file.executemany("delete from waiting where position = ?", keys)
+            self._file.executemany("delete from attached where position = ?", keys)
+
+    def set_aside(self, spooled: Spooled, error: str, message: str) -> None:
+        """Take a draft that the ledger will never accept out of the way, and keep it for people."""
+        with self._lock, self._file:
+            self._file.execute("begin immediate")
+            self._file.execute(
+                "insert into refused values (?, ?, ?, ?)",
+                (spooled.draft.id, spooled.draft.text, error, message),
+            )
+            key = (spooled.position,)
+            self._file.execute("delete from waiting where position = ?", key)
+            self._file.execute("delete from attached where position = ?", key)
+
+    def refused(self) -> list[tuple[str, str, str]]:
+        """Return id, error and message of each draft that was set aside."""
+        with self._lock:
+            return self._file.execute("select id, error, message from refused").fetchall()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._file.close()
