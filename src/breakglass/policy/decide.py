@@ -1,0 +1,202 @@
+"""May this person break this glass now? One answer from one bundle and one set of facts.
+
+Broker and monitor run the same function over the same records; a different answer is an alarm.
+Cedar says may or may not, the number of people comes from the tier. Nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import cedarpy
+
+from breakglass.policy.compile import CompiledPolicy
+from breakglass.policy.facts import Facts
+from breakglass.policy.glass import Glass
+from breakglass.policy.schema import ACTIONS, FACTOR_LEVELS, instant, length, reach
+from breakglass.policy.signers import (
+    could_sign,
+    counted,
+    needed,
+    second_signer_for_own_word,
+    suspended,
+)
+from breakglass.policy.why import names, why_not
+from breakglass.records.card import Tier
+from breakglass.records.kinds.grants import Path
+
+_LINES_AT_MOST = 16  # a record takes so many reasons of 500 characters
+_CHARACTERS_AT_MOST = 480
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Go on. ``policies`` are the ids of the Cedar policies that made the decision."""
+
+    policies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NeedsApproval:
+    """Wait for people: ``need`` of them in all beside the breaker, of those who may approve."""
+
+    need: int
+    policies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NeedsCustodians:
+    """Wait for custodians: ``need`` of the ``of`` who hold a share."""
+
+    need: int
+    of: int
+    policies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """No. ``name`` is a stable word, ``why`` sentences for a person, each with the way out."""
+
+    name: str
+    why: tuple[str, ...]
+    policies: tuple[str, ...]
+
+
+Decision: TypeAlias = Allowed | NeedsApproval | NeedsCustodians | Refused
+
+
+def decide(policy: CompiledPolicy, facts: Facts) -> Decision:
+    """Decide one request. The same policy and facts always give the same answer.
+
+    Never raises for anything in ``facts``: what cannot be decided is refused.
+    """
+    glass = policy.bundle.glasses.get(facts.glass)
+    if glass is None:
+        known = names(sorted(policy.bundle.glasses))
+        return _no("unknown_glass", f"there is no glass {facts.glass[:60]!r}; there are: {known}")
+    if _unknown(policy, facts):
+        return _no(
+            "unknown_person",
+            f"the policy knows nobody called {facts.who[:60]!r}; those who may break"
+            f" {glass.name!r}: {names(policy.bundle.directory.everybody(glass.who))}",
+        )
+    result = cedarpy.is_authorized(
+        _request(policy, glass, facts),
+        policy.rules[glass.name],
+        policy.entities_under(facts.rosters),
+        policy.schema,
+    )
+    policies = tuple(sorted(result.diagnostics.id_annotations_by_reason.values()))
+    if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
+        # Cedar skips a policy that fails: a failing forbid would leave an Allow standing.
+        return _undecided(result.diagnostics.errors, policies)
+    if result.decision is not cedarpy.Decision.Allow:
+        return _refusal(policy, glass, facts, policies)
+    return _people(policy, glass, facts, policies)
+
+
+def _unknown(policy: CompiledPolicy, facts: Facts) -> bool:
+    if facts.path == Path.MACHINE:
+        return facts.who not in policy.bundle.machines
+    return policy.bundle.directory.canonical(facts.who) is None
+
+
+def _people(
+    policy: CompiledPolicy, glass: Glass, facts: Facts, policies: tuple[str, ...]
+) -> Decision:
+    need = needed(glass, facts)
+    if len(counted(policy.bundle, glass, facts)) >= need:
+        return Allowed(policies)
+    if len(could_sign(policy.bundle, glass, facts)) < need:
+        return _too_few(policy, glass, facts, need, policies)
+    if glass.tier is Tier.SEALED:
+        return NeedsCustodians(need, len(glass.second_signers), policies)
+    return NeedsApproval(need, policies)
+
+
+def _too_few(
+    policy: CompiledPolicy, glass: Glass, facts: Facts, need: int, policies: tuple[str, ...]
+) -> Refused:
+    there = names(could_sign(policy.bundle, glass, facts))
+    asks = f"{glass.name!r} asks for {need} more to sign, and those who may are: {there}"
+    if second_signer_for_own_word(glass, facts) and glass.need == 0:
+        return _no(
+            "self_declared",
+            f"the incident stands on a responder's own word, so {asks}; name an incident that"
+            " came from monitoring or another outside source",
+            policies,
+        )
+    if facts.path == Path.JIT and glass.need == 0:
+        return _no("no_approvers", f"{asks}; break the glass itself: breakglass break", policies)
+    return _no("no_approvers", f"{asks}; a maintainer must name more people", policies)
+
+
+def _refusal(
+    policy: CompiledPolicy, glass: Glass, facts: Facts, policies: tuple[str, ...]
+) -> Refused:
+    reasons = why_not(policy.bundle, glass, facts)
+    own = {extra.id for extra in policy.extras if extra.forbids}
+    said = [
+        policy.says(each) or f"rule {each!r} of the policy forbids it now; ask a maintainer"
+        for each in policies
+        if each in own
+    ]
+    lines = [*said, *(reason.text for reason in reasons)] or ["no rule of the policy permits it"]
+    name = "forbidden" if said or not reasons else reasons[0].name
+    return Refused(name, tuple(map(_cut, lines[:_LINES_AT_MOST])), policies)
+
+
+def _undecided(errors: list[str], policies: tuple[str, ...]) -> Refused:
+    detail = " ".join(errors[0].split()) if errors else "Cedar gave no decision"
+    return _no(
+        "policy_error",
+        "a rule of the policy could not be evaluated, so the answer is no; a maintainer must mend"
+        f" the bundle: {detail}",
+        policies,
+    )
+
+
+def _no(name: str, why: str, policies: tuple[str, ...] = ()) -> Refused:
+    return Refused(name, (_cut(why),), policies)
+
+
+def _cut(line: str) -> str:
+    printable = "".join(char if char.isprintable() else " " for char in line)
+    if len(printable) <= _CHARACTERS_AT_MOST:
+        return printable
+    return printable[: _CHARACTERS_AT_MOST - 1] + "…"
+
+
+def _request(policy: CompiledPolicy, glass: Glass, facts: Facts) -> dict[str, Any]:
+    directory = policy.bundle.directory
+    who = directory.canonical(facts.who) or facts.who
+    kind = "Machine" if facts.path == Path.MACHINE else "Person"
+    context: dict[str, Any] = {
+        "factor": FACTOR_LEVELS[facts.factor],
+        "factor_age": length(facts.age),
+        "lasts": length(facts.for_),
+        "minter": facts.minter,
+        "dimensions": sorted(facts.scope),
+        "reach": reach(facts.minter, sorted(facts.scope.items())),
+        "approvals": [
+            {"__entity": {"type": "Person", "id": name}}
+            for name in counted(policy.bundle, glass, facts)
+        ],
+        "suspended": bool(suspended(facts, who, glass.name)),
+        "mfa_down": facts.mfa_down,
+        "now": instant(facts.now),
+    }
+    if facts.incident is not None:
+        context["incident"] = {
+            "id": facts.incident.id,
+            "severity": facts.incident.severity,
+            "self_declared": facts.incident.self_declared,
+            "open": facts.incident.open,
+        }
+    return {
+        "principal": {"type": kind, "id": who},
+        "action": {"type": "Action", "id": ACTIONS[Path(facts.path)]},
+        "resource": {"type": "Glass", "id": glass.name},
+        "context": context,
+    }

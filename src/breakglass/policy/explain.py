@@ -1,0 +1,102 @@
+"""A policy in a few lines of words: what a person may do, and what a glass asks."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from breakglass.errors import RefusedError
+from breakglass.policy.compile import CompiledPolicy
+from breakglass.policy.due import due_of
+from breakglass.policy.facts import NO_ROSTERS
+from breakglass.policy.glass import Glass, Source
+from breakglass.policy.people import Person
+from breakglass.policy.reading import say_span
+from breakglass.policy.why import names
+from breakglass.records.card import Tier
+
+
+def explain(policy: CompiledPolicy, person: str, glass: str | None, as_of: datetime) -> list[str]:
+    """Say in short lines what ``person`` may do, with one glass or with each.
+
+    Args:
+        policy: compiled.
+        person: a name or an alias.
+        glass: one glass, or none for all that touch this person.
+        as_of: the moment in question, aware.
+
+    Raises:
+        RefusedError: no such person or glass.
+    """
+    directory = policy.bundle.directory
+    found = directory.people.get(directory.canonical(person) or "")
+    if found is None:
+        raise RefusedError(
+            f"the policy knows nobody called {person[:60]!r}",
+            name="unknown_person",
+            hint=f"it knows: {names(sorted(directory.people))}",
+        )
+    if glass is not None and glass not in policy.bundle.glasses:
+        raise RefusedError(
+            f"there is no glass {glass[:60]!r}",
+            name="unknown_glass",
+            hint=f"there are: {names(sorted(policy.bundle.glasses))}",
+        )
+    lines = _days(found, as_of)
+    for each in policy.bundle.glasses.values() if glass is None else [policy.bundle.glasses[glass]]:
+        lines += _glass(policy, each, found, asked_for=glass is not None)
+    return lines or [f"{found.name!r} may break no glass and approve none"]
+
+
+def _days(person: Person, as_of: datetime) -> list[str]:
+    if person.counts_at(as_of):
+        return []
+    since, until = person.starts or "the beginning", person.until or "further notice"
+    return [f"{person.name!r} may not act on {as_of:%Y-%m-%d}: only from {since} to {until}"]
+
+
+def _glass(policy: CompiledPolicy, glass: Glass, person: Person, *, asked_for: bool) -> list[str]:
+    directory = policy.bundle.directory
+    ever = person.name in directory.everybody(glass.who)
+    now = person.name in directory.present(glass.who, NO_ROSTERS)
+    signs = person.name in directory.everybody(glass.second_signers)
+    if not (ever or signs or asked_for):
+        return []
+    lines = []
+    if now:
+        lines.append(f"{person.name!r} may break {glass.name!r}: {glass.does}")
+    elif ever:
+        lines.append(f"{person.name!r} may break {glass.name!r} while on the roster: {glass.does}")
+    elif asked_for:
+        who = names(directory.everybody(glass.who))
+        lines.append(f"{person.name!r} may not break {glass.name!r}; who may: {who}")
+    if signs:
+        verb = "hold a share of" if glass.tier is Tier.SEALED else "approve"
+        lines.append(f"{person.name!r} may {verb} {glass.name!r}, never for themselves")
+    if ever or asked_for:
+        lines += [f"  {line}" for line in _terms(policy, glass)]
+    return lines
+
+
+def _terms(policy: CompiledPolicy, glass: Glass) -> list[str]:
+    when = glass.when
+    incident = " or ".join(when.incident) or "none needed"
+    if when.source is Source.OUTSIDE:
+        incident += ", from an outside source"
+    age = f", signed within {say_span(when.mfa_age)}" if when.mfa_age else ""
+    people = {
+        Tier.SELF: "alone",
+        Tier.TWO: f"with {glass.need} of {names(glass.second_signers)}",
+        Tier.SEALED: f"with {glass.need} custodians of {names(glass.second_signers)}",
+        Tier.MACHINE: "by a machine",
+    }[glass.tier]
+    gates = ", ".join(glass.opens_gates) or "none"
+    mints = ", ".join(f"{each.platform} by {each.minter}" for each in glass.mints) or "nothing"
+    due = due_of(policy, glass, "")
+    within = say_span(due) if isinstance(due, timedelta) else str(due)
+    return [
+        f"for     {say_span(glass.for_)} at most, {people} ({glass.blast_radius})",
+        f"when    incident: {incident}; factor: {glass.least}{age}",
+        f"opens   gates: {gates}; mints: {mints}",
+        f"rings   {', '.join(policy.bundle.channels_of(glass))}",
+        f"review  within {within} by {names(glass.review.by)}",
+    ]

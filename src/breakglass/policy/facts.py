@@ -1,0 +1,66 @@
+"""What is known when somebody asks: everything a decision may look at, and nothing else.
+
+Broker and monitor build these from the same records, so they must reach the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Literal
+
+from breakglass.policy.people import Rosters
+from breakglass.records.kinds.grants import Path
+from breakglass.records.signing import Factor
+
+NO_ROSTERS: Rosters = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class IncidentFacts:
+    """An incident as the ledger has it. ``self_declared``: a person said so, no outside source."""
+
+    id: str
+    severity: str
+    self_declared: bool
+    open: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """One request for one glass.
+
+    Args:
+        who: the breaker, by name or alias; a machine's name on path ``machine``.
+        glass: as the statement names it; ``NAME.mfa-down`` for the stand-in.
+        incident: the incident that the statement names, or none.
+        factor: how strongly the breaker signed.
+        age: how old that signature is; a little below zero when clocks differ.
+        path: ``jit``, ``glass``, ``machine`` or ``drill``.
+        for_: the life that is asked for.
+        minter: as the statement names it; empty when only gates are wanted.
+        scope: as the statement says; empty without a minter.
+        approvals: who signed *yes* to this very statement; for a sealed glass, who joined.
+        suspended: ``person:NAME`` and ``glass:NAME`` in force; anything else is a reason in
+            words that stops this request whoever asks.
+        now: when the decision is made, aware.
+        mfa_down: whether MFA has been declared down.
+        rosters: group to the people on its newest roster, where one is fresh enough.
+    """
+
+    who: str
+    glass: str
+    incident: IncidentFacts | None
+    factor: Factor
+    age: timedelta
+    path: Path | Literal["jit", "glass", "machine", "drill"]
+    for_: timedelta
+    minter: str = ""
+    scope: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    approvals: tuple[str, ...] = ()
+    suspended: frozenset[str] = frozenset()
+    now: datetime
+    mfa_down: bool = False
+    rosters: Rosters = field(default_factory=lambda: NO_ROSTERS)

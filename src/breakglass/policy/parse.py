@@ -1,0 +1,179 @@
+"""The whole bundle as frozen values: everything that ``breakglass.yaml`` says, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from breakglass.policy import reading
+from breakglass.policy.around import (
+    Channel,
+    Gate,
+    Machine,
+    Reviews,
+    parse_alarms,
+    parse_channel,
+    parse_gate,
+    parse_machine,
+    parse_reviews,
+)
+from breakglass.policy.bundle import MAIN_FILE, check_names
+from breakglass.policy.factors import Factors, parse_factors, refuse_unknown_glasses
+from breakglass.policy.glass import Glass, parse_glasses
+from breakglass.policy.people import Directory, parse_directory, parse_people, person, refs
+from breakglass.policy.tree import Fields, Items, Node, Place, parse_yaml, wrong, wrong_at
+from breakglass.records.words import Code
+
+NO_REASONS = {"other": "none of these"}
+
+
+@dataclass(frozen=True)
+class Quorum:
+    """``need`` people of ``of``."""
+
+    need: int
+    of: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A policy, read and cross-checked. ``places`` finds any path again: ``glasses.hello.for``."""
+
+    version: int
+    organisation: str
+    directory: Directory
+    factors: Factors
+    reasons: Mapping[str, str]
+    gates: Mapping[str, Gate]
+    glasses: Mapping[str, Glass]
+    machines: Mapping[str, Machine]
+    channels: Mapping[str, Channel]
+    alarms: Mapping[str, tuple[str, ...]]
+    kill: tuple[str, ...]
+    custodians: Quorum | None
+    maintainers: Quorum
+    reviews: Reviews
+    cedar: Mapping[str, str] = field(repr=False)
+    places: Mapping[str, Place] = field(repr=False, compare=False)
+
+    def place(self, path: str) -> Place:
+        """Return where ``path`` stands, or the nearest thing above it."""
+        while path not in self.places and "." in path:
+            path = path.rpartition(".")[0]
+        return self.places.get(path, Place(MAIN_FILE))
+
+    def channels_of(self, glass: Glass) -> tuple[str, ...]:
+        """Return the channels that ring when ``glass`` is broken."""
+        by_radius = self.alarms.get(glass.blast_radius.value)
+        return by_radius if by_radius is not None else self.alarms.get("glass", ())
+
+
+_NEED = ("version", "organisation", "people", "glasses", "channels", "alarms", "maintainers")
+_MAY = ("groups", "factors", "reasons", "gates", "machines", "kill", "custodians", "reviews")
+
+
+def parse_bundle(files: Mapping[str, bytes]) -> Bundle:
+    """Read a bundle.
+
+    Args:
+        files: file name to content, as ``read_bundle`` or ``unpack_bundle`` returns them.
+
+    Raises:
+        MalformedError: ``file:line:column: path: expected … got …``, with a hint where one helps.
+    """
+    check_names(files)
+    root = parse_yaml(MAIN_FILE, files[MAIN_FILE])
+    at = reading.fields(root, "a policy bundle", need=_NEED, may=_MAY)
+    directory = parse_directory(parse_people(at["people"]), at.get("groups"))
+    factors = parse_factors(at.get("factors"), directory)
+    gates = _named(at.get("gates"), "gates", lambda name, each: parse_gate(name, each, directory))
+    glasses = parse_glasses(at["glasses"], directory, factors, gates)
+    refuse_unknown_glasses(at.get("factors"), factors, glasses)
+    channels = reading.named(at["channels"], "channels", parse_channel)
+    machines = _named(
+        at.get("machines"), "machines", lambda name, each: parse_machine(name, each, glasses)
+    )
+    _refuse_double_names(at.get("machines"), machines, directory)
+    return Bundle(
+        version=reading.whole(at["version"], 1, 10**9),
+        organisation=reading.word(at["organisation"]),
+        directory=directory,
+        factors=factors,
+        reasons=MappingProxyType(_reasons(at.get("reasons"))),
+        gates=MappingProxyType(gates),
+        glasses=MappingProxyType(glasses),
+        machines=MappingProxyType(machines),
+        channels=MappingProxyType(channels),
+        alarms=MappingProxyType(parse_alarms(at["alarms"], channels)),
+        kill=refs(at["kill"], directory) if "kill" in at else (),
+        custodians=_quorum(at["custodians"], directory, 1) if "custodians" in at else None,
+        maintainers=_quorum(at["maintainers"], directory, 2),
+        reviews=parse_reviews(at.get("reviews")),
+        cedar=MappingProxyType(_cedar(files)),
+        places=MappingProxyType(_places(root)),
+    )
+
+
+def _named(node: Node | None, what: str, each: reading.Each[reading.T]) -> dict[str, reading.T]:
+    return reading.named(node, what, each) if node is not None else {}
+
+
+def _reasons(node: Node | None) -> dict[str, str]:
+    if node is None:
+        return dict(NO_REASONS)
+    found = reading.named(node, "reasons", lambda _, each: reading.text(each), Code)
+    if not found:
+        raise wrong(node, "one coded reason at least")
+    return found
+
+
+def _quorum(node: Node, directory: Directory, least: int) -> Quorum:
+    at = reading.fields(node, "a quorum", need=("need", "of"))
+    of = reading.items(at["of"], lambda each: person(each, directory), least=1, most=64)
+    if len(set(of)) != len(of):
+        raise wrong(at["of"], "each person once", "one twice")
+    need = reading.whole(at["need"], least, 64)
+    if need > len(of):
+        raise wrong(at["need"], f"{len(of)} at most: so many people are named")
+    return Quorum(need, of)
+
+
+def _refuse_double_names(
+    node: Node | None, machines: Mapping[str, Machine], directory: Directory
+) -> None:
+    keys = {key for each in directory.people.values() for key in each.keys}
+    for machine in machines.values():
+        if node is not None and (directory.canonical(machine.name) or machine.key in keys):
+            raise wrong(
+                node,
+                "machines with names and keys of their own",
+                f"{machine.name!r}, shared with a person",
+                name="shared_key",
+            )
+        keys |= {machine.key} - {""}
+
+
+def _cedar(files: Mapping[str, bytes]) -> dict[str, str]:
+    found = {}
+    for name in sorted(set(files) - {MAIN_FILE}):
+        try:
+            found[name] = files[name].decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise wrong_at(Place(name), "", "UTF-8", str(error), name="not_utf8") from error
+    return found
+
+
+def _places(root: Fields) -> dict[str, Place]:
+    found: dict[str, Place] = {}
+    waiting: list[Node] = [root]
+    while waiting:
+        node = waiting.pop()
+        found.setdefault(node.path, node.place)
+        if isinstance(node, Items):
+            waiting.extend(node.items)
+        elif isinstance(node, Fields):
+            for key, place in node.keys.items():
+                found[f"{node.path}.{key}" if node.path else key] = place
+            waiting.extend(node.entries.values())
+    return found
