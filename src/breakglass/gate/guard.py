@@ -1,0 +1,153 @@
+"""The gate's one story: check first, glass only when shut, and never open by accident."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from breakglass.clock import Clock, SystemClock
+from breakglass.errors import BreakglassError, RefusedError, UnavailableError
+from breakglass.gate.checking import Check, Checked, run_callable
+from breakglass.gate.place import Place
+from breakglass.gate.spooling import send, spool_bypass, spool_passages
+from breakglass.records.kinds.gates import GateState
+from breakglass.token.answer import Answer, Opens
+from breakglass.token.token import Token, parse_token
+from breakglass.token.verify import Shown, Verifier, verify_token
+
+_SHUT = {
+    Checked.FAILED: Opens.SHUT_FAILED,
+    Checked.COULD_NOT_EVALUATE: Opens.SHUT_COULD_NOT_EVALUATE,
+}
+
+
+def answer_check(place: Place, check: Check, clock: Clock, given: str = "") -> Answer:
+    """Answer from the check alone, and count the passage.
+
+    Args:
+        place: the gate.
+        check: what the check said.
+        clock: the gate's.
+        given: digest of what was checked, to notice flaky checks; may be empty.
+
+    Raises:
+        UnavailableError: a passage that cannot be counted; the gate stays shut.
+    """
+    place.memory.count(check.outcome.value, check.took, given, clock.now())
+    gate = place.settings.gate
+    if check.outcome is Checked.PASSED:
+        return Answer(gate, Opens.OPEN, check.detail)
+    return Answer(gate, _SHUT[check.outcome], check.detail, _way_out(place))
+
+
+def answer_with_token(place: Place, shut: Answer, data: bytes, run: str, clock: Clock) -> Answer:
+    """Let glass open a shut gate for one run, if the token holds.
+
+    Args:
+        place: the gate.
+        shut: what the check made of it; an open gate is returned as it is, the token unused.
+        data: the token.
+        run: which run asks.
+        clock: the gate's.
+
+    Raises:
+        BreakglassError: by the name of the first rule that the token breaks; the gate stays shut.
+    """
+    if shut.open:
+        return shut
+    # (1) The token, in the specification's order. Nothing was written; nothing has happened.
+    token, shown = show(place, data, run, clock.now())
+    assert token.presentation is not None
+    # (2) Remember the newest time and this use. A crash from here counts a use that opened nothing.
+    place.memory.used(shown.intent.grant, run, max(shown.cosigned.values(), default=None))
+    # (3) The record, fsynced, before the gate opens: a crash leaves a bypass on record that was
+    #     not used, never a bypass that is on no record.
+    state = GateState.FAILED if shut.opens is Opens.SHUT_FAILED else GateState.COULD_NOT_EVALUATE
+    spool_bypass(place, shown, token.presentation, state, shut.reason, clock)
+    # (4) Count it. The bypass itself is safe; a crash here loses one in the tally.
+    place.memory.count("bypassed", timedelta(0), "", clock.now())
+    # (5) Open.
+    return Answer(place.settings.gate, Opens.OPEN_BY_GLASS, shut.reason, shown=shown)
+
+
+def show(place: Place, data: bytes, run: str, now: datetime) -> tuple[Token, Shown]:
+    """Verify a token for this gate and run; writes nothing.
+
+    Raises:
+        BreakglassError: by the name of the first rule that the token breaks.
+    """
+    token = parse_token(data)
+    verifier = Verifier(place.trust(), place.door, place.memory.newest_seen())
+    return token, verify_token(token, verifier, run, now)
+
+
+def tell(place: Place, clock: Clock) -> None:
+    """Hand over what happened, within the place's bound; what is left waits for the next run.
+
+    Called after the answer is known. Trouble here changes no answer.
+    """
+    try:
+        spool_passages(place, clock)
+        send(place, clock, place.settings.send_within)
+    except BreakglassError:
+        # The spool keeps it; `breakglass-gate flush` and `breakglass doctor` say so.
+        return
+
+
+@contextmanager
+def guard(
+    gate: str,
+    check: Callable[[], bool],
+    *,
+    folder: Path,
+    run: str = "",
+    token: bytes | None = None,
+    clock: Clock | None = None,
+) -> Iterator[Answer]:
+    """Run the body only if the gate is open: its check passes, or glass opens it.
+
+    Args:
+        gate: the gate's name.
+        check: ``True`` opens; ``False``, an exception or no answer in time do not.
+        folder: the gate's folder.
+        run: which run asks; a token is bound to one.
+        token: consulted only when the gate is shut.
+        clock: the machine's, unless a test says otherwise.
+
+    Raises:
+        RefusedError: shut, the check failed (``shut``); or the token is refused, by name.
+        UnavailableError: shut, the check could not be evaluated (``shut``).
+        BreakglassError: the token or the folder is not in order.
+
+    >>> from pathlib import Path
+    >>> with guard("deploy", lambda: True, folder=Path("/nowhere")):  # doctest: +SKIP
+    ...     deploy()
+    """
+    now = clock or SystemClock()
+    place = Place.open(folder, gate)
+    found = run_callable(check, place.settings.check_within)
+    answer = answer_check(place, found, now)
+    if not answer.open and token is not None:
+        answer = answer_with_token(place, answer, token, run, now)
+    if not answer.open:
+        tell(place, now)
+        kind = RefusedError if answer.opens is Opens.SHUT_FAILED else UnavailableError
+        raise kind(
+            f"gate {gate!r} is {answer.opens.value}: {answer.reason}", name="shut", hint=answer.hint
+        )
+    try:
+        yield answer
+    finally:
+        tell(place, now)
+
+
+def _way_out(place: Place) -> str:
+    gate, glasses = place.settings.gate, place.settings.glasses
+    glass = glasses[0] if glasses else "GLASS"
+    return (
+        f"to open it: breakglass break {glass} --incident INCIDENT --why REASON; then"
+        f" breakglass gate token GRANT --gate {gate} --for RUN > token; then run this again with"
+        " --token token --for RUN"
+    )

@@ -1,0 +1,194 @@
+"""``breakglass-gate``: put a gate in front of anything that has an exit code.
+
+Exit codes: 0 open; 3 shut, the check failed (or the token is refused); 5 shut, could not be
+evaluated; 2 the token is malformed; 4 it is altered, unproven or another's; 6 the folder is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from breakglass.clock import Clock, SystemClock, format_time
+from breakglass.errors import BreakglassError, MisconfiguredError
+from breakglass.gate.checking import run_command
+from breakglass.gate.guard import answer_check, answer_with_token, show, tell
+from breakglass.gate.place import Place
+from breakglass.gate.spooling import send, waiting
+from breakglass.token.answer import Answer, Opens
+from breakglass.token.token import BYTES_AT_MOST
+
+_FOLDERS = ("/etc/breakglass/gates", "~/.config/breakglass/gates")
+
+
+def main(argv: Sequence[str] | None = None, clock: Clock | None = None) -> int:
+    """Run the command line and return the exit code; no error leaves as a traceback."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.act(arguments, clock or SystemClock()))
+    except BreakglassError as error:
+        _complain(str(error), error.hint)
+        return error.exit_code
+    except KeyboardInterrupt:
+        _complain("interrupted; the gate stays shut", "")
+        return 5
+    except Exception as error:  # noqa: BLE001 - the edge of the process; stays shut
+        _complain(f"{type(error).__name__} inside the gate; it stays shut", "")
+        return 5
+
+
+def _run(arguments: argparse.Namespace, clock: Clock) -> int:
+    if (arguments.token is None) != (arguments.run is None):
+        raise MisconfiguredError("--token and --for go together: a token opens one run")
+    place = _place(arguments)
+    check = run_command(
+        _command(arguments),
+        place.settings.check_within,
+        frozenset(place.settings.could_not_evaluate),
+    )
+    answer = answer_check(place, check, clock, arguments.input)
+    code = answer.exit_code
+    if not answer.open and arguments.token is not None:
+        try:
+            answer = answer_with_token(place, answer, _token(arguments), arguments.run, clock)
+            code = answer.exit_code
+        except BreakglassError as error:
+            _complain(f"token refused ({error.name}): {error}", error.hint)
+            code = error.exit_code
+    _say(answer, arguments.json)
+    tell(place, clock)
+    return code
+
+
+def _check(arguments: argparse.Namespace, clock: Clock) -> int:
+    arguments.token = arguments.run = None
+    return _run(arguments, clock)
+
+
+def _verify(arguments: argparse.Namespace, clock: Clock) -> int:
+    place = _place(arguments)
+    _, shown = show(place, _token(arguments), arguments.run, clock.now())
+    intent = shown.intent
+    told = {
+        "grant": intent.grant,
+        "glass": intent.glass,
+        "who": intent.who,
+        "incident": intent.incident,
+        "gate": place.settings.gate,
+        "run": shown.run,
+        "entry": shown.index,
+        "witnesses": {name: format_time(at) for name, at in sorted(shown.cosigned.items())},
+        "not_after": format_time(intent.not_after),
+    }
+    if arguments.json:
+        print(json.dumps(told))
+    else:
+        print(f"holds: {intent.who!r} may open {place.settings.gate!r} for run {shown.run!r}")
+        print(f"until {format_time(intent.not_after)}, grant {intent.grant}, entry {shown.index}")
+    return 0
+
+
+def _flush(arguments: argparse.Namespace, clock: Clock) -> int:
+    place = _place(arguments)
+    done = send(place, clock, place.settings.send_within)
+    left = waiting(place)
+    print(json.dumps({"left": left}) if arguments.json else f"{left} records wait")
+    return 0 if done or left == 0 else 5
+
+
+def _place(arguments: argparse.Namespace) -> Place:
+    if arguments.folder:
+        return Place.open(Path(arguments.folder), arguments.gate)
+    for each in _FOLDERS:
+        folder = Path(each).expanduser() / arguments.gate
+        if folder.is_dir():
+            return Place.open(folder, arguments.gate)
+    raise MisconfiguredError(
+        f"no folder of gate {arguments.gate!r} in {' or '.join(_FOLDERS)}; it stays shut",
+        hint="name it with --folder, or make one with: breakglass gate add NAME --out DIR",
+    )
+
+
+def _token(arguments: argparse.Namespace) -> bytes:
+    try:
+        if arguments.token == "-":
+            return sys.stdin.buffer.read(BYTES_AT_MOST + 1)
+        with open(arguments.token, "rb") as file:
+            return file.read(BYTES_AT_MOST + 1)
+    except OSError as error:
+        raise MisconfiguredError(f"token {arguments.token!r} cannot be read: {error}") from error
+
+
+def _command(arguments: argparse.Namespace) -> list[str]:
+    command = list(arguments.command)
+    if command[:1] == ["--"]:
+        command = command[1:]
+    if not command:
+        raise MisconfiguredError(
+            "no check to run; the gate stays shut",
+            hint=f"breakglass-gate run {arguments.gate} -- ./checks.sh",
+        )
+    return command
+
+
+def _say(answer: Answer, as_json: bool) -> None:
+    if as_json:
+        told = {"gate": answer.gate, "answer": answer.opens.value, "reason": answer.reason}
+        if answer.shown is not None:
+            told |= {"grant": answer.shown.intent.grant, "who": answer.shown.intent.who}
+        print(json.dumps(told))
+    if answer.opens is Opens.OPEN_BY_GLASS and answer.shown is not None:
+        intent = answer.shown.intent
+        print(
+            f"breakglass-gate: {answer.gate}: open by glass: {intent.who!r}, {intent.glass!r},"
+            f" {intent.incident or 'no incident'}, grant {intent.grant}; the check said:"
+            f" {answer.reason}",
+            file=sys.stderr,
+        )
+        return
+    print(
+        f"breakglass-gate: {answer.gate}: {answer.opens.value} ({answer.reason})", file=sys.stderr
+    )
+    if answer.hint:
+        print(f"breakglass-gate: hint: {answer.hint}", file=sys.stderr)
+
+
+def _complain(message: str, hint: str) -> None:
+    print(f"breakglass-gate: error: {message}", file=sys.stderr)
+    if hint:
+        print(f"breakglass-gate: hint: {hint}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="breakglass-gate",
+        description="A gate stays shut unless its check passes or it is shown a token.",
+        epilog="example: breakglass-gate run deploy-approval --token T --for build-812 -- ./checks.sh",
+    )
+    acts = parser.add_subparsers(required=True, metavar="run|check|verify|flush")
+    for name, act, text in (
+        ("run", _run, "run the check; if it does not pass, let a token open the gate"),
+        ("check", _check, "run the check and answer from it alone"),
+        ("verify", _verify, "verify a token for this gate and run; nothing is recorded"),
+        ("flush", _flush, "hand over what waits in the spool"),
+    ):
+        one = acts.add_parser(name, help=text, description=text.capitalize() + ".")
+        one.set_defaults(act=act)
+        one.add_argument("gate", help="the gate's name")
+        one.add_argument("--folder", metavar="DIR", help="the gate's folder")
+        one.add_argument("--json", action="store_true", help="say the answer as JSON too")
+        if name in ("run", "verify"):
+            needed = name == "verify"
+            one.add_argument("--token", metavar="FILE", required=needed, help="'-' reads it here")
+            one.add_argument("--for", dest="run", metavar="RUN", required=needed)
+        if name in ("run", "check"):
+            one.add_argument("--input", default="", metavar="DIGEST", help="what is checked")
+            one.add_argument("command", nargs=argparse.REMAINDER, help="-- and the check")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

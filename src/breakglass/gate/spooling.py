@@ -1,0 +1,167 @@
+"""What a gate states, kept on disk first and handed to the ledger when there is one.
+
+A gate opens without any network. What happened lies in the spool, fsynced, before the gate
+answers; sending it is bounded and may fail as often as it likes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from breakglass.clock import Clock, to_milliseconds
+from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.follow.stating import gap_draft
+from breakglass.gate.memory import Tally
+from breakglass.gate.place import Place
+from breakglass.records.kinds import Bypassed, Passages
+from breakglass.records.kinds.gates import GateState
+from breakglass.records.record import Envelope, Kind, record_text
+from breakglass.records.signing import Signed
+from breakglass.records.words import ZERO_DIGEST
+from breakglass.token.verify import Shown
+from breakglass.wire.calling import Neighbour
+from breakglass.wire.folder import held
+from breakglass.wire.outbox import Draft, Outbox
+from breakglass.wire.settings import read_key
+from breakglass.wire.spool import Spool
+
+
+def spool_bypass(
+    place: Place, shown: Shown, presentation: Signed, state: GateState, detail: str, clock: Clock
+) -> None:
+    """Keep the record of one bypass; on disk when this returns.
+
+    The same run shown again is the same record: its id names grant, gate and run.
+
+    Raises:
+        UnavailableError: the disk refuses; the gate must stay shut.
+    """
+    run = hashlib.sha256(shown.run.encode()).hexdigest()[:16]
+    ident = f"{shown.intent.grant}/bypassed/{run}"
+    body = Bypassed(
+        gate=place.settings.gate,
+        grant=shown.intent.grant,
+        statement=shown.asking.digest,
+        run=shown.run,
+        state=state,
+        detail=_printable(detail),
+        presentation=presentation,
+    )
+    _spool(place, ident, body, clock)
+
+
+def spool_passages(place: Place, clock: Clock) -> None:
+    """Move what was counted into the spool as one tally.
+
+    Raises:
+        UnavailableError: the disk refuses; the counts stay where they are.
+    """
+    tally = place.memory.close_period()
+    if tally is None:
+        return
+    _spool(place, f"passages/{tally.period}", _passages(place.settings.gate, tally), clock)
+    # A crash before this spools the same period again, under the same id: it counts once.
+    place.memory.forget(tally.period)
+
+
+def send(place: Place, clock: Clock, within: timedelta) -> bool:
+    """Hand the spool to the ledger, for so long at most; say whether nothing is left.
+
+    One process at a time sends; another one that finds it sending leaves it to that one.
+
+    Raises:
+        MisconfiguredError: the key or the spool cannot be used.
+    """
+    data = place.folder / "data"
+    try:
+        with held(data):
+            ledger = Neighbour(_where(place), name="ledger", within=within)
+            outbox = Outbox(
+                ledger, read_key(place.folder), data, clock, gap=gap_draft(place.settings.log)
+            )
+            try:
+                return outbox.flush(within)
+            finally:
+                outbox.close()
+                ledger.close()
+    except MisconfiguredError as error:
+        if error.name == "folder_in_use":
+            return False
+        raise
+
+
+def waiting(place: Place) -> int:
+    """Return how many records wait in the spool.
+
+    Raises:
+        MisconfiguredError: the spool cannot be opened.
+    """
+    with closing(Spool(place.folder / "data" / "spool.sqlite")) as spool:
+        return len(spool.waiting())
+
+
+def _spool(place: Place, ident: str, body: Kind, clock: Clock) -> None:
+    data = place.folder / "data"
+    try:
+        data.mkdir(mode=0o700, exist_ok=True)
+        with _ordered(data) as order, closing(Spool(data / "spool.sqlite")) as spool:
+            at = _not_back(order, to_milliseconds(clock.now()))
+            envelope = Envelope(place.settings.log, ident, at, 0, ZERO_DIGEST)
+            spool.add(Draft(ident, record_text(envelope, body)), at)
+    except (OSError, MisconfiguredError) as error:
+        raise UnavailableError(
+            f"spool of gate {place.settings.gate!r} cannot be written: {error}", name="spool"
+        ) from error
+
+
+@contextmanager
+def _ordered(data: Path) -> Iterator[int]:
+    """Let one run at a time take its time and its place, so that times follow the order."""
+    order = os.open(data / "order", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(order, fcntl.LOCK_EX)
+        yield order
+    finally:
+        os.close(order)
+
+
+def _not_back(order: int, now: datetime) -> datetime:
+    try:
+        latest = datetime.fromisoformat(os.pread(order, 64, 0).decode("ascii"))
+    except ValueError:
+        latest = now  # empty: the first record of this place
+    at = max(now, latest)
+    os.pwrite(order, at.isoformat().ljust(64).encode(), 0)
+    return at
+
+
+def _passages(gate: str, tally: Tally) -> Passages:
+    counts = tally.counts
+    return Passages(
+        gate=gate,
+        start=tally.start,
+        end=tally.end,
+        passed=counts.get("passed", 0),
+        blocked=counts.get("failed", 0),
+        could_not_evaluate=counts.get("could_not_evaluate", 0),
+        bypassed=counts.get("bypassed", 0),
+        sanctioned=0,
+        p50_ms=tally.p50_ms,
+        p99_ms=tally.p99_ms,
+        flaky=tally.flaky,
+    )
+
+
+def _where(place: Place) -> str | Path:
+    ledger = place.settings.ledger
+    return ledger if ledger.startswith(("http://", "https://")) else place.folder / ledger
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)[:500]
