@@ -144,13 +144,13 @@ def verify_consistency(
         raise UnprovenError(
             f"the tree shrank from size {old_size} to size {new_size}", name="tree_shrank"
         )
-    _check_widths("consistency", old_root, new_root, *path)
     if old_size == new_size:
         if path:
             raise _wrong_length("consistency", f"equal sizes {old_size}", path)
         if old_root != new_root:
             raise UnprovenError(f"two roots for one tree of size {old_size}", name="split_view")
         return
+    _check_widths("consistency", old_root, new_root, *path)
     _check_growing(old_size, new_size, old_root, new_root, path)
 
 

@@ -5,11 +5,11 @@ Source: C2SP signed-note v1.0.0, «Format».
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from breakglass.errors import MalformedError
 from breakglass.tlog.key import KEY_ID_BYTES, check_key_name
-from breakglass.tlog.spelling import exact_base64, print_base64
+from breakglass.tlog.spelling import any_base64, print_base64
 
 _DASH = "\u2014 "
 
@@ -22,11 +22,14 @@ class SignatureLine:
         name: key name, without spaces and ``+``.
         key_id: 4 bytes that tell keys of one name apart; not a fingerprint to trust.
         signature: what the key's kind makes of the text; for a cosignature it begins with a time.
+        spelling: the base64 as it was read, where we would write it otherwise, so that a note
+            that is read and written keeps its bytes.
     """
 
     name: str
     key_id: bytes
     signature: bytes
+    spelling: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         check_key_name(self.name, "bad_note")
@@ -39,7 +42,8 @@ class SignatureLine:
 
     def __str__(self) -> str:
         """Write the line with its line feed."""
-        return f"{_DASH}{self.name} {print_base64(self.key_id + self.signature)}\n"
+        spelling = self.spelling or print_base64(self.key_id + self.signature)
+        return f"{_DASH}{self.name} {spelling}\n"
 
     @classmethod
     def parse(cls, line: str) -> SignatureLine:
@@ -51,8 +55,9 @@ class SignatureLine:
         name, gap, blob = line.removeprefix(_DASH).partition(" ")
         if not line.startswith(_DASH) or not gap:
             raise MalformedError(f"not a signature line: {line[:60]!r}", name="bad_note")
-        data = exact_base64(blob, f"signature line of {name[:60]!r}", "bad_note")
-        return cls(name, data[:KEY_ID_BYTES], data[KEY_ID_BYTES:])
+        data = any_base64(blob, f"signature line of {name[:60]!r}", "bad_note")
+        spelling = "" if print_base64(data) == blob else blob
+        return cls(name, data[:KEY_ID_BYTES], data[KEY_ID_BYTES:], spelling)
 
 
 def parse_signature_lines(text: str) -> tuple[SignatureLine, ...]:

@@ -1,7 +1,7 @@
 """The one spelling of a number and of bytes.
 
 Two texts that mean the same thing are one too many: a cosignature covers a text, so a head that
-can be spelled in two ways can be signed twice. Every reader in this room refuses the second way.
+can be spelled in two ways can be signed twice. Readers in this room refuse the second way.
 """
 
 from __future__ import annotations
@@ -48,14 +48,24 @@ def exact_base64(text: str, what: str, name: str = "malformed") -> bytes:
     >>> exact_base64("aGk=", "greeting")
     b'hi'
     """
-    try:
-        found = binascii.a2b_base64(text, strict_mode=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedError(f"{what}: base64 is broken: {text[:40]!r}", name=name) from error
-    # The decoder passes over the low bits that padding leaves unused; a second spelling.
-    if base64.b64encode(found) != text.encode():
+    found = any_base64(text, what, name)
+    if print_base64(found) != text:
         raise MalformedError(f"{what}: base64 is not canonical: {text[-8:]!r}", name=name)
     return found
+
+
+def any_base64(text: str, what: str, name: str = "malformed") -> bytes:
+    """Read standard padded base64, passing over the low bits that padding leaves unused.
+
+    Only for what is judged by its bytes and kept as it was written: signatures, as Go reads them.
+
+    Raises:
+        MalformedError: a foreign character, or missing padding.
+    """
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except (binascii.Error, ValueError) as error:
+        raise MalformedError(f"{what}: base64 is broken: {text[:40]!r}", name=name) from error
 
 
 def print_base64(data: bytes) -> str:
