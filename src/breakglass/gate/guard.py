@@ -11,7 +11,7 @@ from breakglass.clock import Clock, SystemClock
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.gate.checking import Check, Checked, run_callable
 from breakglass.gate.place import Place
-from breakglass.gate.spooling import send, spool_bypass, spool_passages
+from breakglass.gate.spooling import spool_bypass, spool_passages
 from breakglass.records.kinds.gates import GateState
 from breakglass.token.answer import Answer, Opens
 from breakglass.token.token import Token, parse_token
@@ -88,6 +88,9 @@ def tell(place: Place, clock: Clock) -> None:
 
     Called after the answer is known. Trouble here changes no answer.
     """
+    # Imported here, behind the answer: HTTP would double a gate's cold start.
+    from breakglass.gate.sending import send
+
     try:
         spool_passages(place, clock)
         send(place, clock, place.settings.send_within)

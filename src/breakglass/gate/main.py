@@ -17,7 +17,7 @@ from breakglass.errors import BreakglassError, MisconfiguredError
 from breakglass.gate.checking import run_command
 from breakglass.gate.guard import answer_check, answer_with_token, show, tell
 from breakglass.gate.place import Place
-from breakglass.gate.spooling import send, waiting
+from breakglass.gate.spooling import waiting
 from breakglass.token.answer import Answer, Opens
 from breakglass.token.token import BYTES_AT_MOST
 
@@ -26,7 +26,10 @@ _FOLDERS = ("/etc/breakglass/gates", "~/.config/breakglass/gates")
 
 def main(argv: Sequence[str] | None = None, clock: Clock | None = None) -> int:
     """Run the command line and return the exit code; no error leaves as a traceback."""
-    arguments = _parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    cut = given.index("--") if "--" in given else len(given)
+    arguments = _parser().parse_args(given[:cut])
+    arguments.command = given[cut + 1 :]
     try:
         return int(arguments.act(arguments, clock or SystemClock()))
     except BreakglassError as error:
@@ -92,6 +95,8 @@ def _verify(arguments: argparse.Namespace, clock: Clock) -> int:
 
 
 def _flush(arguments: argparse.Namespace, clock: Clock) -> int:
+    from breakglass.gate.sending import send
+
     place = _place(arguments)
     done = send(place, clock, place.settings.send_within)
     left = waiting(place)
@@ -123,15 +128,12 @@ def _token(arguments: argparse.Namespace) -> bytes:
 
 
 def _command(arguments: argparse.Namespace) -> list[str]:
-    command = list(arguments.command)
-    if command[:1] == ["--"]:
-        command = command[1:]
-    if not command:
+    if not arguments.command:
         raise MisconfiguredError(
             "no check to run; the gate stays shut",
             hint=f"breakglass-gate run {arguments.gate} -- ./checks.sh",
         )
-    return command
+    return list(arguments.command)
 
 
 def _say(answer: Answer, as_json: bool) -> None:
@@ -166,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="breakglass-gate",
         description="A gate stays shut unless its check passes or it is shown a token.",
-        epilog="example: breakglass-gate run deploy-approval --token T --for build-812 -- ./checks.sh",
+        epilog="example: breakglass-gate run deploy-approval --token T --for 812 -- ./check.sh",
     )
     acts = parser.add_subparsers(required=True, metavar="run|check|verify|flush")
     for name, act, text in (
@@ -186,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument("--for", dest="run", metavar="RUN", required=needed)
         if name in ("run", "check"):
             one.add_argument("--input", default="", metavar="DIGEST", help="what is checked")
-            one.add_argument("command", nargs=argparse.REMAINDER, help="-- and the check")
+            one.usage = f"{parser.prog} {name} GATE [options] -- CHECK [argument ...]"
     return parser
 
 

@@ -26,6 +26,9 @@ CREATE TABLE IF NOT EXISTS passage (
     at TEXT NOT NULL, outcome TEXT NOT NULL, took_ms INTEGER NOT NULL, input TEXT NOT NULL,
     period TEXT NOT NULL DEFAULT ''
 );
+CREATE TABLE IF NOT EXISTS said (
+    input TEXT NOT NULL, outcome TEXT NOT NULL, PRIMARY KEY (input, outcome)
+);
 """
 
 
@@ -98,6 +101,8 @@ class Memory:
                 "INSERT INTO passage (at, outcome, took_ms, input) VALUES (?, ?, ?, ?)",
                 (format_time(now), outcome, took_ms, given),
             )
+            if given:
+                database.execute("INSERT OR IGNORE INTO said VALUES (?, ?)", (given, outcome))
 
     def close_period(self) -> Tally | None:
         """Freeze what was counted so far into a period, or return the one that is frozen already.
@@ -116,7 +121,13 @@ class Memory:
                 "SELECT at, outcome, took_ms, input FROM passage WHERE period = ? ORDER BY at",
                 (period,),
             ).fetchall()
-        return _tally(period, rows) if rows else None
+            flaky = database.execute(
+                "SELECT DISTINCT input FROM passage WHERE period = ? AND input IN"
+                " (SELECT input FROM said WHERE outcome IN ('passed', 'failed')"
+                " GROUP BY input HAVING count(*) = 2) ORDER BY input LIMIT 16",
+                (period,),
+            ).fetchall()
+        return _tally(period, rows, tuple(row[0] for row in flaky)) if rows else None
 
     def forget(self, period: str) -> None:
         """Drop a period that lies safely in the spool."""
@@ -140,13 +151,10 @@ class Memory:
             ) from error
 
 
-def _tally(period: str, rows: list[tuple[str, str, int, str]]) -> Tally:
+def _tally(period: str, rows: list[tuple[str, str, int, str]], flaky: tuple[str, ...]) -> Tally:
     counts: dict[str, int] = {}
-    outcomes: dict[str, set[str]] = {}
-    for _, outcome, _, given in rows:
+    for _, outcome, _, _ in rows:
         counts[outcome] = counts.get(outcome, 0) + 1
-        if given:
-            outcomes.setdefault(given, set()).add(outcome)
     took = sorted(row[2] for row in rows)
     return Tally(
         period=period,
@@ -155,7 +163,5 @@ def _tally(period: str, rows: list[tuple[str, str, int, str]]) -> Tally:
         counts=counts,
         p50_ms=took[len(took) // 2],
         p99_ms=took[min(len(took) - 1, len(took) * 99 // 100)],
-        flaky=tuple(
-            sorted(given for given, said in outcomes.items() if {"passed", "failed"} <= said)[:16]
-        ),
+        flaky=flaky,
     )

@@ -1,7 +1,6 @@
-"""What a gate states, kept on disk first and handed to the ledger when there is one.
+"""What a gate states, kept on disk before the gate answers.
 
-A gate opens without any network. What happened lies in the spool, fsynced, before the gate
-answers; sending it is bounded and may fail as often as it likes.
+A gate opens without any network; ``sending`` hands the spool over when there is one.
 """
 
 from __future__ import annotations
@@ -11,12 +10,11 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import MisconfiguredError, UnavailableError
-from breakglass.follow.stating import gap_draft
 from breakglass.gate.memory import Tally
 from breakglass.gate.place import Place
 from breakglass.records.kinds import Bypassed, Passages
@@ -25,11 +23,7 @@ from breakglass.records.record import Envelope, Kind, record_text
 from breakglass.records.signing import Signed
 from breakglass.records.words import ZERO_DIGEST
 from breakglass.token.verify import Shown
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.folder import held
-from breakglass.wire.outbox import Draft, Outbox
-from breakglass.wire.settings import read_key
-from breakglass.wire.spool import Spool
+from breakglass.wire.spool import Draft, Spool
 
 
 def spool_bypass(
@@ -68,32 +62,6 @@ def spool_passages(place: Place, clock: Clock) -> None:
     _spool(place, f"passages/{tally.period}", _passages(place.settings.gate, tally), clock)
     # A crash before this spools the same period again, under the same id: it counts once.
     place.memory.forget(tally.period)
-
-
-def send(place: Place, clock: Clock, within: timedelta) -> bool:
-    """Hand the spool to the ledger, for so long at most; say whether nothing is left.
-
-    One process at a time sends; another one that finds it sending leaves it to that one.
-
-    Raises:
-        MisconfiguredError: the key or the spool cannot be used.
-    """
-    data = place.folder / "data"
-    try:
-        with held(data):
-            ledger = Neighbour(_where(place), name="ledger", within=within)
-            outbox = Outbox(
-                ledger, read_key(place.folder), data, clock, gap=gap_draft(place.settings.log)
-            )
-            try:
-                return outbox.flush(within)
-            finally:
-                outbox.close()
-                ledger.close()
-    except MisconfiguredError as error:
-        if error.name == "folder_in_use":
-            return False
-        raise
 
 
 def waiting(place: Place) -> int:
@@ -156,11 +124,6 @@ def _passages(gate: str, tally: Tally) -> Passages:
         p99_ms=tally.p99_ms,
         flaky=tally.flaky,
     )
-
-
-def _where(place: Place) -> str | Path:
-    ledger = place.settings.ledger
-    return ledger if ledger.startswith(("http://", "https://")) else place.folder / ledger
 
 
 def _printable(text: str) -> str:

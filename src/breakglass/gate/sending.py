@@ -1,0 +1,49 @@
+"""Hand a gate's spool to the ledger: bounded, and it may fail as often as it likes.
+
+Nothing here is imported before the gate has answered: HTTP would double its cold start.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from breakglass.clock import Clock
+from breakglass.errors import MisconfiguredError
+from breakglass.follow.stating import gap_draft
+from breakglass.gate.place import Place
+from breakglass.wire.calling import Neighbour
+from breakglass.wire.folder import held
+from breakglass.wire.outbox import Outbox
+from breakglass.wire.settings import read_key
+
+
+def send(place: Place, clock: Clock, within: timedelta) -> bool:
+    """Hand the spool to the ledger, for so long at most; say whether nothing is left.
+
+    One process at a time sends; another one that finds it sending leaves it to that one.
+
+    Raises:
+        MisconfiguredError: the key or the spool cannot be used.
+    """
+    data = place.folder / "data"
+    try:
+        with held(data):
+            ledger = Neighbour(_where(place), name="ledger", within=within)
+            outbox = Outbox(
+                ledger, read_key(place.folder), data, clock, gap=gap_draft(place.settings.log)
+            )
+            try:
+                return outbox.flush(within)
+            finally:
+                outbox.close()
+                ledger.close()
+    except MisconfiguredError as error:
+        if error.name == "folder_in_use":
+            return False
+        raise
+
+
+def _where(place: Place) -> str | Path:
+    ledger = place.settings.ledger
+    return ledger if ledger.startswith(("http://", "https://")) else place.folder / ledger

@@ -1,0 +1,191 @@
+"""What a gate answers, and that nothing but its check or a token opens it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from datetime import timedelta
+
+import pytest
+
+from breakglass.records.kinds import Bypassed, Passages
+from breakglass.records.record import parse_record
+from breakglass.tlog.note import sign_note
+from breakglass.wire.numbering import numbered
+from breakglass.wire.spool import Spool
+from tests.gate.conftest import FAIL, HANG, PASS, GateHome
+
+
+def _spooled(home: GateHome) -> list[object]:
+    chain = home.org.submitters["gate:deploy-approval"]
+    return [
+        parse_record(sign_note(numbered(each.draft.text, 0, "0" * 64), chain).encoded()).body
+        for each in Spool(home.folder / "data" / "spool.sqlite").waiting()
+    ]
+
+
+def test_a_passing_check_opens_the_gate_and_leaves_the_token_unused(home: GateHome) -> None:
+    token = home.token_file(home.org.token(home.org.break_glass()).encoded())
+    code = home.run("run", "deploy-approval", "--token", token, "--for", "42", "--", *PASS)
+    assert code == 0
+    assert not [each for each in _spooled(home) if isinstance(each, Bypassed)]
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "answer"),
+    [(1, 3), (2, 3), (74, 3), (75, 5), (123, 3), (124, 5), (125, 5), (126, 5), (127, 5)],
+)
+def test_the_exit_code_of_a_check_is_failed_or_could_not_evaluate(
+    home: GateHome, exit_code: int, answer: int
+) -> None:
+    check = [sys.executable, "-c", f"raise SystemExit({exit_code})"]
+    assert home.run("check", "deploy-approval", "--", *check) == answer
+
+
+def test_a_check_ended_by_a_signal_or_that_cannot_start_shuts_the_gate(
+    home: GateHome, capfd: pytest.CaptureFixture[str]
+) -> None:
+    killed = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+    assert home.run("check", "deploy-approval", "--", *killed) == 5
+    assert home.run("check", "deploy-approval", "--", "/nowhere/check") == 5
+    assert "could not evaluate (cannot be started" in capfd.readouterr().err
+
+
+def test_a_check_that_hangs_is_ended_with_its_children_and_the_gate_is_shut(
+    home: GateHome, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = home.folder / "settings.toml"
+    settings.write_text(settings.read_text().replace("check_within_s = 10", "check_within_s = 0.3"))
+    assert home.run("check", "deploy-approval", "--", *HANG) == 5
+    assert "no answer within 0.3 s" in capfd.readouterr().err
+
+
+def test_glass_opens_a_shut_gate_and_the_bypass_lies_in_the_spool(
+    home: GateHome, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken = home.org.break_glass()
+    token = home.token_file(home.org.token(broken).encoded())
+    code = home.run("run", "deploy-approval", "--token", token, "--for", "42", "--", *FAIL)
+    assert code == 0
+    assert "open by glass: 'mira', 'deploy-rollback', INC-4821" in capfd.readouterr().err
+    bypass, tally = _spooled(home)
+    assert isinstance(bypass, Bypassed)
+    assert (bypass.grant, bypass.run, bypass.state) == (broken.grant, "42", "failed")
+    assert isinstance(tally, Passages)
+    assert (tally.blocked, tally.bypassed, tally.passed) == (1, 1, 0)
+
+
+def test_the_spooled_bypass_holds_under_the_fold(home: GateHome) -> None:
+    broken = home.org.break_glass()
+    token = home.token_file(home.org.token(broken).encoded())
+    home.run("run", "deploy-approval", "--token", token, "--for", "42", "--", *FAIL)
+    bypass = _spooled(home)[0]
+    judged = home.org.state_that("gate:deploy-approval", bypass)  # type: ignore[arg-type]
+    assert judged.holds, judged.why
+    assert home.org.state.grants[broken.grant].bypasses == 1
+
+
+def test_the_same_run_may_show_its_token_again_and_is_one_record(home: GateHome) -> None:
+    token = home.token_file(home.org.token(home.org.break_glass()).encoded())
+    for _ in range(2):
+        code = home.run("run", "deploy-approval", "--token", token, "--for", "42", "--", *FAIL)
+        assert code == 0
+    assert sum(isinstance(each, Bypassed) for each in _spooled(home)) == 1
+
+
+@pytest.mark.parametrize(
+    ("moved", "run", "code", "name"),
+    [
+        (timedelta(0), "43", 3, "wrong_run"),
+        (timedelta(minutes=31), "42", 3, "expired"),
+        (timedelta(minutes=-15), "42", 3, "clock_behind"),
+    ],
+)
+def test_a_token_of_another_run_or_time_leaves_the_gate_shut(
+    home: GateHome,
+    capfd: pytest.CaptureFixture[str],
+    moved: timedelta,
+    run: str,
+    code: int,
+    name: str,
+) -> None:
+    token = home.token_file(home.org.token(home.org.break_glass()).encoded())
+    home.clock.time += moved
+    found = home.run("run", "deploy-approval", "--token", token, "--for", run, "--", *FAIL)
+    assert found == code
+    assert f"token refused ({name})" in capfd.readouterr().err
+    assert not [each for each in _spooled(home) if isinstance(each, Bypassed)]
+
+
+def test_a_malformed_token_is_exit_2_and_an_unproven_one_exit_4(home: GateHome) -> None:
+    nonsense = home.token_file(b"\xff\xfe nonsense")
+    assert home.run("run", "deploy-approval", "--token", nonsense, "--for", "1", "--", *FAIL) == 2
+    late = home.org.break_glass(witnessed=home.org.now + timedelta(minutes=10))
+    token = home.token_file(home.org.token(late).encoded())
+    home.clock.time += timedelta(minutes=10)
+    assert home.run("run", "deploy-approval", "--token", token, "--for", "42", "--", *FAIL) == 4
+
+
+def test_a_clock_set_back_behind_a_witness_does_not_bring_an_expired_token_back(
+    home: GateHome, capfd: pytest.CaptureFixture[str]
+) -> None:
+    early = home.org.token(home.org.break_glass()).encoded()
+    home.org.now += timedelta(minutes=40)
+    later = home.org.break_glass(statement={"nonce": "44" * 16})
+    home.clock.time = home.org.now
+    fresh = home.token_file(home.org.token(later).encoded(), "fresh")
+    assert home.run("run", "deploy-approval", "--token", fresh, "--for", "42", "--", *FAIL) == 0
+    home.clock.time -= timedelta(minutes=40)
+    old = home.token_file(early, "old")
+    assert home.run("run", "deploy-approval", "--token", old, "--for", "42", "--", *FAIL) == 3
+    assert "clock_behind" in capfd.readouterr().err
+
+
+def test_without_a_place_to_write_the_bypass_the_gate_stays_shut(home: GateHome) -> None:
+    token = home.token_file(home.org.token(home.org.break_glass()).encoded())
+    assert home.run("check", "deploy-approval", "--", *FAIL) == 3
+    spool = home.folder / "data" / "spool.sqlite"
+    spool.unlink(missing_ok=True)
+    for each in home.folder.glob("data/spool.sqlite-*"):
+        each.unlink()
+    spool.mkdir()
+    assert home.run("run", "deploy-approval", "--token", token, "--for", "42", "--", *FAIL) == 5
+
+
+def test_a_missing_or_broken_folder_never_opens(home: GateHome) -> None:
+    assert home.run("check", "another-gate", "--", *PASS) == 6
+    (home.folder / "settings.toml").write_text('gate = "deploy-approval"\nunknown = 1\n')
+    assert home.run("check", "deploy-approval", "--", *PASS) == 6
+
+
+def test_a_trust_file_that_goes_back_shuts_the_gate_to_tokens(home: GateHome) -> None:
+    token = home.token_file(home.org.token(home.org.break_glass()).encoded())
+    (home.folder / "trust").write_bytes(home.org.trust_note())
+    assert home.run("verify", "deploy-approval", "--token", token, "--for", "42") == 0
+    (home.folder / "trust").write_bytes(home.org.trust_note(version="2", skew="60s"))
+    assert home.run("verify", "deploy-approval", "--token", token, "--for", "42") == 0
+    (home.folder / "trust").write_bytes(home.org.trust_note())
+    assert home.run("verify", "deploy-approval", "--token", token, "--for", "42") == 4
+
+
+def test_verify_writes_nothing_and_says_what_the_token_proves(
+    home: GateHome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = home.org.break_glass()
+    token = home.token_file(home.org.token(broken).encoded())
+    code = home.run("verify", "deploy-approval", "--json", "--token", token, "--for", "42")
+    told = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert (told["grant"], told["who"], told["entry"]) == (broken.grant, "mira", broken.index)
+    with sqlite3.connect(home.folder / "data" / "memory.sqlite") as database:
+        assert database.execute("SELECT count(*) FROM uses").fetchone() == (0,)
+
+
+def test_a_flaky_check_is_noticed_by_its_input(home: GateHome) -> None:
+    home.run("check", "deploy-approval", "--input", "change-9", "--", *FAIL)
+    home.run("check", "deploy-approval", "--input", "change-9", "--", *PASS)
+    tallies = [each for each in _spooled(home) if isinstance(each, Passages)]
+    assert sum(each.passed for each in tallies) == 1
+    assert sum(each.blocked for each in tallies) == 1
+    assert [each.flaky for each in tallies] == [(), ("change-9",)]
