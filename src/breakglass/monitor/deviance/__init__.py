@@ -1,0 +1,1 @@
+"""From bypass events and passages to a verdict on the gate: pure functions over a history folder."""

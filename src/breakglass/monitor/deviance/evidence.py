@@ -1,0 +1,294 @@
+"""The numbers behind a verdict, each of which a gate owner can recount from the records."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from statistics import median
+
+from breakglass.monitor.deviance.bursts import Burst, find_burst
+from breakglass.monitor.deviance.history import Bypass, Gate, quarter
+from breakglass.monitor.deviance.distributions import binomial_at_least
+from breakglass.monitor.deviance.intervals import Interval, dispersion, ratio_exact, share_read
+from breakglass.monitor.deviance.reasons import Cluster, cluster_reasons, summarise
+from breakglass.monitor.deviance.routine import Series, series_of
+from breakglass.monitor.deviance.windows import Span, Windows, weekly, windows
+from breakglass.monitor.deviance.wording import speaks
+
+
+@dataclass(frozen=True)
+class TopPerson:
+    """The person with the most bypasses beyond their share of the passages in the same window."""
+
+    person: str
+    events: int
+    share_of_passages: float
+    chance: float  # of so many by such a share, times the number of people
+    ratio_without: Interval
+    rate_without: Interval
+    weeks: int
+    own_ratio: Interval  # their recent rate over their own earlier one
+    explains: float  # share of the gate's excess that goes when they are left out
+
+
+@dataclass(frozen=True)
+class Theme:
+    """One reason as it is given now, and its recent rate over its earlier one."""
+
+    cluster: Cluster  # of the recent events only
+    before: int
+    ratio: Interval
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was counted for one gate; ``routine`` and the like are set apart and never judged."""
+
+    gate: Gate
+    as_of: datetime
+    windows: Windows
+    set_apart: Mapping[str, int]
+    k0: float  # baseline count after an old burst was taken down to the usual
+    noise: float
+    rate: Interval
+    ratio: Interval  # exact, as counted
+    careful: Interval  # on effective counts: wider where the gate is noisy
+    burst: Burst | None
+    top: TopPerson | None
+
+    @property
+    def recent(self) -> Span:
+        """The window that is judged."""
+        return self.windows.recent
+
+    @property
+    def before(self) -> Span:
+        """The window that it is compared with."""
+        return self.windows.before
+
+    @property
+    def excess(self) -> float:
+        """Bypasses beyond what the earlier rate would have brought."""
+        if self.before.passages <= 0:
+            return 0.0
+        return self.recent.k - self.k0 * self.recent.passages / self.before.passages
+
+    @cached_property
+    def clusters(self) -> tuple[Cluster, ...]:
+        """Reasons of the recent window."""
+        return cluster_reasons(self.recent.events)
+
+    @cached_property
+    def people(self) -> Counter[str]:
+        """Bypasses per person in the recent window."""
+        return Counter(event.person for event in self.recent.events)
+
+    @property
+    def effective_people(self) -> float:
+        """Inverse Simpson number without its bias for small counts; for display only."""
+        k = self.recent.k
+        pairs = sum(n * (n - 1) for n in self.people.values())
+        return k * (k - 1) / pairs if pairs else float(len(self.people))
+
+    @cached_property
+    def families(self) -> Counter[str]:
+        """Bypasses per incident family in the recent window, named ones only."""
+        return Counter(event.family for event in self.recent.events if event.family)
+
+    @cached_property
+    def themes(self) -> tuple[Theme, ...]:
+        """Reasons of both windows clustered together, so that a new one can be told from an old."""
+        found = []
+        recent = {event.id: event for event in self.recent.events}
+        for cluster in cluster_reasons((*self.before.events, *self.recent.events)):
+            now = [recent[i] for i in sorted(cluster.ids & recent.keys())]
+            if now:
+                before = cluster.events - len(now)
+                ratio = ratio_exact(
+                    len(now), self.recent.passages, before, self.before.passages
+                )
+                found.append(Theme(summarise(now), before, ratio))
+        return tuple(sorted(found, key=lambda t: (-t.cluster.weeks, -t.cluster.events)))
+
+    @cached_property
+    def short_incidents(self) -> dict[str, int]:
+        """Bypasses per incident id with two or more of them within ten days.
+
+        An id that is named for months is a project, not an incident (DEVIANCE.md 2: one migration's
+        bug is named by 45 changes).
+        """
+        return _short_incidents(self.recent.events)
+
+    @property
+    def in_short_incidents(self) -> float:
+        """Share of the events that name an incident which sit in short incidents of two or more."""
+        return _share_in(self.short_incidents, self.recent.events)
+
+    @property
+    def in_short_incidents_before(self) -> float:
+        """The same share in the baseline."""
+        return _share_in(_short_incidents(self.before.events), self.before.events)
+
+    def share_speaking(self, matter: str, events: Sequence[Bypass] | None = None) -> float:
+        """Return the share of reasons that speak of ``matter``: gate, production or breakage."""
+        chosen = self.recent.events if events is None else events
+        told = [event for event in chosen if event.reason.strip()]
+        return sum(getattr(speaks(e.reason), matter) for e in told) / len(told) if told else 0.0
+
+
+def _short_incidents(events: Sequence[Bypass]) -> dict[str, int]:
+    times: dict[str, list[datetime]] = defaultdict(list)
+    for event in events:
+        if event.incident:
+            times[event.incident].append(event.time)
+    return {
+        incident: len(at)
+        for incident, at in times.items()
+        if len(at) >= 2 and at[-1] - at[0] <= timedelta(days=10)
+    }
+
+
+def _share_in(incidents: Mapping[str, int], events: Sequence[Bypass]) -> float:
+    named = sum(1 for event in events if event.incident)
+    return sum(incidents.values()) / named if named else 0.0
+
+
+def counted(gate: Gate) -> list[Bypass]:
+    """Return the bypasses that are judged, oldest first."""
+    return [event for event in gate.events if series_of(event) is Series.COUNTED]
+
+
+def gather(gate: Gate, as_of: datetime) -> Evidence:
+    """Count everything that the verdict on ``gate`` rests on; deterministic."""
+    events = counted(gate)
+    both = windows(gate, events, as_of)
+    recent, before = both.recent, both.before
+    apart = Counter(
+        series_of(e).value for e in gate.events if recent.start <= e.time.date() < recent.end
+    )
+    apart.pop(Series.COUNTED.value, None)
+    k0, noise = _baseline(gate, before)
+    careful = ratio_exact(recent.k / noise, recent.passages, k0 / noise, before.passages)
+    return Evidence(
+        gate=gate,
+        as_of=as_of,
+        windows=both,
+        set_apart=dict(sorted(apart.items())),
+        k0=k0,
+        noise=noise,
+        rate=share_read(recent.k, recent.passages),
+        ratio=ratio_exact(recent.k, recent.passages, k0, before.passages),
+        careful=careful,
+        burst=find_burst(gate, recent, before, k0, noise),
+        top=_top_person(gate, both, k0),
+    )
+
+
+def _baseline(gate: Gate, before: Span) -> tuple[float, float]:
+    """Return the usual count of the baseline, and how noisy it is week by week.
+
+    An old incident must not hide a new rise: thirteen-week blocks are brought down to the rate of
+    the middle block where they stand out, and the noise is measured on what is left.
+    """
+    counts, exposures = weekly(before, gate)
+    if before.k < 4 or len(counts) < 13:
+        return float(before.k), 1.0
+    blocks = []
+    for end in range(len(counts), 0, -13):
+        k, n = sum(counts[max(0, end - 13) : end]), sum(exposures[max(0, end - 13) : end])
+        if n > 0:
+            blocks.append((k, n))
+    usual = median(k / n for k, n in blocks)
+    capped = 0.0
+    for k, n in blocks:
+        most = usual * n + 2.5 * (usual * n + 1) ** 0.5
+        capped += usual * n if k > most else k
+    weeks = sorted(zip(counts, exposures, strict=True), key=lambda pair: pair[0])
+    trimmed = weeks[: max(8, len(weeks) - len(weeks) // 26)]
+    # One old burst is not noise, but a noisy gate's fullest weeks are: the truth lies between.
+    calm = dispersion([k for k, _ in trimmed], [n for _, n in trimmed])
+    whole = min(4.0, dispersion(counts, exposures))
+    return capped, (calm * whole) ** 0.5
+
+
+def _top_person(gate: Gate, both: Windows, k0: float) -> TopPerson | None:
+    """Find the person who stands out most against their own share, and count without them."""
+    recent, before = both.recent, both.before
+    by_person: dict[str, list[Bypass]] = defaultdict(list)
+    for event in recent.events:
+        by_person[event.person].append(event)
+    by_person.pop("", None)
+    if not by_person:
+        return None
+    now, then = shares(gate, recent.start, recent.end), shares(gate, before.start, before.end)
+    k = recent.k
+    crowd = max(len(now), len(by_person))
+    # Somebody whose passages were never counted is given the share of an ordinary person.
+    unknown = 1 / (crowd + 1)
+
+    def stands_out(person: str) -> tuple[float, float, str]:
+        n = len(by_person[person])
+        share = now.get(person, 0.0) or unknown * 0.5
+        return (binomial_at_least(n, k, min(0.99, share)), -n, person)
+
+    # Among those with at least a quarter of the largest count; one event proves nothing.
+    most = max(len(events) for events in by_person.values())
+    chance, _, person = min(stands_out(p) for p, es in by_person.items() if len(es) * 3 >= most)
+    theirs = by_person[person]
+    share_now = now.get(person, 0.0) or unknown * 0.5
+    share_then = then.get(person, share_now if not then else 0.0)
+    k_left = k - len(theirs)
+    n_left = max(recent.passages * (1 - min(share_now, 0.95)), float(k_left))
+    before_left = sum(1 for event in before.events if event.person != person)
+    k0_left = before_left * (k0 / before.k if before.k else 1.0)
+    n0_left = max(before.passages * (1 - min(share_then, 0.95)), float(k0_left))
+    usual = k0 * recent.passages / before.passages if before.passages else float(k)
+    usual_left = k0_left * n_left / n0_left if n0_left else float(k_left)
+    excess = k - usual
+    theirs_before = before.k - before_left
+    return TopPerson(
+        person=person,
+        events=len(theirs),
+        share_of_passages=share_now,
+        chance=min(1.0, chance * crowd),
+        ratio_without=ratio_exact(k_left, n_left, k0_left, n0_left),
+        rate_without=share_read(k_left, n_left),
+        weeks=len({event.time.isocalendar()[:2] for event in theirs}),
+        own_ratio=ratio_exact(
+            len(theirs),
+            max(recent.passages * share_now, 1.0),
+            theirs_before,
+            max(before.passages * share_then, 1.0) if before.passages else 0.0,
+        ),
+        explains=1 - max(0.0, k_left - usual_left) / excess if excess > 0 else 0.0,
+    )
+
+
+def shares(gate: Gate, start: date, end: date) -> dict[str, float]:
+    """Return each person's share of the passages between two days.
+
+    Shares of the same window where quarters are given: all-time shares made one active committer
+    look like an offender (DEVIANCE.md 2, fact 5). Quarters weigh by the days they cover.
+    """
+    seasons = {name: weights for name, weights in gate.people.items() if name}
+    covered: Counter[str] = Counter()
+    day = start
+    while day < end:
+        covered[quarter(day)] += 1
+        day += timedelta(days=1)
+    total: Counter[str] = Counter()
+    used = {season: days for season, days in covered.items() if seasons.get(season)}
+    if not used:
+        total.update(gate.people.get("", {}))
+        if not total and seasons:
+            for weights in seasons.values():
+                total.update(weights)
+    for season, days in used.items():
+        # A quarter that the window only touches counts by the part that it covers.
+        for person, weight in seasons[season].items():
+            total[person] += weight * days / 91
+    whole = sum(total.values())
+    return {person: weight / whole for person, weight in total.items()} if whole > 0 else {}
