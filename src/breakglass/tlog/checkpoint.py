@@ -6,6 +6,7 @@ witnesses do not vouch for them; and the log's key is named as its origin, alway
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ from breakglass.errors import MalformedError, MisconfiguredError, UnprovenError
 from breakglass.tlog.merkle import HASH_BYTES
 from breakglass.tlog.note import Note, SignerKey, VerifierKey, sign_note, verified_lines
 from breakglass.tlog.spelling import MAX_NUMBER, exact_base64, exact_decimal, print_base64
+
+# One line: no control characters, and no half characters that UTF-8 cannot hold.
+_ORIGIN = re.compile("[^\x00-\x1f\ud800-\udfff]+")
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Checkpoint:
     root: bytes
 
     def __post_init__(self) -> None:
-        if not self.origin or any(letter < " " for letter in self.origin):
+        if not _ORIGIN.fullmatch(self.origin):
             raise MalformedError(
                 f"checkpoint: {self.origin[:60]!r} is not an origin", name="bad_checkpoint"
             )
