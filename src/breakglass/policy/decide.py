@@ -28,6 +28,7 @@ from breakglass.records.kinds.grants import Path
 
 _LINES_AT_MOST = 16  # a record takes so many reasons of 500 characters
 _CHARACTERS_AT_MOST = 480
+_POLICIES_AT_MOST = 64
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ def decide(policy: CompiledPolicy, facts: Facts) -> Decision:
         policy.entities_under(facts.rosters),
         policy.schema,
     )
-    policies = tuple(sorted(result.diagnostics.id_annotations_by_reason.values()))
+    policies = tuple(sorted(result.diagnostics.id_annotations_by_reason.values()))[
+        :_POLICIES_AT_MOST
+    ]
     if result.diagnostics.errors or result.decision is cedarpy.Decision.NoDecision:
         # Cedar skips a policy that fails: a failing forbid would leave an Allow standing.
         return _undecided(result.diagnostics.errors, policies)

@@ -39,6 +39,7 @@ def after(at: datetime, due: Due, holidays: Collection[date] = ()) -> datetime:
     """Return ``at`` plus a deadline; a working day later keeps the time of day.
 
     >>> from datetime import UTC
+    >>> from breakglass.policy.reading import BusinessDays
     >>> friday = datetime(2026, 6, 26, 3, 14, tzinfo=UTC)
     >>> after(friday, BusinessDays(3)).isoformat()
     '2026-07-01T03:14:00+00:00'

@@ -6,13 +6,15 @@ from datetime import datetime, timedelta
 
 from breakglass.errors import RefusedError
 from breakglass.policy.compile import CompiledPolicy
-from breakglass.policy.due import due_of
+from breakglass.policy.due import due_of, review_due
 from breakglass.policy.facts import NO_ROSTERS
 from breakglass.policy.glass import Glass, Source
 from breakglass.policy.people import Person
 from breakglass.policy.reading import say_span
 from breakglass.policy.why import names
 from breakglass.records.card import Tier
+
+__all__ = ["explain", "review_due"]
 
 
 def explain(policy: CompiledPolicy, person: str, glass: str | None, as_of: datetime) -> list[str]:

@@ -14,7 +14,13 @@ from breakglass.policy.parse import Bundle
 from breakglass.policy.tree import Place, wrong_at
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/-]{0,99}", re.ASCII)
-_ENTITY = re.compile(r'\b(Person|Group|Glass|Machine)::"([^"]*)"')
+_ENTITY = re.compile(r'\b(Person|Group|Glass|Machine)\s*::\s*"([^"]*)"')
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"?|//[^\n]*|\s+|\w+|.', re.DOTALL | re.ASCII)
+# cedarpy 4.12 overflows its stack, and takes the process with it, from 128 brackets in a thread
+# of 1 MiB and from some 1,000 branches.
+_DEPTH_AT_MOST = 16
+_BRANCHES_AT_MOST = 32
+_CHARACTERS_AT_MOST = 8192
 
 
 @dataclass(frozen=True)
@@ -90,37 +96,38 @@ def _refuse_unknown_names(bundle: Bundle, extra: ExtraPolicy) -> None:
 
 
 def _split(file: str, text: str) -> Iterator[tuple[Place, str]]:
-    """Yield each policy up to its semicolon, with the place where it begins."""
-    start, at, line, begun = 0, 0, 1, 1
-    empty = True
-    while at < len(text):
-        char = text[at]
-        if text.startswith("//", at):
-            at = text.find("\n", at)
-            if at < 0:
-                break
-            continue
-        if empty and not char.isspace():
-            start, begun, empty = at, line, False
-        if char == '"':
-            end = _end_of_string(text, at)
-            line += text.count("\n", at, end)
-            at = end
-            continue
-        line += char == "\n"
-        at += 1
-        if char == ";":
-            yield Place(file, begun), text[start:at]
-            empty = True
-    if not empty:
-        yield Place(file, begun), text[start:]
+    """Yield each policy up to its semicolon, without comments, with the place where it begins.
+
+    Raises:
+        MalformedError: a policy that Cedar's parser might not survive.
+    """
+    pieces: list[str] = []
+    line = begun = 1
+    depth = branches = 0
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if pieces or not (token.isspace() or token.startswith("//")):
+            begun = begun if pieces else line
+            pieces.append(" " if token.startswith("//") else token)
+        line += token.count("\n")
+        depth += (token in "([{") - (token in ")]}")
+        branches += token == "if"
+        if depth > _DEPTH_AT_MOST or branches > _BRANCHES_AT_MOST:
+            raise _wrong(Place(file, begun), "a policy of few brackets and branches", "too many",
+                         "too_deep")  # fmt: skip
+        if token == ";":
+            yield Place(file, begun), _bounded(file, begun, pieces)
+            pieces, depth, branches = [], 0, 0
+    if pieces:
+        yield Place(file, begun), _bounded(file, begun, pieces)
 
 
-def _end_of_string(text: str, at: int) -> int:
-    at += 1
-    while at < len(text) and text[at] != '"':
-        at += 2 if text[at] == "\\" else 1
-    return min(at + 1, len(text))
+def _bounded(file: str, line: int, pieces: list[str]) -> str:
+    source = "".join(pieces)
+    if len(source) > _CHARACTERS_AT_MOST:
+        expected = f"{_CHARACTERS_AT_MOST} characters at most"
+        raise _wrong(Place(file, line), expected, str(len(source)), "too_large")
+    return source
 
 
 def _plain(error: str) -> str:

@@ -43,8 +43,8 @@ class Facts:
         minter: as the statement names it; empty when only gates are wanted.
         scope: as the statement says; empty without a minter.
         approvals: who signed *yes* to this very statement; for a sealed glass, who joined.
-        suspended: ``person:NAME`` and ``glass:NAME`` in force; anything else is a reason in
-            words that stops this request whoever asks.
+        suspended: ``person:NAME`` and ``glass:NAME`` in force, for whomever; anything else (this
+            very grant's ``grant:ID``, a sentence) stops this request whoever asks.
         now: when the decision is made, aware.
         mfa_down: whether MFA has been declared down.
         rosters: group to the people on its newest roster, where one is fresh enough.

@@ -20,7 +20,7 @@ from breakglass.policy.around import (
 )
 from breakglass.policy.bundle import MAIN_FILE, check_names
 from breakglass.policy.factors import Factors, parse_factors, refuse_unknown_glasses
-from breakglass.policy.glass import Glass, parse_glasses
+from breakglass.policy.glass import BlastRadius, Glass, parse_glasses
 from breakglass.policy.people import Directory, parse_directory, parse_people, person, refs
 from breakglass.policy.tree import Fields, Items, Node, Place, parse_yaml, wrong, wrong_at
 from breakglass.records.words import Code
@@ -64,9 +64,15 @@ class Bundle:
         return self.places.get(path, Place(MAIN_FILE))
 
     def channels_of(self, glass: Glass) -> tuple[str, ...]:
-        """Return the channels that ring when ``glass`` is broken."""
-        by_radius = self.alarms.get(glass.blast_radius.value)
-        return by_radius if by_radius is not None else self.alarms.get("glass", ())
+        """Return the channels that ring when ``glass`` is broken.
+
+        The class of its blast radius, else ``glass``; what is catastrophic rings no softer than
+        what is severe.
+        """
+        classes = [glass.blast_radius.value, "glass"]
+        if glass.blast_radius is BlastRadius.CATASTROPHIC:
+            classes.insert(1, BlastRadius.SEVERE.value)
+        return next((self.alarms[each] for each in classes if each in self.alarms), ())
 
 
 _NEED = ("version", "organisation", "people", "glasses", "channels", "alarms", "maintainers")

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from breakglass.errors import MalformedError
 from breakglass.policy import reading
-from breakglass.policy.tree import Node, wrong
+from breakglass.policy.tree import Fields, Node, wrong
 from breakglass.records.passkey import PasskeyKey
 from breakglass.records.sshsig import SshPublicKey
 
@@ -235,11 +235,12 @@ def _person(name: str, node: Node) -> Person:
 def _refuse_shared(node: Node, people: Mapping[str, Person]) -> None:
     # One key under two names would let one person approve what they asked for themselves.
     owner: dict[str, str] = {name: name for name in people}
+    entries = node.entries if isinstance(node, Fields) else {}
     for each in people.values():
         for mark in (*each.keys, *each.aliases):
             if mark in owner:
                 raise wrong(
-                    node,
+                    entries.get(each.name, node),
                     "each key, name and alias with one person, once",
                     f"{mark[:48]!r} with {owner[mark]!r} and {each.name!r}",
                     name="shared_key",

@@ -95,7 +95,7 @@ def items(
 
 def one_or_more(node: Node, each: Callable[[Node], T]) -> tuple[T, ...]:
     """Read a list, or one value that stands for a list of one."""
-    return items(node, each, least=1) if isinstance(node, Items) else (each(node),)
+    return items(node, each, least=1, most=64) if isinstance(node, Items) else (each(node),)
 
 
 def scalar(node: Node, expected: str) -> str:
@@ -190,6 +190,8 @@ def day(node: Node) -> date:
     found = scalar(node, "a date such as 2026-12-31")
     try:
         if not _DATE.fullmatch(found):
+            raise ValueError(found)
+        if not "2000" <= found < "2200":
             raise ValueError(found)
         return date.fromisoformat(found)
     except ValueError as error:

@@ -15,10 +15,8 @@ def suspended(facts: Facts, who: str, glass: str) -> tuple[str, ...]:
     found = []
     for entry in sorted(facts.suspended):
         kind, _, name = entry.partition(":")
-        if kind in {"person", "glass"}:
-            if name == (who if kind == "person" else glass):
-                found.append(entry)
-        else:
+        ours = {"person": name == who, "glass": name == glass}
+        if ours.get(kind, True):
             found.append(entry)
     return tuple(found)
 

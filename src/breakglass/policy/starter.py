@@ -72,6 +72,16 @@ def starter_bundle(
         second_key: the public key that was generated for them.
     """
     text = _TEXT.format(
-        organisation=organisation, person=person, key=key, second=second, second_key=second_key
+        organisation=organisation,
+        person=person,
+        key=_without_comment(key),
+        second=second,
+        second_key=_without_comment(second_key),
     )
     return {MAIN_FILE: text.encode()}
+
+
+def _without_comment(key: str) -> str:
+    # A comment may hold anything, also what YAML would read otherwise.
+    words = key.split()
+    return " ".join(words[: 3 if words[:1] == ["passkey"] else 2])

@@ -58,8 +58,8 @@ def _stopped(glass: Glass, facts: Facts, bundle: Bundle) -> Iterator[Why]:
             text = f"{kind} {name!r} is suspended"
         else:
             text = f"stopped: {entry[:300]}"
-        kill = names(bundle.directory.everybody(bundle.kill))
-        yield Why("suspended", f"{text}; only a maintainer lifts it; who may suspend: {kill}")
+        lift = names(sorted(bundle.maintainers.of))
+        yield Why("suspended", f"{text}; maintainers lift it: {lift}")
 
 
 def _machine(bundle: Bundle, glass: Glass, facts: Facts) -> Iterator[Why]:

@@ -1,0 +1,64 @@
+"""Bundles with real keys, and the facts of an ordinary night, for the tests of this room."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from breakglass.policy.compile import CompiledPolicy, compile_policy
+from breakglass.policy.facts import Facts, IncidentFacts
+from breakglass.records.signing import Factor
+from tests.kit.people import SoftKey, SoftSecurityKey
+
+NOW = datetime(2026, 6, 22, 3, 14, 9, 221000, UTC)  # a Monday
+SEV1 = IncidentFacts("INC-4821", "SEV1", self_declared=False, open=True)
+OWN_WORD = IncidentFacts("INC-4822", "SEV1", self_declared=True, open=True)
+_BUNDLES = Path(__file__).parent / "bundles"
+
+
+def with_keys(text: str) -> bytes:
+    """Write a real key in place of each ``sk:NAME`` and ``soft:NAME``."""
+    text = re.sub(r"\bsk:(\w+)", lambda match: SoftSecurityKey.of(match[1]).public, text)
+    return re.sub(r"\bsoft:(\w+)", lambda match: SoftKey.of(match[1]).public, text).encode()
+
+
+@cache
+def text_of(name: str) -> str:
+    """Return a bundle's text as it stands in ``bundles/``."""
+    return (_BUNDLES / f"{name}.yaml").read_text()
+
+
+def files_of(name: str, *changes: tuple[str, str], cedar: Mapping[str, str] | None = None) -> Any:
+    """Return a bundle's files, each change applied exactly once to its text."""
+    text = text_of(name)
+    for old, new in changes:
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times"
+        text = text.replace(old, new)
+    files = {"breakglass.yaml": with_keys(text)}
+    return files | {each: code.encode() for each, code in (cedar or {}).items()}
+
+
+def policy_of(
+    name: str, *changes: tuple[str, str], cedar: Mapping[str, str] | None = None
+) -> CompiledPolicy:
+    """Return a compiled bundle, changed as said."""
+    return compile_policy(files_of(name, *changes, cedar=cedar))
+
+
+def facts(**changes: Any) -> Facts:
+    """Return an ordinary, allowed request of the example and demo bundles, changed as said."""
+    ordinary: dict[str, Any] = {
+        "who": "mira",
+        "glass": "deploy-rollback",
+        "incident": SEV1,
+        "factor": Factor.TWO,
+        "age": timedelta(seconds=4),
+        "path": "glass",
+        "for_": timedelta(minutes=10),
+        "now": NOW,
+    }
+    return Facts(**(ordinary | changes))
