@@ -196,7 +196,14 @@ class _Maker:
     def _extra(self, weeks: float) -> int:
         growth = self.rng.uniform(*self.level.growth)
         low, high = self.level.excess
-        return round(min(high * 1.6, max(low, (growth - 1) * self.usual * weeks)))
+        longer = max(1.0, weeks / 26)
+        return round(longer * min(high * 1.6, max(low, (growth - 1) * self.usual * weeks)))
+
+    def _onset(self, least: float) -> float:
+        """Return how many weeks ago a condition began; now and then it is nearly a year."""
+        if self.level.name != "easy" and self.rng.random() < 0.2:
+            return self.rng.uniform(26, 46)
+        return self.rng.uniform(least, 26)
 
     def _growing_day(self, first: float) -> float:
         """Return a day after ``first``, drawn from one of the shapes that a habit grows in."""
@@ -215,7 +222,7 @@ class _Maker:
 
     def _gate_wrong(self) -> None:
         self.shape = self.rng.choice(SHAPES[self.held_out])
-        weeks = self.rng.uniform(12, 26)
+        weeks = self._onset(12)
         telling = self.rng.uniform(*self.level.telling)
         theme = self.rng.choice(self.trade.gate)
         for _ in range(self._extra(weeks)):
@@ -226,7 +233,7 @@ class _Maker:
     def _root_cause(self) -> None:
         theme = self.rng.choice(self.trade.production)
         telling = self.rng.uniform(*self.level.telling)
-        weeks = self.rng.uniform(14, 26)
+        weeks = self._onset(14)
         left = self._extra(weeks)
         parent = self._new_incident() if self.rng.random() < self.level.parents / 2 else ""
         while left > 0:
@@ -267,7 +274,7 @@ class _Maker:
 
     def _one_person(self) -> None:
         self.shape = self.rng.choice(SHAPES[self.held_out])
-        weeks = self.rng.uniform(14, 26)
+        weeks = self._onset(14)
         position = self.rng.randint(1, len(self.people) - 1)
         pool = self.trade.gate if self.rng.random() < 0.4 else (self.trade.other,)
         theme = self.rng.choice(pool)

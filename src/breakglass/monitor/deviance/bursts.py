@@ -38,6 +38,7 @@ class Burst:
     excess: float  # events beyond what the rest of the window would have brought
     people: int
     left: int  # counted events of the window without the burst
+    passages_left: float
     ratio_without: Interval
 
 
@@ -86,6 +87,7 @@ def find_burst(gate: Gate, recent: Span, before: Span, k0: float, noise: float) 
         excess=len(core) - usual * passages * share_of_time,
         people=len({event.person for event in core}),
         left=left,
+        passages_left=n_left,
         ratio_without=ratio_exact(left, n_left, k0, before.passages),
     )
 

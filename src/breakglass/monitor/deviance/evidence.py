@@ -18,6 +18,8 @@ from breakglass.monitor.deviance.routine import Series, series_of
 from breakglass.monitor.deviance.windows import Span, Windows, weekly, windows
 from breakglass.monitor.deviance.wording import speaks
 
+LATE = timedelta(weeks=14)
+
 
 @dataclass(frozen=True)
 class TopPerson:
@@ -56,6 +58,8 @@ class Evidence:
     rate: Interval
     ratio: Interval  # exact, as counted
     careful: Interval  # on effective counts: wider where the gate is noisy
+    late: Interval  # the same for the last 14 weeks, where a young rise is not yet diluted
+    late_excess: float
     burst: Burst | None
     top: TopPerson | None
 
@@ -75,6 +79,11 @@ class Evidence:
         if self.before.passages <= 0:
             return 0.0
         return self.recent.k - self.k0 * self.recent.passages / self.before.passages
+
+    @cached_property
+    def low_rate(self) -> float:
+        """The rate's lower 5 % limit, on one side."""
+        return share_read(self.recent.k, self.recent.passages, 0.90).low
 
     @cached_property
     def clusters(self) -> tuple[Cluster, ...]:
@@ -171,6 +180,9 @@ def gather(gate: Gate, as_of: datetime) -> Evidence:
     )
     apart.pop(Series.COUNTED.value, None)
     k0, noise = _baseline(gate, before)
+    middle = max(recent.start, recent.end - LATE)
+    late_k = sum(1 for event in recent.events if event.time.date() >= middle)
+    late_n = max(gate.passages_between(middle, recent.end), float(late_k))
     careful = ratio_exact(recent.k / noise, recent.passages, k0 / noise, before.passages)
     return Evidence(
         gate=gate,
@@ -182,6 +194,8 @@ def gather(gate: Gate, as_of: datetime) -> Evidence:
         rate=share_read(recent.k, recent.passages),
         ratio=ratio_exact(recent.k, recent.passages, k0, before.passages),
         careful=careful,
+        late=ratio_exact(late_k / noise, late_n, k0 / noise, before.passages),
+        late_excess=late_k - (k0 * late_n / before.passages if before.passages else late_k),
         burst=find_burst(gate, recent, before, k0, noise),
         top=_top_person(gate, both, k0),
     )

@@ -42,6 +42,12 @@ _FORMS = (
     _LEAD + r"update(?:s|d)? .{0,30}\b(?:l10n|localization|changesets?\.json|pinned revision)",
     r"^\W*(?:no bug\W+)?pin(?:ning)? (?:mozilla|comm|chromium|upstream)",
     r"^skipping cq checks because original cl landed",
+    # The reason field of a review tool's revert button: what the undone change did to the builds.
+    r"^\W*(?:speculative(?:ly)? revert|insert reason|suspect(?:ed|ing)? (?:this|of|that|to))",
+    r"^\W*(?:(?:this|it|the|cl|change|patch) ){0,3}(?:(?:seems?|appears?|likely|probably|also) (?:to )?)*"
+    r"(?:broke|breaks?|breakes|breaking|caus(?:es|ed|ing))\b.{0,60}?\b(?:bots?|build(?:s|ers?|bots?)?|fyi|"
+    r"chrom(?:e|ium)|downstream|upstream|internal|(?:auto)?roll\w*|imports?|trybots?|compil\w+|tests?|"
+    r"perf|suites?|tree|waterfall|projects?)\b",
 )
 _ROUTINE = re.compile("|".join(f"(?:{form})" for form in _FORMS), re.IGNORECASE)
 

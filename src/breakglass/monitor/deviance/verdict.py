@@ -14,6 +14,8 @@ from enum import StrEnum
 
 from breakglass.monitor.deviance.evidence import Evidence, gather
 from breakglass.monitor.deviance.history import Gate
+from breakglass.monitor.deviance.intervals import ratio_exact, share_read
+from breakglass.monitor.deviance.wording import speaks
 
 
 class Reading(StrEnum):
@@ -35,6 +37,8 @@ class Thresholds:
     raised_ratio: float = 1.8
     backed_low: float = 0.95  # less will do where reasons or incidents tell the same story
     backed_ratio: float = 1.4
+    troubled_low: float = 0.85
+    troubled_ratio: float = 1.3
     theme_low: float = 1.5
     theme_events: int = 6
     theme_weeks: int = 4
@@ -52,15 +56,19 @@ class Thresholds:
     burst_one_person: float = 0.85  # beyond this it is one person's fortnight
     burst_family: int = 6  # one incident that needs a gate opened so often is no ordinary one
     burst_excess: float = 7.0
-    person_chance: float = 1e-4
+    person_chance: float = 1e-3
     person_excess: float = 8.0
-    person_explains: float = 0.6
+    person_explains: float = 0.5
     person_own_low: float = 1.5
     trouble_incidents: int = 3
-    trouble_points: float = 4.0
+    trouble_points: float = 2.3
     trouble_share: float = 0.4
     production_share: float = 0.20
-    breakage_share: float = 0.40
+    breakage_share: float = 0.33
+    breakage_weeks: int = 5
+    usual_known: int = 8
+    open_low: float = 0.95  # from here to "raised", more weeks are asked for instead of an answer
+    open_ratio: float = 1.6
     sure_few: int = 4
     sure_ratio: float = 8.0
     sure_rate: float = 0.02
@@ -88,13 +96,15 @@ def judge(gate: Gate, as_of: datetime, limits: Thresholds = THRESHOLDS) -> Verdi
 
 def weigh(e: Evidence, limits: Thresholds = THRESHOLDS) -> Verdict:
     """Return the verdict that the evidence carries."""
+    name, notes = e.gate.name, qualifiers(e)
     if e.recent.passages <= 0:
-        return Verdict(e.gate.name, Reading.NOT_ENOUGH_DATA, Reading.HEALTHY, e, (), 26)
+        return Verdict(name, Reading.NOT_ENOUGH_DATA, Reading.HEALTHY, e, notes, 26)
     raised, chronic = is_raised(e, limits), is_chronic(e, limits)
     order: list[Reading] = []
-    if is_burst(e, limits, raised=raised) and not chronic:
+    if is_burst(e, limits, raised=raised) and not (chronic and is_chronic_without_burst(e, limits)):
         order.append(Reading.BAD_MONTH)
-    if is_person(e, limits):
+    if is_person(e, limits) and not (chronic and is_breakage(e, limits)):
+        # Somebody whose work is to repair breakages dominates without being the cause.
         order.append(Reading.ONE_PERSON)
     if not order and not raised and not chronic:
         return _quiet(e, limits)
@@ -102,7 +112,7 @@ def weigh(e: Evidence, limits: Thresholds = THRESHOLDS) -> Verdict:
         order += [Reading.ROOT_CAUSE, Reading.GATE_WRONG]
     else:
         order += [Reading.GATE_WRONG, Reading.ROOT_CAUSE]
-    return Verdict(e.gate.name, order[0], order[1], e, ())
+    return Verdict(name, order[0], order[1], e, notes)
 
 
 def is_raised(e: Evidence, limits: Thresholds) -> bool:
@@ -111,12 +121,16 @@ def is_raised(e: Evidence, limits: Thresholds) -> bool:
     A rise that the ratio leaves in doubt is still taken where many people newly give one reason in
     many weeks, or where short incidents now fill the window: two weak signs that agree.
     """
-    if e.excess < limits.raised_excess:
-        return False
-    if e.careful.low >= limits.raised_low and e.ratio.middle >= limits.raised_ratio:
+    enough = e.excess >= limits.raised_excess
+    if enough and e.careful.low >= limits.raised_low and e.ratio.middle >= limits.raised_ratio:
         return True
+    late = e.late.low >= limits.raised_low and e.late.middle >= limits.raised_ratio
+    if late and e.late_excess >= limits.raised_excess:
+        return True
+    if enough and is_troubled(e, limits) and len(e.short_incidents) > limits.trouble_incidents:
+        return e.careful.low >= limits.troubled_low and e.ratio.middle >= limits.troubled_ratio
     doubtful = e.careful.low >= limits.backed_low and e.ratio.middle >= limits.backed_ratio
-    return doubtful and (has_new_theme(e, limits) or is_troubled(e, limits))
+    return enough and doubtful and (has_new_theme(e, limits) or is_troubled(e, limits))
 
 
 def has_new_theme(e: Evidence, limits: Thresholds) -> bool:
@@ -142,10 +156,19 @@ def is_troubled(e: Evidence, limits: Thresholds) -> bool:
 def is_chronic(e: Evidence, limits: Thresholds) -> bool:
     """Return whether the gate is gone round so often, by several, that no trend is needed."""
     return (
-        e.rate.low >= limits.chronic_low
+        e.low_rate >= limits.chronic_low
         and e.recent.k >= limits.chronic_events
         and len(e.people) >= limits.chronic_people
     )
+
+
+def is_chronic_without_burst(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether the gate is gone round as often in the weeks outside the burst."""
+    b = e.burst
+    if b is None:
+        return True
+    left = share_read(b.left, b.passages_left, 0.90)
+    return b.left >= limits.chronic_events and left.low >= limits.chronic_low
 
 
 def is_burst(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
@@ -190,22 +213,95 @@ def has_root_cause(e: Evidence, limits: Thresholds) -> bool:
     opened more than once, or reasons that speak of production or of a breakage, week after week.
     """
     production = e.share_speaking("production")
-    gate = e.share_speaking("gate")
+    # Changes of one bug often land together: what was so before says nothing of a trouble now.
+    usual = e.in_short_incidents_before if e.before.k >= limits.usual_known else 0.15
     points = (
-        10 * min(0.8, e.in_short_incidents)
+        10 * (min(0.8, e.in_short_incidents) - usual * 0.8)
         + 5 * (production - e.share_speaking("production", e.before.events))
-        - 5 * (gate - e.share_speaking("gate", e.before.events))
+        - 5 * (e.share_speaking("gate") - e.share_speaking("gate", e.before.events))
     )
     several = len(e.short_incidents) >= limits.trouble_incidents
-    speaks = production >= limits.production_share and len(e.short_incidents) >= 2
-    if (several or speaks) and points >= limits.trouble_points:
+    told = production >= limits.production_share and len(e.short_incidents) >= 2
+    if (several or told) and points >= limits.trouble_points:
         return True
-    return e.share_speaking("breakage") >= limits.breakage_share
+    return is_breakage(e, limits)
+
+
+def is_breakage(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether reasons speak of a breakage upstream, by several people, week after week."""
+    broken = [event for event in e.recent.events if speaks(event.reason).breakage]
+    return (
+        e.share_speaking("breakage") >= limits.breakage_share
+        and len({event.time.isocalendar()[:2] for event in broken}) >= limits.breakage_weeks
+        and len({event.person for event in broken}) >= limits.chronic_people
+    )
 
 
 def _quiet(e: Evidence, limits: Thresholds) -> Verdict:
+    """Tell a healthy gate from one of which too little is known, and say how much is missing."""
     few = e.recent.k < limits.sure_few
-    unsure = few and e.ratio.high >= limits.sure_ratio and e.rate.high >= limits.sure_rate
-    if unsure:
-        return Verdict(e.gate.name, Reading.NOT_ENOUGH_DATA, Reading.HEALTHY, e, (), 13)
-    return Verdict(e.gate.name, Reading.HEALTHY, Reading.GATE_WRONG, e, ())
+    if few and e.ratio.high >= limits.sure_ratio and e.rate.high >= limits.sure_rate:
+        weeks = _weeks_to_know(e, limits)
+        return Verdict(
+            e.gate.name, Reading.NOT_ENOUGH_DATA, Reading.HEALTHY, e, qualifiers(e), weeks
+        )
+    open_rise = (
+        e.careful.low >= limits.open_low
+        and e.ratio.middle >= limits.open_ratio
+        and e.excess >= limits.raised_excess
+    )
+    if open_rise:
+        notes = (*qualifiers(e), "a rise that is not certain yet")
+        weeks = _weeks_to_settle(e, limits)
+        return Verdict(e.gate.name, Reading.NOT_ENOUGH_DATA, Reading.GATE_WRONG, e, notes, weeks)
+    return Verdict(e.gate.name, Reading.HEALTHY, _next_after_healthy(e), e, qualifiers(e))
+
+
+def _next_after_healthy(e: Evidence) -> Reading:
+    if e.burst is not None and e.burst.chance < 0.02:
+        return Reading.BAD_MONTH
+    if e.top is not None and e.top.chance < 0.01 and e.top.events >= 4:
+        return Reading.ONE_PERSON
+    return Reading.GATE_WRONG if e.recent.k >= 4 else Reading.NOT_ENOUGH_DATA
+
+
+def _weeks_to_know(e: Evidence, limits: Thresholds) -> int:
+    """Return how many more weeks at this traffic bring the rate's upper limit under the bound."""
+    per_week = e.recent.passages * 7 / max(e.recent.days, 1)
+    for weeks in range(1, 105):
+        n = e.recent.passages + per_week * weeks
+        if share_read(e.recent.k, n).high < limits.sure_rate:
+            return weeks
+    return 104
+
+
+def _weeks_to_settle(e: Evidence, limits: Thresholds) -> int:
+    """Return how many more weeks at the present rates would put the rise beyond doubt."""
+    span = max(e.recent.days / 7, 1)
+    for weeks in range(1, 105):
+        more = 1 + weeks / span
+        k, n = e.recent.k * more / e.noise, e.recent.passages * more
+        if ratio_exact(k, n, e.k0 / e.noise, e.before.passages).low >= limits.raised_low:
+            return weeks
+    return 104
+
+
+def qualifiers(e: Evidence) -> tuple[str, ...]:
+    """Return what is worth adding to any reading; each is a phrase for the page."""
+    notes = []
+    if e.ratio.high < 1 and e.before.k >= 10:
+        notes.append(f"improving since {e.recent.start}")
+    ranked = e.people.most_common(2)
+    if len(ranked) == 2 and e.recent.k >= 8:
+        (_, first), (_, second) = ranked
+        if first + second >= 0.8 * e.recent.k and second >= 0.25 * e.recent.k:
+            notes.append("two people's path")
+    if e.recent.k >= 8 and e.clusters and len(e.people) >= 3 and e.rate.middle < 0.05:
+        largest = max(e.clusters, key=lambda c: (c.events, c.label))
+        if largest.events >= 0.4 * e.recent.k and largest.weeks >= 4:
+            notes.append(f"wrong for a small class of changes: {largest.label}")
+    if e.top is not None and e.top.events >= 0.4 * e.recent.k and e.recent.k >= 8:
+        theirs = [event for event in e.recent.events if event.person == e.top.person]
+        if e.share_speaking("breakage", theirs) >= 0.4:
+            notes.append("most by somebody who repairs breakages")
+    return tuple(notes)
