@@ -1,0 +1,1 @@
+"""The minter: beside its target, believes nobody but the token, and ends what it began."""

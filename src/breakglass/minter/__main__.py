@@ -1,0 +1,9 @@
+"""``python -m breakglass.minter FOLDER``."""
+
+import sys
+
+from breakglass.minter.app import build
+from breakglass.wire.serving import process_main
+
+if __name__ == "__main__":
+    sys.exit(process_main(sys.argv[1:], build, "minter"))

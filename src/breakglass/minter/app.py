@@ -1,0 +1,260 @@
+"""The minter's process: its parts, put together from its folder, and its few routes."""
+
+from __future__ import annotations
+
+import base64
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+
+from breakglass.clock import Clock, format_time
+from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
+from breakglass.follow.stating import Stating, gap_draft
+from breakglass.follow.view import LedgerView
+from breakglass.minter.ending import Ending, EndingLimits
+from breakglass.minter.giving_up import GivingUp
+from breakglass.minter.locks import GrantLocks
+from breakglass.minter.minting import At, Minting, Patience
+from breakglass.minter.platforms.platform import Platform
+from breakglass.minter.platforms.postgres import Postgres
+from breakglass.minter.platforms.simulated import Simulated
+from breakglass.minter.requests import EndRequest, ForgoRequest, MintRequest, read_request
+from breakglass.minter.ringing import Bell
+from breakglass.minter.saying import Saying
+from breakglass.minter.settings import MinterSettings, neighbour_at
+from breakglass.minter.table import Row, Stage, Table
+from breakglass.minter.watching import Watch
+from breakglass.records.trust import Trust, accept_trust
+from breakglass.tlog.note import Note
+from breakglass.token.token import BYTES_AT_MOST
+from breakglass.wire.answering import Answer, Asked, json_answer, route
+from breakglass.wire.calling import Neighbour
+from breakglass.wire.folder import make_folder
+from breakglass.wire.outbox import Outbox
+from breakglass.wire.serving import Room
+from breakglass.wire.settings import read_key, read_settings
+
+PULSE_AT_MOST_OLD = timedelta(minutes=3)
+
+
+def _go_on(step: str) -> None:
+    """Do nothing at a step; tests end the process there."""
+
+
+def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
+    """Make a minter from its folder; nothing runs before ``Room.start``.
+
+    Args:
+        folder: with ``settings.toml``, ``key`` and the trust file.
+        clock: for every time that is written or compared.
+        at: told each numbered step; for tests alone.
+
+    Raises:
+        MisconfiguredError: something in the folder cannot be used.
+    """
+    return Minter(folder, clock, at).room()
+
+
+class Minter:
+    """One minter's parts."""
+
+    def __init__(self, folder: Path, clock: Clock, at: At) -> None:
+        settings = read_settings(folder, MinterSettings)
+        make_folder(folder / "data")
+        ledger = neighbour_at(folder, settings.ledger)
+        self._settings = settings
+        self._clock = clock
+        self._at = at
+        self._bell = Bell(
+            folder / settings.ring.log, settings.ring.webhook, f"minter:{settings.name}", clock
+        )
+        self._table = Table(folder / "data" / "grants.sqlite")
+        self._watch = Watch(settings.name, lambda: self._ending.wake())
+        self._view = LedgerView(
+            Neighbour(ledger, name="ledger"),
+            read_trust(folder / settings.trust),
+            folder / "data" / "view",
+            on_judged=self._watch.judged,
+            trouble=lambda error: self._bell.ring("ledger", "ledger", str(error)),
+        )
+        self._platform = _platform(settings, folder, clock)
+        self._outbox = Outbox(
+            Neighbour(ledger, name="ledger"),
+            read_key(folder),
+            folder / "data",
+            clock,
+            gap=gap_draft(settings.log),
+        )
+        stating = Stating(self._outbox, settings.log, clock)
+        self._locks = GrantLocks()
+        self._saying = Saying(stating, self._table, self._platform.limits.platform)
+        self._minting = Minting(
+            settings.name,
+            self._view,
+            self._watch,
+            self._table,
+            self._platform,
+            self._locks,
+            stating,
+            clock,
+            Patience(settings.usable_within, settings.view_within, settings.view_at_most_old),
+            at,
+        )
+        self._ending = Ending(
+            self._view,
+            self._watch,
+            self._table,
+            self._platform,
+            self._locks,
+            self._saying,
+            self._bell,
+            clock,
+            EndingLimits(settings.sweep_every, settings.ring_after, settings.ending_threads),
+            at,
+        )
+        self._giving_up = GivingUp(
+            settings.name,
+            self._view,
+            self._table,
+            self._platform,
+            self._locks,
+            self._ending,
+            clock,
+            settings.forgo_after,
+        )
+        self._behind = ThreadPoolExecutor(2, thread_name_prefix="behind")
+
+    def room(self) -> Room:
+        """Return what to serve and what to do around it."""
+        routes = [
+            route("POST", "/mint", self._mint, body_at_most=2 * BYTES_AT_MOST),
+            route("POST", "/end", self._end, body_at_most=64 * 1024),
+            route("POST", "/forgo", self._forgo, body_at_most=1024),
+            route("GET", "/grants/{grant}/credential", self._credential),
+            route("GET", "/state", self._state),
+            route("GET", "/healthz", self._health),
+        ]
+        app = Starlette(routes=routes)
+        return Room(app, self._settings.serving, start=self._start, close=self._close)
+
+    def _start(self) -> None:
+        self._view.start()
+        self._ending.start()
+
+    def _close(self) -> None:
+        self._ending.close()
+        self._behind.shutdown(wait=True)
+        self._view.close()
+        self._outbox.close()
+        self._platform.close()
+        self._bell.close()
+        self._table.close()
+
+    def _mint(self, asked: Asked) -> Answer:
+        request = read_request(MintRequest, asked.body)
+        text = request.token.encode("utf-8", "surrogatepass")
+        row = self._minting.mint(text, timedelta(milliseconds=request.asked_ms_ago))
+        answer = json_answer(self._told(row))
+        self._behind.submit(self._say_behind, row.grant)
+        return answer
+
+    def _say_behind(self, grant: str) -> None:
+        try:
+            self._at("answered")
+            with self._locks.of(grant):
+                self._saying.say(grant)
+            self._at("stated")
+            self._ring_if_monitor_is_silent(grant)
+        except BreakglassError as error:
+            self._bell.ring("unsaid", grant, f"its records wait for our disk: {error}")
+
+    def _ring_if_monitor_is_silent(self, grant: str) -> None:
+        with self._view.reading() as state:
+            pulse = state.pulse_at
+        if pulse is None or self._clock.now() - pulse > PULSE_AT_MOST_OLD:
+            when = format_time(pulse) if pulse else "never"
+            self._bell.ring(
+                "monitor_silent", grant, f"a glass was broken; the monitor last lived {when}"
+            )
+
+    def _end(self, asked: Asked) -> Answer:
+        request = read_request(EndRequest, asked.body)
+        row = self._giving_up.end(request.grant, request.statement)
+        ended_at = row.ended_at
+        return json_answer(
+            {
+                "grant": row.grant,
+                "ended": format_time(ended_at) if ended_at else "",
+                "dead": row.stage is Stage.DEAD,
+                "tail_ms": row.tail_ms,
+            }
+        )
+
+    def _forgo(self, asked: Asked) -> Answer:
+        request = read_request(ForgoRequest, asked.body)
+        minted = self._giving_up.forgo(request.grant)
+        return json_answer({"grant": request.grant, "minted": minted})
+
+    def _credential(self, asked: Asked) -> Answer:
+        row = self._table.find(asked.path["grant"])
+        if row is None or row.stage is not Stage.MINTED or row.made is None:
+            state = row.stage.value if row else "not minted here"
+            raise RefusedError(
+                f"grant {asked.path['grant'][:40]!r} has no credential: {state}",
+                name="no_credential",
+            )
+        return json_answer(self._told(row))
+
+    def _state(self, asked: Asked) -> Answer:
+        with self._view.reading() as state:
+            size, digest = state.size, state.digest()
+        limits = self._platform.limits
+        newest = self._watch.newest
+        summary = {
+            "grants": self._table.counts(),
+            "waiting_records": self._outbox.waiting,
+            "platform": limits.platform,
+            "residual_tail_s": limits.residual_tail.total_seconds(),
+            "unrecorded": limits.unrecorded,
+            "witnessed": format_time(newest) if newest else "",
+        }
+        return json_answer({"size": size, "digest": digest, "summary": summary})
+
+    def _health(self, asked: Asked) -> Answer:
+        away = self._view.away
+        return json_answer({"ok": away is None, "size": self._view.size})
+
+    def _told(self, row: Row) -> dict[str, Any]:
+        assert row.made is not None
+        return {
+            "grant": row.grant,
+            "minter": self._settings.name,
+            "handle": row.claim.handle,
+            "expires": format_time(row.claim.expires),
+            "sealed": base64.b64encode(row.made.sealed).decode(),
+            "connect": dict(row.made.connect),
+            "probe": row.made.probe,
+            "since_asked_ms": row.made.usable_ms,
+        }
+
+
+def read_trust(path: Path) -> Trust:
+    """Read the trust file that this process begins with.
+
+    Raises:
+        MisconfiguredError: it cannot be read, or its maintainers did not sign it.
+    """
+    try:
+        return accept_trust(Note.parse(path.read_bytes()), None)
+    except (OSError, BreakglassError) as error:
+        raise MisconfiguredError(f"{str(path)!r} cannot be used: {error}; not started") from error
+
+
+def _platform(settings: MinterSettings, folder: Path, clock: Clock) -> Platform:
+    if settings.platform == "simulated":
+        return Simulated(folder / settings.simulated, settings.name, clock)
+    assert settings.postgres is not None
+    return Postgres(settings.postgres, settings.name, settings.log)

@@ -1,0 +1,255 @@
+"""Minting one credential for one grant, in numbered steps.
+
+Nothing outside the token is believed, and nothing is done at the platform before it is promised
+on our own disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from breakglass.clock import Clock, format_time
+from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
+from breakglass.follow.stating import Stating
+from breakglass.follow.view import LedgerView
+from breakglass.minter.locks import GrantLocks
+from breakglass.minter.platforms.platform import Credential, Order, Platform
+from breakglass.minter.sealing import seal
+from breakglass.minter.table import Claim, Made, Row, Stage, Table
+from breakglass.minter.watching import Watch, claim_of
+from breakglass.records.card import card_digest
+from breakglass.records.kinds.grants import Intent, session_name
+from breakglass.records.record import parse_record
+from breakglass.records.state import State
+from breakglass.tlog.note import Note
+from breakglass.token.token import Token, parse_token
+from breakglass.token.verify import Shown, Verifier, verify_token
+
+At = Callable[[str], None]
+"""Told each step as it is done; tests end the process there."""
+_ASKED_AT_MOST = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the mint waits, and how old its view may be; see ``MinterSettings``."""
+
+    usable_within: timedelta
+    view_within: timedelta
+    view_at_most_old: timedelta
+
+
+class Minting:
+    """See the module; safe under threads, and grants never wait for one another."""
+
+    def __init__(
+        self,
+        name: str,
+        view: LedgerView,
+        watch: Watch,
+        table: Table,
+        platform: Platform,
+        locks: GrantLocks,
+        stating: Stating,
+        clock: Clock,
+        patience: Patience,
+        at: At,
+    ) -> None:
+        self._name = name
+        self._view = view
+        self._watch = watch
+        self._table = table
+        self._platform = platform
+        self._locks = locks
+        self._stating = stating
+        self._clock = clock
+        self._patience = patience
+        self._at = at
+
+    def mint(self, text: bytes, asked_ago: timedelta) -> Row:
+        """Verify a token and return the grant's row, with its one sealed credential.
+
+        The same token again returns the same credential, until the grant ends.
+
+        Args:
+            text: the token, with the holder's presentation for this minter and grant.
+            asked_ago: how long ago the person asked, by the broker's own measure.
+
+        Raises:
+            BreakglassError: the token does not hold, by the names of docs/spec/token.md; or
+                ``ended``, ``suspended``, ``old_card``, ``void``, ``behind``, ``spool_full``;
+                in every case nothing was handed out.
+        """
+        began = time.monotonic() - min(max(asked_ago, timedelta(0)), _ASKED_AT_MOST).total_seconds()
+        # (1) The token, as a gate would verify it. Nothing is written: a stranger costs us nothing.
+        token = parse_token(text)
+        shown = self._verified(token)
+        self._at("verified")
+        # (2) The ledger, as we see it ourselves: the intent holds, the card is the newest, nobody
+        #     has stopped it, and we could tell of it.
+        claim = self._agreed(shown, token)
+        self._at("agreed")
+        with self._locks.of(claim.grant):
+            # (3) Promise, on disk. A crash before this leaves nothing. After it a row says that
+            #     an account may stand; the sweep removes it, and the same token starts here again.
+            row = self._table.claim(claim, self._clock.now())
+            if row.stage is not Stage.CLAIMED:
+                return _standing(row)
+            self._at("claimed")
+            # (4) Mint. A crash behind it leaves an account whose secret nobody has.
+            credential = self._platform.mint(self._order(shown))
+            minted_ms = _since(began)
+            self._at("minted")
+            # (5) Probe until it works; what does not work is not handed out.
+            probe = self._usable(credential)
+            usable_ms = _since(began)
+            self._at("usable")
+            # (6) Keep it sealed. From here a restart hands out the same credential. If somebody
+            #     ended the grant meanwhile, that word stands and nothing is handed out.
+            sealed = seal(credential.secret, shown.intent.holder)
+            made = Made(sealed, credential.connect, credential.ids, probe, minted_ms, usable_ms)
+            self._table.minted(claim.grant, made)
+            row = self._table.find(claim.grant) or row
+            self._at("kept")
+            # (7) Answer. ``minted`` and ``usable`` are stated behind it; after a crash here, the
+            #     reconciler states them.
+            return _standing(row)
+
+    def _verified(self, token: Token) -> Shown:
+        record = parse_record(token.intent)
+        if not isinstance(record.body, Intent):
+            raise MalformedError("the token's record is no intent", name="not_an_intent")
+        if token.proof is None:
+            # The door is for when no ledger can be reached; a minter that reaches it refuses.
+            raise RefusedError("this minter does not take the custodians' door", name="door")
+        verifier = Verifier(self._view.trust(), f"minter:{self._name}", self._watch.newest)
+        return verify_token(token, verifier, record.body.grant, self._clock.now())
+
+    def _agreed(self, shown: Shown, token: Token) -> Claim:
+        grant = shown.intent.grant
+        self._check_limits(shown.intent)
+        if self._stating.full:
+            raise UnavailableError(
+                "too many records wait for the ledger; nothing is minted until it takes them",
+                name="spool_full",
+            )
+        try:
+            judged = self._view.wait_for(shown.index, self._patience.view_within)
+        except UnavailableError as error:
+            # Long past is not behind: then the state itself must know the grant.
+            if self._view.size <= shown.index:
+                raise UnavailableError(
+                    f"our own view of the ledger has not reached intent {grant!r}, entry"
+                    f" {shown.index}; nothing was minted",
+                    name="behind",
+                ) from error
+        else:
+            if judged.void:
+                raise RefusedError(
+                    f"intent {grant!r} does not hold in the ledger: {judged.why or judged.void}",
+                    name="void",
+                )
+        with self._view.reading() as state:
+            return self._judged(shown, token, state)
+
+    def _judged(self, shown: Shown, token: Token, state: State) -> Claim:
+        intent = shown.intent
+        found = state.grants.get(intent.grant)
+        if found is None or found.index != shown.index:
+            raise RefusedError(f"intent {intent.grant!r} is not the one that counts", name="void")
+        claim = claim_of(found)
+        if found.ended is not None:
+            raise _ended(intent.grant, found.ended.why.value, found.ended_at)
+        stopped = state.suspensions(intent.who, intent.glass, intent.grant)
+        if stopped:
+            raise RefusedError(f"{stopped[0]} is suspended; nothing was minted", name="suspended")
+        active = state.cards.get(intent.glass)
+        if active is None or active.digest != card_digest(Note.parse(token.card)):
+            raise RefusedError(
+                f"the card of {intent.glass!r} is of an older activation; nothing was minted",
+                name="old_card",
+                hint="break the glass again: the policy has changed since",
+            )
+        self._check_fresh()
+        return claim
+
+    def _check_fresh(self) -> None:
+        newest, now = self._watch.newest, self._clock.now()
+        if newest is None or now - newest > self._patience.view_at_most_old:
+            seen = format_time(newest) if newest else "never"
+            raise UnavailableError(
+                f"our own view of the ledger was last witnessed {seen}, now is {format_time(now)};"
+                " nothing was minted",
+                name="behind",
+                hint="is the ledger reachable from the minter, and does the monitor live",
+            )
+
+    def _check_limits(self, intent: Intent) -> None:
+        limits, now = self._platform.limits, self._clock.now()
+        left, life = intent.not_after - now, intent.not_after - intent.not_before
+        if left < limits.shortest or life > limits.longest:
+            raise RefusedError(
+                f"grant {intent.grant!r} has {left.total_seconds():.0f} s left;"
+                f" {limits.platform} can give {limits.shortest.total_seconds():.0f} s to"
+                f" {limits.longest.total_seconds():.0f} s",
+                name="limits",
+            )
+
+    def _order(self, shown: Shown) -> Order:
+        intent = shown.intent
+        return Order(
+            intent.grant,
+            intent.handle,
+            session_name(intent.incident, intent.who),
+            intent.scope,
+            # One skew early, for a target whose clock is behind; the end is never moved back.
+            intent.not_before - self._view.trust().skew,
+            intent.not_after,
+        )
+
+    def _usable(self, credential: Credential) -> str:
+        until = time.monotonic() + self._patience.usable_within.total_seconds()
+        rest = 0.01
+        while True:
+            try:
+                return self._platform.probe(credential)
+            except UnavailableError as error:
+                if time.monotonic() + rest > until:
+                    self._abandon(credential.handle)
+                    raise UnavailableError(
+                        f"credential {credential.handle!r} did not work within"
+                        f" {self._patience.usable_within.total_seconds():g} s and was taken back;"
+                        f" nothing was handed out: {error}",
+                        name="not_usable",
+                    ) from error
+            time.sleep(rest)
+            rest = min(rest * 2, 0.5)
+
+    def _abandon(self, handle: str) -> None:
+        try:
+            self._platform.cut(handle)
+        except BreakglassError:
+            return  # the sweep finds it: its row says ``claimed``
+
+
+def _standing(row: Row) -> Row:
+    if row.stage is Stage.MINTED and row.made is not None:
+        return row
+    why = row.ended.why.value if row.ended else "ended"
+    raise _ended(row.grant, why, row.ended_at)
+
+
+def _ended(grant: str, why: str, at: datetime | None) -> RefusedError:
+    when = f" at {format_time(at)}" if at else ""
+    return RefusedError(
+        f"grant {grant!r} has ended ({why}){when}; a grant that ended is never minted again",
+        name="ended",
+        hint="break the glass again",
+    )
+
+
+def _since(began: float) -> int:
+    return round((time.monotonic() - began) * 1000)

