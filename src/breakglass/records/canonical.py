@@ -7,6 +7,7 @@ what was signed.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import NoReturn, TypeAlias
 
@@ -15,16 +16,24 @@ from breakglass.errors import MalformedError
 Json: TypeAlias = "bool | int | str | Sequence[Json] | Mapping[str, Json] | None"
 
 MAX_INTEGER = 2**53 - 1  # RFC 8785 section 3.2.2.3: beyond it, implementations differ
+MAX_DEPTH = 32  # our deepest form has seven levels; a parser's own limit differs by version
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def canonical(value: Json) -> str:
     """Write ``value`` as RFC 8785 JSON: no spaces, keys sorted by UTF-16 code units.
 
     Raises:
-        MalformedError: a float, an integer beyond 2^53 - 1, or a lone surrogate.
+        MalformedError: a float, an integer beyond 2^53 - 1, a lone surrogate, or more than 32
+            levels.
+
+    >>> canonical({"b": [1, True], "a": "\u2028"}) == '{"a":"\u2028","b":[1,true]}'
+    True
     """
-    _check(value)
-    return json.dumps(_sorted(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return json.dumps(
+        _plain(value, MAX_DEPTH), ensure_ascii=False, separators=(",", ":"), allow_nan=False
+    )
 
 
 def parse_canonical(text: str, what: str) -> Json:
@@ -35,7 +44,8 @@ def parse_canonical(text: str, what: str) -> Json:
         what: names the text in errors, for example ``statement``.
 
     Raises:
-        MalformedError: not JSON, a key given twice, a float, or not in canonical form.
+        MalformedError: ``bad_json``, ``duplicate_key``, ``not_integer`` for a float or a number
+            too large, ``bad_text`` for a lone surrogate, or ``not_canonical`` for another spelling.
     """
     try:
         value: Json = json.loads(
@@ -58,6 +68,34 @@ def parse_canonical(text: str, what: str) -> Json:
     return value
 
 
+def parse_lines(text: str, header: str, what: str) -> Json:
+    """Read a signed text: the line ``header``, one line of canonical JSON, a line end.
+
+    Lines end at 0x0A alone; RFC 8785 leaves U+2028 and U+0085 raw.
+
+    Raises:
+        MalformedError: ``bad_lines`` for other lines, or as ``parse_canonical``.
+    """
+    lines = text.split("\n")
+    if len(lines) != 3 or lines[0] != header or lines[2]:
+        raise MalformedError(
+            f"{what}: expected the line {header!r}, one line of JSON, a line end", name="bad_lines"
+        )
+    return parse_canonical(lines[1], what)
+
+
+def utf8(text: str) -> bytes:
+    """Return the bytes of a text.
+
+    Raises:
+        MalformedError: ``bad_text``; half characters, which JSON can name and UTF-8 cannot hold.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise MalformedError("a text holds a lone surrogate", name="bad_text") from error
+
+
 def _no_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -69,30 +107,34 @@ def _no_float(text: str) -> NoReturn:
     raise MalformedError(f"number {text[:40]!r} is not a whole number", name="not_integer")
 
 
-def _check(value: Json) -> None:
-    if isinstance(value, bool) or value is None:
-        return
+def _plain(value: Json, depth: int) -> Json:
+    # Checks and sorts in one walk: this runs for every record that anybody folds.
+    if isinstance(value, str):
+        if not value.isascii() and _SURROGATE.search(value):
+            raise MalformedError("a text holds a lone surrogate", name="bad_text")
+        return value
+    if value is None or isinstance(value, bool):
+        return value
     if isinstance(value, int):
         if abs(value) > MAX_INTEGER:
             raise MalformedError("a number is beyond 2^53 - 1", name="not_integer")
-    elif isinstance(value, str):
-        if any("\ud800" <= char <= "\udfff" for char in value):
-            raise MalformedError("a text holds a lone surrogate", name="bad_text")
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            _check(key)
-            _check(item)
-    elif isinstance(value, Sequence):
-        for item in value:
-            _check(item)
-    else:
-        raise MalformedError(f"{type(value).__name__} has no JSON form here", name="not_integer")
-
-
-def _sorted(value: Json) -> Json:
-    if isinstance(value, str) or value is None or isinstance(value, int):
         return value
+    if not depth:
+        raise MalformedError(f"JSON of more than {MAX_DEPTH} levels", name="bad_json")
     if isinstance(value, Mapping):
-        keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
-        return {key: _sorted(value[key]) for key in keys}
-    return [_sorted(item) for item in value]
+        keys = sorted(value, key=_code_units)
+        return {_plain_key(key): _plain(value[key], depth - 1) for key in keys}
+    if isinstance(value, list | tuple):
+        return [_plain(item, depth - 1) for item in value]
+    raise MalformedError(f"{type(value).__name__} has no JSON form here", name="not_integer")
+
+
+def _code_units(key: str) -> bytes:
+    # Big-endian, so that the order of bytes is the order of code units.
+    return key.encode("utf-16-be", "surrogatepass")
+
+
+def _plain_key(key: str) -> str:
+    if _SURROGATE.search(key):
+        raise MalformedError("a key holds a lone surrogate", name="bad_text")
+    return key

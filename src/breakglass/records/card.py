@@ -15,9 +15,9 @@ from enum import StrEnum
 from typing import Annotated
 
 from breakglass.errors import MalformedError
-from breakglass.records.canonical import canonical, parse_canonical
-from breakglass.records.shape import Between, Count, Many, read, write
-from breakglass.records.signing import Factor
+from breakglass.records.canonical import canonical, parse_lines
+from breakglass.records.shape import Between, Count, Many, read, written
+from breakglass.records.signing import Factor, check_keys
 from breakglass.records.statement import Scope, Seconds, check_scope
 from breakglass.records.words import Digest, Handle, LogName, Pattern, Reason, Word
 from breakglass.tlog.note import Note
@@ -108,8 +108,14 @@ class Card:
 
 
 def card_text(card: Card) -> str:
-    """Write a card as the exact text that maintainers sign."""
-    return f"{HEADER}\n{canonical(write(card))}\n"
+    """Write a card as the exact text that maintainers sign.
+
+    Raises:
+        MalformedError: nobody would read it.
+    """
+    text = f"{HEADER}\n{canonical(written(card, 'card'))}\n"
+    _check_whole(card)
+    return text
 
 
 def card_digest(note: Note) -> str:
@@ -123,18 +129,28 @@ def parse_card(note: Note) -> Card:
     Raises:
         MalformedError: not the form of docs/spec/card.md, or it lives longer than 92 days.
     """
-    lines = note.text.split("\n")
-    if len(lines) != 3 or lines[0] != HEADER or lines[2]:
-        raise MalformedError(f"card: expected {HEADER!r}, one line of JSON, a line end")
-    card = read(Card, parse_canonical(lines[1], "card"), "card")
+    card = read(Card, parse_lines(note.text, HEADER, "card"), "card")
+    _check_whole(card)
+    return card
+
+
+def _check_whole(card: Card) -> None:
     for at, mint in enumerate(card.mints):
         check_scope(mint.scope, f"card.mints[{at}].scope")
     if not timedelta(0) < card.expires - card.issued <= LONGEST_LIFE:
         raise MalformedError("card.expires: expected after 'issued', by 92 days at most")
     if len({mint.minter for mint in card.mints}) != len(card.mints):
         raise MalformedError("card.mints: a minter stands twice")
-    keys = [key for person in card.people.values() for key in person.keys]
-    if len(set(keys)) != len(keys):
-        # Else one person could stand as breaker and approver under two names.
-        raise MalformedError("card.people: one key belongs to two people, or stands twice")
-    return card
+    if card.tier is Tier.TWO and not card.need:
+        raise MalformedError("card.need: tier 'two' takes one approver at least")
+    if card.tier is Tier.SEALED and (card.gates or card.mints):
+        # A sealed glass opens by its custodians' ceremony; a token must not be a way around it.
+        raise MalformedError("card.gates: a sealed glass opens no gate and asks no minter")
+    if card.people.keys() & card.machines.keys():
+        raise MalformedError("card.machines: a machine is named as a person is")
+    keys = {name: person.keys for name, person in card.people.items()}
+    for name, machine in card.machines.items():
+        keys[name] = (machine.key,)
+        if card.mint(machine.minter) is None:
+            raise MalformedError(f"card.machines.{name}.minter: the card asks no such minter")
+    check_keys(keys, "card")

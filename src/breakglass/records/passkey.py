@@ -8,18 +8,23 @@ Source: W3C Web Authentication Level 2, sections 6.1 (authenticator data), 6.3.3
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
 
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records.words import Base64
+from breakglass.tlog.spelling import exact_base64, print_base64
 
 _PRESENT, _VERIFIED = 0x01, 0x04
 _DATA_BYTES = 37  # relying party hash 32, flags 1, counter 4
@@ -39,14 +44,7 @@ class PasskeyKey:
         Raises:
             MalformedError: another form, or not a P-256 key.
         """
-        words = text.split(" ")
-        if len(words) != 3 or words[0] != "passkey" or not words[1]:
-            raise MalformedError(
-                "a passkey is 'passkey', its domain and its key", name="bad_passkey"
-            )
-        key = cls(words[1], _decoded(words[2], "passkey"))
-        key.load()
-        return key
+        return _key_from_text(text)
 
     def load(self) -> EllipticCurvePublicKey:
         """Return the public key.
@@ -56,16 +54,18 @@ class PasskeyKey:
         """
         try:
             loaded = load_der_public_key(self.public)
-        except ValueError as error:
+        except (ValueError, UnsupportedAlgorithm) as error:
             raise MalformedError("a passkey holds no public key", name="bad_passkey") from error
         if not isinstance(loaded, EllipticCurvePublicKey) or not isinstance(
             loaded.curve, SECP256R1
         ):
             raise MalformedError("a passkey's key is not on P-256", name="bad_passkey")
+        if loaded.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) != self.public:
+            raise MalformedError("a passkey's key is in a second spelling", name="bad_passkey")
         return loaded
 
     def __str__(self) -> str:
-        return f"passkey {self.relying_party} {base64.b64encode(self.public).decode()}"
+        return f"passkey {self.relying_party} {print_base64(self.public)}"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def verify_assertion(assertion: Assertion, message: bytes, key: PasskeyKey) -> N
     if len(data) < _DATA_BYTES:
         raise MalformedError("authenticator data is too short", name="bad_passkey")
     try:
-        fields = json.loads(client)
+        fields = json.loads(client.decode())
         kind, challenge = fields["type"], fields["challenge"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise MalformedError(
@@ -114,8 +114,15 @@ def verify_assertion(assertion: Assertion, message: bytes, key: PasskeyKey) -> N
         raise UnprovenError("a passkey signature does not hold", name="signature") from error
 
 
+@lru_cache(maxsize=4096)
+def _key_from_text(text: str) -> PasskeyKey:
+    words = text.split(" ")
+    if len(words) != 3 or words[0] != "passkey" or not words[1]:
+        raise MalformedError("a passkey is 'passkey', its domain and its key", name="bad_passkey")
+    key = PasskeyKey(words[1], exact_base64(words[2], "passkey", "bad_passkey"))
+    key.load()
+    return key
+
+
 def _decoded(text: str, what: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedError(f"{what}: base64 is broken", name="bad_base64") from error
+    return exact_base64(text, what, "bad_passkey")

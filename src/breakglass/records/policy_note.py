@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from breakglass.errors import MalformedError
-from breakglass.records.canonical import canonical, parse_canonical
+from breakglass.records.canonical import canonical, parse_lines
 from breakglass.records.card import PersonKey
-from breakglass.records.shape import Between, Many, read, write
+from breakglass.records.shape import Between, Many, read, written
+from breakglass.records.signing import check_keys
 from breakglass.records.words import Digest, Handle, LogName, Word
 from breakglass.tlog.note import Note
 
@@ -36,8 +36,14 @@ class PolicyNote:
 
 
 def policy_text(policy: PolicyNote) -> str:
-    """Write a policy note as the exact text that maintainers sign."""
-    return f"{HEADER}\n{canonical(write(policy))}\n"
+    """Write a policy note as the exact text that maintainers sign.
+
+    Raises:
+        MalformedError: nobody would read it.
+    """
+    text = f"{HEADER}\n{canonical(written(policy, 'policy note'))}\n"
+    check_keys(policy.people, "policy note")
+    return text
 
 
 def parse_policy_note(note: Note) -> PolicyNote:
@@ -46,11 +52,6 @@ def parse_policy_note(note: Note) -> PolicyNote:
     Raises:
         MalformedError: another form, or one key belongs to two people.
     """
-    lines = note.text.split("\n")
-    if len(lines) != 3 or lines[0] != HEADER or lines[2]:
-        raise MalformedError(f"policy note: expected {HEADER!r}, one line of JSON, a line end")
-    policy = read(PolicyNote, parse_canonical(lines[1], "policy note"), "policy note")
-    keys = [key for theirs in policy.people.values() for key in theirs]
-    if len(set(keys)) != len(keys):
-        raise MalformedError("policy note.people: one key belongs to two people")
+    policy = read(PolicyNote, parse_lines(note.text, HEADER, "policy note"), "policy note")
+    check_keys(policy.people, "policy note")
     return policy

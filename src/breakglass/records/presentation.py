@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import Annotated
 
 from breakglass.errors import MalformedError
-from breakglass.records.canonical import canonical, parse_canonical
-from breakglass.records.shape import read, write
+from breakglass.records.canonical import canonical, parse_lines, utf8
+from breakglass.records.shape import read, written
 from breakglass.records.words import Digest, LogName, Pattern, Word
 
 HEADER = "breakglass.dev/presentation/v1"
+BYTES_AT_MOST = 2048
 
 Door = Annotated[
     str, Pattern("gate:NAME or minter:NAME", r"(gate|minter):[a-z0-9][a-z0-9._-]{0,62}")
@@ -33,8 +34,12 @@ class Presentation:
 
 
 def presentation_text(presentation: Presentation) -> str:
-    """Write a presentation as the exact text that the holder's key signs."""
-    return f"{HEADER}\n{canonical(write(presentation))}\n"
+    """Write a presentation as the exact text that the holder's key signs.
+
+    Raises:
+        MalformedError: nobody would read it.
+    """
+    return f"{HEADER}\n{canonical(written(presentation, 'presentation'))}\n"
 
 
 def parse_presentation(text: str) -> Presentation:
@@ -43,7 +48,6 @@ def parse_presentation(text: str) -> Presentation:
     Raises:
         MalformedError: not the form of docs/spec/token.md.
     """
-    lines = text.split("\n")
-    if len(lines) != 3 or lines[0] != HEADER or lines[2]:
-        raise MalformedError(f"presentation: expected {HEADER!r}, one line of JSON, a line end")
-    return read(Presentation, parse_canonical(lines[1], "presentation"), "presentation")
+    if len(utf8(text)) > BYTES_AT_MOST:
+        raise MalformedError(f"presentation: more than {BYTES_AT_MOST} bytes", name="too_large")
+    return read(Presentation, parse_lines(text, HEADER, "presentation"), "presentation")

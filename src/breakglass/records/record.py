@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from breakglass.errors import MalformedError
 from breakglass.records.canonical import Json, canonical, parse_canonical
-from breakglass.records.shape import Count, read, write
+from breakglass.records.shape import Count, read, written
 from breakglass.records.words import Digest, LogName, RecordId
 from breakglass.tlog.note import Note
 
@@ -123,12 +123,16 @@ class Record(Generic[R]):
 
 
 def record_text(envelope: Envelope, body: Kind, attachments: tuple[Attachment, ...] = ()) -> str:
-    """Write the text that a submitter signs."""
+    """Write the text that a submitter signs.
+
+    Raises:
+        MalformedError: nobody would read it.
+    """
     value: dict[str, Json] = {
         "kind": body.kind,
         "v": body.v,
-        **write(envelope),
-        **write(body),
+        **written(envelope, "record"),
+        **written(body, body.kind),
     }
     return "\n".join([HEADER, *map(str, attachments), canonical(value)]) + "\n"
 
@@ -169,7 +173,7 @@ def parse_record(data: bytes) -> Record[Any]:
 
 
 def _body(name: Json, version: Json, own: dict[str, Json]) -> Kind:
-    if not isinstance(name, str) or not isinstance(version, int):
+    if not isinstance(name, str) or type(version) is not int:  # true is an int to isinstance
         raise MalformedError("record.kind: expected a text and a version number")
     kind = KINDS.get(name)
     if kind is None or kind.v != version:

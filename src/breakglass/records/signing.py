@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from breakglass.errors import MalformedError, UnprovenError
+from breakglass.records.canonical import utf8
 from breakglass.records.passkey import Assertion, PasskeyKey, verify_assertion
 from breakglass.records.sshsig import SshPublicKey, SshSignature, verify_sshsig
 from breakglass.records.words import Base64
 from breakglass.tlog.note import Note, SignatureLine
+from breakglass.tlog.spelling import exact_base64
 
 STATEMENT_NAMESPACE = "breakglass-statement@v1"
 CARD_NAMESPACE = "breakglass-card@v1"
@@ -23,6 +23,16 @@ DOOR_NAMESPACE = "breakglass-door@v1"
 PRESENTATION_NAMESPACE = "breakglass-token@v1"
 
 _LINE_TYPE = b"\xffsshsig@breakglass.dev\n"
+
+_HEADERS = {
+    STATEMENT_NAMESPACE: "breakglass.dev/statement/v1\n",
+    CARD_NAMESPACE: "breakglass.dev/card/v1\n",
+    TRUST_NAMESPACE: "breakglass.dev/trust/v1\n",
+    POLICY_NAMESPACE: "breakglass.dev/policy/v1\n",
+    DOOR_NAMESPACE: "breakglass.dev/record/v1\n",
+    PRESENTATION_NAMESPACE: "breakglass.dev/presentation/v1\n",
+}
+"""How a text signed in each namespace begins: a passkey has no namespace but the text's own."""
 
 
 class Factor(StrEnum):
@@ -64,19 +74,24 @@ def verify_signature(signed: Signature, keys: Iterable[str], namespace: str) -> 
         signed: the text with its signature.
         keys: the person's keys, one line each: ``ssh-ed25519 …``, ``sk-ssh-ed25519@openssh.com …``
             or ``passkey DOMAIN KEY``.
-        namespace: one of the namespaces above. A passkey has none: every signed text begins with
-            its own kind, so one cannot stand for another.
+        namespace: one of the namespaces above; the text must begin as texts of it do.
 
     Raises:
         MalformedError: the signature is not in a form that we read.
-        UnprovenError: none of the keys made it (``foreign_key``), or it does not hold.
+        UnprovenError: ``foreign_key`` if none of the keys made it, ``namespace``, ``presence`` or
+            ``signature``.
     """
-    message = signed.text.encode()
+    message = utf8(signed.text)
+    if not signed.text.startswith(_HEADERS[namespace]):
+        raise UnprovenError(
+            f"a text signed for {namespace!r} begins {_HEADERS[namespace].strip()!r}",
+            name="namespace",
+        )
     if isinstance(signed, Signed):
-        found = verify_sshsig(_decoded(signed.sshsig), message, namespace)
-        if str(found.key) not in {_plain(key) for key in keys}:
+        blob = exact_base64(signed.sshsig, "SSH signature", "bad_sshsig")
+        if sshsig_key(blob) not in _ssh_keys(keys):
             raise UnprovenError("signed by a key that is not this person's", name="foreign_key")
-        return factor_of(found)
+        return factor_of(verify_sshsig(blob, message, namespace))
     passkeys = [PasskeyKey.parse(key) for key in keys if key.startswith("passkey ")]
     if not passkeys:
         raise UnprovenError("signed by a passkey; this person has none", name="foreign_key")
@@ -88,7 +103,7 @@ def verify_signature(signed: Signature, keys: Iterable[str], namespace: str) -> 
             refusals.append(error)
         else:
             return Factor.PHISHING_RESISTANT
-    raise refusals[0]
+    raise refusals[-1]
 
 
 def factor_of(signature: SshSignature) -> Factor:
@@ -136,7 +151,8 @@ def people_who_signed(
     """Return who of ``people`` signed ``note``, each with their strongest factor.
 
     Lines of unknown names and keys are passed over, as in every signed note. Two names that
-    hold one key count as one person: the first in the note.
+    hold one key count as one person: the first in the note. One key is one point on the curve,
+    whatever the line around it says.
 
     Args:
         note: any signed note.
@@ -149,36 +165,53 @@ def people_who_signed(
     """
     found: dict[str, Factor] = {}
     used: set[bytes] = set()
-    for line in note.lines:
-        keys = [
-            key
-            for key in map(_ssh_key, people.get(line.name, ()))
-            if key and line.key_id == line_key_id(line.name, key)
-        ]
+    for line in dict.fromkeys(note.lines):
+        theirs = _ssh_keys(people.get(line.name, ()))
+        keys = [key for key in theirs if line.key_id == line_key_id(line.name, key)]
         if not keys:
             continue
         signature = verify_sshsig(line.signature, note.text.encode(), namespace)
         if signature.key not in keys:
             raise UnprovenError(f"the line of {line.name!r} is by another key", name="signature")
         factor = factor_of(signature)
-        if signature.key.blob in used and line.name not in found:
+        if signature.key.point in used and line.name not in found:
             continue
-        used.add(signature.key.blob)
+        used.add(signature.key.point)
         if line.name not in found or factor.meets(found[line.name]):
             found[line.name] = factor
     return found
 
 
-def _ssh_key(text: str) -> SshPublicKey | None:
-    return None if text.startswith("passkey ") else SshPublicKey.parse(text)
+def key_identity(text: str) -> bytes:
+    """Return what makes two spellings of a key one key: its point on the curve.
+
+    Raises:
+        MalformedError: the text is no key that we read.
+    """
+    if text.startswith("passkey "):
+        return PasskeyKey.parse(text).public
+    return SshPublicKey.parse(text).point
 
 
-def _plain(key: str) -> str:
-    return " ".join(key.split()[:2])
+def check_keys(people: Mapping[str, Sequence[str]], what: str) -> None:
+    """Refuse a directory where one key is two people's, or stands twice, or is none.
+
+    Else one person could stand as breaker and approver under two names, or one maintainer as two.
+
+    Raises:
+        MalformedError: ``shared_key`` with the names, or as ``key_identity``.
+    """
+    owners: dict[bytes, str] = {}
+    for name, keys in people.items():
+        for key in keys:
+            identity = key_identity(key)
+            if identity in owners:
+                raise MalformedError(
+                    f"{what}: one key stands for {owners[identity]!r} and for {name!r}",
+                    name="shared_key",
+                )
+            owners[identity] = name
 
 
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedError("SSH signature: base64 is broken", name="bad_base64") from error
+def _ssh_keys(keys: Iterable[str]) -> list[SshPublicKey]:
+    return [SshPublicKey.parse(key) for key in keys if not key.startswith("passkey ")]

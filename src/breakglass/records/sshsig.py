@@ -8,9 +8,8 @@ Source: OpenSSH PROTOCOL.sshsig, PROTOCOL.u2f; RFC 4251 section 5, RFC 8709.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
+import re
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from breakglass.errors import MalformedError, UnprovenError
+from breakglass.tlog.spelling import exact_base64, print_base64
 
 ED25519 = "ssh-ed25519"
 SK_ED25519 = "sk-ssh-ed25519@openssh.com"
@@ -28,6 +28,18 @@ _ARMOR_BEGIN = "-----BEGIN SSH SIGNATURE-----"
 _ARMOR_END = "-----END SSH SIGNATURE-----"
 _PRESENT, _VERIFIED = 0x01, 0x04
 _SIGNATURE_BYTES_AT_MOST = 1024
+_APPLICATION = re.compile(rb"ssh:[\x21-\x7e]{0,100}")
+
+_FIELD = 2**255 - 19
+# The y coordinates of the points of order 1, 2, 4 and 8. Under such a key a signature can be made
+# that holds for any text, by anybody. Source: RFC 7748 section 6; libsodium, has_small_order.
+_SMALL_ORDER = frozenset({0, 1, _FIELD - 1}) | {
+    int.from_bytes(bytes.fromhex(point), "little")
+    for point in (
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -47,17 +59,10 @@ class SshPublicKey:
         """Read ``ssh-ed25519 AAAA…``, with or without a comment behind it.
 
         Raises:
-            MalformedError: another key type, or base64 that does not hold such a key.
+            MalformedError: ``bad_ssh_key``; another key type, or base64 that does not hold such a
+                key in its one spelling.
         """
-        words = text.split()
-        if len(words) < 2:
-            raise MalformedError("an SSH public key is a type and its base64", name="bad_ssh_key")
-        key = cls.from_blob(_base64(words[1], "SSH public key"))
-        if key.kind != words[0]:
-            raise MalformedError(
-                f"SSH public key says {words[0][:40]!r} but holds {key.kind!r}", name="bad_ssh_key"
-            )
-        return key
+        return _key_from_text(text)
 
     @classmethod
     def from_blob(cls, blob: bytes) -> SshPublicKey:
@@ -73,8 +78,19 @@ class SshPublicKey:
         """Whether the private half lives in a security key."""
         return self.kind == SK_ED25519
 
+    def verify(self, signature: bytes, message: bytes) -> None:
+        """Check a bare Ed25519 signature.
+
+        Raises:
+            UnprovenError: ``signature``.
+        """
+        try:
+            Ed25519PublicKey.from_public_bytes(self.point).verify(signature, message)
+        except (InvalidSignature, ValueError) as error:
+            raise UnprovenError("an SSH signature does not hold", name="signature") from error
+
     def __str__(self) -> str:
-        return f"{self.kind} {base64.b64encode(self.blob).decode()}"
+        return f"{self.kind} {print_base64(self.blob)}"
 
 
 @dataclass(frozen=True)
@@ -113,6 +129,8 @@ def verify_sshsig(blob: bytes, message: bytes, namespace: str) -> SshSignature:
     found_namespace, reserved, hash_name = reader.string(), reader.string(), reader.string()
     signature = reader.string()
     reader.end()
+    if reserved:
+        raise MalformedError("SSH signature with a reserved field", name="bad_sshsig")
     if found_namespace != namespace.encode():
         raise UnprovenError(
             f"signed in namespace {found_namespace.decode('ascii', 'replace')[:60]!r},"
@@ -143,10 +161,7 @@ def _verify(key: SshPublicKey, signature: bytes, signed: bytes) -> SshSignature:
             + hashlib.sha256(signed).digest()
         )
     reader.end()
-    try:
-        Ed25519PublicKey.from_public_bytes(key.point).verify(point_signature, signed)
-    except (InvalidSignature, ValueError) as error:
-        raise UnprovenError("an SSH signature does not hold", name="signature") from error
+    key.verify(point_signature, signed)
     present = bool(flags & _PRESENT)
     if key.hardware and not present:
         raise UnprovenError("a security key signed without a touch", name="presence")
@@ -162,12 +177,12 @@ def dearmored(armored: str) -> bytes:
     lines = armored.strip().split("\n")
     if len(lines) < 3 or lines[0] != _ARMOR_BEGIN or lines[-1] != _ARMOR_END:
         raise MalformedError("not an armored SSH signature", name="bad_sshsig")
-    return _base64("".join(lines[1:-1]), "SSH signature")
+    return exact_base64("".join(lines[1:-1]), "SSH signature", "bad_sshsig")
 
 
 def armored(blob: bytes) -> str:
     """Write a signature as ``ssh-keygen -Y verify`` reads it."""
-    text = base64.b64encode(blob).decode()
+    text = print_base64(blob)
     rows = [text[at : at + 70] for at in range(0, len(text), 70)]
     return "\n".join([_ARMOR_BEGIN, *rows, _ARMOR_END]) + "\n"
 
@@ -186,7 +201,7 @@ def signed_data(message: bytes, namespace: str, hash_name: str = "sha512") -> by
 
 @lru_cache(maxsize=4096)
 def _key_from_blob(blob: bytes) -> SshPublicKey:
-    reader = _Reader(blob, "SSH public key")
+    reader = _Reader(blob, "SSH public key", "bad_ssh_key")
     kind = reader.string().decode("ascii", "replace")
     if kind not in (ED25519, SK_ED25519):
         raise MalformedError(
@@ -197,32 +212,50 @@ def _key_from_blob(blob: bytes) -> SshPublicKey:
     point = reader.string()
     application = reader.string() if kind == SK_ED25519 else b""
     reader.end()
+    _check_point(point)
+    if kind == SK_ED25519 and not _APPLICATION.fullmatch(application):
+        # One made for a web page answers to that page's scripts; ssh-keygen makes «ssh:» alone.
+        raise MalformedError("a security key's application begins 'ssh:'", name="bad_ssh_key")
+    return SshPublicKey(kind, point, application, blob)
+
+
+@lru_cache(maxsize=4096)
+def _key_from_text(text: str) -> SshPublicKey:
+    words = text.split()
+    if len(words) < 2:
+        raise MalformedError("an SSH public key is a type and its base64", name="bad_ssh_key")
+    key = _key_from_blob(exact_base64(words[1], "SSH public key", "bad_ssh_key"))
+    if key.kind != words[0]:
+        raise MalformedError(
+            f"SSH public key says {words[0][:40]!r} but holds {key.kind!r}", name="bad_ssh_key"
+        )
+    return key
+
+
+def _check_point(point: bytes) -> None:
     if len(point) != 32:
         raise MalformedError("an Ed25519 public key has 32 bytes", name="bad_ssh_key")
-    return SshPublicKey(kind, point, application, blob)
+    y = int.from_bytes(point, "little") & (2**255 - 1)
+    if y >= _FIELD or y in _SMALL_ORDER:
+        raise MalformedError("this Ed25519 key signs for anybody", name="bad_ssh_key")
 
 
 def _string(data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + data
 
 
-def _base64(text: str, what: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedError(f"{what}: base64 is broken", name="bad_base64") from error
-
-
 class _Reader:
     """Takes RFC 4251 fields off the front of some bytes."""
 
-    def __init__(self, data: bytes, what: str) -> None:
-        self._data, self._at, self._what = data, 0, what
+    def __init__(self, data: bytes, what: str, name: str = "bad_sshsig") -> None:
+        self._data, self._at, self._what, self._name = data, 0, what, name
 
     def _take(self, count: int) -> bytes:
         piece = self._data[self._at : self._at + count]
         if len(piece) != count:
-            raise MalformedError(f"{self._what}: {count} bytes wanted, {len(piece)} left")
+            raise MalformedError(
+                f"{self._what}: {count} bytes wanted, {len(piece)} left", name=self._name
+            )
         self._at += count
         return piece
 
@@ -237,4 +270,4 @@ class _Reader:
 
     def end(self) -> None:
         if self._at != len(self._data):
-            raise MalformedError(f"{self._what}: bytes left over at the end")
+            raise MalformedError(f"{self._what}: bytes left over at the end", name=self._name)

@@ -15,8 +15,8 @@ from enum import StrEnum
 from typing import Annotated, TypeVar
 
 from breakglass.errors import MalformedError
-from breakglass.records.canonical import canonical, parse_canonical
-from breakglass.records.shape import Between, Many, read, write
+from breakglass.records.canonical import canonical, parse_lines, utf8
+from breakglass.records.shape import Between, Many, read, written
 from breakglass.records.words import (
     Code,
     Digest,
@@ -25,8 +25,8 @@ from breakglass.records.words import (
     IncidentId,
     LogName,
     MaybeHandle,
+    MaybeHolderKey,
     MaybeIncidentId,
-    MaybeSshKey,
     Nonce,
     Reason,
     Severity,
@@ -52,6 +52,7 @@ class Do(StrEnum):
     REFUSE = "refuse"
     DONE = "done"  # the holder hands the grant back
     KILL = "kill"
+    LIFT = "lift"  # a person or glass that was stopped is let go again
     DECLARE = "declare"  # an incident is opened
     CLOSE = "close"  # an incident is closed
 
@@ -82,7 +83,7 @@ class Break:
     incident: MaybeIncidentId
     reason: Why
     for_s: Seconds
-    holder: MaybeSshKey
+    holder: MaybeHolderKey
     at: datetime
     nonce: Nonce
 
@@ -110,7 +111,7 @@ class Target(StrEnum):
 
 @dataclass(frozen=True)
 class Kill:
-    """Stops a running grant, or a person or glass until a maintainer lifts it."""
+    """Stops a running grant, a person or a glass; or lifts that of a person or a glass."""
 
     do: Do
     log: LogName
@@ -145,6 +146,7 @@ _FORMS: dict[Do, type[Break | Answer | Kill | Declare]] = {
     Do.REFUSE: Answer,
     Do.DONE: Answer,
     Do.KILL: Kill,
+    Do.LIFT: Kill,
     Do.DECLARE: Declare,
     Do.CLOSE: Declare,
 }
@@ -152,8 +154,12 @@ S = TypeVar("S", Break, Answer, Kill, Declare)
 
 
 def statement_text(statement: Statement) -> str:
-    """Write a statement as the exact text that a person signs."""
-    return f"{HEADER}\n{canonical(write(statement))}\n"
+    """Write a statement as the exact text that a person signs.
+
+    Raises:
+        MalformedError: nobody would read it.
+    """
+    return f"{HEADER}\n{canonical(written(statement, 'statement'))}\n"
 
 
 def parse_statement(text: str) -> Statement:
@@ -162,14 +168,9 @@ def parse_statement(text: str) -> Statement:
     Raises:
         MalformedError: not the form of docs/spec/statement.md, with the place.
     """
-    if len(text.encode("utf-8", "surrogatepass")) > BYTES_AT_MOST:
-        raise MalformedError(f"statement: more than {BYTES_AT_MOST} bytes")
-    lines = text.split("\n")
-    if len(lines) != 3 or lines[0] != HEADER or lines[2]:
-        raise MalformedError(
-            f"statement: expected the line {HEADER!r}, one line of JSON, a line end"
-        )
-    value = parse_canonical(lines[1], "statement")
+    if len(utf8(text)) > BYTES_AT_MOST:
+        raise MalformedError(f"statement: more than {BYTES_AT_MOST} bytes", name="too_large")
+    value = parse_lines(text, HEADER, "statement")
     found = value.get("do") if isinstance(value, Mapping) else None
     try:
         do = Do(found)  # type: ignore[arg-type]
@@ -180,6 +181,10 @@ def parse_statement(text: str) -> Statement:
     statement = read(_FORMS[do], value, "statement")
     if isinstance(statement, Break):
         check_scope(statement.scope, "statement.scope")
+        if (statement.do is Do.MACHINE) != (statement.holder == ""):
+            raise MalformedError("statement.holder: every breaker but a machine holds a key")
+    if isinstance(statement, Kill) and statement.do is Do.LIFT and statement.target is Target.GRANT:
+        raise MalformedError("statement.target: a grant that was stopped never runs again")
     return statement
 
 
@@ -210,7 +215,7 @@ def check_scope(scope: Mapping[str, tuple[str, ...]], where: str) -> None:
 
 def digest_of(text: str) -> str:
     """Return the SHA-256 of a signed text, in hexadecimal: its identity."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(utf8(text)).hexdigest()
 
 
 def grant_id(text: str) -> GrantId:
@@ -221,5 +226,5 @@ def grant_id(text: str) -> GrantId:
     >>> grant_id("")
     'g-4oymiquy7qob'
     """
-    start = base64.b32encode(hashlib.sha256(text.encode()).digest())[:12]
+    start = base64.b32encode(hashlib.sha256(utf8(text)).digest())[:12]
     return f"g-{start.decode().lower()}"

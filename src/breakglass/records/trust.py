@@ -8,18 +8,20 @@ version before, in the namespace ``breakglass-trust@v1``. Source: docs/spec/trus
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 
 from breakglass.errors import MalformedError, UnprovenError
-from breakglass.records.signing import TRUST_NAMESPACE, people_who_signed
+from breakglass.records.signing import TRUST_NAMESPACE, check_keys, people_who_signed
 from breakglass.records.sshsig import SshPublicKey
 from breakglass.records.words import Digest
 from breakglass.tlog.note import ED25519, Note, VerifierKey
-from breakglass.tlog.policy import TlogPolicy, parse_policy_lines
+from breakglass.tlog.policy import NO_QUORUM, TlogPolicy, parse_policy_lines
 
 HEADER = "breakglass.dev/trust/v1"
 _TLOG_WORDS = frozenset({"log", "witness", "group", "quorum"})
@@ -75,10 +77,11 @@ class Trust:
 
     def submitter(self, name: str, key_id: bytes) -> tuple[VerifierKey, Role] | None:
         """Return the key and role behind a note line, if this file names them."""
-        for key, role in self.submitters.items():
-            if key.name == name and key.key_id == key_id:
-                return key, role
-        return None
+        return self._by_line.get((name, key_id))
+
+    @cached_property
+    def _by_line(self) -> dict[tuple[str, bytes], tuple[VerifierKey, Role]]:
+        return {(key.name, key.key_id): (key, role) for key, role in self.submitters.items()}
 
 
 def parse_trust(text: str) -> Trust:
@@ -90,7 +93,9 @@ def parse_trust(text: str) -> Trust:
     """
     lines = text.split("\n")
     if lines[0] != HEADER or lines[-1]:
-        raise MalformedError(f"trust file: expected the first line {HEADER!r} and a line end")
+        raise MalformedError(
+            f"trust file: expected the first line {HEADER!r} and a line end", name="bad_trust"
+        )
     draft = _Draft()
     tlog_lines: list[str] = []
     for number, line in enumerate(lines[1:-1], start=2):
@@ -100,7 +105,11 @@ def parse_trust(text: str) -> Trust:
         else:
             tlog_lines.append("")  # keeps the line numbers of the tlog-policy reader's errors
             draft.take(number, words)
-    return draft.finish(parse_policy_lines(["", *tlog_lines]), text)
+    try:
+        tlog = parse_policy_lines(["", *tlog_lines])
+    except MalformedError as error:
+        raise MalformedError(f"trust file: {error}", name="bad_trust") from error
+    return draft.finish(tlog, text)
 
 
 def accept_trust(note: Note, before: Trust | None) -> Trust:
@@ -109,12 +118,17 @@ def accept_trust(note: Note, before: Trust | None) -> Trust:
     Args:
         note: the file.
         before: the version that is believed now; ``None`` takes the file on first use, when it
-            must carry the threshold of its own maintainers.
+            must carry the threshold of its own maintainers. Who knows the log's genesis takes the
+            first file by ``accept_first_trust``.
+
+    Returns:
+        the file; ``before`` itself if it is the same text again, whoever signed it this time.
 
     Raises:
         MalformedError: see ``parse_trust``.
-        UnprovenError: a lower version, another text under the same number, a version left out,
-            another genesis, or too few maintainers' signatures.
+        UnprovenError: ``trust_order`` for a lower version, another text under the same number, a
+            version left out, or a ``policy-at-least`` that goes down; ``trust_genesis`` for
+            another genesis; ``trust_signatures`` for too few maintainers.
     """
     trust = parse_trust(note.text)
     if before is not None:
@@ -128,15 +142,57 @@ def accept_trust(note: Note, before: Trust | None) -> Trust:
             )
         if trust.genesis != before.genesis:
             raise UnprovenError("trust file names another genesis", name="trust_genesis")
+        if trust.policy_at_least < before.policy_at_least:
+            raise UnprovenError(
+                f"trust file takes cards of policy {trust.policy_at_least} again;"
+                f" {before.policy_at_least} was asked for",
+                name="trust_order",
+            )
     judge = before or trust
-    signed = people_who_signed(note, judge.maintainers, TRUST_NAMESPACE)
-    if len(signed) < judge.maintainers_needed:
+    _check_signed(note, trust, judge.maintainers, judge.maintainers_needed)
+    return trust
+
+
+def accept_first_trust(
+    note: Note, genesis: str, maintainers: Mapping[str, tuple[str, ...]], needed: int
+) -> Trust:
+    """Take the first trust file of a log, which the genesis's own maintainers must have signed.
+
+    Args:
+        note: the file.
+        genesis: SHA-256 of the genesis record's text.
+        maintainers: as the genesis names them.
+        needed: how many of them.
+
+    Raises:
+        MalformedError: see ``parse_trust``.
+        UnprovenError: ``trust_genesis`` for another genesis or other maintainers than it names;
+            ``trust_order`` for another version than 1; ``trust_signatures``.
+    """
+    trust = parse_trust(note.text)
+    if trust.genesis != genesis:
+        raise UnprovenError("the first trust file names another genesis", name="trust_genesis")
+    if trust.version != 1:
+        raise UnprovenError("the first trust file is version 1", name="trust_order")
+    named = {name: set(keys) for name, keys in maintainers.items()}
+    found = {name: set(keys) for name, keys in trust.maintainers.items()}
+    if (named, needed) != (found, trust.maintainers_needed):
         raise UnprovenError(
-            f"trust file version {trust.version}: {len(signed)} of {judge.maintainers_needed}"
-            " maintainers signed",
+            "the first trust file names other maintainers than the genesis", name="trust_genesis"
+        )
+    _check_signed(note, trust, maintainers, needed)
+    return trust
+
+
+def _check_signed(
+    note: Note, trust: Trust, maintainers: Mapping[str, tuple[str, ...]], needed: int
+) -> None:
+    signed = people_who_signed(note, maintainers, TRUST_NAMESPACE)
+    if len(signed) < needed:
+        raise UnprovenError(
+            f"trust file version {trust.version}: {len(signed)} of {needed} maintainers signed",
             name="trust_signatures",
         )
-    return trust
 
 
 class _Draft:
@@ -148,49 +204,51 @@ class _Draft:
         self.people: dict[str, dict[str, tuple[str, ...]]] = {"maintainer": {}, "custodian": {}}
 
     def take(self, number: int, words: list[str]) -> None:
-        readers: dict[str, Callable[[int, list[str]], None]] = {
+        readers: dict[str, Callable[[list[str]], None]] = {
             "submitter": self._submitter,
             "maintainer": self._person,
             "custodian": self._person,
         }
-        if words[0] in readers:
-            readers[words[0]](number, words)
-        elif words[0] in _SINGLE and len(words) == 2 and words[0] not in self.single:
-            self.single[words[0]] = words[1]
-        else:
-            raise MalformedError(
-                f"trust file line {number}: {' '.join(words)[:60]!r} is unknown, given twice,"
-                " or of another form"
-            )
+        try:
+            if words[0] in readers:
+                readers[words[0]](words)
+            elif words[0] in _SINGLE and len(words) == 2 and words[0] not in self.single:
+                self.single[words[0]] = words[1]
+            else:
+                raise MalformedError(
+                    f"{' '.join(words)[:60]!r} is unknown, given twice, or of another form"
+                )
+        except MalformedError as error:
+            raise MalformedError(f"trust file line {number}: {error}", name="bad_trust") from error
 
-    def _submitter(self, number: int, words: list[str]) -> None:
+    def _submitter(self, words: list[str]) -> None:
         if len(words) != 3:
-            raise MalformedError(f"trust file line {number}: expected 'submitter ROLE KEY'")
+            raise MalformedError("expected 'submitter ROLE KEY'")
         kind, colon, name = words[1].partition(":")
         named = kind in {"minter", "gate"}
-        if kind not in _ROLES or named != bool(colon) or named != bool(name):
-            raise MalformedError(f"trust file line {number}: unknown role {words[1][:60]!r}")
+        if kind not in _ROLES or named != bool(colon) or (named and not _NAME.fullmatch(name)):
+            raise MalformedError(f"unknown role {words[1][:60]!r}")
         key = VerifierKey.parse(words[2])
         if key.kind != ED25519:
-            raise MalformedError(f"trust file line {number}: a submitter's key is Ed25519")
+            raise MalformedError("a submitter's key is Ed25519")
         # By raw key, not by name: one key under two roles would let one host play both parts.
         if any(key.public == other.public or key.name == other.name for other in self.submitters):
-            raise MalformedError(f"trust file line {number}: this key or name stands already")
+            raise MalformedError("this key or name stands already")
         self.submitters[key] = Role(kind, name)
 
-    def _person(self, number: int, words: list[str]) -> None:
-        if len(words) != 4:
-            raise MalformedError(f"trust file line {number}: expected '{words[0]} NAME TYPE KEY'")
-        key = str(SshPublicKey.parse(" ".join(words[2:])))
+    def _person(self, words: list[str]) -> None:
+        if len(words) != 4 or not _NAME.fullmatch(words[1]):
+            raise MalformedError(f"expected '{words[0]} NAME TYPE KEY'")
+        key = f"{words[2]} {words[3]}"
+        SshPublicKey.parse(key)
         people = self.people[words[0]]
-        if any(key in keys for keys in people.values()):
-            raise MalformedError(f"trust file line {number}: this key stands already")
         people[words[1]] = (*people.get(words[1], ()), key)
+        check_keys(people, "file")
 
     def finish(self, tlog: TlogPolicy, text: str) -> Trust:
         missing = sorted(_SINGLE - set(self.single) - _OPTIONAL)
         if missing:
-            raise MalformedError(f"trust file: the line {missing[0]!r} is missing")
+            raise _bad(f"the line {missing[0]!r} is missing")
         one = self.single
         trust = Trust(
             version=_number(one["version"], "version", 1),
@@ -203,15 +261,16 @@ class _Draft:
             maintainers_needed=_number(one["maintainers"], "maintainers", 2),
             custodians=MappingProxyType(self.people["custodian"]),
             custodians_needed=_number(one.get("custodians", "0"), "custodians", 0),
-            skew=timedelta(seconds=_number(one["skew"].removesuffix("s"), "skew", 1)),
+            skew=_skew(one["skew"]),
             policy_at_least=_number(one["policy-at-least"], "policy-at-least", 0),
-            door={"yes": True, "no": False}.get(one["door"], False),
+            door=one["door"] == "yes",
             text=text,
         )
         _check_whole(trust, one["door"])
         return trust
 
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 _SINGLE = frozenset(
     {"version", "genesis", "archiver", "level", "maintainers"}
     | {"custodians", "skew", "policy-at-least", "door"}
@@ -220,31 +279,47 @@ _OPTIONAL = frozenset({"custodians"})
 
 
 def _check_whole(trust: Trust, door: str) -> None:
-    if trust.tlog.quorum == "none":
-        raise MalformedError("trust file: 'quorum none' is refused; a proof must be witnessed")
+    if trust.tlog.quorum == NO_QUORUM:
+        raise _bad("'quorum none' is refused; a proof must be witnessed")
+    if not trust.tlog.logs:
+        raise _bad("the line 'log' is missing; nothing could be proven")
     if trust.archiver not in {witness.name for witness in trust.tlog.witnesses}:
-        raise MalformedError(f"trust file: archiver {trust.archiver!r} has no witness line")
+        raise _bad(f"archiver {trust.archiver!r} has no witness line")
     if len(trust.maintainers) < trust.maintainers_needed:
-        raise MalformedError("trust file: fewer maintainers than are asked for")
+        raise _bad("fewer maintainers than are asked for")
     if len(trust.custodians) < trust.custodians_needed:
-        raise MalformedError("trust file: fewer custodians than are asked for")
+        raise _bad("fewer custodians than are asked for")
     if door not in {"yes", "no"} or (trust.door and trust.custodians_needed < 2):
-        raise MalformedError("trust file: 'door' is yes or no, and yes takes two custodians")
-    if not timedelta(seconds=1) <= trust.skew <= timedelta(minutes=15):
-        raise MalformedError("trust file: 'skew' is 1s to 900s")
+        raise _bad("'door' is yes or no, and yes takes two custodians")
+    others = {log.vkey.public for log in trust.tlog.logs}
+    others |= {witness.vkey.public for witness in trust.tlog.witnesses}
+    for key in trust.submitters:
+        if key.public in others:
+            raise _bad(f"the key of submitter {key.name!r} is a log's or a witness's as well")
+
+
+def _bad(why: str) -> MalformedError:
+    return MalformedError(f"trust file: {why}", name="bad_trust")
 
 
 def _number(text: str, what: str, least: int) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and str(int(text)) == text):
-        raise MalformedError(f"trust file: {what!r} is not a number: {text[:40]!r}")
+    if not re.fullmatch(r"0|[1-9][0-9]{0,8}", text, re.ASCII):
+        raise _bad(f"{what!r} is not a number: {text[:40]!r}")
     if int(text) < least:
-        raise MalformedError(f"trust file: {what!r} is {least} at least, got {text}")
+        raise _bad(f"{what!r} is {least} at least, got {text}")
     return int(text)
 
 
+def _skew(text: str) -> timedelta:
+    seconds = _number(text.removesuffix("s"), "skew", 1)
+    if not text.endswith("s") or seconds > 900:
+        raise _bad(f"'skew' is 1s to 900s, got {text[:40]!r}")
+    return timedelta(seconds=seconds)
+
+
 def _hex(text: str) -> str:
-    if len(text) != 64 or set(text) - set("0123456789abcdef"):
-        raise MalformedError("trust file: 'genesis' is 64 hexadecimal digits")
+    if not re.fullmatch(r"[0-9a-f]{64}", text, re.ASCII):
+        raise _bad("'genesis' is 64 hexadecimal digits")
     return text
 
 
@@ -252,4 +327,4 @@ def _level(text: str) -> Level:
     try:
         return Level(text)
     except ValueError as error:
-        raise MalformedError(f"trust file: unknown level {text[:40]!r}") from error
+        raise _bad(f"unknown level {text[:40]!r}") from error

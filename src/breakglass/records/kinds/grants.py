@@ -19,8 +19,8 @@ from breakglass.records.words import (
     Handle,
     Line,
     MaybeHandle,
+    MaybeHolderKey,
     MaybeIncidentId,
-    MaybeSshKey,
     RecordId,
     Word,
 )
@@ -132,7 +132,7 @@ class Intent(Kind):
     minter: MaybeHandle
     scope: Scope
     gates: Annotated[tuple[Handle, ...], Many(64)]
-    holder: MaybeSshKey
+    holder: MaybeHolderKey
     not_before: datetime
     not_after: datetime
     handle: Code
