@@ -291,8 +291,8 @@ class Follower:
         write_whole(folder / f"{name}.ours", self._head)
         write_whole(folder / f"{name}.theirs", head)
         return UnprovenError(
-            f"{self._ledger.name} showed a head, signed by its key, that is not consistent with its entries"
-            f" up to {self._edge.size}; following stopped",
+            f"{self._ledger.name} showed a head, signed by its key, that is not consistent with"
+            f" its entries up to {self._edge.size}; following stopped",
             name="inconsistent_head",
             hint=f"evidence: both heads are kept in {folder}; call whoever owns the ledger",
         )

@@ -1,0 +1,153 @@
+"""add-segment: check, store beyond deletion, and only then cosign.
+
+The statuses are those of C2SP add-checkpoint, so the ledger treats the archiver as one witness
+more, that wants to see the entries.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+
+from breakglass.archiver.archive import Archive
+from breakglass.archiver.segment import Pushed, parse_pushed
+from breakglass.clock import Clock
+from breakglass.errors import BreakglassError, MalformedError, UnavailableError, UnprovenError
+from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
+from breakglass.tlog.cosignature import cosign
+from breakglass.tlog.note import Note, SignerKey, VerifierKey
+from breakglass.wire.answering import Answer, text_answer
+from breakglass.wire.calling import Neighbour
+from breakglass.wire.numbering import read_numbering
+
+log = logging.getLogger("breakglass.archiver")
+_FETCH_WITHIN = timedelta(seconds=10)
+
+
+class ArchiveCosigning:
+    """Takes segments, one at a time.
+
+    Args:
+        signer: our cosigner's key, which is no witness's.
+        open_archive: opens the archive of an origin.
+        logs: keys of those that we serve.
+        ledger: where attachments are fetched.
+        clock: for the time on cosignatures.
+    """
+
+    def __init__(
+        self,
+        signer: SignerKey,
+        open_archive: Callable[[str], Archive],
+        logs: Mapping[str, Sequence[VerifierKey]],
+        ledger: Neighbour,
+        clock: Clock,
+    ) -> None:
+        self._signer = signer
+        self._open = open_archive
+        self._logs = logs
+        self._ledger = ledger
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._archives = {origin: open_archive(origin) for origin in logs}
+
+    def add_segment(self, body: bytes) -> Answer:
+        """Answer one request."""
+        # (1) Form.
+        try:
+            pushed = parse_pushed(body)
+            checkpoint, note = parse_checkpoint(pushed.head)
+            if pushed.old > checkpoint.size:
+                raise MalformedError(f"old size {pushed.old} is over {checkpoint.size}")
+        except MalformedError as error:
+            return text_answer(f"{error}\n", 400)
+        # (2) A log that we serve, and its signature.
+        keys = self._logs.get(checkpoint.origin)
+        if keys is None:
+            return text_answer("unknown log\n", 404)
+        try:
+            check_log_signature(checkpoint, note, keys)
+        except UnprovenError:
+            return text_answer("invalid signature of the log\n", 403)
+        with self._lock:
+            try:
+                return self._add(pushed, checkpoint, note)
+            except UnprovenError as error:
+                log.error("not archived: %s", error)
+                return text_answer(f"{error}\n", 422)
+            except BreakglassError as error:
+                # What of it was stored is unknown: read the archive again.
+                self._archives.pop(checkpoint.origin, None)
+                return text_answer(f"{error}\n", 503)
+
+    def checkpoint(self, origin: str) -> bytes:
+        """Return the last head that is archived, with our cosignature; empty if there is none."""
+        with self._lock:
+            archive = self._archive(origin)
+            if not archive.last_note:
+                return b""
+            note = Note.parse(archive.last_note)
+        line = cosign(note.text, self._signer, self._clock.now())
+        return note.with_lines(line).encoded()
+
+    def _archive(self, origin: str) -> Archive:
+        if origin not in self._archives:
+            self._archives[origin] = self._open(origin)
+        return self._archives[origin]
+
+    def _add(self, pushed: Pushed, checkpoint: Checkpoint, note: Note) -> Answer:
+        archive = self._archive(checkpoint.origin)
+        stored = archive.last
+        # (3) From where we stand.
+        if pushed.old != stored.size:
+            return text_answer(f"{stored.size}\n", 409, "text/x.tlog.size")
+        if checkpoint.size == stored.size:
+            # Stored before, and the answer was lost. Another root for it is a second history.
+            if checkpoint.root != stored.root or pushed.entries:
+                raise UnprovenError(f"two roots for size {stored.size}", name="split_view")
+        else:
+            archive.grown(checkpoint, pushed.entries)
+            # (4) What the entries name, before them. A crash leaves attachments without entries.
+            for digest in _attachments(pushed.entries):
+                archive.keep_attachment(digest, partial(self._fetched, digest))
+            self._keep_final(archive, pushed.last, stored)
+            # (5) The entries themselves, written once, synced.
+            archive.add(checkpoint, pushed.head, pushed.entries)
+        # (6) All of it is durable: cosign. A crash before loses an answer, and the same head is
+        #     cosigned when asked again.
+        return text_answer(str(cosign(note.text, self._signer, self._clock.now())))
+
+    def _keep_final(self, archive: Archive, last: bytes, stored: Checkpoint) -> None:
+        if not last:
+            return
+        try:
+            final, note = parse_checkpoint(last)
+            check_log_signature(final, note, self._logs[stored.origin])
+        except (MalformedError, UnprovenError) as error:
+            raise UnprovenError(f"earlier head does not hold: {error}", name="segment") from error
+        if final.origin != stored.origin or final.size > stored.size:
+            raise UnprovenError("earlier head is of another log or not yet stored", name="segment")
+        archive.keep_final(final.size, last)
+
+    def _fetched(self, digest: str) -> bytes:
+        try:
+            return self._ledger.get(f"/attachment/{digest}", within=_FETCH_WITHIN).body
+        except BreakglassError as error:
+            raise UnavailableError(f"attachment {digest} cannot be fetched: {error}") from error
+
+
+def _attachments(entries: Sequence[bytes]) -> list[str]:
+    found: dict[str, None] = {}
+    for entry in entries:
+        if b"\nattach sha256:" not in entry:
+            continue
+        try:
+            for digest, _ in read_numbering(Note.parse(entry).text).attachments:
+                found[digest] = None
+        except MalformedError as error:
+            # The ledger takes no such note; one that sends it is no ledger of ours.
+            raise UnprovenError(f"an entry is no record: {error}", name="segment") from error
+    return list(found)

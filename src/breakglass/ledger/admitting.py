@@ -1,0 +1,178 @@
+"""What is asked of a note before its place in the log is: form, signature, size, attachments.
+
+Reads no further than the note's signature, ``log``, ``id``, ``seq``, ``prev`` and attach lines.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from breakglass.errors import (
+    BreakglassError,
+    MalformedError,
+    RefusedError,
+    UnavailableError,
+)
+from breakglass.ledger.attachments import AttachmentStore
+from breakglass.ledger.journal import Entry
+from breakglass.ledger.settings import Submitter, Submitters
+from breakglass.tlog.key import check_signature
+from breakglass.tlog.note import Note, SignatureLine
+from breakglass.tlog.tiles import decode_bundle
+from breakglass.wire.answering import StatusError
+from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, Numbering, read_numbering, text_digest
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A note that may enter the log if its number fits; ``prev`` is what it claims."""
+
+    entry: Entry
+    prev: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """Notes of one submitter in the order it signed them, up to the first that was refused."""
+
+    submitter: bytes
+    notes: tuple[Admitted, ...]
+    refusal: BreakglassError | None = None
+
+
+class Admission:
+    """Admits runs; safe under threads.
+
+    Args:
+        origin: the log's name, which each note must say.
+        submitters: who may append, at this moment.
+        attachments: where named attachments must lie.
+    """
+
+    def __init__(
+        self, origin: str, submitters: Callable[[], Submitters], attachments: AttachmentStore
+    ) -> None:
+        self._origin = origin
+        self._submitters = submitters
+        self._attachments = attachments
+        self._quota = _Quota()
+
+    def admit(self, body: bytes) -> Run:
+        """Read the body of ``POST /append``.
+
+        Raises:
+            MalformedError: no bundle of 1 to 256 entries.
+            BreakglassError: the first note is refused, with the status that says why. If a later
+                one is, the run ends before it and carries the reason.
+        """
+        submitters = self._submitters()
+        admitted: list[Admitted] = []
+        refusal: BreakglassError | None = None
+        own: Submitter | None = None
+        for data in decode_bundle(body):
+            try:
+                submitter, note = self._admit(data, submitters, own)
+            except BreakglassError as error:
+                if own is None:
+                    raise
+                refusal = error
+                break
+            own = submitter
+            admitted.append(note)
+        assert own is not None
+        return Run(own.vkey.key_id, tuple(admitted), refusal)
+
+    def _admit(
+        self, data: bytes, submitters: Submitters, own: Submitter | None
+    ) -> tuple[Submitter, Admitted]:
+        if len(data) > NOTE_BYTES_AT_MOST:
+            raise _too_large(len(data), NOTE_BYTES_AT_MOST)
+        note = Note.parse(data)
+        submitter, line = _submitter(note, submitters)
+        if own is not None and submitter.vkey != own.vkey:
+            raise MalformedError(
+                f"a run is of one submitter, got {own.vkey.name!r} and {submitter.vkey.name!r}",
+                name="two_submitters",
+            )
+        if len(data) > submitter.note_bytes:
+            raise _too_large(len(data), submitter.note_bytes)
+        numbering = read_numbering(note.text)
+        if numbering.log != self._origin:
+            raise RefusedError(
+                f"record {numbering.id!r} is for log {numbering.log!r}, this is {self._origin!r}",
+                name="other_log",
+            )
+        check_signature(submitter.vkey, note.text.encode(), line.signature)
+        self._check_attachments(numbering, submitter)
+        self._quota.take(submitter)
+        entry = Entry(
+            data, submitter.vkey.key_id, numbering.id, numbering.seq, text_digest(note.text)
+        )
+        return submitter, Admitted(entry, numbering.prev)
+
+    def _check_attachments(self, numbering: Numbering, submitter: Submitter) -> None:
+        if numbering.attachments and not submitter.attachments:
+            raise RefusedError(
+                f"submitter {submitter.vkey.name!r} may not attach anything", name="attachments"
+            )
+        for digest, size in numbering.attachments:
+            stored = self._attachments.size(digest)
+            if stored != size:
+                raise RefusedError(
+                    f"record {numbering.id!r} names attachment {digest} of {size} bytes, stored are"
+                    f" {'none' if stored is None else stored}",
+                    name="attachment_missing",
+                    hint="put attachments first: PUT /attachment/<sha256>",
+                )
+
+
+def _submitter(note: Note, submitters: Submitters) -> tuple[Submitter, SignatureLine]:
+    found = [
+        (submitters[line.name, line.key_id], line)
+        for line in note.lines
+        if (line.name, line.key_id) in submitters
+    ]
+    if not found:
+        names = ", ".join(repr(line.name) for line in note.lines[:4])
+        raise RefusedError(
+            f"signed by {names}: no submitter of this log",
+            name="unknown_submitter",
+            hint="the ledger's file 'submitters' names who may append",
+        )
+    if len(found) > 1:
+        raise MalformedError("two submitters signed one note", name="two_submitters")
+    return found[0]
+
+
+def _too_large(got: int, most: int) -> StatusError:
+    error = MalformedError(f"note of {got} bytes, {most} at most", name="too_large")
+    return StatusError(error, 413)
+
+
+class _Quota:
+    """Counts the notes of each submitter in the last hour, where a number is set."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: dict[bytes, deque[float]] = {}
+
+    def take(self, submitter: Submitter) -> None:
+        if submitter.notes_per_hour is None:
+            return
+        now = time.monotonic()
+        with self._lock:
+            taken = self._taken.setdefault(submitter.vkey.key_id, deque())
+            while taken and now - taken[0] > 3600:
+                taken.popleft()
+            if len(taken) >= submitter.notes_per_hour:
+                error = UnavailableError(
+                    f"submitter {submitter.vkey.name!r} has had its {submitter.notes_per_hour}"
+                    " notes of this hour",
+                    name="quota",
+                )
+                raise StatusError(error, 429)
+            taken.append(now)

@@ -1,0 +1,260 @@
+"""The ledger's doors: append, follow, prove, and the C2SP tlog-tiles layout for everybody."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from breakglass.clock import Clock
+from breakglass.errors import (
+    BreakglassError,
+    MalformedError,
+    MisconfiguredError,
+    RefusedError,
+    UnavailableError,
+)
+from breakglass.ledger.admitting import Admission
+from breakglass.ledger.attachments import AttachmentStore
+from breakglass.ledger.cosigner import ArchivingCosigner, Cosigner
+from breakglass.ledger.feed import Feed
+from breakglass.ledger.journal import Journal
+from breakglass.ledger.journal_tiles import JournalTiles
+from breakglass.ledger.ordering import Accepted
+from breakglass.ledger.panel import Panel
+from breakglass.ledger.sequencing import Sequencer, proof_of
+from breakglass.ledger.settings import LedgerSettings, Watched, parse_quorum, parse_submitters
+from breakglass.ledger.sqlite_journal import SqliteJournal
+from breakglass.tlog.note import SignerKey
+from breakglass.tlog.policy import TlogPolicy
+from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, parse_tile_path
+from breakglass.wire.answering import Answer, Asked, StatusError, json_answer, route
+from breakglass.wire.calling import Neighbour
+from breakglass.wire.folder import make_folder
+from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
+from breakglass.wire.serving import Room
+from breakglass.wire.settings import read_key, read_settings
+
+log = logging.getLogger("breakglass.ledger")
+_APPEND_BYTES = NOTES_AT_MOST * (NOTE_BYTES_AT_MOST + 2)
+_ANSWER_WITHIN = timedelta(seconds=5)  # above a commit's own bounds; then the sender repeats
+_IMMUTABLE = {"cache-control": "public, max-age=31536000, immutable"}
+
+
+def build(folder: Path, clock: Clock, reached: Callable[[int], None] = lambda step: None) -> Room:
+    """Make a ledger from its folder.
+
+    Args:
+        folder: holds ``settings.toml``, ``key``, ``policy`` and ``submitters``; ``data/`` is ours.
+        clock: only tells which cosignatures are of another time.
+        reached: told each numbered step of a commit; tests crash there.
+
+    Raises:
+        MisconfiguredError: with what is wrong.
+    """
+    settings = read_settings(folder, LedgerSettings)
+    signer = read_key(folder)
+    make_folder(folder / "data")
+    policy = Watched(folder / "policy", parse_quorum, log.warning)
+    submitters = Watched(folder / "submitters", parse_submitters, log.warning)
+    cosigners = _Cosigners(folder, settings, signer)
+    cosigners.check(policy())
+    journal = SqliteJournal(folder / "data" / "journal.sqlite")
+    attachments = AttachmentStore(folder / "data" / "attachments", settings.attachment_bytes)
+    feed = Feed(journal)
+    panel = Panel(policy, lambda each: cosigners.made(each, journal), clock, settings.skew)
+    sequencer = Sequencer(
+        journal,
+        signer,
+        panel,
+        feed,
+        ask_within=settings.ask_within,
+        retry_at_most=settings.retry_at_most,
+        pool_notes=settings.pool_notes,
+        reached=reached,
+    )
+    admission = Admission(signer.name, submitters, attachments)
+    doors = _Doors(settings, signer, journal, attachments, feed, sequencer, admission, panel)
+
+    def close() -> None:
+        sequencer.close()
+        journal.close()
+
+    return Room(
+        doors.app(),
+        settings.serving,
+        start=sequencer.start,
+        closing=feed.release,
+        close=close,
+    )
+
+
+class _Cosigners:
+    """Finds where the policy's witnesses are."""
+
+    def __init__(self, folder: Path, settings: LedgerSettings, signer: SignerKey) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._own = signer.verifier
+
+    def check(self, policy: TlogPolicy) -> None:
+        names = {witness.name for witness in policy.witnesses}
+        known = {witness.name for witness in policy.witnesses if witness.url}
+        lost = names - known - set(self._settings.neighbours)
+        if lost:
+            raise MisconfiguredError(f"witness {min(lost)!r} has no address; not started")
+        if self._settings.archiver and self._settings.archiver not in names:
+            raise MisconfiguredError(
+                f"archiver {self._settings.archiver!r} is no witness of the policy; not started"
+            )
+
+    def made(self, policy: TlogPolicy, journal: Journal) -> Mapping[str, Cosigner]:
+        found: dict[str, Cosigner] = {}
+        for witness in policy.witnesses:
+            given = self._settings.neighbours.get(witness.name) or witness.url
+            if not given:
+                log.warning("witness %r has no address and is not asked", witness.name)
+                continue
+            where = given if given.startswith(("http://", "https://")) else self._folder / given
+            neighbour = Neighbour(where, name=witness.name, within=self._settings.ask_within)
+            kind = ArchivingCosigner if witness.name == self._settings.archiver else Cosigner
+            found[witness.name] = kind(witness.name, witness.vkey, neighbour, self._own, journal)
+        return found
+
+
+@dataclass(frozen=True)
+class _Doors:
+    """The handlers; each is one request."""
+
+    settings: LedgerSettings
+    signer: SignerKey
+    journal: Journal
+    attachments: AttachmentStore
+    feed: Feed
+    sequencer: Sequencer
+    admission: Admission
+    panel: Panel
+
+    def app(self) -> Starlette:
+        most = self.settings.attachment_bytes
+        return Starlette(
+            routes=[
+                route("POST", "/append", self.append, body_at_most=_APPEND_BYTES),
+                route("GET", "/entries", self.entries),
+                route("GET", "/submitter/{key_id}", self.submitter),
+                route("GET", "/proof/{index}", self.proof),
+                route("PUT", "/attachment/{digest}", self.put_attachment, body_at_most=most),
+                route("GET", "/attachment/{digest}", self.get_attachment),
+                route("GET", "/checkpoint", self.checkpoint),
+                route("GET", "/tile/{rest:path}", self.tile),
+                route("GET", "/healthz", self.healthz),
+            ]
+        )
+
+    def append(self, asked: Asked) -> Answer:
+        waiting = self.sequencer.submit(self.admission.admit(asked.body))
+        try:
+            accepted = waiting.done.result(_ANSWER_WITHIN.total_seconds())
+        except FutureTimeoutError as error:
+            raise UnavailableError(
+                "no commit in time; the notes may yet be recorded",
+                name="unanswered",
+                hint="repeat the same bytes",
+            ) from error
+        return _accepted_answer(accepted)
+
+    def entries(self, asked: Asked) -> Answer:
+        wait = min(timedelta(seconds=asked.number("wait", 0)), self.settings.poll_at_most)
+        commits = [
+            {
+                "first": each.first,
+                "head": (each.head.cosigned or b"").decode(),
+                "entries": [note.decode() for note in each.notes],
+            }
+            for each in self.feed.after(asked.number("from"), wait)
+        ]
+        return json_answer({"commits": commits})
+
+    def submitter(self, asked: Asked) -> Answer:
+        text = asked.path["key_id"]
+        if len(text) != 8 or set(text) - set("0123456789abcdef"):
+            raise MalformedError(f"{text[:40]!r} is no key id: 8 hex digits")
+        place = self.journal.place(bytes.fromhex(text))
+        seq = place.next - 1 if place.next else None
+        return json_answer({"seq": seq, "prev": place.prev, "next": place.next})
+
+    def proof(self, asked: Asked) -> Answer:
+        index = asked.number("index")
+        if index >= self.feed.size:
+            raise _not_found(f"entry {index}")
+        tiles = JournalTiles(self.journal)
+        return Answer(proof_of(self.journal, tiles, index), content_type=_TEXT)
+
+    def put_attachment(self, asked: Asked) -> Answer:
+        self.attachments.put(asked.path["digest"], asked.body)
+        return json_answer({"stored": len(asked.body)})
+
+    def get_attachment(self, asked: Asked) -> Answer:
+        try:
+            data = self.attachments.get(asked.path["digest"])
+        except RefusedError as error:
+            raise StatusError(error, 404) from error
+        return Answer(data, content_type=_BYTES, headers=_IMMUTABLE)
+
+    def checkpoint(self, asked: Asked) -> Answer:
+        newest = self.feed.newest
+        if newest is None or newest.cosigned is None:
+            raise _not_found("a checkpoint")
+        return Answer(newest.cosigned, content_type=_TEXT, headers={"cache-control": "no-store"})
+
+    def tile(self, asked: Asked) -> Answer:
+        name = parse_tile_path(f"tile/{asked.path['rest']}")
+        start = name.n * TILE_WIDTH
+        stop = start + name.width
+        # Nothing beyond the newest head that a quorum has seen.
+        if stop > self.feed.size >> (8 * (name.level or 0)):
+            raise _not_found(name.path)
+        if name.level is None:
+            data = encode_bundle(self.journal.notes(start, stop))
+        else:
+            data = b"".join(JournalTiles(self.journal).hashes(name.level, start, stop))
+        return Answer(data, content_type=_BYTES, headers=_IMMUTABLE)
+
+    def healthz(self, asked: Asked) -> Answer:
+        stopped = self.sequencer.stopped
+        if stopped is not None:
+            raise stopped
+        away = self.panel.away()
+        return json_answer({"origin": self.signer.name, "size": self.feed.size, "away": away})
+
+
+_TEXT = "text/plain; charset=utf-8"
+_BYTES = "application/octet-stream"
+
+
+def _accepted_answer(accepted: Accepted) -> Answer:
+    refused = None
+    if accepted.refusal is not None:
+        refused = {"at": len(accepted.indices), **_said(accepted.refusal)}
+    return json_answer(
+        {
+            "first": accepted.indices[0],
+            "count": len(accepted.indices),
+            "proofs": [proof.decode() for proof in accepted.proofs],
+            "refused": refused,
+        }
+    )
+
+
+def _said(error: BreakglassError) -> dict[str, object]:
+    more = error.more if isinstance(error, StatusError) else {}
+    return {"error": error.name, "message": error.message, "hint": error.hint, **more}
+
+
+def _not_found(what: str) -> StatusError:
+    return StatusError(RefusedError(f"there is no {what} here", name="not_found"), 404)

@@ -1,0 +1,149 @@
+"""What a ledger is told at its start, and the two files beside it that may change later.
+
+``policy`` is a plain C2SP tlog-policy: whose cosignatures make a quorum. ``submitters`` names who
+may append, one a line: ``VKEY [ROLE] [note-bytes=N] [notes-per-hour=N] [attachments=no]``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError
+from breakglass.tlog.note import ED25519, VerifierKey
+from breakglass.tlog.policy import NO_QUORUM, TlogPolicy, parse_policy
+from breakglass.wire.numbering import NOTE_BYTES_AT_MOST
+from breakglass.wire.serving import Serving
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LedgerSettings:
+    """``settings.toml`` of a ledger. Its origin is the name of its key."""
+
+    archiver: str = ""  # which of the policy's witnesses is sent the entries too
+    neighbours: Mapping[str, str] = field(default_factory=dict)
+    # a witness's name: its address, or its folder; where the policy gives no address
+    serving: Serving = field(default_factory=Serving)
+    ask_within: timedelta = timedelta(seconds=1)  # for all witnesses and the archiver, in parallel
+    retry_at_most: timedelta = timedelta(seconds=2)  # between tries for a missing quorum
+    skew: timedelta = timedelta(seconds=120)  # cosignatures of other times are not hurried for
+    pool_notes: int = 4096  # waiting to be committed; beyond it, 429
+    attachment_bytes: int = 1024 * 1024
+    poll_at_most: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Submitter:
+    """Who may append, and how much."""
+
+    vkey: VerifierKey
+    role: str = ""
+    note_bytes: int = NOTE_BYTES_AT_MOST
+    notes_per_hour: int | None = None
+    attachments: bool = True
+
+
+Submitters = Mapping[tuple[str, bytes], Submitter]
+
+
+def parse_submitters(text: str) -> Submitters:
+    """Read a ``submitters`` file.
+
+    Raises:
+        MalformedError: with the line: another form, or a key that stands already.
+    """
+    found: dict[tuple[str, bytes], Submitter] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        try:
+            submitter = _submitter(words)
+        except (MalformedError, ValueError, KeyError) as error:
+            raise MalformedError(f"submitters line {number}: {error}") from error
+        # By raw key too: one key under two names would have two chains of seq.
+        if any(submitter.vkey.public == other.vkey.public for other in found.values()):
+            raise MalformedError(f"submitters line {number}: this key stands already")
+        found[submitter.vkey.name, submitter.vkey.key_id] = submitter
+    return found
+
+
+def _submitter(words: list[str]) -> Submitter:
+    vkey = VerifierKey.parse(words[0])
+    if vkey.kind != ED25519:
+        raise MalformedError("a submitter's key is Ed25519")
+    roles = [word for word in words[1:] if "=" not in word]
+    options = dict(word.split("=", 1) for word in words[1:] if "=" in word)
+    submitter = Submitter(
+        vkey,
+        roles[0] if roles else "",
+        min(int(options.pop("note-bytes", NOTE_BYTES_AT_MOST)), NOTE_BYTES_AT_MOST),
+        int(options.pop("notes-per-hour")) if "notes-per-hour" in options else None,
+        {"yes": True, "no": False}[options.pop("attachments", "yes")],
+    )
+    if options or len(roles) > 1:
+        raise MalformedError(f"unknown {' '.join([*options, *roles[1:]])[:60]!r}")
+    return submitter
+
+
+def parse_quorum(text: str) -> TlogPolicy:
+    """Read a ``policy`` file.
+
+    Raises:
+        MalformedError: see ``parse_policy``; or it asks for no quorum.
+    """
+    policy = parse_policy(text)
+    if policy.quorum == NO_QUORUM:
+        raise MalformedError("'quorum none' is refused; a receipt must be witnessed")
+    return policy
+
+
+class Watched(Generic[T]):
+    """A file that is read again when it changes; a broken new text leaves the old one in force.
+
+    Looks at the file's times at most every 50 ms; a new submitter waits that long.
+    """
+
+    def __init__(self, path: Path, parse: Callable[[str], T], log: Callable[[str], None]) -> None:
+        """Read the file for the first time.
+
+        Raises:
+            MisconfiguredError: missing, or it cannot be parsed.
+        """
+        self._path, self._parse, self._log = path, parse, log
+        self._seen = self._look()
+        self._looked = time.monotonic()
+        try:
+            self._value = parse(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, BreakglassError) as error:
+            raise MisconfiguredError(
+                f"{str(path)!r} cannot be used: {error}; not started"
+            ) from error
+
+    def __call__(self) -> T:
+        """Return what the file says now."""
+        now = time.monotonic()
+        if now - self._looked < 0.05:
+            return self._value
+        self._looked = now
+        look = self._look()
+        if look != self._seen:
+            self._seen = look
+            try:
+                self._value = self._parse(self._path.read_text("utf-8"))
+            except (OSError, UnicodeDecodeError, BreakglassError) as error:
+                self._log(f"{str(self._path)!r} is broken, the old one stays in force: {error}")
+        return self._value
+
+    def _look(self) -> tuple[int, int, int]:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return (0, 0, 0)
+        return (stat.st_mtime_ns, stat.st_size, stat.st_ino)

@@ -1,0 +1,69 @@
+"""The witness's two doors: add-checkpoint, and the last head for whoever watches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from breakglass.clock import Clock
+from breakglass.errors import MisconfiguredError, RefusedError
+from breakglass.tlog.note import COSIGNATURE
+from breakglass.wire.answering import Answer, Asked, StatusError, json_answer, route, text_answer
+from breakglass.wire.folder import make_folder
+from breakglass.wire.logs import read_logs
+from breakglass.wire.serving import Room, Serving
+from breakglass.wire.settings import read_key, read_settings
+from breakglass.witness.cosigning import Cosigning
+from breakglass.witness.heads import Heads, origin_hash
+
+_BODY_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True)
+class WitnessSettings:
+    """``settings.toml`` of a witness; the file ``logs`` beside it holds one log key a line."""
+
+    serving: Serving = field(default_factory=Serving)
+
+
+def build(folder: Path, clock: Clock) -> Room:
+    """Make a witness from its folder: ``settings.toml``, ``key``, ``logs``; ``data/`` is ours.
+
+    Raises:
+        MisconfiguredError: with what is wrong.
+    """
+    settings = read_settings(folder, WitnessSettings)
+    signer = read_key(folder)
+    if signer.kind != COSIGNATURE:
+        raise MisconfiguredError(f"key of {signer.name!r} is not for cosignatures; not started")
+    logs = read_logs(folder / "logs")
+    make_folder(folder / "data")
+    heads = Heads(folder / "data" / "heads")
+    for origin in logs:
+        heads.last(origin)  # a damaged head stops us here, not at the first request
+    cosigning = Cosigning(signer, heads, logs, clock)
+    origins = {origin_hash(origin): origin for origin in logs}
+
+    def add_checkpoint(asked: Asked) -> Answer:
+        return cosigning.add_checkpoint(asked.body)
+
+    def checkpoint(asked: Asked) -> Answer:
+        origin = origins.get(asked.path["origin_hash"])
+        note = cosigning.checkpoint(origin) if origin else b""
+        if not note:
+            raise StatusError(RefusedError("never cosigned", name="not_found"), 404)
+        return text_answer(note.decode())
+
+    def healthz(asked: Asked) -> Answer:
+        return json_answer({"witness": signer.name, "logs": len(logs)})
+
+    app = Starlette(
+        routes=[
+            route("POST", "/add-checkpoint", add_checkpoint, body_at_most=_BODY_BYTES),
+            route("GET", "/{origin_hash}/checkpoint", checkpoint),
+            route("GET", "/healthz", healthz),
+        ]
+    )
+    return Room(app, settings.serving)
