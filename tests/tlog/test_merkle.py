@@ -142,6 +142,8 @@ def test_the_two_rules_of_an_old_size_of_zero_stay_apart():
         verify_consistency(0, 1, EMPTY_ROOT, root, [])
     with pytest.raises(UnprovenError, match="a proof of 1 hashes does not fit"):
         verify_growth(0, EMPTY_ROOT, 1, root, [root])
+    with pytest.raises(UnprovenError, match="from size 0 proves nothing"):
+        verify_growth(0, EMPTY_ROOT, -1, root, [])
     with pytest.raises(UnprovenError, match="another root than the empty one"):
         verify_growth(0, EMPTY_ROOT, 0, root, [])
     with pytest.raises(UnprovenError, match="another root than the empty one"):
@@ -158,6 +160,17 @@ def test_a_smaller_tree_and_a_second_root_have_names_of_their_own():
     assert failure.value.name == "split_view"
     with pytest.raises(UnprovenError, match="shrank from size 1 to size 0"):
         verify_growth(1, a, 0, EMPTY_ROOT, [])
+
+
+@pytest.mark.parametrize("many", [1, 64, 10_000])
+def test_a_proof_that_goes_on_above_the_root_is_refused_for_its_length(many):
+    leaves = leaves_of(5)
+    inclusion = [*inclusion_path(leaves, 2), *[WRONG] * many]
+    growth = [*consistency_path(leaves, 3), *[WRONG] * many]
+    with pytest.raises(UnprovenError, match=f"a proof of {len(inclusion)} hashes does not fit"):
+        verify_inclusion(leaves[2], 2, 5, inclusion, root_of(leaves))
+    with pytest.raises(UnprovenError, match=f"a proof of {len(growth)} hashes does not fit"):
+        verify_consistency(3, 5, root_of(leaves[:3]), root_of(leaves), growth)
 
 
 def test_a_proof_is_not_asked_of_what_is_not_there():
@@ -177,6 +190,8 @@ def test_an_edge_taken_up_again_goes_on_as_if_never_put_down(size, more):
     assert again == copy == TreeEdge(edge.size, edge.hashes)
     for leaf in leaves[size:]:
         again.append(leaf)
+        copy.append(leaf)
+    assert again == copy
     assert again.size == size + more
     assert again.root() == root_of(leaves)
     assert edge.root() == root_of(leaves[:size]), "a copy's growth is its own"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -251,6 +252,10 @@ def test_a_verifier_key_reads_back(kind, public):
     key = VerifierKey.of("ledger.example/a", kind, public)
     assert VerifierKey.parse(str(key)) == key
     assert str(key).startswith(f"ledger.example/a+{key.key_id.hex()}+")
+
+
+def test_an_ecdsa_key_has_the_older_key_id():
+    assert VerifierKey.of("sum.example", ECDSA, b"der").key_id == sha256(b"der").digest()[:4]
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def decode_bundle(data: bytes) -> list[bytes]:
     while at < len(data) or not entries:
         start = at + 2
         at = start + int.from_bytes(data[at:start], "big")
-        if at > len(data) or start > len(data) or len(entries) == TILE_WIDTH:
+        if at > len(data) or len(entries) == TILE_WIDTH:
             raise MalformedError(
                 f"bundle of {len(data)} bytes is broken at entry {len(entries)}", name="bad_bundle"
             )
