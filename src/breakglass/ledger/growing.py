@@ -68,6 +68,18 @@ class GrowingTree:
         self._ragged.clear()
         return full
 
+    def unfinished(self) -> list[tuple[int, int, bytes]]:
+        """Return the partial tiles as they stand: level, number, 32 bytes a hash."""
+        found = []
+        level = 0
+        while count := self.size >> (8 * level):
+            first = count // TILE_WIDTH * TILE_WIDTH
+            row = b"".join(self._nodes[8 * level, place] for place in range(first, count))
+            if row:
+                found.append((level, count // TILE_WIDTH, row))
+            level += 1
+        return found
+
     def root(self) -> bytes:
         """Return the root of the tree as it stands."""
         return self._root(0, self.size) if self.size else EMPTY_ROOT

@@ -1,0 +1,164 @@
+"""Append to quorum receipt: latency of one client, appends a second of many, and of one in batches.
+
+Every party is a process of its own on this machine: ledger, three witnesses (two needed), archiver.
+Prints JSON lines. Targets: DESIGN.md section 11.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.kit.processes import LogSet, draft, running_log_set, signed
+
+from breakglass.clock import SystemClock
+from breakglass.tlog.key import check_signature
+from breakglass.tlog.note import SignerKey
+from breakglass.tlog.tiles import encode_bundle
+from breakglass.wire.following import Follower
+from breakglass.wire.numbering import NO_PREV, numbered, text_digest
+from breakglass.wire.outbox import Outbox
+
+NOTE_SIZE = 400  # of filling; about 800 bytes a note
+
+
+def main() -> None:
+    """Measure and print."""
+    given = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    given.add_argument("--appends", type=int, default=200, help="of the one client")
+    given.add_argument("--seconds", type=float, default=5, help="of each throughput run")
+    options = given.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        say("machine", **machine(folder))
+        with running_log_set(folder / "set", submitters=66) as log_set:
+            say("append to quorum receipt", **one_client(log_set, folder, options.appends))
+            say("64 submitters", **many(log_set, options.seconds))
+            say("one submitter, batches of 256", **batches(log_set, folder, options.seconds))
+
+
+def say(what: str, **figures: object) -> None:
+    """Print one line."""
+    print(json.dumps({"bench": what, **figures}), flush=True)
+
+
+def machine(folder: Path) -> dict[str, object]:
+    """Measure what everything else is made of."""
+    key, data = SignerKey.generate("bench"), os.urandom(600)
+    verifier, signature = key.verifier, key.sign_bytes(data)
+    file = os.open(folder / "fsync", os.O_CREAT | os.O_RDWR)
+
+    def synced() -> None:
+        os.pwrite(file, data, 0)
+        os.fsync(file)
+
+    return {
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "fsync_ms": round(1e3 / rate(synced, 200), 3),
+        "sha256_600_bytes_per_s": round(rate(lambda: hashlib.sha256(data).digest(), 50_000)),
+        "ed25519_sign_per_s": round(rate(lambda: key.sign_bytes(data), 3_000)),
+        "ed25519_verify_per_s": round(
+            rate(lambda: check_signature(verifier, data, signature), 3_000)
+        ),
+    }
+
+
+def rate(work: Callable[[], object], times: int) -> float:
+    """Return how often a second ``work`` can be done."""
+    start = time.perf_counter()
+    for _ in range(times):
+        work()
+    return times / (time.perf_counter() - start)
+
+
+def one_client(log_set: LogSet, folder: Path, appends: int) -> dict[str, object]:
+    """Append one note after another, through an outbox; and see how far behind a follower is."""
+    (folder / "one").mkdir()
+    outbox = Outbox(
+        log_set.ledger.neighbour(), log_set.submitters[64], folder / "one", SystemClock()
+    )
+    follower = Follower(
+        log_set.ledger.neighbour(), lambda: log_set.policy, folder / "follower", lambda entry: None
+    ).start()
+    took, behind = [], []
+    for number in range(appends):
+        start = time.perf_counter()
+        (receipt,) = outbox.append([draft(f"one-{number}", size=NOTE_SIZE)], timedelta(seconds=5))
+        answered = time.perf_counter()
+        follower.wait_for(receipt.index, timedelta(seconds=5))
+        took.append(answered - start)
+        behind.append(time.perf_counter() - answered)
+    outbox.close()
+    follower.close()
+    return {
+        "appends": appends,
+        **quantiles(took, "ms"),
+        "target_p50_ms": 25,
+        "target_p99_ms": 80,
+        **quantiles(behind, "follower_behind_ms"),
+    }
+
+
+def quantiles(seconds: list[float], name: str) -> dict[str, float]:
+    """Return median and 99th percentile in milliseconds."""
+    cuts = statistics.quantiles(seconds, n=100, method="inclusive")
+    return {f"p50_{name}": round(cuts[49] * 1e3, 2), f"p99_{name}": round(cuts[98] * 1e3, 2)}
+
+
+def many(log_set: LogSet, seconds: float) -> dict[str, object]:
+    """Let 64 submitters append one note each, again and again."""
+    counts, took = [0] * 64, []
+    until = time.perf_counter() + seconds
+
+    def submit(number: int) -> None:
+        signer, neighbour, prev = log_set.submitters[number], log_set.ledger.neighbour(), NO_PREV
+        while time.perf_counter() < until:
+            start = time.perf_counter()
+            made = draft(f"many-{counts[number]}", size=NOTE_SIZE)
+            note = signed(made, signer, counts[number], prev)
+            prev = text_digest(numbered(made.text, counts[number], prev))
+            neighbour.post("/append", encode_bundle([note]))
+            counts[number] += 1
+            took.append(time.perf_counter() - start)
+
+    threads = [threading.Thread(target=submit, args=(number,)) for number in range(64)]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    per_second = sum(counts) / (time.perf_counter() - start)
+    return {"appends_per_s": round(per_second), "target_per_s": 1000, **quantiles(took, "ms")}
+
+
+def batches(log_set: LogSet, folder: Path, seconds: float) -> dict[str, object]:
+    """Let one submitter append as fast as it can, through an outbox, 256 notes at a time."""
+    (folder / "batches").mkdir()
+    outbox = Outbox(
+        log_set.ledger.neighbour(), log_set.submitters[65], folder / "batches", SystemClock()
+    )
+    done = 0
+    start = time.perf_counter()
+    while time.perf_counter() < start + seconds:
+        drafts = [draft(f"batch-{done + at}", size=NOTE_SIZE) for at in range(256)]
+        done += len(outbox.append(drafts, timedelta(seconds=5)))
+    per_second = done / (time.perf_counter() - start)
+    outbox.close()
+    return {"appends_per_s": round(per_second), "target_per_s": 5000}
+
+
+if __name__ == "__main__":
+    main()
