@@ -1,0 +1,128 @@
+"""The broker's process: its parts, put together from its folder.
+
+It keeps nothing: everything that it knows is folded from the ledger, and deleting ``data/`` while
+it is stopped costs only the time to read that again.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from breakglass.broker.allowance import Allowance
+from breakglass.broker.governance.activating import Activating
+from breakglass.broker.governance.beginning import Beginning
+from breakglass.broker.governance.stopping import Stopping
+from breakglass.broker.grants.breaking import At, Breaking
+from breakglass.broker.grants.closing import Closing
+from breakglass.broker.grants.ending import EndingEarly
+from breakglass.broker.grants.tokens import Tokens
+from breakglass.broker.http.routes import Stories, application
+from breakglass.broker.incidents.declaring import Declaring
+from breakglass.broker.minters import Minters
+from breakglass.broker.policies import Policies
+from breakglass.broker.recording import Recording
+from breakglass.broker.ringing import Bell
+from breakglass.broker.settings import BrokerSettings, neighbour_at
+from breakglass.clock import Clock
+from breakglass.errors import BreakglassError, MisconfiguredError
+from breakglass.follow.stating import Stating, gap_draft
+from breakglass.follow.view import LedgerView
+from breakglass.records.trust import Trust, accept_trust
+from breakglass.tlog.note import Note
+from breakglass.wire.calling import Neighbour
+from breakglass.wire.folder import make_folder
+from breakglass.wire.outbox import Outbox
+from breakglass.wire.serving import Room
+from breakglass.wire.settings import read_key, read_settings
+
+_DECLARED_PER_MINUTE = 10
+
+
+def _go_on(step: str) -> None:
+    """Do nothing at a step; tests end the process there."""
+
+
+def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
+    """Make a broker from its folder; nothing runs before ``Room.start``.
+
+    Args:
+        folder: with ``settings.toml``, ``key``, the trust file, and ``bootstrap/`` for the first.
+        clock: for every time that is written or compared.
+        at: told each numbered step; for tests alone.
+
+    Raises:
+        MisconfiguredError: something in the folder cannot be used.
+    """
+    settings = read_settings(folder, BrokerSettings)
+    key = read_key(folder)
+    make_folder(folder / "data")
+    ledger = neighbour_at(folder, settings.ledger)
+    bell = Bell(folder / settings.ring.log, settings.ring.webhook, "broker", clock)
+    view = LedgerView(
+        Neighbour(ledger, name="ledger"),
+        read_trust(folder / settings.trust),
+        folder / "data" / "view",
+        trouble=lambda error: bell.ring("ledger", "ledger", str(error)),
+    )
+    outbox = Outbox(
+        Neighbour(ledger, name="ledger"),
+        key,
+        folder / "data",
+        clock,
+        gap=gap_draft(settings.log),
+    )
+    stating = Stating(outbox, settings.log, clock)
+    beginning = Beginning(folder / "bootstrap", view, outbox, stating)
+    recording = Recording(
+        view, stating, key, clock, settings.receipt_within, settings.follow_within
+    )
+    policies = Policies()
+    proofs = Neighbour(ledger, name="ledger")
+    tokens = Tokens(view, proofs)
+    minters = Minters(folder, settings.minters, settings.mint_within)
+    minute = timedelta(minutes=1)
+    refusals = Allowance(settings.refusals_per_minute, minute)
+    breaking = Breaking(recording, policies, tokens, minters, bell, clock, refusals, at)
+    ending = EndingEarly(recording, minters, clock)
+    closing = Closing(recording, minters, clock, settings.recovery)
+    stories = Stories(
+        view,
+        policies,
+        tokens,
+        minters,
+        breaking,
+        ending,
+        Declaring(recording, Allowance(_DECLARED_PER_MINUTE, minute)),
+        Stopping(recording, ending),
+        Activating(recording, policies),
+        clock,
+    )
+
+    def start() -> None:
+        view.start()
+        beginning.start()
+        closing.start()
+
+    def close() -> None:
+        beginning.close()
+        closing.close()
+        view.close()
+        outbox.close()
+        minters.close()
+        proofs.close()
+        bell.close()
+
+    return Room(application(stories), settings.serving, start=start, close=close)
+
+
+def read_trust(path: Path) -> Trust:
+    """Read the trust file that this process begins with.
+
+    Raises:
+        MisconfiguredError: it cannot be read, or its maintainers did not sign it.
+    """
+    try:
+        return accept_trust(Note.parse(path.read_bytes()), None)
+    except (OSError, BreakglassError) as error:
+        raise MisconfiguredError(f"{str(path)!r} cannot be used: {error}; not started") from error

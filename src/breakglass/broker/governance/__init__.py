@@ -1,0 +1,1 @@
+"""What rules the rest: the beginning of a log, trust, policy, and stops."""

@@ -1,0 +1,97 @@
+"""The beginning of a log: the prepared genesis and the first trust file are appended once.
+
+``bootstrap/genesis`` holds the signed note of entry 0, whose digest the trust file pins, and
+``bootstrap/trust`` the signed trust file. A broker without that folder waits for another's.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+from breakglass.broker.governance.activating import trust_fact
+from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
+from breakglass.follow.stating import Stating
+from breakglass.follow.view import LedgerView
+from breakglass.records.record import parse_record
+from breakglass.records.trust import Trust, accept_trust
+from breakglass.tlog.note import Note
+from breakglass.wire.outbox import Draft, Outbox
+
+log = logging.getLogger("breakglass.broker")
+_WITHIN = timedelta(seconds=5)
+_LOOK_EVERY_S = 0.2
+
+
+class Beginning:
+    """Brings an empty log to its first trust file, however often it is interrupted.
+
+    Args:
+        folder: ``bootstrap`` of the broker's folder.
+        view: ours.
+        outbox: ours; the genesis is appended as the very text that was prepared.
+        stating: ours.
+
+    Raises:
+        MisconfiguredError: the folder is there and does not hold what it should.
+    """
+
+    def __init__(self, folder: Path, view: LedgerView, outbox: Outbox, stating: Stating) -> None:
+        self._view = view
+        self._outbox = outbox
+        self._stating = stating
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        if folder.is_dir():
+            self._genesis, self._trust_note = _read(folder)
+            self._trust: Trust = accept_trust(self._trust_note, None)
+            self._thread = threading.Thread(target=self._begin, name="beginning", daemon=True)
+
+    def start(self) -> None:
+        """Begin, on a thread of its own: the ledger may come up later than we do."""
+        if self._thread is not None:
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop trying."""
+        self._closed.set()
+
+    def _begin(self) -> None:
+        self._view.wait_current(timedelta(seconds=60))
+        while not self._closed.is_set():
+            with self._view.reading() as state:
+                empty, trusted = state.size == 0, state.trust is not None
+            if trusted:
+                return
+            try:
+                self._take_one_step(empty)
+            except RefusedError as error:
+                if error.name != "id_taken":  # an earlier start got this far
+                    log.error("the log cannot begin: %s", error)
+            except BreakglassError as error:
+                log.info("the log has not begun yet: %s", error)
+            self._closed.wait(_LOOK_EVERY_S)
+
+    def _take_one_step(self, empty: bool) -> None:
+        if empty:
+            # (1) The genesis. A crash behind it: the next start finds one entry and goes on.
+            draft = Draft(parse_record(self._genesis.encoded()).envelope.id, self._genesis.text)
+            receipt = self._outbox.append([draft], _WITHIN)[0]
+            self._view.wait_for(receipt.index, _WITHIN)
+        # (2) The first trust file, which names the key that signs both.
+        fact = trust_fact(self._trust, self._trust_note)
+        receipt = self._stating.append([fact], _WITHIN)[0]
+        judged = self._view.wait_for(receipt.index, _WITHIN)
+        if judged.void:
+            log.error("the first trust file does not hold: %s", judged.why or judged.void)
+
+
+def _read(folder: Path) -> tuple[Note, Note]:
+    try:
+        genesis = Note.parse((folder / "genesis").read_bytes())
+        parse_record(genesis.encoded())
+        return genesis, Note.parse((folder / "trust").read_bytes())
+    except (OSError, BreakglassError) as error:
+        raise MisconfiguredError(f"{str(folder)!r} cannot be used: {error}; not started") from error

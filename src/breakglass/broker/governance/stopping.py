@@ -1,0 +1,55 @@
+"""Kills: a grant, a person or a glass is stopped by somebody whom the policy names for it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from breakglass.broker.grants.ending import EndingEarly
+from breakglass.broker.incidents.declaring import StatementBody
+from breakglass.broker.recording import Recording
+from breakglass.errors import BreakglassError, RefusedError
+from breakglass.follow.stating import Fact
+from breakglass.records.kinds import Suspended
+from breakglass.records.kinds.grants import EndedWhy
+from breakglass.records.statement import Kill, Target, digest_of, parse_as
+
+log = logging.getLogger("breakglass.broker")
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """See the module."""
+
+    recording: Recording
+    ending: EndingEarly
+
+    def kill(self, body: StatementBody) -> dict[str, Any]:
+        """Stop something; again is harmless.
+
+        Raises:
+            RefusedError: this person may not kill, or there is no such grant.
+            UnprovenError: the signature does not hold.
+            UnavailableError: the ledger did not take it; nothing is stopped yet.
+        """
+        signed = body.statement
+        said = parse_as(Kill, signed.text)
+        record_id = f"suspended/{digest_of(signed.text)[:24]}"
+        with self.recording.view.reading() as state:
+            grant = state.grants.get(said.name) if said.target is Target.GRANT else None
+            index = state.suspended.get((said.target.value, said.name))
+        if said.target is Target.GRANT and grant is None:
+            raise RefusedError(f"there is no grant {said.name!r}", name="no_grant")
+        # (1) The record first: every minter that follows the ledger acts on it by itself, and no
+        #     token of what is stopped is minted from here on.
+        if not self.recording.stated(record_id):
+            body_said = Suspended(said.target, said.name, True, signed)
+            index = self.recording.record([Fact(record_id, body_said)])[0].index
+        # (2) For a grant the minter is told at once as well. If that fails, (1) does it.
+        if grant is not None:
+            try:
+                self.ending.end(grant, EndedWhy.KILLED, said.reason.text, signed)
+            except BreakglassError as error:
+                log.warning("kill of %s: its minter was not reached: %s", said.name, error)
+        return {"target": said.target.value, "name": said.name, "index": index}

@@ -1,0 +1,51 @@
+"""From the bytes of ``POST /break`` to a request that cannot be wrong in its form afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from breakglass.errors import MalformedError
+from breakglass.records.presentation import parse_presentation
+from breakglass.records.signing import Signature, Signed, SignedByPasskey
+from breakglass.records.statement import Break, Do, digest_of, grant_id, parse_as
+
+
+@dataclass(frozen=True)
+class BreakBody:
+    """``POST /break``; the presentation is for the statement's minter, its run the grant."""
+
+    statement: Signed | SignedByPasskey
+    presentation: Signed | None
+
+
+@dataclass(frozen=True)
+class BreakRequest:
+    """Somebody asks for a glass. ``said`` is what ``signed`` says; nothing is believed yet."""
+
+    signed: Signature
+    said: Break
+    grant: str
+    presentation: Signed | None
+
+
+def break_request(body: BreakBody) -> BreakRequest:
+    """Read the statement, and the presentation that must fit it.
+
+    Raises:
+        MalformedError: no statement that asks for a glass, or a presentation of something else:
+            found here, since an intent that nobody can use would stand in the ledger for ever.
+    """
+    text = body.statement.text
+    said = parse_as(Break, text)
+    if said.do is Do.BREAK and not said.holder:
+        raise MalformedError("statement.holder: every breaker but a machine holds a key")
+    grant = grant_id(text)
+    if body.presentation is not None:
+        shown = parse_presentation(body.presentation.text)
+        wanted = (said.log, digest_of(text), f"minter:{said.minter}", grant)
+        if (shown.log, shown.statement, shown.to, shown.run) != wanted:
+            raise MalformedError(
+                f"presentation: expected one for {wanted[2]!r} and run {grant!r} of this statement",
+                name="wrong_presentation",
+            )
+    return BreakRequest(body.statement, said, grant, body.presentation)

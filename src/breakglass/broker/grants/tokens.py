@@ -1,0 +1,75 @@
+"""Tokens for grants that stand: card, intent and proof, put together and checked before use."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from datetime import timedelta
+
+from breakglass.errors import RefusedError
+from breakglass.follow.view import LedgerView
+from breakglass.records.kinds.grants import Intent
+from breakglass.records.proven import Proven, prove
+from breakglass.records.state import GrantState
+from breakglass.token.token import Token
+from breakglass.wire.calling import Neighbour
+
+_KEPT = 1024
+_WITHIN = timedelta(seconds=3)
+
+
+class Tokens:
+    """Keeps the proofs of recent intents; others are asked of the ledger. Safe under threads."""
+
+    def __init__(self, view: LedgerView, ledger: Neighbour) -> None:
+        self._view = view
+        self._ledger = ledger
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, Proven[Intent]] = OrderedDict()
+
+    def prove(self, note: bytes, proof: bytes) -> Proven[Intent]:
+        """Check an intent's proof, by the trust file in force, and keep it.
+
+        Raises:
+            UnprovenError: it does not hold; nothing may be done with it.
+        """
+        proven = prove(Intent, note, proof, self._view.trust(), "broker")
+        with self._lock:
+            self._kept[proven.index] = proven
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return proven
+
+    def proven(self, grant: GrantState) -> Proven[Intent]:
+        """Return the proof of a grant's intent.
+
+        Raises:
+            UnavailableError: the ledger did not give it.
+            UnprovenError: what it gave does not hold.
+        """
+        with self._lock:
+            kept = self._kept.get(grant.index)
+        if kept is not None:
+            return kept
+        proof = self._ledger.get(f"/proof/{grant.index}", within=_WITHIN).body
+        return self.prove(grant.note, proof)
+
+    def token(self, grant: GrantState) -> Token:
+        """Return a grant's token, not yet bound to a door and a run.
+
+        Raises:
+            UnavailableError, UnprovenError: as ``proven``.
+        """
+        return Token(grant.card.note, grant.note, self.proven(grant).proof)
+
+
+def standing(grants: dict[str, GrantState], grant: str) -> GrantState:
+    """Return a grant.
+
+    Raises:
+        RefusedError: ``no_grant``.
+    """
+    found = grants.get(grant)
+    if found is None:
+        raise RefusedError(f"there is no grant {grant[:40]!r}", name="no_grant")
+    return found

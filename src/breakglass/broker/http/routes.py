@@ -1,0 +1,158 @@
+"""The broker's routes: bytes in, one story called, JSON out; nothing is decided here."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+
+from breakglass.broker.governance.activating import Activating, PolicyBody, TrustBody
+from breakglass.broker.governance.stopping import Stopping
+from breakglass.broker.grants.breaking import Breaking
+from breakglass.broker.grants.ending import DoneBody, EndingEarly
+from breakglass.broker.grants.reporting import (
+    glasses_json,
+    grant_json,
+    granted_json,
+    incidents_json,
+    token_json,
+)
+from breakglass.broker.grants.request import BreakBody, break_request
+from breakglass.broker.grants.tokens import Tokens, standing
+from breakglass.broker.http.reading import read_body
+from breakglass.broker.incidents.declaring import Declaring, StatementBody
+from breakglass.broker.minters import Minters
+from breakglass.broker.policies import Policies
+from breakglass.clock import Clock
+from breakglass.errors import MalformedError, RefusedError
+from breakglass.follow.view import LedgerView
+from breakglass.wire.answering import Answer, Asked, Handler, json_answer, route
+
+_STATEMENT_BYTES = 64 * 1024
+_POLICY_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Stories:
+    """What the routes call."""
+
+    view: LedgerView
+    policies: Policies
+    tokens: Tokens
+    minters: Minters
+    breaking: Breaking
+    ending: EndingEarly
+    declaring: Declaring
+    stopping: Stopping
+    activating: Activating
+    clock: Clock
+
+
+def application(stories: Stories) -> FastAPI:
+    """Make the application. Its routes are plain functions; each request runs in a thread."""
+    app = FastAPI(title="breakglass broker", openapi_url=None)
+    doors = _Doors(stories)
+    table: list[tuple[str, str, Handler, int]] = [
+        ("GET", "/glasses", doors.glasses, 0),
+        ("POST", "/break", doors.break_glass, _STATEMENT_BYTES),
+        ("POST", "/incidents", doors.declare, _STATEMENT_BYTES),
+        ("GET", "/incidents", doors.incidents, 0),
+        ("POST", "/done", doors.done, _STATEMENT_BYTES),
+        ("POST", "/kill", doors.kill, _STATEMENT_BYTES),
+        ("GET", "/grants", doors.grants, 0),
+        ("GET", "/grants/{grant}", doors.grant, 0),
+        ("GET", "/grants/{grant}/token", doors.token, 0),
+        ("GET", "/grants/{grant}/credential", doors.credential, 0),
+        ("POST", "/policy", doors.policy, _POLICY_BYTES),
+        ("POST", "/trust", doors.trust, _POLICY_BYTES),
+        ("GET", "/state", doors.state, 0),
+        ("GET", "/healthz", doors.health, 0),
+    ]
+    # Our own route form: the body is read strictly by us, capped before it is read whole.
+    app.router.routes.extend(
+        route(method, path, handler, body_at_most=most) for method, path, handler, most in table
+    )
+    return app
+
+
+@dataclass(frozen=True)
+class _Doors:
+    stories: Stories
+
+    def glasses(self, asked: Asked) -> Answer:
+        with self.stories.view.reading() as state:
+            try:
+                policy = self.stories.policies.in_force(state)
+            except RefusedError:
+                policy = None  # there is none yet, and so no glass
+            return json_answer(glasses_json(state, policy))
+
+    def break_glass(self, asked: Asked) -> Answer:
+        request = break_request(read_body(BreakBody, asked.body))
+        return json_answer(granted_json(self.stories.breaking.break_glass(request)))
+
+    def declare(self, asked: Asked) -> Answer:
+        return json_answer(self.stories.declaring.declare(read_body(StatementBody, asked.body)))
+
+    def incidents(self, asked: Asked) -> Answer:
+        with self.stories.view.reading() as state:
+            return json_answer(incidents_json(state))
+
+    def done(self, asked: Asked) -> Answer:
+        return json_answer(self.stories.ending.done(read_body(DoneBody, asked.body)))
+
+    def kill(self, asked: Asked) -> Answer:
+        return json_answer(self.stories.stopping.kill(read_body(StatementBody, asked.body)))
+
+    def grants(self, asked: Asked) -> Answer:
+        now = self.stories.clock.now()
+        with self.stories.view.reading() as state:
+            found = [grant_json(each, now) for each in state.grants.values()]
+        return json_answer({"grants": sorted(found, key=lambda each: -each["index"])})
+
+    def grant(self, asked: Asked) -> Answer:
+        with self.stories.view.reading() as state:
+            grant = standing(state.grants, asked.path["grant"])
+            return json_answer(grant_json(grant, self.stories.clock.now()))
+
+    def token(self, asked: Asked) -> Answer:
+        with self.stories.view.reading() as state:
+            grant = standing(state.grants, asked.path["grant"])
+        return json_answer(token_json(self.stories.tokens.token(grant)))
+
+    def credential(self, asked: Asked) -> Answer:
+        with self.stories.view.reading() as state:
+            grant = standing(state.grants, asked.path["grant"])
+        minter = grant.intent.minter
+        if not minter:
+            raise RefusedError(
+                f"grant {grant.intent.grant!r} has no credential; its token is all of it",
+                name="no_credential",
+            )
+        return json_answer(self.stories.minters.credential(minter, grant.intent.grant))
+
+    def policy(self, asked: Asked) -> Answer:
+        body = read_body(PolicyBody, asked.body)
+        try:
+            bundle = base64.b64decode(body.bundle, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise MalformedError("request.bundle: base64 is broken", name="bad_base64") from error
+        return json_answer(self.stories.activating.policy(body, bundle))
+
+    def trust(self, asked: Asked) -> Answer:
+        return json_answer(self.stories.activating.trust(read_body(TrustBody, asked.body)))
+
+    def state(self, asked: Asked) -> Answer:
+        with self.stories.view.reading() as state:
+            summary: dict[str, Any] = state.summary()
+            found = {"size": state.size, "digest": state.digest(), "summary": summary}
+            return json_answer(found)
+
+    def health(self, asked: Asked) -> Answer:
+        with self.stories.view.reading() as state:
+            ready = state.trust is not None
+        ok = ready and self.stories.view.away is None
+        return json_answer({"ok": ok, "size": self.stories.view.size})

@@ -1,0 +1,1 @@
+"""Incidents: opened and closed by people's signed words."""

@@ -1,0 +1,94 @@
+"""The minters that this broker may ask, each over its own connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from breakglass.broker.settings import neighbour_at
+from breakglass.errors import UnavailableError
+from breakglass.records.shape import write
+from breakglass.records.signing import Signature
+from breakglass.wire.calling import Neighbour
+
+_WITHIN = timedelta(seconds=20)
+
+
+class Minters:
+    """Calls minters by name; what they answer is handed on, never believed.
+
+    Args:
+        folder: the broker's, to which the paths are relative.
+        addresses: minter to ``address`` file or address.
+        mint_within: how long a mint may take.
+    """
+
+    def __init__(self, folder: Path, addresses: Mapping[str, str], mint_within: timedelta) -> None:
+        self._within = mint_within
+        self._minters = {
+            name: Neighbour(neighbour_at(folder, where), name=f"minter {name}")
+            for name, where in addresses.items()
+        }
+
+    def check(self, minter: str) -> None:
+        """Be sure that we know where a minter is, before anything is recorded.
+
+        Raises:
+            UnavailableError: we do not.
+        """
+        self._of(minter)
+
+    def mint(self, minter: str, token: str, asked_ms_ago: int) -> dict[str, Any]:
+        """Show a token; again with the same token is the same credential.
+
+        Raises:
+            BreakglassError: the minter's refusal, or that it did not answer.
+        """
+        value = {"token": token, "asked_ms_ago": asked_ms_ago}
+        return self._of(minter).post_json("/mint", value, within=self._within)
+
+    def end(self, minter: str, grant: str, statement: Signature) -> dict[str, Any]:
+        """Hand on a person's signed word that ends a grant.
+
+        Raises:
+            BreakglassError: the minter's refusal, or that it did not answer.
+        """
+        value = {"grant": grant, "statement": write(statement)}
+        return self._of(minter).post_json("/end", value, within=_WITHIN)
+
+    def forgo(self, minter: str, grant: str) -> bool:
+        """Have a minter promise never to mint a grant; returns whether it was minted.
+
+        Raises:
+            BreakglassError: the minter's refusal, or that it did not answer.
+        """
+        answer = self._of(minter).post_json("/forgo", {"grant": grant}, within=_WITHIN)
+        minted = answer.get("minted")
+        if not isinstance(minted, bool):
+            raise UnavailableError(f"minter {minter!r} does not say whether it minted")
+        return minted
+
+    def credential(self, minter: str, grant: str) -> dict[str, Any]:
+        """Fetch a sealed credential again.
+
+        Raises:
+            BreakglassError: the minter's refusal, or that it did not answer.
+        """
+        return self._of(minter).get(f"/grants/{grant}/credential", within=_WITHIN).json()
+
+    def close(self) -> None:
+        """Let go of connections."""
+        for each in self._minters.values():
+            each.close()
+
+    def _of(self, minter: str) -> Neighbour:
+        found = self._minters.get(minter)
+        if found is None:
+            raise UnavailableError(
+                f"this broker does not know where minter {minter!r} is",
+                name="unknown_minter",
+                hint="its address belongs into [minters] of the broker's settings",
+            )
+        return found

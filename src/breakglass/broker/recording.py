@@ -1,0 +1,88 @@
+"""Writing facts down: tried on the fold, appended, proven, and judged where they came to stand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from breakglass.broker.rehearsing import rehearse
+from breakglass.clock import Clock, to_milliseconds
+from breakglass.errors import RefusedError, UnavailableError
+from breakglass.follow.stating import Fact, Stating
+from breakglass.follow.view import LedgerView
+from breakglass.records.fold import Judged
+from breakglass.tlog.note import SignerKey
+from breakglass.wire.outbox import Receipt
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The broker's one way to the ledger; safe under threads."""
+
+    view: LedgerView
+    stating: Stating
+    key: SignerKey
+    clock: Clock
+    receipt_within: timedelta
+    follow_within: timedelta
+
+    def append(self, facts: Sequence[Fact]) -> list[Receipt]:
+        """Append facts that the fold would take now, and return their receipts.
+
+        Raises:
+            RefusedError: the fold would not take one (nothing was recorded), or the ledger did
+                not (``id_taken``: an earlier try of ours was recorded after all).
+            UnavailableError: ``not_sent`` (nothing will be recorded) or ``unanswered`` (it may
+                be; the same request again finds out).
+        """
+        with self.view.reading() as state:
+            rehearse(state, facts, self.key, to_milliseconds(self.clock.now()))
+        return self.stating.append(facts, self.receipt_within)
+
+    def settled(self, index: int) -> Judged:
+        """Follow the ledger to entry ``index`` and return how it was judged there.
+
+        Raises:
+            UnavailableError: our view did not get there in time.
+        """
+        return self.view.wait_for(index, self.follow_within)
+
+    def record(self, facts: Sequence[Fact]) -> list[Receipt]:
+        """Append facts, wait until they are folded, and be sure that each holds.
+
+        Raises:
+            RefusedError: as ``append``; or another was first (``lost_race``).
+            UnavailableError: as ``append``; or it is recorded and not yet folded here.
+        """
+        receipts = self.append(facts)
+        for receipt in receipts:
+            judged = self.settled(receipt.index)
+            if judged.void:
+                raise RefusedError(
+                    f"entry {receipt.index} does not hold: {judged.why or judged.void}",
+                    name=judged.void,
+                )
+        return receipts
+
+    def stated(self, record_id: str) -> bool:
+        """Say whether a record of ours with this id is in the ledger already."""
+        with self.view.reading() as state:
+            chain = state.submitters.get(self.key.name)
+            return chain is not None and record_id in chain.ids
+
+    def wait_for_trust(self, within: timedelta) -> None:
+        """Wait until the first trust file is in force, as it is soon after the first start.
+
+        Raises:
+            UnavailableError: not within that time.
+        """
+        until = time.monotonic() + within.total_seconds()
+        while True:
+            with self.view.reading() as state:
+                if state.trust is not None:
+                    return
+            if time.monotonic() > until:
+                raise UnavailableError("no trust file is in force yet", name="no_trust")
+            time.sleep(0.02)

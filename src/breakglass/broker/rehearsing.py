@@ -1,0 +1,101 @@
+"""Trying a record on the fold before it is written: the ledger never forgets a mistake.
+
+The same ``apply`` that everybody will run judges the record on a thin copy of our own state, so
+whatever it would call void is an error here and nothing is appended.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+
+from breakglass.errors import RefusedError
+from breakglass.follow.stating import Fact
+from breakglass.records.fold import apply
+from breakglass.records.judging import Entry
+from breakglass.records.record import Attachment, Envelope, record_text
+from breakglass.records.state import State, SubmitterState
+from breakglass.records.trust import Trust
+from breakglass.tlog.note import SignerKey, sign_note
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def rehearse(state: State, facts: Sequence[Fact], key: SignerKey, now: datetime) -> None:
+    """Raise what the fold would hold against any of ``facts``, stated now, in this order.
+
+    Args:
+        state: held still by the caller; it is read and never changed.
+        facts: as they will be appended.
+        key: ours.
+        now: as our record would say.
+
+    Raises:
+        RefusedError: by the fold's own name for it (``policy_order``, ``suspended``, …).
+    """
+    if state.trust is None:
+        raise RefusedError("no trust file is in force yet; nothing was recorded", name="no_trust")
+    trial = _thin_copy(state, key.name)
+    everybody = dict.fromkeys((each.name for each in state.trust.tlog.witnesses), now)
+    for fact in facts:
+        chain = trial.submitters[key.name]
+        at = max(now, chain.last_at) if chain.last_at else now
+        envelope = Envelope(state.log, fact.id, at, chain.next_seq, chain.prev)
+        attachments = {Attachment.of(data).digest: data for data in fact.attachments}
+        named = tuple(map(Attachment.of, fact.attachments))
+        note = sign_note(record_text(envelope, fact.body, named), key)
+        judged = apply(trial, Entry(trial.size, note.encoded(), everybody, attachments))
+        if judged.void:
+            raise RefusedError(
+                f"{judged.why or judged.void}; nothing was recorded", name=judged.void
+            )
+
+
+def _thin_copy(state: State, submitter: str) -> State:
+    """Copy what the fold changes in such a way that only its changes take room."""
+    chain = state.submitters.get(submitter, SubmitterState())
+    own = SubmitterState(chain.next_seq, chain.prev, chain.last_at, chain.late, _Also(chain.ids))
+    return replace(
+        state,
+        cards=dict(state.cards),
+        submitters={submitter: own},
+        incidents=_over(state.incidents),
+        asked=_over(state.asked),
+        grants=_over(state.grants),
+        nonces=_over(state.nonces),
+        suspended=_over(state.suspended),
+        passages={},
+        void=[],
+        alarms={},
+    )
+
+
+def _over(below: dict[K, V]) -> dict[K, V]:
+    """Return what reads like ``below`` and keeps changes to itself."""
+    return ChainMap({}, below)  # type: ignore[return-value]
+
+
+class _Also(set[str]):
+    """A set that also holds what another holds, without copying it."""
+
+    def __init__(self, below: set[str]) -> None:
+        super().__init__()
+        self._below = below
+
+    def __contains__(self, item: object) -> bool:
+        return super().__contains__(item) or item in self._below
+
+
+def trusted(state: State) -> Trust:
+    """Return the trust file in force.
+
+    Raises:
+        RefusedError: there is none yet.
+    """
+    if state.trust is None:
+        raise RefusedError("no trust file is in force yet", name="no_trust")
+    return state.trust
