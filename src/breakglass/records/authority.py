@@ -8,17 +8,19 @@ clock.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from breakglass.errors import MalformedError, RefusedError, UnprovenError
+from breakglass.errors import RefusedError, UnprovenError
 from breakglass.records.card import Card, CardMachine, May, Tier, card_digest, parse_card
 from breakglass.records.kinds.grants import Intent, handle_of
 from breakglass.records.record import Envelope
 from breakglass.records.signing import (
     CARD_NAMESPACE,
+    DOOR_NAMESPACE,
     STATEMENT_NAMESPACE,
     Factor,
     Signature,
+    key_identity,
     people_who_signed,
     verify_signature,
 )
@@ -27,8 +29,6 @@ from breakglass.records.statement import (
     Break,
     Do,
     digest_of,
-    grant_id,
-    parse_as,
     parse_statement,
 )
 from breakglass.records.trust import Trust
@@ -135,7 +135,8 @@ def check_statements(intent: Intent, card: Card) -> Asking:
         MalformedError: a statement is not one.
         UnprovenError: ``no_statement``, ``foreign_key``, ``signature``, ``namespace``,
             ``presence``, ``wrong_do`` or ``wrong_answer`` (an approval of another statement).
-        RefusedError: ``unknown_person``, ``weak_factor``, ``same_person`` or ``too_few_people``.
+        RefusedError: ``unknown_person``, ``weak_factor``, ``same_person``, ``too_few_people`` or
+            ``wrong_minter`` (of a machine).
     """
     if not intent.statements:
         raise UnprovenError("the intent carries no person's statement", name="no_statement")
@@ -143,9 +144,13 @@ def check_statements(intent: Intent, card: Card) -> Asking:
     statement = _parse_breaking(first)
     digest = digest_of(first.text)
     if statement.do is Do.MACHINE:
-        machine = _machine(card, statement.who)
+        machine = _machine(card, statement)
         verify_signature(first, [machine.key], STATEMENT_NAMESPACE)
+        if others:
+            raise UnprovenError("nobody approves a machine; its policy does", name="wrong_do")
         return Asking(statement, digest, {})
+    if card.tier is Tier.MACHINE:
+        raise UnprovenError("this glass is for machines alone", name="wrong_do")
     factors = {statement.who: check_person(card, statement.who, May.BREAK, first)}
     for signed in others:
         answer = _parse_approval(signed)
@@ -161,6 +166,42 @@ def check_statements(intent: Intent, card: Card) -> Asking:
             f"{len(factors) - 1} of {card.need} approvals are there", name="too_few_people"
         )
     return Asking(statement, digest, factors)
+
+
+def check_custodians(note: Note, asking: Asking, card: Card, trust: Trust) -> None:
+    """Check the custodians' door: enough of them signed the intent, and nobody else did.
+
+    Nobody counts who is holder or approver, under whatever name: people are told apart by their
+    names and by their keys.
+
+    Args:
+        note: the intent's note, with its broker's line already checked.
+        asking: as checked.
+        card: as checked.
+        trust: whom we believe.
+
+    Raises:
+        UnprovenError: ``wrong_do``, ``custodians``, ``extra_lines``, or as ``people_who_signed``.
+        RefusedError: ``door``; this trust file accepts no door.
+    """
+    if not trust.door:
+        raise RefusedError("this trust file does not accept the custodians' door", name="door")
+    if asking.statement.do is not Do.DOOR:
+        raise UnprovenError("the door takes a statement of its own: 'do: door'", name="wrong_do")
+    signed = people_who_signed(note, trust.custodians, DOOR_NAMESPACE)
+    involved = {key_identity(key) for who in asking.factors for key in card.people[who].keys}
+    outside = [
+        name
+        for name in signed
+        if name not in asking.factors
+        and involved.isdisjoint(map(key_identity, trust.custodians[name]))
+    ]
+    if len(outside) < trust.custodians_needed:
+        raise UnprovenError(
+            f"{len(outside)} of {trust.custodians_needed} custodians signed", name="custodians"
+        )
+    if len(note.lines) != 1 + len(signed):
+        raise UnprovenError("the intent carries a line that nobody knows", name="extra_lines")
 
 
 def check_person(card: Card, who: str, may: May, signed: Signature) -> Factor:
@@ -186,95 +227,12 @@ def check_person(card: Card, who: str, may: May, signed: Signature) -> Factor:
     return factor
 
 
-def check_terms(intent: Intent, at: datetime, asking: Asking, card: Card, skew: timedelta) -> None:
-    """Check that the intent is what the breaker asked, within the card, and not too late.
-
-    Args:
-        intent: as read.
-        at: the intent's own time.
-        asking: what ``check_statements`` returned.
-        card: as checked.
-        skew: how far two clocks may be apart.
-
-    Raises:
-        UnprovenError: ``intent_mismatch``, ``scope_widened``, ``life_lengthened``,
-            ``statement_old`` or ``waited_too_long``.
-    """
-    said = asking.statement
-    _check_equal(intent, said, card)
-    _check_scope(said, card)
-    if not set(intent.gates) <= set(card.gates):
-        raise UnprovenError("the intent opens gates that the card does not", name="scope_widened")
-    longest = timedelta(seconds=min(said.for_s, card.for_s))
-    if not at - skew <= intent.not_before < intent.not_after <= at + longest:
-        raise UnprovenError(
-            f"the intent's life is longer than the {longest.total_seconds():.0f} s that were asked"
-            " and may be given",
-            name="life_lengthened",
-        )
-    times = [said.at, *(parse_as(Answer, each.text).at for each in intent.statements[1:])]
-    if abs(at - max(times)) > skew:
-        raise UnprovenError(
-            f"the newest statement was signed at {max(times):%H:%M:%S}, the intent written at"
-            f" {at:%H:%M:%S}; {skew.total_seconds():.0f} s may lie between",
-            name="statement_old",
-            hint="ask again; a statement is good for two minutes",
-        )
-    if at > said.at + max(timedelta(seconds=card.wait_s), skew):
-        raise UnprovenError(
-            f"the intent came more than {card.wait_s} s after the statement", name="waited_too_long"
-        )
-
-
-def _check_equal(intent: Intent, said: Break, card: Card) -> None:
-    text = intent.statements[0].text
-    pairs = {
-        "grant": (intent.grant, grant_id(text)),
-        "glass": (intent.glass, said.glass),
-        "who": (intent.who, said.who),
-        "incident": (intent.incident, said.incident),
-        "minter": (intent.minter, said.minter),
-        "scope": (dict(intent.scope), dict(said.scope)),
-        "holder": (intent.holder, said.holder),
-        "policy": (intent.policy, said.policy),
-        "drill": (intent.path.value == "drill", said.drill),
-    }
-    for name, (got, wanted) in pairs.items():
-        if got != wanted:
-            raise UnprovenError(
-                f"the intent's {name} is not what {said.who!r} signed", name="intent_mismatch"
-            )
-    if said.log != card.log:
-        raise UnprovenError("the statement is of another log", name="wrong_log")
-
-
-def _check_scope(said: Break, card: Card) -> None:
-    if not said.minter:
-        if said.scope:
-            raise UnprovenError("a scope without a minter", name="scope_widened")
-        return
-    mint = card.mint(said.minter)
-    if mint is None:
-        raise UnprovenError(f"the card names no minter {said.minter!r}", name="scope_widened")
-    if set(said.scope) != set(mint.scope):
-        raise UnprovenError("the scope has other dimensions than the card", name="scope_widened")
-    for dimension, values in said.scope.items():
-        beyond = sorted(set(values) - set(mint.scope[dimension]))
-        if beyond:
-            raise UnprovenError(
-                f"{dimension} {beyond[0]!r} is not on the card of {card.glass!r}",
-                name="scope_widened",
-            )
-
-
 def _parse_breaking(signed: Signature) -> Break:
     statement = parse_statement(signed.text)
     if not isinstance(statement, Break):
         raise UnprovenError(
             f"the first statement says {statement.do.value!r}, not 'break'", name="wrong_do"
         )
-    if (statement.do is Do.MACHINE) != (statement.holder == ""):
-        raise MalformedError("statement.holder: every breaker but a machine holds a key")
     return statement
 
 
@@ -288,10 +246,15 @@ def _parse_approval(signed: Signature) -> Answer:
     return statement
 
 
-def _machine(card: Card, name: str) -> CardMachine:
-    machine = card.machines.get(name)
+def _machine(card: Card, said: Break) -> CardMachine:
+    machine = card.machines.get(said.who)
     if machine is None:
         raise RefusedError(
-            f"card of {card.glass!r} names no machine {name!r}", name="unknown_person"
+            f"card of {card.glass!r} names no machine {said.who!r}", name="unknown_person"
+        )
+    if machine.minter != said.minter:
+        raise RefusedError(
+            f"machine {said.who!r} acts through minter {machine.minter!r}, not {said.minter!r}",
+            name="wrong_minter",
         )
     return machine

@@ -7,7 +7,7 @@ from a record that nobody has proven.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -15,7 +15,7 @@ from breakglass.clock import format_time
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records.record import Envelope, Kind, Record, parse_record
 from breakglass.records.trust import Role, Trust
-from breakglass.tlog.note import verified_lines
+from breakglass.tlog.note import VerifierKey, verified_lines
 from breakglass.tlog.proof import ProvenEntry, TlogProof, verify_proof
 
 R_co = TypeVar("R_co", bound=Kind, covariant=True)
@@ -33,15 +33,15 @@ class Proven(Generic[R_co]):
     cosigned: Mapping[str, datetime]
     note: bytes
     proof: bytes
-    _maker: object = None
+    maker: InitVar[object] = None
 
-    def __post_init__(self) -> None:
-        """Refuse to be made elsewhere.
+    def __post_init__(self, maker: object) -> None:
+        """Refuse to be made elsewhere; ``dataclasses.replace`` fails too.
 
         Raises:
             TypeError: always, but from ``prove``.
         """
-        if self._maker is not _MAKER:
+        if maker is not _MAKER:
             raise TypeError("Proven is made by prove() alone")
 
 
@@ -63,17 +63,18 @@ def prove(kind: type[K], note: bytes, proof: bytes, trust: Trust, role: str) -> 
     if not isinstance(record.body, kind):
         raise MalformedError(f"expected a record of kind {kind.kind!r}", name="wrong_kind")
     check_submitter(record, trust, role)
+    check_single(record)
     entry = prove_entry(note, proof, trust, record.envelope)
     return Proven(
-        record.body, record.envelope, entry.index, entry.cosigners, note, proof, _maker=_MAKER
+        record.body, record.envelope, entry.index, entry.cosigners, note, proof, maker=_MAKER
     )
 
 
-def check_submitter(record: Record[Any], trust: Trust, role: str) -> Role:
-    """Check that exactly one line of the note is by a submitter, of this role, and holds.
+def submitter_of(record: Record[Any], trust: Trust) -> tuple[VerifierKey, Role]:
+    """Check that exactly one line of the note is by a submitter, and holds; say by which.
 
     Raises:
-        UnprovenError: ``submitter`` (nobody, or several), ``submitter_role``, or a bad signature.
+        UnprovenError: ``submitter`` (nobody, or several) or ``signature``.
     """
     known = [
         found
@@ -84,14 +85,33 @@ def check_submitter(record: Record[Any], trust: Trust, role: str) -> Role:
         raise UnprovenError(
             f"{len(known)} submitters signed this record, one must", name="submitter"
         )
-    key, found_role = known[0]
-    if found_role.kind != role:
+    verified_lines(record.note, [known[0][0]])
+    return known[0]
+
+
+def check_submitter(record: Record[Any], trust: Trust, role: str) -> Role:
+    """Check that exactly one line of the note is by a submitter, of this role, and holds.
+
+    Raises:
+        UnprovenError: ``submitter``, ``signature`` or ``submitter_role``.
+    """
+    _, found = submitter_of(record, trust)
+    if found.kind != role:
         raise UnprovenError(
-            f"a record that only a {role} may state is signed by {str(found_role)!r}",
+            f"a record that only a {role} may state is signed by {str(found)!r}",
             name="submitter_role",
         )
-    verified_lines(record.note, [key])
-    return found_role
+    return found
+
+
+def check_single(record: Record[Any]) -> None:
+    """Check that no line stands beside the submitter's; the door's intents alone have more.
+
+    Raises:
+        UnprovenError: ``extra_lines``.
+    """
+    if len(record.note.lines) != 1:
+        raise UnprovenError("a line stands beside the submitter's", name="extra_lines")
 
 
 def prove_entry(note: bytes, proof: bytes, trust: Trust, envelope: Envelope) -> ProvenEntry:

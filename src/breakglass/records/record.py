@@ -19,6 +19,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
 from breakglass.errors import MalformedError
@@ -146,12 +147,55 @@ def parse_attachments(text: str) -> tuple[Attachment, ...]:
     return _split(text)[0]
 
 
+@dataclass(frozen=True)
+class Outer:
+    """A record whose envelope was read and whose own fields were not; ``record`` reads them.
+
+    A record that breaks its kind's form still takes its place in its submitter's chain.
+    """
+
+    envelope: Envelope
+    name: str
+    version: int
+    own: Mapping[str, Json]
+    attachments: tuple[Attachment, ...]
+    note: Note
+
+    def unread(self) -> Record[Unknown]:
+        """Return the record with its own fields as they stand."""
+        return Record(self.envelope, Unknown(self.name, self.own), self.attachments, self.note)
+
+    def record(self) -> Record[Any]:
+        """Read the kind's own fields.
+
+        Raises:
+            MalformedError: they are not what the kind has. An unknown kind is no error.
+        """
+        # Whoever reads records without having imported the kinds would know none of them.
+        from breakglass.records import kinds  # noqa: F401
+
+        kind = KINDS.get(self.name)
+        if kind is None or kind.v != self.version:
+            return self.unread()
+        body = read(kind, self.own, self.name)
+        return Record(self.envelope, body, self.attachments, self.note)
+
+
 def parse_record(data: bytes) -> Record[Any]:
     """Read a record from the bytes that the log stores.
 
     Raises:
         MalformedError: not the form of docs/spec/record.md, with the place. An unknown kind is
             no error: its body is ``Unknown``.
+    """
+    return parse_outer(data).record()
+
+
+def parse_outer(data: bytes) -> Outer:
+    """Read a record's envelope, whatever its own fields are.
+
+    Raises:
+        MalformedError: no note, no canonical JSON, or not the envelope of docs/spec/record.md.
     """
     if len(data) > NOTE_BYTES_AT_MOST:
         raise MalformedError(
@@ -168,17 +212,11 @@ def parse_record(data: bytes) -> Record[Any]:
     envelope = read(
         Envelope, {key: value[key] for key in _ENVELOPE if key not in ("kind", "v")}, "record"
     )
-    own = {key: item for key, item in value.items() if key not in _ENVELOPE}
-    return Record(envelope, _body(value["kind"], value["v"], own), attachments, note)
-
-
-def _body(name: Json, version: Json, own: dict[str, Json]) -> Kind:
+    name, version = value["kind"], value["v"]
     if not isinstance(name, str) or type(version) is not int:  # true is an int to isinstance
         raise MalformedError("record.kind: expected a text and a version number")
-    kind = KINDS.get(name)
-    if kind is None or kind.v != version:
-        return Unknown(name, own)
-    return read(kind, own, name)
+    own = {key: item for key, item in value.items() if key not in _ENVELOPE}
+    return Outer(envelope, name, version, MappingProxyType(own), attachments, note)
 
 
 def _split(text: str) -> tuple[tuple[Attachment, ...], str]:
@@ -192,6 +230,8 @@ def _split(text: str) -> tuple[tuple[Attachment, ...], str]:
     for number, each in enumerate(named, start=2):
         match = _ATTACH.fullmatch(each)
         if not match or int(match[2]) > ATTACHMENT_BYTES_AT_MOST:
-            raise MalformedError(f"record line {number}: expected 'attach sha256:HEX BYTES'")
+            raise MalformedError(
+                f"record line {number}: expected 'attach sha256:HEX BYTES', 64 MiB at most"
+            )
         attachments.append(Attachment(match[1], int(match[2])))
     return tuple(attachments), line

@@ -8,26 +8,35 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from breakglass.clock import format_time
 from breakglass.records.canonical import Json, canonical
 from breakglass.records.card import Card
+from breakglass.records.kinds.gates import Gap
 from breakglass.records.kinds.grants import Ended, Intent
 from breakglass.records.kinds.incidents import IncidentChange
 from breakglass.records.policy_note import PolicyNote
+from breakglass.records.record import Record
 from breakglass.records.trust import Trust
 from breakglass.records.words import ZERO_DIGEST
+
+DEATH_WITHIN = timedelta(seconds=60)  # after this the monitor rings; DESIGN.md section 4
 
 
 @dataclass
 class SubmitterState:
-    """Where one submitter's chain stands, and which of its records may come late."""
+    """Where one submitter's chain stands, and which of its records may come late.
+
+    ``last_at`` is the latest time of its records that were in time: one that was not (a clock
+    that jumped ahead for a moment) must not hold up those that follow.
+    """
 
     next_seq: int = 0
     prev: str = ZERO_DIGEST
     last_at: datetime | None = None
-    late: tuple[int, int] | None = None
+    gap: Gap | None = None
     ids: set[str] = field(default_factory=set)
 
 
@@ -61,8 +70,8 @@ class IncidentState:
 class GrantState:
     """One grant: its intent and what came after.
 
-    ``index`` is the intent's place in the log. A grant without ``ended`` is live or will be; its
-    deadline is the intent's ``not_after``.
+    ``index`` is the intent's place in the log, ``statement`` the digest of the breaker's text,
+    ``rung_at`` the first delivered alarm about it.
     """
 
     intent: Intent
@@ -70,6 +79,7 @@ class GrantState:
     at: datetime
     note: bytes
     card: ActiveCard
+    statement: str
     minted_at: datetime | None = None
     usable_at: datetime | None = None
     since_asked_ms: int | None = None
@@ -79,29 +89,56 @@ class GrantState:
     tail_ms: int | None = None
     justified: bool = False
     bypasses: int = 0
+    rung_at: datetime | None = None
+    stopped_at: datetime | None = None
+    runs: set[tuple[str, str]] = field(default_factory=set)
 
     def live(self, now: datetime) -> bool:
         """Say whether the grant may still be used; the one rule for every path."""
-        return self.ended is None and now <= self.intent.not_after
+        return self.ended is None and self.stopped_at is None and now <= self.intent.not_after
+
+    def deadline(self) -> datetime | None:
+        """Return by when the next record of this grant must be there; ``None`` when it is over.
+
+        Without ``ended``: soon after its expiry, or after it was stopped. With ``ended`` but, if
+        a credential was minted, without ``dead``: soon after the end.
+        """
+        if self.ended is None:
+            end = self.intent.not_after
+            return min(end, self.stopped_at or end) + DEATH_WITHIN
+        if self.dead_at is None and self.minted_at is not None and self.ended_at is not None:
+            return self.ended_at + DEATH_WITHIN
+        return None
 
 
 @dataclass(frozen=True)
 class AskedState:
-    """Somebody asked for a glass, and nothing has come of it yet."""
+    """Somebody asked for a glass, and nothing has come of it yet.
+
+    ``digest`` is of what they signed. After ``until`` no intent can follow any
+    more: that is the deadline, and nobody need write anything.
+    """
 
     index: int
     at: datetime
     who: str
     glass: str
+    digest: str
+    until: datetime
 
 
 @dataclass
 class State:
-    """The whole fold. ``genesis`` is the digest that the follower pinned."""
+    """The whole fold. ``genesis`` is the digest that the follower pinned.
+
+    ``submitters`` is by key, ``name+hex8``: a key that replaces another begins a chain of its
+    own. ``nonces`` gives the digest of the statement that used one.
+    """
 
     genesis: str
     size: int = 0
     log: str = ""
+    begun: Record[Any] | None = None
     trust: Trust | None = None
     policy: PolicyNote | None = None
     policy_index: int = -1
@@ -110,6 +147,7 @@ class State:
     submitters: dict[str, SubmitterState] = field(default_factory=dict)
     incidents: dict[str, IncidentState] = field(default_factory=dict)
     asked: dict[str, AskedState] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
     grants: dict[str, GrantState] = field(default_factory=dict)
     nonces: dict[tuple[str, str], str] = field(default_factory=dict)
     suspended: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -146,10 +184,15 @@ class State:
                 for name, each in self.submitters.items()
             },
             "incidents": {
-                name: {"severity": each.severity, "open": each.open}
+                name: {
+                    "severity": each.severity,
+                    "open": each.open,
+                    "self_declared": each.self_declared,
+                }
                 for name, each in self.incidents.items()
             },
             "asked": {name: each.index for name, each in self.asked.items()},
+            "refused": dict(self.refused),
             "grants": {name: _grant(each) for name, each in self.grants.items()},
             "nonces": len(self.nonces),
             "suspended": [f"{target} {name}" for target, name in sorted(self.suspended)],
@@ -167,6 +210,8 @@ def _grant(grant: GrantState) -> Mapping[str, Json]:
         "usable": _time(grant.usable_at),
         "ended": grant.ended.why.value if grant.ended else "",
         "dead": _time(grant.dead_at),
+        "rung": _time(grant.rung_at),
+        "stopped": _time(grant.stopped_at),
         "justified": grant.justified,
         "bypasses": grant.bypasses,
     }

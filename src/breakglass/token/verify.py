@@ -6,7 +6,6 @@ proves, or raises; nothing that it does depends on what the token asks for.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,19 +17,19 @@ from breakglass.records import kinds
 from breakglass.records.authority import (
     Asking,
     check_card,
+    check_custodians,
     check_door,
     check_intent_names,
     check_statements,
-    check_terms,
 )
 from breakglass.records.card import Card
 from breakglass.records.kinds.grants import Intent
-from breakglass.records.presentation import parse_presentation
-from breakglass.records.proven import check_submitter, prove_entry
+from breakglass.records.presentation import Presentation, parse_presentation
+from breakglass.records.proven import check_single, check_submitter, prove_entry
 from breakglass.records.record import Record, parse_record
-from breakglass.records.signing import DOOR_NAMESPACE, PRESENTATION_NAMESPACE, people_who_signed
-from breakglass.records.sshsig import SshPublicKey, verify_sshsig
+from breakglass.records.signing import PRESENTATION_NAMESPACE, verify_signature
 from breakglass.records.statement import Do
+from breakglass.records.terms import check_terms
 from breakglass.records.trust import Level, Trust
 from breakglass.tlog.merkle import leaf_hash
 from breakglass.tlog.note import Note
@@ -83,7 +82,8 @@ def verify_token(token: Token, verifier: Verifier, run: str, now: datetime) -> S
 
     Source: DESIGN.md section 3, «verified in this order»; docs/spec/token.md.
     """
-    trust = verifier.trust  # (1) the trust file: signed by maintainers when it was accepted
+    # (1) The trust file: signed by its maintainers when this verifier accepted it.
+    trust = verifier.trust
     _check_clock(verifier, now)
     # (2) The card: threshold of maintainers, in force.
     card_note = Note.parse(token.card)
@@ -99,14 +99,18 @@ def verify_token(token: Token, verifier: Verifier, run: str, now: datetime) -> S
     check_terms(intent, record.envelope.at, asking, card, trust.skew)
     # (6) The proof: recorded, witnessed at the time, beyond reach as this verifier demands.
     if token.proof is None:
-        index, cosigned = _check_custodians(record, intent, asking, trust)
+        check_custodians(record.note, asking, card, trust)
+        index, cosigned = -1, dict[str, datetime]()
     else:
         index, cosigned = _check_proof(token, record, asking, trust)
     _check_clock(replace(verifier, newest_seen=max(cosigned.values(), default=None)), now)
     # (7) Now.
     check_life(intent, trust.skew, now)
     # (8) The holder shows it here, for this run.
-    _check_presentation(token, intent, asking, record.envelope.log, verifier.door, run)
+    shown = _check_holder(token, intent, asking, run)
+    if shown is not None:
+        _check_presentation(shown, asking, record.envelope.log, verifier.door, run)
+        _check_presented_in_time(shown, intent, asking, trust.skew, now)
     return Shown(intent, card, asking, record.envelope.at, run, index, cosigned)
 
 
@@ -152,12 +156,11 @@ def _intent(data: bytes) -> tuple[Record[Intent], Intent]:
 
 def _check_proof(
     token: Token, record: Record[Intent], asking: Asking, trust: Trust
-) -> tuple[int, Mapping[str, datetime]]:
+) -> tuple[int, dict[str, datetime]]:
     if asking.statement.do is Do.DOOR:
         raise UnprovenError("a door statement with a proof in place of custodians", name="wrong_do")
     assert token.proof is not None
-    if len(record.note.lines) != 1:
-        raise UnprovenError("the intent carries more than its broker's line", name="extra_lines")
+    check_single(record)
     entry = prove_entry(token.intent, token.proof, trust, record.envelope)
     if trust.level in (Level.ARCHIVED, Level.JUSTIFIED) and trust.archiver not in entry.cosigners:
         raise UnprovenError(
@@ -180,52 +183,36 @@ def _check_justified(token: Token, record: Record[Intent], index: int, trust: Tr
     data, proof = token.justified
     note = parse_record(data)
     check_submitter(note, trust, "monitor")
+    check_single(note)
     prove_entry(data, proof, trust, note.envelope)
     leaf = leaf_hash(token.intent).hex()
     wanted = kinds.Justified(record.body.grant, leaf, index, record.body.policy)
-    if note.body != wanted:
+    if note.body != wanted or note.envelope.log != record.envelope.log:
         raise UnprovenError("the 'justified' record is of another intent", name="justified")
 
 
-def _check_custodians(
-    record: Record[Intent], intent: Intent, asking: Asking, trust: Trust
-) -> tuple[int, Mapping[str, datetime]]:
-    if not trust.door:
-        raise RefusedError("this trust file does not accept the custodians' door", name="door")
-    if asking.statement.do is not Do.DOOR:
-        raise UnprovenError("the door takes a statement of its own: 'do: door'", name="wrong_do")
-    if intent.not_after - record.envelope.at > timedelta(hours=1):
-        raise UnprovenError("the door opens for one hour at most", name="life_lengthened")
-    signed = people_who_signed(record.note, trust.custodians, DOOR_NAMESPACE)
-    outside = set(signed) - set(asking.factors)  # no custodian counts who is holder or approver
-    if len(outside) < trust.custodians_needed:
-        raise UnprovenError(
-            f"{len(outside)} of {trust.custodians_needed} custodians signed", name="custodians"
-        )
-    if len(record.note.lines) != 1 + len(signed):
-        raise UnprovenError("the intent carries a line that nobody knows", name="extra_lines")
-    return -1, {}
-
-
-def _check_presentation(
-    token: Token, intent: Intent, asking: Asking, log: str, door: str, run: str
-) -> None:
+def _check_holder(token: Token, intent: Intent, asking: Asking, run: str) -> Presentation | None:
+    if asking.statement.do is Do.MACHINE:
+        # No credential leaves and no gate opens: the minter runs the card's act, once per grant.
+        if token.presentation is not None or run != intent.grant:
+            raise RefusedError("a machine's intent is held by nobody", name="holder")
+        return None
     if token.presentation is None:
         raise UnprovenError(
             "the token is not signed for any door by its holder",
             name="holder",
             hint="get one with: breakglass gate token GRANT --gate GATE --for RUN",
         )
-    if not intent.holder:
-        raise RefusedError("a machine's intent is held by nobody", name="holder")
-    signature = verify_sshsig(
-        base64.b64decode(token.presentation.sshsig),  # parse_token made it canonical
-        token.presentation.text.encode(),
-        PRESENTATION_NAMESPACE,
-    )
-    if signature.key != SshPublicKey.parse(intent.holder):
-        raise UnprovenError("the token is shown by another than its holder", name="holder")
-    shown = parse_presentation(token.presentation.text)
+    try:
+        verify_signature(token.presentation, [intent.holder], PRESENTATION_NAMESPACE)
+    except UnprovenError as error:
+        raise UnprovenError(
+            f"the token is shown by another than its holder: {error}", name="holder"
+        ) from error
+    return parse_presentation(token.presentation.text)
+
+
+def _check_presentation(shown: Presentation, asking: Asking, log: str, door: str, run: str) -> None:
     if shown.log != log or shown.statement != asking.digest:
         raise UnprovenError("the presentation is of another grant", name="holder")
     if shown.to != door:
@@ -237,6 +224,18 @@ def _check_presentation(
             f"the token is for run {shown.run!r}, this is run {run!r}",
             name="wrong_run",
             hint="a token opens one run; sign one for this run",
+        )
+
+
+def _check_presented_in_time(
+    shown: Presentation, intent: Intent, asking: Asking, skew: timedelta, now: datetime
+) -> None:
+    if not asking.statement.at - skew <= shown.at <= min(intent.not_after, now + skew):
+        raise RefusedError(
+            f"the token was shown at {format_time(shown.at)} by its holder's clock, this one says"
+            f" {format_time(now)}",
+            name="presentation_time",
+            hint="set the clock of the machine that shows the token",
         )
 
 

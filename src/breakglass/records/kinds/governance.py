@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from breakglass.records.card import PersonKey
 from breakglass.records.record import Kind, known
 from breakglass.records.shape import Between, Count, Many
 from breakglass.records.signing import Signed, SignedByPasskey
@@ -54,9 +53,10 @@ class Policy(Kind):
 @known
 @dataclass(frozen=True)
 class Cards(Kind):
-    """The glass cards of a policy. Attached: RFC 8785 JSON, glass to the text of its signed card.
+    """Glass cards of a policy. Attached: RFC 8785 JSON, glass to the text of its signed card.
 
-    ``cards`` gives each card's digest. A glass that is not named has no card from here on.
+    ``cards`` gives each card's digest. The activation of a policy takes every card away; from
+    then on cards are added, and one gives way only to one that was issued later.
     """
 
     kind: ClassVar[str] = "cards"
@@ -68,13 +68,13 @@ class Cards(Kind):
 @known
 @dataclass(frozen=True)
 class Suspended(Kind):
-    """A person, a glass or a grant is stopped, or let go again (``active`` false)."""
+    """A person, a glass or a grant is stopped, or one of the first two let go again.
+
+    ``active`` true takes a statement that says ``kill``, false one that says ``lift``.
+    """
 
     kind: ClassVar[str] = "suspended"
     target: Target
     name: Handle
     active: bool
     statement: Signed | SignedByPasskey
-
-
-EligiblePeople = Annotated[Mapping[Handle, Annotated[tuple[PersonKey, ...], Many(16)]], Many(5000)]
