@@ -27,6 +27,7 @@ from breakglass.records.statement import (
     Answer,
     Break,
     Do,
+    Statement,
     Target,
     digest_of,
     grant_id,
@@ -140,7 +141,8 @@ def intent(state: State, stated: Stated) -> None:
     )
     if stopped:
         raise Void("suspended", f"{stopped[0]} is suspended")
-    words = [asking.statement, *(parse_as(Answer, each.text) for each in body.statements[1:])]
+    approvals = [parse_as(Answer, each.text) for each in body.statements[1:]]
+    words: list[Statement] = [asking.statement, *approvals]
     digests = [digest_of(each.text) for each in body.statements]
     for word, digest in zip(words, digests, strict=True):
         check_nonce(state, word, digest)
