@@ -67,7 +67,7 @@ class Thresholds:
     breakage_share: float = 0.33
     breakage_weeks: int = 5
     usual_known: int = 8
-    open_low: float = 0.95  # from here to "raised", more weeks are asked for instead of an answer
+    open_low: float = 1.0  # from here to "raised", more weeks are asked for instead of an answer
     open_ratio: float = 1.6
     sure_few: int = 4
     sure_ratio: float = 8.0
@@ -108,7 +108,7 @@ def weigh(e: Evidence, limits: Thresholds = THRESHOLDS) -> Verdict:
         order.append(Reading.ONE_PERSON)
     if not order and not raised and not chronic:
         return _quiet(e, limits)
-    if has_root_cause(e, limits):
+    if has_root_cause(e, limits, raised=raised):
         order += [Reading.ROOT_CAUSE, Reading.GATE_WRONG]
     else:
         order += [Reading.GATE_WRONG, Reading.ROOT_CAUSE]
@@ -206,7 +206,7 @@ def is_person(e: Evidence, limits: Thresholds) -> bool:
     )
 
 
-def has_root_cause(e: Evidence, limits: Thresholds) -> bool:
+def has_root_cause(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
     """Return whether there is positive evidence of a recurring trouble behind the gate.
 
     Never from silent text (DEVIANCE.md 3.8): several short incidents that each need the gate
@@ -222,7 +222,8 @@ def has_root_cause(e: Evidence, limits: Thresholds) -> bool:
     )
     several = len(e.short_incidents) >= limits.trouble_incidents
     told = production >= limits.production_share and len(e.short_incidents) >= 2
-    if (several or told) and points >= limits.trouble_points:
+    # A plateau of years proves no trouble by its incidents alone; its reasons must speak of one.
+    if ((several and raised) or told) and points >= limits.trouble_points:
         return True
     return is_breakage(e, limits)
 
