@@ -56,10 +56,24 @@ def test_a_cosignature_holds_for_its_own_head_time_and_key_only():
     assert failure_of(as_w1, W1.verifier) == "cosignature"
 
 
+def test_a_cosignature_under_another_name_is_not_the_key_s_own():
+    """The signature does not cover the name, so the line must match it."""
+    line = cosign(TEXT, W0, AT)
+    for renamed in (
+        SignatureLine("other.example", line.key_id, line.signature),
+        SignatureLine(line.name, b"\x00\x00\x00\x00", line.signature),
+    ):
+        with pytest.raises(UnprovenError, match="is not by 'w0"):
+            verify_cosignature(TEXT, renamed, W0.verifier)
+
+
 @pytest.mark.parametrize("cut", [slice(0, 8), slice(0, 71), slice(8, None), slice(0, 1)])
 def test_a_cosignature_of_another_length_is_refused(cut):
     line = cosign(TEXT, W0, AT)
-    assert failure_of(SignatureLine(line.name, line.key_id, line.signature[cut])) == "cosignature"
+    short = SignatureLine(line.name, line.key_id, line.signature[cut])
+    with pytest.raises(UnprovenError, match=f"wanted 72 bytes, got {len(short.signature)}") as f:
+        verify_cosignature(TEXT, short, W0.verifier)
+    assert f.value.name == "cosignature"
 
 
 @pytest.mark.parametrize("seconds", [0, 253_402_300_800, 2**63 - 1, 2**63, 2**64 - 1])

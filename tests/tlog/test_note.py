@@ -214,6 +214,7 @@ def test_a_broken_private_key_is_refused_without_being_quoted():
     secret = whole.rpartition("+")[2]
     for text in (
         whole.removeprefix("PRIVATE+"),
+        whole.removeprefix("PRIVATE+KEY+"),
         whole.replace("mira", "sam"),
         whole[:-4],
         whole.replace("+AW", "+BW"),

@@ -115,8 +115,10 @@ def test_only_cosignatures_of_the_wanted_times_count():
         verify_proof(b"entry 5", proof, LOG.policy, cosigned=near)
     assert f.value.name == "quorum"
     # The same cosigner, seen again at a time that counts, counts.
-    early = cosign(note.text, LOG.witnesses["w2"], NOON + timedelta(seconds=3))
-    both = replace(proof, checkpoint=note.with_lines(*lines, early).encoded())
+    again = [
+        cosign(note.text, LOG.witnesses["w2"], NOON + timedelta(seconds=each)) for each in (3, 9)
+    ]
+    both = replace(proof, checkpoint=note.with_lines(*lines, *again).encoded())
     proven = verify_proof(b"entry 5", both, LOG.policy, cosigned=near)
     assert proven.cosigners == {"w0": NOON, "w2": NOON + timedelta(seconds=3)}
 
