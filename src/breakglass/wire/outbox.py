@@ -166,8 +166,9 @@ class Outbox:
         """
         with self._changed:
             self._refuse_if_closed()
+            now = self._clock.now()  # before the note's own time: a gap's start precedes it
             draft = _made(drafting)
-            spooled = self._spool.add(draft, self._clock.now())
+            spooled = self._spool.add(draft, now)
             if spooled is not None:
                 self._spooled[spooled.position] = spooled.posted_at
                 self._queue.append(_Item(draft, None, spooled))
