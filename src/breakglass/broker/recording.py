@@ -69,7 +69,7 @@ class Recording:
     def stated(self, record_id: str) -> bool:
         """Say whether a record of ours with this id is in the ledger already."""
         with self.view.reading() as state:
-            chain = state.submitters.get(self.key.name)
+            chain = state.submitters.get(self.key.verifier.label)
             return chain is not None and record_id in chain.ids
 
     def wait_for_trust(self, within: timedelta) -> None:

@@ -6,19 +6,19 @@ whatever it would call void is an error here and nothing is appended.
 
 from __future__ import annotations
 
+import copy
 from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from breakglass.errors import RefusedError
 from breakglass.follow.stating import Fact
 from breakglass.records.fold import apply
 from breakglass.records.judging import Entry
 from breakglass.records.record import Attachment, Envelope, record_text
-from breakglass.records.state import State, SubmitterState
-from breakglass.records.trust import Trust
+from breakglass.records.state import GrantState, State, SubmitterState
 from breakglass.tlog.note import SignerKey, sign_note
 
 K = TypeVar("K")
@@ -39,10 +39,11 @@ def rehearse(state: State, facts: Sequence[Fact], key: SignerKey, now: datetime)
     """
     if state.trust is None:
         raise RefusedError("no trust file is in force yet; nothing was recorded", name="no_trust")
-    trial = _thin_copy(state, key.name)
+    submitter = key.verifier.label
+    trial = _thin_copy(state, submitter)
     everybody = dict.fromkeys((each.name for each in state.trust.tlog.witnesses), now)
     for fact in facts:
-        chain = trial.submitters[key.name]
+        chain = trial.submitters[submitter]
         at = max(now, chain.last_at) if chain.last_at else now
         envelope = Envelope(state.log, fact.id, at, chain.next_seq, chain.prev)
         attachments = {Attachment.of(data).digest: data for data in fact.attachments}
@@ -58,16 +59,17 @@ def rehearse(state: State, facts: Sequence[Fact], key: SignerKey, now: datetime)
 def _thin_copy(state: State, submitter: str) -> State:
     """Copy what the fold changes in such a way that only its changes take room."""
     chain = state.submitters.get(submitter, SubmitterState())
-    own = SubmitterState(chain.next_seq, chain.prev, chain.last_at, chain.late, _Also(chain.ids))
+    own = replace(chain, ids=_Also(chain.ids))
     return replace(
         state,
         cards=dict(state.cards),
         submitters={submitter: own},
         incidents=_over(state.incidents),
         asked=_over(state.asked),
-        grants=_over(state.grants),
+        refused=_over(state.refused),
+        grants=cast("dict[str, GrantState]", _OwnGrants({}, state.grants)),
         nonces=_over(state.nonces),
-        suspended=_over(state.suspended),
+        suspended=dict(state.suspended),
         passages={},
         void=[],
         alarms={},
@@ -76,7 +78,17 @@ def _thin_copy(state: State, submitter: str) -> State:
 
 def _over(below: dict[K, V]) -> dict[K, V]:
     """Return what reads like ``below`` and keeps changes to itself."""
-    return ChainMap({}, below)  # type: ignore[return-value]
+    return cast("dict[K, V]", ChainMap({}, below))
+
+
+class _OwnGrants(ChainMap[str, GrantState]):
+    """Grants that are copied when they are first looked at: the fold changes them in place."""
+
+    def __getitem__(self, grant: str) -> GrantState:
+        own, below = self.maps
+        if grant not in own:
+            own[grant] = copy.copy(below[grant])
+        return own[grant]
 
 
 class _Also(set[str]):
@@ -88,14 +100,3 @@ class _Also(set[str]):
 
     def __contains__(self, item: object) -> bool:
         return super().__contains__(item) or item in self._below
-
-
-def trusted(state: State) -> Trust:
-    """Return the trust file in force.
-
-    Raises:
-        RefusedError: there is none yet.
-    """
-    if state.trust is None:
-        raise RefusedError("no trust file is in force yet", name="no_trust")
-    return state.trust

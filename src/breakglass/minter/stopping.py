@@ -5,16 +5,16 @@ The same rules as the fold's, so that what we end on a word is never void in the
 
 from __future__ import annotations
 
-from breakglass.errors import RefusedError, UnprovenError
+from breakglass.errors import RefusedError
+from breakglass.records.judging import Void, word_of
 from breakglass.records.kinds.grants import Ended, EndedWhy
-from breakglass.records.signing import STATEMENT_NAMESPACE, Signature, verify_signature
+from breakglass.records.signing import Signature
 from breakglass.records.state import GrantState, State
 from breakglass.records.statement import (
     Answer,
     Do,
     Kill,
     Target,
-    digest_of,
     parse_statement,
 )
 
@@ -24,38 +24,41 @@ def ended_by_word(state: State, grant: GrantState, signed: Signature) -> Ended:
 
     Raises:
         MalformedError: no statement.
-        UnprovenError: not signed by the person it names, or of another log or grant.
-        RefusedError: that person may not end this grant.
+        UnprovenError: not signed by the person it names.
+        RefusedError: that person may not end this grant, or the word is of another.
     """
-    said = parse_statement(signed.text)
-    if said.log != state.log:
-        raise UnprovenError(f"the statement is of log {said.log!r}", name="wrong_log")
-    keys = state.keys_of(said.who)
-    if not keys:
-        raise RefusedError(f"{said.who!r} is nobody of this policy", name="unknown_person")
-    verify_signature(signed, keys, STATEMENT_NAMESPACE)
-    if isinstance(said, Answer) and said.do is Do.DONE:
-        _check_holder(grant, said)
-        return Ended(grant.intent.grant, EndedWhy.DONE, said.reason.text, signed)
-    if isinstance(said, Kill):
-        _check_killer(state, grant, said)
-        return Ended(grant.intent.grant, EndedWhy.KILLED, said.reason.text, signed)
-    raise RefusedError(f"a statement that says {said.do.value!r} ends nothing", name="wrong_do")
+    form = type(parse_statement(signed.text))
+    try:
+        if form is Answer:
+            return _done(state, grant, signed)
+        if form is Kill:
+            return _killed(state, grant, signed)
+    except Void as void:
+        raise RefusedError(void.why, name=void.name) from void
+    raise RefusedError("this statement ends nothing", name="wrong_do")
 
 
-def _check_holder(grant: GrantState, said: Answer) -> None:
-    if said.answers != digest_of(grant.intent.statements[0].text):
-        raise UnprovenError("the statement is of another grant", name="wrong_answer")
+def _done(state: State, grant: GrantState, signed: Signature) -> Ended:
+    # A suspended person may still hand back what they hold.
+    said = word_of(state, signed, Answer, None, suspended_too=True).statement
+    if said.do is not Do.DONE:
+        raise RefusedError(f"a statement that says {said.do.value!r} ends nothing", name="wrong_do")
+    if said.answers != grant.statement:
+        raise RefusedError("the statement is of another grant", name="wrong_answer")
     if said.who != grant.intent.who:
         raise RefusedError(
             f"grant {grant.intent.grant!r} is {grant.intent.who!r}'s, not {said.who!r}'s",
             name="unknown_person",
             hint="security ends another's grant with: breakglass kill --grant GRANT",
         )
+    return Ended(grant.intent.grant, EndedWhy.DONE, said.reason.text, signed)
 
 
-def _check_killer(state: State, grant: GrantState, said: Kill) -> None:
-    if (said.target, said.name) != (Target.GRANT, grant.intent.grant):
-        raise UnprovenError("the statement stops something else", name="wrong_answer")
+def _killed(state: State, grant: GrantState, signed: Signature) -> Ended:
+    said = word_of(state, signed, Kill, None).statement
     if state.policy is None or said.who not in state.policy.kill:
         raise RefusedError(f"{said.who!r} may not kill", name="unknown_person")
+    name = grant.intent.grant
+    if (said.do, said.target, said.name) != (Do.KILL, Target.GRANT, name):
+        raise RefusedError("the statement stops something else", name="wrong_answer")
+    return Ended(name, EndedWhy.KILLED, said.reason.text, signed)

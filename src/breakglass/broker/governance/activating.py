@@ -73,30 +73,32 @@ class Activating:
         self.policies.of(digest, bundle)
         note = Note.parse(body.note.encode("utf-8", "surrogatepass"))
         policy = parse_policy_note(note)
-        record_id = f"policy/{policy.version}/{digest[:16]}"
+        digests = {
+            glass: card_digest(Note.parse(text.encode())) for glass, text in body.cards.items()
+        }
+        cards = canonical(dict(body.cards)).encode()
         with self.recording.view.reading() as state:
-            now = state.policy
+            stands = state.policy == policy
             index = state.policy_index
-            carded = bool(state.cards) or not body.cards
-        if now is not None and (now.version, now.bundle) == (policy.version, digest) and carded:
+            active = {glass: state.cards[glass].digest for glass in digests if glass in state.cards}
+        if stands and active == digests:
             return {"version": policy.version, "index": index}
-        cards = {glass: text.encode() for glass, text in body.cards.items()}
-        digests = {glass: card_digest(Note.parse(data)) for glass, data in cards.items()}
+        # (2) Both in one append, so that no moment has a policy without its cards. Where the
+        #     policy stands already (only the first got through, or cards are renewed before they
+        #     expire) the cards come alone.
         facts = [
             Fact(
-                record_id,
+                f"policy/{policy.version}/{digest[:16]}",
                 Policy(policy.version, policy.bundle, policy.commit),
                 (bundle, note.encoded()),
             ),
             Fact(
-                f"cards/{policy.version}/{digest[:16]}",
+                f"cards/{policy.version}/{Attachment.of(cards).digest[:16]}",
                 Cards(policy.bundle, policy.version, digests),
-                (canonical(dict(body.cards)).encode(),),
+                (cards,),
             ),
         ]
-        # (2) Both in one append, so that no moment has a policy without its cards; and if one
-        #     does, because only the first got through, the same call again brings the cards.
-        if now is not None and now.bundle == digest:
+        if stands:
             facts = facts[1:]
         receipts = self.recording.record(facts)
         return {"version": policy.version, "index": receipts[0].index}

@@ -15,8 +15,9 @@ from breakglass.broker.governance.activating import trust_fact
 from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
 from breakglass.follow.stating import Stating
 from breakglass.follow.view import LedgerView
-from breakglass.records.record import parse_record
+from breakglass.records.record import Attachment, Envelope, parse_record, record_text
 from breakglass.records.trust import Trust, accept_trust
+from breakglass.records.words import ZERO_DIGEST
 from breakglass.tlog.note import Note
 from breakglass.wire.outbox import Draft, Outbox
 
@@ -62,11 +63,14 @@ class Beginning:
         self._view.wait_current(timedelta(seconds=60))
         while not self._closed.is_set():
             with self._view.reading() as state:
-                empty, trusted = state.size == 0, state.trust is not None
+                size, trusted = state.size, state.trust is not None
             if trusted:
                 return
+            if size > 1:
+                log.error("entry 1 of this log put no trust file in force; it can never begin")
+                return
             try:
-                self._take_one_step(empty)
+                self._take_one_step(size)
             except RefusedError as error:
                 if error.name != "id_taken":  # an earlier start got this far
                     log.error("the log cannot begin: %s", error)
@@ -74,18 +78,25 @@ class Beginning:
                 log.info("the log has not begun yet: %s", error)
             self._closed.wait(_LOOK_EVERY_S)
 
-    def _take_one_step(self, empty: bool) -> None:
-        if empty:
-            # (1) The genesis. A crash behind it: the next start finds one entry and goes on.
-            draft = Draft(parse_record(self._genesis.encoded()).envelope.id, self._genesis.text)
-            receipt = self._outbox.append([draft], _WITHIN)[0]
-            self._view.wait_for(receipt.index, _WITHIN)
-        # (2) The first trust file, which names the key that signs both.
-        fact = trust_fact(self._trust, self._trust_note)
-        receipt = self._stating.append([fact], _WITHIN)[0]
+    def _take_one_step(self, size: int) -> None:
+        # One append: the first trust file must be entry 1, or this log never begins. A crash
+        # behind it finds both; a ledger that took the genesis alone gets the trust file next.
+        drafts = [self._first_trust()]
+        if size == 0:
+            ident = parse_record(self._genesis.encoded()).envelope.id
+            drafts.insert(0, Draft(ident, self._genesis.text))
+        receipt = self._outbox.append(drafts, _WITHIN)[-1]
         judged = self._view.wait_for(receipt.index, _WITHIN)
         if judged.void:
             log.error("the first trust file does not hold: %s", judged.why or judged.void)
+
+    def _first_trust(self) -> Draft:
+        fact = trust_fact(self._trust, self._trust_note)
+        begun = parse_record(self._genesis.encoded()).envelope
+        at = max(self._stating.now(), begun.at)
+        envelope = Envelope(begun.log, fact.id, at, 0, ZERO_DIGEST)
+        named = tuple(map(Attachment.of, fact.attachments))
+        return Draft(fact.id, record_text(envelope, fact.body, named), fact.attachments)
 
 
 def _read(folder: Path) -> tuple[Note, Note]:

@@ -1,4 +1,4 @@
-"""Kills: a grant, a person or a glass is stopped by somebody whom the policy names for it."""
+"""Kills, and their lifting: by somebody whom the policy names for it, in their signed word."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from breakglass.errors import BreakglassError, RefusedError
 from breakglass.follow.stating import Fact
 from breakglass.records.kinds import Suspended
 from breakglass.records.kinds.grants import EndedWhy
-from breakglass.records.statement import Kill, Target, digest_of, parse_as
+from breakglass.records.statement import Do, Kill, Target, digest_of, parse_as
 
 log = logging.getLogger("breakglass.broker")
 
@@ -26,7 +26,7 @@ class Stopping:
     ending: EndingEarly
 
     def kill(self, body: StatementBody) -> dict[str, Any]:
-        """Stop something; again is harmless.
+        """Stop a grant, a person or a glass, or let one of the last two go; again is harmless.
 
         Raises:
             RefusedError: this person may not kill, or there is no such grant.
@@ -43,9 +43,14 @@ class Stopping:
             raise RefusedError(f"there is no grant {said.name!r}", name="no_grant")
         # (1) The record first: every minter that follows the ledger acts on it by itself, and no
         #     token of what is stopped is minted from here on.
+        active = said.do is Do.KILL
         if not self.recording.stated(record_id):
-            body_said = Suspended(said.target, said.name, True, signed)
-            index = self.recording.record([Fact(record_id, body_said)])[0].index
+            fact = Fact(record_id, Suspended(said.target, said.name, active, signed))
+            try:
+                index = self.recording.record([fact])[0].index
+            except RefusedError as error:
+                if error.name != "lost_race":  # it stands so already, by another's word
+                    raise
         # (2) For a grant the minter is told at once as well. If that fails, (1) does it.
         if grant is not None:
             try:

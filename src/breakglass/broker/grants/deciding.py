@@ -18,7 +18,7 @@ from breakglass.policy.facts import Facts, IncidentFacts
 from breakglass.records.kinds.grants import Decided, Factors, Outcome, Path
 from breakglass.records.signing import STATEMENT_NAMESPACE, verify_signature
 from breakglass.records.state import ActiveCard, IncidentState, State
-from breakglass.records.statement import Break, Do
+from breakglass.records.statement import Break, Do, digest_of
 
 PULSE_AT_MOST_OLD = timedelta(minutes=3)
 
@@ -46,7 +46,7 @@ def known(request: BreakRequest, state: State, now: datetime) -> Known:
     """Check who signed. Nothing about a stranger's request is ever written down.
 
     Raises:
-        RefusedError: ``unknown_person``, ``statement_old`` or ``nonce``.
+        RefusedError: ``unknown_person``.
         UnprovenError: the signature does not hold, or the statement is of another log.
     """
     said = request.said
@@ -72,7 +72,7 @@ def check_timely(request: BreakRequest, state: State, now: datetime) -> None:
     """Refuse a statement that is not of this moment; not asked of a grant that stands already.
 
     Raises:
-        RefusedError: ``statement_old`` or ``nonce``.
+        RefusedError: ``statement_old``, ``nonce`` or ``refused_already``.
     """
     said = request.said
     skew = state.trust.skew if state.trust else timedelta(0)
@@ -83,8 +83,15 @@ def check_timely(request: BreakRequest, state: State, now: datetime) -> None:
             name="statement_old",
             hint="ask again, and look at both clocks if this comes back",
         )
-    if state.nonces.get((said.who, said.nonce), request.grant) != request.grant:
-        raise RefusedError("the statement's nonce was used for another grant", name="nonce")
+    digest = digest_of(request.signed.text)
+    if state.nonces.get((said.who, said.nonce), digest) != digest:
+        raise RefusedError("the statement's nonce was used for another one", name="nonce")
+    if request.grant in state.refused:
+        raise RefusedError(
+            f"this very request was refused before, entry {state.refused[request.grant]}",
+            name="refused_already",
+            hint="sign a new request if something has changed since",
+        )
 
 
 def moment_of(said: Break, grant: str, state: State) -> Moment:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from breakglass.errors import MalformedError
 from breakglass.records.presentation import parse_presentation
 from breakglass.records.signing import Signature, Signed, SignedByPasskey
-from breakglass.records.statement import Break, Do, digest_of, grant_id, parse_as
+from breakglass.records.statement import Break, digest_of, grant_id, parse_as
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,6 @@ def break_request(body: BreakBody) -> BreakRequest:
     """
     text = body.statement.text
     said = parse_as(Break, text)
-    if said.do is Do.BREAK and not said.holder:
-        raise MalformedError("statement.holder: every breaker but a machine holds a key")
     grant = grant_id(text)
     if body.presentation is not None:
         shown = parse_presentation(body.presentation.text)

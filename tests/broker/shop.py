@@ -1,0 +1,436 @@
+"""A small shop with everything real: ledger, witnesses, archiver, brokers, minters as processes.
+
+People sign with software keys, in this process. Only the monitor is played: its key pulses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyrage
+
+from breakglass.clock import SystemClock, to_milliseconds
+from breakglass.follow.stating import Fact, Stating
+from breakglass.follow.view import LedgerView
+from breakglass.policy.bundle import pack_bundle
+from breakglass.policy.cards import make_cards, make_policy_note
+from breakglass.policy.compile import compile_policy
+from breakglass.records.card import LONGEST_LIFE, card_text
+from breakglass.records.kinds import Genesis, Pulse
+from breakglass.records.policy_note import policy_text
+from breakglass.records.presentation import Presentation, presentation_text
+from breakglass.records.record import Envelope, parse_record, record_text
+from breakglass.records.shape import write
+from breakglass.records.signing import (
+    CARD_NAMESPACE,
+    POLICY_NAMESPACE,
+    PRESENTATION_NAMESPACE,
+    STATEMENT_NAMESPACE,
+    TRUST_NAMESPACE,
+    Signed,
+    person_line,
+)
+from breakglass.records.statement import (
+    Answer,
+    Break,
+    Declare,
+    Do,
+    Kill,
+    Statement,
+    Target,
+    Why,
+    digest_of,
+    grant_id,
+    statement_text,
+)
+from breakglass.records.trust import Trust, accept_trust
+from breakglass.records.words import ZERO_DIGEST
+from breakglass.tlog.note import Note, SignerKey, sign_note
+from breakglass.wire.calling import Neighbour
+from breakglass.wire.outbox import Outbox
+from tests.kit.people import SoftKey, SoftSecurityKey
+from tests.kit.processes import ORIGIN, LogSet, Process, make_log_set, make_process, until
+
+BUNDLE = """\
+version: {version}
+organisation: shop.example
+people:
+  mira: {{name: Mira, keys: ["{mira}"]}}
+  teo: {{name: Teo, keys: ["{teo}"]}}
+  sam: {{name: Sam, keys: ["{sam}"]}}
+  bo: {{name: Bo, keys: ["{bo}"]}}
+groups:
+  oncall: {{members: [mira, teo, bo]}}
+  leads: {{members: [sam]}}
+reasons: {{production: hands are needed, gate-down: the gate could not be evaluated}}
+gates:
+  deploy-approval: {{protects: production, owner: sam, fail: closed}}
+glasses:
+  deploy-rollback:
+    does: roll back production and restart the pipeline; nothing else
+    blast_radius: contained
+    opens_gates: [deploy-approval]
+    for: 30m
+    who: [group:oncall]
+    when: {{incident: [SEV1, SEV2], mfa_age: 5m}}
+    review: {{due: 3 business days, by: [group:leads]}}
+  orders-repair:
+    does: {does}
+    blast_radius: contained
+    mint: {{postgres: {{minter: orders-db, database: orders, template: breakglass_orders_repair}}}}
+    for: 20m
+    who: [group:oncall]
+    when: {{incident: [SEV1, SEV2], mfa_age: 5m}}
+    review: {{due: 3 business days, by: [group:leads]}}
+  key-deletion:
+    does: schedule the deletion of a production encryption key
+    blast_radius: severe
+    mint: {{postgres: {{minter: orders-db, database: orders, template: breakglass_orders_repair}}}}
+    for: 15m
+    who: [group:oncall]
+    when: {{incident: [SEV1], mfa_age: 2m}}
+    approvers: {{from: [group:leads], need: 1}}
+    review: {{due: 1 business day, by: [group:leads], second_reader: true}}
+channels:
+  file: {{log_file: alarms.log}}
+  hook: {{webhook: "secret:hook"}}
+alarms: {{glass: [file, hook], severe: [file, hook]}}
+kill: [sam]
+maintainers: {{need: 2, of: [sam, bo]}}
+reviews: {{default: {{SEV1: 3 business days, other: 5 business days}}}}
+"""
+Person = SoftKey | SoftSecurityKey
+
+
+@dataclass
+class Asking:
+    """What a person's client holds of one statement."""
+
+    said: Break
+    body: dict[str, Any]
+    holder: SoftKey
+
+    @property
+    def grant(self) -> str:
+        """The grant's id."""
+        return grant_id(self.body["statement"]["text"])
+
+    def opened(self, minted: dict[str, Any]) -> dict[str, Any]:
+        """Open the sealed credential with the holder key."""
+        import base64
+
+        identity = pyrage.ssh.Identity.from_buffer(self.holder.private_file())
+        data = pyrage.decrypt(base64.b64decode(minted["sealed"]), [identity])
+        found: dict[str, Any] = json.loads(data)
+        return found
+
+
+@dataclass
+class Shop:
+    """See the module."""
+
+    folder: Path
+    logs: LogSet
+    keys: dict[str, SignerKey]
+    brokers: list[Process] = field(default_factory=list)
+    minters: list[Process] = field(default_factory=list)
+    version: int = 1
+    does: str = "repair rows of orders and order_items"
+    others: list[Any] = field(default_factory=list)
+    people: dict[str, Person] = field(
+        default_factory=lambda: {
+            "mira": SoftSecurityKey.of("mira"),
+            "teo": SoftSecurityKey.of("teo"),
+            "sam": SoftSecurityKey.of("sam"),
+            "bo": SoftKey.of("bo"),
+        }
+    )
+
+    # --- making it ---------------------------------------------------------------------------
+
+    def bundle(self) -> dict[str, bytes]:
+        keys = {name: key.public for name, key in self.people.items()}
+        text = BUNDLE.format(version=self.version, does=self.does, **keys)
+        return {"breakglass.yaml": text.encode()}
+
+    @property
+    def policy_digest(self) -> str:
+        return hashlib.sha256(pack_bundle(self.bundle())).hexdigest()
+
+    def maintained(self, text: str, namespace: str, *names: str) -> Note:
+        chosen = names or ("sam", "bo")
+        lines = tuple(person_line(name, self.people[name].sshsig(text, namespace)) for name in chosen)
+        return Note(text, lines)
+
+    def genesis(self) -> Note:
+        maintainers = {name: (self.people[name].public,) for name in ("sam", "bo")}
+        body = Genesis("shop.example", maintainers, 2)
+        envelope = Envelope(ORIGIN, "genesis", self._began, 0, ZERO_DIGEST)
+        return sign_note(record_text(envelope, body), self.keys["broker"])
+
+    def trust_text(self, version: int = 1) -> str:
+        lines = ["breakglass.dev/trust/v1", f"version {version}"]
+        lines += [f"genesis {hashlib.sha256(self.genesis().text.encode()).hexdigest()}"]
+        lines += (self.logs.ledger.folder / "policy").read_text().strip().split("\n")
+        lines += ["archiver worm", "level archived"]
+        lines += [f"submitter {role} {key.verifier}" for role, key in self.roles()]
+        lines += [f"maintainer {name} {self.people[name].public}" for name in ("sam", "bo")]
+        lines += ["maintainers 2", "skew 120s", "policy-at-least 0", "door no", ""]
+        return "\n".join(lines)
+
+    def roles(self) -> list[tuple[str, SignerKey]]:
+        named = {"broker-2": "broker"}
+        return [(named.get(role, role), key) for role, key in self.keys.items()]
+
+    def trust_note(self) -> Note:
+        return self.maintained(self.trust_text(), TRUST_NAMESPACE)
+
+    def trust(self) -> Trust:
+        return accept_trust(self.trust_note(), None)
+
+    def make(self, minter_settings: str) -> None:
+        """Write every folder; nothing runs yet."""
+        self._began = to_milliseconds(datetime.now(UTC))
+        submitters = "".join(f"{key.verifier} {role}\n" for role, key in self.roles())
+        (self.logs.ledger.folder / "submitters").write_text(submitters)
+        for name in ("broker", "broker-2"):
+            self.brokers.append(self._broker(name))
+        self.minters.append(self._minter("orders-db", minter_settings))
+
+    def _broker(self, name: str) -> Process:
+        settings = (
+            f'log = "{ORIGIN}"\nledger = "../ledger/address"\nrecovery_s = 3600\n'
+            '[minters]\norders-db = "../minter-orders-db/address"\n'
+        )
+        made = make_process(self.folder / name, "breakglass.broker", self.keys[name], settings)
+        (made.folder / "trust").write_bytes(self.trust_note().encoded())
+        if name == "broker":
+            (made.folder / "bootstrap").mkdir()
+            (made.folder / "bootstrap" / "genesis").write_bytes(self.genesis().encoded())
+            (made.folder / "bootstrap" / "trust").write_bytes(self.trust_note().encoded())
+        return made
+
+    def _minter(self, name: str, settings: str) -> Process:
+        whole = f'name = "{name}"\nlog = "{ORIGIN}"\nledger = "../ledger/address"\n{settings}'
+        key = self.keys[f"minter:{name}"]
+        made = make_process(self.folder / f"minter-{name}", "breakglass.minter", key, whole)
+        (made.folder / "trust").write_bytes(self.trust_note().encoded())
+        return made
+
+    def start(self) -> None:
+        """Start everything and put the policy in force."""
+        self.logs.start()
+        self.brokers[0].start()
+        until(lambda: self.get("/healthz")["ok"])
+        self.activate()
+        self.pulse()
+        self.minters[0].start(wait=False)
+        self.minters[0].wait_started()
+        self.declare("INC-4821")
+
+    def stop(self) -> None:
+        """End everything."""
+        for each in self.others:
+            each.close()
+        for process in [*self.minters, *self.brokers]:
+            process.kill()
+        self.logs.kill()
+
+    # --- talking to it -----------------------------------------------------------------------
+
+    def get(self, path: str, broker: int = 0) -> dict[str, Any]:
+        with self.brokers[broker].neighbour() as neighbour:
+            return neighbour.get(path).json()
+
+    def post(self, path: str, value: dict[str, Any], broker: int = 0) -> dict[str, Any]:
+        with self.brokers[broker].neighbour(20) as neighbour:
+            return neighbour.post_json(path, value)
+
+    def activation(self) -> dict[str, Any]:
+        import base64
+
+        compiled = compile_policy(self.bundle())
+        now = to_milliseconds(datetime.now(UTC))
+        packed = pack_bundle(self.bundle())
+        note = make_policy_note(
+            compiled, log=ORIGIN, bundle_digest=self.policy_digest, commit="-", issued=now
+        )
+        cards = make_cards(
+            compiled, log=ORIGIN, version=self.version, issued=now, expires=now + LONGEST_LIFE
+        )
+        signed = {
+            glass: self.maintained(card_text(card), CARD_NAMESPACE).encoded().decode()
+            for glass, card in cards.items()
+        }
+        return {
+            "note": self.maintained(policy_text(note), POLICY_NAMESPACE).encoded().decode(),
+            "bundle": base64.b64encode(packed).decode(),
+            "cards": signed,
+        }
+
+    def activate(self) -> dict[str, Any]:
+        return self.post("/policy", self.activation())
+
+    def pulse(self, at: datetime | None = None) -> None:
+        """Be the monitor for a moment."""
+        self.state_as("monitor", Fact(f"pulse/{secrets.token_hex(4)}", Pulse(1, ("file", "hook"))))
+
+    def state_as(self, role: str, *facts: Fact) -> None:
+        """State facts with somebody's own key, as its process (or a thief) would."""
+        folder = self.folder / f"as-{role.replace(':', '-')}-{secrets.token_hex(4)}"
+        folder.mkdir()
+        ledger = Neighbour(self.logs.ledger.folder, name="ledger")
+        outbox = Outbox(ledger, self.keys[role], folder, SystemClock())
+        try:
+            Stating(outbox, ORIGIN, SystemClock()).append(facts, timedelta(seconds=10))
+        finally:
+            outbox.close()
+            shutil.rmtree(folder)
+
+    def signed(self, said: Statement, key: Person | None = None) -> dict[str, Any]:
+        text = statement_text(said)
+        found = (key or self.people[said.who]).sign(text, STATEMENT_NAMESPACE)
+        return dict(write(found))
+
+    def declare(self, incident: str, do: Do = Do.DECLARE, who: str = "mira") -> dict[str, Any]:
+        said = Declare(do, ORIGIN, incident, "SEV1", "checkout 5xx", who, _now(), _nonce())
+        return self.post("/incidents", {"statement": self.signed(said)})
+
+    def asking(
+        self, glass: str = "orders-repair", key: Person | None = None, **changes: Any
+    ) -> Asking:
+        """Sign what somebody asks."""
+        minter, scope = "", {}
+        if glass != "deploy-rollback":
+            minter = "orders-db"
+            scope = {"databases": ("orders",), "templates": ("breakglass_orders_repair",)}
+        holder = SoftKey.generate()
+        said = Break(
+            Do.BREAK,
+            ORIGIN,
+            self.policy_digest,
+            glass,
+            minter,
+            scope,
+            False,
+            "mira",
+            "INC-4821",
+            Why("production", "orders stuck in 'new'"),
+            600,
+            holder.public,
+            _now(),
+            _nonce(),
+        )
+        said = replace(said, **changes)
+        text = statement_text(said)
+        body: dict[str, Any] = {"statement": self.signed(said, key), "presentation": None}
+        if said.minter:
+            shown = Presentation(
+                ORIGIN, digest_of(text), f"minter:{said.minter}", grant_id(text), _now()
+            )
+            body["presentation"] = dict(
+                write(holder.sign(presentation_text(shown), PRESENTATION_NAMESPACE))
+            )
+        return Asking(said, body, holder)
+
+    def break_glass(self, asking: Asking, broker: int = 0) -> dict[str, Any]:
+        return self.post("/break", asking.body, broker)
+
+    def done(self, asking: Asking, who: str = "mira") -> dict[str, Any]:
+        answers = digest_of(asking.body["statement"]["text"])
+        why = Why("production", "finished")
+        said = Answer(Do.DONE, ORIGIN, answers, who, why, _now(), _nonce())
+        return self.post("/done", {"grant": asking.grant, "statement": self.signed(said)})
+
+    def kill(self, target: Target, name: str, who: str = "sam") -> dict[str, Any]:
+        said = Kill(
+            Do.KILL, ORIGIN, target, name, who, Why("suspicion", "not hers"), _now(), _nonce()
+        )
+        return self.post("/kill", {"statement": self.signed(said)})
+
+    # --- looking at it -----------------------------------------------------------------------
+
+    def kinds(self, grant: str) -> list[str]:
+        """Return the kinds of records about a grant, in the ledger's order."""
+        return [each.body.kind for each in self.records() if each.envelope.id.startswith(grant)]
+
+    def records(self) -> list[Any]:
+        with self.logs.ledger.neighbour() as ledger:
+            commits = ledger.get("/entries?from=0&wait=0").json()["commits"]
+            found = []
+            start = 0
+            while commits:
+                for commit in commits:
+                    found += [parse_record(note.encode()) for note in commit["entries"]]
+                start = len(found)
+                commits = ledger.get(f"/entries?from={start}&wait=0").json()["commits"]
+        return found
+
+    def wait_state(self, grant: str, state: str, within_s: float = 10) -> dict[str, Any]:
+        until(lambda: self.get(f"/grants/{grant}")["state"] == state, within_s)
+        return self.get(f"/grants/{grant}")
+
+    def view(self) -> LedgerView:
+        """Follow the ledger as anybody may."""
+        ledger = Neighbour(self.logs.ledger.folder, name="ledger")
+        view = LedgerView(ledger, self.trust(), self.folder / f"view-{secrets.token_hex(4)}")
+        self.others.append(view)
+        return view.start()
+
+    def void(self) -> list[tuple[int, str]]:
+        """Return what the whole log holds that does not count; a healthy shop has none."""
+        return [tuple(each.split(" ", 1)) for each in self.get("/state")["summary"]["void"]]  # type: ignore[misc]
+
+
+def make_shop(folder: Path, minter_settings: str = 'platform = "simulated"\n') -> Shop:
+    """Make a shop; nothing runs yet."""
+    logs = make_log_set(folder)
+    roles = ("broker", "broker-2", "minter:orders-db", "monitor", "gate:deploy-approval")
+    keys = {
+        role: SignerKey.generate(f"{role.replace(':', '-')}.shop.example") for role in roles
+    }
+    shop = Shop(folder, logs, keys)
+    shop.make(minter_settings)
+    return shop
+
+
+@contextlib.contextmanager
+def running_shop(folder: Path, minter_settings: str = 'platform = "simulated"\n') -> Iterator[Shop]:
+    """Make and start a shop, and end it whatever happens."""
+    shop = make_shop(folder, minter_settings)
+    try:
+        shop.start()
+        yield shop
+    finally:
+        shop.stop()
+
+
+def crashing(room: str, step: str) -> tuple[str, ...]:
+    """Return a command that runs ``room`` and ends it, as a power cut would, at ``step``."""
+    code = (
+        "import os, sys\n"
+        f"from breakglass.{room}.app import build\n"
+        "from breakglass.wire.serving import process_main\n"
+        f"def at(step):\n    if step == {step!r}: os._exit(137)\n"
+        "def crashing(folder, clock): return build(folder, clock, at)\n"
+        f"sys.exit(process_main(sys.argv[1:], crashing, {room!r}))\n"
+    )
+    return (sys.executable, "-c", code)
+
+
+def _now() -> datetime:
+    return to_milliseconds(datetime.now(UTC))
+
+
+def _nonce() -> str:
+    return secrets.token_hex(16)
