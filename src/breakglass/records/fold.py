@@ -252,7 +252,7 @@ def _check_timely(stated: Stated, chain: SubmitterState, trust: Trust) -> None:
         if began and _witnessed(stated, trust, least, timedelta.max):
             return
         raise Void("late", "a gap is of the outage's time and comes after it")
-    if not _excused(stated, chain.gap, trust.skew):
+    if not _excused(stated, chain.late, trust.skew):
         raise Void("late", "the record was witnessed long after its time, and no gap says why")
 
 

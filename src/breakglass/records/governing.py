@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnprovenError
 from breakglass.records.authority import check_card
 from breakglass.records.canonical import parse_canonical
@@ -153,7 +155,8 @@ def suspended(state: State, stated: Stated) -> None:
         raise lost_race(f"{body.target.value} {body.name!r} stands so already")
     check_first_use(state, said.statement)
     if body.target is Target.GRANT and body.name in state.grants:
-        state.grants[body.name].stopped_at = stated.at
+        grant = state.grants[body.name]
+        state.grants[body.name] = replace(grant, stopped_at=stated.at)
     state.nonces[(said.statement.who, said.statement.nonce)] = said.digest
     if body.active:
         state.suspended[key] = stated.entry.index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from breakglass.errors import RefusedError
@@ -150,7 +151,7 @@ def intent(state: State, stated: Stated) -> None:
         state.nonces[(word.who, word.nonce)] = digest
     state.asked.pop(body.grant, None)
     state.grants[body.grant] = GrantState(
-        body, stated.entry.index, stated.at, stated.entry.note, active, asking.digest
+        body, stated.entry.index, stated.at, stated.entry.note, active
     )
 
 
@@ -167,7 +168,9 @@ def minted(state: State, stated: Stated) -> None:
     grant = _running(state, stated)
     if grant.minted_at is not None:
         raise lost_race(f"grant {stated.body.grant!r} is minted already")
-    grant.minted_at, grant.since_asked_ms = stated.at, stated.body.since_asked_ms
+    state.grants[stated.body.grant] = replace(
+        grant, minted_at=stated.at, since_asked_ms=stated.body.since_asked_ms
+    )
 
 
 def usable(state: State, stated: Stated) -> None:
@@ -175,7 +178,9 @@ def usable(state: State, stated: Stated) -> None:
     grant = _running(state, stated)
     if grant.usable_at is not None:
         raise lost_race(f"grant {stated.body.grant!r} is usable already")
-    grant.usable_at, grant.since_asked_ms = stated.at, stated.body.since_asked_ms
+    state.grants[stated.body.grant] = replace(
+        grant, usable_at=stated.at, since_asked_ms=stated.body.since_asked_ms
+    )
 
 
 def ended(state: State, stated: Stated) -> None:
@@ -189,7 +194,7 @@ def ended(state: State, stated: Stated) -> None:
     elif grant.minted_at is not None:
         raise Void("role", "a minted grant is ended by its minter")
     _check_ended_why(state, grant, stated)
-    grant.ended, grant.ended_at = body, stated.at
+    state.grants[body.grant] = replace(grant, ended=body, ended_at=stated.at)
 
 
 def _check_ended_why(state: State, grant: GrantState, stated: Stated) -> None:
@@ -222,7 +227,7 @@ def dead(state: State, stated: Stated) -> None:
         raise Void("not_ended", f"grant {stated.body.grant!r} has not ended")
     if grant.dead_at is not None:
         raise lost_race("the grant is dead already")
-    grant.dead_at, grant.tail_ms = stated.at, stated.body.tail_ms
+    state.grants[stated.body.grant] = replace(grant, dead_at=stated.at, tail_ms=stated.body.tail_ms)
 
 
 def _of_minter(state: State, stated: Stated) -> GrantState:

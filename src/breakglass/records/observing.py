@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from breakglass.records.judging import Stated, Void, grant_of, in_force, lost_race
@@ -36,8 +37,8 @@ def bypassed(state: State, stated: Stated) -> None:
     _check_within(state, grant, body, stated.at, shown.at)
     if (body.gate, body.run) in grant.runs:
         raise lost_race(f"run {body.run!r} of gate {body.gate!r} stands already")
-    grant.runs.add((body.gate, body.run))
-    grant.bypasses += 1
+    runs = grant.runs | {(body.gate, body.run)}
+    state.grants[body.grant] = replace(grant, runs=runs, bypasses=len(runs))
 
 
 def _check_within(
@@ -76,7 +77,7 @@ def gap(state: State, stated: Stated) -> None:
         raise Void("mismatch", "a gap names records behind it and a time that goes forward")
     if body.last_seq - body.first_seq >= GAP_RECORDS_AT_MOST:
         raise Void("mismatch", f"a gap names {GAP_RECORDS_AT_MOST} records at most")
-    state.submitters[stated.submitter].gap = body
+    state.submitters[stated.submitter].late = body
 
 
 def alarm(state: State, stated: Stated) -> None:
@@ -85,7 +86,7 @@ def alarm(state: State, stated: Stated) -> None:
     state.alarms[body.delivery.value] = state.alarms.get(body.delivery.value, 0) + 1
     grant = state.grants.get(body.about)
     if grant is not None and body.delivery is Delivery.DELIVERED and grant.rung_at is None:
-        grant.rung_at = stated.at
+        state.grants[body.about] = replace(grant, rung_at=stated.at)
 
 
 def pulse(state: State, stated: Stated) -> None:
@@ -104,4 +105,4 @@ def justified(state: State, stated: Stated) -> None:
         raise Void("mismatch", "the record is of another intent")
     if grant.justified:
         raise lost_race("the intent is justified already")
-    grant.justified = True
+    state.grants[body.grant] = replace(grant, justified=True)

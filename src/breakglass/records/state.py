@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 from breakglass.clock import format_time
 from breakglass.records.canonical import Json, canonical
@@ -19,8 +20,12 @@ from breakglass.records.kinds.grants import Ended, Intent
 from breakglass.records.kinds.incidents import IncidentChange
 from breakglass.records.policy_note import PolicyNote
 from breakglass.records.record import Record
+from breakglass.records.statement import digest_of
 from breakglass.records.trust import Trust
 from breakglass.records.words import ZERO_DIGEST
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 DEATH_WITHIN = timedelta(seconds=60)  # after this the monitor rings; DESIGN.md section 4
 
@@ -36,7 +41,7 @@ class SubmitterState:
     next_seq: int = 0
     prev: str = ZERO_DIGEST
     last_at: datetime | None = None
-    gap: Gap | None = None
+    late: Gap | None = None
     ids: set[str] = field(default_factory=set)
 
 
@@ -49,7 +54,7 @@ class ActiveCard:
     note: bytes
 
 
-@dataclass
+@dataclass(frozen=True)
 class IncidentState:
     """An incident as the records tell it."""
 
@@ -66,12 +71,12 @@ class IncidentState:
         return self.change is not IncidentChange.CLOSED
 
 
-@dataclass
+@dataclass(frozen=True)
 class GrantState:
-    """One grant: its intent and what came after.
+    """One grant: its intent and what came after; a change makes another one.
 
-    ``index`` is the intent's place in the log, ``statement`` the digest of the breaker's text,
-    ``rung_at`` the first delivered alarm about it.
+    ``index`` is the intent's place in the log, ``rung_at`` the first delivered alarm about it,
+    ``runs`` the gates and runs that it opened.
     """
 
     intent: Intent
@@ -79,7 +84,6 @@ class GrantState:
     at: datetime
     note: bytes
     card: ActiveCard
-    statement: str
     minted_at: datetime | None = None
     usable_at: datetime | None = None
     since_asked_ms: int | None = None
@@ -91,7 +95,12 @@ class GrantState:
     bypasses: int = 0
     rung_at: datetime | None = None
     stopped_at: datetime | None = None
-    runs: set[tuple[str, str]] = field(default_factory=set)
+    runs: frozenset[tuple[str, str]] = frozenset()
+
+    @cached_property
+    def statement(self) -> str:
+        """Return the digest of the breaker's statement."""
+        return digest_of(self.intent.statements[0].text)
 
     def live(self, now: datetime) -> bool:
         """Say whether the grant may still be used; the one rule for every path."""
@@ -131,8 +140,8 @@ class AskedState:
 class State:
     """The whole fold. ``genesis`` is the digest that the follower pinned.
 
-    ``submitters`` is by key, ``name+hex8``: a key that replaces another begins a chain of its
-    own. ``nonces`` gives the digest of the statement that used one.
+    ``submitters`` is by key label, ``name+hex8``, as the ledger counts: a key that replaces
+    another begins a chain of its own. ``nonces`` gives the digest of the statement that used one.
     """
 
     genesis: str
@@ -155,6 +164,28 @@ class State:
     void: list[tuple[int, str]] = field(default_factory=list)
     pulse_at: datetime | None = None
     alarms: dict[str, int] = field(default_factory=dict)
+
+    def trial(self, submitter: str) -> State:
+        """Return a thin copy on which the next records of one key label can be tried by ``apply``.
+
+        The copy reads through to this state, which must stand still meanwhile; what is applied to
+        the copy changes only the copy. Copying a long log's state whole would take seconds.
+        """
+        own = self.submitters.get(submitter, SubmitterState())
+        return replace(
+            self,
+            cards=dict(self.cards),
+            submitters={submitter: replace(own, ids=_Also(own.ids))},
+            incidents=_Over(self.incidents),
+            asked=_Over(self.asked),
+            refused=_Over(self.refused),
+            grants=_Over(self.grants),
+            nonces=_Over(self.nonces),
+            suspended=dict(self.suspended),
+            passages={gate: dict(tally) for gate, tally in self.passages.items()},
+            void=[],
+            alarms=dict(self.alarms),
+        )
 
     def keys_of(self, who: str) -> tuple[str, ...]:
         """Return a person's keys under the policy in force; empty for a stranger."""
@@ -219,3 +250,49 @@ def _grant(grant: GrantState) -> Mapping[str, Json]:
 
 def _time(moment: datetime | None) -> str:
     return format_time(moment) if moment else ""
+
+
+class _Over(dict[K, V]):
+    """A dictionary over another, which it reads through to and never changes.
+
+    It knows what judges ask of it: ``in``, ``get``, indexing, setting and ``pop``.
+    """
+
+    def __init__(self, below: Mapping[K, V]) -> None:
+        super().__init__()
+        self._below = below
+        self._gone: set[K] = set()
+
+    def __missing__(self, key: K) -> V:
+        if key in self._gone:
+            raise KeyError(key)
+        return self._below[key]
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or (key not in self._gone and key in self._below)
+
+    def get(self, key: K, default: Any = None) -> Any:
+        """Return what stands here or below."""
+        return self[key] if key in self else default
+
+    def pop(self, key: K, default: Any = None) -> Any:
+        """Take a key out here; below it stays."""
+        found = self.get(key, default)
+        super().pop(key, None)
+        self._gone.add(key)
+        return found
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self._gone.discard(key)
+        super().__setitem__(key, value)
+
+
+class _Also(set[str]):
+    """A set that also holds what another holds, without copying it."""
+
+    def __init__(self, below: set[str]) -> None:
+        super().__init__()
+        self._below = below
+
+    def __contains__(self, item: object) -> bool:
+        return super().__contains__(item) or item in self._below
