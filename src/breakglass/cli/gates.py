@@ -1,7 +1,7 @@
 """``breakglass gates``: what the bypasses say of the gates. Prints; never decides.
 
-Reads a history folder (``events.jsonl``, ``opportunities.csv``, ``people.csv``, ``meta.json``), which
-``gates import`` makes from a repository, from tables or from GitHub's exports.
+Reads a history folder (``events.jsonl``, ``opportunities.csv``, ``people.csv``, ``meta.json``),
+which ``gates import`` makes from a repository, from tables or from GitHub's exports.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError
+from breakglass.errors import MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
     from breakglass.monitor.deviance.history import History
@@ -25,21 +25,7 @@ if TYPE_CHECKING:
 # The room is imported inside the commands: other commands should not wait for it.
 
 
-class Told(click.Group):
-    """A group whose refusals are two lines with an exit code, wherever it is mounted."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error of ours is told and ends the process with its exit code."""
-        try:
-            return super().invoke(ctx)
-        except BreakglassError as error:
-            click.echo(f"breakglass: error: {error}", err=True)
-            if error.hint:
-                click.echo(f"breakglass: hint: {error.hint}", err=True)
-            ctx.exit(error.exit_code)
-
-
-@click.group(cls=Told)
+@click.group()
 def gates() -> None:
     """What the bypasses say of the gates: rates, verdicts, drafts.
 
@@ -58,10 +44,16 @@ _HISTORY = click.option(
 )
 
 
+_AS_OF = click.option(
+    "--as-of", default="", metavar="DAY", help="Look at the history as it stood on this day."
+)
+
+
 @gates.command()
 @_HISTORY
+@_AS_OF
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one line a gate.")
-def verdict(folder: Path, *, as_json: bool) -> None:
+def verdict(folder: Path, as_of: str, *, as_json: bool) -> None:
     """Say what the numbers say of every gate.
 
     \b
@@ -70,7 +62,7 @@ def verdict(folder: Path, *, as_json: bool) -> None:
     from breakglass.monitor.deviance.answer import answer
     from breakglass.monitor.deviance.sentence import sentence, what_would_change
 
-    history = _read(folder)
+    history = _read(folder, as_of)
     for each in _judged(history):
         if as_json:
             click.echo(json.dumps(answer(each), ensure_ascii=False))
@@ -83,10 +75,11 @@ def verdict(folder: Path, *, as_json: bool) -> None:
 
 @gates.command()
 @_HISTORY
+@_AS_OF
 @click.option("--html", "out", type=click.Path(path_type=Path), help="Write one page here.")
 @click.option("--title", default="", help="Heading of the page; the folder's name otherwise.")
 @click.option("--whole", is_flag=True, help="Charts show all that is recorded, not two years.")
-def report(folder: Path, out: Path | None, title: str, *, whole: bool) -> None:
+def report(folder: Path, as_of: str, out: Path | None, title: str, *, whole: bool) -> None:
     """Show every gate on one line; with --html, on one self-contained page.
 
     \b
@@ -94,7 +87,7 @@ def report(folder: Path, out: Path | None, title: str, *, whole: bool) -> None:
     """
     from breakglass.monitor.deviance.charts.page import page
 
-    history = _read(folder)
+    history = _read(folder, as_of)
     judged = _judged(history)
     _lines(history, judged)
     if out is not None:
@@ -106,10 +99,11 @@ def report(folder: Path, out: Path | None, title: str, *, whole: bool) -> None:
 @gates.command()
 @click.argument("gate")
 @_HISTORY
+@_AS_OF
 @click.option("--decide", "decision", default="", help="What the review decided; appended.")
 @click.option("--by", default="", help="Who decided; needed with --decide.")
 @click.option("--look-again", default="", metavar="DAY", help="When to look again: 2026-09-21.")
-def review(gate: str, folder: Path, decision: str, by: str, look_again: str) -> None:
+def review(gate: str, folder: Path, as_of: str, decision: str, by: str, look_again: str) -> None:
     """Draft the issue against GATE as Markdown, or record what its review decided.
 
     \b
@@ -124,7 +118,7 @@ def review(gate: str, folder: Path, decision: str, by: str, look_again: str) -> 
     from breakglass.monitor.deviance.siblings import displacements
     from breakglass.monitor.deviance.verdict import judge
 
-    history = _read(folder)
+    history = _read(folder, as_of)
     found = history.gate(gate)
     if found is None:
         names = ", ".join(g.name for g in history.gates[:8])
@@ -142,7 +136,8 @@ def review(gate: str, folder: Path, decision: str, by: str, look_again: str) -> 
     day = _day(look_again, "--look-again") if look_again else due(read)
     # The decision stands at the history's own time, so that a chart of that time shows it.
     append_review(
-        folder, GateReview(gate, history.as_of, read.reading.value, decision.strip(), by.strip(), day)
+        folder,
+        GateReview(gate, history.as_of, read.reading.value, decision.strip(), by.strip(), day),
     )
     click.echo(f"recorded   gate_reviewed {gate}: {decision.strip()}; look again {day}")
 
@@ -253,10 +248,11 @@ def import_github(
     _save(from_github(pulls, audit_log, who, hidden=hidden), out)
 
 
-def _read(folder: Path) -> History:
+def _read(folder: Path, as_of: str = "") -> History:
     from breakglass.monitor.deviance.folder import read_folder
+    from breakglass.monitor.deviance.history import midnight
 
-    return read_folder(folder)
+    return read_folder(folder, midnight(_day(as_of, "--as-of")) if as_of else None)
 
 
 def _judged(history: History) -> list[Verdict]:
@@ -289,7 +285,9 @@ def _save(found: Imported, out: Path) -> None:
     if found.as_of is None:
         raise MalformedError("nothing was found to import; nothing was written")
     write_folder(out, found.as_of, found.events, found.passages, found.people)
-    passed = sum(max((sum(weeks.values()) for weeks in found.passages.values()), default=0) for _ in [0])
+    passed = sum(
+        max((sum(weeks.values()) for weeks in found.passages.values()), default=0) for _ in [0]
+    )
     click.echo(
         f"imported   {len(found.events)} bypasses of {len(found.passages)} gates in {passed:,.0f} "
         f"passages to {out}; {found.left_out} of machines left out",
@@ -335,10 +333,7 @@ def _day(text: str, option: str) -> date:
         raise MalformedError(f"{option} is {text!r}, wanted a day such as 2026-09-21") from error
 
 
-def main() -> None:
-    """Run ``python -m breakglass.cli.gates``."""
-    gates(prog_name="breakglass gates")
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    from breakglass.cli.main import main
+
+    main(["gates", *sys.argv[1:]])

@@ -214,7 +214,9 @@ class _Maker:
             return first + u**0.6 * (last - first)
         if self.shape == "stairs":
             half = (first + last) / 2
-            return first + u * (half - first) if self.rng.random() < 0.35 else half + u * (last - half)
+            return (
+                first + u * (half - first) if self.rng.random() < 0.35 else half + u * (last - half)
+            )
         weeks = sorted(self.rng.sample(range(int(first // 7), WEEKS), 3))
         if self.rng.random() < 0.3:
             return self.rng.choice(weeks) * 7 + u * 7

@@ -1,1 +1,1 @@
-"""From bypass events and passages to a verdict on the gate: pure functions over a history folder."""
+"""From bypasses and passages to a verdict on the gate: pure functions over a history folder."""

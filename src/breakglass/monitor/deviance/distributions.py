@@ -171,7 +171,7 @@ def _invert(
     high: float,
     start: float,
 ) -> float:
-    """Solve ``below(x) == p`` by Newton's method, kept inside a bracket that halves when it must."""
+    """Solve ``below(x) == p`` by Newton's method inside a bracket that halves when it must."""
     x = start
     for _ in range(200):
         error = below(x) - p

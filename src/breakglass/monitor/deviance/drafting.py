@@ -32,20 +32,37 @@ class Remedy:
     events: int
 
 
-_TEST = re.compile(r"\b(?:[A-Z]\w*(?:Test|Tests|Spec|IT)(?:[.:#]\w+)?|test_\w+|\w+_(?:uni)?tests?)\b")
+_TEST = re.compile(
+    r"\b(?:[A-Z]\w*(?:Test|Tests|Spec|IT)(?:[.:#]\w+)?|test_\w+|\w+_(?:uni)?tests?)\b"
+)
 _REMEDIES = (
-    (r"flak|intermittent|random|retry|rerun|re-run|unrelated", "mend or quarantine the flaky test{tests}, so that a red gate means something again"),
-    (r"slow|minutes|\bmin\b|hours?|queue|backlog|wait|time[ds]? ?out|pending", "make the check faster, or split it into a fast part that blocks and a slow part that follows"),
-    (r"false|wrong(?:ly)?|no reason|disputed|not reachable|threshold|rule", "relax the threshold or mend the rule that rejects good changes"),
-    (r"approver|sign-?off|reviewer|owner|asleep|nobody|second", "add a fast path: let the reviewed policy approve the case when nobody answers in time"),
-    (r"down|broken|unavailable|stale|outage|infra|bots?\b", "give the check its own health signal, and let it stand aside, recorded, while it is broken"),
+    (
+        r"flak|intermittent|random|retry|rerun|re-run|unrelated",
+        "mend or quarantine the flaky test{tests}, so that a red gate means something again",
+    ),
+    (
+        r"slow|minutes|\bmin\b|hours?|queue|backlog|wait|time[ds]? ?out|pending",
+        "make the check faster, or split it: a fast part that blocks, a slow part that follows",
+    ),
+    (
+        r"false|wrong(?:ly)?|no reason|disputed|not reachable|threshold|rule",
+        "relax the threshold or mend the rule that rejects good changes",
+    ),
+    (
+        r"approver|sign-?off|reviewer|owner|asleep|nobody|second",
+        "add a fast path: let the reviewed policy approve the case when nobody answers in time",
+    ),
+    (
+        r"down|broken|unavailable|stale|outage|infra|bots?\b",
+        "give the check a health signal, and let it stand aside, recorded, while it is broken",
+    ),
 )
 
 
 def draft(
     verdict: Verdict, reviews: Sequence[GateReview] = (), moved: Sequence[Displacement] = ()
 ) -> str:
-    """Return the Markdown for ``verdict``: what a gate review starts from; the same data, same words."""
+    """Return the Markdown for ``verdict``, from which a gate review starts; same data, same words."""
     body = {
         Reading.GATE_WRONG: _gate_wrong,
         Reading.ROOT_CAUSE: _root_cause,
@@ -89,7 +106,9 @@ def _gate_wrong(v: Verdict) -> str:
     if found:
         lines += [f"- {_upper(r.change)}: {r.events} of the last {e.recent.k}." for r in found]
         if served < e.recent.k:
-            lines.append(f"- {e.recent.k - served} name no remedy in words we know; read the quotes.")
+            lines.append(
+                f"- {e.recent.k - served} name no remedy in words we know; read the quotes."
+            )
     else:
         lines.append(
             "The reasons say what was changed, not why the gate was gone round. Ask for a coded "
@@ -106,7 +125,9 @@ def _root_cause(v: Verdict) -> str:
     if names:
         lines += [f"- {name}: {n} bypasses" for name, n in names]
     else:
-        lines.append("No incident ids were named; the reasons speak of the same trouble week after week.")
+        lines.append(
+            "No incident ids were named; the reasons speak of the same trouble week after week."
+        )
     lines += ["", "Mend the trouble, not the gate: the gate was opened to repair something real."]
     return "\n".join(lines)
 
@@ -129,12 +150,13 @@ def _one_person(v: Verdict) -> str:
     if t is None or t.events < FEWEST_PER_PERSON:
         return _healthy(v)
     return (
-        f"# Private note to the owner of `{v.gate}`: one path needs other access\n\n{sentence(v)}\n\n"
+        f"# Private note to the owner of `{v.gate}`: one path needs other access\n\n"
+        f"{sentence(v)}\n\n"
         f"One person's work goes round this gate {t.events} times in {t.weeks} weeks, with "
         f"{percent(t.share_of_passages)} of its passages; for everybody else the gate stands at "
         f"{times(t.ratio_without)}. This is about access design: their work needs a supported way "
-        f"through (a check that fits it, or a standing reviewed path). Talk with `{t.person}` about "
-        "what the gate asks of that work. Do not pass this note on, and do not keep it."
+        f"through (a check that fits it, or a standing reviewed path). Talk with `{t.person}` "
+        "about what the gate asks of that work. Do not pass this note on, and do not keep it."
     )
 
 

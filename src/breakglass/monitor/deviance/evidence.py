@@ -5,35 +5,20 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from statistics import median
 
 from breakglass.monitor.deviance.bursts import Burst, find_burst
-from breakglass.monitor.deviance.history import Bypass, Gate, quarter
-from breakglass.monitor.deviance.distributions import binomial_at_least
+from breakglass.monitor.deviance.history import Bypass, Gate
 from breakglass.monitor.deviance.intervals import Interval, dispersion, ratio_exact, share_read
+from breakglass.monitor.deviance.people import TopPerson, find_top_person
 from breakglass.monitor.deviance.reasons import Cluster, cluster_reasons, summarise
 from breakglass.monitor.deviance.routine import Series, series_of
 from breakglass.monitor.deviance.windows import Span, Windows, weekly, windows
 from breakglass.monitor.deviance.wording import speaks
 
 LATE = timedelta(weeks=14)
-
-
-@dataclass(frozen=True)
-class TopPerson:
-    """The person with the most bypasses beyond their share of the passages in the same window."""
-
-    person: str
-    events: int
-    share_of_passages: float
-    chance: float  # of so many by such a share, times the number of people
-    ratio_without: Interval
-    rate_without: Interval
-    weeks: int
-    own_ratio: Interval  # their recent rate over their own earlier one
-    explains: float  # share of the gate's excess that goes when they are left out
 
 
 @dataclass(frozen=True)
@@ -116,9 +101,7 @@ class Evidence:
             now = [recent[i] for i in sorted(cluster.ids & recent.keys())]
             if now:
                 before = cluster.events - len(now)
-                ratio = ratio_exact(
-                    len(now), self.recent.passages, before, self.before.passages
-                )
+                ratio = ratio_exact(len(now), self.recent.passages, before, self.before.passages)
                 found.append(Theme(summarise(now), before, ratio))
         return tuple(sorted(found, key=lambda t: (-t.cluster.weeks, -t.cluster.events)))
 
@@ -197,7 +180,7 @@ def gather(gate: Gate, as_of: datetime) -> Evidence:
         late=ratio_exact(late_k / noise, late_n, k0 / noise, before.passages),
         late_excess=late_k - (k0 * late_n / before.passages if before.passages else late_k),
         burst=find_burst(gate, recent, before, k0, noise),
-        top=_top_person(gate, both, k0),
+        top=find_top_person(gate, both, k0),
     )
 
 
@@ -226,83 +209,3 @@ def _baseline(gate: Gate, before: Span) -> tuple[float, float]:
     calm = dispersion([k for k, _ in trimmed], [n for _, n in trimmed])
     whole = min(4.0, dispersion(counts, exposures))
     return capped, (calm * whole) ** 0.5
-
-
-def _top_person(gate: Gate, both: Windows, k0: float) -> TopPerson | None:
-    """Find the person who stands out most against their own share, and count without them."""
-    recent, before = both.recent, both.before
-    by_person: dict[str, list[Bypass]] = defaultdict(list)
-    for event in recent.events:
-        by_person[event.person].append(event)
-    by_person.pop("", None)
-    if not by_person:
-        return None
-    now, then = shares(gate, recent.start, recent.end), shares(gate, before.start, before.end)
-    k = recent.k
-    crowd = max(len(now), len(by_person))
-    # Somebody whose passages were never counted is given the share of an ordinary person.
-    unknown = 1 / (crowd + 1)
-
-    def stands_out(person: str) -> tuple[float, float, str]:
-        n = len(by_person[person])
-        share = now.get(person, 0.0) or unknown * 0.5
-        return (binomial_at_least(n, k, min(0.99, share)), -n, person)
-
-    # Among those with at least a quarter of the largest count; one event proves nothing.
-    most = max(len(events) for events in by_person.values())
-    chance, _, person = min(stands_out(p) for p, es in by_person.items() if len(es) * 3 >= most)
-    theirs = by_person[person]
-    share_now = now.get(person, 0.0) or unknown * 0.5
-    share_then = then.get(person, share_now if not then else 0.0)
-    k_left = k - len(theirs)
-    n_left = max(recent.passages * (1 - min(share_now, 0.95)), float(k_left))
-    before_left = sum(1 for event in before.events if event.person != person)
-    k0_left = before_left * (k0 / before.k if before.k else 1.0)
-    n0_left = max(before.passages * (1 - min(share_then, 0.95)), float(k0_left))
-    usual = k0 * recent.passages / before.passages if before.passages else float(k)
-    usual_left = k0_left * n_left / n0_left if n0_left else float(k_left)
-    excess = k - usual
-    theirs_before = before.k - before_left
-    return TopPerson(
-        person=person,
-        events=len(theirs),
-        share_of_passages=share_now,
-        chance=min(1.0, chance * crowd),
-        ratio_without=ratio_exact(k_left, n_left, k0_left, n0_left),
-        rate_without=share_read(k_left, n_left),
-        weeks=len({event.time.isocalendar()[:2] for event in theirs}),
-        own_ratio=ratio_exact(
-            len(theirs),
-            max(recent.passages * share_now, 1.0),
-            theirs_before,
-            max(before.passages * share_then, 1.0) if before.passages else 0.0,
-        ),
-        explains=1 - max(0.0, k_left - usual_left) / excess if excess > 0 else 0.0,
-    )
-
-
-def shares(gate: Gate, start: date, end: date) -> dict[str, float]:
-    """Return each person's share of the passages between two days.
-
-    Shares of the same window where quarters are given: all-time shares made one active committer
-    look like an offender (DEVIANCE.md 2, fact 5). Quarters weigh by the days they cover.
-    """
-    seasons = {name: weights for name, weights in gate.people.items() if name}
-    covered: Counter[str] = Counter()
-    day = start
-    while day < end:
-        covered[quarter(day)] += 1
-        day += timedelta(days=1)
-    total: Counter[str] = Counter()
-    used = {season: days for season, days in covered.items() if seasons.get(season)}
-    if not used:
-        total.update(gate.people.get("", {}))
-        if not total and seasons:
-            for weights in seasons.values():
-                total.update(weights)
-    for season, days in used.items():
-        # A quarter that the window only touches counts by the part that it covers.
-        for person, weight in seasons[season].items():
-            total[person] += weight * days / 91
-    whole = sum(total.values())
-    return {person: weight / whole for person, weight in total.items()} if whole > 0 else {}

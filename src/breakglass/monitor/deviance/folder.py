@@ -1,7 +1,7 @@
 """The history folder, read once at the edge and written again: four files anybody can make.
 
-``events.jsonl``, ``opportunities.csv``, ``people.csv`` and ``meta.json`` as in DEVIANCE.md, "History
-format"; ``reviews.jsonl`` beside them holds what gate reviews decided. ``meta.json`` may also say
+``events.jsonl``, ``opportunities.csv``, ``people.csv`` and ``meta.json`` as in DEVIANCE.md,
+"History format"; ``reviews.jsonl`` beside them holds what gate reviews decided. ``meta.json`` may also say
 ``gates``: per name ``born``, ``retired``, ``changes`` (``on``, ``what``) and ``siblings``.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,23 @@ from breakglass.monitor.deviance.history import (
     History,
     monday,
 )
+from breakglass.monitor.deviance.rows import (
+    csv_rows,
+    day_in,
+    is_yes,
+    json_lines,
+    json_object,
+    number_in,
+    text_in,
+    time_in,
+    word_in,
+)
 
 
-def read_folder(folder: Path) -> History:
+def read_folder(folder: Path, at: datetime | None = None) -> History:
     """Read a history folder; events after ``as_of`` and weeks that start after it are left out.
+
+    ``at`` looks at the history as it stood at an earlier time than its own ``as_of``.
 
     Raises:
         MisconfiguredError: the folder or one of the files that it needs is not there.
@@ -41,8 +54,10 @@ def read_folder(folder: Path) -> History:
             name="no_history",
             hint="make one with: breakglass gates import git REPO --rules rules.yaml --out DIR",
         )
-    meta = _object(_text(folder / "meta.json"), f"{folder / 'meta.json'}:1")
-    as_of = _time(meta.get("as_of"), "as_of", f"{folder / 'meta.json'}:1")
+    meta = json_object(text_in(folder / "meta.json"), f"{folder / 'meta.json'}:1")
+    as_of = time_in(meta.get("as_of"), "as_of", f"{folder / 'meta.json'}:1")
+    if at is not None:
+        as_of = min(at, as_of)
     events = _events(folder / "events.jsonl", as_of)
     passages = _passages(folder / "opportunities.csv", as_of)
     people = _people(folder / "people.csv")
@@ -68,18 +83,18 @@ def read_reviews(path: Path, as_of: datetime) -> tuple[GateReview, ...]:
     if not path.exists():
         return ()
     found = []
-    for where, row in _lines(path):
-        at = _time(row.get("at"), "at", where)
+    for where, row in json_lines(path):
+        at = time_in(row.get("at"), "at", where)
         look_again = row.get("look_again")
         if at <= as_of:
             found.append(
                 GateReview(
-                    gate=_word(row, "gate", where),
+                    gate=word_in(row, "gate", where),
                     at=at,
-                    verdict=_word(row, "verdict", where),
-                    decision=_word(row, "decision", where),
-                    by=_word(row, "by", where),
-                    look_again=_day(look_again, "look_again", where) if look_again else None,
+                    verdict=word_in(row, "verdict", where),
+                    decision=word_in(row, "decision", where),
+                    by=word_in(row, "by", where),
+                    look_again=day_in(look_again, "look_again", where) if look_again else None,
                 )
             )
     return tuple(sorted(found, key=lambda review: (review.at, review.gate)))
@@ -161,8 +176,8 @@ def _event_row(event: Bypass) -> dict[str, Any]:
 
 def _events(path: Path, as_of: datetime) -> dict[str, list[Bypass]]:
     found: dict[str, list[Bypass]] = defaultdict(list)
-    for where, row in _lines(path):
-        moment = _time(row.get("time"), "time", where)
+    for where, row in json_lines(path):
+        moment = time_in(row.get("time"), "time", where)
         if moment > as_of:
             continue
         kind = str(row.get("kind") or "bypass")
@@ -170,7 +185,7 @@ def _events(path: Path, as_of: datetime) -> dict[str, list[Bypass]]:
             raise MalformedError(
                 f"{where}: 'kind' is {kind!r}, wanted one of {', '.join(KINDS)}", name="bad_kind"
             )
-        gate = _word(row, "gate", where)
+        gate = word_in(row, "gate", where)
         found[gate].append(
             Bypass(
                 id=str(row.get("id") or where.rpartition(":")[2]),
@@ -181,7 +196,7 @@ def _events(path: Path, as_of: datetime) -> dict[str, list[Bypass]]:
                 parent_incident=str(row.get("parent_incident") or ""),
                 reason=str(row.get("reason") or ""),
                 reason_code=str(row.get("reason_code") or ""),
-                sanctioned=_yes(row.get("sanctioned")),
+                sanctioned=is_yes(row.get("sanctioned")),
                 kind=kind,
             )
         )
@@ -190,12 +205,12 @@ def _events(path: Path, as_of: datetime) -> dict[str, list[Bypass]]:
 
 def _passages(path: Path, as_of: datetime) -> dict[str, dict[date, float]]:
     found: dict[str, dict[date, float]] = defaultdict(dict)
-    for where, row in _rows(path, ("gate", "week_start", "opportunities")):
-        week = monday(_day(row["week_start"], "week_start", where))
+    for where, row in csv_rows(path, ("gate", "week_start", "opportunities")):
+        week = monday(day_in(row["week_start"], "week_start", where))
         if week > as_of.date():
             continue
         gate = row["gate"].strip()
-        count = _number(row["opportunities"], "opportunities", where)
+        count = number_in(row["opportunities"], "opportunities", where)
         found[gate][week] = found[gate].get(week, 0.0) + count
     return found
 
@@ -204,107 +219,20 @@ def _people(path: Path) -> dict[str, dict[str, dict[str, float]]]:
     found: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     if not path.exists():
         return found
-    for where, row in _rows(path, ("gate", "person", "activity_share")):
+    for where, row in csv_rows(path, ("gate", "person", "activity_share")):
         weights = found[row["gate"].strip()][(row.get("quarter") or "").strip()]
-        share = _number(row["activity_share"], "activity_share", where)
+        share = number_in(row["activity_share"], "activity_share", where)
         weights[row["person"].strip()] = weights.get(row["person"].strip(), 0.0) + share
     return found
 
 
 def _life(told: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {
-        "born": _day(told["born"], "born", where) if told.get("born") else None,
-        "retired": _day(told["retired"], "retired", where) if told.get("retired") else None,
+        "born": day_in(told["born"], "born", where) if told.get("born") else None,
+        "retired": day_in(told["retired"], "retired", where) if told.get("retired") else None,
         "changes": tuple(
-            GateChange(_day(change.get("on"), "on", where), str(change.get("what") or "changed"))
+            GateChange(day_in(change.get("on"), "on", where), str(change.get("what") or "changed"))
             for change in told.get("changes") or []
         ),
         "siblings": tuple(str(name) for name in told.get("siblings") or []),
     }
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise MisconfiguredError(
-            f"'{path}' is missing; a history has events.jsonl, opportunities.csv and meta.json",
-            name="no_history",
-            hint="the format is in docs/how-to/import-a-history.md",
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise MalformedError(f"'{path}' cannot be read as UTF-8 text: {error}") from error
-
-
-def _object(text: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise MalformedError(f"{where}: not JSON: {error}", name="not_json") from error
-    if not isinstance(row, dict):
-        raise MalformedError(f"{where}: wanted a JSON object, got {text[:40]!r}", name="not_json")
-    return row
-
-
-def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(_text(path).split("\n"), 1):
-        if line.strip():
-            yield f"{path}:{number}", _object(line, f"{path}:{number}")
-
-
-def _rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    table = csv.DictReader(_text(path).splitlines())
-    missing = [name for name in needed if name not in (table.fieldnames or [])]
-    if missing:
-        raise MalformedError(
-            f"{path}:1: no column '{missing[0]}', got {', '.join(table.fieldnames or ['nothing'])}",
-            name="no_column",
-        )
-    for row in table:
-        where = f"{path}:{table.line_num}"
-        if any(row[name] is None for name in needed):
-            raise MalformedError(f"{where}: the row is short of a value", name="short_row")
-        yield where, {key: value or "" for key, value in row.items() if isinstance(key, str)}
-
-
-def _word(row: Mapping[str, Any], key: str, where: str) -> str:
-    value = row.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise MalformedError(f"{where}: '{key}' is {value!r}, wanted a name", name="no_value")
-    return value.strip()
-
-
-def _yes(value: object) -> bool:
-    return value is True or str(value).strip().lower() in {"true", "1", "yes"}
-
-
-def _number(text: str, key: str, where: str) -> float:
-    try:
-        value = float(text or 0)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e15:
-        raise MalformedError(
-            f"{where}: '{key}' is {text!r}, wanted a number of zero or more", name="bad_number"
-        )
-    return value
-
-
-def _day(value: object, key: str, where: str) -> date:
-    try:
-        return date.fromisoformat(str(value).strip()[:10])
-    except ValueError as error:
-        raise MalformedError(
-            f"{where}: '{key}' is {value!r}, wanted a day such as 2026-06-22", name="bad_time"
-        ) from error
-
-
-def _time(value: object, key: str, where: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(str(value).strip())
-    except ValueError as error:
-        raise MalformedError(
-            f"{where}: '{key}' is {value!r}, wanted a time such as 2026-06-22T03:14:09Z",
-            name="bad_time",
-        ) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)

@@ -1,4 +1,4 @@
-"""A gate's history in memory: its bypasses, its passages, its people, and what was decided of it."""
+"""A gate's history in memory: bypasses, passages, people, and what was decided of it."""
 
 from __future__ import annotations
 

@@ -10,9 +10,8 @@ import math
 from collections.abc import Sequence
 from datetime import date
 
-from breakglass.monitor.deviance.history import WEEK
+from breakglass.monitor.deviance.history import WEEK, Gate
 from breakglass.monitor.deviance.windows import Span, weekly
-from breakglass.monitor.deviance.history import Gate
 
 SHORTEST = 4  # weeks; anything shorter is a burst
 
@@ -60,7 +59,7 @@ def change_points(
 
 
 def began(gate: Gate, whole: Span, noise: float) -> date | None:
-    """Return the Monday-aligned day on which the present rate began, or nothing where it always was."""
+    """Return the day on which the present rate began, or nothing where it always was so."""
     counts, exposures = weekly(whole, gate)
     points = change_points(counts, exposures, noise)
     if not points:

@@ -1,8 +1,8 @@
 """Stated reasons brought together: clusters of free text without a model to download.
 
-TF-IDF over characters (3 to 5 within words, weight 0.7) beside words (one and two), digits masked,
-average linkage on the cosine, cut at a distance of 0.86 (DEVIANCE.md 3.6). A coded reason, where one
-was given, is a cluster by itself. Support is counted in weeks, people and incidents, not just events.
+TF-IDF over characters (3 to 5 within words, weight 0.7) beside words (one and two), digits
+masked, average linkage on the cosine, cut at a distance of 0.86 (DEVIANCE.md 3.6). A coded reason,
+where one was given, is a cluster by itself. Support is counted in weeks, people and incidents.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from breakglass.monitor.deviance.history import Bypass
 
@@ -20,8 +21,54 @@ CUT = 0.86
 MOST_TEXTS = 220  # distinct sentences compared; the latest ones, so an old habit ages out
 _CHARACTERS = 0.7
 _STOP = frozenset(
-    "a an and are as at be by for from has have in into is it its no not of off on or our so that the"
-    " this to was we were will with der die das und ist nicht fuer von am an im zu".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "for",
+        "from",
+        "has",
+        "have",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "no",
+        "not",
+        "of",
+        "off",
+        "on",
+        "or",
+        "our",
+        "so",
+        "that",
+        "the",
+        "this",
+        "to",
+        "was",
+        "we",
+        "were",
+        "will",
+        "with",
+        "der",
+        "die",
+        "das",
+        "und",
+        "ist",
+        "nicht",
+        "fuer",
+        "von",
+        "am",
+        "an",
+        "im",
+        "zu",
+    ]
 )
 
 
@@ -73,10 +120,13 @@ def _terms(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     words = re.findall(r"[^\W_]+(?:['-][^\W_]+)*", text)
     padded = [f" {word} " for word in words]
     characters = tuple(
-        word[i : i + size] for word in padded for size in (3, 4, 5) for i in range(len(word) - size + 1)
+        word[i : i + size]
+        for word in padded
+        for size in (3, 4, 5)
+        for i in range(len(word) - size + 1)
     )
     kept = [word for word in words if word not in _STOP]
-    pairs = [f"{a} {b}" for a, b in zip(kept, kept[1:], strict=False)]
+    pairs = [f"{a} {b}" for a, b in pairwise(kept)]
     return characters, (*kept, *pairs)
 
 

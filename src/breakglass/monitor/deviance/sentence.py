@@ -46,10 +46,10 @@ def what_would_change(verdict: Verdict) -> tuple[str, ...]:
     e, b, t = verdict.evidence, verdict.evidence.burst, verdict.evidence.top
     lines = []
     if b is not None:
-        which = f"incident '{b.family}'" if b.family else f"the fullest three weeks (from {b.start})"
-        lines.append(
-            f"without {which} and its shoulders: {b.left} bypasses left, {times(b.ratio_without)}"
-        )
+        which = f"the three weeks from {b.start}"
+        if b.family and b.family_share >= 0.3:
+            which += f" and what else names '{b.family}'"
+        lines.append(f"without {which}: {b.left} bypasses left, {times(b.ratio_without)}")
     if t is not None and t.events >= 5:
         left = e.recent.k - t.events
         lines.append(f"without the top person: {left} bypasses left, {times(t.ratio_without)}")
@@ -58,7 +58,8 @@ def what_would_change(verdict: Verdict) -> tuple[str, ...]:
         lines.append(f"{weeks} more week{'s' if weeks != 1 else ''} like these would decide it")
     if verdict.reading is Reading.HEALTHY and e.before.passages > 0:
         usual = e.k0 * e.recent.passages / e.before.passages
-        alarm = math.ceil(max(usual * 2.2, usual + 6, 6))
+        # Twice and a bit the usual, or one time in twenty, whichever is reached first.
+        alarm = math.ceil(min(max(usual * 2.2, usual + 6), 0.06 * e.recent.passages + 12))
         lines.append(f"about {alarm} bypasses in a half-year of this traffic would be looked at")
     return tuple(lines)
 
@@ -71,8 +72,12 @@ def _counts(gate: str, e: Evidence) -> str:
         f"week{'s' if weeks != 1 else ''} ({percent(e.rate.middle)}, 95% {percent(e.rate.low)} to "
         f"{percent(e.rate.high)})"
     )
+    if e.recent.passages < 1:
+        return f"{gate}: nothing passed in the last {weeks} week{'s' if weeks != 1 else ''}."
     if e.before.passages <= 0:
         return text + ", with no earlier time to compare."
+    if e.recent.k == 0 and e.before.k:
+        return text + f", after {number(e.before.k)} in {number(e.before.passages)} before."
     if e.recent.k + e.before.k == 0:
         return text + ", and never in the time before."
     if e.before.k == 0:
@@ -103,7 +108,10 @@ def _without(e: Evidence) -> list[str]:
         lines.append(f"Without the top person {times(e.top.ratio_without)}.")
     if e.burst is not None and len(e.burst.events) >= 5 and e.burst.chance < 0.05:
         b = e.burst
-        lines.append(f"{len(b.events)} fell between {b.start} and {b.end}; without them {times(b.ratio_without)}.")
+        lines.append(
+            f"{len(b.events)} fell between {b.start} and {b.end}; "
+            f"without them {times(b.ratio_without)}."
+        )
     return lines
 
 
@@ -112,7 +120,9 @@ def _reasons(e: Evidence) -> list[str]:
         told = sum(1 for event in e.recent.events if event.reason.strip())
         return [] if told else ["No reason was written down."]
     top = e.clusters[0]
-    return [f"{top.events} reasons in {top.weeks} week{'s' if top.weeks != 1 else ''} say: {top.label}."]
+    return [
+        f"{top.events} reasons in {top.weeks} week{'s' if top.weeks != 1 else ''} say: {top.label}."
+    ]
 
 
 def _reading(verdict: Verdict) -> str:

@@ -21,7 +21,7 @@ LEARN = 26  # weeks from which the usual rate is learned before the watch begins
 
 @dataclass(frozen=True)
 class Alarm:
-    """The week (index) at which the sum crossed the bar, and since which week it had been rising."""
+    """The week (index) at which the sum crossed the bar, and since which week it had risen."""
 
     week: int
     since: int
@@ -64,8 +64,8 @@ def watch(
     """Run the watch over weekly ``counts`` and return its alarms, oldest first.
 
     The usual rate is that of all weeks before, at least ``LEARN`` of them and at most 78, weeks
-    since the sum began to rise left out. ``gates`` is how many are watched together, ``per_year`` the
-    false alarms that one gate may give.
+    since the sum began to rise left out. ``gates`` is how many are watched together, ``per_year``
+    the false alarms that one gate may give.
     """
     state, alarms = Watch(), []
     for week, (count, exposure) in enumerate(zip(counts, exposures, strict=True)):

@@ -28,11 +28,14 @@ _PRODUCTION = (
 )
 _BREAKAGE = (
     r"bustages?|bust(?:ed|s)?\b|un-?break\w*|broken?\b|breakages?|breaks?\b|burning|"
-    r"perma-?(?:red|orange|fail\w*)|(?:tree|build|bots?|waterfall) (?:is |are )?(?:red|closed|on fire)|"
+    r"perma-?(?:red|orange|fail\w*)|"
+    r"(?:tree|build|bots?|waterfall) (?:is |are )?(?:red|closed|on fire)|"
     r"(?:build|compil\w+|link\w*|tests?|packag\w+)(?: \w+)? (?:errors?|fail\w*|problems?)|"
-    r"fail(?:ing|ed|s|ures?)?\b|(?:fix|repair|correct)\w*(?: \S+){0,4} (?:build|compil\w+|tests?|tree|bots?)\b|"
+    r"fail(?:ing|ed|s|ures?)?\b|"
+    r"(?:fix|repair|correct)\w*(?: \S+){0,4} (?:build|compil\w+|tests?|tree|bots?)\b|"
     r"port(?:ing|ed)?:? [^a-z]{0,3}bug|port (?:of )?m-c|(?:disable|skip)\w*(?: \S+){0,4} tests?\b|"
-    r"(?:after|caused by|since|due to|because of|follow-?up (?:to|for|fix)) (?:bug|r?\d+|upstream|[mc]-c)|"
+    r"(?:after|caused by|since|due to|because of|follow-?up (?:to|for|fix)) "
+    r"(?:bug|r?\d+|upstream|[mc]-c)|"
     r"regressed by|missing (?:include|header|dep\w*)|mozmill|reftest"
 )
 

@@ -22,7 +22,7 @@ _HEIGHT = 170
 
 def doors_chart(doors: Sequence[tuple[str, Shown]], width: int, key: str) -> str:
     """Return the SVG of the 13-week rates of ``doors`` (name and series), on one scale."""
-    left, right, top = (66, 14, 12) if width > 500 else (52, 8, 12)
+    left, right, top = (72, 14, 12) if width > 500 else (58, 8, 12)
     start, end = min(s.start for _, s in doors), max(s.end for _, s in doors)
     high = max((w.rate.middle for _, s in doors for w in s.weeks if w.rate), default=0.0)
     x = Scale(start.toordinal(), end.toordinal(), left, width - right)

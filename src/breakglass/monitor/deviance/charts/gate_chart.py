@@ -1,4 +1,4 @@
-"""The picture of one gate: weekly dots, the 13-week rate with its band, passages, people, incidents.
+"""The picture of one gate: weekly dots, the 13-week rate and its band, passages, people, incidents.
 
 Drawn for a given width, so that a phone gets a picture of its own instead of a shrunken one. The
 picture says by itself what it shows: a title, a description, and a table beside it on the page.
@@ -36,7 +36,7 @@ def gate_chart(gate: str, data: Shown, title: str, width: int, key: str) -> str:
         width: in pixels; ``WIDE`` or ``NARROW``.
         key: unique on the page, for the ids of title and description.
     """
-    left, right = (66, 14) if width > 500 else (52, 8)
+    left, right = (72, 14) if width > 500 else (58, 8)
     x = Scale(data.start.toordinal(), data.end.toordinal(), left, width - right)
     top = 14 + (14 if data.changes else 0)
     base = top + _RATE
@@ -71,10 +71,10 @@ def description(gate: str, data: Shown) -> str:
     top = max(known, key=lambda week: week.rate.middle if week.rate else 0)
     last = known[-1].rate
     return (
-        f"Bypasses per passage of {gate} by week from {data.start} to {data.end}, with the rate over "
-        f"13 weeks and its 95% band. The 13-week rate was highest in the week of {top.start} at "
-        f"{(top.rate.middle if top.rate else 0):.2%} and is now {(last.middle if last else 0):.2%}. "
-        f"{sum(week.counted for week in data.weeks)} bypasses counted, "
+        f"Bypasses per passage of {gate} by week from {data.start} to {data.end}, with the rate "
+        f"over 13 weeks and its 95% band. The 13-week rate was highest in the week of {top.start} "
+        f"at {(top.rate.middle if top.rate else 0):.2%} and is now {(last.middle if last else 0):.2%}."
+        f" {sum(week.counted for week in data.weeks)} bypasses counted, "
         f"{sum(week.apart for week in data.weeks)} set apart, "
         f"{sum(week.passages for week in data.weeks):,.0f} passages."
     )
@@ -115,7 +115,7 @@ def _window(data: Shown, x: Scale, top: float, base: float) -> list[str]:
 
 
 def _rate_axis(y: Scale, left: float, right: float) -> list[str]:
-    parts = [text(left - 6, y.end - 6, "rate", "tick", "end")] if y.end > 20 else []
+    parts = []
     for value in ticks(y.high):
         at = y(value)
         parts += [
@@ -180,7 +180,7 @@ def _passages(data: Shown, x: Scale, top: float, base: float, left: float) -> li
         path(area, "passages", closed=True),
         line(x.start, base, x.end, base, "axis"),
         text(left - 6, top + 5, label, "tick", "end"),
-        text(left - 6, base, "passages" if left > 60 else "passed", "tick", "end"),
+        text(left - 6, base, "passages", "tick", "end"),
     ]
 
 
@@ -188,7 +188,10 @@ def _people(data: Shown, x: Scale, top: float, left: float, right: float) -> lis
     parts = []
     for i, strip in enumerate(data.strips):
         at = top + _ROW * i + _ROW / 2
-        parts += [line(left, at, right, at, "grid"), text(left - 6, at + 4, strip.label, "tick", "end")]
+        parts += [
+            line(left, at, right, at, "grid"),
+            text(left - 6, at + 4, strip.label, "tick", "end"),
+        ]
         for colour in sorted({mark[1] for mark in strip.marks}):
             strokes = "".join(
                 f"M{xy(x(day.toordinal() + 0.5))},{xy(at - 5)}v10"

@@ -45,7 +45,9 @@ def page(history: History, verdicts: Sequence[Verdict], title: str, *, whole: bo
         title: what the organisation calls itself.
         whole: charts show all that is recorded instead of the judged two years.
     """
-    ordered = sorted(verdicts, key=lambda v: (_URGENT.index(v.reading), -v.evidence.recent.k, v.gate))
+    ordered = sorted(
+        verdicts, key=lambda v: (_URGENT.index(v.reading), -v.evidence.recent.k, v.gate)
+    )
     series = {v.gate: shown(v.evidence, history.reviews, whole=whole) for v in ordered}
     moved = displacements(history)
     body = [
@@ -111,26 +113,34 @@ def _gate(
 
 
 def _figure(v: Verdict, series: Shown, index: int) -> str:
+    if not any(week.counted or week.apart for week in series.weeks) and not series.changes:
+        return ""  # an empty picture says no more than the sentence
     wide = gate_chart(v.gate, series, NAMES[v.reading], WIDE, f"g{index}w")
     narrow = gate_chart(v.gate, series, NAMES[v.reading], NARROW, f"g{index}n")
     keys = [
-        '<span class="key"><i class="bar" style="background:var(--rate)"></i>rate over 13 weeks, 95% band</span>',
-        '<span class="key"><i style="background:var(--dot)"></i>one week</span>',
+        _key("rate over 13 weeks, 95% band", "rate", "bar"),
+        _key("one week", "dot"),
     ]
     if any(week.apart for week in series.weeks):
-        keys.append('<span class="key"><i style="background:var(--apart)"></i>set apart (sanctioned, routine, drills)</span>')
-    keys.append('<span class="key"><i style="background:var(--window);outline:1px solid var(--line)"></i>the half-year judged</span>')
-    keys += [
-        f'<span class="key"><i class="thin" style="background:var(--c{i})"></i>{escape(name[:32])}</span>'
-        for i, name in enumerate(series.families, 1)
-    ]
+        keys.append(_key("set apart (sanctioned, routine, drills)", "apart"))
+    keys.append(_key("the half-year judged", "window", "", ";outline:1px solid var(--line)"))
+    keys += [_key(name[:32], f"c{i}", "thin") for i, name in enumerate(series.families, 1)]
     changes = "".join(
-        f'<span class="key"><b style="color:var(--change)">{i}</b> {day} {escape(what[:80])}</span>'
+        f'<span class="key long"><b style="color:var(--change)">{i}</b> {day} '
+        f"{escape(what[:80])}</span>"
         for i, (day, what) in enumerate(series.changes, 1)
     )
     return (
         f'<figure><div class="wide">{wide}</div><div class="narrow">{narrow}</div>'
         f"<figcaption>{''.join(keys)}{changes}</figcaption></figure>"
+    )
+
+
+def _key(words: str, colour: str, shape: str = "", more: str = "") -> str:
+    kind = f' class="{shape}"' if shape else ""
+    return (
+        f'<span class="key"><i{kind} style="background:var(--{colour}){more}"></i>'
+        f"{escape(words)}</span>"
     )
 
 
@@ -232,9 +242,9 @@ def _doors(history: History, series: dict[str, Shown]) -> str:
 def _how() -> str:
     return (
         "<section><h2>How to read this</h2><p>A gate that is gone round again and again is telling "
-        "something about the gate. The reading compares the last half-year with the year and a half "
-        "before, takes out what a policy sanctions, and asks in turn whether one burst, one path, a "
-        "recurring trouble or the gate itself explains what is left. Limits are 95%; those in the "
+        "something about the gate. The reading compares the last half-year with the year and a "
+        "half before, takes out what a policy sanctions, and asks in turn whether one burst, one "
+        "path, a recurring trouble or the gate itself explains what is left. Limits are 95%; those in the "
         "tables are exact. Rows per person are shown from five uses, without names.</p></section>"
     )
 

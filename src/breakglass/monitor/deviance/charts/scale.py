@@ -1,4 +1,4 @@
-"""From values to places on the paper, and the few labels that an axis can carry without crowding."""
+"""From values to places on the paper, and the few labels that an axis carries without crowding."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def xy(value: float) -> str:
 
 def text(x: float, y: float, words: str, kind: str = "label", anchor: str = "start") -> str:
     """Return a text element; ``kind`` is a class of the page's style."""
-    return f'<text x="{xy(x)}" y="{xy(y)}" class="{kind}" text-anchor="{anchor}">{escape(words)}</text>'
+    place = f'x="{xy(x)}" y="{xy(y)}" class="{kind}" text-anchor="{anchor}"'
+    return f"<text {place}>{escape(words)}</text>"
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""What a gate's chart shows, counted once: weekly shares, the 13-week rate with its band, people."""
+"""What a gate's chart shows, counted once: weekly shares, the 13-week rate and band, people."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Week:
 
 @dataclass(frozen=True)
 class Strip:
-    """One row of the people's strip: events with the number of their incident's colour (0 is none)."""
+    """One row of the people's strip: events, each with its incident's colour, 0 for none."""
 
     label: str
     marks: tuple[tuple[date, int], ...]
@@ -56,6 +56,9 @@ def shown(e: Evidence, reviews: Sequence[GateReview] = (), *, whole: bool = Fals
     """Count the series of one gate: the judged windows, or with ``whole`` all that is recorded."""
     gate, end = e.gate, e.recent.end
     first = gate.first_day or e.recent.start
+    if whole and gate.events:
+        # Years before the first bypass are one flat line; one of them is enough to see it.
+        first = max(first, gate.events[0].time.date() - 52 * WEEK)
     start = monday(first if whole else max(first, end - RECENT - BASELINE))
     events = [event for event in gate.events if start <= event.time.date() < end]
     judged = [event for event in counted(gate) if start <= event.time.date() < end]
@@ -114,9 +117,7 @@ def _strips(events: Sequence[Bypass], families: tuple[str, ...]) -> tuple[Strip,
         label = f"{others} other{'s' if others != 1 else ''}" if rows else f"{others} people"
         if others == 1 and not rows:
             label = "1 person"
-        strips.append(
-            Strip(label, tuple((e.time.date(), colour.get(e.family, 0)) for e in rest))
-        )
+        strips.append(Strip(label, tuple((e.time.date(), colour.get(e.family, 0)) for e in rest)))
     return tuple(strips)
 
 

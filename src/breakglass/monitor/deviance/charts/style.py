@@ -1,11 +1,12 @@
 """The page's style: readable in light, in the dark, on paper and on a phone; no font is fetched."""
 
 STYLE = """
-:root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6675;--paper:#fff;--line:#e3e7ec;--axis:#9aa5b1;
---rate:#1f5fa8;--band:#1f5fa826;--dot:#1f5fa88c;--apart:#9a7b2f99;--window:#f2f5f9;--fill:#cfd6de;
+:root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6675;--paper:#fff;--line:#e3e7ec;
+--axis:#9aa5b1;--rate:#1f5fa8;--band:#1f5fa826;--dot:#1f5fa88c;--apart:#9a7b2f99;--window:#f2f5f9;--fill:#cfd6de;
 --change:#8a3ffc;--c0:#7b8794;--c1:#c2410c;--c2:#0f766e;--c3:#7c3aed;--c4:#be185d;--c5:#4d7c0f;
 --ok:#166534;--okb:#dcfce7;--bad:#9a3412;--badb:#ffedd5;--warn:#854d0e;--warnb:#fef9c3;--nob:#eef1f5}
-@media (prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#a3afbd;--paper:#14181e;--line:#2a313b;
+@media (prefers-color-scheme:dark){
+:root{--ink:#e6eaf0;--soft:#a3afbd;--paper:#14181e;--line:#2a313b;
 --axis:#66717f;--rate:#7db4f5;--band:#7db4f52b;--dot:#7db4f58c;--apart:#d9b95f99;--window:#1b222b;
 --fill:#3a4452;--change:#c4a1ff;--c0:#8a96a5;--c1:#fb923c;--c2:#2dd4bf;--c3:#a78bfa;--c4:#f472b6;
 --c5:#a3e635;--ok:#86efac;--okb:#14351f;--bad:#fdba74;--badb:#43230f;--warn:#fde68a;--warnb:#3b300c;
@@ -42,6 +43,7 @@ figure{margin:1rem 0 .5rem}figcaption{font-size:.82rem;color:var(--soft);margin-
 .door{fill:none;stroke-width:2.2}.d0{stroke:var(--rate)}.d1{stroke:var(--c1)}.d2{stroke:var(--c2)}
 .d3{stroke:var(--c3)}.d4{stroke:var(--c4)}.d5{stroke:var(--c5)}
 .key{display:inline-block;margin-right:.9rem;white-space:nowrap}
+.key.long{display:block;white-space:normal}
 .key i{display:inline-block;width:.7rem;height:.7rem;border-radius:50%;margin-right:.3rem}
 .key i.bar{width:1.1rem;height:.2rem;border-radius:0;vertical-align:.2rem}
 .key i.thin{width:.16rem;border-radius:0;vertical-align:-.05rem}

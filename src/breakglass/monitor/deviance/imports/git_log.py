@@ -85,7 +85,7 @@ def parse_log(text: str) -> Iterator[Change]:
 def from_changes(
     changes: Iterable[Change], rules: Rules, who: Callable[[str], str], *, hidden: bool
 ) -> Imported:
-    """Return the history that ``rules`` see in ``changes``; bots' changes are left out of both sides.
+    """Return the history that ``rules`` see in ``changes``; bots are left out of both sides.
 
     Args:
         changes: in any order.

@@ -1,4 +1,4 @@
-"""Names of people replaced by a keyed hash, so that a history can be shared without naming anyone."""
+"""Names of people replaced by a keyed hash, so that a history can be shared without naming them."""
 
 from __future__ import annotations
 

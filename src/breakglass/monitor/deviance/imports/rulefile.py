@@ -1,4 +1,4 @@
-"""A small, strict part of YAML: nested mappings and lists of plain or quoted words, with lines kept.
+"""A small, strict part of YAML: nested mappings and lists of plain or quoted words, lines kept.
 
 Enough for a rule file, without a dependency, and every complaint can name its line. Not read:
 anchors, tags, block scalars, several documents. Everything is text; nobody's ``no`` turns false.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Union
 
 from breakglass.errors import MalformedError
 
@@ -38,9 +37,11 @@ class Table:
     line: int
 
 
-Node = Union[Text, Items, Table]
+Node = Text | Items | Table
 
-_KEY = re.compile(r"""(?P<key>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s:#'"\[{&*!|>%@`-][^:#]*?)\s*:(?:\s+|$)""")
+_KEY = re.compile(
+    r"""(?P<key>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s:#'"\[{&*!|>%@`-][^:#]*?)\s*:(?:\s+|$)"""
+)
 
 
 @dataclass
@@ -149,7 +150,9 @@ class _Reader:
                 return str(json.loads(text))
             except json.JSONDecodeError as error:
                 hint = "a backslash in double quotes is doubled; single quotes keep it as it is"
-                raise _wrong(self.name, number, f"{text[:40]} does not end or escapes wrongly", hint) from error
+                raise _wrong(
+                    self.name, number, f"{text[:40]} does not end or escapes wrongly", hint
+                ) from error
         if text.startswith("'"):
             if not re.fullmatch(r"'(?:[^']|'')*'", text):
                 raise _wrong(self.name, number, f"{text[:40]} does not end")

@@ -61,7 +61,8 @@ def read_rules(text: str, name: str) -> Rules:
     for key, node in tree.values.items():
         if key not in known:
             raise MalformedError(
-                f"{name}:{node.line}: unknown key '{key}', wanted one of {', '.join(sorted(known))}",
+                f"{name}:{node.line}: unknown key '{key}', "
+                f"wanted one of {', '.join(sorted(known))}",
                 name="unknown_key",
             )
     gates = tree.values.get("gates")

@@ -26,6 +26,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "reason": ("reason", "why", "comment", "justification"),
     "reason_code": ("reason_code", "code"),
     "sanctioned": ("sanctioned", "policy_approved", "auto_footer_revert"),
+    "change_kind": ("change_kind",),
     "kind": ("kind",),
     "actor": ("actor",),
     "week_start": ("week_start", "week"),
@@ -34,6 +35,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "quarter": ("quarter",),
     "activity": ("activity_share", "share", "changes", "count"),
 }
+
+ROUTINE_KINDS = frozenset({"revert", "backout", "roll"})  # what a policy sanctions beforehand
 
 
 def from_tables(
@@ -72,7 +75,8 @@ def from_tables(
                 parent_incident=row.get("parent_incident", "").strip(),
                 reason=without_addresses(reason) if hidden else reason,
                 reason_code=row.get("reason_code", "").strip(),
-                sanctioned=row.get("sanctioned", "").strip().lower() in {"1", "true", "yes"},
+                sanctioned=row.get("sanctioned", "").strip().lower() in {"1", "true", "yes"}
+                or row.get("change_kind", "").strip().lower() in ROUTINE_KINDS,
                 kind=row.get("kind", "").strip() or "bypass",
             )
         )
