@@ -1,0 +1,282 @@
+"""``breakglass break``: the one story, told from the responder's side."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from breakglass.cli import speaking
+from breakglass.cli.client import Client, find, takes_org
+from breakglass.errors import MalformedError, RefusedError, UnavailableError
+
+EXAMPLE = """\
+\b
+Example:
+  breakglass break orders-repair --incident INC-4821 --why "orders stuck in 'new'"
+"""
+_SPAN = re.compile(r"([1-9][0-9]{0,5})(s|m|h)", re.ASCII)
+_LABELS = {
+    "self_declared": "the incident rests on your own word; the review will look at that",
+    "monitor_silent": "the monitor is silent: the broker rang a channel of its own",
+    "drill": "this is a drill",
+}
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+
+
+@click.command(name="break", epilog=EXAMPLE)
+@click.argument("glass", required=False)
+@click.option("--incident", default="", metavar="ID", help="The open incident that this is for.")
+@click.option("--why", default="", metavar="TEXT", help="Why, in your words; it is recorded.")
+@click.option("--code", default="other", metavar="CODE", help="The coded reason.  [default: other]")
+@click.option(
+    "--for", "for_", default="", metavar="TIME", help="Shorter than the glass allows: 10m."
+)
+@click.option(
+    "--minter", default="", metavar="NAME", help="Which minter, if the glass has several."
+)
+@click.option("--drill", is_flag=True, help="Rehearse: the same path, labelled a drill.")
+@click.option("--again", metavar="GRANT", help="Send a statement again whose answer never came.")
+@takes_org
+@speaking.says_json
+def break_(
+    glass: str | None,
+    incident: str,
+    why: str,
+    code: str,
+    for_: str,
+    minter: str,
+    drill: bool,
+    again: str | None,
+    org: str | None,
+    as_json: bool,
+) -> None:
+    """Break GLASS: sign for it, have it recorded, and hold what it grants.
+
+    Without GLASS, list what you may break.
+    """
+    client = find(org)
+    if again:
+        _send_again(client, again, as_json)
+        return
+    known = client.broker("GET", "/glasses")
+    if glass is None:
+        _list(client, known, as_json)
+        return
+    if not why:
+        raise click.UsageError(f"say why: --why TEXT (it is recorded with your name: {client.who})")
+    chosen = _choose(known, glass)
+    mint = _mint(chosen, minter)
+    terms = _terms(chosen, for_)
+    answer, grant = _break(client, known, chosen, mint, terms, incident, code, why, drill)
+    _tell(client, chosen, mint, answer, grant, as_json)
+
+
+def _break(
+    client: Client,
+    known: dict[str, Any],
+    glass: dict[str, Any],
+    mint: dict[str, Any] | None,
+    terms: timedelta,
+    incident: str,
+    code: str,
+    why: str,
+    drill: bool,
+) -> tuple[dict[str, Any], str]:
+    from breakglass.cli import holding, stating
+    from breakglass.records.statement import Break, Do, Why, grant_id
+
+    # (1) One key for this grant alone; what is minted will be sealed to it.
+    folder, holder = holding.begin(client.state)
+    try:
+        statement = Break(
+            do=Do.BREAK,
+            log=client.log,
+            policy=known["policy"],
+            glass=glass["glass"],
+            minter=mint["minter"] if mint else "",
+            scope={name: tuple(values) for name, values in mint["scope"].items()} if mint else {},
+            drill=drill,
+            who=client.who,
+            incident=incident,
+            reason=Why(code, why),
+            for_s=int(terms.total_seconds()),
+            holder=holder,
+            at=stating.now(),
+            nonce=stating.nonce(),
+        )
+        # (2) The person signs; from here the grant has its id.
+        said = stating.say(client, statement)
+    except BaseException:
+        holding.abandon(folder)
+        raise
+    # (3) Kept before it is sent: a lost answer is asked for again, with the same bytes.
+    held = holding.settle(folder, grant_id(said.text), said.signed)
+    return _send(client, held, mint["minter"] if mint else ""), held.grant
+
+
+def _send(client: Client, held: Any, minter: str) -> dict[str, Any]:
+    shown = held.present(client.log, f"minter:{minter}", held.grant) if minter else None
+    try:
+        answer = client.broker(
+            "POST", "/break", {"statement": held.statement, "presentation": shown}
+        )
+    except UnavailableError as error:
+        if error.name in ("unavailable", "nonsense"):
+            error.hint = (
+                f"nobody knows yet; send the same again: breakglass break --again {held.grant}"
+            )
+        raise
+    held.keep_answer(answer)
+    return answer
+
+
+def _send_again(client: Client, grant: str, as_json: bool) -> None:
+    from breakglass.cli import holding
+    from breakglass.records.statement import Break, parse_as
+
+    held = holding.held(client.state, grant)
+    said = parse_as(Break, held.statement["text"])
+    known = client.broker("GET", "/glasses")
+    glass = _choose(known, said.glass)
+    mint = _mint(glass, said.minter) if said.minter else None
+    _tell(client, glass, mint, _send(client, held, said.minter), grant, as_json)
+
+
+def _choose(known: dict[str, Any], name: str) -> dict[str, Any]:
+    for glass in known["glasses"]:
+        if glass["glass"] == name:
+            found: dict[str, Any] = glass
+            return found
+    names = ", ".join(sorted(each["glass"] for each in known["glasses"]))
+    raise RefusedError(
+        f"there is no glass {name!r} in policy {known['version']}",
+        name="no_glass",
+        hint=f"there are: {names}" if names else "no policy is active: breakglass policy activate",
+    )
+
+
+def _mint(glass: dict[str, Any], minter: str) -> dict[str, Any] | None:
+    mints: list[dict[str, Any]] = glass["mints"]
+    if not minter and len(mints) < 2:
+        return mints[0] if mints else None
+    for mint in mints:
+        if mint["minter"] == minter:
+            return mint
+    names = ", ".join(mint["minter"] for mint in mints) or "none"
+    raise MalformedError(
+        f"glass {glass['glass']!r} has no minter {minter!r}"
+        if minter
+        else f"glass {glass['glass']!r} has several minters",
+        hint=f"say which: --minter NAME (there are: {names})",
+    )
+
+
+def _terms(glass: dict[str, Any], given: str) -> timedelta:
+    longest = timedelta(seconds=glass["for_s"])
+    if not given:
+        return longest
+    match = _SPAN.fullmatch(given)
+    if match is None:
+        raise MalformedError(
+            f"--for {given[:20]!r} is no length of time", hint="such as 90s or 10m"
+        )
+    asked = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if asked > longest:
+        raise RefusedError(
+            f"glass {glass['glass']!r} is for {speaking.duration(longest.total_seconds())} at most,"
+            f" asked {speaking.duration(asked.total_seconds())}",
+            name="too_long",
+        )
+    return asked
+
+
+def _tell(
+    client: Client,
+    glass: dict[str, Any],
+    mint: dict[str, Any] | None,
+    answer: dict[str, Any],
+    grant: str,
+    as_json: bool,
+) -> None:
+    if as_json:
+        speaking.tell_json(answer)
+        return
+    speaking.tell_rows(
+        [
+            ("recorded", f"entry {answer['index']}, {_seen(client, answer['cosigned'])}"),
+            ("granted", _granted(glass, mint, answer)),
+            ("review", f"due {answer['review_by'][:10]}, opened as review {grant}"),
+            ("grant", grant),
+        ]
+    )
+    for label in answer.get("labels", []):
+        speaking.talk(_LABELS.get(label, f"labelled '{label}'"))
+    if mint and mint["platform"] == "postgres":
+        speaking.talk(f"next: breakglass psql {grant}")
+    elif glass["gates"]:
+        gate = glass["gates"][0]
+        speaking.talk(f"next: breakglass gate token {grant} --gate {gate} --for RUN")
+
+
+def _seen(client: Client, cosigned: dict[str, str]) -> str:
+    """Say who has seen the record, by the names of the trust file."""
+    witnesses, archiver = [], ""
+    for line in client.trust.read_text("utf-8").splitlines():
+        words = line.split(" ")
+        if words[0] == "witness":
+            witnesses.append(words[1])
+        elif words[0] == "archiver":
+            archiver = words[1]
+    others = [name for name in witnesses if name != archiver]
+    seen = f"seen by {sum(name in cosigned for name in others)} of {len(others)} witnesses"
+    return f"{seen}, {'archived' if archiver in cosigned else 'not archived yet'}"
+
+
+def _granted(glass: dict[str, Any], mint: dict[str, Any] | None, answer: dict[str, Any]) -> str:
+    from breakglass.clock import parse_time
+
+    until = parse_time(answer["not_after"])
+    left = speaking.duration(max(0, (until - _now()).total_seconds()))
+    if mint:
+        scope = ", ".join(_dimension(name, values) for name, values in mint["scope"].items())
+        what = f"{glass['glass']} on {scope} ({mint['minter']})"
+    else:
+        gates = ", ".join(map(repr, glass["gates"]))
+        what = f"{glass['glass']}, to open gate {gates}" if gates else glass["glass"]
+    return f"{what} until {speaking.clock_time(until, _now())} ({left})"
+
+
+def _dimension(name: str, values: list[str]) -> str:
+    """Write one dimension of a scope: ``database 'orders'``."""
+    named = name.removesuffix("s") if len(values) == 1 else name
+    return f"{named} {', '.join(map(repr, values))}"
+
+
+def _now() -> Any:
+    from breakglass.cli.stating import now
+
+    return now()
+
+
+def _list(client: Client, known: dict[str, Any], as_json: bool) -> None:
+    mine = [each for each in known["glasses"] if client.who in each["people"]]
+    if as_json:
+        speaking.tell_json({**known, "glasses": mine})
+        return
+    if not mine:
+        speaking.talk(f"no glass of policy {known['version']} names {client.who!r}")
+        return
+    rows = [
+        (
+            each["glass"],
+            each["tier"],
+            speaking.duration(each["for_s"]),
+            " ".join(each["incident"]) or "none",
+            each["does"],
+        )
+        for each in mine
+    ]
+    speaking.tell_table(("glass", "people", "for", "incident", "what it grants"), rows)

@@ -1,0 +1,157 @@
+"""Who I am and where my organisation is: ``client.toml``, found the way a person expects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from breakglass.cli.speaking import state_folder
+from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.wire.calling import Neighbour
+
+F = TypeVar("F", bound=Callable[..., Any])
+FILE = "client.toml"
+_KEYS = {"who", "key", "log", "broker", "monitor", "ledger", "trust", "state"}
+# The broker may wait for witnesses and a probe; a person waits this long and no longer.
+WITHIN = timedelta(seconds=20)
+
+
+@dataclass(frozen=True)
+class Client:
+    """One person's place in one organisation.
+
+    ``brokers`` are replicas of one broker, each an address or an ``address`` file. ``key`` is a
+    private key file, or the ``.pub`` file of a key that the agent holds. ``state`` is where the
+    keys of this person's grants are kept.
+    """
+
+    file: Path
+    who: str
+    key: Path
+    log: str
+    brokers: tuple[str | Path, ...]
+    monitor: str | Path
+    ledger: str | Path
+    trust: Path
+    state: Path
+
+    def broker(self, method: str, path: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask a broker; the next replica is asked if one cannot be reached.
+
+        Every call is safe to repeat: statements carry their own nonce.
+
+        Raises:
+            BreakglassError: what the broker says, or that none answered.
+        """
+        import json
+
+        body = b"" if value is None else json.dumps(value, separators=(",", ":")).encode()
+        for place, where in enumerate(self.brokers):
+            try:
+                with Neighbour(where, name="broker", within=WITHIN) as broker:
+                    reply = broker.send(method, path, body, "application/json")
+                return reply.checked().json()
+            except UnavailableError as error:
+                if place + 1 == len(self.brokers) or error.name not in ("unavailable", "nonsense"):
+                    if isinstance(where, Path) and not where.exists():
+                        error.hint = f"start it: breakglass up --org {self.file.parent}"
+                    raise
+        raise MisconfiguredError(f"{str(self.file)!r} names no broker")
+
+    def ask_monitor(self, path: str) -> dict[str, Any]:
+        """Ask the monitor."""
+        with Neighbour(self.monitor, name="monitor", within=WITHIN) as monitor:
+            return monitor.get(path).json()
+
+
+def takes_org(command: F) -> F:
+    """Give a command ``--org``."""
+    option = click.option(
+        "--org",
+        envvar="BREAKGLASS_ORG",
+        metavar="PATH",
+        help="The organisation's folder, or a client.toml. Else the nearest one upward.",
+    )
+    return option(command)
+
+
+def find(org: str | None) -> Client:
+    """Find and read ``client.toml``.
+
+    Args:
+        org: what ``--org`` or ``BREAKGLASS_ORG`` says: a folder or the file itself.
+
+    Raises:
+        MisconfiguredError: there is none, or it is not in its form.
+    """
+    return read(_where(org))
+
+
+def _where(org: str | None) -> Path:
+    if org:
+        path = Path(org).expanduser()
+        return path / FILE if path.is_dir() else path
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / FILE).is_file():
+            return folder / FILE
+    config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    path = Path(config) / "breakglass" / FILE
+    if path.is_file():
+        return path
+    raise MisconfiguredError(
+        f"no {FILE!r} here, above here, or at {str(path)!r}",
+        hint="name your organisation: --org PATH; to try one out: breakglass init org/",
+    )
+
+
+def read(path: Path) -> Client:
+    """Read one ``client.toml``; paths in it are relative to it.
+
+    Raises:
+        MisconfiguredError: not there, not TOML, an unknown key, or one missing.
+    """
+    import tomllib
+
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise MisconfiguredError(
+            f"{str(path)!r} is missing", hint="name your organisation: --org PATH"
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MisconfiguredError(f"{str(path)!r} cannot be read: {error}") from error
+    for key in sorted(set(table) - _KEYS):
+        raise MisconfiguredError(f"{str(path)!r}: {key!r} is unknown")
+    for key in sorted(_KEYS - {"state"} - set(table)):
+        raise MisconfiguredError(f"{str(path)!r}: {key!r} is missing")
+    brokers = table["broker"] if isinstance(table["broker"], list) else [table["broker"]]
+    for key, value in [*table.items(), *(("broker", each) for each in brokers)]:
+        if not isinstance(value, str) and key != "broker":
+            raise MisconfiguredError(f"{str(path)!r}: {key!r} is not a text")
+    folder = path.absolute().parent
+    return Client(
+        file=path,
+        who=table["who"],
+        key=_path(folder, table["key"]),
+        log=table["log"],
+        brokers=tuple(_address(folder, str(each)) for each in brokers),
+        monitor=_address(folder, table["monitor"]),
+        ledger=_address(folder, table["ledger"]),
+        trust=_path(folder, table["trust"]),
+        state=_path(folder, table["state"]) if "state" in table else state_folder(),
+    )
+
+
+def _path(folder: Path, text: str) -> Path:
+    return folder / Path(text).expanduser()
+
+
+def _address(folder: Path, text: str) -> str | Path:
+    return text if text.startswith(("http://", "https://")) else _path(folder, text)

@@ -1,0 +1,123 @@
+"""``breakglass gate``: a token for a gate's run, and the folder of a new gate."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+
+import click
+
+from breakglass.cli import speaking
+from breakglass.cli.client import find, takes_org
+from breakglass.errors import MisconfiguredError
+
+TOKEN_EXAMPLE = """\
+\b
+Example:
+  breakglass gate token g-7kq3m2x4p5ab --gate deploy-approval --for 812 > token
+  breakglass-gate run deploy-approval --token token --for 812 -- ./checks.sh
+"""
+ADD_EXAMPLE = """\
+\b
+Example:
+  breakglass gate add deploy-approval --out gates/deploy-approval --glass deploy-rollback
+"""
+
+
+@click.group()
+def gate() -> None:
+    """Sign a token for a gate; make a new gate."""
+
+
+@gate.command(epilog=TOKEN_EXAMPLE)
+@click.argument("grant")
+@click.option("--gate", "gate_name", required=True, metavar="G", help="The gate's name.")
+@click.option("--for", "run", required=True, metavar="RUN", help="The one run that it may open.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, 0600."
+)
+@takes_org
+@speaking.says_json
+def token(
+    grant: str, gate_name: str, run: str, out: Path | None, org: str | None, as_json: bool
+) -> None:
+    """Sign the token of GRANT for one run of one gate, with the grant's holder key.
+
+    The token opens nothing else and nothing later; who reads it can open that one run.
+    """
+    from breakglass.cli import holding
+
+    client = find(org)
+    held = holding.held(client.state, grant)
+    bare = held.answer.get("token") or client.broker("GET", f"/grants/{grant}/token")["token"]
+    shown = held.present(client.log, f"gate:{gate_name}", run)
+    text = base64.b64encode(shown["text"].encode()).decode()
+    presented = f"{bare}presentation {text} {shown['sshsig']}\n"
+    if out is not None:
+        _write_private(out, presented)
+        speaking.talk(f"token for run {run!r} of gate {gate_name!r} is in {out}")
+    if as_json:
+        speaking.tell_json({"grant": grant, "gate": gate_name, "run": run, "token": presented})
+    elif out is None:
+        click.echo(presented, nl=False)
+
+
+@gate.command(epilog=ADD_EXAMPLE)
+@click.argument("name")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--glass", "glasses", multiple=True, metavar="G", help="What opens it, for its hints."
+)
+@click.option(
+    "--sign-here",
+    is_flag=True,
+    help="Embedded set-up: sign the next trust file with the maintainers' keys that lie here.",
+)
+@takes_org
+@speaking.says_json
+def add(
+    name: str,
+    out: Path,
+    glasses: tuple[str, ...],
+    sign_here: bool,
+    org: str | None,
+    as_json: bool,
+) -> None:
+    """Make the folder of gate NAME in DIR: trust file, key, settings, spool.
+
+    The gate opens for tokens at once. Its own records count from the trust file that names its
+    key; the line for it is printed.
+    """
+    from breakglass.embedded.new_gate import make_gate, sign_gate_in
+
+    client = find(org)
+    line = make_gate(out, name, client.log, glasses, client.ledger, client.trust)
+    told: dict[str, object] = {"gate": name, "folder": str(out), "trust_line": line}
+    rows = [("made", f"{out}, the folder of gate '{name}'"), ("trust line", line)]
+    if sign_here:
+        note, signers = sign_gate_in(
+            client.file.absolute().parent, client.who, client.key, line, speaking.talk
+        )
+        answer = client.broker("POST", "/trust", {"note": note})
+        client.trust.write_text(note, "utf-8")
+        (out / "trust").write_text(note, "utf-8")
+        told["trust_version"] = answer["version"]
+        signed = f"trust file {answer['version']}, by {' and '.join(signers)}"
+        rows.append(("in force", f"{signed}, entry {answer['index']}"))
+    if as_json:
+        speaking.tell_json(told)
+        return
+    speaking.tell_rows(rows)
+    if not sign_here:
+        speaking.talk("next: maintainers put that line into the trust file's next version")
+
+
+def _write_private(path: Path, text: str) -> None:
+    try:
+        path.unlink(missing_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise MisconfiguredError(f"{str(path)!r} cannot be written: {error.strerror}") from error
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        file.write(text)

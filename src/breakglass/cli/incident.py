@@ -1,0 +1,97 @@
+"""``breakglass incident``: what makes breaking glass an emergency."""
+
+from __future__ import annotations
+
+import click
+
+from breakglass.cli import speaking
+from breakglass.cli.client import find, takes_org
+from breakglass.errors import RefusedError
+
+DECLARE_EXAMPLE = """\
+\b
+Example:
+  breakglass incident declare INC-4821 --severity SEV1 --title "checkout 5xx"
+"""
+CLOSE_EXAMPLE = """\
+\b
+Example:
+  breakglass incident close INC-4821
+"""
+LIST_EXAMPLE = """\
+\b
+Example:
+  breakglass incident list --json
+"""
+
+
+@click.group()
+def incident() -> None:
+    """Declare, close and list incidents."""
+
+
+@incident.command(epilog=DECLARE_EXAMPLE)
+@click.argument("name", metavar="ID")
+@click.option("--severity", required=True, metavar="SEV", help="How bad it is: SEV1, SEV2 …")
+@click.option("--title", required=True, metavar="TEXT", help="What is happening, on one line.")
+@takes_org
+@speaking.says_json
+def declare(name: str, severity: str, title: str, org: str | None, as_json: bool) -> None:
+    """Declare incident ID by your own word; it satisfies contained glasses only."""
+    _change("declare", name, severity, title, org, as_json)
+
+
+@incident.command(epilog=CLOSE_EXAMPLE)
+@click.argument("name", metavar="ID")
+@takes_org
+@speaking.says_json
+def close(name: str, org: str | None, as_json: bool) -> None:
+    """Close incident ID; nothing new can be broken for it."""
+    known = find(org).broker("GET", "/incidents")["incidents"]
+    found = next((each for each in known if each["incident"] == name), None)
+    if found is None:
+        raise RefusedError(f"there is no incident {name!r}", name="no_incident")
+    _change("close", name, found["severity"], found["title"], org, as_json)
+
+
+def _change(do: str, name: str, severity: str, title: str, org: str | None, as_json: bool) -> None:
+    from breakglass.cli import stating
+    from breakglass.records.statement import Declare, Do
+
+    client = find(org)
+    statement = Declare(
+        Do(do), client.log, name, severity, title, client.who, stating.now(), stating.nonce()
+    )
+    said = stating.say(client, statement)
+    answer = client.broker("POST", "/incidents", {"statement": said.signed})
+    if as_json:
+        speaking.tell_json(answer)
+        return
+    verb = "declared" if do == "declare" else "closed"
+    speaking.tell_rows([(verb, f"{name} ({severity}), entry {answer['index']}, by {client.who}")])
+
+
+@incident.command(name="list", epilog=LIST_EXAMPLE)
+@takes_org
+@speaking.says_json
+def list_(org: str | None, as_json: bool) -> None:
+    """List the incidents, open ones first."""
+    answer = find(org).broker("GET", "/incidents")
+    if as_json:
+        speaking.tell_json(answer)
+        return
+    known = sorted(answer["incidents"], key=lambda each: (not each["open"], each["opened_at"]))
+    if not known:
+        speaking.talk("no incident was ever declared")
+        return
+    rows = [
+        (
+            each["incident"],
+            each["severity"],
+            "open" if each["open"] else "closed",
+            "own word" if each["self_declared"] else "source",
+            each["title"],
+        )
+        for each in known
+    ]
+    speaking.tell_table(("incident", "severity", "state", "declared", "title"), rows)

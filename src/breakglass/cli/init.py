@@ -1,0 +1,60 @@
+"""``breakglass init``: a whole organisation in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from breakglass.cli import speaking
+
+EXAMPLE = """\
+\b
+Example:
+  breakglass init org/
+  breakglass init org/ --as mira --key ~/.ssh/id_ed25519_sk
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option("--as", "who", default="", metavar="NAME", help="Your name in it; else your login.")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Your SSH key, or its .pub if the agent holds it; else the agent's first, else ~/.ssh.",
+)
+@click.option("--organisation", default="try-out.example", show_default=True, metavar="NAME")
+@speaking.says_json
+def init(folder: Path, who: str, key: Path | None, organisation: str, as_json: bool) -> None:
+    """Make an organisation in FOLDER: keys, settings, trust and a starter policy.
+
+    Everything in it is real; that all of it lies on one machine is what `breakglass doctor` is
+    about.
+    """
+    from breakglass.cli.stating import now
+    from breakglass.embedded.init import WHY_ONLY_FOR_TRYING
+    from breakglass.embedded.trying_out import make
+
+    made = make(folder, organisation, who, key, now(), speaking.talk)
+    if as_json:
+        speaking.tell_json(
+            {
+                "folder": str(made.folder),
+                "maintainers": made.maintainers,
+                "processes": made.processes,
+                "gates": made.gates,
+                "glasses": made.glasses,
+            }
+        )
+    else:
+        speaking.tell_rows(
+            [
+                ("made", f"{made.folder} ({len(made.processes)} processes, each with its own key)"),
+                ("policy", f"glass {', '.join(made.glasses)}; signed, in {made.folder}/bundle"),
+                ("signed by", " and ".join(made.maintainers)),
+            ]
+        )
+    speaking.talk(f"for trying out only: {WHY_ONLY_FOR_TRYING}")
+    speaking.talk(f"next: breakglass up --org {made.folder}")

@@ -1,0 +1,141 @@
+"""``breakglass``: the table of commands, and the one edge where errors become lines and codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from breakglass.errors import BreakglassError
+
+# Name: where it is, and its line in the list. Nothing is imported to print the list.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "break": ("breaking:break_", "Break a glass: get the emergency access that was agreed."),
+    "status": ("status:status", "Show open incidents and what is granted now."),
+    "run": ("running:run", "Run a command with a grant's credential, until the grant ends."),
+    "psql": ("running:psql", "Open psql with a grant's credential, until the grant ends."),
+    "done": ("ending:done", "Hand a grant back before it expires."),
+    "kill": ("ending:kill", "Stop a grant, a person or a glass at once."),
+    "incident": ("incident:incident", "Declare, close and list incidents."),
+    "gate": ("gate:gate", "Sign a token for a gate; make a new gate."),
+    "review": ("review:review", "List and show the reviews that every grant opens."),
+    "gates": ("gates:gates", "Show how the gates are doing: rates, verdicts, history."),
+    "ledger": ("ledger:ledger", "Export the ledger and verify a copy without a server."),
+    "policy": ("policy:policy", "Check, explain, sign and activate the policy."),
+    "trust": ("trust:trust", "Show and update the trust file."),
+    "init": ("init:init", "Make a whole organisation in one folder, to try out."),
+    "up": ("up:up", "Start every process of such a folder, and stay."),
+    "demo": ("demo:demo", "Play an emergency from start to end, attacks included."),
+    "doctor": ("doctor:doctor", "Say what this set-up does not give, and the next cheapest step."),
+}
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order in which a responder needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        found: click.Command = getattr(
+            importlib.import_module(f"breakglass.cli.{module}"), attribute
+        )
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+EXAMPLE = """\
+\b
+Example:
+  breakglass incident declare INC-4821 --severity SEV1 --title "checkout 5xx"
+  breakglass break orders-repair --incident INC-4821 --why "orders stuck"
+"""
+
+
+@click.command(
+    cls=Commands,
+    epilog=EXAMPLE,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+@click.version_option(package_name="breakglass", message="breakglass %(version)s")
+def breakglass() -> None:
+    """Emergency access: recorded out of reach, heard by everyone, gone by itself."""
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run one command and end the process with its exit code; no traceback is ever shown."""
+    arguments = sys.argv[1:] if argv is None else argv
+    sys.exit(_run(arguments, "--json" in arguments))
+
+
+def _run(arguments: list[str], as_json: bool) -> int:
+    from breakglass.cli import speaking
+
+    try:
+        breakglass.main(arguments, prog_name="breakglass", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        hint = f"{path or 'breakglass'} --help ends in an example that works"
+        speaking.tell_error("usage", _plain(error.format_message()), hint, as_json)
+        return 2
+    except BreakglassError as error:
+        speaking.tell_error(error.name, error.message, error.hint, as_json)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("", err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read us has gone; the interpreter must not complain while it closes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:  # noqa: BLE001  the edge of the process: one line, and the rest kept
+        return _own_mistake(error, as_json)
+    return 0
+
+
+def _plain(message: str) -> str:
+    """Bring click's sentences into the form of our errors: lower case, no full stop.
+
+    >>> _plain("No such option: --fro.")
+    'no such option: --fro'
+    """
+    message = " ".join(message.split()).rstrip(".")
+    return message[:1].lower() + message[1:]
+
+
+def _own_mistake(error: Exception, as_json: bool) -> int:
+    from breakglass.cli import speaking
+
+    where = speaking.keep_traceback(error)
+    hint = f"what happened is kept in {where}" if where else "it could not be kept in a file"
+    speaking.tell_error(
+        "internal",
+        f"a mistake of our own: {type(error).__name__}; nothing is assumed",
+        hint,
+        as_json,
+    )
+    return 1
+
+
+def command_names() -> list[str]:
+    """Return all command names, for tests and documentation."""
+    return list(COMMANDS)
+
+
+def load(name: str) -> Any:
+    """Return one command, for tests and documentation."""
+    return breakglass.get_command(click.Context(breakglass), name)

@@ -1,0 +1,220 @@
+"""``breakglass policy``: check, explain, sign and activate the rules."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from breakglass.cli import speaking
+from breakglass.cli.client import find, takes_org
+from breakglass.errors import MisconfiguredError
+
+if TYPE_CHECKING:
+    from breakglass.policy.finding import Finding
+
+CHECK_EXAMPLE = """\
+\b
+Example:
+  breakglass policy check org/bundle
+"""
+LINT_EXAMPLE = """\
+\b
+Example:
+  breakglass policy lint org/bundle --json
+"""
+EXPLAIN_EXAMPLE = """\
+\b
+Example:
+  breakglass policy explain mira --glass orders-repair
+"""
+SIGN_EXAMPLE = """\
+\b
+Example:
+  breakglass policy sign org/bundle
+"""
+ACTIVATE_EXAMPLE = """\
+\b
+Example:
+  breakglass policy activate org/bundle
+"""
+_BUNDLE = click.argument("bundle", required=False, type=click.Path(path_type=Path))
+
+
+@click.group()
+def policy() -> None:
+    """Check, explain, sign and activate the policy."""
+
+
+@policy.command(epilog=CHECK_EXAMPLE)
+@_BUNDLE
+@takes_org
+@speaking.says_json
+def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
+    """Say whether the policy in BUNDLE could take force: it reads, compiles, and has no error."""
+    compiled, findings = _read(_folder(bundle, org))
+    errors = [each for each in findings if each.level.value == "error"]
+    glasses = sorted(compiled.bundle.glasses)
+    if as_json:
+        speaking.tell_json(
+            {
+                "holds": not errors,
+                "version": compiled.bundle.version,
+                "digest": compiled.digest,
+                "glasses": glasses,
+                "findings": [_plain(each) for each in findings],
+            }
+        )
+    else:
+        for each in findings:
+            _tell(each)
+        if not errors:
+            version = compiled.bundle.version
+            rows = [("holds", f"policy {version}: {len(glasses)} glasses, {', '.join(glasses)}")]
+            speaking.tell_rows(rows)
+    if errors:
+        speaking.talk(f"{len(errors)} errors; this policy cannot take force")
+        sys.exit(3)
+
+
+@policy.command(epilog=LINT_EXAMPLE)
+@_BUNDLE
+@takes_org
+@speaking.says_json
+def lint(bundle: Path | None, org: str | None, as_json: bool) -> None:
+    """List everything that deserves a second look in BUNDLE, errors first."""
+    _, findings = _read(_folder(bundle, org))
+    if as_json:
+        speaking.tell_json({"findings": [_plain(each) for each in findings]})
+        return
+    for each in findings:
+        _tell(each)
+    if not findings:
+        speaking.talk("nothing to say")
+
+
+@policy.command(epilog=EXPLAIN_EXAMPLE)
+@click.argument("person")
+@click.option("--glass", metavar="G", help="Only this glass.")
+@click.option("--bundle", type=click.Path(path_type=Path), metavar="DIR")
+@takes_org
+@speaking.says_json
+def explain(
+    person: str, glass: str | None, bundle: Path | None, org: str | None, as_json: bool
+) -> None:
+    """Say in words what PERSON may do, and what it takes."""
+    from breakglass.cli.stating import now
+    from breakglass.policy.explain import explain as say
+
+    compiled, _ = _read(_folder(bundle, org))
+    lines = say(compiled, person, glass, now())
+    if as_json:
+        speaking.tell_json({"person": person, "lines": lines})
+        return
+    for line in lines:
+        click.echo(line)
+
+
+@policy.command(epilog=SIGN_EXAMPLE)
+@_BUNDLE
+@click.option(
+    "--sign-here",
+    is_flag=True,
+    help="Embedded set-up: also sign with the maintainers' keys that lie in its folder.",
+)
+@takes_org
+@speaking.says_json
+def sign(bundle: Path | None, sign_here: bool, org: str | None, as_json: bool) -> None:
+    """Sign the policy in BUNDLE and its cards, as one maintainer, beside who signed before.
+
+    The signatures stand in BUNDLE/signed: commit them, so that the next maintainer gets them.
+    """
+    from breakglass.cli.stating import now
+    from breakglass.embedded import repository, ssh_keygen
+    from breakglass.embedded.maintaining import Maintainer, sign_policy
+    from breakglass.embedded.new_gate import local_maintainers
+    from breakglass.records.trust import accept_trust
+    from breakglass.tlog.note import Note
+
+    client = find(org)
+    folder = _folder(bundle, org)
+    changed = repository.uncommitted(folder)
+    if changed:
+        raise MisconfiguredError(
+            f"{changed[0]!r} is not committed; what is signed must be what is reviewed",
+            name="uncommitted",
+            hint=f"git -C {folder} commit {changed[0]}",
+        )
+    trust = accept_trust(Note.parse(client.trust.read_bytes()), None)
+    signers = [Maintainer(client.who, ssh_keygen.read_key(client.key))]
+    if sign_here:
+        signers = local_maintainers(client.file.absolute().parent, trust, client.who, client.key)
+    commit = repository.head(folder)
+    signed = sign_policy(folder, client.log, commit, signers, now(), speaking.talk)
+    people, needed = sorted(signed.signers(trust)), trust.maintainers_needed
+    if as_json:
+        speaking.tell_json({"version": signed.policy.version, "signed": people, "needed": needed})
+        return
+    speaking.tell_rows(
+        [
+            (
+                "signed",
+                f"policy {signed.policy.version}, {len(signed.cards)} cards: {', '.join(people)}",
+            )
+        ]
+    )
+    if len(people) < needed:
+        speaking.talk(f"{len(people)} of {needed} maintainers; next: commit {folder}/signed")
+    else:
+        speaking.talk(f"next: breakglass policy activate {folder}")
+
+
+@policy.command(epilog=ACTIVATE_EXAMPLE)
+@_BUNDLE
+@takes_org
+@speaking.says_json
+def activate(bundle: Path | None, org: str | None, as_json: bool) -> None:
+    """Put the signed policy in BUNDLE in force, with its cards; it rings."""
+    from breakglass.embedded.maintaining import read_signed
+
+    client = find(org)
+    signed = read_signed(_folder(bundle, org))
+    answer = client.broker("POST", "/policy", signed.activation())
+    if as_json:
+        speaking.tell_json(answer)
+        return
+    glasses = ", ".join(sorted(signed.cards))
+    rows = [("in force", f"policy {answer['version']}, entry {answer['index']}: {glasses}")]
+    speaking.tell_rows(rows)
+
+
+def _folder(bundle: Path | None, org: str | None) -> Path:
+    return bundle if bundle is not None else find(org).file.absolute().parent / "bundle"
+
+
+def _read(folder: Path) -> tuple[Any, list[Finding]]:
+    from breakglass.cli.stating import now
+    from breakglass.policy.compile import compile_policy
+    from breakglass.policy.folder import read_bundle
+    from breakglass.policy.lint import lint as look
+
+    compiled = compile_policy(read_bundle(folder), now=now())
+    return compiled, look(compiled, now=now())
+
+
+def _plain(finding: Finding) -> dict[str, str]:
+    return {
+        "level": finding.level.value,
+        "place": str(finding.place),
+        "path": finding.path,
+        "message": finding.message,
+        "hint": finding.hint,
+    }
+
+
+def _tell(finding: Finding) -> None:
+    click.echo(f"{finding.level.value}: {finding}")
+    if finding.hint:
+        click.echo(f"  hint: {finding.hint}")

@@ -1,0 +1,116 @@
+"""How commands speak: data to standard output, talk to standard error, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+LABEL_COLUMNS = 10
+
+
+def says_json(command: F) -> F:
+    """Give a command ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")(
+        command
+    )
+
+
+def tell_rows(rows: Iterable[tuple[str, str]]) -> None:
+    """Print labelled lines: ``granted    orders-repair on …``."""
+    for label, value in rows:
+        click.echo(f"{_dim(f'{label:<{LABEL_COLUMNS}}')} {value}".rstrip())
+
+
+def tell_json(value: Any) -> None:
+    """Print one JSON value, in the form that people can read too."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def tell_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns under a head; the last column may be as long as it likes."""
+    widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head) - 1)]
+    for number, row in enumerate([head, *rows]):
+        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
+        line = "  ".join([*cells, row[-1]]).rstrip()
+        click.echo(_dim(line) if number == 0 else line)
+
+
+def talk(text: str) -> None:
+    """Say something to the person, beside the data."""
+    click.echo(f"breakglass: {text}", err=True)
+
+
+def tell_error(name: str, message: str, hint: str, as_json: bool) -> None:
+    """Say on standard error why it did not work and what helps."""
+    if as_json:
+        click.echo(json.dumps({"error": name, "message": message, "hint": hint}), err=True)
+        return
+    error = "error" if _colourless(sys.stderr) else click.style("error", fg="red", bold=True)
+    click.echo(f"breakglass: {error}: {message}", err=True)
+    if hint:
+        click.echo(f"breakglass: hint: {hint}", err=True)
+
+
+def keep_traceback(error: Exception) -> str:
+    """Write a mistake of our own to a file that only its owner reads; returns its path, or ''."""
+    import traceback
+
+    try:
+        folder = state_folder()
+        path = folder / f"debug-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.txt"
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError:
+        return ""
+    return str(path)
+
+
+def state_folder() -> Path:
+    """Return ``$XDG_STATE_HOME/breakglass``, made 0700 if it was not there."""
+    base = os.environ.get("XDG_STATE_HOME") or os.path.join(Path.home(), ".local", "state")
+    folder = Path(base) / "breakglass"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def clock_time(moment: datetime, now: datetime) -> str:
+    """Write a time for people: ``03:44 UTC``; with seconds where minutes say too little."""
+    near = abs((moment - now).total_seconds()) < 120
+    return f"{moment:%H:%M:%S} UTC" if near else f"{moment:%H:%M} UTC"
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time in the unit a person would say.
+
+    >>> duration(1800), duration(8), duration(5400), duration(7200)
+    ('30 min', '8 s', '90 min', '2 h')
+    """
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 7200 or (whole % 3600 and whole < 36000):
+        return f"{round(whole / 60)} min"
+    return f"{round(whole / 3600)} h"
+
+
+def somebody_is_there() -> bool:
+    """Say whether a person sits at a terminal and may be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _dim(text: str) -> str:
+    return text if _colourless(sys.stdout) else click.style(text, dim=True)
+
+
+def _colourless(stream: Any) -> bool:
+    return bool(os.environ.get("NO_COLOR")) or not stream.isatty()

@@ -1,0 +1,81 @@
+"""``breakglass status``: open incidents, and what is granted now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from breakglass.cli import speaking
+from breakglass.cli.client import Client, find, takes_org
+
+EXAMPLE = """\
+\b
+Example:
+  breakglass status
+  breakglass status g-7kq3m2x4p5ab --json
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@click.argument("grant", required=False)
+@takes_org
+@speaking.says_json
+def status(grant: str | None, org: str | None, as_json: bool) -> None:
+    """Show open incidents and running grants, or everything about one GRANT."""
+    client = find(org)
+    if grant:
+        _one(client.broker("GET", f"/grants/{grant}"), as_json)
+        return
+    incidents = client.broker("GET", "/incidents")["incidents"]
+    grants = client.broker("GET", "/grants")["grants"]
+    if as_json:
+        speaking.tell_json({"incidents": incidents, "grants": grants})
+        return
+    _overview(client, incidents, grants)
+
+
+def _one(found: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        speaking.tell_json(found)
+        return
+    rows = []
+    for name, value in found.items():
+        if value in (None, "", [], {}):
+            continue
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {_plain(each)}" for key, each in value.items())
+        rows.append((name, _plain(value)))
+    speaking.tell_rows(rows)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_plain(each) for each in value)
+    return str(value)
+
+
+def _overview(client: Client, incidents: list[Any], grants: list[Any]) -> None:
+    from breakglass.cli import holding
+
+    mine = {each.grant for each in holding.all_held(client.state)}
+    for each in incidents:
+        if each["open"]:
+            speaking.tell_rows(
+                [("incident", f"{each['incident']} {each['severity']} {each['title']}")]
+            )
+    live = [each for each in grants if each["state"] not in ("ended", "dead", "expired")]
+    rows = [
+        (
+            each["grant"],
+            each["glass"],
+            each["who"],
+            each["state"],
+            each["not_after"][11:19] + (" here" if each["grant"] in mine else ""),
+        )
+        for each in live
+    ]
+    if rows:
+        speaking.tell_table(("grant", "glass", "who", "state", "until (UTC)"), rows)
+    over = len(grants) - len(live)
+    speaking.talk(f"{len(live)} grants live, {over} over" if grants else "nothing was ever granted")

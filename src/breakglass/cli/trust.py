@@ -1,0 +1,144 @@
+"""``breakglass trust``: whom this client believes, in a version that only goes up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from breakglass.cli import speaking
+from breakglass.cli.client import Client, find, takes_org
+from breakglass.errors import MisconfiguredError
+
+if TYPE_CHECKING:
+    from breakglass.records.trust import Trust
+
+SHOW_EXAMPLE = """\
+\b
+Example:
+  breakglass trust show
+"""
+POLICY_EXAMPLE = """\
+\b
+Example:
+  breakglass trust policy > tlog-policy
+"""
+UPDATE_EXAMPLE = """\
+\b
+Example:
+  breakglass trust update
+"""
+
+
+@click.group()
+def trust() -> None:
+    """Show and update the trust file."""
+
+
+@trust.command(epilog=SHOW_EXAMPLE)
+@takes_org
+@speaking.says_json
+def show(org: str | None, as_json: bool) -> None:
+    """Say whom this client believes."""
+    client = find(org)
+    found = _read(client)
+    roles = {str(role): key.label for key, role in found.submitters.items()}
+    if as_json:
+        speaking.tell_json(
+            {
+                "version": found.version,
+                "digest": found.digest,
+                "genesis": found.genesis,
+                "logs": [log.vkey.name for log in found.tlog.logs],
+                "witnesses": [witness.name for witness in found.tlog.witnesses],
+                "archiver": found.archiver,
+                "level": found.level.value,
+                "submitters": roles,
+                "maintainers": sorted(found.maintainers),
+                "maintainers_needed": found.maintainers_needed,
+                "skew_s": int(found.skew.total_seconds()),
+                "policy_at_least": found.policy_at_least,
+                "door": found.door,
+            }
+        )
+        return
+    people = ", ".join(sorted(found.maintainers))
+    speaking.tell_rows(
+        [
+            ("version", f"{found.version}, {found.digest[:16]}…"),
+            ("log", ", ".join(log.vkey.label for log in found.tlog.logs)),
+            ("witnesses", ", ".join(witness.name for witness in found.tlog.witnesses)),
+            ("level", f"{found.level.value}; archiver '{found.archiver}'"),
+            ("maintain", f"{found.maintainers_needed} of: {people}"),
+            *(("submit", f"{role}  {label}") for role, label in roles.items()),
+            ("door", "open to custodians" if found.door else "closed"),
+        ]
+    )
+
+
+@trust.command(epilog=POLICY_EXAMPLE)
+@takes_org
+def policy(org: str | None) -> None:
+    """Print the plain C2SP tlog-policy in it, for verifiers that are not ours."""
+    click.echo(_read(find(org)).tlog.text, nl=False)
+
+
+@trust.command(epilog=UPDATE_EXAMPLE)
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@takes_org
+@speaking.says_json
+def update(file: Path | None, org: str | None, as_json: bool) -> None:
+    """Take newer versions, each signed by the maintainers of the one before.
+
+    From FILE, or else from the ledger, which keeps them all.
+    """
+    from breakglass.records.trust import accept_trust
+    from breakglass.tlog.note import Note
+    from breakglass.wire.folder import write_whole
+
+    client = find(org)
+    before = standing = _read(client)
+    for data in [_bytes(file)] if file else _from_ledger(client):
+        note = Note.parse(data)
+        if f"version {standing.version + 1}\n" in note.text or file:
+            standing = accept_trust(note, standing)
+            write_whole(client.trust, data, 0o600)
+    if as_json:
+        speaking.tell_json({"before": before.version, "version": standing.version})
+        return
+    news = "nothing newer" if standing.version == before.version else f"was {before.version}"
+    speaking.tell_rows([("version", f"{standing.version} ({news})")])
+
+
+def _read(client: Client) -> Trust:
+    from breakglass.records.trust import accept_trust
+    from breakglass.tlog.note import Note
+
+    return accept_trust(Note.parse(_bytes(client.trust)), None)
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise MisconfiguredError(f"trust file {str(file)!r} cannot be read: {error}") from error
+
+
+def _from_ledger(client: Client) -> list[bytes]:
+    """Return every trust file that the ledger keeps; they are believed by their signatures."""
+    from breakglass.records.record import parse_attachments
+    from breakglass.tlog.note import Note
+    from breakglass.wire.calling import Neighbour
+
+    found, start = [], 0
+    with Neighbour(client.ledger, name="ledger") as ledger:
+        while commits := ledger.get(f"/entries?from={start}&wait=0").json()["commits"]:
+            notes = [note for each in commits for note in each["entries"]]
+            start += len(notes)
+            for note in notes:
+                if '"kind":"trust"' not in note:
+                    continue
+                named = parse_attachments(Note.parse(note.encode()).text)
+                found += [ledger.get(f"/attachment/{each.digest}").body for each in named]
+    return found

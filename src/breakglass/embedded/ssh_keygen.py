@@ -1,0 +1,153 @@
+"""How a person signs on this machine: ``ssh-keygen``, so that agents and security keys just work.
+
+Nothing heavy is imported here; the responder's client uses this file too.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from breakglass.errors import MisconfiguredError, UnavailableError
+
+Say = Callable[[str], None]
+_PATIENCE_S = 60  # a security key waits about 30 s for its touch
+
+
+@dataclass(frozen=True)
+class PersonalKey:
+    """A key that a person signs with: a private key file, or the ``.pub`` of one in the agent.
+
+    ``public`` is the public key as one line without a comment.
+    """
+
+    path: Path
+    public: str
+
+    @property
+    def hardware(self) -> bool:
+        """Whether somebody has to touch something."""
+        return self.public.startswith("sk-")
+
+
+def read_key(path: Path) -> PersonalKey:
+    """Find the public half of ``path``, which is a private key file or a ``.pub`` file.
+
+    Raises:
+        MisconfiguredError: no such key, or of a type that is not read.
+    """
+    public = path if path.suffix == ".pub" else path.with_name(path.name + ".pub")
+    try:
+        text = public.read_text("utf-8") if public.exists() else _derive(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise MisconfiguredError(
+            f"key {str(path)!r} cannot be read: {error}",
+            hint="name your SSH key: --key ~/.ssh/id_ed25519_sk",
+        ) from error
+    words = text.split()
+    if len(words) < 2 or words[0] not in ("ssh-ed25519", "sk-ssh-ed25519@openssh.com"):
+        kind = words[0][:40] if words else "nothing"
+        raise MisconfiguredError(
+            f"key {str(path)!r} is of type {kind!r}; wanted ssh-ed25519 or its security-key form",
+            hint="make one with: ssh-keygen -t ed25519-sk  (or -t ed25519)",
+        )
+    return PersonalKey(path, " ".join(words[:2]))
+
+
+def sign(text: str, namespace: str, key: PersonalKey, say: Say | None = None) -> str:
+    """Sign ``text`` and return the SSHSIG in base64, as statements carry it.
+
+    Args:
+        text: the exact text.
+        namespace: what the signature is for.
+        key: from ``read_key``.
+        say: told when a security key has to be touched.
+
+    Raises:
+        UnavailableError: ``not_signed``: no touch, the agent is away, a passphrase that nobody
+            is there to type.
+        MisconfiguredError: there is no ``ssh-keygen``.
+    """
+    if key.hardware and say is not None:
+        say("touch your security key")
+    done = _run(
+        ["ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", str(key.path)], text.encode()
+    )
+    lines = done.stdout.decode("ascii", "replace").split()
+    if done.returncode or len(lines) < 7 or b"BEGIN SSH SIGNATURE" not in done.stdout:
+        raise UnavailableError(
+            f"{str(key.path)!r} did not sign: {_last_line(done.stderr)}; nothing was sent",
+            name="not_signed",
+            hint="plug the security key in and touch it, or load the key: ssh-add",
+        )
+    # «-----BEGIN SSH SIGNATURE-----» splits into three words, and so does the end.
+    return "".join(lines[3:-3])
+
+
+def make_key(path: Path, comment: str) -> str:
+    """Make a new Ed25519 key without a passphrase, 0600; returns its public line.
+
+    Raises:
+        UnavailableError: it could not be written.
+    """
+    done = _run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], b"n\n"
+    )
+    if done.returncode:
+        raise UnavailableError(f"no key could be made at {str(path)!r}: {_last_line(done.stderr)}")
+    return " ".join(path.with_name(path.name + ".pub").read_text("ascii").split()[:2])
+
+
+def agent_keys() -> list[str]:
+    """Return the public keys that the running agent holds and that we can read, in its order."""
+    if not os.environ.get("SSH_AUTH_SOCK"):
+        return []
+    done = _run(["ssh-add", "-L"], b"")
+    lines = done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else []
+    kinds = ("ssh-ed25519 ", "sk-ssh-ed25519@openssh.com ")
+    return [" ".join(line.split()[:2]) for line in lines if line.startswith(kinds)]
+
+
+def _derive(path: Path) -> str:
+    done = _run(["ssh-keygen", "-y", "-f", str(path)], b"")
+    if done.returncode:
+        raise OSError(_last_line(done.stderr))
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _run(arguments: list[str], given: bytes) -> subprocess.CompletedProcess[bytes]:
+    nobody = not sys.stdin.isatty()
+    environment: Mapping[str, str] = os.environ
+    if nobody:
+        # Without a terminal a passphrase prompt would wait for ever, or pop up on a screen.
+        environment = {**os.environ, "SSH_ASKPASS_REQUIRE": "never"}
+    try:
+        return subprocess.run(
+            arguments,
+            input=given,
+            capture_output=True,
+            timeout=_PATIENCE_S,
+            env=environment,
+            start_new_session=nobody,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise MisconfiguredError(
+            f"there is no {arguments[0]!r} on this machine",
+            hint="install it: apt-get install openssh-client",
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError(
+            f"{arguments[0]!r} took more than {_PATIENCE_S} s; nothing was sent",
+            name="not_signed",
+            hint="is the security key plugged in",
+        ) from error
+
+
+def _last_line(stderr: bytes) -> str:
+    lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines()]
+    return next((line for line in reversed(lines) if line), "no reason given")[:200]

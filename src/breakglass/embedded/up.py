@@ -1,0 +1,208 @@
+"""Start every process of an embedded organisation, activate its policy once, and stay.
+
+Order: witnesses and archiver, the ledger, then who states records. Whoever dies is started again;
+SIGINT or SIGTERM stops all, and a ``kill -9`` of us ends them too.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from breakglass.embedded.maintaining import encoded_activation, read_signed
+from breakglass.embedded.supervising import (
+    Child,
+    Started,
+    kill,
+    spawn,
+    stop,
+    stop_all,
+    wait_until_up,
+)
+from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
+from breakglass.wire.calling import Neighbour
+
+_REST_AT_MOST_S = 30.0
+_LIVED_LONG_S = 60.0
+_BEGIN_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process to start: its room and its folder, and how it is started if not as usual."""
+
+    name: str
+    room: str
+    arguments: tuple[str, ...] = ()
+
+    def command(self, folder: Path) -> list[str]:
+        """Return the interpreter's arguments."""
+        usual = ("-m", f"breakglass.{self.room}")
+        return [*(self.arguments or usual), str(folder), "--die-with-parent"]
+
+
+def processes_of(org: Path) -> list[list[Process]]:
+    """Return the organisation's processes in the order of their needs, those of a group at once.
+
+    Raises:
+        MisconfiguredError: the folder holds no organisation.
+    """
+    if not (org / "ledger" / "settings.toml").is_file():
+        raise MisconfiguredError(
+            f"{str(org)!r} holds no organisation",
+            hint=f"make one: breakglass init {org}",
+        )
+    witnesses = [Process(path.name, "witness") for path in sorted(org.glob("witness-*"))]
+    minters = [Process(path.name, "minter") for path in sorted(org.glob("minter-*"))]
+    return [
+        [*witnesses, Process("archiver", "archiver"), Process("ledger", "ledger")],
+        [Process("broker", "broker")],
+        [*minters, Process("monitor", "monitor")],
+    ]
+
+
+@dataclass
+class Organisation:
+    """An organisation that runs; made by ``up``."""
+
+    org: Path
+    environment: Mapping[str, str]
+    children: dict[str, Child] = field(default_factory=dict)
+    processes: dict[str, Process] = field(default_factory=dict)
+
+    def start(self, process: Process) -> Child:
+        """Start one process; it may not answer yet."""
+        folder = self.org / process.name
+        child = spawn(process.name, folder, process.command(folder), self.environment)
+        self.children[process.name], self.processes[process.name] = child, process
+        return child
+
+    def restart(self, name: str) -> Started:
+        """Start a process again that has ended or was stopped."""
+        return wait_until_up(self.start(self.processes[name]))
+
+    def stop(self, name: str) -> None:
+        """Stop one process; it is remembered and can be restarted."""
+        stop(self.children[name])
+
+    def kill(self, name: str) -> None:
+        """End one process as a power cut would."""
+        kill(self.children[name])
+
+    def call(self, name: str, within: timedelta = timedelta(seconds=15)) -> Neighbour:
+        """Return a caller for one process."""
+        return Neighbour(self.org / name, name=name, within=within)
+
+    def get(self, name: str, path: str) -> dict[str, Any]:
+        """Ask one process."""
+        with self.call(name) as neighbour:
+            return neighbour.get(path).json()
+
+
+@contextmanager
+def running(
+    org: Path,
+    groups: list[list[Process]] | None = None,
+    told: Callable[[Started], None] = lambda started: None,
+) -> Iterator[Organisation]:
+    """Run an organisation within the block; every process is gone behind it.
+
+    Must be entered from a thread that lives as long as the block, best the main one: children end
+    with the thread that started them.
+
+    Args:
+        org: the organisation's folder.
+        groups: what to start; all of it if not given.
+        told: called for each process that answers.
+
+    Raises:
+        UnavailableError: one did not come up; all were stopped.
+        MisconfiguredError: no organisation.
+    """
+    # What belongs to the person at the terminal is not for the processes.
+    theirs = {"SSH_AUTH_SOCK", "SSH_AGENT_PID", "BREAKGLASS_ORG"}
+    environment = {name: value for name, value in os.environ.items() if name not in theirs}
+    running = Organisation(org, environment)
+    try:
+        for group in groups or processes_of(org):
+            for child in [running.start(process) for process in group]:
+                told(wait_until_up(child))
+        yield running
+    finally:
+        stop_all(list(running.children.values()))
+
+
+def activate_once(running: Organisation) -> int:
+    """Activate the signed policy in the bundle if none is in force; returns the version in force.
+
+    Raises:
+        UnavailableError: the log does not begin.
+        BreakglassError: it is not signed by enough maintainers, or the broker refuses it.
+    """
+    _wait_for_trust(running)
+    known = running.get("broker", "/glasses")
+    if known["glasses"] or known["version"]:
+        return int(known["version"])
+    signed = read_signed(running.org / "bundle")
+    with running.call("broker") as broker:
+        answer = broker.post("/policy", encoded_activation(signed), "application/json").json()
+    return int(answer["version"])
+
+
+def _wait_for_trust(running: Organisation) -> None:
+    """Wait until the log has begun: the broker writes genesis and trust file when it starts."""
+    until = time.monotonic() + _BEGIN_WITHIN_S
+    while not running.get("broker", "/healthz")["ok"]:
+        if time.monotonic() > until:
+            raise UnavailableError(
+                f"the log has not begun within {_BEGIN_WITHIN_S:g} s",
+                name="not_begun",
+                hint=f"the broker's log: {running.org / 'broker' / 'log'}",
+            )
+        time.sleep(0.05)
+
+
+def stay(running: Organisation, say: Callable[[str], None]) -> None:
+    """Stay until SIGINT or SIGTERM; a process that ends is told of and started again."""
+    done = threading.Event()
+    before = {
+        each: signal.signal(each, lambda *_: done.set()) for each in (signal.SIGINT, signal.SIGTERM)
+    }
+    rest = dict.fromkeys(running.children, 0.5)
+    again: dict[str, float] = {}
+    try:
+        while not done.wait(0.2):
+            for name, child in list(running.children.items()):
+                if child.alive() or done.is_set():
+                    continue
+                if name not in again:
+                    lived = time.monotonic() - child.began
+                    rest[name] = (
+                        0.5 if lived > _LIVED_LONG_S else min(rest[name] * 2, _REST_AT_MOST_S)
+                    )
+                    again[name] = time.monotonic() + rest[name]
+                    code = child.process.returncode
+                    say(f"{name} ended ({code}): {child.last_words()}; again in {rest[name]:g} s")
+                elif time.monotonic() >= again[name]:
+                    del again[name]
+                    _again(running, name, say)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _again(running: Organisation, name: str, say: Callable[[str], None]) -> None:
+    try:
+        started = running.restart(name)
+    except BreakglassError as error:
+        say(str(error))
+        return
+    say(f"{name} is up again at {started.address}")
