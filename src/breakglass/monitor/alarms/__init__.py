@@ -1,0 +1,1 @@
+"""From news to people: channels, an outbox for each, and the threads that empty them."""

@@ -1,0 +1,173 @@
+"""One channel's bell: its outbox, and the thread that never gives up emptying it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from breakglass.clock import Clock
+from breakglass.errors import BreakglassError, UnavailableError
+from breakglass.monitor.alarms.channel import Channel
+from breakglass.monitor.alarms.outbox import AlarmOutbox, Delivered, Waiting
+from breakglass.monitor.news import News
+
+log = logging.getLogger("breakglass.alarms")
+_FIRST_REST = 0.2  # seconds; doubles with each attempt
+
+
+@dataclass(frozen=True)
+class BellLimits:
+    """How patiently a bell tries again: for ever, and at least this often."""
+
+    retry_at_most: timedelta = timedelta(seconds=60)
+
+
+class Bell:
+    """Rings one channel; safe under threads.
+
+    Bells share nothing but the disk, so one that hangs delays no other, and none of them stands
+    on the way of a grant.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        channel: Channel,
+        outbox: Path,
+        clock: Clock,
+        state: Callable[[str, Delivered], None],
+        limits: BellLimits | None = None,
+    ) -> None:
+        """Open the outbox.
+
+        Args:
+            name: the channel's, as the settings have it.
+            channel: how to reach people.
+            outbox: its file; made if missing.
+            clock: for the times in the outbox.
+            state: writes what became of a message into the ledger, or keeps it to be written;
+                called again for the same delivery after a crash or an ``UnavailableError``.
+            limits: as above.
+
+        Raises:
+            MisconfiguredError: the outbox cannot be opened.
+        """
+        self.name = name
+        self._channel = channel
+        self._outbox = AlarmOutbox(outbox)
+        self._clock = clock
+        self._state = state
+        self._most = (limits or BellLimits()).retry_at_most.total_seconds()
+        self._changed = threading.Condition()
+        self._news = True
+        self._closed = False
+        self._not_before: dict[int, float] = {}  # by monotonic time: a wrong clock delays nothing
+        self._thread = threading.Thread(
+            target=self._ring_for_ever, name=f"bell {name}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin with what waits since last time."""
+        self._thread.start()
+
+    def put(self, news: Iterable[News], ledger: str) -> int:
+        """Queue news, on disk when this returns; what is here already is left alone."""
+        count = self._outbox.put(news, ledger, self._clock.now())
+        if count:
+            self._wake()
+        return count
+
+    def summary(self) -> Mapping[str, Any]:
+        """Say how this bell stands."""
+        return self._outbox.summary()
+
+    def listing(self, most: int) -> list[dict[str, Any]]:
+        """Return the newest messages on this channel."""
+        return [{"channel": self.name, **each} for each in self._outbox.listing(most)]
+
+    def close(self) -> None:
+        """Stop. What waits stays on disk."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            # A delivery under way is cut off by its own bound; a crash there is borne anyway.
+            self._thread.join(0.5)
+        if not self._thread.is_alive():
+            self._outbox.close()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._news = True
+            self._changed.notify_all()
+
+    def _ring_for_ever(self) -> None:
+        rest = 0.0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._news, rest)
+                if self._closed:
+                    return
+                self._news = False
+            try:
+                rest = self._ring_once()
+            except sqlite3.Error:
+                if self._closed:
+                    return
+                log.exception("channel %r: its outbox fails; trying again", self.name)
+                rest = 1.0
+
+    def _ring_once(self) -> float:
+        """Deliver what is due; returns the seconds until something may be."""
+        while not self._closed:
+            now = time.monotonic()
+            waiting = self._outbox.waiting()
+            due = [each for each in waiting if self._not_before.get(each.number, 0.0) <= now]
+            if not due:
+                self._tell()
+                times = [self._not_before.get(each.number, now) - now for each in waiting]
+                return max(0.01, min([*times, self._most]))
+            self._deliver(due[0])
+        return 0.0
+
+    def _deliver(self, waiting: Waiting) -> None:
+        # (1) Ring. A crash behind this rings again under the same key, which the receiver knows.
+        try:
+            self._channel.deliver(waiting.message)
+        except UnavailableError as error:
+            self._failed(waiting, str(error))
+            return
+        except Exception as error:
+            log.exception("channel %r: an error inside", self.name)
+            self._failed(waiting, f"an error inside: {type(error).__name__}")
+            return
+        # (2) Mark it. From here no restart rings it again.
+        self._outbox.heard(waiting.number, self._clock.now())
+        # The channel is back: what rested because of it need rest no longer.
+        self._not_before.clear()
+        # (3) State it. A crash before this states it after the restart, under the same id.
+        self._tell()
+
+    def _failed(self, waiting: Waiting, why: str) -> None:
+        rest = min(_FIRST_REST * 2 ** min(waiting.attempts, 20), self._most)
+        self._not_before[waiting.number] = time.monotonic() + rest
+        self._outbox.failed(waiting.number, why)
+        if waiting.attempts == 0:
+            log.warning("channel %r: %s; trying again for as long as it takes", self.name, why)
+            self._tell()
+
+    def _tell(self) -> None:
+        for each in self._outbox.untold():
+            try:
+                self._state(self.name, each)
+            except BreakglassError as error:
+                log.error("channel %r: a delivery is not stated yet: %s", self.name, error)
+                return
+            self._outbox.told(each)

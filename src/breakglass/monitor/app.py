@@ -1,0 +1,233 @@
+"""The monitor put together from its folder: what follows, what rings, what answers.
+
+```
+monitor/
+  settings.toml  key  trust
+  data/ledger/       the followed log: a cache
+  data/channels/     what every channel still has to ring, and what it rang
+  kept/              heads, evidence, and the spool of our own records: cannot be made again
+```
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from breakglass.clock import Clock
+from breakglass.errors import BreakglassError, MisconfiguredError
+from breakglass.follow.stating import Stating, gap_draft
+from breakglass.follow.view import LedgerView
+from breakglass.monitor.alarms.bell import BellLimits
+from breakglass.monitor.alarms.ringing import Ringing
+from breakglass.monitor.alarms.webhook import Webhook
+from breakglass.monitor.belief import Belief
+from breakglass.monitor.following import Following
+from breakglass.monitor.heads import Comparing, read_head, witness_path
+from breakglass.monitor.kept_heads import KeptHeads
+from breakglass.monitor.looking import Looking
+from breakglass.monitor.missing import Patience
+from breakglass.monitor.news import News
+from breakglass.monitor.pulse import Pulsing
+from breakglass.monitor.repeating import Repeating
+from breakglass.monitor.reviews.opening import Reviews
+from breakglass.monitor.routes import make_app
+from breakglass.monitor.settings import MonitorSettings
+from breakglass.monitor.witnessed_time import WitnessedTime
+from breakglass.records.trust import Trust, accept_trust
+from breakglass.tlog.note import Note
+from breakglass.wire.calling import Neighbour
+from breakglass.wire.folder import make_folder
+from breakglass.wire.outbox import Outbox
+from breakglass.wire.serving import Room
+from breakglass.wire.settings import read_key, read_settings
+
+log = logging.getLogger("breakglass.monitor")
+_ANSWER_WITHIN = timedelta(seconds=2)
+
+
+class Monitor:
+    """Everything that one monitor is made of, and how it starts and stops."""
+
+    def __init__(self, folder: Path, settings: MonitorSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._closing = threading.Event()
+        trust = read_trust(folder / "trust")
+        if not trust.names_log(settings.log):
+            raise MisconfiguredError(
+                f"the trust file names no log {settings.log!r}; not started", name="unknown_log"
+            )
+        ledger_folder, channel_folder = folder / "data" / "ledger", folder / "data" / "channels"
+        kept_folder = folder / "kept"
+        for each in (ledger_folder, channel_folder, kept_folder):
+            make_folder(each)
+        where = settings.neighbour(folder, settings.ledger)
+        # Each has connections of its own: a long poll must not stand before an append.
+        self._ledger = Neighbour(where, name="ledger", within=_ANSWER_WITHIN)
+        writing = Neighbour(where, name="ledger", within=_ANSWER_WITHIN)
+        self._outbox = Outbox(
+            writing, read_key(folder), kept_folder, clock, gap=gap_draft(settings.log)
+        )
+        stating = Stating(self._outbox, settings.log, clock)
+        self.time = WitnessedTime(clock)
+        limits = BellLimits(settings.retry_at_most)
+        channels = settings.made_channels()
+        self.ringing = Ringing(channels, channel_folder, settings.log, clock, stating, limits)
+        self.kept = KeptHeads(kept_folder)
+        self.belief = Belief(self.kept, self.ringing, clock)
+        self.following = Following(
+            self.ringing, stating, self.time, settings.ring_back, lambda: self.belief.broken
+        )
+        self._stopped = ""
+        self._ledger_folder = ledger_folder
+        self._clock = clock
+        self.view = LedgerView(
+            Neighbour(where, name="ledger"),
+            trust,
+            ledger_folder,
+            on_judged=self.following.taking,
+            trouble=self._trouble,
+        )
+        self.comparing = Comparing(
+            self._parties(folder, settings),
+            self.view,
+            self.following.roots,
+            self.kept,
+            self.belief,
+            self.ringing,
+            clock,
+        )
+        patience = Patience(settings.minted_within, settings.dead_within)
+        self.looking = Looking(
+            self.view, self.following, self.ringing, self.time, patience, settings.silent_after
+        )
+        switch = (
+            Webhook(settings.dead_man, "", settings.deliver_within) if settings.dead_man else None
+        )
+        self.pulsing = Pulsing(
+            stating,
+            lambda: self.view.size,
+            self.ringing.channels,
+            lambda: self.broken,
+            switch,
+            clock,
+        )
+        self.reviews = Reviews(
+            self.view,
+            self.following.chronicle,
+            self.following.roots,
+            self.time,
+            lambda: self.broken,
+        )
+        self._loops = [
+            Repeating("pulse", settings.pulse_every, self.pulsing.beat),
+            Repeating("look", settings.look_every, self.looking.look),
+            Repeating("heads", settings.heads_every, self.comparing.compare),
+        ]
+        self._catching_up = threading.Thread(target=self._catch_up, name="catch up", daemon=True)
+
+    @property
+    def broken(self) -> str:
+        """Why this monitor believes nothing any more; empty while all is well."""
+        return self.belief.broken or self._stopped
+
+    def start(self) -> None:
+        """Begin, in the order in which a restart repairs what a crash left."""
+        # (1) Ring what waits on disk. Nothing else is needed for that, no ledger either.
+        self.ringing.start()
+        # (2) Read the past, then follow.
+        self.view.start()
+        # (3) When the present is reached, do what the past left undone, and keep looking.
+        self._catching_up.start()
+
+    def closing(self) -> None:
+        """Ask every thread to end."""
+        self._closing.set()
+
+    def close(self) -> None:
+        """End. What waits, waits on disk."""
+        self._closing.set()
+        for loop in self._loops:
+            loop.close()
+        self.view.close()
+        self.ringing.close()
+        self._outbox.close()
+        self.kept.close()
+        self._ledger.close()
+
+    def _catch_up(self) -> None:
+        # A lying ledger must not keep us waiting for the present: late and twice beats never.
+        until = time.monotonic() + self._settings.catch_up_within.total_seconds()
+        while not self._closing.is_set() and not self.view.wait_current(timedelta(seconds=0.5)):
+            if self.broken:
+                break
+        while not self._closing.is_set() and not self.broken:
+            left = until - time.monotonic()
+            if left <= 0 or self._present(timedelta(seconds=min(left, 1.0))):
+                break
+            self._closing.wait(0.1)
+        if self._closing.is_set():
+            return
+        with self.view.reading() as state:
+            self.following.go_live(state)
+        for loop in self._loops:
+            loop.start()
+
+    def _present(self, within: timedelta) -> bool:
+        """Say whether everything that the ledger has now is folded; waits a little for it."""
+        try:
+            keys = [each.vkey for each in self.view.trust().tlog.logs]
+            size = read_head("ledger", self._ledger.get("/checkpoint").body, keys).checkpoint.size
+        except BreakglassError:
+            return False
+        end = time.monotonic() + within.total_seconds()
+        while self.view.size < size and time.monotonic() < end and not self._closing.is_set():
+            self._closing.wait(0.02)
+        return self.view.size >= size
+
+    def _trouble(self, error: Exception) -> None:
+        """Hear that following has stopped for good."""
+        self._stopped = f"following stopped: {error}"
+        if isinstance(error, BreakglassError) and error.name == "inconsistent_head":
+            name = self.kept.accuse_follower(self._ledger_folder, str(error), self._clock.now())
+            self.belief.end(str(error), name, self.view.size)
+            return
+        text = (
+            f"The monitor follows the ledger no longer, at {self.view.size} entries: {error}. What"
+            " happens from here on is not heard. Start it again."
+        )
+        size = self.view.size
+        news = News(
+            "not_following", "ledger", size, "ledger", self._clock.now(), text, stated=False
+        )
+        self.ringing.ring([news])
+
+    def _parties(self, folder: Path, settings: MonitorSettings) -> dict[str, tuple[Neighbour, str]]:
+        path = witness_path(settings.log)
+        found = {
+            name: (Neighbour(settings.neighbour(folder, where), name=name), path)
+            for name, where in settings.witnesses.items()
+        }
+        return {"ledger": (self._ledger, "/checkpoint"), **found}
+
+
+def read_trust(path: Path) -> Trust:
+    """Read the monitor's own trust file; its later versions come from the ledger.
+
+    Raises:
+        MisconfiguredError: no file, or not one that its own maintainers signed.
+    """
+    try:
+        return accept_trust(Note.parse(path.read_bytes()), None)
+    except (OSError, BreakglassError) as error:
+        raise MisconfiguredError(f"{str(path)!r} cannot be used: {error}; not started") from error
+
+
+def build(folder: Path, clock: Clock) -> Room:
+    """Build the monitor of a folder; see ``Room``."""
+    settings = read_settings(folder, MonitorSettings)
+    monitor = Monitor(folder, settings, clock)
+    return Room(make_app(monitor), settings.serving, monitor.start, monitor.closing, monitor.close)

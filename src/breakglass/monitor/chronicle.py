@@ -1,0 +1,156 @@
+"""What the fold does not keep and reviews need: who was asked, what a bypass said, what rang.
+
+Like the fold it is thrown away and made again from records; it changes by ``take`` alone, once
+for each record that holds, in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from breakglass.clock import format_time
+from breakglass.records import kinds
+from breakglass.records.canonical import Json, canonical
+from breakglass.records.fold import Judged
+from breakglass.records.kinds.grants import Path
+from breakglass.records.kinds.monitoring import Delivery
+from breakglass.records.state import State
+from breakglass.records.trust import Trust
+
+
+@dataclass(frozen=True)
+class IncidentThen:
+    """An incident as it stood when the glass was broken."""
+
+    incident: str
+    severity: str
+    title: str
+    self_declared: bool
+    open: bool
+
+
+@dataclass(frozen=True)
+class BypassThen:
+    """One bypass with what the gate said of itself."""
+
+    index: int
+    at: datetime
+    gate: str
+    grant: str
+    run: str
+    state: str
+    detail: str
+    drill: bool
+
+
+@dataclass
+class GrantHistory:
+    """What the records say of one grant beside its ``GrantState``.
+
+    ``bundle`` and ``trust`` are those in force when the glass was broken.
+    """
+
+    grant: str
+    bundle: bytes = b""
+    trust: Trust | None = None
+    asked: kinds.Asked | None = None
+    asked_at: datetime | None = None
+    answers: list[kinds.Answered] = field(default_factory=list)
+    incident: IncidentThen | None = None
+    minted: kinds.Minted | None = None
+    dead: kinds.Dead | None = None
+    bypasses: list[BypassThen] = field(default_factory=list)
+
+
+@dataclass
+class Chronicle:
+    """See the module. ``heard`` holds (channel, key) of every delivery that the ledger knows."""
+
+    grants: dict[str, GrantHistory] = field(default_factory=dict)
+    bypasses: dict[str, list[BypassThen]] = field(default_factory=lambda: defaultdict(list))
+    heard: set[tuple[str, str]] = field(default_factory=set)
+    unfinished: set[str] = field(default_factory=set)
+    cards_index: int = -1
+
+    def take(self, judged: Judged, state: State) -> None:
+        """Remember a record that holds; ``state`` is the fold with the record in it."""
+        if judged.record is None or not judged.holds:
+            return
+        body, at = judged.record.body, judged.record.envelope.at
+        match body:
+            case kinds.Asked():
+                history = self.of(body.grant)
+                history.asked, history.asked_at = body, at
+            case kinds.Answered():
+                self.of(body.grant).answers.append(body)
+            case kinds.Intent():
+                history = self.of(body.grant)
+                history.incident = _incident(state, body.incident)
+                history.bundle, history.trust = state.bundle, state.trust
+                self.unfinished.add(body.grant)
+            case kinds.Minted():
+                self.of(body.grant).minted = body
+            case kinds.Dead():
+                self.of(body.grant).dead = body
+                self.unfinished.discard(body.grant)
+            case kinds.Ended() if state.grants[body.grant].minted_at is None:
+                self.unfinished.discard(body.grant)
+            case kinds.Bypassed():
+                drill = state.grants[body.grant].intent.path is Path.DRILL
+                then = BypassThen(
+                    judged.index,
+                    at,
+                    body.gate,
+                    body.grant,
+                    body.run,
+                    body.state.value,
+                    body.detail,
+                    drill,
+                )
+                self.of(body.grant).bypasses.append(then)
+                self.bypasses[body.gate].append(then)
+            case kinds.Alarm() if body.delivery is Delivery.DELIVERED:
+                self.heard.add((body.channel, f"{body.subject}/{body.index}"))
+            case kinds.Cards():
+                self.cards_index = judged.index
+            case _:
+                pass
+
+    def of(self, grant: str) -> GrantHistory:
+        """Return a grant's history, empty if nothing was said of it."""
+        return self.grants.setdefault(grant, GrantHistory(grant))
+
+    def digest(self) -> str:
+        """Return the SHA-256 of everything here, to compare with one made from the log again."""
+        return hashlib.sha256(canonical(self._summary()).encode()).hexdigest()
+
+    def _summary(self) -> dict[str, Json]:
+        return {
+            "grants": {grant: _history(each) for grant, each in self.grants.items()},
+            "heard": [" ".join(pair) for pair in sorted(self.heard)],
+            "unfinished": sorted(self.unfinished),
+            "cards": self.cards_index,
+        }
+
+
+def _incident(state: State, incident: str) -> IncidentThen | None:
+    found = state.incidents.get(incident)
+    if found is None:
+        return None
+    return IncidentThen(
+        found.incident, found.severity, found.title, found.self_declared, found.open
+    )
+
+
+def _history(history: GrantHistory) -> dict[str, Json]:
+    return {
+        "asked": format_time(history.asked_at) if history.asked_at else "",
+        "answers": len(history.answers),
+        "incident": history.incident.title if history.incident else "",
+        "handle": history.minted.handle if history.minted else "",
+        "tail_ms": history.dead.tail_ms if history.dead else -1,
+        "bypasses": [f"{each.index} {each.gate} {each.state}" for each in history.bypasses],
+    }

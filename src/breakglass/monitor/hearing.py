@@ -1,0 +1,183 @@
+"""Which records are news, and what is said of each. Pure: the fold's judgement in, news out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from breakglass.monitor import wording
+from breakglass.monitor.chronicle import Chronicle
+from breakglass.monitor.news import News
+from breakglass.monitor.redeciding import Unjustified
+from breakglass.records import kinds
+from breakglass.records.fold import Judged
+from breakglass.records.judging import Entry
+from breakglass.records.kinds.grants import Outcome
+from breakglass.records.record import Unknown
+from breakglass.records.state import State
+from breakglass.records.statement import Break, parse_as
+
+_OWN = frozenset({"alarm", "pulse"})
+
+
+def hear(judged: Judged, entry: Entry, state: State, chronicle: Chronicle) -> tuple[News, ...]:
+    """Return what one record tells that people must hear.
+
+    Args:
+        judged: what the fold made of it.
+        entry: the bytes and the times.
+        state: the fold with the record in it.
+        chronicle: likewise.
+    """
+    if judged.quiet:
+        return ()
+    if not judged.holds:
+        return (_forbidden(judged, entry),)
+    assert judged.record is not None
+    envelope, body = judged.record.envelope, judged.record.body
+    told = _of_a_grant(body, judged.index, envelope.at, state, chronicle)
+    told = told or _of_the_rules(body, judged.index, envelope.at, envelope.id, state)
+    return (told,) if told else ()
+
+
+def unjustified(verdict: Unjustified, index: int, grant: str, state: State) -> News:
+    """Return the news that an intent stands in the ledger and should not."""
+    found = state.grants[grant]
+    who, glass = found.intent.who, found.intent.glass
+    text = (
+        f"NOT JUSTIFIED: the intent of {who} for {glass!r} (entry {index}) is in the ledger, but"
+        f" the policy of its time does not allow it: {verdict.why} [{verdict.name}]. The broker"
+        f" granted what it should have refused. Stop it: breakglass kill {grant}"
+    )
+    fields = {
+        "who": who,
+        "glass": glass,
+        "incident": found.intent.incident,
+        "why": f"{verdict.name}: {verdict.why}",
+        "kill": f"breakglass kill {grant}",
+    }
+    return News("unjustified", grant, index, grant, found.at, text, fields)
+
+
+def _forbidden(judged: Judged, entry: Entry) -> News:
+    if judged.record is None:
+        at = max(entry.cosigned.values())  # whatever a follower hands in was cosigned
+        text = (
+            f"FORBIDDEN: entry {judged.index} of the ledger is no record at all: {judged.why}."
+            " Whoever could append it holds a submitter's key."
+        )
+        about = f"entry/{judged.index}"
+        return News("forbidden", about, judged.index, f"record/{judged.index}", at, text)
+    record = judged.record
+    submitter = ", ".join(dict.fromkeys(line.name for line in record.note.lines))
+    role = str(judged.role) if judged.role else "of no role we know"
+    fields = {"who": submitter, "why": f"{judged.void}: {judged.why}", "record": record.envelope.id}
+    if isinstance(record.body, kinds.Intent):
+        fields |= {"glass": record.body.glass, "claims": record.body.who}
+    missing = judged.void == "chain"
+    kind = record.body.name if isinstance(record.body, Unknown) else record.body.kind
+    what = (
+        f"RECORDS MISSING before entry {judged.index}"
+        if missing
+        else f"FORBIDDEN: a record of kind {kind!r} that nobody may believe stands in the ledger"
+    )
+    text = (
+        f"{what}: {record.envelope.id!r}, entry {judged.index}, signed by {submitter} ({role}):"
+        f" {judged.why} [{judged.void}]. Nothing that checks it acts on it. Until somebody can say"
+        f" how it came about, treat the key of {submitter} as stolen."
+    )
+    own = kind in _OWN and judged.role is not None and judged.role.kind == "monitor"
+    return News(
+        "missing_records" if missing else "forbidden",
+        record.envelope.id,
+        judged.index,
+        f"record/{judged.index}",
+        record.envelope.at,
+        text,
+        fields,
+        stated=not own,
+    )
+
+
+def _of_a_grant(
+    body: object, index: int, at: datetime, state: State, chronicle: Chronicle
+) -> News | None:
+    match body:
+        case kinds.Asked() if body.decision.outcome is Outcome.NEEDS_APPROVAL:
+            return _asking("approval_wanted", body, index, at)
+        case kinds.Refused():
+            return _asking("refused", body, index, at)
+        case kinds.Intent():
+            grant = state.grants[body.grant]
+            text, fields = wording.broke_glass(grant, chronicle.of(body.grant).incident)
+            return News("broke_glass", body.grant, index, body.grant, at, text, fields)
+        case kinds.Usable():
+            text = wording.usable(body, state.grants[body.grant])
+        case kinds.Ended():
+            text = wording.ended(body, state.grants[body.grant])
+        case kinds.Dead():
+            text = wording.dead(body, state.grants[body.grant])
+        case kinds.Bypassed():
+            text = wording.bypassed(body, state.grants[body.grant])
+        case _:
+            return None
+    intent = state.grants[body.grant].intent
+    fields = {"who": intent.who, "glass": intent.glass, "incident": intent.incident}
+    return News(body.kind, body.grant, index, body.grant, at, text, fields)
+
+
+def _asking(subject: str, body: kinds.Asked | kinds.Refused, index: int, at: datetime) -> News:
+    said = parse_as(Break, body.statement.text)
+    why = "; ".join(body.decision.why) or body.decision.outcome.value
+    lead = {
+        "refused": f"Refused: {said.who} asked for {said.glass!r} and did not get it: {why}.",
+        "approval_wanted": (
+            f"APPROVAL WANTED: {said.who} asks for {said.glass!r}, {body.decision.need} must say"
+            f" yes. Answer: breakglass approve {body.grant}"
+        ),
+    }[subject]
+    text = f"{lead} Why: {said.reason.text} [{said.reason.code}]."
+    fields = {
+        "who": said.who,
+        "glass": said.glass,
+        "incident": said.incident,
+        "why": f"{said.reason.text} [{said.reason.code}]",
+    }
+    return News(subject, body.grant, index, body.grant, at, text, fields)
+
+
+def _of_the_rules(body: object, index: int, at: datetime, ident: str, state: State) -> News | None:
+    match body:
+        case kinds.Policy():
+            text = (
+                f"Policy {body.version} took force (commit {body.commit[:12] or 'none'}, bundle"
+                f" {body.bundle[:12]}…). If no maintainer of yours did this, act now."
+            )
+            return News("policy_activated", ident, index, "policy", at, text)
+        case kinds.Cards():
+            text = (
+                f"Glass cards of policy {body.version} took force:"
+                f" {', '.join(sorted(body.cards)) or 'no glass at all'}."
+            )
+            return News("cards_activated", ident, index, "policy", at, text)
+        case kinds.TrustActivated():
+            text = (
+                f"Trust file {body.version} took force ({body.digest[:12]}…): it says whose"
+                " records, heads and signatures everybody believes. If no maintainer of yours did"
+                " this, act now."
+            )
+            return News("trust_activated", ident, index, "trust", at, text)
+        case kinds.Suspended():
+            what = "Suspended" if body.active else "Let go again"
+            text = f"{what}: {body.target.value} {body.name!r}."
+            thread = body.name if body.target == "grant" else f"suspended/{body.target.value}"
+            subject = "suspended" if body.active else "released"
+            return News(subject, ident, index, thread, at, text, {"name": body.name})
+        case kinds.Gap():
+            text = (
+                f"Late records: {ident!r} tells of an outage from {body.start:%Y-%m-%d %H:%M:%S} to"
+                f" {body.end:%H:%M:%S} UTC ({body.cause or 'no cause given'});"
+                f" {body.last_seq - body.first_seq + 1} records come late."
+            )
+            return News("gap", ident, index, "gaps", at, text)
+        case _:
+            return None

@@ -1,0 +1,63 @@
+"""The regular look at what should be there by now: records, and the ledger itself."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+from breakglass.follow.view import LedgerView
+from breakglass.monitor.alarms.ringing import Ringing
+from breakglass.monitor.following import Following
+from breakglass.monitor.missing import Patience, missing
+from breakglass.monitor.news import News
+from breakglass.monitor.witnessed_time import WitnessedTime
+
+
+class Looking:
+    """Looks once when called; ``look`` belongs to one thread."""
+
+    def __init__(
+        self,
+        view: LedgerView,
+        following: Following,
+        ringing: Ringing,
+        now: WitnessedTime,
+        patience: Patience,
+        silent_after: timedelta,
+    ) -> None:
+        self._view = view
+        self._following = following
+        self._ringing = ringing
+        self._now = now
+        self._patience = patience
+        self._silent_after = silent_after.total_seconds()
+        self._away_since: float | None = None
+        self.overdue: dict[str, str] = {}
+
+    def look(self) -> None:
+        """Ring what is missing; each is rung once, however long it stays so."""
+        now = self._now.now()
+        chronicle = self._following.chronicle
+        with self._view.reading() as state:
+            found = missing(state, chronicle, now, self._patience)
+        new = [each for each in found if each.key not in self.overdue]
+        self._ringing.ring([*new, *self._silence()], chronicle.heard)
+        self.overdue = {each.key: each.text for each in found}
+
+    def _silence(self) -> tuple[News, ...]:
+        away = self._view.away
+        if away is None:
+            self._away_since = None
+            return ()
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+        if time.monotonic() - self._away_since < self._silent_after:
+            return ()
+        size = self._view.size
+        text = (
+            f"The ledger has been silent for {self._silent_after:.0f} s, at {size} entries: {away}."
+            " Nobody can break glass but through the custodians' door, and what happens there is"
+            " not heard here."
+        )
+        # One message an outage: the size names it, and nothing is written while it lasts.
+        return (News("ledger_silent", "ledger", size, "ledger", self._now.now(), text),)

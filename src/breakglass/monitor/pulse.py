@@ -1,0 +1,74 @@
+"""The sign of life: a ``pulse`` record, and a call to a dead-man's switch outside.
+
+Whoever breaks glass looks for it: a pulse older than three minutes, and broker and minter ring
+for themselves. The switch outside rings when nobody calls it, so it is called only when a pulse
+was recorded: a monitor that cannot write is as good as dead.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from breakglass.clock import Clock, format_time
+from breakglass.errors import BreakglassError
+from breakglass.follow.stating import Fact, Stating
+from breakglass.monitor.alarms.channel import Channel, Message
+from breakglass.records.kinds import Pulse
+
+log = logging.getLogger("breakglass.monitor")
+
+
+class Pulsing:
+    """Beats once when called; ``beat`` belongs to one thread.
+
+    Args:
+        stating: where the record goes. A pulse that was not recorded is not kept: late, it would
+            say nothing.
+        size: how many entries were verified.
+        channels: the names that ring.
+        broken: why the ledger is not believed, or empty; then there is no pulse.
+        switch: the dead-man's switch, if there is one.
+        clock: for the record's id.
+        within: how long the ledger may take.
+    """
+
+    def __init__(
+        self,
+        stating: Stating,
+        size: Callable[[], int],
+        channels: Sequence[str],
+        broken: Callable[[], str],
+        switch: Channel | None,
+        clock: Clock,
+        within: timedelta = timedelta(seconds=5),
+    ) -> None:
+        self._stating = stating
+        self._size = size
+        self._channels = tuple(channels)
+        self._broken = broken
+        self._switch = switch
+        self._clock = clock
+        self._within = within
+        self.last: datetime | None = None
+        self.trouble = ""
+
+    def beat(self) -> None:
+        """Write one pulse and call the switch."""
+        self.trouble = self._broken()
+        if self.trouble:
+            return
+        now = self._clock.now()
+        ident = f"pulse/{format_time(now)}"
+        try:
+            body = Pulse(self._size(), self._channels)
+            self._stating.append([Fact(ident, body)], self._within)
+            self.last = now
+            if self._switch is not None:
+                told = json.dumps({"key": ident, "at": format_time(now)}).encode()
+                self._switch.deliver(Message(ident, "pulse", told))
+        except BreakglassError as error:
+            self.trouble = str(error)
+            log.warning("pulse: %s", error)

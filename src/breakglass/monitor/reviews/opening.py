@@ -1,0 +1,79 @@
+"""Which reviews are open, and one of them whole with its proof checked: what pages and CLI read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from breakglass.clock import to_milliseconds
+from breakglass.errors import BreakglassError, RefusedError
+from breakglass.follow.view import LedgerView
+from breakglass.monitor.chronicle import Chronicle
+from breakglass.monitor.redeciding import compiled
+from breakglass.monitor.reviews.auditing import Audit, audit
+from breakglass.monitor.reviews.filling import Sources, fill
+from breakglass.monitor.reviews.record import Review
+from breakglass.monitor.roots import RootsBySize
+from breakglass.monitor.witnessed_time import WitnessedTime
+from breakglass.records.state import GrantState
+
+
+class Reviews:
+    """Reads reviews out of the followed log; each call is as of now. Safe under threads."""
+
+    def __init__(
+        self,
+        view: LedgerView,
+        chronicle: Chronicle,
+        roots: RootsBySize,
+        time: WitnessedTime,
+        broken: Callable[[], str],
+    ) -> None:
+        self._view = view
+        self._chronicle = chronicle
+        self._roots = roots
+        self._time = time
+        self._broken = broken
+
+    def listed(self) -> list[Review]:
+        """Return every open review, the most overdue first. Proofs are not checked here."""
+        with self._view.reading() as state:
+            found = [self._filled(grant, None) for grant in state.grants.values()]
+        return sorted(found, key=lambda review: (review.due, review.index))
+
+    def one(self, grant: str) -> Review:
+        """Return one review with its proof checked now.
+
+        Raises:
+            RefusedError: ``no_grant``.
+        """
+        with self._view.reading() as state:
+            found = state.grants.get(grant)
+            if found is None:
+                raise RefusedError(
+                    f"there is no grant {grant[:60]!r}",
+                    name="no_grant",
+                    hint="list the open reviews: breakglass review list",
+                )
+            return self._filled(found, self._audited(found, state.log))
+
+    def _filled(self, grant: GrantState, checked: Audit | None) -> Review:
+        history = self._chronicle.of(grant.intent.grant)
+        now = to_milliseconds(self._time.now())
+        reviewers = self._reviewers(history.bundle, grant.intent.glass)
+        return fill(Sources(grant, history, self._chronicle.bypasses, reviewers, checked, now))
+
+    def _audited(self, grant: GrantState, log: str) -> Audit:
+        trust = self._chronicle.of(grant.intent.grant).trust
+        if self._broken():
+            return Audit(grant.index, log, problem=f"the ledger is not believed: {self._broken()}")
+        followed = next(iter(self._view.entries(grant.index)), None)
+        if followed is None or trust is None:
+            return Audit(grant.index, log, problem="the entry is not in the cache any more")
+        return audit(grant.index, log, followed.note, followed.head, self._roots, trust)
+
+    def _reviewers(self, bundle: bytes, glass: str) -> tuple[str, ...]:
+        try:
+            found = compiled(bundle).bundle.glasses.get(glass)
+        except BreakglassError:
+            return ()  # it rang as unjustified; the review is due all the same
+        return found.review.by if found else ()

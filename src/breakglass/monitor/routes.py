@@ -1,0 +1,92 @@
+"""What the monitor answers over HTTP (docs/reference/processes.md); nothing here changes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+
+from breakglass.clock import format_time
+from breakglass.monitor.reviews.printing import yaml_text
+
+if TYPE_CHECKING:
+    from breakglass.monitor.app import Monitor
+
+
+def make_app(monitor: Monitor) -> FastAPI:
+    """Return the routes over one monitor."""
+    app = FastAPI(title="breakglass monitor", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/reviews")
+    def reviews() -> dict[str, Any]:
+        found = monitor.reviews.listed()
+        return {
+            "reviews": [review.summary() for review in found],
+            "overdue": sum(review.overdue for review in found),
+        }
+
+    @app.get("/reviews/{grant}")
+    def review(grant: str) -> dict[str, Any]:
+        found = monitor.reviews.one(grant)
+        return {**found.json(), "yaml": yaml_text(found)}
+
+    @app.get("/reviews/{grant}/yaml")
+    def review_yaml(grant: str) -> Response:
+        return PlainTextResponse(yaml_text(monitor.reviews.one(grant)))
+
+    @app.get("/alarms")
+    def alarms(most: int = 200) -> dict[str, Any]:
+        return {"alarms": monitor.ringing.listing(max(1, min(most, 1000)))}
+
+    @app.get("/state")
+    def state() -> dict[str, Any]:
+        with monitor.view.reading() as folded:
+            return {"size": folded.size, "digest": folded.digest(), "summary": folded.summary()}
+
+    @app.get("/status")
+    def status() -> dict[str, Any]:
+        return _status(monitor)
+
+    @app.get("/healthz")
+    def healthz() -> JSONResponse:
+        broken = monitor.broken
+        value = {"ok": not broken, "size": monitor.view.size, "broken": broken}
+        return JSONResponse(value, 503 if broken else 200)
+
+    return app
+
+
+def _status(monitor: Monitor) -> dict[str, Any]:
+    following, pulsing = monitor.following, monitor.pulsing
+    away = monitor.view.away
+    with monitor.view.reading() as folded:
+        size, void = folded.size, len(folded.void)
+        chronicle = following.chronicle.digest()
+        forbidden, unjustified = list(following.found.forbidden), dict(following.found.unjustified)
+    return {
+        "size": size,
+        "live": following.live,
+        "broken": monitor.broken,
+        "evidence": list(monitor.kept.evidence),
+        "ledger": str(away) if away else "",
+        "pulse": {
+            "last": format_time(pulsing.last) if pulsing.last else "",
+            "trouble": pulsing.trouble,
+        },
+        "clock_behind_s": round(monitor.time.offset.total_seconds(), 1),
+        "channels": monitor.ringing.summary(),
+        "heads": {
+            name: {"size": seen.size, "error": seen.error}
+            for name, seen in monitor.comparing.seen.items()
+        },
+        "heads_kept": monitor.kept.count,
+        "void": void,
+        "wrong": {
+            "forbidden": forbidden[-100:],
+            "unjustified": unjustified,
+            "missing": dict(monitor.looking.overdue),
+        },
+        "overdue_reviews": sum(review.overdue for review in monitor.reviews.listed()),
+        "chronicle": chronicle,
+    }

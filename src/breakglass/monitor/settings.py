@@ -1,0 +1,98 @@
+"""What ``settings.toml`` of a monitor may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from breakglass.errors import MisconfiguredError
+from breakglass.monitor.alarms.channel import Channel
+from breakglass.monitor.alarms.log_file import LogFile
+from breakglass.monitor.alarms.webhook import Webhook
+from breakglass.wire.serving import Serving
+
+
+@dataclass(frozen=True)
+class ChannelSettings:
+    """One table ``[channels.NAME]``: ``webhook`` with ``address`` and ``secret``, or ``log_file``
+    with ``file``."""
+
+    type: str
+    address: str = ""
+    secret: str = ""
+    file: Path | None = None
+
+    def __post_init__(self) -> None:
+        given = {
+            "address": bool(self.address),
+            "secret": bool(self.secret),
+            "file": bool(self.file),
+        }
+        wanted = {"webhook": {"address", "secret"}, "log_file": {"file"}}.get(self.type)
+        if wanted is None:
+            raise ValueError(f"channel type is {self.type[:40]!r}, wanted 'webhook' or 'log_file'")
+        found = {name for name, here in given.items() if here}
+        if found != wanted:
+            raise ValueError(
+                f"a {self.type} channel takes {' and '.join(sorted(wanted))},"
+                f" got {' and '.join(sorted(found)) or 'neither'}"
+            )
+
+    def channel(self, within: timedelta) -> Channel:
+        """Make the channel.
+
+        Raises:
+            MisconfiguredError: the address is none.
+        """
+        if self.type == "log_file":
+            assert self.file is not None
+            return LogFile(self.file)
+        return Webhook(self.address, self.secret, within)
+
+
+@dataclass(frozen=True)
+class MonitorSettings:
+    """A neighbour is an address, or the path of its ``address`` file or folder."""
+
+    log: str
+    ledger: str
+    channels: Mapping[str, ChannelSettings]
+    # The archiver too; by the names that the trust file gives them.
+    witnesses: Mapping[str, str] = field(default_factory=dict)
+    dead_man: str = ""  # address of a dead-man's switch outside, called with each pulse
+    serving: Serving = field(default_factory=Serving)
+    pulse_every: timedelta = timedelta(seconds=60)  # others worry after 3 min
+    heads_every: timedelta = timedelta(seconds=10)
+    look_every: timedelta = timedelta(seconds=1)
+    minted_within: timedelta = timedelta(seconds=60)
+    dead_within: timedelta = timedelta(seconds=60)
+    silent_after: timedelta = timedelta(seconds=60)
+    deliver_within: timedelta = timedelta(seconds=5)  # one attempt on one channel
+    retry_at_most: timedelta = timedelta(seconds=60)
+    ring_back: timedelta = timedelta(days=1)
+    catch_up_within: timedelta = timedelta(seconds=10)
+
+    def __post_init__(self) -> None:
+        for name in self.channels:
+            if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"channel {name[:40]!r}: expected a name of a-z, 0-9, '_', '-'")
+
+    def neighbour(self, folder: Path, where: str) -> str | Path:
+        """Return what a ``Neighbour`` is made of: the address, or a path from the folder."""
+        return where if where.startswith(("http://", "https://")) else folder / where
+
+    def made_channels(self) -> dict[str, Channel]:
+        """Make every channel.
+
+        Raises:
+            MisconfiguredError: there is none: a monitor that nobody hears is none.
+        """
+        if not self.channels:
+            raise MisconfiguredError(
+                "the settings name no channel; not started",
+                name="no_channel",
+                hint="add [channels.NAME]; two that do not depend on each other are the least",
+            )
+        return {name: each.channel(self.deliver_within) for name, each in self.channels.items()}
