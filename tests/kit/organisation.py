@@ -350,7 +350,7 @@ class Organisation:
             )
         return replace(said, **changes)
 
-    def answer(self, answers: str, **changes: Any) -> Answer:
+    def answer(self, answers: str, /, **changes: Any) -> Answer:
         """Return what sam says to the statement of that digest: approved."""
         said = Answer(
             do=Do.APPROVE,
@@ -363,7 +363,7 @@ class Organisation:
         )
         return replace(said, **changes)
 
-    def kill(self, target: Target, name: str, **changes: Any) -> Kill:
+    def kill(self, target: Target, name: str, /, **changes: Any) -> Kill:
         """Return sam's word that stops something."""
         said = Kill(
             do=Do.KILL,
@@ -518,7 +518,7 @@ class Organisation:
         return replace(body, **changes)
 
     def intent(
-        self, said: Break, statements: tuple[Signature, ...], card: bytes, **changes: Any
+        self, said: Break, statements: tuple[Signature, ...], card: bytes, /, **changes: Any
     ) -> kinds.Intent:
         """Return the intent that an honest broker writes for a statement."""
         note = Note.parse(card)

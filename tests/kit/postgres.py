@@ -176,7 +176,9 @@ def can_log_in(server: Postgres, user: str, password: str, dbname: str = "orders
 
 def bg_roles(server: Postgres) -> list[str]:
     """Return the grants' roles that exist."""
-    query = "select rolname from pg_roles where rolname like 'bg\\_%' and rolname <> 'bg_minter_test'"
+    query = (
+        "select rolname from pg_roles where rolname like 'bg\\_%' and rolname <> 'bg_minter_test'"
+    )
     return server.column(query)
 
 

@@ -148,12 +148,18 @@ def make_log_set(
 ) -> LogSet:
     """Make the folders of a ledger, witnesses and an archiver: quorum = some of them, and it."""
     log = SignerKey.generate(ORIGIN)
-    keys = {f"w-{n}": SignerKey.generate(f"witness-{n}.example", COSIGNATURE) for n in range(witnesses)}
+    keys = {
+        f"w-{n}": SignerKey.generate(f"witness-{n}.example", COSIGNATURE) for n in range(witnesses)
+    }
     keys["worm"] = SignerKey.generate("archiver.example", COSIGNATURE)
     people = [name for name in keys if name != "worm"]
     lines = [f"log {log.verifier}"]
     lines += [f"witness {name} {key.verifier}" for name, key in keys.items()]
-    lines += [f"group people {needed} {' '.join(people)}", "group all all people worm", "quorum all"]
+    lines += [
+        f"group people {needed} {' '.join(people)}",
+        "group all all people worm",
+        "quorum all",
+    ]
     policy = "\n".join(lines) + "\n"
     addresses = "".join(f'{name} = "../{name}"\n' for name in keys)
     signers = [SignerKey.generate(f"submitter-{n}.example") for n in range(submitters)]
@@ -161,7 +167,9 @@ def make_log_set(
     ledger = make_process(folder / "ledger", "breakglass.ledger", log, settings)
     ledger.command = ledger_command
     (ledger.folder / "policy").write_text(policy)
-    (ledger.folder / "submitters").write_text("".join(f"{each.verifier} broker\n" for each in signers))
+    (ledger.folder / "submitters").write_text(
+        "".join(f"{each.verifier} broker\n" for each in signers)
+    )
     found = []
     for name in people:
         found.append(make_process(folder / name, "breakglass.witness", keys[name], ""))
@@ -192,7 +200,9 @@ def running_log_set(folder: Path, **given: object) -> Iterator[LogSet]:
         made.kill()
 
 
-def draft(ident: str, log: str = ORIGIN, size: int = 0, attachments: tuple[bytes, ...] = ()) -> Draft:
+def draft(
+    ident: str, log: str = ORIGIN, size: int = 0, attachments: tuple[bytes, ...] = ()
+) -> Draft:
     """Make a record's text of the form that everybody blind to content sees."""
     import hashlib
 

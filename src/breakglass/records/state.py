@@ -273,7 +273,10 @@ class _Over(dict[K, V]):
 
     def get(self, key: K, default: Any = None) -> Any:
         """Return what stands here or below."""
-        return self[key] if key in self else default
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
     def pop(self, key: K, default: Any = None) -> Any:
         """Take a key out here; below it stays."""
