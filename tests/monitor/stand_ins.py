@@ -177,6 +177,7 @@ class Shop:
         with self.lock:
             self.org.now = moment()
             shown = self.org.token(broken, run).presentation
+            assert shown is not None
             body = kinds.Bypassed(
                 "deploy-approval",
                 broken.grant,

@@ -18,6 +18,7 @@ from breakglass.monitor.reviews.rates import rate_of
 from breakglass.monitor.reviews.record import Review
 from breakglass.records import kinds
 from breakglass.records.kinds.grants import EndedWhy
+from breakglass.records.statement import Target, Why
 from tests.kit.organisation import NOW
 from tests.monitor.stand_ins import Shop, Sink, StandInLedger, eventually
 
@@ -82,7 +83,7 @@ def test_every_field_that_records_can_fill_is_filled(monitor: Monitor, shop: Sho
     handle = broken.intent.handle
     minted = kinds.Minted(broken.grant, "postgres", handle, {}, at + timedelta(minutes=20), 40)
     shop.states("minter:orders-db", minted)
-    said = shop.org.kill(kinds.governance.Target.GRANT, broken.grant, at=shop.org.now)
+    said = shop.org.kill(Target.GRANT, broken.grant, at=shop.org.now)
     ended = kinds.Ended(broken.grant, EndedWhy.KILLED, "", shop.org.sign(said))
     shop.states("minter:orders-db", ended)
     dead = kinds.Dead(broken.grant, "login refused", 400, 2, ("role bg_old",))
@@ -190,6 +191,4 @@ def test_any_value_is_read_back_as_the_text_that_it_was(text: str) -> None:
 
 
 def _why(text: str) -> object:
-    from breakglass.records.statement import Why
-
     return Why("gate-down", text)
