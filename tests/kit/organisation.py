@@ -588,13 +588,15 @@ class Organisation:
         text = Note.parse(note).text
         return person_line(name, (key or self.custodians[name]).sshsig(text, DOOR_NAMESPACE))
 
-    def justify(self, broken: Broken, **changes: Any) -> tuple[bytes, bytes]:
+    def justify(
+        self, broken: Broken, /, *, by: Iterable[str] | None = None, **changes: Any
+    ) -> tuple[bytes, bytes]:
         """Have the monitor justify an intent; returns its record and the proof of that."""
         leaf = self.log.leaves[broken.index].hex()
         body = kinds.Justified(broken.grant, leaf, broken.index, broken.intent.policy)
         note = self.record("monitor", replace(body, **changes), f"{broken.grant}/justified")
         self.append(note)
-        return note, self.log.proof(self.log.size - 1, self.now)
+        return note, self.log.proof(self.log.size - 1, self.now, by=by)
 
     def presentation(self, broken: Broken, to: str, run: str, **changes: Any) -> Presentation:
         """Return what the holder signs to show a token."""

@@ -1,7 +1,7 @@
 """Write the vectors of ``docs/spec/token.md``: the same bytes each time, from names and one time.
 
-    .venv/bin/python vectors/token/make.py          write cases/ and trust/
-    .venv/bin/python vectors/token/make.py --check  say whether they are what would be written
+    .venv/bin/python -m vectors.token.make          write cases/ and trust/
+    .venv/bin/python -m vectors.token.make --check  say whether they are what would be written
 
 Each case forges exactly one thing in a whole organisation and says by which name a verifier must
 refuse it. The table ``CASES`` is what a verifier is tested against; see README.md beside this.
@@ -18,9 +18,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent.parent))
-
 from tests.kit.organisation import SKEW, Broken, Organisation, signer
 from tests.kit.people import PRESENT, SoftKey, SoftPasskey
 
@@ -36,6 +33,7 @@ from breakglass.tlog.proof import TlogProof
 from breakglass.token.token import Token, parse_token
 from breakglass.token.verify import Verifier, verify_token
 
+HERE = Path(__file__).resolve().parent
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 STAGING = "ledger.example/staging"
@@ -292,7 +290,7 @@ def _() -> Case:
 
 @case("clock-behind-what-was-seen", "clock_behind")
 def _() -> Case:
-    """The verifier has seen a later cosignature: its clock was set back, or an old token is shown."""
+    """The verifier has seen a later cosignature; its clock was set back since."""
     found = simple()
     return replace(found, newest_seen=found.org.now + SKEW + SECOND)
 
@@ -1136,7 +1134,7 @@ def main(arguments: list[str]) -> int:
     """Write the files, or check them."""
     wanted = files()
     found = {
-        str(path.relative_to(HERE)): path.read_text(newline="")
+        str(path.relative_to(HERE)): path.read_bytes().decode()
         for folder in ("cases", "trust")
         for path in sorted((HERE / folder).glob("*"))
     }
@@ -1150,7 +1148,7 @@ def main(arguments: list[str]) -> int:
         (HERE / name).unlink()
     for name, text in wanted.items():
         (HERE / name).parent.mkdir(exist_ok=True)
-        (HERE / name).write_text(text, newline="")
+        (HERE / name).write_bytes(text.encode())
     print(f"wrote {len(CASES)} cases")
     return 0
 

@@ -1,0 +1,216 @@
+"""What may stand in a text that somebody signs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from breakglass.errors import MalformedError
+from breakglass.records import words
+from breakglass.records.canonical import canonical
+from breakglass.records.presentation import parse_presentation, presentation_text
+from breakglass.records.statement import (
+    Answer,
+    Break,
+    Do,
+    Target,
+    Why,
+    grant_id,
+    parse_as,
+    parse_statement,
+    statement_text,
+)
+
+from ..kit.organisation import Organisation
+
+ORG = Organisation()
+GOOD = statement_text(ORG.statement())
+
+
+@pytest.mark.parametrize(
+    "char",
+    "\x00 \x1f \x7f \x85 \u00ad \u061c \u200b \u200e \u200f \u2028 \u2029 \u202a \u202e \u2060"
+    " \u2066 \u2069 \ufeff \ufff9 \uffff \ufdd0 \ue000 \U000e0041 \U000e0100 \U0010ffff \u3164"
+    " \U0001fffe".split(" "),
+)
+def test_unseen_characters_are_refused_with_their_place(char: str) -> None:
+    """(S-6) Control, line-separating, bidirectional, invisible, private, never a character."""
+    with pytest.raises(MalformedError, match=f"U\\+{ord(char):04X} at position 3"):
+        words.Prose(10).check(f"abc{char}", "x")
+    assert words.one_line(f"a{char}b") == "a b"
+
+
+def test_what_people_type_is_taken() -> None:
+    for text in ("Überfällig: 5xx, 決済が止まった", "שרת נפל", "❤️ gone", "naïve", "\U0001fae9"):
+        words.Prose(60, 1).check(text, "x")
+    for text in ("", "   ", "x" * 61):
+        with pytest.raises(MalformedError):
+            words.Prose(60, 1).check(text, "x")
+
+
+def test_the_ranges_do_not_change_with_pythons_unicode() -> None:
+    """(S-6) U+1FAE9 came with Unicode 16; an older Python has no category for it."""
+    words.Prose(10).check("\U0001fae9\u0378", "x")
+
+
+@pytest.mark.parametrize("text", ["QQ==", "QUI=", "QUJD", ""])
+def test_base64_has_one_spelling(text: str) -> None:
+    words.ExactBase64(8).check(text, "x")
+    for other in (text + "=", text + "\n", text.replace("Q=", "R="), "Q", "_-==", "QR==", "é"):
+        if other != text:
+            with pytest.raises(MalformedError):
+                words.ExactBase64(8).check(other, "x")
+
+
+def test_a_statement_is_read_as_it_was_written() -> None:
+    """(S-1) Every form."""
+    said = [
+        ORG.statement(),
+        ORG.statement(do=Do.DOOR),
+        ORG.statement(do=Do.MACHINE),
+        ORG.answer("ab" * 32),
+        ORG.answer("ab" * 32, do=Do.DONE),
+        ORG.kill(Target.PERSON, "mira"),
+        ORG.kill(Target.GLASS, "deploy-rollback", do=Do.LIFT),
+        ORG.declare(),
+        ORG.declare(do=Do.CLOSE),
+    ]
+    for each in said:
+        assert parse_statement(statement_text(each)) == each
+
+
+def forged(**changes: object) -> str:
+    from breakglass.records.shape import write
+
+    value = {**write(ORG.statement()), **changes}
+    return f"breakglass.dev/statement/v1\n{canonical(value)}\n"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"do": "open"}, "malformed"),
+        ({"do": ["break"]}, "malformed"),
+        ({"do": None}, "malformed"),
+        ({"more": 1}, "unknown_field"),
+        ({"drill": 0}, "malformed"),
+        ({"for_s": True}, "malformed"),
+        ({"for_s": 0}, "malformed"),
+        ({"for_s": 43201}, "malformed"),
+        ({"for_s": "60"}, "malformed"),
+        ({"who": "Mira"}, "malformed"),
+        ({"who": "mira\n"}, "malformed"),
+        ({"who": "mirа"}, "malformed"),  # a Cyrillic a
+        ({"nonce": "00" * 15}, "malformed"),
+        ({"nonce": "AB" * 16}, "malformed"),
+        ({"holder": ""}, "malformed"),
+        ({"holder": "ssh-rsa AAAA"}, "malformed"),
+        ({"at": "2026-06-22T03:14:09Z"}, "bad_time"),
+        ({"at": "2026-06-31T03:14:09.221Z"}, "bad_time"),
+        ({"at": "1999-06-22T03:14:09.221Z"}, "bad_time"),
+        ({"at": "9999-12-31T23:59:59.999Z"}, "bad_time"),
+        ({"at": "２026-06-22T03:14:09.221Z"}, "bad_time"),
+        ({"scope": {"databases": ["b", "a"]}}, "malformed"),
+        ({"scope": {"databases": ["a", "a"]}}, "malformed"),
+        ({"scope": {"databases": []}}, "malformed"),
+        ({"scope": {"databases": "orders"}}, "malformed"),
+        ({"scope": []}, "malformed"),
+        ({"reason": {"code": "x", "text": "a\u202eb"}}, "bad_text"),
+        ({"reason": {"code": "x", "text": "a\u2028b"}}, "bad_text"),
+        ({"reason": {"code": "x", "text": ""}}, "malformed"),
+        ({"reason": {"code": "x"}}, "missing_field"),
+    ],
+)
+def test_a_statement_of_another_form_is_refused(changes: dict[str, object], name: str) -> None:
+    """(S-4) (S-5) (S-7) Each field has its rule."""
+    with pytest.raises(MalformedError) as caught:
+        parse_statement(forged(**changes))
+    assert caught.value.name == name
+
+
+def test_a_statement_with_a_field_missing_is_refused() -> None:
+    """(S-4) Every field, always."""
+    with pytest.raises(MalformedError, match=r"statement\.drill: missing"):
+        parse_statement(GOOD.replace('"drill":false,', ""))
+
+
+def test_a_statement_beyond_4096_bytes_is_not_read() -> None:
+    """(S-2)"""
+    with pytest.raises(MalformedError) as caught:
+        parse_statement(GOOD + "x" * 4096)
+    assert caught.value.name == "too_large"
+
+
+def test_a_stopped_grant_is_not_lifted_and_a_machine_holds_nothing() -> None:
+    """(S-8) (S-9)"""
+    with pytest.raises(MalformedError, match="never runs again"):
+        parse_statement(statement_text(ORG.kill(Target.GRANT, "g-aaaaaaaaaaaa", do=Do.LIFT)))
+    with pytest.raises(MalformedError, match="every breaker but a machine"):
+        parse_statement(statement_text(replace(ORG.statement(), do=Do.MACHINE)))
+
+
+def test_nothing_that_nobody_would_read_is_written() -> None:
+    with pytest.raises(MalformedError):
+        statement_text(ORG.statement(reason=Why("x", "a\u202eb")))
+    with pytest.raises(MalformedError):
+        ORG.card_note(does="")
+
+
+def test_the_grants_id_follows_from_the_text() -> None:
+    """(S-10)"""
+    assert grant_id(GOOD) == grant_id(statement_text(ORG.statement()))
+    assert grant_id(GOOD) != grant_id(statement_text(ORG.statement(nonce="11" * 16)))
+    with pytest.raises(MalformedError):
+        grant_id("\ud800")
+
+
+def test_a_statement_of_another_kind_is_not_taken_for_one() -> None:
+    with pytest.raises(MalformedError) as caught:
+        parse_as(Answer, GOOD)
+    assert caught.value.name == "wrong_do"
+    assert isinstance(parse_as(Break, GOOD), Break)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, len(GOOD) - 1), st.characters())
+def test_no_character_of_a_statement_is_free(at: int, char: str) -> None:
+    altered = GOOD[:at] + char + GOOD[at + 1 :]
+    try:
+        assert statement_text(parse_statement(altered)) == altered
+    except MalformedError:
+        return
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=80))
+def test_parsing_raises_errors_of_ours_alone(text: str) -> None:
+    for parse in (parse_statement, parse_presentation):
+        for each in (text, f"breakglass.dev/statement/v1\n{text}\n"):
+            with pytest.raises(MalformedError):
+                parse(each)
+
+
+def test_a_presentation_is_read_as_it_was_written() -> None:
+    """(T-4)"""
+    org = Organisation()
+    org.begin()
+    said = org.presentation(org.break_glass(), "gate:deploy-approval", "42")
+    assert parse_presentation(presentation_text(said)) == said
+    with pytest.raises(MalformedError):
+        presentation_text(replace(said, to="door:x"))
+
+
+def test_a_client_reads_and_writes_statements_without_cryptography() -> None:
+    """The client has 150 ms of CPU and signs by ssh-keygen."""
+    names = "statement presentation canonical shape words".split()
+    code = (
+        "import sys; sys.modules['cryptography'] = None\n"
+        + "\n".join(f"import breakglass.records.{name}" for name in names)
+        + "\nassert not [m for m in sys.modules if m.startswith('cryptography.')]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
