@@ -1,0 +1,217 @@
+"""Asked to usable over many breaks, all processes up, on a real PostgreSQL; JSON lines.
+
+    .venv/bin/python bench/breaking.py [BREAKS]
+
+People sign in this process: what is measured is the platform, not ``ssh-keygen``. Grants live long
+enough that none ends while others are measured. Targets: DESIGN.md section 11.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from breakglass.clock import SystemClock, to_milliseconds
+from breakglass.embedded.demo import shop as demo_shop
+from breakglass.embedded.demo.shop import LOG, MINTER, REPAIR, make_people, make_shop
+from breakglass.embedded.demo.target import make_target
+from breakglass.embedded.demo.terminal import clean_environment
+from breakglass.embedded.hook import Hook
+from breakglass.embedded.soft_people import SoftKey
+from breakglass.embedded.up import activate_once, running
+from breakglass.follow.stating import Fact, Stating
+from breakglass.records.kinds import Passages
+from breakglass.records.presentation import Presentation, presentation_text
+from breakglass.records.shape import write
+from breakglass.records.signing import PRESENTATION_NAMESPACE, STATEMENT_NAMESPACE
+from breakglass.records.statement import (
+    Break,
+    Declare,
+    Do,
+    Why,
+    digest_of,
+    grant_id,
+    statement_text,
+)
+from breakglass.records.trust import accept_trust
+from breakglass.tlog.note import Note
+from breakglass.token.token import parse_token
+from breakglass.token.verify import Verifier, verify_token
+from breakglass.wire.calling import Neighbour
+from breakglass.wire.outbox import Outbox
+from breakglass.wire.settings import read_key
+
+INCIDENT = "INC-1"
+WITHIN = timedelta(seconds=20)
+
+
+def main(breaks: int) -> None:
+    """Measure and print."""
+    machine()
+    folder = Path(tempfile.mkdtemp(prefix="breakglass-bench-"))
+    demo_shop.REPAIR_FOR_S = 1200
+    try:
+        with ExitStack() as held:
+            target = make_target()
+            held.callback(target.stop)
+            people, agent = make_people(folder)
+            home = folder / "home"
+            home.mkdir()
+            os.environ.update(clean_environment(home, agent.path, target.programs))
+            target.start()
+            target.fill()
+            held.enter_context(agent)
+            hook = Hook()
+            held.callback(hook.close)
+            org = folder / "org"
+            shop = make_shop(org, people, agent.path, target, hook, SystemClock().now())
+            activate_once(held.enter_context(running(org, shop.groups())))
+            broker = held.enter_context(Neighbour(org / "broker", name="broker", within=WITHIN))
+            tokens = breaking(broker, people["mira"], breaks)
+            receipts(org)
+            verifying(org, tokens[-1])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def breaking(broker: Neighbour, mira: Any, breaks: int) -> list[tuple[str, SoftKey, str]]:
+    """Break ``orders-repair`` again and again, one at a time."""
+    told = broker.get("/glasses").json()
+    now = to_milliseconds(datetime.now(UTC))
+    opened = Declare(Do.DECLARE, LOG, INCIDENT, "SEV1", "bench", "mira", now, secrets.token_hex(16))
+    broker.post_json("/incidents", {"statement": _signed(mira, statement_text(opened))})
+    (glass,) = (each for each in told["glasses"] if each["glass"] == REPAIR)
+    scope = {name: tuple(values) for name, values in glass["mints"][0]["scope"].items()}
+    usable, client, tokens = [], [], []
+    for _ in range(breaks):
+        holder = SoftKey.generate()
+        said = Break(
+            do=Do.BREAK,
+            log=LOG,
+            policy=told["policy"],
+            glass=REPAIR,
+            minter=MINTER,
+            scope=scope,
+            drill=False,
+            who="mira",
+            incident=INCIDENT,
+            reason=Why("production", "bench"),
+            for_s=1200,
+            holder=holder.public,
+            at=to_milliseconds(datetime.now(UTC)),
+            nonce=secrets.token_hex(16),
+        )
+        text = statement_text(said)
+        grant = grant_id(text)
+        shown = Presentation(LOG, digest_of(text), f"minter:{MINTER}", grant, said.at)
+        body = {
+            "statement": _signed(mira, text),
+            "presentation": _signed(holder, presentation_text(shown), PRESENTATION_NAMESPACE),
+        }
+        began = time.perf_counter()
+        answer = broker.post_json("/break", body)
+        client.append((time.perf_counter() - began) * 1000)
+        usable.append(answer["minted"]["since_asked_ms"])
+        tokens.append((answer["token"], holder, digest_of(text)))
+    _tell("asked_to_usable_ms", usable, target_p50=60, target_p99=200)
+    _tell("break_as_the_client_sees_it_ms", client)
+    return tokens
+
+
+def receipts(org: Path) -> None:
+    """Append a small record and wait for its receipt, one client."""
+    ledger = Neighbour(org / "ledger", name="ledger", within=WITHIN)
+    folder = org / "bench"
+    folder.mkdir()
+    # The gate's key is idle here, and every submitter has one writer.
+    signer = read_key(org / "gates" / demo_shop.GATE)
+    outbox = Outbox(ledger, signer, folder, SystemClock())
+    stating = Stating(outbox, LOG, SystemClock())
+    took = []
+    began_at = to_milliseconds(datetime.now(UTC))
+    for number in range(200):
+        began = time.perf_counter()
+        stating.append([Fact(f"bench/{number}", _tally(began_at))], WITHIN)
+        took.append((time.perf_counter() - began) * 1000)
+    outbox.close()
+    ledger.close()
+    _tell("append_to_quorum_receipt_ms", took, target_p50=25, target_p99=80)
+
+
+def verifying(org: Path, kept: tuple[str, SoftKey, str]) -> None:
+    """Verify one token in process."""
+    text, holder, statement = kept
+    now = datetime.now(UTC)
+    trust = accept_trust(Note.parse((org / "trust").read_bytes()), None)
+    token = parse_token(text.encode())
+    door = f"minter:{MINTER}"
+    shown = Presentation(LOG, statement, door, "bench", to_milliseconds(now))
+    token = token.presented(holder.sign(presentation_text(shown), PRESENTATION_NAMESPACE))
+    data = token.encoded().encode()
+
+    def verify() -> None:
+        verify_token(parse_token(data), Verifier(trust, door), "bench", datetime.now(UTC))
+
+    _tell("token_verified_in_process_ms", _timed(verify, 300), target_p50=2)
+
+
+def machine() -> None:
+    """Say what this machine itself can do, so that the figures can be read."""
+    with tempfile.NamedTemporaryFile() as file:
+
+        def synced() -> None:
+            file.write(b"x" * 512)
+            file.flush()
+            os.fsync(file.fileno())
+
+        _tell("machine_fsync_ms", _timed(synced, 100))
+    block = b"x" * 1_000_000
+    _tell("machine_sha256_1mb_ms", _timed(lambda: hashlib.sha256(block).digest(), 50))
+    key = SoftKey.generate()
+    _tell("machine_sshsig_sign_ms", _timed(lambda: key.sign("text", STATEMENT_NAMESPACE), 100))
+
+
+def _tally(at: datetime) -> Passages:
+    return Passages(demo_shop.GATE, at, at, 1, 0, 0, 0, 0, 1, 1, ())
+
+
+def _timed(act: Callable[[], object], times: int) -> list[float]:
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        act()
+        took.append((time.perf_counter() - began) * 1000)
+    return took
+
+
+def _signed(key: Any, text: str, namespace: str = STATEMENT_NAMESPACE) -> dict[str, Any]:
+    return dict(write(key.sign(text, namespace)))
+
+
+def _tell(name: str, took: list[float], **targets: float) -> None:
+    ordered = sorted(took)
+    line = {
+        "bench": name,
+        "n": len(ordered),
+        "p50": round(statistics.median(ordered), 3),
+        "p99": round(ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)], 3),
+        "max": round(ordered[-1], 3),
+        **targets,
+    }
+    print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
