@@ -10,7 +10,10 @@ from starlette.applications import Starlette
 
 from breakglass.archiver.archive import Archive
 from breakglass.archiver.cosigning import ArchiveCosigning
-from breakglass.archiver.object_store import PosixObjectStore
+from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
+from breakglass.archiver.s3_settings import S3Settings
+from breakglass.archiver.s3_store import S3ObjectStore
+from breakglass.archiver.tampering import EvidenceFile
 from breakglass.clock import Clock
 from breakglass.errors import MisconfiguredError, RefusedError
 from breakglass.tlog.note import COSIGNATURE
@@ -31,7 +34,12 @@ class ArchiverSettings:
 
     ledger: str  # the address, or the folder, from which attachments are fetched
     store: Path | None = None  # where objects go; ``data/store`` if not given
+    s3: S3Settings | None = None  # a bucket with object lock, instead of ``store``
     serving: Serving = field(default_factory=Serving)
+
+    def __post_init__(self) -> None:
+        if self.store is not None and self.s3 is not None:
+            raise ValueError("'store' and 's3' are two places; name one")
 
 
 def build(folder: Path, clock: Clock) -> Room:
@@ -46,7 +54,12 @@ def build(folder: Path, clock: Clock) -> Room:
         raise MisconfiguredError(f"key of {signer.name!r} is not for cosignatures; not started")
     logs = read_logs(folder / "logs")
     make_folder(folder / "data")
-    store = PosixObjectStore(settings.store or folder / "data" / "store")
+    evidence = EvidenceFile(folder / "data" / "evidence.jsonl", clock)
+    store: ObjectStore
+    if settings.s3 is not None:
+        store = S3ObjectStore(settings.s3, clock, evidence)
+    else:
+        store = PosixObjectStore(settings.store or folder / "data" / "store")
     where = settings.ledger
     address = where if where.startswith(("http://", "https://")) else folder / where
 
@@ -71,7 +84,8 @@ def build(folder: Path, clock: Clock) -> Room:
         return text_answer(note.decode())
 
     def healthz(asked: Asked) -> Answer:
-        return json_answer({"archiver": signer.name, "logs": len(logs)})
+        told = {"archiver": signer.name, "logs": len(logs), "tampering": evidence.count}
+        return json_answer(told)
 
     app = Starlette(
         routes=[

@@ -203,4 +203,3 @@ class PostgresJournal:
     def _head(self, where: LiteralString, *values: Any) -> Head | None:
         rows = self._calls.read(f"{_HEAD} {where}", *values)
         return Head(*rows[0]) if rows else None
-

@@ -158,7 +158,7 @@ class SqliteJournal:
             self._free.clear()
 
     def _opened(self) -> sqlite3.Connection:
-        file = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5)
+        file = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1)
         file.execute("pragma synchronous=full")
         return file
 

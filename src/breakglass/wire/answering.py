@@ -127,8 +127,8 @@ def dressed(app: Starlette, body_at_most: int) -> ASGIApp:
         body_at_most: bytes in a request body, on any route.
     """
     for kind in list(app.exception_handlers):
-        if isinstance(kind, type) and issubclass(kind, ValueError):
-            app.add_exception_handler(kind, _invalid)  # FastAPI's validation error
+        if hasattr(kind, "errors"):  # FastAPI's validation error, known without importing it
+            app.add_exception_handler(kind, _invalid)
     app.add_exception_handler(BreakglassError, _ours)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _internal)

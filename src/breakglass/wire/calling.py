@@ -288,6 +288,8 @@ class _Connection:
         read = answer.read(self._bytes_at_most + 1)
         if len(read) > self._bytes_at_most:
             raise _TooLongError
+        if answer.length:  # ``read`` with a bound does not say so itself
+            raise http.client.IncompleteRead(read, answer.length)
         self.keeps = answer.isclosed() and not answer.will_close
         self._idle_since = time.monotonic()
         return Reply(answer.status, read, answer.getheader("Content-Type", ""), name)

@@ -239,14 +239,22 @@ class Outbox:
         rest = 0.0
         while self._work_comes(rest):
             try:
-                rest = 0.0 if self._send_once() else _longer(rest, self._limits.retry_at_most)
+                rest = 0.0 if self._send_once() else self._longer(rest)
             except UnavailableError as error:
-                rest = _longer(rest, self._limits.retry_at_most)
+                rest = self._longer(rest)
                 with self._changed:
                     self._trouble = (self._trouble or (self._clock.now(),))[0], str(error)
             except Exception:  # the edge of a thread: notes are kept, and tried again
                 log.error("outbox: an error inside; trying again", exc_info=True)
                 rest = self._limits.retry_at_most.total_seconds()
+
+    def _longer(self, rest: float) -> float:
+        """Return a longer rest, in seconds; a short one while a caller waits for a receipt."""
+        with self._changed:
+            waited_for = any(item.call for item in (*self._under_way, *self._queue))
+        most = timedelta(seconds=0.2) if waited_for else self._limits.retry_at_most
+        doubled = min(max(rest * 2, 0.05), most.total_seconds())
+        return doubled * random.uniform(0.8, 1.2)  # so that many writers do not come in step
 
     def _work_comes(self, rest: float) -> bool:
         """Wait for something to send, and for the rest to be over; false when closed."""
@@ -377,8 +385,3 @@ def _made(drafting: Drafting) -> Draft:
             f"record {draft.id!r} is over {NOTE_BYTES_AT_MOST} bytes", name="too_large"
         )
     return draft
-
-
-def _longer(rest: float, at_most: timedelta) -> float:
-    doubled = min(max(rest * 2, 0.05), at_most.total_seconds())
-    return doubled * random.uniform(0.8, 1.2)  # so that many writers do not come in step

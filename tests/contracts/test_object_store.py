@@ -1,0 +1,115 @@
+"""Every object store keeps the contract of ``ObjectStore``; POSIX is the one there is."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
+from breakglass.errors import MalformedError, UnavailableError
+
+
+@pytest.fixture(params=["posix"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return {"posix": lambda: PosixObjectStore(tmp_path / "store")}[request.param]()
+
+
+def test_an_object_is_put_once(store: ObjectStore) -> None:
+    assert store.get("a/seg/000") is None
+    assert store.put_if_absent("a/seg/000", b"first") is True
+    assert store.put_if_absent("a/seg/000", b"second") is False
+    assert store.put_if_absent("a/seg/000", b"first") is False
+    assert store.get("a/seg/000") == b"first"
+
+
+def test_an_empty_object_is_an_object(store: ObjectStore) -> None:
+    assert store.put_if_absent("empty", b"") is True
+    assert store.get("empty") == b""
+    assert store.put_if_absent("empty", b"x") is False
+
+
+def test_of_many_puts_at_once_one_wins(store: ObjectStore) -> None:
+    for round_ in range(20):
+        won: list[bytes] = []
+        start = threading.Barrier(6)
+
+        def put(number: int, name: str = f"seg/{round_:012d}", won: list[bytes] = won,
+                start: threading.Barrier = start) -> None:  # fmt: skip
+            data = bytes([number]) * 10_000
+            start.wait()
+            if store.put_if_absent(name, data):
+                won.append(data)
+
+        threads = [threading.Thread(target=put, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
+        assert store.get(f"seg/{round_:012d}") == won[0]
+
+
+def test_listing_names_what_is_there_in_order(store: ObjectStore) -> None:
+    for name in ("a/seg/002", "a/seg/001", "a/tile/0/x001/002", "b/seg/001"):
+        store.put_if_absent(name, b"x")
+    assert list(store.list("a/")) == ["a/seg/001", "a/seg/002", "a/tile/0/x001/002"]
+    assert list(store.list("a/seg/")) == ["a/seg/001", "a/seg/002"]
+    assert list(store.list("c/")) == []
+
+
+@pytest.mark.parametrize("name", ["", "/a", "a/", "a//b", "../a", "a/../b", ".hidden", "A", "a b"])
+def test_names_that_could_mean_something_else_are_refused(store: ObjectStore, name: str) -> None:
+    with pytest.raises(MalformedError, match="cannot name an object"):
+        store.put_if_absent(name, b"x")
+
+
+def test_posix_objects_are_read_only_and_torn_files_have_no_name(tmp_path: Path) -> None:
+    store = PosixObjectStore(tmp_path)
+    store.put_if_absent("seg/000", b"first")
+    assert (tmp_path / "seg" / "000").stat().st_mode & 0o777 == 0o400
+    (tmp_path / "seg" / ".001.abcd").write_bytes(b"tor")  # what a crash leaves
+    assert store.get("seg/001") is None
+    assert list(store.list("seg/")) == ["seg/000"]
+    assert store.put_if_absent("seg/001", b"whole") is True
+
+
+def test_posix_a_failing_disk_is_said_and_leaves_no_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = PosixObjectStore(tmp_path)
+
+    def broken(file: int) -> None:
+        raise OSError("input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", broken)
+        with pytest.raises(UnavailableError, match="could not be stored"):
+            store.put_if_absent("one", b"x")
+    assert store.get("one") is None
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
+def test_posix_syncs_bytes_before_the_name_and_the_name_before_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    fsync, link = os.fsync, os.link
+
+    def synced(file: int) -> None:
+        steps.append("folder" if os.path.isdir(f"/proc/self/fd/{file}") else "file")
+        fsync(file)
+
+    def linked(*args: str) -> None:
+        steps.append("link")
+        link(*args)
+
+    store = PosixObjectStore(tmp_path)
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "link", linked)
+    store.put_if_absent("one", b"x")
+    assert steps == ["file", "link", "folder"]
+    store.put_if_absent("one", b"x")
+    assert steps == ["file", "link", "folder", "folder"]
