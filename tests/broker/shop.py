@@ -5,12 +5,15 @@ People sign with software keys, in this process. Only the monitor is played: its
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import hashlib
 import json
 import secrets
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +25,7 @@ import pyrage
 from breakglass.clock import SystemClock, to_milliseconds
 from breakglass.follow.stating import Fact, Stating
 from breakglass.follow.view import LedgerView
+from breakglass.minter.platforms.simulated import Simulated
 from breakglass.policy.bundle import pack_bundle
 from breakglass.policy.cards import make_cards, make_policy_note
 from breakglass.policy.compile import compile_policy
@@ -56,8 +60,9 @@ from breakglass.records.statement import (
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.records.words import ZERO_DIGEST
 from breakglass.tlog.note import Note, SignerKey, sign_note
+from breakglass.token.token import Token, parse_token
 from breakglass.wire.calling import Neighbour
-from breakglass.wire.outbox import Outbox
+from breakglass.wire.outbox import Outbox, Receipt
 from tests.kit.people import SoftKey, SoftSecurityKey
 from tests.kit.processes import ORIGIN, LogSet, Process, make_log_set, make_process, until
 
@@ -146,6 +151,7 @@ class Shop:
     minters: list[Process] = field(default_factory=list)
     version: int = 1
     does: str = "repair rows of orders and order_items"
+    active: dict[str, Any] = field(default_factory=dict)
     others: list[Any] = field(default_factory=list)
     people: dict[str, Person] = field(
         default_factory=lambda: {
@@ -169,7 +175,9 @@ class Shop:
 
     def maintained(self, text: str, namespace: str, *names: str) -> Note:
         chosen = names or ("sam", "bo")
-        lines = tuple(person_line(name, self.people[name].sshsig(text, namespace)) for name in chosen)
+        lines = tuple(
+            person_line(name, self.people[name].sshsig(text, namespace)) for name in chosen
+        )
         return Note(text, lines)
 
     def genesis(self) -> Note:
@@ -279,20 +287,21 @@ class Shop:
         }
 
     def activate(self) -> dict[str, Any]:
-        return self.post("/policy", self.activation())
+        self.active = self.activation()
+        return self.post("/policy", self.active)
 
     def pulse(self, at: datetime | None = None) -> None:
         """Be the monitor for a moment."""
         self.state_as("monitor", Fact(f"pulse/{secrets.token_hex(4)}", Pulse(1, ("file", "hook"))))
 
-    def state_as(self, role: str, *facts: Fact) -> None:
+    def state_as(self, role: str, *facts: Fact) -> list[Receipt]:
         """State facts with somebody's own key, as its process (or a thief) would."""
         folder = self.folder / f"as-{role.replace(':', '-')}-{secrets.token_hex(4)}"
         folder.mkdir()
         ledger = Neighbour(self.logs.ledger.folder, name="ledger")
         outbox = Outbox(ledger, self.keys[role], folder, SystemClock())
         try:
-            Stating(outbox, ORIGIN, SystemClock()).append(facts, timedelta(seconds=10))
+            return Stating(outbox, ORIGIN, SystemClock()).append(facts, timedelta(seconds=10))
         finally:
             outbox.close()
             shutil.rmtree(folder)
@@ -336,7 +345,7 @@ class Shop:
         body: dict[str, Any] = {"statement": self.signed(said, key), "presentation": None}
         if said.minter:
             shown = Presentation(
-                ORIGIN, digest_of(text), f"minter:{said.minter}", grant_id(text), _now()
+                said.log, digest_of(text), f"minter:{said.minter}", grant_id(text), _now()
             )
             body["presentation"] = dict(
                 write(holder.sign(presentation_text(shown), PRESENTATION_NAMESPACE))
@@ -357,6 +366,52 @@ class Shop:
             Do.KILL, ORIGIN, target, name, who, Why("suspicion", "not hers"), _now(), _nonce()
         )
         return self.post("/kill", {"statement": self.signed(said)})
+
+    def lift(self, target: Target, name: str, who: str = "sam") -> dict[str, Any]:
+        said = Kill(
+            Do.LIFT, ORIGIN, target, name, who, Why("over", "all is well"), _now(), _nonce()
+        )
+        return self.post("/kill", {"statement": self.signed(said)})
+
+    def mint(self, text: str, ago: int = 0) -> dict[str, Any]:
+        """Show a token to the minter, as anybody may."""
+        with self.minters[0].neighbour(20) as minter:
+            return minter.post_json("/mint", {"token": text, "asked_ms_ago": ago})
+
+    def minter_size(self) -> int:
+        """Return how far the minter's own view of the ledger reaches."""
+        with self.minters[0].neighbour() as minter:
+            return int(minter.get("/healthz").json()["size"])
+
+    def recorded(self, asking: Asking) -> Token:
+        """Break a glass without its minter, and return the token shown to that minter."""
+        asked = {**asking.body, "presentation": None}
+        answer = self.post("/break", asked)
+        token = parse_token(answer["token"].encode())
+        return token.presented(self.shown(asking))
+
+    def shown(self, asking: Asking, **changes: Any) -> Signed:
+        """Return the holder's presentation for the minter, with changes."""
+        text = asking.body["statement"]["text"]
+        shown = Presentation(
+            ORIGIN, digest_of(text), f"minter:{asking.said.minter}", asking.grant, _now()
+        )
+        return asking.holder.sign(
+            presentation_text(replace(shown, **changes)), PRESENTATION_NAMESPACE
+        )
+
+    def target(self) -> Simulated:
+        """Open the simulated target, from outside."""
+        file = self.minters[0].folder / "data" / "simulated.sqlite"
+        found = Simulated(file, "orders-db", SystemClock())
+        self.others.append(found)
+        return found
+
+    def restart(self, process: Process, command: tuple[str, ...] = ()) -> None:
+        """Start a process again, perhaps by another command."""
+        process.kill()
+        process.command = command
+        process.start()
 
     # --- looking at it -----------------------------------------------------------------------
 
@@ -389,23 +444,29 @@ class Shop:
 
     def void(self) -> list[tuple[int, str]]:
         """Return what the whole log holds that does not count; a healthy shop has none."""
-        return [tuple(each.split(" ", 1)) for each in self.get("/state")["summary"]["void"]]  # type: ignore[misc]
+        return [tuple(each.split(" ", 1)) for each in self.get("/state")["summary"]["void"]]
 
 
-def make_shop(folder: Path, minter_settings: str = 'platform = "simulated"\n') -> Shop:
+def make_shop(folder: Path, minter_settings: str) -> Shop:
     """Make a shop; nothing runs yet."""
     logs = make_log_set(folder)
     roles = ("broker", "broker-2", "minter:orders-db", "monitor", "gate:deploy-approval")
-    keys = {
-        role: SignerKey.generate(f"{role.replace(':', '-')}.shop.example") for role in roles
-    }
+    keys = {role: SignerKey.generate(f"{role.replace(':', '-')}.shop.example") for role in roles}
     shop = Shop(folder, logs, keys)
     shop.make(minter_settings)
     return shop
 
 
+SIMULATED = """\
+platform = "simulated"
+ring_after_s = 1
+sweep_every_s = 1
+forgo_after_s = 0.5
+"""
+
+
 @contextlib.contextmanager
-def running_shop(folder: Path, minter_settings: str = 'platform = "simulated"\n') -> Iterator[Shop]:
+def running_shop(folder: Path, minter_settings: str = SIMULATED) -> Iterator[Shop]:
     """Make and start a shop, and end it whatever happens."""
     shop = make_shop(folder, minter_settings)
     try:
@@ -413,6 +474,21 @@ def running_shop(folder: Path, minter_settings: str = 'platform = "simulated"\n'
         yield shop
     finally:
         shop.stop()
+
+
+@functools.cache
+def shared_shop() -> Shop:
+    """Return the one shop that tests share; a test puts back what it changes."""
+    folder = Path(tempfile.mkdtemp(prefix="breakglass-shop-"))
+    shop = make_shop(folder, SIMULATED)
+
+    def end() -> None:
+        shop.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    shop.start()
+    return shop
 
 
 def crashing(room: str, step: str) -> tuple[str, ...]:

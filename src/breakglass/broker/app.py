@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.broker.allowance import Allowance
+from breakglass.broker.catching_up import CatchingUp
 from breakglass.broker.governance.activating import Activating
 from breakglass.broker.governance.beginning import Beginning
 from breakglass.broker.governance.stopping import Stopping
@@ -80,14 +81,16 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
     policies = Policies()
     proofs = Neighbour(ledger, name="ledger")
     tokens = Tokens(view, proofs)
+    catching_up = CatchingUp(view, proofs)
     minters = Minters(folder, settings.minters, settings.mint_within)
     minute = timedelta(minutes=1)
     refusals = Allowance(settings.refusals_per_minute, minute)
     breaking = Breaking(recording, policies, tokens, minters, bell, clock, refusals, at)
     ending = EndingEarly(recording, minters, clock)
-    closing = Closing(recording, minters, clock, settings.recovery)
+    closing = Closing(recording, minters, clock, settings.recovery, catching_up)
     stories = Stories(
         view,
+        catching_up,
         policies,
         tokens,
         minters,
@@ -101,11 +104,13 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
 
     def start() -> None:
         view.start()
+        catching_up.start()
         beginning.start()
         closing.start()
 
     def close() -> None:
         beginning.close()
+        catching_up.close()
         closing.close()
         view.close()
         outbox.close()

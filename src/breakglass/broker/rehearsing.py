@@ -6,23 +6,16 @@ whatever it would call void is an error here and nothing is appended.
 
 from __future__ import annotations
 
-import copy
-from collections import ChainMap
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar, cast
 
 from breakglass.errors import RefusedError
 from breakglass.follow.stating import Fact
 from breakglass.records.fold import apply
 from breakglass.records.judging import Entry
 from breakglass.records.record import Attachment, Envelope, record_text
-from breakglass.records.state import GrantState, State, SubmitterState
+from breakglass.records.state import State
 from breakglass.tlog.note import SignerKey, sign_note
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 def rehearse(state: State, facts: Sequence[Fact], key: SignerKey, now: datetime) -> None:
@@ -40,7 +33,7 @@ def rehearse(state: State, facts: Sequence[Fact], key: SignerKey, now: datetime)
     if state.trust is None:
         raise RefusedError("no trust file is in force yet; nothing was recorded", name="no_trust")
     submitter = key.verifier.label
-    trial = _thin_copy(state, submitter)
+    trial = state.trial(submitter)
     everybody = dict.fromkeys((each.name for each in state.trust.tlog.witnesses), now)
     for fact in facts:
         chain = trial.submitters[submitter]
@@ -54,49 +47,3 @@ def rehearse(state: State, facts: Sequence[Fact], key: SignerKey, now: datetime)
             raise RefusedError(
                 f"{judged.why or judged.void}; nothing was recorded", name=judged.void
             )
-
-
-def _thin_copy(state: State, submitter: str) -> State:
-    """Copy what the fold changes in such a way that only its changes take room."""
-    chain = state.submitters.get(submitter, SubmitterState())
-    own = replace(chain, ids=_Also(chain.ids))
-    return replace(
-        state,
-        cards=dict(state.cards),
-        submitters={submitter: own},
-        incidents=_over(state.incidents),
-        asked=_over(state.asked),
-        refused=_over(state.refused),
-        grants=cast("dict[str, GrantState]", _OwnGrants({}, state.grants)),
-        nonces=_over(state.nonces),
-        suspended=dict(state.suspended),
-        passages={},
-        void=[],
-        alarms={},
-    )
-
-
-def _over(below: dict[K, V]) -> dict[K, V]:
-    """Return what reads like ``below`` and keeps changes to itself."""
-    return cast("dict[K, V]", ChainMap({}, below))
-
-
-class _OwnGrants(ChainMap[str, GrantState]):
-    """Grants that are copied when they are first looked at: the fold changes them in place."""
-
-    def __getitem__(self, grant: str) -> GrantState:
-        own, below = self.maps
-        if grant not in own:
-            own[grant] = copy.copy(below[grant])
-        return own[grant]
-
-
-class _Also(set[str]):
-    """A set that also holds what another holds, without copying it."""
-
-    def __init__(self, below: set[str]) -> None:
-        super().__init__()
-        self._below = below
-
-    def __contains__(self, item: object) -> bool:
-        return super().__contains__(item) or item in self._below

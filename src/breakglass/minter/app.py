@@ -14,6 +14,7 @@ from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
 from breakglass.follow.stating import Stating, gap_draft
 from breakglass.follow.view import LedgerView
+from breakglass.minter.catching_up import CatchingUp
 from breakglass.minter.ending import Ending, EndingLimits
 from breakglass.minter.giving_up import GivingUp
 from breakglass.minter.locks import GrantLocks
@@ -88,12 +89,15 @@ class Minter:
             clock,
             gap=gap_draft(settings.log),
         )
+        self._asking = Neighbour(ledger, name="ledger")
+        self._catching_up = CatchingUp(self._view, self._asking)
         stating = Stating(self._outbox, settings.log, clock)
         self._locks = GrantLocks()
         self._saying = Saying(stating, self._table, self._platform.limits.platform)
         self._minting = Minting(
             settings.name,
             self._view,
+            self._catching_up,
             self._watch,
             self._table,
             self._platform,
@@ -142,11 +146,14 @@ class Minter:
 
     def _start(self) -> None:
         self._view.start()
+        self._catching_up.start()
         self._ending.start()
 
     def _close(self) -> None:
         self._ending.close()
         self._behind.shutdown(wait=True)
+        self._catching_up.close()
+        self._asking.close()
         self._view.close()
         self._outbox.close()
         self._platform.close()
@@ -225,7 +232,9 @@ class Minter:
 
     def _health(self, asked: Asked) -> Answer:
         away = self._view.away
-        return json_answer({"ok": away is None, "size": self._view.size})
+        return json_answer(
+            {"ok": True, "size": self._view.size, "ledger": str(away) if away else ""}
+        )
 
     def _told(self, row: Row) -> dict[str, Any]:
         assert row.made is not None

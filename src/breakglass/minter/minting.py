@@ -15,6 +15,7 @@ from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
 from breakglass.follow.stating import Stating
 from breakglass.follow.view import LedgerView
+from breakglass.minter.catching_up import CatchingUp
 from breakglass.minter.locks import GrantLocks
 from breakglass.minter.platforms.platform import Credential, Order, Platform
 from breakglass.minter.sealing import seal
@@ -49,6 +50,7 @@ class Minting:
         self,
         name: str,
         view: LedgerView,
+        catching_up: CatchingUp,
         watch: Watch,
         table: Table,
         platform: Platform,
@@ -60,6 +62,7 @@ class Minting:
     ) -> None:
         self._name = name
         self._view = view
+        self._catching_up = catching_up
         self._watch = watch
         self._table = table
         self._platform = platform
@@ -136,6 +139,7 @@ class Minting:
                 "too many records wait for the ledger; nothing is minted until it takes them",
                 name="spool_full",
             )
+        self._check_current()
         try:
             judged = self._view.wait_for(shown.index, self._patience.view_within)
         except UnavailableError as error:
@@ -175,6 +179,15 @@ class Minting:
             )
         self._check_fresh()
         return claim
+
+    def _check_current(self) -> None:
+        if not self._view.wait_current(self._patience.view_within):
+            raise UnavailableError(
+                "this minter is still reading what it knew; nothing was minted", name="behind"
+            )
+        # With the ledger away a token that exists still mints, within ``view_at_most_old``.
+        if not self._catching_up.current and self._view.away is None:
+            self._catching_up.require(self._patience.view_within)
 
     def _check_fresh(self) -> None:
         newest, now = self._watch.newest, self._clock.now()

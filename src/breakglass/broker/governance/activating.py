@@ -88,7 +88,7 @@ class Activating:
         #     expire) the cards come alone.
         facts = [
             Fact(
-                f"policy/{policy.version}/{digest[:16]}",
+                f"policy/{policy.version}/{Attachment.of(note.text.encode()).digest[:16]}",
                 Policy(policy.version, policy.bundle, policy.commit),
                 (bundle, note.encoded()),
             ),

@@ -102,7 +102,7 @@ class Breaking:
                 match decision:
                     case Refused():
                         # (3) A refusal is written too, and then said.
-                        raise self._refused(request, who, decision)
+                        raise self._refused(request, who, moment, decision)
                     case Allowed():
                         # (4) ``asked`` and ``intent`` in one append, proven, and judged where
                         #     they came to stand. A crash before it leaves nothing; behind it, an
@@ -149,7 +149,9 @@ class Breaking:
             self._minters.check(request.said.minter)
         return who, moment, policy
 
-    def _refused(self, request: BreakRequest, who: Known, decision: Refused) -> RefusedError:
+    def _refused(
+        self, request: BreakRequest, who: Known, moment: Moment, decision: Refused
+    ) -> RefusedError:
         record_id = f"{request.grant}/refused"
         body = RefusedRecord(
             request.grant,
@@ -161,7 +163,7 @@ class Breaking:
         )
         told = "; ".join(decision.why)
         error = RefusedError(f"{request.said.who!r} may not: {told}", name=decision.name)
-        if self._recording.stated(record_id):
+        if moment.refused is not None or self._recording.stated(record_id):
             return error
         if not self._refusals.take(request.said.who):
             log.warning("refusals of %r are too many to record", request.said.who)

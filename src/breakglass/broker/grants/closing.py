@@ -10,6 +10,7 @@ import logging
 import threading
 from datetime import datetime, timedelta
 
+from breakglass.broker.catching_up import CatchingUp
 from breakglass.broker.minters import Minters
 from breakglass.broker.recording import Recording
 from breakglass.clock import Clock
@@ -29,12 +30,18 @@ class Closing:
     """See the module; ``start`` begins."""
 
     def __init__(
-        self, recording: Recording, minters: Minters, clock: Clock, recovery: timedelta
+        self,
+        recording: Recording,
+        minters: Minters,
+        clock: Clock,
+        recovery: timedelta,
+        catching_up: CatchingUp,
     ) -> None:
         self._recording = recording
         self._minters = minters
         self._clock = clock
         self._recovery = recovery
+        self._catching_up = catching_up
         self._closed = threading.Event()
         self._asked: dict[str, datetime] = {}
         self._settled: set[str] = set()
@@ -114,10 +121,10 @@ class Closing:
         return self._own[name]
 
     def _close_for_ever(self) -> None:
-        self._recording.view.wait_current(timedelta(seconds=60))
         while not self._closed.wait(_LOOK_EVERY.total_seconds()):
             try:
-                self.look()
+                if self._catching_up.current:
+                    self.look()
             except BreakglassError as error:
                 log.warning("closing: %s", error)
             except Exception:

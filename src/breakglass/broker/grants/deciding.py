@@ -33,13 +33,17 @@ class Known:
 
 @dataclass(frozen=True)
 class Moment:
-    """What the ledger said when the request was decided; taken while the state was held still."""
+    """What the ledger said when the request was decided; taken while the state was held still.
+
+    ``refused`` is where this very request was refused before: its statement is spent.
+    """
 
     policy_digest: str
     card: ActiveCard | None
     incident: IncidentState | None
     suspended: frozenset[str]
     pulse_at: datetime | None
+    refused: int | None = None
 
 
 def known(request: BreakRequest, state: State, now: datetime) -> Known:
@@ -72,7 +76,7 @@ def check_timely(request: BreakRequest, state: State, now: datetime) -> None:
     """Refuse a statement that is not of this moment; not asked of a grant that stands already.
 
     Raises:
-        RefusedError: ``statement_old``, ``nonce`` or ``refused_already``.
+        RefusedError: ``statement_old`` or ``nonce``.
     """
     said = request.said
     skew = state.trust.skew if state.trust else timedelta(0)
@@ -86,12 +90,6 @@ def check_timely(request: BreakRequest, state: State, now: datetime) -> None:
     digest = digest_of(request.signed.text)
     if state.nonces.get((said.who, said.nonce), digest) != digest:
         raise RefusedError("the statement's nonce was used for another one", name="nonce")
-    if request.grant in state.refused:
-        raise RefusedError(
-            f"this very request was refused before, entry {state.refused[request.grant]}",
-            name="refused_already",
-            hint="sign a new request if something has changed since",
-        )
 
 
 def moment_of(said: Break, grant: str, state: State) -> Moment:
@@ -105,6 +103,7 @@ def moment_of(said: Break, grant: str, state: State) -> Moment:
         state.incidents.get(said.incident),
         frozenset(stopped),
         state.pulse_at,
+        state.refused.get(grant),
     )
 
 
@@ -130,6 +129,12 @@ def decide(
             "card_expired",
             f"the card of {said.glass!r} expired {card.expires:%Y-%m-%d %H:%M} UTC; a maintainer"
             " activates the policy again",
+        )
+    if moment.refused is not None:
+        return _no(
+            "refused_already",
+            f"this very request was refused before, entry {moment.refused}; sign a new one if"
+            " something has changed since",
         )
     return decision
 

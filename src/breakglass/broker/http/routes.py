@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from fastapi import FastAPI
 
+from breakglass.broker.catching_up import CatchingUp
 from breakglass.broker.governance.activating import Activating, PolicyBody, TrustBody
 from breakglass.broker.governance.stopping import Stopping
 from breakglass.broker.grants.breaking import Breaking
@@ -33,6 +35,7 @@ from breakglass.wire.answering import Answer, Asked, Handler, json_answer, route
 
 _STATEMENT_BYTES = 64 * 1024
 _POLICY_BYTES = 8 * 1024 * 1024
+_CURRENT_WITHIN = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Stories:
     """What the routes call."""
 
     view: LedgerView
+    catching_up: CatchingUp
     policies: Policies
     tokens: Tokens
     minters: Minters
@@ -73,7 +77,13 @@ def application(stories: Stories) -> FastAPI:
     ]
     # Our own route form: the body is read strictly by us, capped before it is read whole.
     app.router.routes.extend(
-        route(method, path, handler, body_at_most=most) for method, path, handler, most in table
+        route(
+            method,
+            path,
+            doors.when_current(handler) if method == "POST" else handler,
+            body_at_most=most,
+        )
+        for method, path, handler, most in table
     )
     return app
 
@@ -81,6 +91,15 @@ def application(stories: Stories) -> FastAPI:
 @dataclass(frozen=True)
 class _Doors:
     stories: Stories
+
+    def when_current(self, handler: Handler) -> Handler:
+        """Return a handler that decides nothing before we have read what the ledger holds."""
+
+        def waiting(asked: Asked) -> Answer:
+            self.stories.catching_up.require(_CURRENT_WITHIN)
+            return handler(asked)
+
+        return waiting
 
     def glasses(self, asked: Asked) -> Answer:
         with self.stories.view.reading() as state:
@@ -153,6 +172,8 @@ class _Doors:
 
     def health(self, asked: Asked) -> Answer:
         with self.stories.view.reading() as state:
-            ready = state.trust is not None
-        ok = ready and self.stories.view.away is None
-        return json_answer({"ok": ok, "size": self.stories.view.size})
+            ready = state.trust is not None and self.stories.catching_up.current
+        away = self.stories.view.away
+        return json_answer(
+            {"ok": ready, "size": self.stories.view.size, "ledger": str(away) if away else ""}
+        )
