@@ -149,7 +149,8 @@ def test_an_overdue_review_says_so_first(monitor: Monitor, shop: Shop) -> None:
     def found() -> list[Review]:
         return monitor.reviews.listed()
 
-    eventually(lambda: found()[0].overdue)
+    assert monitor.reviews.overdue() == 0
+    eventually(lambda: monitor.reviews.overdue() == 1)
     assert [(each.grant, each.overdue) for each in found()] == [
         (late.grant, True),
         (in_time.grant, False),

@@ -7,6 +7,7 @@ further on may say that it was done already. Once the present is reached, what i
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -33,7 +34,7 @@ log = logging.getLogger("breakglass.monitor")
 class Found:
     """What was wrong with single records, for the status page; made again from the log."""
 
-    forbidden: list[str] = field(default_factory=list)
+    forbidden: deque[str] = field(default_factory=lambda: deque(maxlen=100))  # the newest
     unjustified: dict[str, str] = field(default_factory=dict)
 
 

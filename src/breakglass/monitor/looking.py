@@ -31,7 +31,7 @@ class Looking:
         self._now = now
         self._patience = patience
         self._silent_after = silent_after.total_seconds()
-        self._away_since: float | None = None
+        self._outage: tuple[float, int] | None = None  # since when, at which size of the log
         self.overdue: dict[str, str] = {}
 
     def look(self) -> None:
@@ -47,17 +47,15 @@ class Looking:
     def _silence(self) -> tuple[News, ...]:
         away = self._view.away
         if away is None:
-            self._away_since = None
+            self._outage = None
             return ()
-        if self._away_since is None:
-            self._away_since = time.monotonic()
-        if time.monotonic() - self._away_since < self._silent_after:
+        since, size = self._outage = self._outage or (time.monotonic(), self._view.size)
+        if time.monotonic() - since < self._silent_after:
             return ()
-        size = self._view.size
         text = (
             f"The ledger has been silent for {self._silent_after:.0f} s, at {size} entries: {away}."
             " Nobody can break glass but through the custodians' door, and what happens there is"
             " not heard here."
         )
-        # One message an outage: the size names it, and nothing is written while it lasts.
+        # One message an outage: the size at its beginning names it.
         return (News("ledger_silent", "ledger", size, "ledger", self._now.now(), text),)

@@ -83,10 +83,10 @@ def _status(monitor: Monitor) -> dict[str, Any]:
         "heads_kept": monitor.kept.count,
         "void": void,
         "wrong": {
-            "forbidden": forbidden[-100:],
+            "forbidden": forbidden,
             "unjustified": unjustified,
             "missing": dict(monitor.looking.overdue),
         },
-        "overdue_reviews": sum(review.overdue for review in monitor.reviews.listed()),
+        "overdue_reviews": monitor.reviews.overdue(),
         "chronicle": chronicle,
     }
