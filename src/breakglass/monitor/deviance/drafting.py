@@ -62,7 +62,7 @@ _REMEDIES = (
 def draft(
     verdict: Verdict, reviews: Sequence[GateReview] = (), moved: Sequence[Displacement] = ()
 ) -> str:
-    """Return the Markdown for ``verdict``, from which a gate review starts; same data, same words."""
+    """Return the Markdown from which a gate review of ``verdict`` starts; same data, same words."""
     body = {
         Reading.GATE_WRONG: _gate_wrong,
         Reading.ROOT_CAUSE: _root_cause,

@@ -31,7 +31,7 @@ def share_read(k: float, n: float, confidence: float = CONFIDENCE) -> Interval:
 
     >>> limits = share_read(41, 9800)
     >>> f"{limits.middle:.2%} {limits.low:.2%} {limits.high:.2%}"
-    '0.42% 0.31% 0.56%'
+    '0.42% 0.30% 0.56%'
     """
     if n <= 0:
         return Interval(0.0, 0.0, 1.0)

@@ -82,6 +82,9 @@ def _counts(gate: str, e: Evidence) -> str:
         return text + ", and never in the time before."
     if e.before.k == 0:
         return text + f", after none in {number(e.before.passages)} passages before."
+    stood_out = e.before.k - round(e.k0)
+    if stood_out > 0:
+        text += f" ({number(e.before.k)} before, {stood_out} of them in bursts that are left out)"
     return text + f", {times(e.ratio)}."
 
 

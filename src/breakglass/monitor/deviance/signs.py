@@ -46,7 +46,7 @@ class Thresholds:
     person_own_low: float = 1.5
     trouble_incidents: int = 3
     trouble_points: float = 2.3
-    trouble_covers: float = 0.18  # of all events, unnamed ones too
+    trouble_covers: float = 0.3  # of all events, unnamed ones too
     trouble_share: float = 0.4
     production_share: float = 0.20
     breakage_share: float = 0.33

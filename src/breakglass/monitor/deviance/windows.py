@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from breakglass.monitor.deviance.history import WEEK, Bypass, Gate
+from breakglass.monitor.deviance.history import WEEK, Bypass, Gate, midnight
 from breakglass.monitor.deviance.intervals import Interval, rate_exact, share_exact, share_read
 from breakglass.monitor.deviance.routine import Series, series_of
 
@@ -63,8 +63,9 @@ class WindowRate:
 
 
 def end_of(as_of: datetime) -> date:
-    """Return the first day that is not over yet at ``as_of``, plus one: windows end there."""
-    return as_of.date() + timedelta(days=1)
+    """Return the day on which windows end (exclusive): the one of ``as_of`` counts once it began."""
+    day = as_of.date()
+    return day if as_of == midnight(day) else day + timedelta(days=1)
 
 
 def span(gate: Gate, events: Sequence[Bypass], start: date, end: date) -> Span:

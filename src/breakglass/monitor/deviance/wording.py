@@ -13,9 +13,10 @@ from typing import NamedTuple
 _GATE = (
     r"flak[ey]|flakiness|intermittent|false (?:positive|alarm)|rerun|re-run|retry|"
     r"too slow|takes? (?:too long|\d+ ?(?:min|h))|slow (?:gate|check|bot|test|cq|queue)|"
-    r"queue|backlog|wait(?:ed|ing)|time[sd]? ?out|timeout|stuck (?:bot|check|gate|cq)|"
+    r"(?:merge|build|check|approval|gate|pipeline|scan\w*) queue|queue (?:over|of|for)|"
+    r"backlog|wait(?:ed|ing)\b|time[sd]? ?out|timeout|stuck (?:bot|check|gate|cq)|"
     r"approver|sign-?off|no(?:body)? (?:one )?(?:from|to) (?:approve|review)|reviewer|"
-    r"linter|lint|rule|policy|check(?:s|er)?|gate|scanner|presubmit|"
+    r"linter|lint\b|rules?\b|policy|check(?:s|er)?\b|gate\b|scanner|presubmit|"
     r"(?:try)?bots?|trybots?|buildbots?|infra|\bcq\b|commit queue|not (?:covered|tested) by|"
     r"wrong(?:ly)? (?:block|reject|fail)|unrelated"
 )

@@ -73,7 +73,8 @@ def description(gate: str, data: Shown) -> str:
     return (
         f"Bypasses per passage of {gate} by week from {data.start} to {data.end}, with the rate "
         f"over 13 weeks and its 95% band. The 13-week rate was highest in the week of {top.start} "
-        f"at {(top.rate.middle if top.rate else 0):.2%} and is now {(last.middle if last else 0):.2%}."
+        f"at {(top.rate.middle if top.rate else 0):.2%} and is now "
+        f"{(last.middle if last else 0):.2%}."
         f" {sum(week.counted for week in data.weeks)} bypasses counted, "
         f"{sum(week.apart for week in data.weeks)} set apart, "
         f"{sum(week.passages for week in data.weeks):,.0f} passages."
