@@ -43,8 +43,8 @@ def settings_for(
         "credentials": path,
         "records_kept_days": 2,
         "recordings_kept_days": 1,
-        "within": timedelta(seconds=5),
-        "answer_within": timedelta(seconds=2),
+        "within": timedelta(seconds=20),
+        "answer_within": timedelta(seconds=10),
     }
     return S3Settings(**{**given, **more})
 
@@ -142,8 +142,10 @@ def bucket_on(kind: str, folder: Path, **more: Any) -> Iterator[S3Settings]:
 def ceph_settings(folder: Path, **more: Any) -> S3Settings:
     """A prefix of its own in the bucket that tests share on Ceph."""
     ceph = shared_ceph()
-    given = {"bucket": _ceph_bucket(), "prefix": f"t{next(_number)}/", "within": timedelta(seconds=20),
-             "answer_within": timedelta(seconds=10)}  # fmt: skip
+    given = {
+        "bucket": _ceph_bucket(),
+        "prefix": f"t{next(_number)}/",
+    }
     return settings_for(folder, ceph.endpoint, ceph.access, ceph.secret, **{**given, **more})
 
 

@@ -1,4 +1,4 @@
-"""The strict store on a free port of 127.0.0.1, spoken to in path style; signatures are not checked."""
+"""The strict store on a free port of 127.0.0.1, in path style; signatures are not checked."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ from xml.sax.saxutils import escape
 
 from tests.kit.strict_s3 import S3Error, StoredVersion, StrictS3
 
+_SUBRESOURCES = (
+    "retention", "policy", "object-lock", "versioning", "versions", "lifecycle", "delete",
+    "encryption",
+)  # fmt: skip
 _ACTIONS = {
     ("GET", ""): "s3:GetObject", ("HEAD", ""): "s3:GetObject", ("PUT", ""): "s3:PutObject",
     ("DELETE", ""): "s3:DeleteObject", ("PUT", "retention"): "s3:PutObjectRetention",
@@ -26,7 +30,8 @@ _ACTIONS = {
     ("DELETE", "policy"): "s3:DeleteBucketPolicy",
     ("PUT", "object-lock"): "s3:PutBucketObjectLockConfiguration",
     ("PUT", "versioning"): "s3:PutBucketVersioning",
-    ("PUT", "lifecycle"): "s3:PutLifecycleConfiguration", ("GET", "versions"): "s3:ListBucketVersions",
+    ("PUT", "lifecycle"): "s3:PutLifecycleConfiguration",
+    ("GET", "versions"): "s3:ListBucketVersions",
 }  # fmt: skip
 
 
@@ -104,8 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         _, bucket, key = [*unquote(parts.path).split("/", 2), ""][:3]
         query = {name: each[0] for name, each in parse_qs(parts.query, True).items()}
-        sub = next((each for each in ("retention", "policy", "object-lock", "versioning",
-                    "versions", "lifecycle", "delete", "encryption") if each in query), "")  # fmt: skip
+        sub = next((each for each in _SUBRESOURCES if each in query), "")
         self._authorize(bucket, key, sub, query)
         if key:
             return self._object(bucket, key, sub, query, data)

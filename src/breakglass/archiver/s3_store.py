@@ -15,10 +15,10 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from breakglass.archiver.s3_calls import Answer, S3Calls, S3LostError, S3RefusedError, make_client
 from breakglass.archiver.s3_settings import S3Settings
@@ -27,11 +27,14 @@ from breakglass.archiver.tampering import Alarm, Evidence, log_evidence
 from breakglass.clock import Clock
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
 
+T = TypeVar("T")
+
 OBJECT_BYTES_AT_MOST = 64 * 1024 * 1024 + 64 * 1024  # the longest attachment, or a whole commit
 COMPLIANCE = "COMPLIANCE"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*", re.ASCII)
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _PAUSE_S = 0.02  # doubled with each attempt, and shaken, so that racing writers part
+_BYTES_A_SECOND = 2 * 1024 * 1024  # the slowest line that an attachment of 64 MiB is sent over
 _SLACK = timedelta(days=1)  # a store that counts in days may round
 
 
@@ -76,7 +79,7 @@ class S3ObjectStore:
     def put_file_if_absent(self, name: str, file: BinaryIO) -> bool:
         """As ``put_if_absent``, streamed from a file that can be read again from its start."""
         put = self._prepared(name, file)
-        until = time.monotonic() + self.settings.within.total_seconds()
+        until = self._until(put.size)
         self.check_bucket(until)
         with self._turns[hash(put.name) % len(self._turns)]:
             return self._put(put, until)
@@ -88,15 +91,17 @@ class S3ObjectStore:
             UnprovenError: ``object_altered``; the bytes are not those that its writer hashed.
         """
         full = self._full(name)
-        until = time.monotonic() + self.settings.within.total_seconds()
-        found = self._looked(full, until)
+        found = self._looked(full, self._until())
         if found.oldest is None:
             return None
-        answer, data = self.calls.read(
-            until, OBJECT_BYTES_AT_MOST, Key=full, VersionId=found.oldest.id
+        until = self._until(found.oldest.size)
+        oldest = found.oldest
+        which = {"Key": full, "VersionId": oldest.id}
+        answer, data = self._again(
+            lambda: self.calls.read(until, OBJECT_BYTES_AT_MOST, **which), until
         )
-        self._check_bytes(full, found.oldest, answer, data)
-        self._check_still_locked(full, found.oldest, answer)
+        self._check_bytes(full, oldest, answer, data)
+        self._check_still_locked(full, oldest, answer)
         return data
 
     def list(self, prefix: str) -> Iterator[str]:
@@ -131,6 +136,9 @@ class S3ObjectStore:
                 hint="make a new bucket with object lock enabled; it is best done at creation",
             )
         self._checked = True
+
+    def _until(self, size: int = 0) -> float:
+        return time.monotonic() + self.settings.within.total_seconds() + size / _BYTES_A_SECOND
 
     def _put(self, put: _Put, until: float) -> bool:
         attempt, mine = 0, ""
@@ -171,9 +179,8 @@ class S3ObjectStore:
     def _settled(self, put: _Put, oldest: Version, mine: str, until: float) -> bool:
         """Say whether the object is ours, once its lock is known to hold."""
         # (3) Read back what the store keeps of it. From here a crash changes nothing.
-        head = self.calls.call(
-            "head_object", until, Key=put.name, VersionId=oldest.id, ChecksumMode="ENABLED"
-        )
+        which = {"Key": put.name, "VersionId": oldest.id, "ChecksumMode": "ENABLED"}
+        head = self._again(lambda: self.calls.call("head_object", until, **which), until)
         ours = oldest.id == mine or head.get("Metadata", {}).get("put") == put.nonce
         modified = head.get("LastModified")
         wanted = put.until
@@ -194,16 +201,19 @@ class S3ObjectStore:
         return ours
 
     def _looked(self, full: str, until: float) -> Standing:
+        found = self._again(lambda: standing(self.calls, full, until), until)
+        found.tell(self._alarm)
+        return found
+
+    def _again(self, ask: Callable[[], T], until: float) -> T:
+        """Ask what changes nothing, again and again until there is an answer or no time left."""
         attempt = 0
         while True:
             try:
-                found = standing(self.calls, full, until)
+                return ask()
             except S3LostError as error:
                 self._pause(attempt, until, error)
                 attempt += 1
-                continue
-            found.tell(self._alarm)
-            return found
 
     def _pause(self, attempt: int, until: float, error: UnavailableError) -> None:
         pause = _PAUSE_S * 2 ** min(attempt, 6) * random.uniform(0.5, 1.5)
