@@ -52,7 +52,9 @@ def test_labels_stay_on_the_paper_and_apart(width: int) -> None:
     for text in svg.iter("text"):
         long = 6.4 * len(str(text.text))
         at = float(str(text.get("x")))
-        left = {"start": at, "middle": at - long / 2, "end": at - long}[str(text.get("text-anchor"))]
+        left = {"start": at, "middle": at - long / 2, "end": at - long}[
+            str(text.get("text-anchor"))
+        ]
         assert left >= 0, text.text
         assert left + long <= width + 2, text.text
         rows.setdefault(round(float(str(text.get("y")))), []).append((left, left + long))

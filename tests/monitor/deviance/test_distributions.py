@@ -32,7 +32,9 @@ BETA = [
 ]
 
 
-def simpson(function: Callable[[float], float], low: float, high: float, steps: int = 20_000) -> float:
+def simpson(
+    function: Callable[[float], float], low: float, high: float, steps: int = 20_000
+) -> float:
     width = (high - low) / steps
     inner = sum((4 if i % 2 else 2) * function(low + i * width) for i in range(1, steps))
     return (function(low) + inner + function(high)) * width / 3

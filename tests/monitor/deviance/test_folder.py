@@ -115,9 +115,7 @@ def test_a_leading_quarter_column_and_a_byte_order_mark_are_understood(folder: P
         ("meta.json", "[" * 100_000, r"meta.json:1: not JSON"),
     ],
 )
-def test_a_wrong_line_is_named_with_its_file(
-    folder: Path, file: str, text: str, told: str
-) -> None:
+def test_a_wrong_line_is_named_with_its_file(folder: Path, file: str, text: str, told: str) -> None:
     (folder / file).write_text(text)
     with pytest.raises(MalformedError, match=told):
         read_folder(folder)

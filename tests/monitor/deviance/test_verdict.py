@@ -80,9 +80,7 @@ def test_the_busiest_committer_is_judged_by_their_share_of_the_same_window() -> 
     events = steady(0.3) + steady(0.5, 78, 104, first=900, person=PEOPLE[3])
     recent = {f"2026-Q{q}": {PEOPLE[3]: 80.0, PEOPLE[1]: 20.0} for q in (1, 2)}
     old = {
-        f"{year}-Q{q}": dict.fromkeys(PEOPLE, 10.0)
-        for year in (2024, 2025)
-        for q in range(1, 5)
+        f"{year}-Q{q}": dict.fromkeys(PEOPLE, 10.0) for year in (2024, 2025) for q in range(1, 5)
     }
     one = gate(events)
     told = judge(type(one)(one.name, one.events, one.passages, recent | old), AS_OF)

@@ -137,7 +137,7 @@ class _Reader:
         if text.startswith("["):
             if not text.endswith("]"):
                 raise _wrong(self.name, number, "a list in brackets must end on its own line")
-            parts = re.findall(r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^,\[\]]+""", text[1:-1])
+            parts = re.findall(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^,'"]+)""", text[1:-1])
             words = [part.strip() for part in parts if part.strip()]
             return Items(tuple(Text(self._plain(w, number), number) for w in words), number)
         if text[0] in "{&*!|>%@`":
