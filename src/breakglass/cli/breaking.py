@@ -18,6 +18,8 @@ Example:
   breakglass break orders-repair --incident INC-4821 --why "orders stuck in 'new'"
 """
 _SPAN = re.compile(r"([1-9][0-9]{0,5})(s|m|h)", re.ASCII)
+# Dimensions that say how the platform grants it; people ask where. `status` shows them all.
+_HOW = {"templates", "roles"}
 _LABELS = {
     "self_declared": "the incident rests on your own word; the review will look at that",
     "monitor_silent": "the monitor is silent: the broker rang a channel of its own",
@@ -241,7 +243,9 @@ def _granted(glass: dict[str, Any], mint: dict[str, Any] | None, answer: dict[st
     until = parse_time(answer["not_after"])
     left = speaking.duration(max(0, (until - _now()).total_seconds()))
     if mint:
-        scope = ", ".join(_dimension(name, values) for name, values in mint["scope"].items())
+        scope = ", ".join(
+            _dimension(name, values) for name, values in mint["scope"].items() if name not in _HOW
+        )
         what = f"{glass['glass']} on {scope} ({mint['minter']})"
     else:
         gates = ", ".join(map(repr, glass["gates"]))

@@ -47,7 +47,16 @@ def run(grant: str, command: tuple[str, ...], org: str | None) -> None:
 @takes_org
 def psql(grant: str, arguments: tuple[str, ...], org: str | None) -> None:
     """Open psql with the credential of GRANT; further ARGUMENTS go to psql."""
-    _run(find(org), grant, ["psql", *_own(arguments)])
+    from breakglass.cli import holding
+
+    client = find(org)
+    if not _has_credential(holding.held(client.state, grant)):
+        raise RefusedError(
+            f"grant {grant!r} holds no credential: its token is all of it",
+            name="no_credential",
+            hint=f"open its gate: breakglass gate token {grant} --gate GATE --for RUN",
+        )
+    _run(client, grant, ["psql", *_own(arguments)])
 
 
 def _own(arguments: tuple[str, ...]) -> list[str]:
@@ -88,15 +97,21 @@ def _run(client: Client, grant: str, command: list[str]) -> None:
 
 
 def _credential(client: Client, held: Any, answer: dict[str, Any]) -> dict[str, str]:
+    if not _has_credential(held):
+        return {}
     minted = answer.get("minted")
     if not minted or "sealed" not in minted:
         minted = client.broker("GET", f"/grants/{held.grant}/credential")
-    if not minted.get("sealed"):
-        return {}
     opened = held.unseal(minted["sealed"])
     names = {"user": "PGUSER", "password": "PGPASSWORD", "host": "PGHOST"}
     names |= {"port": "PGPORT", "dbname": "PGDATABASE"}
     return {variable: str(opened[name]) for name, variable in names.items() if name in opened}
+
+
+def _has_credential(held: Any) -> bool:
+    from breakglass.records.statement import Break, parse_as
+
+    return bool(parse_as(Break, held.statement["text"]).minter)
 
 
 def _wait(client: Client, grant: str, child: subprocess.Popen[bytes], until: Any) -> str:

@@ -25,9 +25,23 @@ def says_json(command: F) -> F:
 
 
 def tell_rows(rows: Iterable[tuple[str, str]]) -> None:
-    """Print labelled lines: ``granted    orders-repair on …``."""
-    for label, value in rows:
-        click.echo(f"{_dim(f'{label:<{LABEL_COLUMNS}}')} {value}".rstrip())
+    """Print labelled lines: ``granted    orders-repair on …``; wrapped where somebody reads."""
+    found = list(rows)
+    width = max([LABEL_COLUMNS, *(len(label) for label, _ in found)])
+    for label, value in found:
+        for number, line in enumerate(_wrapped(value, width + 1)):
+            head = f"{label if number == 0 else '':<{width}}"
+            click.echo(f"{_dim(head)} {line}".rstrip())
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    if not sys.stdout.isatty():
+        return [text]  # a program reads it: one line is one fact
+    import shutil
+    import textwrap
+
+    room = max(30, shutil.get_terminal_size().columns - indent)
+    return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def tell_json(value: Any) -> None:

@@ -71,11 +71,13 @@ def _overview(client: Client, incidents: list[Any], grants: list[Any]) -> None:
             each["glass"],
             each["who"],
             each["state"],
-            each["not_after"][11:19] + (" here" if each["grant"] in mine else ""),
+            each["not_after"][11:19],
+            "here" if each["grant"] in mine else "elsewhere",
         )
         for each in live
     ]
     if rows:
-        speaking.tell_table(("grant", "glass", "who", "state", "until (UTC)"), rows)
+        speaking.tell_table(("grant", "glass", "who", "state", "until (UTC)", "its key"), rows)
     over = len(grants) - len(live)
-    speaking.talk(f"{len(live)} grants live, {over} over" if grants else "nothing was ever granted")
+    words = f"{len(live)} live, {over} over" if grants else "nothing was ever granted"
+    speaking.talk(words)

@@ -42,7 +42,7 @@ def process_folders(plan: Plan, keys: Keys, genesis: bytes, trust: bytes) -> Ite
 def gate_settings(name: str, log: str, glasses: tuple[str, ...], ledger: str) -> str:
     """Write the settings of a gate."""
     return (
-        f'gate = "{name}"\nlog = "{log}"\nledger = "{ledger}"\ntrust = "trust"\n'
+        f'gate = "{name}"\nlog = "{log}"\nledger = "{ledger}"\n'
         f"glasses = [{', '.join(_quoted(each) for each in glasses)}]\n"
     )
 

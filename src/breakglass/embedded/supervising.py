@@ -50,9 +50,10 @@ class Child:
         return self.process.poll() is None
 
     def last_words(self) -> str:
-        """Return the last line that it said."""
+        """Return why it ended, or the last line that it said."""
         lines = self.log.read_text("utf-8", "replace").strip().splitlines()
-        return lines[-1][:300] if lines else "it said nothing"
+        errors = [line for line in lines[-5:] if ": error: " in line]
+        return (errors or lines or ["it said nothing"])[-1][:300]
 
 
 def spawn(

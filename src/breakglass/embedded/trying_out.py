@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from breakglass.embedded import ssh_keygen
+from breakglass.embedded.alarm_log import ALARMS
 from breakglass.embedded.init import Made, make_organisation, prepare, second_maintainer, undo
 from breakglass.embedded.maintaining import Maintainer
 from breakglass.embedded.plan import Plan
@@ -17,7 +18,6 @@ from breakglass.policy.compile import compile_policy
 from breakglass.policy.starter import starter_bundle
 
 SECOND = "second"
-ALARMS = "data/alarms.log"
 
 
 def make(

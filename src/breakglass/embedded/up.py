@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from breakglass.embedded.alarm_log import ALARMS, AlarmLog
 from breakglass.embedded.maintaining import encoded_activation, read_signed
 from breakglass.embedded.supervising import (
     Child,
@@ -29,6 +30,7 @@ from breakglass.embedded.supervising import (
 )
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.wire.calling import Neighbour
+from breakglass.wire.folder import held
 
 _REST_AT_MOST_S = 30.0
 _LIVED_LONG_S = 60.0
@@ -125,19 +127,22 @@ def running(
 
     Raises:
         UnavailableError: one did not come up; all were stopped.
-        MisconfiguredError: no organisation.
+        MisconfiguredError: no organisation, or it runs already; nothing was touched.
     """
     # What belongs to the person at the terminal is not for the processes.
     theirs = {"SSH_AUTH_SOCK", "SSH_AGENT_PID", "BREAKGLASS_ORG"}
     environment = {name: value for name, value in os.environ.items() if name not in theirs}
-    running = Organisation(org, environment)
-    try:
-        for group in groups or processes_of(org):
-            for child in [running.start(process) for process in group]:
-                told(wait_until_up(child))
-        yield running
-    finally:
-        stop_all(list(running.children.values()))
+    wanted = groups or processes_of(org)
+    # A second one must find out before it touches anything of the first.
+    with held(org):
+        running = Organisation(org, environment)
+        try:
+            for group in wanted:
+                for child in [running.start(process) for process in group]:
+                    told(wait_until_up(child))
+            yield running
+        finally:
+            stop_all(list(running.children.values()))
 
 
 def activate_once(running: Organisation) -> int:
@@ -176,10 +181,13 @@ def stay(running: Organisation, say: Callable[[str], None]) -> None:
     before = {
         each: signal.signal(each, lambda *_: done.set()) for each in (signal.SIGINT, signal.SIGTERM)
     }
+    alarms = AlarmLog(running.org / "monitor" / ALARMS)
     rest = dict.fromkeys(running.children, 0.5)
     again: dict[str, float] = {}
     try:
         while not done.wait(0.2):
+            for text in alarms.new():
+                say(f"alarm: {text}")
             for name, child in list(running.children.items()):
                 if child.alive() or done.is_set():
                     continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 from breakglass.embedded.demo.attacks import DOOR, Thief, cards_of, proof_in, rang
@@ -33,6 +34,7 @@ def _broker_key(night: Night, thief: Thief, repair_card: bytes) -> None:
         " the ledger takes it, witnesses and archiver sign, the proof is valid."
     )
     key = thief.key_of("broker")
+    began = time.monotonic()
     with stage.check("the gate refuses it: no person's statement") as check:
         intent = thief.intent((), now)
         recorded = thief.append(thief.sign(intent, now, key))
@@ -59,6 +61,7 @@ def _broker_key(night: Night, thief: Thief, repair_card: bytes) -> None:
         )
         check.require(heard is not None, "no alarm within 15 s")
         assert heard is not None
+        check.took = heard.at - began
         stage.said(str(heard.body.get("text", ""))[:200] + " …")
 
 
@@ -72,7 +75,7 @@ def _gate_key(night: Night, thief: Thief) -> None:
         said = _at_the_gate(night, "gate", token)
         check.took = said.took
         check.require(said.code == 4 and "(submitter_role)" in said.err, _got(said))
-        check.says("a stolen gate key writes an intent: the gate refuses, submitter_role")
+        check.says("a stolen gate key writes an intent: refused, submitter_role")
 
 
 def _no_record(night: Night, thief: Thief) -> None:
@@ -89,7 +92,7 @@ def _no_record(night: Night, thief: Thief) -> None:
         said = _at_the_gate(night, "unrecorded", token)
         check.took = said.took
         check.require(said.code == 4 and "(inclusion)" in said.err, _got(said))
-        check.says("her statement, never recorded, with a borrowed proof: refused, inclusion")
+        check.says("her statement, unrecorded, a borrowed proof: refused, inclusion")
 
 
 def _too_late(night: Night, thief: Thief) -> None:
@@ -103,8 +106,8 @@ def _too_late(night: Night, thief: Thief) -> None:
         said = _at_the_gate(night, "late", token)
         check.took = said.took
         check.require(said.code == 4 and "(proven_late)" in said.err, _got(said))
-        check.says("an intent dated ten minutes back, recorded now: refused, proven_late")
-    with stage.check("all that was left of it is on record, and rang") as check:
+        check.says("an intent dated 10 min back, recorded now: refused, proven_late")
+    with stage.check("it left a record that nobody believes, and that rang") as check:
         heard = night.hook.wait_for(
             lambda each: rang(each.body, "forbidden", recorded.index), _RING_WITHIN_S
         )

@@ -69,7 +69,7 @@ def repair(night: Night) -> None:
         check.require(said.code == 0, said.last)
         night.repair = mira.asks("status", said.row("grant  "))
         usable = night.repair.get("since_asked_ms")
-        check.says(f"mira broke {REPAIR}: asked to usable in {usable} ms, witnessed and archived")
+        check.says(f"mira broke {REPAIR}: usable {usable} ms after she asked")
     grant = night.repair.get("grant", "none")
     with stage.check("with the credential she repairs the row") as check:
         fix = "update orders set state = 'paid' where id = 2"
@@ -121,7 +121,7 @@ def gate(night: Night) -> None:
         check.require(said.code == 0, said.last)
     service.shutdown()
     service.server_close()
-    with stage.check("the check service is down: the gate is shut, not open by accident") as check:
+    with stage.check("its check service is down: the gate is shut") as check:
         said = mira.gate("run", GATE, *command, show=shown)
         check.took = said.took
         check.require(said.code == 5, f"exit {said.code}: {said.last}")
@@ -162,6 +162,8 @@ def expiry(night: Night) -> None:
     stage.scene("The first grant ends; nobody has to remember to")
     grant = night.repair.get("grant", "none")
     until = parse_time(night.repair["not_after"]) if night.repair else SystemClock().now()
+    left = max(0.0, (until - SystemClock().now()).total_seconds())
+    stage.tell(f"It ends at {until:%H:%M:%S}, {left:.0f} s from now; a psql session is still open.")
     handle = f"bg_{grant.removeprefix('g-')}"
     with stage.check("the open psql session is cut when the grant ends") as check:
         check.require("open as" in night.session_said, f"psql said {night.session_said!r}")
@@ -173,13 +175,11 @@ def expiry(night: Night) -> None:
         check.require("still here" not in out, "the session still answers")
         check.require("terminating connection" in out, f"psql said {out[-200:]!r}")
         check.took = late
-        check.says("an open psql session, its client's guard killed, is cut by the minter")
+        check.says("an open psql session is cut; its client's guard was killed")
     with stage.check("a login with the same password is refused by the database") as check:
         why = night.target.refuses(handle, night.secret)
         check.require(night.secret, "the credential was never read")
         check.require(why, "the database let it in")
-        left = night.target.value(f"select count(*) from pg_roles where rolname = '{handle}'")
-        check.require(left == 0, f"the role {handle!r} is still there")
         said = mira.types("psql", grant, "-c", "select 1")
         check.took = said.took
         check.require(said.code == 3, f"exit {said.code}: {said.last}")
@@ -189,8 +189,10 @@ def expiry(night: Night) -> None:
             "no 'dead' within 25 s",
         )
         found = night.running.get("broker", f"/grants/{grant}")
+        left = night.target.value(f"select count(*) from pg_roles where rolname = '{handle}'")
+        check.require(left == 0, f"the role {handle!r} is still there")
         tail = found["tail_ms"] / 1000
-        check.says(f"'dead' is on record: access outlived the grant by {tail:.1f} s, then probed")
+        check.says(f"'dead' is on record: access outlived the grant by {tail:.1f} s")
 
 
 def _until(holds: Callable[[], bool]) -> bool:

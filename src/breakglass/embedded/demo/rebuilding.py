@@ -41,10 +41,7 @@ def rebuild(night: Night) -> None:
         assert after is not None
         check.require(after["size"] == before["size"], f"{after['size']} records, not the same")
         check.require(after["digest"] == before["digest"], "another digest")
-        check.says(
-            f"caches deleted, {before['size']} records folded again: state"
-            f" {before['digest'][:12]}… as before"
-        )
+        check.says(f"caches deleted, folded again: the same state, {before['digest'][:12]}…")
     with stage.check("the monitor too finds its way back, and agrees") as check:
         running.restart("monitor")
         after = _agreed(night, "broker", minter, "monitor")

@@ -18,6 +18,10 @@ COLUMNS = 80
 _INDENT = "  "
 
 
+class CurtainError(Exception):
+    """A check failed that the whole story stands on; it was told already."""
+
+
 class NotHeldError(Exception):
     """A check does not hold; the message says what was wanted and what was got."""
 
@@ -50,6 +54,7 @@ class Stage:
     out: TextIO = field(default_factory=lambda: sys.stdout)
     held: int = 0
     failed: list[str] = field(default_factory=list)
+    quiet_line: bool = False
     plain: bool = field(default_factory=lambda: bool(os.environ.get("NO_COLOR")))
 
     def title(self, text: str) -> None:
@@ -60,11 +65,13 @@ class Stage:
         """Begin a scene."""
         self._line("")
         self._line(self._bold(text))
+        self.quiet_line = True
 
     def tell(self, text: str) -> None:
         """Say something in plain words, wrapped."""
         for line in textwrap.wrap(text, COLUMNS - len(_INDENT)):
             self._line(_INDENT + self._dim(line))
+        self.quiet_line = True
 
     def command(self, *words: str) -> None:
         """Show what somebody types; a long line is broken as a shell allows it, between words."""
@@ -73,6 +80,8 @@ class Stage:
             if lines[-1] and len(lines[-1]) + 1 + len(word) > COLUMNS - 8:
                 lines.append("")
             lines[-1] += f" {word}" if lines[-1] else word
+        if not self.quiet_line:
+            self._line("")  # a beat of its own, unless the scene has only begun
         for number, line in enumerate(lines):
             more = " \\" if number + 1 < len(lines) else ""
             self._line(f"{_INDENT}{'$ ' if number == 0 else '    '}{line}{more}")
@@ -91,18 +100,28 @@ class Stage:
                 self._line(f"{_INDENT}  {self._dim(piece)}")
 
     @contextmanager
-    def check(self, words: str) -> Iterator[Check]:
-        """Run one check and say how it went and how long it took."""
+    def check(self, words: str, *, needed: bool = False) -> Iterator[Check]:
+        """Run one check and say how it went and how long it took.
+
+        Args:
+            words: what should hold.
+            needed: without it there is no story.
+
+        Raises:
+            CurtainError: a needed check did not hold.
+        """
         began = time.monotonic()
         check = Check(words)
         try:
             yield check
-        except Exception as error:  # noqa: BLE001  a check that breaks is one that does not hold
+        except Exception as error:
             took = time.monotonic() - began if check.took is None else check.took
             self.failed.append(check.words)
             self._verdict("FAIL", check.words, took)
             said = str(error) if isinstance(error, NotHeldError | BreakglassError) else repr(error)
             self.said(f"because: {said}")
+            if needed:
+                raise CurtainError from error
         else:
             self.held += 1
             took = time.monotonic() - began if check.took is None else check.took
@@ -137,6 +156,7 @@ class Stage:
 
     def _line(self, text: str) -> None:
         print(text, file=self.out, flush=True)
+        self.quiet_line = False
 
     def _styled(self, code: str, text: str) -> str:
         return text if self.plain or not self.out.isatty() else f"\x1b[{code}m{text}\x1b[0m"

@@ -14,7 +14,7 @@ from breakglass.embedded.demo.evidence import evidence
 from breakglass.embedded.demo.night import Night, expiry, gate, opening, repair
 from breakglass.embedded.demo.rebuilding import rebuild
 from breakglass.embedded.demo.shop import make_people, make_shop
-from breakglass.embedded.demo.stage import Stage
+from breakglass.embedded.demo.stage import CurtainError, Stage
 from breakglass.embedded.demo.target import make_target
 from breakglass.embedded.demo.terminal import Terminal, clean_environment
 from breakglass.embedded.hook import Hook
@@ -36,6 +36,8 @@ def play(*, keep: bool = False) -> int:
     except BreakglassError as error:
         stage.failed.append(str(error))
         stage.tell(f"{error}; hint: {error.hint or 'none'}")
+    except CurtainError:
+        pass  # told where it happened
     except KeyboardInterrupt:
         stage.failed.append("interrupted")
     finally:
@@ -57,7 +59,7 @@ def _play(stage: Stage, folder: Path) -> None:
         os.environ.clear()
         os.environ.update(clean_environment(home, agent.path, target.programs))
         stage.scene("The shop, before anything happens")
-        with stage.check("a PostgreSQL is up that asks for passwords") as check:
+        with stage.check("a PostgreSQL is up that asks for passwords", needed=True) as check:
             target.start()
             target.fill()
             check.says(f"PostgreSQL {target.version()} is up, and asks for passwords")
@@ -66,11 +68,15 @@ def _play(stage: Stage, folder: Path) -> None:
         held.callback(hook.close)
         org = folder / "org"
         shop = make_shop(org, people, agent.path, target, hook, SystemClock().now())
-        organisation = held.enter_context(running(org, shop.groups()))
+        with stage.check("its processes are up", needed=True) as check:
+            organisation = held.enter_context(running(org, shop.groups()))
+            count = len(organisation.children)
+            check.says(f"{count} processes are up, each with a folder and a key of its own")
+        stage.tell("The clocks of the monitor and of one witness are 90 s off, on purpose.")
         shop.connect_gate()
         mira = Terminal(stage, org / "client.toml", dict(os.environ), folder)
         night = Night(stage, shop, organisation, target, hook, mira, folder)
-        with stage.check("policy is in force") as check:
+        with stage.check("policy is in force", needed=True) as check:
             version = activate_once(organisation)
             check.says(f"policy {version} is in force, signed by sam and noor")
         for act in (opening, repair, gate, expiry, evidence, break_in, rebuild):

@@ -199,14 +199,24 @@ def make_target() -> Target:
         )
     programs = Path(found.origin).parent / "pginstall18" / "bin"
     user = "nobody" if os.getuid() == 0 else ""
-    folder = Path(tempfile.mkdtemp(prefix="breakglass-pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="breakglass-pg-", dir=_place_for(user)))
     if user:
         shutil.chown(folder, user)
-        if not all(parent.stat().st_mode & 0o001 for parent in programs.parents):
+        if not _open_to_others(programs):
             # A checkout under a closed folder: whoever the server runs as could not walk there.
             shutil.copytree(programs.parent, folder / "programs", symlinks=True)
             programs = folder / "programs" / "bin"
     return Target(folder, programs, user, _free_port())
+
+
+def _place_for(user: str) -> str | None:
+    """Return where the folder can be, so that whoever the server runs as may walk to it."""
+    usual = Path(tempfile.gettempdir())
+    return None if not user or _open_to_others(usual / "x") else "/tmp"
+
+
+def _open_to_others(path: Path) -> bool:
+    return all(parent.stat().st_mode & 0o001 for parent in path.parents)
 
 
 def _dying_with_parent() -> Callable[[], None] | None:

@@ -1,0 +1,144 @@
+"""A person's surroundings for tests: nothing of whoever runs them, and commands as typed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+COMMANDS = {"breakglass": "breakglass.cli", "breakglass-gate": "breakglass.gate"}
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+    def row(self, label: str) -> str:
+        """Return what stands behind a label at the beginning of a line."""
+        for line in self.out.splitlines():
+            word, _, rest = line.partition(" ")
+            if word == label:
+                return rest.strip()
+        raise AssertionError(f"no row {label!r} in {self.out!r}, {self.err!r}")
+
+
+@dataclass
+class Person:
+    """Somebody with a home of their own and a software key; ``cwd`` is where they type."""
+
+    home: Path
+    cwd: Path
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def at(cls, folder: Path) -> Person:
+        """Make a person who lives in ``folder``."""
+        home = folder / "home"
+        home.mkdir()
+        return cls(home, folder)
+
+    @property
+    def key(self) -> Path:
+        """Return their SSH key, made when it is first asked for."""
+        path = self.cwd / "key" if (self.cwd / "key").exists() else self.home / "key"
+        if not path.exists():
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True
+            )
+        return path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return all that their commands see."""
+        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+        return {
+            **kept,
+            "HOME": str(self.home),
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "LC_ALL": "C.UTF-8",
+            **self.extra,
+        }
+
+    def types(self, *words: str, given: str = "") -> Typed:
+        """Type one command: ``breakglass …`` or ``breakglass-gate …``."""
+        done = subprocess.run(
+            command(words),
+            input=given,
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            cwd=self.cwd,
+            timeout=60,
+            check=False,
+        )
+        return Typed(done.returncode, done.stdout, done.stderr)
+
+    def starts(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command and leave it running."""
+        return subprocess.Popen(
+            command(words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self.environment,
+            cwd=self.cwd,
+        )
+
+
+def command(words: Sequence[str]) -> list[str]:
+    """Return the command line of what somebody typed."""
+    return [sys.executable, "-m", COMMANDS[words[0]], *words[1:]]
+
+
+@contextmanager
+def running_up(person: Person, org: str = "org") -> Iterator[subprocess.Popen[str]]:
+    """Run ``breakglass up`` until the end of the block; entered when it says that it is ready."""
+    process = person.starts("breakglass", "up", "--org", org)
+    try:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("ready"):
+                break
+        else:
+            raise AssertionError(f"up did not come up: {''.join(said)}")
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+
+
+def processes_naming(text: str) -> list[str]:
+    """Return the command lines of processes, not zombies, that mention ``text``."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            if text in line and int(path.name) != os.getpid():
+                found.append(f"{path.name} {line}")
+        except OSError:
+            continue  # it has just gone
+    return found
+
+
+def gone_within(text: str, seconds: float) -> list[str]:
+    """Wait until nothing that mentions ``text`` runs; returns what still does."""
+    until = time.monotonic() + seconds
+    while (left := processes_naming(text)) and time.monotonic() < until:
+        time.sleep(0.1)
+    return left

@@ -1,0 +1,150 @@
+"""``breakglass init`` makes a whole organisation, or nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from breakglass.embedded.doctor import Weight, examine
+from breakglass.embedded.soft_agent import SoftAgent
+from breakglass.embedded.soft_people import SoftSecurityKey
+from breakglass.records.kinds import Genesis
+from breakglass.records.record import parse_record
+from breakglass.records.trust import accept_trust
+from breakglass.tlog.note import Note
+
+from .isolated import Person
+
+PROCESSES = ("ledger", "witness-1", "witness-2", "witness-3", "archiver", "broker", "monitor")
+
+
+@pytest.fixture
+def mira(tmp_path: Path) -> Person:
+    return Person.at(tmp_path)
+
+
+def init(person: Person, *more: str) -> Path:
+    said = person.types("breakglass", "init", "org", "--as", "mira", *more)
+    assert said.code == 0, said.err
+    return person.cwd / "org"
+
+
+def test_every_process_gets_a_closed_folder_with_a_key_of_its_own(mira):
+    org = init(mira, "--key", str(mira.key))
+    keys = set()
+    for name in (*PROCESSES, "gates/hello-gate"):
+        folder = org / name
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert (folder / "key").stat().st_mode & 0o777 == 0o600
+        assert (folder / "settings.toml").is_file()
+        keys.add((folder / "key").read_text())
+    assert len(keys) == len(PROCESSES) + 1
+
+
+def test_trust_and_genesis_hold_together_and_both_maintainers_signed(mira):
+    org = init(mira, "--key", str(mira.key))
+    trust = accept_trust(Note.parse((org / "trust").read_bytes()), None)
+    genesis = parse_record((org / "broker" / "bootstrap" / "genesis").read_bytes())
+    assert isinstance(genesis.body, Genesis)
+    assert genesis.text_digest == trust.genesis
+    assert sorted(trust.maintainers) == ["mira", "second"]
+    assert (trust.maintainers_needed, trust.level.value) == (2, "archived")
+    for name in ("broker", "monitor"):
+        assert (org / name / "trust").read_bytes() == (org / "trust").read_bytes()
+
+
+def test_init_says_why_it_is_only_for_trying_out(mira):
+    said = mira.types("breakglass", "init", "org", "--as", "mira", "--key", str(mira.key))
+    assert "for trying out only" in said.err
+    assert "second human being" in said.err
+
+
+def test_a_folder_that_holds_something_is_not_touched(mira):
+    (mira.cwd / "org").mkdir()
+    (mira.cwd / "org" / "mine").write_text("keep")
+    said = mira.types("breakglass", "init", "org", "--key", str(mira.key))
+    assert said.code == 6
+    assert "nothing was touched" in said.err
+    assert [path.name for path in (mira.cwd / "org").iterdir()] == ["mine"]
+
+
+def test_without_a_key_nothing_is_left_behind_and_the_way_out_is_named(mira):
+    said = mira.types("breakglass", "init", "org")
+    assert said.code == 6
+    assert "no SSH key of a type that is read" in said.err
+    assert "hint: make one: ssh-keygen -t ed25519-sk" in said.err
+    assert not (mira.cwd / "org").exists()
+
+
+def test_a_key_that_does_not_sign_leaves_nothing_behind_and_asks_nobody(mira):
+    import subprocess
+
+    locked = mira.home / "locked"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "a passphrase", "-f", locked], check=True
+    )
+    said = mira.types("breakglass", "init", "org", "--as", "mira", "--key", str(locked))
+    assert said.code == 5
+    assert "did not sign" in said.err
+    assert not (mira.cwd / "org").exists()
+
+
+def test_the_agents_first_key_is_taken_and_no_file_of_the_home_is_read(mira, tmp_path):
+    key = SoftSecurityKey.of("mira")
+    with SoftAgent(tmp_path / "agent", [key]):
+        mira.extra["SSH_AUTH_SOCK"] = str(tmp_path / "agent")
+        org = init(mira)
+    trust = accept_trust(Note.parse((org / "trust").read_bytes()), None)
+    assert trust.maintainers["mira"] == (key.public,)
+    assert not (mira.home / ".ssh").exists()
+    assert not (mira.home / ".gitconfig").exists()
+
+
+def test_an_rsa_key_is_refused_with_what_to_make_instead(mira):
+    (mira.home / "rsa.pub").write_text("ssh-rsa AAAA mira\n")
+    said = mira.types("breakglass", "init", "org", "--key", str(mira.home / "rsa.pub"))
+    assert said.code == 6
+    assert "is of type 'ssh-rsa'" in said.err
+
+
+def test_the_bundle_is_a_clean_repository_with_its_signatures(mira):
+    import subprocess
+
+    org = init(mira, "--key", str(mira.key))
+    bundle = org / "bundle"
+    git = ["git", "-C", str(bundle)]
+    log = subprocess.run([*git, "log", "--format=%s %an"], capture_output=True, text=True)
+    assert log.stdout.splitlines() == ["policy: sign it mira", "policy: begin mira"]
+    status = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True)
+    assert status.stdout == ""
+    assert (bundle / "signed" / "cards" / "hello.card").is_file()
+
+
+def test_json_names_what_was_made(mira):
+    said = mira.types("breakglass", "init", "org", "--as", "mira", "--key", str(mira.key), "--json")
+    told = json.loads(said.out)
+    assert sorted(told["processes"]) == sorted(PROCESSES)
+    assert told["maintainers"] == ["mira", "second"]
+
+
+def test_doctor_says_what_this_does_not_give(mira):
+    from breakglass.cli.stating import now
+
+    org = init(mira, "--key", str(mira.key))
+    found = {each.name: each for each in examine(org, mira.key, now())}
+    assert "tamper-evident, not out of reach" in found["one_host"].says
+    assert "one factor" in found["own_key"].says
+    assert found["generated_maintainer"].weight is Weight.LIMIT
+    assert found["alive"].weight is Weight.WRONG  # nothing runs
+
+
+def test_doctor_finds_a_key_that_others_can_read(mira):
+    from breakglass.cli.stating import now
+
+    org = init(mira, "--key", str(mira.key))
+    (org / "ledger" / "key").chmod(0o644)
+    found = {each.name: each for each in examine(org, mira.key, now())}
+    assert found["modes"].weight is Weight.WRONG
+    assert "0644" in found["modes"].says

@@ -1,0 +1,77 @@
+"""``breakglass up`` starts everything, stays, and takes everything with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from .isolated import Person, gone_within, processes_naming, running_up
+
+
+@pytest.fixture
+def mira(tmp_path: Path) -> Person:
+    person = Person.at(tmp_path)
+    said = person.types("breakglass", "init", str(tmp_path / "org"), "--as", "mira")
+    assert said.code == 6  # no key yet
+    person.types(
+        "breakglass", "init", str(tmp_path / "org"), "--as", "mira", "--key", str(person.key)
+    )
+    return person
+
+
+def test_up_stands_a_second_up_and_stops_everything_on_sigterm(mira):
+    org = str(mira.cwd / "org")
+    with running_up(mira, org) as process:
+        assert len(processes_naming(f"{org}/")) == 7
+        second = mira.types("breakglass", "up", "--org", org)
+        assert second.code == 6
+        assert f"is in use by process {process.pid}" in second.err
+        status = mira.types("breakglass", "status", "--org", org)
+        assert (status.code, status.out) == (0, "")
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        assert process.returncode == 0
+    assert gone_within(f"{org}/", 1) == []
+
+
+def test_nothing_outlives_a_kill_9(mira):
+    org = str(mira.cwd / "org")
+    with running_up(mira, org) as process:
+        process.kill()
+        assert gone_within(f"{org}/", 10) == []
+
+
+def test_a_process_that_dies_is_told_of_and_started_again(mira):
+    org = str(mira.cwd / "org")
+    with running_up(mira, org) as process:
+        (witness,) = processes_naming(f"{org}/witness-2")
+        os.kill(int(witness.split()[0]), signal.SIGKILL)
+        until = time.monotonic() + 15
+        while processes_naming(f"{org}/witness-2") in ([], [witness]):
+            assert time.monotonic() < until, "it was not started again"
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    assert "witness-2 ended (-9)" in out
+    assert out.rstrip().endswith("breakglass: stopped")
+
+
+def test_a_second_start_activates_nothing_again_and_keeps_the_log(mira):
+    org = str(mira.cwd / "org")
+    sizes = []
+    for _ in range(2):
+        with running_up(mira, org):
+            listed = mira.types("breakglass", "break", "--org", org, "--json")
+            sizes.append(listed.out)
+    assert sizes[0] == sizes[1]
+    assert '"version": 1' in sizes[0]
+
+
+def test_a_folder_without_an_organisation_is_refused(mira):
+    said = mira.types("breakglass", "up", "--org", str(mira.home))
+    assert said.code == 6
+    assert "holds no organisation" in said.err
