@@ -17,8 +17,8 @@ from breakglass.errors import (
     RefusedError,
     UnavailableError,
 )
-from breakglass.ledger.attachments import AttachmentStore
 from breakglass.ledger.journal import Entry
+from breakglass.ledger.opening import Attachments
 from breakglass.ledger.settings import Submitter, Submitters
 from breakglass.tlog.key import check_signature
 from breakglass.tlog.note import Note, SignatureLine
@@ -54,7 +54,7 @@ class Admission:
     """
 
     def __init__(
-        self, origin: str, submitters: Callable[[], Submitters], attachments: AttachmentStore
+        self, origin: str, submitters: Callable[[], Submitters], attachments: Attachments
     ) -> None:
         self._origin = origin
         self._submitters = submitters

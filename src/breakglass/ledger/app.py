@@ -20,16 +20,16 @@ from breakglass.errors import (
     UnavailableError,
 )
 from breakglass.ledger.admitting import Admission
-from breakglass.ledger.attachments import AttachmentStore
 from breakglass.ledger.cosigner import ArchivingCosigner, Cosigner
 from breakglass.ledger.feed import Feed
 from breakglass.ledger.journal import Journal
 from breakglass.ledger.journal_tiles import JournalTiles
+from breakglass.ledger.opening import Attachments, open_stores
 from breakglass.ledger.ordering import Accepted
 from breakglass.ledger.panel import Panel
 from breakglass.ledger.sequencing import Sequencer, proof_of
 from breakglass.ledger.settings import LedgerSettings, Watched, parse_quorum, parse_submitters
-from breakglass.ledger.sqlite_journal import SqliteJournal
+from breakglass.ledger.standing_by import StandingBy
 from breakglass.tlog.note import SignerKey
 from breakglass.tlog.policy import TlogPolicy
 from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, parse_tile_path
@@ -64,8 +64,8 @@ def build(folder: Path, clock: Clock, reached: Callable[[int], None] = lambda st
     submitters = Watched(folder / "submitters", parse_submitters, log.warning)
     cosigners = _Cosigners(folder, settings, signer)
     cosigners.check(policy())
-    journal = SqliteJournal(folder / "data" / "journal.sqlite")
-    attachments = AttachmentStore(folder / "data" / "attachments", settings.attachment_bytes)
+    opened = open_stores(folder, settings)
+    journal, attachments = opened.journal, opened.attachments
     feed = Feed(journal)
     panel = Panel(policy, lambda each: cosigners.made(each, journal), clock, settings.skew)
     sequencer = Sequencer(
@@ -78,17 +78,24 @@ def build(folder: Path, clock: Clock, reached: Callable[[int], None] = lambda st
         pool_notes=settings.pool_notes,
         reached=reached,
     )
+    standing = opened.stand_by(feed, sequencer.start) if opened.stand_by else None
+    if standing is not None:
+        sequencer.suspect = standing.check
     admission = Admission(signer.name, submitters, attachments)
-    doors = _Doors(settings, signer, journal, attachments, feed, sequencer, admission, panel)
+    doors = _Doors(
+        settings, signer, journal, attachments, feed, sequencer, admission, panel, standing
+    )
 
     def close() -> None:
         sequencer.close()
+        if standing is not None:
+            standing.close()
         journal.close()
 
     return Room(
         doors.app(),
         settings.serving,
-        start=sequencer.start,
+        start=standing.start if standing else sequencer.start,
         closing=feed.release,
         close=close,
     )
@@ -134,11 +141,12 @@ class _Doors:
     settings: LedgerSettings
     signer: SignerKey
     journal: Journal
-    attachments: AttachmentStore
+    attachments: Attachments
     feed: Feed
     sequencer: Sequencer
     admission: Admission
     panel: Panel
+    standing: StandingBy | None
 
     def app(self) -> Starlette:
         most = self.settings.attachment_bytes
@@ -157,6 +165,8 @@ class _Doors:
         )
 
     def append(self, asked: Asked) -> Answer:
+        if self.standing is not None:
+            self.standing.refuse_unless_active()
         waiting = self.sequencer.submit(self.admission.admit(asked.body))
         try:
             accepted = waiting.done.result(_ANSWER_WITHIN.total_seconds())
@@ -196,6 +206,8 @@ class _Doors:
         return Answer(proof_of(self.journal, tiles, index), content_type=_TEXT)
 
     def put_attachment(self, asked: Asked) -> Answer:
+        if self.standing is not None:
+            self.standing.refuse_unless_active()
         self.attachments.put(asked.path["digest"], asked.body)
         return json_answer({"stored": len(asked.body)})
 
@@ -230,7 +242,9 @@ class _Doors:
         if stopped is not None:
             raise stopped
         away = self.panel.away()
-        return json_answer({"origin": self.signer.name, "size": self.feed.size, "away": away})
+        role = self.standing.said() if self.standing is not None else {}
+        told = {"origin": self.signer.name, "size": self.feed.size, "away": away, **role}
+        return json_answer(told)
 
 
 _TEXT = "text/plain; charset=utf-8"

@@ -68,6 +68,7 @@ class Sequencer:
         self._retry_at_most = retry_at_most.total_seconds()
         self._pool_notes = pool_notes
         self._reached = reached
+        self.suspect: Callable[[], None] = lambda: None  # does not return if another took over
         self._pool: deque[Waiting] = deque()
         self._pooled = 0
         self._changed = threading.Condition()
@@ -180,6 +181,7 @@ class Sequencer:
             try:
                 quorum = self._step(runs)
             except (ForkedError, AheadError) as error:
+                self.suspect()  # if a standby took over, that is why, and no alarm
                 # Somebody else writes our log. Going on would sign a second history.
                 self._stop(runs, error)
                 return
@@ -187,6 +189,7 @@ class Sequencer:
                 # Whether the commit counts is unknown: forget everything and read again.
                 log.error("%s; reading the journal again", error)
                 self._fail_all(runs, error)
+                self.suspect()
                 self._healthy = quorum = False
             except Exception:  # the edge of a thread: nothing is answered as recorded
                 log.error("sequencer: an error inside; reading the journal again", exc_info=True)

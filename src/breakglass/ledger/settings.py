@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError
+from breakglass.ledger.postgres_calls import PostgresSettings
 from breakglass.tlog.note import ED25519, VerifierKey
 from breakglass.tlog.policy import NO_QUORUM, TlogPolicy, parse_policy
 from breakglass.wire.numbering import NOTE_BYTES_AT_MOST
@@ -26,6 +27,8 @@ T = TypeVar("T")
 class LedgerSettings:
     """``settings.toml`` of a ledger. Its origin is the name of its key."""
 
+    journal: str = ""  # ``postgres://…`` without a password; a SQLite file in ``data/`` if empty
+    postgres: PostgresSettings | None = None
     archiver: str = ""  # which of the policy's witnesses is sent the entries too
     neighbours: Mapping[str, str] = field(default_factory=dict)
     # a witness's name: its address, or its folder; where the policy gives no address
