@@ -1,20 +1,28 @@
-"""Every object store keeps the contract of ``ObjectStore``; POSIX is the one there is."""
+"""Every object store keeps the contract of ``ObjectStore``: POSIX, and S3 on three servers."""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
+from breakglass.archiver.s3_store import S3ObjectStore
+from breakglass.clock import SystemClock
 from breakglass.errors import MalformedError, UnavailableError
+from tests.kit.s3 import CEPH, MOTO, bucket_on
 
 
-@pytest.fixture(params=["posix"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    return {"posix": lambda: PosixObjectStore(tmp_path / "store")}[request.param]()
+@pytest.fixture(params=["posix", "strict", MOTO, CEPH])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
+    if request.param == "posix":
+        yield PosixObjectStore(tmp_path / "store")
+        return
+    with bucket_on(request.param, tmp_path) as settings:
+        yield S3ObjectStore(settings, SystemClock())
 
 
 def test_an_object_is_put_once(store: ObjectStore) -> None:
