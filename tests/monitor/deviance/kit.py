@@ -1,4 +1,4 @@
-"""Small histories by hand: a gate with so many bypasses a week, in as many words as a test needs."""
+"""Small histories by hand: a gate with so many bypasses a week, in as few words as can be."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -60,7 +61,7 @@ def test_labels_stay_on_the_paper_and_apart(width: int) -> None:
         rows.setdefault(round(float(str(text.get("y")))), []).append((left, left + long))
     for spans in rows.values():
         spans.sort()
-        assert all(a[1] <= b[0] + 1 for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a[1] <= b[0] + 1 for a, b in pairwise(spans))
 
 
 def test_the_page_is_one_file_that_names_nobody_and_runs_nothing() -> None:

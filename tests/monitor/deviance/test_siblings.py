@@ -35,7 +35,7 @@ def test_a_fall_without_a_rise_is_a_fix() -> None:
 
 def test_doors_on_one_road_are_found_by_their_passages() -> None:
     one, two = door("a", steady(1.0)), door("b", steady(0.2))
-    other = replace(door("c", []), passages={week: 7.0 for week in one.passages})
+    other = replace(door("c", []), passages=dict.fromkeys(one.passages, 7.0))
     assert groups(History(AS_OF, (one, two, other))) == (("a", "b"),)
 
 

@@ -60,7 +60,7 @@ def test_one_incident_in_one_fortnight_is_a_bad_month_even_with_several_ids() ->
 
 def test_incidents_that_come_back_are_a_root_cause() -> None:
     waves = [
-        bypass(82 + wave * 3 + n * 0.1, 800 + wave * 10 + n, reason=f"DLQ full, workers {n} starved",
+        bypass(82 + wave * 3 + n * 0.1, 800 + wave * 10 + n, reason=f"DLQ full, {n} starved",
                incident=f"INC-8{wave}")
         for wave in range(7)
         for n in range(4)

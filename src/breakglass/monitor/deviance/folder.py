@@ -2,7 +2,8 @@
 
 ``events.jsonl``, ``opportunities.csv``, ``people.csv`` and ``meta.json`` as in DEVIANCE.md,
 "History format"; ``reviews.jsonl`` beside them holds what gate reviews decided.
-``meta.json`` may also say ``gates``: per name ``born``, ``retired``, ``changes`` (``on``, ``what``) and ``siblings``.
+``meta.json`` may also say ``gates``: per name ``born``, ``retired``, ``changes``
+(``on``, ``what``) and ``siblings``.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class WindowRate:
 
 
 def end_of(as_of: datetime) -> date:
-    """Return the day on which windows end (exclusive): the one of ``as_of`` counts once it began."""
+    """Return the day on which windows end (exclusive); the day of ``as_of`` counts once begun."""
     day = as_of.date()
     return day if as_of == midnight(day) else day + timedelta(days=1)
 

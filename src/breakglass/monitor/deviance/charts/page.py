@@ -245,7 +245,8 @@ def _how() -> str:
         "something about the gate. The reading compares the last half-year with the year and a "
         "half before, takes out what a policy sanctions, and asks in turn whether one burst, one "
         "path, a recurring trouble or the gate itself explains what is left. Limits are 95%; "
-        "those in the tables are exact. Rows per person are shown from five uses, without names.</p></section>"
+        "those in the tables are exact. Rows per person are shown from five uses, "
+        "without names.</p></section>"
     )
 
 

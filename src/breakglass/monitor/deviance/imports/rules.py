@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from breakglass.errors import MalformedError
 from breakglass.monitor.deviance.imports.rulefile import Items, Node, Table, Text, parse_rules
@@ -46,7 +45,9 @@ class Rules:
 
     def is_bot(self, person: str) -> bool:
         """Return whether ``person`` (name and address) is one of the machines."""
-        return any(fnmatchcase(person.lower(), shape.lower()) for shape in self.bots)
+        # Only the star stands for more: in "*[bot]*" the brackets are brackets.
+        shapes = (re.escape(shape).replace(r"\*", ".*") for shape in self.bots)
+        return any(re.fullmatch(shape, person, re.IGNORECASE) for shape in shapes)
 
 
 def read_rules(text: str, name: str) -> Rules:

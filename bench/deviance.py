@@ -1,0 +1,143 @@
+"""Rates and verdicts: 200 gates, two years, a million passages; JSON lines, one a measurement.
+
+    python bench/deviance.py              # cold and incremental, and a page
+    python bench/deviance.py --accuracy   # the confusion matrices of docs/explanation/verdicts.md
+
+Cold is reading the folder and judging every gate in a fresh process state; incremental is one new
+bypass at each of five gates within the day.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from breakglass.monitor.deviance.charts.page import page
+from breakglass.monitor.deviance.folder import read_folder, write_folder
+from breakglass.monitor.deviance.history import Bypass
+from breakglass.monitor.deviance.standing import Standing
+
+GATES, WEEKS, PASSAGES = 200, 104, 1_000_000
+AS_OF = datetime(2026, 6, 29, tzinfo=UTC)
+FILLERS = ("cart", "search", "billing", "login", "mailer", "stock", "pricing", "edge")
+REASONS = (
+    "integration suite flaky again on {}, passed on rerun",
+    "gate takes 40 minutes and the rollback of {} cannot wait",
+    "checkout 5xx spike, rolling {} back",
+    "hotfix for {}",
+    "nobody from the approver group answered for {}",
+    "config typo in {}",
+    "order queue stuck, clearing the DLQ of {}",
+    "rotate the certificate of {} before it ends",
+)
+
+
+def say(name: str, value: float, unit: str, bound: float | None = None) -> None:
+    line: dict[str, object] = {"bench": "deviance", "name": name, "value": value, "unit": unit}
+    if bound is not None:
+        line |= {"bound": bound, "holds": value < bound}
+    print(json.dumps(line), flush=True)
+
+
+def organisation(folder: Path) -> int:
+    """Write two years of 200 gates, about 1 % of a million passages bypassed."""
+    rng = random.Random("bench")
+    people = [f"p{i:03d}" for i in range(120)]
+    start = AS_OF.date() - timedelta(weeks=WEEKS)
+    events: list[Bypass] = []
+    passages: dict[str, dict[date, float]] = {}
+    shares: dict[str, dict[str, dict[str, float]]] = {}
+    weights = [rng.paretovariate(1.2) for _ in range(GATES)]
+    for number, weight in enumerate(weights):
+        gate = f"gate-{number:03d}"
+        weekly = PASSAGES * weight / sum(weights) / WEEKS
+        passages[gate] = {
+            start + timedelta(weeks=w): float(round(weekly * rng.uniform(0.8, 1.2)))
+            for w in range(WEEKS)
+        }
+        team = rng.sample(people, 12)
+        shares[gate] = {"": dict.fromkeys(team, 1 / 12)}
+        for _ in range(round(weekly * WEEKS * rng.choice((0.002, 0.004, 0.02)))):
+            at = AS_OF - timedelta(seconds=rng.uniform(0, WEEKS * 7 * 86400))
+            incident = f"INC-{rng.randint(1, 5000)}" if rng.random() < 0.6 else ""
+            reason = rng.choice(REASONS).format(rng.choice(FILLERS))
+            person = rng.choice(team)
+            events.append(Bypass(f"b{len(events)}", at, gate, person, incident, reason=reason))
+    write_folder(folder, AS_OF, events, passages, shares)
+    return len(events)
+
+
+def speed() -> bool:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "history"
+        bypasses = organisation(folder)
+        say("bypasses", bypasses, "count")
+        began = time.perf_counter()
+        history = read_folder(folder)
+        read = time.perf_counter() - began
+        standing = Standing()
+        standing.refresh(history)
+        cold = time.perf_counter() - began
+        say("read", round(read, 3), "s")
+        say("cold", round(cold, 3), "s", 5.0)
+        gates = list(history.gates)
+        for at in range(0, GATES, GATES // 5):
+            new = Bypass("new", AS_OF - timedelta(hours=1), gates[at].name, "p001", reason="flaky")
+            gates[at] = replace(gates[at], events=(*gates[at].events, new))
+        began = time.perf_counter()
+        judged = standing.refresh(replace(history, gates=tuple(gates)))
+        changed = time.perf_counter() - began
+        say("judged_again", len(judged), "gates")
+        say("incremental", round(changed, 3), "s", 0.5)
+        began = time.perf_counter()
+        written = page(history, list(standing.verdicts.values()), "bench")
+        say("page", round(time.perf_counter() - began, 3), "s")
+        say("page_size", len(written.encode()), "bytes")
+        return cold < 5.0 and changed < 0.5
+
+
+def accuracy(organisations: int) -> bool:
+    """Score the verdicts on simulated organisations, tuned and held out, and print the matrices."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from monitor.deviance.scoring import score
+
+    for held_out in (False, True):
+        first = 1000 if held_out else 0
+        for level in ("easy", "medium", "unfamiliar", "hard"):
+            told = score(level, range(first, first + organisations), held_out=held_out)
+            line = {
+                "bench": "deviance",
+                "name": "accuracy",
+                "level": level,
+                "set": "held out" if held_out else "tuned on",
+                "gates": told.gates,
+                "accuracy": round(told.accuracy, 3),
+                "harm": round(told.harm, 3),
+                "false_alarms": round(told.false_alarms, 3),
+                "coverage": round(told.coverage, 3),
+                "confusion": {
+                    f"{truth}>{read}": n for (truth, read), n in sorted(told.confusion.items())
+                },
+            }
+            print(json.dumps(line), flush=True)
+    return True
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
+    parser.add_argument("--accuracy", action="store_true", help="score the verdicts instead")
+    parser.add_argument("--organisations", type=int, default=100, help="per level, 12 gates each")
+    chosen = parser.parse_args()
+    good = accuracy(chosen.organisations) if chosen.accuracy else speed()
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
