@@ -36,7 +36,8 @@ bench: $(STAMP)  ## print the measured figures as JSON lines
 
 system:  ## install the Debian packages that some tests want (needs root)
 	apt-get update
-	apt-get install -y --no-install-recommends openssh-client git
+	apt-get install -y --no-install-recommends \
+	  openssh-client git ceph-mon ceph-osd radosgw ceph-common iproute2
 
 $(STAMP): pyproject.toml
 	@missing=""; for each in git ssh-keygen $(PYTHON); do \
@@ -46,7 +47,7 @@ $(STAMP): pyproject.toml
 	  test -z "$$missing" || { echo "breakglass: missing on this machine:$$missing"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server,postgres]' --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[server,postgres,aws]' --group dev
 	@touch $(STAMP)
 
 clean:  ## remove what was built

@@ -1,1 +1,1 @@
-"""Emergency access whose record cannot be quietly changed and whose unrecorded bypass does not work."""
+"""Emergency access: the record cannot be quietly changed, the unrecorded bypass does not work."""

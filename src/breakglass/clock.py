@@ -31,7 +31,7 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class OffsetClock:
-    """A clock that is wrong by a known amount; for demonstrations and tests, no setting names it."""
+    """A clock that is wrong by a known amount: for demonstrations; no setting names it."""
 
     inner: Clock
     offset: timedelta

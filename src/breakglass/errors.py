@@ -75,4 +75,4 @@ BY_STATUS: dict[int, type[BreakglassError]] = {
     kind.http_status: kind
     for kind in (MalformedError, RefusedError, UnprovenError, UnavailableError)
 }
-"""Which kind an HTTP answer stands for; 500 is left out, since a neighbour's crash is unavailability."""
+"""Which kind an HTTP answer stands for; a neighbour's 500 is unavailability and left out."""
