@@ -50,11 +50,21 @@ class Commit:
 
 @dataclass(frozen=True)
 class _Mark:
-    """A head that the log must pass through, and the object or the memory that says so."""
+    """A head that the log must pass through, and the object that holds it; none if it was given."""
 
     where: str
     head: Checkpoint
     note: bytes
+
+    @property
+    def known_by(self) -> str:
+        return f"object {self.where!r}" if self.where else "who asks"
+
+    def wrong(self, why: str) -> UnprovenError:
+        if self.where:
+            return _altered(self.where, why)
+        return UnprovenError(f"the archive is of another history than the head given: {why}",
+                             name=ALTERED)  # fmt: skip
 
 
 class ArchivedLog:
@@ -115,8 +125,8 @@ class ArchivedLog:
             previous = segment_digest(data)
         if mark is not None:
             raise UnprovenError(
-                f"object {self._segment_name(number + 1)!r} is missing: {mark.where} knows a head"
-                f" of size {mark.head.size}, and the segments end at {edge.size}",
+                f"object {self._segment_name(number + 1)!r} is missing: the segments end at"
+                f" {edge.size}, and {mark.known_by} has a head of size {mark.head.size}",
                 name=HOLE,
             )
         if number < 0:
@@ -179,11 +189,11 @@ class ArchivedLog:
             if name != f"{self._prefix}/cp/{head.size:012d}":
                 raise _altered(name, f"it holds a head of size {head.size}")
             if expected is not None and expected.size <= head.size:
-                yield _Mark("who asks", expected, b"")
+                yield _Mark("", expected, b"")
                 expected = None
             yield _Mark(name, head, note)
         if expected is not None:
-            yield _Mark("who asks", expected, b"")
+            yield _Mark("", expected, b"")
 
     def _check_tiles(self, rows: TileRows, entries: Sequence[bytes]) -> None:
         for entry in entries:
@@ -211,12 +221,12 @@ def _grown(edge: TreeEdge, entries: Sequence[bytes], marks: Sequence[_Mark]) -> 
     for mark in marks:
         upto = mark.head.size - start
         if not 0 <= upto <= len(entries):
-            raise _altered(mark.where, f"size {mark.head.size} is not in entries from {start}")
+            raise mark.wrong(f"size {mark.head.size} is not in entries from {start}")
         grown.extend(leaf_hash(entry) for entry in entries[grown.size - start : upto])
         if grown.root() != mark.head.root:
-            raise _altered(mark.where, f"the entries do not lead to its size {mark.head.size}")
+            raise mark.wrong(f"the entries do not lead to its size {mark.head.size}")
     if grown.size != start + len(entries):
-        raise _altered(marks[-1].where, f"it holds entries behind its size {grown.size}")
+        raise marks[-1].wrong(f"it holds entries behind its size {grown.size}")
     return grown
 
 
