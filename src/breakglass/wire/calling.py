@@ -32,6 +32,7 @@ from breakglass.errors import (
     RefusedError,
     UnavailableError,
 )
+from breakglass.wire.addresses import read_address, read_places
 
 IDLE_AT_MOST = timedelta(seconds=30)  # below the 75 s after which our servers close
 _KINDS: dict[int, type[BreakglassError]] = {
@@ -96,7 +97,8 @@ class Neighbour:
         where: an address (``http://127.0.0.1:41234``, or ``https://10.0.0.7:8443#<hex SHA-256 of
             its certificate>`` to pin the key), or the path of an ``address`` file, or of the
             process folder that holds it. A file is read again for each new connection, since a
-            restarted process may listen elsewhere.
+            restarted process may listen elsewhere. Several addresses (``addresses.py``) are tried
+            in turn: an active ledger's and its standby's.
         name: how messages speak of it.
         within: how long a call may take altogether, unless the call says otherwise.
         answer_bytes_at_most: longer answers are refused.
@@ -118,6 +120,13 @@ class Neighbour:
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
         self._closed = False
+        self._turn = 0  # which of the addresses, counted on and on
+        self._count = 1  # how many there are, as far as we have looked
+
+    @property
+    def several(self) -> bool:
+        """Whether there is another one to ask when this one does not answer."""
+        return self._count > 1
 
     def get(self, path: str, *, within: timedelta | None = None) -> Reply:
         """GET ``path``; a 2xx answer, or the neighbour's error is raised.
@@ -156,7 +165,9 @@ class Neighbour:
     ) -> Reply:
         """Make one call and return the answer, whatever its status.
 
-        A call is sent once: after an error nobody knows whether it was acted on.
+        A call is sent once: after an error nobody knows whether it was acted on. Of several
+        addresses the next is tried, with the same bytes, if one surely did not act: it was not
+        reached, or said that it stands by. One that does not answer is passed over next time.
 
         Raises:
             UnavailableError: ``unreachable``: no connection, so nothing was asked;
@@ -164,6 +175,32 @@ class Neighbour:
         """
         bound = within if within is not None else self._within
         until = time.monotonic() + bound.total_seconds()
+        tried = 0
+        while True:
+            tried += 1
+            turn = self._turn
+            try:
+                reply = self._send(method, path, body, content_type, until, bound)
+            except UnavailableError as error:
+                self._pass_on(turn)
+                if error.name != "unreachable" or tried >= self._count:
+                    raise
+                continue
+            if not _stands_by(reply):
+                return reply
+            self._pass_on(turn)
+            if tried >= self._count:
+                return reply
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        content_type: str,
+        until: float,
+        bound: timedelta,
+    ) -> Reply:
         try:
             connection = self._taken(until)
         except (OSError, ValueError) as error:
@@ -213,7 +250,7 @@ class Neighbour:
             with self._lock:
                 connection = self._idle.pop() if self._idle else None
             if connection is None:
-                connection = _Connection(read_address(self.where), until, self._bytes_at_most)
+                connection = self._connected(until)
             elif not connection.usable():
                 connection.close()
                 continue
@@ -221,25 +258,40 @@ class Neighbour:
                 self._busy.add(connection)
             return connection
 
+    def _connected(self, until: float) -> _Connection:
+        places = read_places(self.where)
+        self._count, turn = len(places), self._turn
+        # While there is another one to try, a host that says nothing may not take all the time.
+        share = _left(until) / 2 if len(places) > 1 else _left(until)
+        address = read_address(places[turn % len(places)])
+        return _Connection(address, time.monotonic() + share, self._bytes_at_most, turn)
+
+    def _pass_on(self, turn: int) -> None:
+        """Take the next address from now on, unless another thread has done so."""
+        with self._lock:
+            if self._count < 2 or turn != self._turn:
+                return
+            self._turn += 1
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
     def _returned(self, connection: _Connection) -> None:
         with self._lock:
             self._busy.discard(connection)
-            if connection.keeps and not self._closed:
+            if connection.keeps and not self._closed and connection.turn == self._turn:
                 self._idle.append(connection)
                 return
         connection.close()
 
 
-def read_address(where: str | Path) -> str:
-    """Return the address that ``where`` stands for: itself, or what its ``address`` file holds.
-
-    Raises:
-        OSError: no such file; the process has not started yet.
-    """
-    if isinstance(where, str) and where.startswith(("http://", "https://")):
-        return where
-    path = Path(where)
-    return (path / "address" if path.is_dir() else path).read_text("ascii").strip()
+def _stands_by(reply: Reply) -> bool:
+    if reply.status != 503 or b"standby" not in reply.body:
+        return False
+    try:
+        return reply.json().get("error") == "standby"
+    except UnavailableError:
+        return False
 
 
 class _TooLongError(Exception):
@@ -249,7 +301,7 @@ class _TooLongError(Exception):
 class _Connection:
     """One TCP or TLS connection, used by one call at a time."""
 
-    def __init__(self, address: str, until: float, bytes_at_most: int) -> None:
+    def __init__(self, address: str, until: float, bytes_at_most: int, turn: int) -> None:
         parts = urlsplit(address)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{address!r} is no address")
@@ -257,6 +309,7 @@ class _Connection:
         self._prefix = parts.path.rstrip("/")
         self._bytes_at_most = bytes_at_most
         self.keeps = False
+        self.turn = turn
         self._idle_since = 0.0
         port = parts.port or (443 if parts.scheme == "https" else 80)
         sock = socket.create_connection((parts.hostname, port), timeout=_left(until))

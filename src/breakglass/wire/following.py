@@ -33,6 +33,7 @@ from breakglass.wire.followed import Commit, FollowedCache
 
 log = logging.getLogger("breakglass.following")
 _HEX = frozenset("0123456789abcdef")
+_POLL_OF_SEVERAL = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -210,9 +211,11 @@ class Follower:
         return 0.0
 
     def _asked(self) -> list[tuple[int, bytes, tuple[bytes, ...]]]:
-        wait = self._poll.total_seconds()
-        path = f"/entries?from={self._edge.size}&wait={wait:g}"
-        answer = self._ledger.get(path, within=self._poll + timedelta(seconds=5)).json()
+        # With a standby to turn to, a ledger that is frozen must be noticed soon.
+        wait = min(self._poll, _POLL_OF_SEVERAL) if self._ledger.several else self._poll
+        margin = _POLL_OF_SEVERAL if self._ledger.several else timedelta(seconds=5)
+        path = f"/entries?from={self._edge.size}&wait={wait.total_seconds():g}"
+        answer = self._ledger.get(path, within=wait + margin).json()
         try:
             return [_commit(each) for each in answer["commits"]]
         except (KeyError, TypeError, AttributeError) as error:

@@ -15,6 +15,7 @@ from breakglass.wire.calling import Neighbour, Reply
 from breakglass.wire.numbering import numbered, text_digest
 from breakglass.wire.spool import Draft
 
+_OF_SEVERAL = timedelta(seconds=2)  # an answer takes about 1 s at most; then the other ledger
 _LATER = frozenset({"unknown_submitter", "pool_full"})  # not the note's fault: try again
 
 
@@ -98,7 +99,8 @@ class Sender:
             self._sign(drafts)
         body = encode_bundle([note for note, _ in self._signed])
         try:
-            reply = self._ledger.send("POST", "/append", body, within=self._within)
+            within = min(self._within, _OF_SEVERAL) if self._ledger.several else self._within
+            reply = self._ledger.send("POST", "/append", body, within=within)
         except UnavailableError as error:
             self.unanswered = self.unanswered or error.name != "unreachable"
             raise
