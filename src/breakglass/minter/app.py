@@ -122,11 +122,13 @@ class Minter:
         self._giving_up = GivingUp(
             settings.name,
             self._view,
+            self._catching_up,
             self._table,
             self._platform,
             self._locks,
             self._ending,
             clock,
+            settings.view_within,
             settings.forgo_after,
         )
         self._behind = ThreadPoolExecutor(2, thread_name_prefix="behind")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 
 from breakglass.clock import Clock
 from breakglass.errors import RefusedError
 from breakglass.follow.view import LedgerView
+from breakglass.minter.catching_up import CatchingUp
 from breakglass.minter.ending import Ending
 from breakglass.minter.locks import GrantLocks
 from breakglass.minter.platforms.platform import Platform
@@ -25,20 +27,24 @@ class GivingUp:
         self,
         name: str,
         view: LedgerView,
+        catching_up: CatchingUp,
         table: Table,
         platform: Platform,
         locks: GrantLocks,
         ending: Ending,
         clock: Clock,
+        view_within: timedelta,
         forgo_after: timedelta,
     ) -> None:
         self._name = name
         self._view = view
+        self._catching_up = catching_up
         self._table = table
         self._platform = platform
         self._locks = locks
         self._ending = ending
         self._clock = clock
+        self._view_within = view_within
         self._forgo_after = forgo_after
 
     def end(self, grant: str, signed: Signature) -> Row:
@@ -50,6 +56,7 @@ class GivingUp:
             RefusedError: ``no_grant``, or that person may not end it.
             UnprovenError: the statement does not hold.
         """
+        self._wait_for(grant)
         with self._view.reading() as state:
             found = self._ours(state, grant)
             ended = ended_by_word(state, found, signed)
@@ -74,6 +81,7 @@ class GivingUp:
             RefusedError: ``no_grant``, or ``too_early``: its asker may still be waiting.
             UnavailableError: what a crash left at the target cannot be taken away now.
         """
+        self._wait_for(grant)
         with self._view.reading() as state:
             found = self._ours(state, grant)
             claim, at, minted = claim_of(found), found.at, found.minted_at is not None
@@ -94,6 +102,17 @@ class GivingUp:
                 self._table.end(now, (Ended(grant, EndedWhy.NOT_MINTED, "", None), now))
         self._ending.wake()
         return False
+
+    def _wait_for(self, grant: str) -> None:
+        """Wait, bounded, until our view knows the grant: it may be of a moment ago."""
+        until = time.monotonic() + self._view_within.total_seconds()
+        if not self._catching_up.current and self._view.away is None:
+            self._catching_up.require(self._view_within)
+        while time.monotonic() < until:
+            with self._view.reading() as state:
+                if grant in state.grants:
+                    return
+            time.sleep(0.02)
 
     def _ours(self, state: State, grant: str) -> GrantState:
         found = state.grants.get(grant)

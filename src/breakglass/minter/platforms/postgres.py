@@ -92,8 +92,7 @@ class Postgres:
             try:
                 with session.transaction():
                     self._create(session, order, password, templates)
-                    for database in databases:
-                        _grant_connect(session, order.handle, database)
+                    _check_reach(session, order, databases)
             except (psycopg.errors.UndefinedObject, psycopg.errors.InvalidCatalogName) as error:
                 raise RefusedError(
                     f"grant {order.grant!r}: the target says: {said(error)}; nothing was minted",
@@ -263,19 +262,35 @@ def _oid(session: psycopg.Connection, handle: str) -> int | None:
     return None if row is None else int(row[0])
 
 
-def _grant_connect(session: psycopg.Connection, handle: str, database: str) -> None:
-    session.execute(
-        sql.SQL("grant connect on database {} to {}").format(
-            sql.Identifier(database), sql.Identifier(handle)
-        )
-    )
-    # GRANT only warns where the grantor has no grant option.
-    row = session.execute(
-        "select has_database_privilege(%s, %s, 'connect')", [handle, database]
-    ).fetchone()
-    if row is None or not row[0]:
+def _check_reach(session: psycopg.Connection, order: Order, databases: tuple[str, ...]) -> None:
+    """Refuse a role that gets into other databases than its scope names.
+
+    The right to connect comes with the template. Granting it to each role instead would have
+    every mint change the one catalogue row of its database: they fail one another, and a thousand
+    roles no longer fit into it.
+    """
+    rows = session.execute(
+        "select datname, has_database_privilege(%s, datname, 'connect'), exists(select from"
+        " aclexplode(coalesce(datacl, acldefault('d', datdba)))"
+        " where grantee = 0 and privilege_type = 'CONNECT')"
+        " from pg_database where datallowconn",
+        [order.handle],
+    ).fetchall()
+    reached = {name for name, may, _ in rows if may}
+    missing = sorted(set(databases) - reached)
+    # Where PUBLIC may connect, everybody gets in: no grant of ours widens that.
+    beyond = sorted({name for name, may, public in rows if may and not public} - set(databases))
+    if missing:
         raise RefusedError(
-            f"this minter may not let anybody into database {database!r}; nothing was minted",
-            name="minter_rights",
-            hint=f"grant connect on database {database} to the minter's role with grant option",
+            f"template {order.scope['templates'][0]!r} may not connect to database"
+            f" {missing[0]!r}; nothing was minted",
+            name="scope_unreached",
+            hint=f"grant connect on database {missing[0]} to the template",
+        )
+    if beyond:
+        raise RefusedError(
+            f"template {order.scope['templates'][0]!r} reaches database {beyond[0]!r}, which the"
+            f" scope of {order.grant!r} does not name; nothing was minted",
+            name="scope_wider",
+            hint="make one template for each set of databases",
         )

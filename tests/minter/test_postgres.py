@@ -1,0 +1,205 @@
+"""What PostgreSQL in particular owes: nobody's table is lost, and no door is left open."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from breakglass.errors import RefusedError, UnavailableError
+from breakglass.minter.platforms.platform import Credential, Order
+from breakglass.minter.platforms.postgres import Postgres as Platform
+from breakglass.minter.platforms.postgres import PostgresSettings
+from breakglass.records.kinds.grants import handle_of
+from tests.kit.postgres import Postgres, bg_roles, can_log_in, prepare, start_postgres
+
+ORDERS = {"databases": ("orders",), "templates": ("breakglass_orders_repair",)}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    found = start_postgres()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def platform(server: Postgres) -> Iterator[Platform]:
+    settings = PostgresSettings(prepare(server), owner="orders_owner")
+    found = Platform(settings, "orders-db", "ledger.example/one")
+    yield found
+    found.close()
+
+
+def order(scope: Mapping[str, tuple[str, ...]] = ORDERS, lives_s: float = 300) -> Order:
+    grant = "g-" + "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(12))
+    now = datetime.now(UTC)
+    expires = now + timedelta(seconds=lives_s)
+    return Order(grant, handle_of(grant), "breakglass-INC-4821-mira", scope, now, expires)
+
+
+def holder(server: Postgres, credential: Credential, dbname: str = "orders") -> psycopg.Connection:
+    secret = credential.secret
+    dsn = server.dsn(str(secret["user"]), str(secret["password"]), dbname)
+    return psycopg.connect(dsn, autocommit=True)
+
+
+def test_the_role_may_what_its_template_may_and_nothing_else(
+    server: Postgres, platform: Platform
+) -> None:
+    credential = platform.mint(order())
+    with holder(server, credential) as session:
+        session.execute("update orders set state = 'repaired' where id = 1")
+        for refused in (
+            "select * from secrets",
+            "set role breakglass_orders_repair",
+            "set role orders_owner",
+            "create role friend login",
+            f"alter role {credential.handle} valid until 'infinity'",
+            f"alter role {credential.handle} connection limit -1",
+            f"comment on role {credential.handle} is 'somebody else''s'",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                session.execute(refused.encode())
+    assert server.column("select state from orders", "orders") == ["repaired"]
+    platform.cut(credential.handle)
+
+
+def test_only_the_databases_of_the_scope_let_it_in(server: Postgres, platform: Platform) -> None:
+    credential = platform.mint(order())
+    secret = credential.secret
+    assert can_log_in(server, str(secret["user"]), str(secret["password"]), "orders")
+    assert not can_log_in(server, str(secret["user"]), str(secret["password"]), "billing")
+    platform.cut(credential.handle)
+
+
+def test_what_it_made_goes_to_the_named_owner_and_nobodys_table_is_dropped(
+    server: Postgres, platform: Platform
+) -> None:
+    both = {"databases": ("billing", "orders"), "templates": ("breakglass_both",)}
+    server.run("grant usage, create on schema public to breakglass_both", dbname="billing")
+    credential = platform.mint(order(both))
+    name = credential.handle
+    for database in ("orders", "billing"):
+        with holder(server, credential, database) as session:
+            session.execute(f"create table made_by_{name} as select 1 as one".encode())
+    cut = platform.cut(name)
+    assert cut.left_behind == ()
+    for database in ("orders", "billing"):
+        query = f"select tableowner from pg_tables where tablename = 'made_by_{name}'"
+        assert server.column(query, database) == ["orders_owner"]
+        server.run(f"drop table made_by_{name}", dbname=database)
+    assert name not in bg_roles(server)
+
+
+def test_a_privilege_that_another_admin_gave_is_named_and_the_role_is_shut(
+    server: Postgres, platform: Platform
+) -> None:
+    credential = platform.mint(order())
+    name = credential.handle
+    server.run(f"grant select on secrets to {name}", dbname="orders")
+    cut = platform.cut(name)
+    assert any("secrets" in line for line in cut.left_behind)
+    assert not can_log_in(server, name, str(credential.secret["password"]))
+    assert "may not log in" in platform.probe_dead(name)
+    server.run(f"revoke all on secrets from {name}", dbname="orders")
+    assert platform.cut(name).left_behind == ()  # a later sweep takes what was left
+    assert name not in platform.handles()
+
+
+def test_a_password_that_the_holder_chose_dies_with_the_rest(
+    server: Postgres, platform: Platform
+) -> None:
+    credential = platform.mint(order())
+    with holder(server, credential) as session:
+        session.execute(f"alter role {credential.handle} password 'my own'".encode())
+        assert can_log_in(server, credential.handle, "my own")
+        assert platform.cut(credential.handle).sessions == 1
+    assert not can_log_in(server, credential.handle, "my own")
+
+
+def test_valid_until_refuses_the_login_though_nobody_is_there_to_end_it(
+    server: Postgres, platform: Platform
+) -> None:
+    credential = platform.mint(order(lives_s=1))
+    password = str(credential.secret["password"])
+    assert can_log_in(server, credential.handle, password)
+    time.sleep(1.1)
+    assert not can_log_in(server, credential.handle, password)
+    assert "has an expired password" in server.log()
+    platform.cut(credential.handle)
+
+
+def test_no_password_ever_reaches_the_targets_log(server: Postgres, platform: Platform) -> None:
+    credential = platform.mint(order())
+    platform.cut(credential.handle)
+    written = server.log().lower()
+    assert f'create role "{credential.handle}"' in written
+    assert str(credential.secret["password"]).lower() not in written
+
+
+def test_person_and_incident_stand_beside_the_role(server: Postgres, platform: Platform) -> None:
+    credential = platform.mint(order())
+    query = (
+        "select shobj_description(oid, 'pg_authid') from pg_roles"
+        f" where rolname = '{credential.handle}'"
+    )
+    (comment,) = server.column(query)
+    assert "breakglass-INC-4821-mira" in comment
+    platform.cut(credential.handle)
+
+
+def test_a_role_of_somebody_else_is_never_touched(server: Postgres, platform: Platform) -> None:
+    server.run("create role bg_notours1234 login")
+    assert "bg_notours1234" not in platform.handles()
+    with pytest.raises(UnavailableError, match="does not carry this minter's mark"):
+        platform.cut("bg_notours1234")
+    assert "bg_notours1234" in bg_roles(server)
+    server.run("drop role bg_notours1234")
+
+
+def test_a_scope_that_does_not_fit_the_target_says_why_and_leaves_nothing(
+    server: Postgres, platform: Platform
+) -> None:
+    scopes: list[dict[str, tuple[str, ...]]] = [
+        {"databases": ("orders",), "templates": ("pg_read_all_data",)},
+        {"databases": ("nowhere",), "templates": ("breakglass_orders_repair",)},
+        {"databases": ("billing",), "templates": ("breakglass_orders_repair",)},
+        {"databases": ("orders",), "templates": ("breakglass_both",)},
+        {"databases": ("orders",), "templates": ("nobody_such",)},
+    ]
+    for scope in scopes:
+        wanted = order(scope)
+        with pytest.raises(RefusedError, match="nothing was minted"):
+            platform.mint(wanted)
+        assert wanted.handle not in bg_roles(server)
+
+
+def test_a_server_that_hangs_is_not_waited_for_without_end(server: Postgres) -> None:
+    found = Platform(PostgresSettings(server.dsn(), minting=1, ending=1), "other", "ledger")
+    credential = found.mint(order())
+    server.process.send_signal(signal.SIGSTOP)
+    stopped = [int(pid) for pid in _children(server.process.pid)]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(UnavailableError):
+            found.cut(credential.handle)
+        assert time.monotonic() - began < 12
+    finally:
+        for pid in [*stopped, server.process.pid]:
+            os.kill(pid, signal.SIGCONT)
+    found.cut(credential.handle)
+    found.close()
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
