@@ -15,7 +15,7 @@ from breakglass.errors import MalformedError, RefusedError, UnavailableError
 EXAMPLE = """\
 \b
 Example:
-  breakglass break orders-repair --incident INC-4821 --why "orders stuck in 'new'"
+  breakglass break orders-repair --incident INC-4821 --why "orders stuck"
 """
 _SPAN = re.compile(r"([1-9][0-9]{0,5})(s|m|h)", re.ASCII)
 # Dimensions that say how the platform grants it; people ask where. `status` shows them all.

@@ -42,13 +42,14 @@ def done(grant: str, why: str, org: str | None, as_json: bool) -> None:
 
 @click.command(epilog=KILL_EXAMPLE)
 @click.argument("target")
-@click.option("--why", default="killed", metavar="TEXT", help="Why; it is recorded.")
+@click.option("--why", default="no reason given", metavar="TEXT", help="Why; it is recorded.")
+@click.option("--lift", is_flag=True, help="Let a stopped person or glass go again.")
 @takes_org
 @speaking.says_json
-def kill(target: str, why: str, org: str | None, as_json: bool) -> None:
+def kill(target: str, why: str, lift: bool, org: str | None, as_json: bool) -> None:
     """Stop TARGET at once: a grant (g-…), person:NAME or glass:NAME.
 
-    A stopped person or glass stays stopped until a maintainer lifts it.
+    A stopped person or glass stays stopped until it is lifted; a grant is over for good.
     """
     from breakglass.cli import stating
     from breakglass.records.statement import Do, Kill, Target, Why
@@ -59,8 +60,10 @@ def kill(target: str, why: str, org: str | None, as_json: bool) -> None:
         kind, name = "grant", target
     if kind not in list(Target) or (kind == "grant" and not name.startswith("g-")):
         raise click.UsageError(f"{target!r} is no grant (g-…), person:NAME or glass:NAME")
+    if lift and kind == "grant":
+        raise click.UsageError("a grant that was stopped is over; break the glass again")
     statement = Kill(
-        Do.KILL,
+        Do.LIFT if lift else Do.KILL,
         client.log,
         Target(kind),
         name,
@@ -74,4 +77,5 @@ def kill(target: str, why: str, org: str | None, as_json: bool) -> None:
     if as_json:
         speaking.tell_json(answer)
         return
-    speaking.tell_rows([("stopped", f"{kind} '{name}', entry {answer['index']}")])
+    verb = "lifted" if lift else "stopped"
+    speaking.tell_rows([(verb, f"{kind} '{name}', entry {answer['index']}")])

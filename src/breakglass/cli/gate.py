@@ -15,13 +15,13 @@ from breakglass.errors import MisconfiguredError
 TOKEN_EXAMPLE = """\
 \b
 Example:
-  breakglass gate token g-7kq3m2x4p5ab --gate deploy-approval --for 812 > token
-  breakglass-gate run deploy-approval --token token --for 812 -- ./checks.sh
+  breakglass gate token g-7kq3m2x4p5ab --gate deploy-freeze --for 812 > token
+  breakglass-gate run deploy-freeze --token token --for 812 -- ./checks.sh
 """
 ADD_EXAMPLE = """\
 \b
 Example:
-  breakglass gate add deploy-approval --out gates/deploy-approval --glass deploy-rollback
+  breakglass gate add canary --out gates/canary --glass deploy-rollback
 """
 
 
@@ -30,7 +30,7 @@ def gate() -> None:
     """Sign a token for a gate; make a new gate."""
 
 
-@gate.command(epilog=TOKEN_EXAMPLE)
+@gate.command(epilog=TOKEN_EXAMPLE, short_help="Sign a token for one run of one gate.")
 @click.argument("grant")
 @click.option("--gate", "gate_name", required=True, metavar="G", help="The gate's name.")
 @click.option("--for", "run", required=True, metavar="RUN", help="The one run that it may open.")
@@ -63,7 +63,7 @@ def token(
         click.echo(presented, nl=False)
 
 
-@gate.command(epilog=ADD_EXAMPLE)
+@gate.command(epilog=ADD_EXAMPLE, short_help="Make the folder of a new gate.")
 @click.argument("name")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
 @click.option(

@@ -30,7 +30,7 @@ def incident() -> None:
     """Declare, close and list incidents."""
 
 
-@incident.command(epilog=DECLARE_EXAMPLE)
+@incident.command(epilog=DECLARE_EXAMPLE, short_help="Declare incident ID by your own word.")
 @click.argument("name", metavar="ID")
 @click.option("--severity", required=True, metavar="SEV", help="How bad it is: SEV1, SEV2 …")
 @click.option("--title", required=True, metavar="TEXT", help="What is happening, on one line.")

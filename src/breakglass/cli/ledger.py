@@ -9,7 +9,7 @@ import click
 
 from breakglass.cli import speaking
 from breakglass.cli.client import find, takes_org
-from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.errors import MisconfiguredError
 
 EXPORT_EXAMPLE = """\
 \b
@@ -37,19 +37,12 @@ def export(folder: Path, org: str | None, as_json: bool) -> None:
     from breakglass.ledger.export import export as copy
     from breakglass.records.trust import accept_trust
     from breakglass.tlog.note import Note
-    from breakglass.wire.calling import read_address
 
     client = find(org)
     trust = client.trust.read_bytes()
-    try:
-        address = read_address(client.ledger)
-    except OSError as error:
-        raise UnavailableError(
-            f"'ledger' cannot be reached: no file {str(error.filename)!r}; it has not started"
-        ) from error
     policy = accept_trust(Note.parse(trust), None).tlog.text
     progress = _show_copying if sys.stderr.isatty() and not as_json else _silent_copying
-    size = copy(address, folder, policy_text=policy, trust=trust, progress=progress)
+    size = copy(client.ledger, folder, policy_text=policy, trust=trust, progress=progress)
     if as_json:
         speaking.tell_json({"folder": str(folder), "size": size})
         return
@@ -70,7 +63,10 @@ def export(folder: Path, org: str | None, as_json: bool) -> None:
 @takes_org
 @speaking.says_json
 def verify(folder: Path, trust: Path | None, org: str | None, as_json: bool) -> None:
-    """Check a copy in DIR: every hash, head and signature, and every rule; no server is asked."""
+    """Check a copy in DIR without asking any server.
+
+    Every hash, every head with its witnesses, every signature, and every rule of the records.
+    """
     from breakglass.cli.auditing import audit
 
     file = trust or find(org).trust

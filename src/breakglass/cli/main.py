@@ -110,10 +110,10 @@ def _run(arguments: list[str], as_json: bool) -> int:
 def _plain(message: str) -> str:
     """Bring click's sentences into the form of our errors: lower case, no full stop.
 
-    >>> _plain("No such option: --fro.")
-    'no such option: --fro'
+    >>> _plain("No such option '--fro'. (Did you mean '--for'?)")
+    "no such option '--fro' (did you mean '--for'?)"
     """
-    message = " ".join(message.split()).rstrip(".")
+    message = " ".join(message.split()).rstrip(".").replace(". (D", " (d")
     return message[:1].lower() + message[1:]
 
 

@@ -48,7 +48,7 @@ def policy() -> None:
     """Check, explain, sign and activate the policy."""
 
 
-@policy.command(epilog=CHECK_EXAMPLE)
+@policy.command(epilog=CHECK_EXAMPLE, short_help="Say whether it could take force.")
 @_BUNDLE
 @takes_org
 @speaking.says_json
@@ -79,7 +79,7 @@ def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
         sys.exit(3)
 
 
-@policy.command(epilog=LINT_EXAMPLE)
+@policy.command(epilog=LINT_EXAMPLE, short_help="List what deserves a second look.")
 @_BUNDLE
 @takes_org
 @speaking.says_json
@@ -117,7 +117,7 @@ def explain(
         click.echo(line)
 
 
-@policy.command(epilog=SIGN_EXAMPLE)
+@policy.command(epilog=SIGN_EXAMPLE, short_help="Sign it and its cards, as one maintainer.")
 @_BUNDLE
 @click.option(
     "--sign-here",
@@ -171,7 +171,7 @@ def sign(bundle: Path | None, sign_here: bool, org: str | None, as_json: bool) -
         speaking.talk(f"next: breakglass policy activate {folder}")
 
 
-@policy.command(epilog=ACTIVATE_EXAMPLE)
+@policy.command(epilog=ACTIVATE_EXAMPLE, short_help="Put the signed policy in force.")
 @_BUNDLE
 @takes_org
 @speaking.says_json

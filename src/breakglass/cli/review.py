@@ -46,7 +46,7 @@ def list_(org: str | None, as_json: bool) -> None:
     speaking.tell_table(("review", "incident", "who", "glass", "due"), rows)
 
 
-@review.command(epilog=SHOW_EXAMPLE)
+@review.command(epilog=SHOW_EXAMPLE, short_help="Show one review, filled in from records.")
 @click.argument("grant")
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print the review record as YAML.")
 @takes_org

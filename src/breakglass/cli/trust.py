@@ -77,14 +77,14 @@ def show(org: str | None, as_json: bool) -> None:
     )
 
 
-@trust.command(epilog=POLICY_EXAMPLE)
+@trust.command(epilog=POLICY_EXAMPLE, short_help="Print the plain C2SP tlog-policy in it.")
 @takes_org
 def policy(org: str | None) -> None:
     """Print the plain C2SP tlog-policy in it, for verifiers that are not ours."""
     click.echo(_read(find(org)).tlog.text, nl=False)
 
 
-@trust.command(epilog=UPDATE_EXAMPLE)
+@trust.command(epilog=UPDATE_EXAMPLE, short_help="Take newer signed versions.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @takes_org
 @speaking.says_json

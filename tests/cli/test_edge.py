@@ -1,0 +1,109 @@
+"""The edge of the process: every error is one line, a hint and a code; nothing else gets out."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from breakglass.cli import main
+from tests.embedded.isolated import Person, command
+
+
+@pytest.fixture
+def mira(tmp_path: Path) -> Person:
+    return Person.at(tmp_path)
+
+
+def test_a_client_without_an_organisation_says_how_to_name_one(mira):
+    said = mira.types("breakglass", "status")
+    assert said.code == 6
+    assert said.out == ""
+    assert said.err.splitlines()[0].startswith("breakglass: error: no 'client.toml' here")
+    assert "hint: name your organisation: --org PATH" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("brake", "x"), "no such command 'brake'"),
+        (("break", "--fro"), "no such option '--fro' (did you mean one of"),
+        (("incident", "declare", "INC-1"), "missing option '--severity'"),
+        (("gate", "token"), "missing argument 'GRANT'"),
+    ],
+)
+def test_a_mistyped_line_is_exit_2_with_the_help_that_helps(mira, words, says):
+    said = mira.types("breakglass", *words)
+    assert said.code == 2
+    assert says in said.err
+    assert "--help ends in an example that works" in said.err
+    assert "Usage:" not in said.err
+
+
+def test_json_asks_for_json_errors_too(mira):
+    said = mira.types("breakglass", "status", "--json")
+    told = json.loads(said.err)
+    assert (said.code, told["error"]) == (6, "misconfigured")
+    assert sorted(told) == ["error", "hint", "message"]
+
+
+def test_a_mistake_of_our_own_shows_no_traceback_and_keeps_one(mira, monkeypatch, capsys, tmp_path):
+    def broken(*unused: object) -> None:
+        raise RuntimeError("secret words")
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("breakglass.cli.status.find", broken)
+    with pytest.raises(SystemExit) as ended:
+        main.main(["status"])
+    err = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert "a mistake of our own: RuntimeError" in err
+    assert "secret words" not in err
+    assert "Traceback" not in err
+    (kept,) = (tmp_path / "state" / "breakglass").glob("debug-*.txt")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert "secret words" in kept.read_text()
+
+
+def test_a_reader_that_goes_away_is_no_error(mira):
+    words = " ".join(command(("breakglass", "--help")))
+    done = subprocess.run(
+        ["sh", "-c", f"{words} | true"], capture_output=True, text=True, env=mira.environment
+    )
+    assert done.stderr == ""
+
+
+def test_a_broken_client_file_is_named_with_what_is_wrong(mira):
+    path = mira.cwd / "client.toml"
+    path.write_text('who = "mira"\ncolour = "red"\n')
+    said = mira.types("breakglass", "status")
+    assert said.code == 6
+    assert "client.toml': 'colour' is unknown" in said.err
+
+
+def test_a_process_that_does_not_run_is_named_with_the_way_to_start_it(mira):
+    mira.types("breakglass", "init", "org", "--as", "mira", "--key", str(mira.key))
+    said = mira.types("breakglass", "status", "--org", "org")
+    assert said.code == 5
+    assert "'broker' cannot be reached" in said.err
+    assert "hint: start it: breakglass up --org org" in said.err
+
+
+def test_the_nearest_organisation_upward_is_found(mira):
+    mira.types("breakglass", "init", "org", "--as", "mira", "--key", str(mira.key))
+    inner = mira.cwd / "org" / "bundle"
+    said = Person(mira.home, inner).types("breakglass", "trust", "show", "--json")
+    assert json.loads(said.out)["version"] == 1
+
+
+def test_the_users_own_configuration_is_found_last(mira):
+    mira.types("breakglass", "init", "org", "--as", "mira", "--key", str(mira.key))
+    config = mira.home / ".config" / "breakglass"
+    config.mkdir(parents=True)
+    text = (mira.cwd / "org" / "client.toml").read_text()
+    (config / "client.toml").write_text(text.replace('"trust"', f'"{mira.cwd}/org/trust"'))
+    said = mira.types("breakglass", "trust", "show", "--json")
+    assert json.loads(said.out)["maintainers"] == ["mira", "second"]

@@ -1,0 +1,75 @@
+"""Help is part of the product: it is compared word by word, and its examples are real.
+
+After a change on purpose: ``python -m tests.cli.test_help`` writes the texts again; read the diff.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+
+from breakglass.cli import main
+from tests.cli.commands import every_command, examples, help_of
+
+TEXTS = Path(__file__).parent / "help"
+ALL = list(every_command())
+
+
+def _file(name: str) -> Path:
+    return TEXTS / f"{name.replace(' ', '-') or 'breakglass'}.txt"
+
+
+@pytest.mark.parametrize("name", [name for name, _ in ALL])
+def test_the_help_reads_as_it_was_agreed(name):
+    assert help_of(name) == _file(name).read_text("utf-8")
+
+
+def test_no_help_text_is_of_a_command_that_is_gone():
+    assert sorted(path.name for path in TEXTS.iterdir()) == sorted(_file(n).name for n, _ in ALL)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [each for each in ALL if not isinstance(each[1], click.Group) or not each[0]],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_the_help_ends_in_an_example_that_parses(name, command):
+    found = examples(command)
+    assert found, f"'breakglass {name} --help' has no example"
+    assert help_of(name).rstrip().splitlines()[-1].strip().startswith("breakglass")
+    for words in found:
+        if words[0] == "breakglass":
+            _parse(words[1:])
+
+
+def test_every_line_fits_a_terminal():
+    for name, _ in ALL:
+        for line in help_of(name).splitlines():
+            assert len(line) <= 80, f"{name}: {line}"
+
+
+def test_every_command_that_prints_data_has_json():
+    without = {"", "demo", "run", "psql", "trust policy"}
+    for name, command in ALL:
+        if isinstance(command, click.Group) or name in without:
+            continue
+        assert any(each.name == "as_json" for each in command.params), name
+
+
+def _parse(words: list[str]) -> None:
+    """Parse a command line without running it; a mistake in it raises."""
+    command: click.Command = main.load(words[0])
+    rest = words[1:]
+    if isinstance(command, click.Group):
+        command, rest = command.commands[rest[0]], rest[1:]
+    command.make_context("example", list(rest))
+
+
+if __name__ == "__main__":
+    TEXTS.mkdir(exist_ok=True)
+    for path in TEXTS.iterdir():
+        path.unlink()
+    for each, _ in ALL:
+        _file(each).write_text(help_of(each), "utf-8")

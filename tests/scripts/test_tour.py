@@ -1,0 +1,71 @@
+"""The two-minute tour of the README, typed for real in a home of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.embedded.isolated import Person, Typed, running_up
+from tests.scripts.readme import Step, tour
+
+GRANT = "g-7kq3m2x4p5ab"  # the grant of the README; a real one stands in for it
+# What differs from night to night: numbers, ids, times and hashes.
+_CHANGING = re.compile(r"[0-9]+|g-[a-z2-7]{12}|\s+")
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[Step, Typed]]]:
+    """Type every step of the tour; returns each with what it said."""
+    folder = tmp_path_factory.mktemp("tour")
+    person = Person.at(folder)
+    ssh = person.home / ".ssh"
+    ssh.mkdir(mode=0o700)
+    person.key.rename(ssh / "id_ed25519")  # where a person's key is
+    (person.home / "key.pub").rename(ssh / "id_ed25519.pub")
+    found: list[tuple[Step, Typed]] = []
+    grant = ""
+    with ExitStack() as open_terminals:
+        for step in tour():
+            words = [word.replace(GRANT, grant) if grant else word for word in step.words]
+            if words[0] == "cd":
+                person.cwd = person.cwd / words[1]
+                continue
+            if words[:2] == ["breakglass", "up"]:
+                open_terminals.enter_context(running_up(person, words[-1]))
+                continue
+            said = person.types(*words)
+            found.append((step, said))
+            if words[:3] == ["breakglass", "break", "hello"]:
+                grant = said.row("grant")
+        yield found
+
+
+def test_every_step_of_the_tour_works(walked):
+    # `doctor` ends well too: what is only a limit is no failure.
+    failed = [f"{step}: {said.code}, {said.err}" for step, said in walked if said.code != 0]
+    assert failed == []
+    assert len(walked) >= 14
+
+
+def test_the_readme_shows_what_the_commands_say(walked):
+    for step, said in walked:
+        printed = _steady(said.out + said.err)
+        for line in step.shows:
+            assert _steady(line) in printed, f"{step}: {line!r} is not in {said.out + said.err!r}"
+
+
+def test_no_home_but_the_persons_own_is_written(walked, tmp_path_factory):
+    home = Path(tmp_path_factory.getbasetemp()) / "tour0" / "home"
+    assert sorted(path.name for path in home.iterdir()) == [".ssh"]
+    assert sorted(path.name for path in (home / ".ssh").iterdir()) == [
+        "id_ed25519",
+        "id_ed25519.pub",
+    ]
+
+
+def _steady(text: str) -> str:
+    return _CHANGING.sub(" ", text)
