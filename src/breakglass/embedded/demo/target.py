@@ -250,8 +250,8 @@ _SHOP = (
     "create role breakglass_orders_repair nologin",
     "grant select, update on orders to breakglass_orders_repair",
     "grant usage on schema public to breakglass_orders_repair",
-    # The minter: no superuser; it may hand out the template and let people in, no more.
+    # The minter: no superuser; it may hand out the template, no more.
     "grant breakglass_orders_repair to breakglass_minter with admin option",
     "grant orders_owner to breakglass_minter with inherit true",
-    "grant connect on database orders to breakglass_minter with grant option",
+    "grant connect on database orders to breakglass_orders_repair, breakglass_minter",
 )
