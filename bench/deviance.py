@@ -105,8 +105,8 @@ def speed() -> bool:
 
 def accuracy(organisations: int) -> bool:
     """Score the verdicts on simulated organisations, tuned and held out, and print the matrices."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from monitor.deviance.scoring import score
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.monitor.deviance.scoring import score
 
     for held_out in (False, True):
         first = 1000 if held_out else 0

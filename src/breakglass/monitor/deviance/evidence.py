@@ -114,6 +114,23 @@ class Evidence:
         """
         return _short_incidents(self.recent.events)
 
+    @cached_property
+    def recurring_families(self) -> dict[str, int]:
+        """Bypasses per parent incident that came back: three incidents of its own over four weeks.
+
+        Real troubles carry many ids (DEVIANCE.md 2, fact 6); the parent says that they are one.
+        """
+        children: dict[str, list[Bypass]] = defaultdict(list)
+        for event in self.recent.events:
+            if event.parent_incident and event.parent_incident != event.incident:
+                children[event.parent_incident].append(event)
+        return {
+            parent: len(events)
+            for parent, events in children.items()
+            if len({event.incident for event in events}) >= 3
+            and events[-1].time - events[0].time >= timedelta(weeks=4)
+        }
+
     @property
     def in_short_incidents(self) -> float:
         """Share of the events that name an incident which sit in short incidents of two or more."""

@@ -31,6 +31,9 @@ class Thresholds:
     chronic_low: float = 0.05  # a gate gone round one time in twenty (DEVIANCE.md 3.7)
     chronic_events: int = 12
     chronic_people: int = 3
+    shared_events: int = 9
+    shared_left: int = 5
+    shared_ratio: float = 1.3
     burst_chance: float = 0.005
     burst_chance_alone: float = 1e-4  # where the whole window does not stand out
     burst_ratio_left: float = 1.5
@@ -49,6 +52,8 @@ class Thresholds:
     trouble_covers: float = 0.3  # of all events, unnamed ones too
     trouble_share: float = 0.4
     production_share: float = 0.20
+    production_sure: float = 0.50
+    recurring_share: float = 0.30
     breakage_share: float = 0.33
     breakage_weeks: int = 5
     usual_known: int = 8
@@ -118,6 +123,20 @@ def is_chronic_without_burst(e: Evidence, limits: Thresholds) -> bool:
     return b.left >= limits.chronic_events and left.low >= limits.chronic_low
 
 
+def is_shared(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether enough bypasses by enough people remain to say something of the gate itself.
+
+    A low rate of which one person has most means nothing (DEVIANCE.md 7).
+    """
+    if e.recent.k < limits.shared_events or len(e.people) < limits.chronic_people:
+        return False
+    t = e.top
+    if t is None or t.chance >= limits.person_chance:
+        return True
+    left = e.recent.k - t.events
+    return left >= limits.shared_left and t.ratio_without.middle >= limits.shared_ratio
+
+
 def is_burst(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
     """Return whether one burst with one cause accounts for what stands out."""
     b = e.burst
@@ -173,6 +192,15 @@ def has_root_cause(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
     )
     covered = sum(e.short_incidents.values()) >= limits.trouble_covers * e.recent.k
     several = len(e.short_incidents) >= limits.trouble_incidents and covered
+    if raised and sum(e.recurring_families.values()) >= limits.recurring_share * e.recent.k:
+        return True
+    weeks = len({event.time.isocalendar()[:2] for event in e.recent.events})
+    if raised and production >= limits.production_sure and weeks >= limits.breakage_weeks:
+        # Many reasons, many weeks, all of production and hardly one of the gate.
+        spoken = sum(speaks(event.reason).production for event in e.recent.events)
+        gate = sum(speaks(event.reason).gate for event in e.recent.events)
+        if spoken >= limits.production_sure * e.recent.k and gate <= 0.5 * spoken:
+            return True
     told = production >= limits.production_share and len(e.short_incidents) >= 2
     # A plateau of years proves no trouble by its incidents alone; its reasons must speak of one.
     if ((several and raised) or told) and points >= limits.trouble_points:

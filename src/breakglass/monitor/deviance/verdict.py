@@ -24,6 +24,7 @@ from breakglass.monitor.deviance.signs import (
     is_chronic_without_burst,
     is_person,
     is_raised,
+    is_shared,
 )
 
 
@@ -67,7 +68,7 @@ def weigh(e: Evidence, limits: Thresholds = THRESHOLDS) -> Verdict:
     if is_person(e, limits) and not (chronic and is_breakage(e, limits)):
         # Somebody whose work is to repair breakages dominates without being the cause.
         order.append(Reading.ONE_PERSON)
-    if not order and not raised and not chronic:
+    if not order and not chronic and not (raised and is_shared(e, limits)):
         return _quiet(e, limits)
     if has_root_cause(e, limits, raised=raised):
         order += [Reading.ROOT_CAUSE, Reading.GATE_WRONG]
@@ -85,7 +86,8 @@ def _quiet(e: Evidence, limits: Thresholds) -> Verdict:
             e.gate.name, Reading.NOT_ENOUGH_DATA, Reading.HEALTHY, e, qualifiers(e), weeks
         )
     open_rise = (
-        e.careful.low >= limits.open_low
+        is_shared(e, limits)
+        and e.careful.low >= limits.open_low
         and e.ratio.middle >= limits.open_ratio
         and e.excess >= limits.raised_excess
     )

@@ -24,7 +24,7 @@ _PRODUCTION = (
     r"5xx|50[0234]s?|outage|sev-?[12]|\bp[01]\b|customers?|users?|production|\bprod\b|site down|"
     r"(?:is|are|went|site|service) down|down for|unreachable|unavailable|data loss|"
     r"disk (?:full|\d+)|out of (?:disk|memory|connections)|oom|failover|dlq|dead letter|"
-    r"latency|degrad\w+|incident|hotfix|restart\w*|rollback|rolling \w+ back|mitigat\w+|"
+    r"latency|degrad\w+|incident|restart\w*|rollback|rolling \w+ back|mitigat\w+|"
     r"5\d\d on|deadlock|replica|errors? at|payments?|checkout|expired|evicted|stalled|starved|hang"
 )
 _BREAKAGE = (
