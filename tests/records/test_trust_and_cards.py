@@ -28,7 +28,7 @@ def text_of(lines: list[str]) -> str:
 
 
 def test_a_trust_file_is_read() -> None:
-    """(R-1) to (R-10)"""
+    """(R-1) (R-10)"""
     trust = parse_trust(ORG.trust_text())
     assert (trust.version, trust.archiver, trust.door) == (1, "worm", False)
     assert trust.skew == timedelta(seconds=120)
@@ -67,7 +67,7 @@ def test_a_trust_file_is_read() -> None:
 def test_a_trust_file_that_asks_too_little_or_too_much_is_refused(
     change: dict[str, str | None], says: str
 ) -> None:
-    """(R-2) to (R-9)"""
+    """(R-2) (R-3) (R-4) (R-5) (R-8) (R-9)"""
     with pytest.raises(MalformedError, match=says) as caught:
         parse_trust(ORG.trust_text(**change))
     assert caught.value.name == "bad_trust"

@@ -23,7 +23,7 @@ from tests.kit.people import PRESENT, SoftKey, SoftPasskey
 
 from breakglass.clock import format_time
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnprovenError
-from breakglass.records.card import CardPerson, May
+from breakglass.records.card import CardMint, CardPerson, May
 from breakglass.records.kinds.grants import Path as Way
 from breakglass.records.signing import CARD_NAMESPACE, STATEMENT_NAMESPACE, Factor, Signed
 from breakglass.records.statement import Do, digest_of, statement_text
@@ -664,6 +664,38 @@ def _() -> Case:
     return Case(org, token, "minter:orders-db", broken.grant)
 
 
+def _machine(key: SoftKey | None = None, **said: Any) -> Case:
+    org = shop()
+    other = CardMint("other-db", "postgres", {"databases": ("orders",), "roles": ("repair",)})
+    card = org.card_note("auto-rollback", mints=(*org.card("auto-rollback").mints, other))
+    broken = org.break_glass(
+        statement={"do": Do.MACHINE, **said},
+        key=key or org.machine,
+        card=card,
+        intent={"path": Way.MACHINE},
+    )
+    token = replace(org.token(broken), presentation=None)
+    return Case(org, token, f"minter:{broken.statement.minter}", broken.grant)
+
+
+@case("machine-unknown", "unknown_person")
+def _() -> Case:
+    """A machine that the card does not name."""
+    return _machine(who="reboot-on-5xx")
+
+
+@case("machine-by-another-key", "foreign_key")
+def _() -> Case:
+    """A person's key signs as the machine."""
+    return _machine(SoftKey.of("bo"))
+
+
+@case("machine-through-another-minter", "wrong_minter")
+def _() -> Case:
+    """The card asks this minter for people, and another one for the machine."""
+    return _machine(minter="other-db")
+
+
 # --- 5: what was asked ----------------------------------------------------------------------------
 
 
@@ -979,7 +1011,7 @@ def _() -> Case:
     return door_case(org=org, card=card, statement={"for_s": 7200}, intent={"not_after": end})
 
 
-@case("door-with-a-stranger's-line", "extra_lines")
+@case("door-with-a-strangers-line", "extra_lines")
 def _() -> Case:
     """Two custodians signed, and somebody else did."""
     found = door_case()

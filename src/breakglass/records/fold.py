@@ -89,8 +89,7 @@ def apply(state: State, entry: Entry) -> Judged:
         # The ledger reads less than we do, so a taken-over submitter can have this stored.
         state.size += 1
         return _void(state, Judged(entry.index, None, None, "malformed", str(error)))
-    if outer.envelope.log == state.log:
-        _check_attachments(entry, outer)
+    _check_attachments(state, entry, outer)
     state.size += 1
     judged = Judged(entry.index, outer.unread(), None)
     try:
@@ -126,13 +125,15 @@ def _void(state: State, judged: Judged) -> Judged:
     return judged
 
 
-def _check_attachments(entry: Entry, outer: Outer) -> None:
-    if outer.name not in NEEDS_ATTACHMENTS:
+def _check_attachments(state: State, entry: Entry, outer: Outer) -> None:
+    if outer.name not in NEEDS_ATTACHMENTS or outer.envelope.log != state.log:
         return
     try:
-        outer.record()
+        record = outer.record()
+        if state.trust is not None:
+            submitter_of(record, state.trust)
     except BreakglassError:
-        return  # void whatever is attached; a follower need not fetch it
+        return  # void whatever is attached; what nobody stated must not hold up a follower
     for named in outer.attachments:
         if not is_here(named, entry.attachments):
             raise UnavailableError(
