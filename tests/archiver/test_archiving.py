@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_what_is_cosigned_is_stored(world: World) -> None:
 
 def test_segments_form_a_chain_and_full_tiles_lead_to_the_root(world: World) -> None:
     sizes = [0, 3, 200, 256, 257, 512, 700, 956]
-    for old, new in zip(sizes, sizes[1:], strict=False):
+    for old, new in itertools.pairwise(sizes):
         assert world.push(old, new).status == 200
     names = list(world.store.list(f"{PREFIX}/seg/"))
     assert [name[-12:] for name in names] == [f"{number:012d}" for number in range(7)]

@@ -1,4 +1,4 @@
-"""An exported folder verifies without us, by our verifier and by Go's, and names what was altered."""
+"""An exported folder verifies without us, by our verifier and by Go's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call ends within its time with an answer, or with one kind of error; whatever the neighbour does."""
+"""A call ends within its time, with an answer or one kind of error, whatever the neighbour does."""
 
 from __future__ import annotations
 
