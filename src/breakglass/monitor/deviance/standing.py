@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 from breakglass.monitor.deviance.history import Gate, History
 from breakglass.monitor.deviance.verdict import Verdict, judge
@@ -57,5 +58,5 @@ def _digest(gate: Gate, day: str) -> bytes:
     return told.digest()
 
 
-def _mapping(values: Mapping[object, float]) -> str:
+def _mapping(values: Mapping[Any, float]) -> str:
     return repr(list(values.items()))

@@ -61,3 +61,15 @@ body{font-size:10.5pt;-webkit-print-color-adjust:exact;print-color-adjust:exact}
 figure,tr,blockquote,h2,h3{break-inside:avoid}h2,h3{break-after:avoid}.wide{display:block}
 .narrow{display:none}}
 """
+
+
+def standalone(svg: str) -> str:
+    """Return ``svg`` as a file of its own: its style inside, its own background.
+
+    Light or dark follows the reader's setting, as on the page.
+    """
+    head, _, rest = svg.partition(">")
+    head = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    style = STYLE.partition("@media print")[0].replace("body{", "unused{")
+    paper = '<rect width="100%" height="100%" style="fill:var(--paper)"/>'
+    return f"{head}><style>{style}</style>{paper}{rest}\n"
