@@ -1,0 +1,90 @@
+"""How long a token takes to verify in process, and how fast a log folds; JSON lines.
+
+Targets (DESIGN.md section 11): 2 ms a token; 4,000 records a second and core, without heads.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.kit.organisation import NOW, Organisation
+
+from breakglass.records import kinds
+from breakglass.records.fold import fold
+from breakglass.records.kinds.grants import EndedWhy
+from breakglass.token.token import parse_token
+from breakglass.token.verify import verify_token
+
+TOKENS, GRANTS = 400, 200
+
+
+def main() -> None:
+    """Print one line a figure."""
+    org = Organisation()
+    org.begin()
+    broken = org.break_glass()
+    data = org.token(broken).encoded().encode()
+    verifier = org.verifier(level="archived")
+    each_ms = _milliseconds(
+        lambda: verify_token(parse_token(data), verifier, "42", org.now), TOKENS
+    )
+    _print("token verified, in process", each_ms[len(each_ms) // 2], "ms", p99=each_ms[-4])
+    log, genesis = _lives()
+    rates = []
+    for _ in range(3):
+        start = time.process_time()
+        state = fold(genesis, log)
+        rates.append(len(log) / (time.process_time() - start))
+    assert not state.void
+    _print("log folded, without heads", max(rates), "records/s/core", records=len(log))
+
+
+def _lives() -> tuple[list[object], str]:
+    """Write a log of whole lives of grants, with a pulse and two tallies between them."""
+    org = Organisation()
+    org.begin()
+    tally = kinds.Passages("deploy-approval", NOW, NOW, 90, 3, 1, 1, 2, 40, 900, ())
+    role = "minter:orders-db"
+    for number in range(GRANTS):
+        said = org.statement(glass="orders-repair", nonce=f"{number:032x}")
+        signed = org.sign(said)
+        org.state_that("broker", org.asked(signed))
+        broken = org.break_glass(said=said, signed=signed)
+        body = kinds.Minted(broken.grant, "postgres", "bg", {}, broken.intent.not_after, 41)
+        org.state_that(role, body)
+        org.state_that(role, kinds.Usable(broken.grant, "select 1", 60))
+        alarm = kinds.Alarm(
+            "glass", broken.grant, broken.index, "sink", kinds.monitoring.Delivery.DELIVERED,
+            "", 1, "",
+        )  # fmt: skip
+        org.state_that("monitor", alarm)
+        org.justify(broken)
+        org.state_that("monitor", kinds.Pulse(1, ("sink", "file")))
+        org.state_that("gate:deploy-approval", tally)
+        org.state_that(role, kinds.Ended(broken.grant, EndedWhy.IDLE, "", None))
+        org.state_that(role, kinds.Dead(broken.grant, "login refused", 900, 1, ()))
+    return list(org.log.entries()), org.genesis
+
+
+def _milliseconds(call: Callable[[], object], times: int) -> list[float]:
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        call()
+        found.append((time.perf_counter() - start) * 1000)
+    return sorted(found)
+
+
+def _print(what: str, value: float, unit: str, **more: float) -> None:
+    rounded = {name: round(each, 3) for name, each in more.items()}
+    print(json.dumps({"bench": what, "value": round(value, 3), "unit": unit, **rounded}))
+
+
+if __name__ == "__main__":
+    main()
