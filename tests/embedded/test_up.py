@@ -38,11 +38,18 @@ def test_up_stands_a_second_up_and_stops_everything_on_sigterm(mira):
     assert gone_within(f"{org}/", 1) == []
 
 
-def test_nothing_outlives_a_kill_9(mira):
+def test_nothing_outlives_a_kill_9_and_the_next_start_goes_on_with_the_same_log(mira):
     org = str(mira.cwd / "org")
+    glasses = ("breakglass", "break", "--org", org, "--json")
     with running_up(mira, org) as process:
+        before = mira.types(*glasses)
         process.kill()
         assert gone_within(f"{org}/", 10) == []
+    with running_up(mira, org):
+        assert mira.types(*glasses).out == before.out
+        incidents = mira.types("breakglass", "incident", "list", "--org", org)
+        assert (incidents.code, incidents.out) == (0, "")
+    assert '"version": 1' in before.out
 
 
 def test_a_process_that_dies_is_told_of_and_started_again(mira):
@@ -58,17 +65,6 @@ def test_a_process_that_dies_is_told_of_and_started_again(mira):
         out, _ = process.communicate(timeout=20)
     assert "witness-2 ended (-9)" in out
     assert out.rstrip().endswith("breakglass: stopped")
-
-
-def test_a_second_start_activates_nothing_again_and_keeps_the_log(mira):
-    org = str(mira.cwd / "org")
-    sizes = []
-    for _ in range(2):
-        with running_up(mira, org):
-            listed = mira.types("breakglass", "break", "--org", org, "--json")
-            sizes.append(listed.out)
-    assert sizes[0] == sizes[1]
-    assert '"version": 1' in sizes[0]
 
 
 def test_a_folder_without_an_organisation_is_refused(mira):

@@ -10,7 +10,7 @@ import click
 
 from breakglass.cli import speaking
 from breakglass.cli.client import find, takes_org
-from breakglass.errors import MisconfiguredError
+from breakglass.errors import MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
     from breakglass.policy.finding import Finding
@@ -54,15 +54,19 @@ def policy() -> None:
 @speaking.says_json
 def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
     """Say whether the policy in BUNDLE could take force: it reads, compiles, and has no error."""
-    compiled, findings = _read(_folder(bundle, org))
+    from breakglass.policy.bundle import bundle_digest, pack_bundle
+
+    files, read, findings = _read(_folder(bundle, org))
     errors = [each for each in findings if each.level.value == "error"]
-    glasses = sorted(compiled.bundle.glasses)
+    if not errors:
+        _compile(files)
+    glasses = sorted(read.glasses)
     if as_json:
         speaking.tell_json(
             {
                 "holds": not errors,
-                "version": compiled.bundle.version,
-                "digest": compiled.digest,
+                "version": read.version,
+                "digest": bundle_digest(pack_bundle(files)),
                 "glasses": glasses,
                 "findings": [_plain(each) for each in findings],
             }
@@ -71,12 +75,13 @@ def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
         for each in findings:
             _tell(each)
         if not errors:
-            version = compiled.bundle.version
-            rows = [("holds", f"policy {version}: {len(glasses)} glasses, {', '.join(glasses)}")]
+            rows = [
+                ("holds", f"policy {read.version}: {len(glasses)} glasses, {', '.join(glasses)}")
+            ]
             speaking.tell_rows(rows)
     if errors:
         speaking.talk(f"{len(errors)} errors; this policy cannot take force")
-        sys.exit(3)
+        sys.exit(MalformedError.exit_code)
 
 
 @policy.command(epilog=LINT_EXAMPLE, short_help="List what deserves a second look.")
@@ -85,7 +90,7 @@ def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
 @speaking.says_json
 def lint(bundle: Path | None, org: str | None, as_json: bool) -> None:
     """List everything that deserves a second look in BUNDLE, errors first."""
-    _, findings = _read(_folder(bundle, org))
+    _, _, findings = _read(_folder(bundle, org))
     if as_json:
         speaking.tell_json({"findings": [_plain(each) for each in findings]})
         return
@@ -108,8 +113,8 @@ def explain(
     from breakglass.cli.stating import now
     from breakglass.policy.explain import explain as say
 
-    compiled, _ = _read(_folder(bundle, org))
-    lines = say(compiled, person, glass, now())
+    files, _, _ = _read(_folder(bundle, org))
+    lines = say(_compile(files), person, glass, now())
     if as_json:
         speaking.tell_json({"person": person, "lines": lines})
         return
@@ -194,14 +199,22 @@ def _folder(bundle: Path | None, org: str | None) -> Path:
     return bundle if bundle is not None else find(org).file.absolute().parent / "bundle"
 
 
-def _read(folder: Path) -> tuple[Any, list[Finding]]:
+def _read(folder: Path) -> tuple[dict[str, bytes], Any, list[Finding]]:
     from breakglass.cli.stating import now
-    from breakglass.policy.compile import compile_policy
     from breakglass.policy.folder import read_bundle
     from breakglass.policy.lint import lint as look
+    from breakglass.policy.parse import parse_bundle
 
-    compiled = compile_policy(read_bundle(folder), now=now())
-    return compiled, look(compiled, now=now())
+    files = read_bundle(folder)
+    bundle = parse_bundle(files)
+    return files, bundle, look(bundle, now=now())
+
+
+def _compile(files: dict[str, bytes]) -> Any:
+    from breakglass.cli.stating import now
+    from breakglass.policy.compile import compile_policy
+
+    return compile_policy(files, now=now())
 
 
 def _plain(finding: Finding) -> dict[str, str]:

@@ -15,13 +15,11 @@ from pathlib import Path
 
 from breakglass.embedded import ssh_keygen
 from breakglass.embedded.ssh_keygen import PersonalKey, Say
-from breakglass.errors import RefusedError, UnprovenError
+from breakglass.errors import UnprovenError
 from breakglass.policy.bundle import bundle_digest, pack_bundle
 from breakglass.policy.cards import make_cards, make_policy_note
 from breakglass.policy.compile import compile_policy
-from breakglass.policy.finding import Level
 from breakglass.policy.folder import read_bundle
-from breakglass.policy.lint import lint
 from breakglass.records.card import LONGEST_LIFE, card_text, parse_card
 from breakglass.records.policy_note import PolicyNote, parse_policy_note, policy_text
 from breakglass.records.signing import (
@@ -109,15 +107,11 @@ def sign_policy(
         say: told when a security key has to be touched.
 
     Raises:
-        MalformedError: the bundle cannot be read.
-        RefusedError: lint has an error; a policy with one never takes force.
+        MalformedError: the bundle cannot be read, or lint has an error; nothing was signed.
         UnavailableError: a key did not sign; nothing was written.
     """
     files = read_bundle(folder)
     compiled = compile_policy(files, now=now)
-    errors = [each for each in lint(compiled, now=now) if each.level is Level.ERROR]
-    if errors:
-        raise RefusedError(f"{errors[0]}; nothing was signed", name="lint", hint=errors[0].hint)
     packed = pack_bundle(files)
     standing = _standing(folder, packed)
     if standing is None:
