@@ -34,7 +34,7 @@ def main() -> None:
     each_ms = _milliseconds(
         lambda: verify_token(parse_token(data), verifier, "42", org.now), TOKENS
     )
-    _print("token verified, in process", each_ms[len(each_ms) // 2], "ms", p99=each_ms[-4])
+    _print("token verified, in process, CPU", each_ms[len(each_ms) // 2], "ms", p99=each_ms[-4])
     log, genesis = _lives()
     rates = []
     for _ in range(3):
@@ -75,9 +75,9 @@ def _lives() -> tuple[list[object], str]:
 def _milliseconds(call: Callable[[], object], times: int) -> list[float]:
     found = []
     for _ in range(times):
-        start = time.perf_counter()
+        start = time.process_time()
         call()
-        found.append((time.perf_counter() - start) * 1000)
+        found.append((time.process_time() - start) * 1000)
     return sorted(found)
 
 

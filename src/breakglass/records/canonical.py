@@ -122,6 +122,8 @@ def _plain(value: Json, depth: int) -> Json:
     if not depth:
         raise MalformedError(f"JSON of more than {MAX_DEPTH} levels", name="bad_json")
     if isinstance(value, Mapping):
+        if all(map(str.isascii, value)):  # then code points and code units sort alike
+            return {key: _plain(value[key], depth - 1) for key in sorted(value)}
         keys = sorted(value, key=_code_units)
         return {_plain_key(key): _plain(value[key], depth - 1) for key in keys}
     if isinstance(value, list | tuple):
