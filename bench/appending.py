@@ -45,8 +45,12 @@ def main() -> None:
         say("machine", **machine(folder))
         with running_log_set(folder / "set", submitters=66) as log_set:
             say("append to quorum receipt", **one_client(log_set, folder, options.appends))
-            say("64 submitters", **many(log_set, options.seconds))
-            say("one submitter, batches of 256", **batches(log_set, folder, options.seconds))
+            before = cpu_seconds(log_set)
+            figures = many(log_set, options.seconds)
+            say("64 submitters", **figures, **spent(log_set, before, figures))
+            before = cpu_seconds(log_set)
+            figures = batches(log_set, folder, options.seconds)
+            say("one submitter, batches of 256", **figures, **spent(log_set, before, figures))
 
 
 def say(what: str, **figures: object) -> None:
@@ -82,6 +86,27 @@ def rate(work: Callable[[], object], times: int) -> float:
     for _ in range(times):
         work()
     return times / (time.perf_counter() - start)
+
+
+def cpu_seconds(log_set: LogSet) -> dict[str, float]:
+    """Return what each process has used so far, and this one; ``client`` is us."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    used = {"client": sum(os.times()[:2])}
+    for each in log_set.processes:
+        assert each.popen is not None
+        words = Path(f"/proc/{each.popen.pid}/stat").read_text().rpartition(")")[2].split()
+        used[each.folder.name] = (int(words[11]) + int(words[12])) / ticks
+    return used
+
+
+def spent(
+    log_set: LogSet, before: dict[str, float], figures: dict[str, object]
+) -> dict[str, object]:
+    """Say how much CPU an append took in each process: what other work on the machine leaves be."""
+    after = cpu_seconds(log_set)
+    appends = int(str(figures["appends"]))
+    micros = {name: round((after[name] - before[name]) / appends * 1e6) for name in after}
+    return {"cpu_us_per_append": micros, "load": round(os.getloadavg()[0], 1)}
 
 
 def one_client(log_set: LogSet, folder: Path, appends: int) -> dict[str, object]:
@@ -140,8 +165,14 @@ def many(log_set: LogSet, seconds: float) -> dict[str, object]:
         thread.start()
     for thread in threads:
         thread.join()
-    per_second = sum(counts) / (time.perf_counter() - start)
-    return {"appends_per_s": round(per_second), "target_per_s": 1000, **quantiles(took, "ms")}
+    done = sum(counts)
+    per_second = round(done / (time.perf_counter() - start))
+    return {
+        "appends": done,
+        "appends_per_s": per_second,
+        "target_per_s": 1000,
+        **quantiles(took, "ms"),
+    }
 
 
 def batches(log_set: LogSet, folder: Path, seconds: float) -> dict[str, object]:
@@ -155,9 +186,9 @@ def batches(log_set: LogSet, folder: Path, seconds: float) -> dict[str, object]:
     while time.perf_counter() < start + seconds:
         drafts = [draft(f"batch-{done + at}", size=NOTE_SIZE) for at in range(256)]
         done += len(outbox.append(drafts, timedelta(seconds=5)))
-    per_second = done / (time.perf_counter() - start)
+    per_second = round(done / (time.perf_counter() - start))
     outbox.close()
-    return {"appends_per_s": round(per_second), "target_per_s": 5000}
+    return {"appends": done, "appends_per_s": per_second, "target_per_s": 5000}
 
 
 if __name__ == "__main__":
