@@ -983,6 +983,23 @@ def test_whatever_bytes_a_ledger_stores_the_fold_goes_on(which: int, data: st.Da
     assert judged.holds == (altered == note)
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_an_altered_entry_1_begins_nothing_and_stops_nobody_for_long(data: st.DataObject) -> None:
+    """(F-3) (F-8)"""
+    note = ORG.log.notes[1]
+    at = data.draw(st.integers(0, len(note) - 1))
+    altered = note[:at] + data.draw(st.binary(max_size=3)) + note[at + 1 :]
+    for attachments in ({}, ORG.log.attachments):
+        state = fold(ORG.genesis, ORG.log.entries()[:1])
+        try:
+            judged = apply(state, Entry(1, altered, ORG.log.covered[1], attachments))
+        except UnavailableError:
+            continue  # the follower waits for what the record names
+        assert judged.holds == (altered == note)
+        assert (state.trust is None) == (altered != note)
+
+
 ORG = begun()
 ORG.break_glass()
 

@@ -157,8 +157,9 @@ def _take_first_trust(state: State, entry: Entry, outer: Outer) -> Judged:
     begun = state.begun
     if begun is None or entry.index != 1 or outer.name != TrustActivated.kind:
         raise Void("no_trust", "entry 1 of this log put no trust file in force")
-    if not outer.attachments:
-        raise MalformedError("the record names no attachment")
+    # A record that will be void anyway was let in without its attachments.
+    if not outer.attachments or not is_here(outer.attachments[0], entry.attachments):
+        raise MalformedError("the record names no attachment that is here")
     body: Genesis = begun.body
     trust = accept_first_trust(
         Note.parse(entry.attachments[outer.attachments[0].digest]),
