@@ -208,7 +208,7 @@ class _Thread:
         except Exception as error:  # the edge of a thread: no cosignature, said so
             trouble = f"an error inside: {type(error).__name__}"
             log.error("asking %r failed inside", name, exc_info=True)
-        if trouble and not self.trouble:
+        if trouble and not self.trouble and ahead is None:  # what is ahead, the sequencer tells
             log.warning("%r does not cosign: %s", name, trouble)
         elif self.trouble and not trouble:
             log.warning("%r cosigns again", name)
