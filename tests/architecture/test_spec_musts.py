@@ -83,7 +83,7 @@ def test_each_vector_is_named_by_the_specification() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("path", CASES.glob("*.json"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CASES.glob("*.json")), ids=lambda path: path.stem)
 def test_a_vectors_failure_stands_beside_it_in_the_specification(path: Path) -> None:
     name = json.loads(path.read_bytes())["outcome"].get("name")
     lines = [line for line in bullets("token") if f"`{path.stem}`" in line]
