@@ -221,6 +221,7 @@ class Shop:
             '[minters]\norders-db = "../minter-orders-db/address"\n'
         )
         made = make_process(self.folder / name, "breakglass.broker", self.keys[name], settings)
+        made.command = armed("broker")
         (made.folder / "trust").write_bytes(self.trust_note().encoded())
         if name == "broker":
             (made.folder / "bootstrap").mkdir()
@@ -232,6 +233,7 @@ class Shop:
         whole = f'name = "{name}"\nlog = "{ORIGIN}"\nledger = "../ledger/address"\n{settings}'
         key = self.keys[f"minter:{name}"]
         made = make_process(self.folder / f"minter-{name}", "breakglass.minter", key, whole)
+        made.command = armed("minter")
         (made.folder / "trust").write_bytes(self.trust_note().encoded())
         return made
 
@@ -407,11 +409,14 @@ class Shop:
         self.others.append(found)
         return found
 
-    def restart(self, process: Process, command: tuple[str, ...] = ()) -> None:
-        """Start a process again, perhaps by another command."""
+    def restart(self, process: Process) -> None:
+        """End a process as a power cut would, if it still runs, and start it again."""
         process.kill()
-        process.command = command
         process.start()
+
+    def crash_at(self, process: Process, step: str) -> None:
+        """Arm a process: when it comes to this step it ends as by a power cut."""
+        (process.folder / "crash-at").write_text(step)
 
     # --- looking at it -----------------------------------------------------------------------
 
@@ -491,15 +496,19 @@ def shared_shop() -> Shop:
     return shop
 
 
-def crashing(room: str, step: str) -> tuple[str, ...]:
-    """Return a command that runs ``room`` and ends it, as a power cut would, at ``step``."""
+def armed(room: str) -> tuple[str, ...]:
+    """Return a command that runs ``room`` and ends it, as a power cut would, at an armed step."""
     code = (
-        "import os, sys\n"
+        "import os, pathlib, sys\n"
         f"from breakglass.{room}.app import build\n"
         "from breakglass.wire.serving import process_main\n"
-        f"def at(step):\n    if step == {step!r}: os._exit(137)\n"
-        "def crashing(folder, clock): return build(folder, clock, at)\n"
-        f"sys.exit(process_main(sys.argv[1:], crashing, {room!r}))\n"
+        "def armed(folder, clock):\n"
+        "    file = pathlib.Path(folder) / 'crash-at'\n"
+        "    def at(step):\n"
+        "        if file.exists() and file.read_text() == step:\n"
+        "            file.unlink(); os._exit(137)\n"
+        "    return build(folder, clock, at)\n"
+        f"sys.exit(process_main(sys.argv[1:], armed, {room!r}))\n"
     )
     return (sys.executable, "-c", code)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from breakglass.errors import RefusedError, UnavailableError
-from tests.broker.shop import Asking, Shop, crashing
+from tests.broker.shop import Asking, Shop
 from tests.kit.processes import Process, until
 
 BOUNDED_S = 8.0
@@ -130,7 +130,7 @@ def test_a_broker_killed_at_a_step_loses_nothing_and_leaves_one_grant(
     shop: Shop, step: str
 ) -> None:
     asking, broker = shop.asking(), shop.brokers[0]
-    shop.restart(broker, crashing("broker", step))
+    shop.crash_at(broker, step)
     with pytest.raises(UnavailableError):
         shop.break_glass(asking)
     assert broker.wait_ended() == 137
@@ -149,7 +149,7 @@ def test_a_broker_killed_at_a_step_loses_nothing_and_leaves_one_grant(
 
 def test_a_broker_killed_after_a_refusal_refuses_again(shop: Shop) -> None:
     asking, broker = shop.asking("key-deletion", who="bo"), shop.brokers[0]
-    shop.restart(broker, crashing("broker", "refused"))
+    shop.crash_at(broker, "refused")
     with pytest.raises(UnavailableError):
         shop.break_glass(asking)
     shop.restart(broker)

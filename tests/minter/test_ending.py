@@ -16,7 +16,7 @@ from breakglass.clock import format_time
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.minter.platforms.platform import Order
 from breakglass.minter.platforms.simulated import Trouble
-from tests.broker.shop import Asking, Shop, crashing
+from tests.broker.shop import Asking, Shop
 from tests.kit.processes import until
 
 WHOLE = ["asked", "intent", "minted", "usable", "ended", "dead"]
@@ -128,7 +128,7 @@ def test_a_minter_killed_while_minting_leaves_one_account_and_every_record(
 ) -> None:
     asking, minter = shop.asking(), shop.minters[0]
     token = shop.recorded(asking).encoded()
-    shop.restart(minter, crashing("minter", step))
+    shop.crash_at(minter, step)
     with contextlib.suppress(UnavailableError):  # behind "kept" the answer may be out already
         shop.mint(token)
         assert step in ("answered", "stated")
@@ -151,7 +151,7 @@ def test_a_minter_killed_while_ending_ends_after_its_restart(shop: Shop, step: s
     asking, minter = shop.asking(), shop.minters[0]
     session, secret = logged_in(shop, asking)
     until(lambda: shop.kinds(asking.grant) == WHOLE[:4])
-    shop.restart(minter, crashing("minter", step))
+    shop.crash_at(minter, step)
     with pytest.raises(UnavailableError):
         shop.done(asking)
     assert minter.wait_ended() == 137
@@ -180,7 +180,7 @@ def test_an_account_that_nothing_explains_is_found_and_ended(shop: Shop) -> None
 
 
 def test_a_minter_that_lost_its_table_ends_what_the_ledger_says_it_made(shop: Shop) -> None:
-    asking, minter = shop.asking(for_s=6), shop.minters[0]
+    asking, minter = shop.asking(for_s=4), shop.minters[0]
     session, _ = logged_in(shop, asking)
     until(lambda: shop.kinds(asking.grant) == WHOLE[:4])
     minter.stop()
