@@ -262,6 +262,7 @@ def _judged(history: History) -> list[Verdict]:
 
 
 def _lines(history: History, judged: list[Verdict]) -> None:
+    from breakglass.monitor.deviance.alerts import rising
     from breakglass.monitor.deviance.charts.series import shown
     from breakglass.monitor.deviance.charts.sparkline import sparkline
     from breakglass.monitor.deviance.sentence import percent
@@ -275,6 +276,9 @@ def _lines(history: History, judged: list[Verdict]) -> None:
             f"{each.gate:<{width}}  {each.reading.value:<15} {e.recent.k:>5} of "
             f"{e.recent.passages:>7,.0f} {percent(e.rate.middle):>7}  {spark}"
         )
+    for r in rising(judged):
+        sure = "" if r.sure else ", not sure among so many gates"
+        click.echo(f"rising     '{r.gate}' since the week of {r.since}{sure}")
     for d in displacements(history):
         click.echo(f"moved      '{d.fell}' fell and '{d.rose}' rose: judge both together")
 

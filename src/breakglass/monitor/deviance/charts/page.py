@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from breakglass.clock import format_time
+from breakglass.monitor.deviance.alerts import Rising, rising
 from breakglass.monitor.deviance.answer import answer
 from breakglass.monitor.deviance.charts.doors_chart import doors_chart
 from breakglass.monitor.deviance.charts.gate_chart import NARROW, WIDE, gate_chart
@@ -55,6 +56,7 @@ def page(history: History, verdicts: Sequence[Verdict], title: str, *, whole: bo
         f'<p class="soft">Bypasses per gate as of {escape(format_time(history.as_of)[:10])}. Every '
         "figure can be counted again from the history folder; people are not named.</p>",
         _overview(ordered, series),
+        _rising(rising(list(verdicts))),
         *(_gate(v, series[v.gate], history.reviews, moved, i) for i, v in enumerate(ordered)),
         _doors(history, series),
         _how(),
@@ -87,6 +89,20 @@ def _overview(verdicts: Sequence[Verdict], series: dict[str, Shown]) -> str:
         '<th class="hide">two years, by four weeks</th></tr></thead><tbody>'
         + "".join(rows)
         + "</tbody></table>"
+    )
+
+
+def _rising(found: Sequence[Rising]) -> str:
+    if not found:
+        return ""
+    items = "".join(
+        f"<li>{escape(r.gate)}, since the week of {r.since}"
+        f"{'' if r.sure else ' (not sure among so many gates)'}</li>"
+        for r in found
+    )
+    return (
+        "<h3>Rising now</h3><p>Heard by the early warning in the last four weeks, at no more than "
+        f"one false alarm a gate and year.</p><ul>{items}</ul>"
     )
 
 
