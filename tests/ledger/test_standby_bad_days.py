@@ -129,6 +129,7 @@ def test_while_postgresql_is_away_appends_get_503_soon_and_nothing_is_lost(pair:
     pair.start()
     outbox = pair.outbox()
     receipts = {"before": append(outbox, "before")}
+    until(lambda: pair.second.neighbour().get("/healthz").json()["size"] == 1)
     pair.server.away()
     note = signed(draft("during"), pair.log_set.submitters[1], 0, NO_PREV)
     for each in pair.both:
