@@ -273,8 +273,10 @@ def test_a_suspended_person_loses_what_they_hold_and_gets_nothing_until_lifted(
     shop: Shop,
 ) -> None:
     asking, others = shop.asking(who="teo"), shop.asking()
+    alone = shop.asking("deploy-rollback", who="teo")
     shop.break_glass(asking)
     shop.break_glass(others)
+    shop.break_glass(alone)
     waiting = shop.asking(who="teo")
     token = shop.recorded(waiting)
     shop.kill(Target.PERSON, "teo")
@@ -285,6 +287,7 @@ def test_a_suspended_person_loses_what_they_hold_and_gets_nothing_until_lifted(
         assert caught.value.name == "suspended"
         with pytest.raises(RefusedError, match="suspended"):
             shop.break_glass(shop.asking("deploy-rollback", who="teo"))
+        assert shop.wait_state(alone.grant, "ended")["ended"] == "killed"
         assert shop.get(f"/grants/{others.grant}")["ended_at"] is None
     finally:
         shop.lift(Target.PERSON, "teo")

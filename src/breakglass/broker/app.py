@@ -17,6 +17,7 @@ from breakglass.broker.governance.stopping import Stopping
 from breakglass.broker.grants.breaking import At, Breaking
 from breakglass.broker.grants.closing import Closing
 from breakglass.broker.grants.ending import EndingEarly
+from breakglass.broker.grants.opened import Opened
 from breakglass.broker.grants.tokens import Tokens
 from breakglass.broker.http.routes import Stories, application
 from breakglass.broker.incidents.declaring import Declaring
@@ -60,10 +61,12 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
     make_folder(folder / "data")
     ledger = neighbour_at(folder, settings.ledger)
     bell = Bell(folder / settings.ring.log, settings.ring.webhook, "broker", clock)
+    opened = Opened()
     view = LedgerView(
         Neighbour(ledger, name="ledger"),
         read_trust(folder / settings.trust),
         folder / "data" / "view",
+        on_judged=opened.judged,
         trouble=lambda error: bell.ring("ledger", "ledger", str(error)),
     )
     outbox = Outbox(
@@ -87,7 +90,7 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
     refusals = Allowance(settings.refusals_per_minute, minute)
     breaking = Breaking(recording, policies, tokens, minters, bell, clock, refusals, at)
     ending = EndingEarly(recording, minters, clock)
-    closing = Closing(recording, minters, clock, settings.recovery, catching_up)
+    closing = Closing(recording, minters, clock, settings.recovery, catching_up, opened, bell)
     stories = Stories(
         view,
         catching_up,

@@ -29,6 +29,7 @@ from breakglass.records.kinds.grants import Ended, EndedWhy
 
 log = logging.getLogger("breakglass.minter")
 _BATCH = 200
+_REST_AT_LEAST = timedelta(milliseconds=50)  # while thousands wait their turn
 _REST_AT_MOST = timedelta(seconds=1)
 _TRY_AT_MOST = timedelta(seconds=60)
 
@@ -148,7 +149,7 @@ class Ending:
         if moment is None:
             return _REST_AT_MOST.total_seconds()
         left = (moment - self._clock.now()).total_seconds()
-        return min(max(left, 0.02), _REST_AT_MOST.total_seconds())
+        return min(max(left, _REST_AT_LEAST.total_seconds()), _REST_AT_MOST.total_seconds())
 
     def _guarded(self, doing: Callable[[], None]) -> None:
         try:

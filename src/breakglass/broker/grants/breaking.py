@@ -309,9 +309,11 @@ def _still(grant: GrantState, now: datetime) -> GrantState:
     """Return a grant that may still be used.
 
     Raises:
-        RefusedError: ``ended`` or ``expired``.
+        RefusedError: ``ended``, ``suspended`` or ``expired``.
     """
     intent = grant.intent
+    if grant.stopped_at is not None:
+        raise RefusedError(f"grant {intent.grant!r} was stopped", name="suspended")
     if grant.ended is not None:
         raise RefusedError(
             f"grant {intent.grant!r} has ended ({grant.ended.why.value})",

@@ -1,7 +1,8 @@
 """Closing grants that no minter ends: those without a credential, and those never minted.
 
 A reconciler over the folded state: it keeps nothing, so a restart goes on where another stopped,
-and two replicas that close the same grant are a quiet lost race.
+and two replicas that close the same grant are a quiet lost race. It also listens whether the
+monitor has rung for each new grant, and rings itself if not.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ import threading
 from datetime import datetime, timedelta
 
 from breakglass.broker.catching_up import CatchingUp
+from breakglass.broker.grants.opened import Opened
 from breakglass.broker.minters import Minters
 from breakglass.broker.recording import Recording
+from breakglass.broker.ringing import Bell
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError
 from breakglass.follow.stating import Fact
 from breakglass.records.kinds.grants import Ended, EndedWhy
-from breakglass.records.record import parse_record
 from breakglass.records.state import GrantState
+from breakglass.tlog.note import Note
 
 log = logging.getLogger("breakglass.broker")
 _LOOK_EVERY = timedelta(seconds=1)
 _OTHERS_AFTER = timedelta(minutes=2)  # another replica's grants are its own to close first
+ALARM_WITHIN = timedelta(seconds=30)  # DESIGN.md section 4, «monitor»
 _ASK_AGAIN_AFTER = timedelta(seconds=20)
 
 
@@ -36,6 +40,8 @@ class Closing:
         clock: Clock,
         recovery: timedelta,
         catching_up: CatchingUp,
+        opened: Opened,
+        bell: Bell,
     ) -> None:
         self._recording = recording
         self._minters = minters
@@ -43,9 +49,9 @@ class Closing:
         self._recovery = recovery
         self._catching_up = catching_up
         self._closed = threading.Event()
+        self._opened = opened
+        self._bell = bell
         self._asked: dict[str, datetime] = {}
-        self._settled: set[str] = set()
-        self._own: dict[str, bool] = {}
         self._thread = threading.Thread(target=self._close_for_ever, name="closing", daemon=True)
 
     def start(self) -> None:
@@ -58,35 +64,49 @@ class Closing:
         self._thread.join(1)
 
     def look(self) -> None:
-        """Look once at every open grant."""
+        """Look once at every open grant, and at those that nobody was rung for."""
         now = self._clock.now()
+        names = self._opened.open()
         with self._recording.view.reading() as state:
-            opened = [
-                grant
-                for name, grant in state.grants.items()
-                if name not in self._settled and self._ours_to_close(name, grant)
-            ]
-        for grant in opened:
+            found = [state.grants[name] for name in names]
+        for grant in found:
             if self._closed.is_set():
                 return
             self._look_at(grant, now)
-
-    def _ours_to_close(self, name: str, grant: GrantState) -> bool:
-        if grant.ended is None and grant.minted_at is None:
-            return True
-        self._settled.add(name)  # ended, or its minter ends it: nothing more for us, ever
-        self._own.pop(name, None)
-        self._asked.pop(name, None)
-        return False
+        self._listen(now)
 
     def _look_at(self, grant: GrantState, now: datetime) -> None:
         grace = timedelta(0) if self._stated_by_us(grant) else _OTHERS_AFTER
         intent = grant.intent
-        if not intent.minter:
-            if now > intent.not_after + grace:
-                self._end(intent.grant, EndedWhy.EXPIRED)
-        elif now > min(grant.at + self._recovery, intent.not_after) + grace:
-            self._give_up(grant, now)
+        if intent.minter:
+            if now > min(grant.at + self._recovery, intent.not_after) + grace:
+                self._give_up(grant, now)
+            return
+        stop = self._opened.stop_of(grant)
+        if stop is not None and now > stop.at + grace:
+            ended = Ended(intent.grant, EndedWhy.KILLED, "suspended", stop.statement)
+            self._end(ended)
+        elif now > intent.not_after + grace:
+            self._end(Ended(intent.grant, EndedWhy.EXPIRED, "", None))
+
+    def _listen(self, now: datetime) -> None:
+        names = self._opened.unheard()
+        with self._recording.view.reading() as state:
+            found = [state.grants[name] for name in names]
+        for grant in found:
+            if grant.rung_at is None and now - grant.at <= ALARM_WITHIN:
+                continue
+            name = grant.intent.grant
+            self._opened.heard(name)
+            # After a start the long past is only taken note of.
+            if grant.rung_at is None and now - grant.at < _OTHERS_AFTER:
+                within = ALARM_WITHIN.total_seconds()
+                self._bell.ring(
+                    "unheard",
+                    name,
+                    f"{grant.intent.who!r} broke {grant.intent.glass!r}, and no alarm was"
+                    f" delivered within {within:.0f} s",
+                )
 
     def _give_up(self, grant: GrantState, now: datetime) -> None:
         """Close an intent that nothing came of, once its minter has promised that nothing will."""
@@ -102,23 +122,21 @@ class Closing:
             return
         if not minted:
             # (2) Only then is it written that nothing was minted.
-            self._end(name, EndedWhy.NOT_MINTED)
+            self._end(Ended(name, EndedWhy.NOT_MINTED, "", None))
 
-    def _end(self, grant: str, why: EndedWhy) -> None:
-        record_id = f"{grant}/ended"
+    def _end(self, ended: Ended) -> None:
+        record_id = f"{ended.grant}/ended"
+        self._asked.pop(ended.grant, None)
         if self._recording.stated(record_id):
             return
         try:
-            self._recording.append([Fact(record_id, Ended(grant, why, "", None))])
+            self._recording.append([Fact(record_id, ended)])
         except BreakglassError as error:
-            log.info("end of %s not recorded yet: %s", grant, error)
+            log.info("end of %s not recorded yet: %s", ended.grant, error)
 
     def _stated_by_us(self, grant: GrantState) -> bool:
-        name = grant.intent.grant
-        if name not in self._own:
-            lines = parse_record(grant.note).note.lines
-            self._own[name] = any(line.name == self._recording.key.name for line in lines)
-        return self._own[name]
+        lines = Note.parse(grant.note).lines
+        return any(line.name == self._recording.key.name for line in lines)
 
     def _close_for_ever(self) -> None:
         while not self._closed.wait(_LOOK_EVERY.total_seconds()):

@@ -68,6 +68,8 @@ def state_of(grant: GrantState, now: datetime) -> str:
         return "dead"
     if grant.ended is not None:
         return "ended"
+    if grant.stopped_at is not None:
+        return "stopped"
     if not grant.live(now):
         return "expired"
     if grant.usable_at is not None:
