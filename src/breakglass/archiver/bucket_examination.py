@@ -153,7 +153,8 @@ class BucketExamination:
             yield Finding("wrong", "policy", "the bucket has no policy", hint)
             return
         try:
-            allowed = list(undenied(BucketPolicy.parse(text), self._settings.bucket))
+            policy, aws = BucketPolicy.parse(text), not self._settings.endpoint
+            allowed = list(undenied(policy, self._settings.bucket, aws=aws))
         except MalformedError as error:
             yield Finding("unknown", "policy", str(error))
             return
@@ -162,6 +163,12 @@ class BucketExamination:
             yield Finding("wrong", "policy", what, "docs/how-to/ledger-in-another-account.md")
         else:
             yield Finding("good", "policy", "the policy denies what it must, but to its exceptions")
+        if not aws:
+            what = (
+                "not checkable here: that a put without If-None-Match or without a lock is denied"
+            )
+            hint = "this store knows no such conditions; the archiver looks before it puts"
+            yield Finding("unknown", "policy_conditions", what, hint)
 
     def _lifecycle(self) -> Iterator[Finding]:
         try:

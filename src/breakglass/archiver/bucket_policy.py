@@ -23,6 +23,11 @@ _GOOD_PUT = {
     "s3:object-lock-remaining-retention-days": "400",
 }
 
+_BAD_PUTS = (
+    ("s3:if-none-match", "s3:PutObject without If-None-Match"),
+    ("s3:object-lock-mode", "s3:PutObject without a lock in compliance mode"),
+)
+
 BUCKET_ACTIONS = (
     "s3:PutBucketPolicy",
     "s3:DeleteBucketPolicy",
@@ -72,20 +77,26 @@ class BucketPolicy:
         return any(each["Effect"] == "Deny" and _applies(each, asked) for each in self.statements)
 
 
-def undenied(policy: BucketPolicy, bucket: str) -> Iterator[str]:
+def undenied(policy: BucketPolicy, bucket: str, *, aws: bool = True) -> Iterator[str]:
     """Name each thing that must be denied to everybody but the seal role, and is not.
 
     Asked for principals that no exception can name: a role and the root of an account, and a
     role of another one.
+
+    Args:
+        policy: the bucket's.
+        bucket: its name.
+        aws: whether the store knows AWS's condition keys. Where it is another, statements with
+            conditions count for nothing (Ceph lets those of unknown keys deny nothing), and what
+            can only be said by one is not asked.
     """
     arn = f"arn:aws:s3:::{bucket}"
     wanted: list[tuple[str, str, dict[str, str], str]]
     wanted = [(action, arn, {}, action) for action in BUCKET_ACTIONS]
     wanted += [(action, f"{arn}/{_SOME_OBJECT}", {}, action) for action in OBJECT_ACTIONS]
-    for missing, words in (
-        ("s3:if-none-match", "s3:PutObject without If-None-Match"),
-        ("s3:object-lock-mode", "s3:PutObject without a lock in compliance mode"),
-    ):
+    if not aws:
+        policy = BucketPolicy(tuple(each for each in policy.statements if "Condition" not in each))
+    for missing, words in _BAD_PUTS if aws else ():
         keys = {key: value for key, value in _GOOD_PUT.items() if key != missing}
         wanted.append(("s3:PutObject", f"{arn}/{_SOME_OBJECT}", keys, words))
     everybody = (
@@ -105,7 +116,8 @@ def denies_good_put(policy: BucketPolicy, bucket: str, principal: str) -> bool:
 
 
 _ELEMENTS = {
-    "Sid", "Effect", "Principal", "Action", "NotAction", "Resource", "NotResource", "Condition",
+    "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource",
+    "NotResource", "Condition",
 }  # fmt: skip
 
 
@@ -113,6 +125,8 @@ def _applies(statement: Mapping[str, Any], asked: Asked) -> bool:
     if statement.keys() - _ELEMENTS:
         return False
     if "Principal" in statement and not _is_principal(statement["Principal"], asked.principal):
+        return False
+    if "NotPrincipal" in statement and _is_principal(statement["NotPrincipal"], asked.principal):
         return False
     action, resource = asked.action.lower(), asked.resource
     if "NotAction" in statement:
