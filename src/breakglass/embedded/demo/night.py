@@ -82,7 +82,8 @@ def repair(night: Night) -> None:
         said = mira.types("psql", grant, "-c", "select * from cards_on_file")
         check.took = said.took
         check.require(said.code != 0 and "permission denied" in said.err, said.last)
-    _leave_session_open(night, grant)
+    with stage.check("she leaves a psql session open, and ends the client that guards it"):
+        _leave_session_open(night, grant)
     with stage.check("everybody heard it: the alarm is at the webhook") as check:
         heard = night.hook.wait_for(
             lambda each: each.body.get("subject") == "broke_glass" and each.body["about"] == grant,
@@ -102,7 +103,7 @@ def _leave_session_open(night: Night, grant: str) -> None:
     night.session = night.mira.opens("psql", grant, "-qAt")
     night.session.stdin.write("select 'open as', current_user;\n")
     night.session.stdin.flush()
-    # The line comes when the session stands; then only the database can end it.
+    # The line comes when the session stands; from then on only the database can end it.
     night.session_said = night.session.stdout.readline().strip()
     night.session.kill()
     night.session.wait()
@@ -145,15 +146,15 @@ def gate(night: Night) -> None:
         )  # fmt: skip
         check.took = said.took
         check.require(said.code == 0, f"exit {said.code}: {said.last}")
-    with stage.check("the same token for another run is refused") as check:
-        said = mira.gate("run", GATE, "--token", str(token), "--for", "813", *command)
-        check.took = said.took
-        check.require(said.code == 3 and "wrong_run" in said.err, f"exit {said.code}: {said.last}")
     shop.connect_gate()
     with stage.check("the line is back: the bypass is handed over to the ledger") as check:
         said = mira.gate("flush", GATE, "--folder", str(shop.gate), "--json")
         check.took = said.took
         check.require(said.code == 0 and said.json()["left"] == 0, said.last)
+    with stage.check("the same token for another run is refused") as check:
+        said = mira.gate("run", GATE, "--token", str(token), "--for", "813", *command)
+        check.took = said.took
+        check.require(said.code == 3 and "wrong_run" in said.err, f"exit {said.code}: {said.last}")
 
 
 def expiry(night: Night) -> None:
@@ -175,7 +176,6 @@ def expiry(night: Night) -> None:
         check.require("still here" not in out, "the session still answers")
         check.require("terminating connection" in out, f"psql said {out[-200:]!r}")
         check.took = late
-        check.says("an open psql session is cut; its client's guard was killed")
     with stage.check("a login with the same password is refused by the database") as check:
         why = night.target.refuses(handle, night.secret)
         check.require(night.secret, "the credential was never read")

@@ -23,7 +23,7 @@ LOG = "shop.example/ledger"
 GATE = "deploy-approval"
 REPAIR, ROLLBACK = "orders-repair", "deploy-rollback"
 MINTER = "orders-db"
-REPAIR_FOR_S = 10
+REPAIR_FOR_S = 12  # long enough for four commands on a busy machine
 WITNESS_OFF_S, MONITOR_OFF_S = 90, 90
 
 _BUNDLE = """\
