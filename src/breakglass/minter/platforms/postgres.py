@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -83,16 +83,16 @@ class Postgres:
 
     def mint(self, order: Order) -> Credential:
         """Make the role in one transaction; see ``Platform.mint``."""
-        databases, templates = _scope(order)
+        databases = _scope(order)
         password = secrets.token_urlsafe(24)
         with self._minting.session(f"mint {order.handle!r}") as session:
-            if _oid(session, order.handle) is not None:
-                # A crash came between minting and remembering; that secret reached nobody.
-                self._remove(session, order.handle)
             try:
-                with session.transaction():
-                    self._create(session, order, password, templates)
-                    _check_reach(session, order, databases)
+                try:
+                    self._create(session, order, password)
+                except psycopg.errors.DuplicateObject:
+                    # A crash came between minting and remembering; that secret reached nobody.
+                    self._remove(session, order.handle)
+                    self._create(session, order, password)
             except (psycopg.errors.UndefinedObject, psycopg.errors.InvalidCatalogName) as error:
                 raise RefusedError(
                     f"grant {order.grant!r}: the target says: {said(error)}; nothing was minted",
@@ -156,44 +156,40 @@ class Postgres:
         self._minting.close()
         self._ending.close()
 
-    def _create(
-        self,
-        session: psycopg.Connection,
-        order: Order,
-        password: str,
-        templates: tuple[str, ...],
-    ) -> None:
-        role = sql.Identifier(order.handle)
+    def _create(self, session: psycopg.Connection, order: Order, password: str) -> None:
+        with session.transaction():
+            # Many statements in one message: each round trip is a part of somebody's waiting.
+            session.execute(sql.SQL("; ").join(self._statements(session, order, password)))
+            _check_reach(session, order)
+
+    def _statements(
+        self, session: psycopg.Connection, order: Order, password: str
+    ) -> Iterator[sql.Composable]:
+        role, templates = sql.Identifier(order.handle), order.scope["templates"]
         # The server stores this and would log the statement: so it never sees the password itself.
         verifier = session.pgconn.encrypt_password(
             password.encode(), order.handle.encode(), b"scram-sha-256"
         ).decode()
         # Else the creator could not drop what it made: CREATEROLE alone inherits nothing.
-        session.execute("set local createrole_self_grant = 'set, inherit'")
-        session.execute(
-            sql.SQL(
-                "create role {} login nosuperuser nocreatedb nocreaterole noreplication"
-                " connection limit {} password {} valid until {}"
-            ).format(
-                role,
-                sql.Literal(self._settings.connections_each),
-                sql.Literal(verifier),
-                sql.Literal(format_time(order.expires)),
-            )
+        yield sql.SQL("set local createrole_self_grant = 'set, inherit'")
+        yield sql.SQL(
+            "create role {} login nosuperuser nocreatedb nocreaterole noreplication"
+            " connection limit {} password {} valid until {}"
+        ).format(
+            role,
+            sql.Literal(self._settings.connections_each),
+            sql.Literal(verifier),
+            sql.Literal(format_time(order.expires)),
         )
         for template in templates:
             # Rights, but no SET ROLE: what the holder makes is the role's own, and is found again.
-            session.execute(
-                sql.SQL("grant {} to {} with inherit true, set false, admin false").format(
-                    sql.Identifier(template), role
-                )
+            yield sql.SQL("grant {} to {} with inherit true, set false, admin false").format(
+                sql.Identifier(template), role
             )
         owner = self._settings.owner or templates[0]
         mark = {**self._mark, "grant": order.grant, "session": order.session, "owner": owner}
-        session.execute(
-            sql.SQL("comment on role {} is {}").format(
-                role, sql.Literal(json.dumps(mark, sort_keys=True))
-            )
+        yield sql.SQL("comment on role {} is {}").format(
+            role, sql.Literal(json.dumps(mark, sort_keys=True))
         )
 
     def _credential(self, order: Order, password: str, database: str) -> Credential:
@@ -247,14 +243,15 @@ class Postgres:
         return isinstance(mark, dict) and self._mark.items() <= mark.items() and "owner" in mark
 
 
-def _scope(order: Order) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _scope(order: Order) -> tuple[str, ...]:
+    """Return the databases of the scope."""
     if set(order.scope) != _DIMENSIONS:
         raise RefusedError(
             f"grant {order.grant!r}: PostgreSQL takes the dimensions"
             f" {', '.join(sorted(_DIMENSIONS))}; got {', '.join(sorted(order.scope)) or 'none'}",
             name="scope_unknown",
         )
-    return order.scope["databases"], order.scope["templates"]
+    return order.scope["databases"]
 
 
 def _oid(session: psycopg.Connection, handle: str) -> int | None:
@@ -262,7 +259,7 @@ def _oid(session: psycopg.Connection, handle: str) -> int | None:
     return None if row is None else int(row[0])
 
 
-def _check_reach(session: psycopg.Connection, order: Order, databases: tuple[str, ...]) -> None:
+def _check_reach(session: psycopg.Connection, order: Order) -> None:
     """Refuse a role that gets into other databases than its scope names.
 
     The right to connect comes with the template. Granting it to each role instead would have
@@ -276,6 +273,7 @@ def _check_reach(session: psycopg.Connection, order: Order, databases: tuple[str
         " from pg_database where datallowconn",
         [order.handle],
     ).fetchall()
+    databases = order.scope["databases"]
     reached = {name for name, may, _ in rows if may}
     missing = sorted(set(databases) - reached)
     # Where PUBLIC may connect, everybody gets in: no grant of ours widens that.
