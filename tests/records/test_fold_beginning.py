@@ -1,0 +1,304 @@
+"""The fold: how a log begins, its chains, its times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from breakglass.errors import MalformedError, UnavailableError
+from breakglass.records import kinds
+from breakglass.records.fold import apply, fold
+from breakglass.records.record import (
+    Unknown,
+    parse_record,
+    record_text,
+)
+from breakglass.records.statement import digest_of
+from breakglass.tlog.note import sign_note
+
+from ..kit.organisation import NOW, SECOND, SKEW, Organisation, signer
+from ..kit.people import SoftKey
+from .folding import (
+    MINUTE,
+    begun,
+    holds,
+    last,
+    minted,
+    new_chain,
+    orders,
+    pulse,
+    start,
+    void,
+)
+
+# --- beginning ----------------------------------------------------------------------------------
+
+
+def test_everybody_who_folds_the_same_entries_has_the_same_state() -> None:
+    """(F-1)"""
+    org = begun()
+    broken = orders(org)
+    holds(minted(org, broken))
+    again = fold(org.genesis, org.log.entries())
+    assert again.digest() == org.state.digest()
+    assert again.summary() == org.state.summary()
+    pulse(org)
+    assert again.digest() != org.state.digest()
+
+
+def test_an_entry_that_is_not_the_next_one_is_the_followers_own_mistake() -> None:
+    org = begun()
+    with pytest.raises(ValueError, match="is not the next one"):
+        apply(org.state, org.log.entries()[0])
+
+
+def test_a_log_of_another_genesis_holds_nothing() -> None:
+    """(F-2)"""
+    org = begun()
+    state = fold("ab" * 32, org.log.entries())
+    assert [name for _, name in state.void] == ["genesis", *["no_trust"] * 4]
+    assert state.trust is None
+
+
+def test_without_its_trust_at_entry_1_a_log_never_begins() -> None:
+    """(F-3)"""
+    org = Organisation()
+    org.append(sign_note(org.genesis_text, org.submitters["broker"]).encoded())
+    org.chains["broker"] = type(org.chains.setdefault("broker", None) or new_chain())(
+        1, org.genesis
+    )
+    void(org.open_incident(), "no_trust")
+    void(org.activate_trust(), "no_trust")
+
+
+def test_a_broker_cannot_begin_a_log_with_maintainers_of_its_own() -> None:
+    """(F-3) The genesis is pinned; the first trust file is signed by its maintainers."""
+    org = Organisation()
+    start(org)
+    org.maintainers = {"zoe": SoftKey.of("zoe"), "yan": SoftKey.of("yan")}
+    void(org.activate_trust(), "trust_genesis")
+    assert org.state.trust is None
+    assert org.state.submitters == {}
+
+
+def test_the_genesis_is_signed_by_a_broker_of_the_first_trust_file() -> None:
+    """(F-3)"""
+    org = Organisation()
+    org.append(sign_note(org.genesis_text, signer("stranger.example")).encoded())
+    org.chains["broker"] = new_chain()
+    org.chains["broker"].seq, org.chains["broker"].prev = 1, org.genesis
+    void(org.activate_trust(), "submitter")
+
+
+def test_missing_attachments_stop_a_follower_and_change_nothing() -> None:
+    """(F-4) Judging without would make this state differ from everybody else's."""
+    org = begun()
+    policy = org.log.entries()[2]
+    state = fold(org.genesis, org.log.entries()[:2])
+    before = state.digest()
+    for attachments in ({}, dict.fromkeys(policy.attachments, b"x")):
+        with pytest.raises(UnavailableError):
+            apply(state, replace(policy, attachments=attachments))
+    assert state.digest() == before
+    holds(apply(state, policy))
+
+
+# --- the chain ----------------------------------------------------------------------------------
+
+
+def test_a_missing_record_shows_once() -> None:
+    """(F-7)"""
+    org = begun()
+    org.record("monitor", kinds.Pulse(0, ()))  # written and never stored
+    void(pulse(org), "chain")
+    holds(pulse(org))
+
+
+def test_another_text_before_shows() -> None:
+    """(F-7)"""
+    org = begun()
+    holds(pulse(org))
+    void(pulse(org, envelope={"prev": "ab" * 32}), "chain")
+    holds(pulse(org))
+
+
+def test_a_record_that_is_stored_again_moves_nothing() -> None:
+    """(F-7) A ledger that repeats old records must not void the next honest one."""
+    org = begun()
+    holds(pulse(org))
+    for note in (org.log.notes[-1], org.log.notes[0], org.log.notes[2]):
+        void(org.append(note), "replayed")
+    holds(pulse(org))
+    holds(
+        org.open_incident(
+            incident="INC-2", statement=org.sign(org.declare(incident="INC-2", nonce="ab" * 16))
+        )
+    )
+
+
+def test_a_record_of_another_log_moves_nothing() -> None:
+    """(F-6) Signed by a good key, for the staging log, with a high number."""
+    org, staging = begun(), Organisation(log_name="ledger.example/staging")
+    staging.begin()
+    for note in staging.log.notes[1:]:
+        void(org.append(note), "wrong_log")
+    holds(pulse(org))
+    holds(org.state_that("broker", org.asked(org.sign(org.statement()))))
+
+
+def test_a_stranger_moves_nothing() -> None:
+    """(F-5)"""
+    org = begun()
+    before = dict(org.state.submitters)
+    void(pulse(org, signed_by=signer("stranger.example")), "submitter")
+    assert org.state.submitters == before
+
+
+def test_a_forged_line_moves_nothing() -> None:
+    """(F-5)"""
+    org = begun()
+    note = org.record("monitor", kinds.Pulse(0, ()))
+    org.chains["monitor"] = new_chain()
+    forged = note.replace(b'"size":0', b'"size":1')
+    void(org.append(forged), "signature")
+    holds(pulse(org))
+
+
+def test_an_id_stands_once_per_submitter() -> None:
+    """(F-7)"""
+    org = begun()
+    holds(pulse(org, record_id="p"))
+    void(pulse(org, record_id="p"), "id_taken")
+
+
+def test_a_malformed_body_is_void_and_keeps_its_place_in_the_chain() -> None:
+    """(F-8)"""
+    org = begun()
+    text = record_text(org.envelope("monitor", "x"), kinds.Pulse(0, ()))
+    text = text.replace('"channels":[]', '"channels":[1]')
+    void(org.append(sign_note(text, org.submitters["monitor"]).encoded()), "malformed")
+    org.chains["monitor"].seq, org.chains["monitor"].prev = 1, digest_of(text)
+    holds(pulse(org))
+
+
+@pytest.mark.parametrize("note", [b"", b"\xff", b"x\n\n\xe2\x80\x94 a AAAAAAA=\n", b"x" * 20000])
+def test_bytes_that_are_no_record_are_void(note: bytes) -> None:
+    """(F-8)"""
+    org = begun()
+    void(org.append(note), "malformed")
+    holds(pulse(org))
+
+
+def test_an_unknown_kind_is_kept_and_not_judged() -> None:
+    """(F-9)"""
+    org = begun()
+    text = record_text(org.envelope("monitor", "x"), kinds.Pulse(0, ()))
+    text = text.replace('"kind":"pulse"', '"kind":"weather"')
+    judged = org.append(sign_note(text, org.submitters["monitor"]).encoded())
+    holds(judged)
+    assert judged.record is not None
+    assert isinstance(judged.record.body, Unknown)
+
+
+def test_a_version_of_true_is_not_one() -> None:
+    """(D-4)"""
+    org = begun()
+    text = record_text(org.envelope("monitor", "x"), kinds.Pulse(0, ())).replace(
+        '"v":1', '"v":true'
+    )
+    with pytest.raises(MalformedError):
+        parse_record(sign_note(text, org.submitters["monitor"]).encoded())
+
+
+def test_a_line_beside_the_submitters_is_void() -> None:
+    """(F-10)"""
+    org = begun()
+    line = sign_note("x\n", signer("nobody.example")).lines[0]
+    void(pulse(org, lines=[line]), "extra_lines")
+    void(last(org, org.break_glass(lines=[line])), "extra_lines")
+    both = sign_note("x\n", org.submitters["broker"]).lines[0]
+    void(pulse(org, lines=[both]), "submitter")
+
+
+def test_a_gates_record_is_small_and_carries_nothing() -> None:
+    """(F-11)"""
+    org = begun()
+    tally = kinds.Passages("deploy-approval", NOW, NOW, 1, 0, 0, 0, 0, 1, 1, ())
+    holds(org.state_that("gate:deploy-approval", tally))
+    void(org.state_that("gate:deploy-approval", tally, attachments=[b"x"]), "too_large")
+    big = replace(tally, flaky=("x" * 190,) * 11)
+    void(org.state_that("gate:deploy-approval", big), "too_large")
+    assert org.state.passages["deploy-approval"]["passed"] == 1
+
+
+# --- time ---------------------------------------------------------------------------------------
+
+
+def test_a_submitters_time_does_not_go_back() -> None:
+    """(F-12)"""
+    org = begun()
+    holds(pulse(org))
+    org.now -= SECOND
+    void(pulse(org), "time_back")
+    org.now += SECOND
+    holds(pulse(org))
+
+
+def test_a_clock_that_jumped_ahead_once_holds_up_nobody() -> None:
+    """(F-12) The record was never in time, so its time does not count."""
+    org = begun()
+    void(pulse(org, envelope={"at": NOW + timedelta(days=365)}), "late")
+    holds(pulse(org))
+
+
+def test_late_records_need_a_gap_that_names_them_and_their_time() -> None:
+    """(F-13) (F-14)"""
+    org = begun()
+    outage = org.now
+    back = org.now + 60 * MINUTE
+    void(org.append(org.record("monitor", kinds.Pulse(0, ())), at=back), "late")
+    seq = org.chains["monitor"].seq
+    gap = kinds.Gap(outage, back, "the ledger was away", seq + 1, seq + 2)
+    holds(org.append(org.record("monitor", gap), at=back))
+    org.now = outage + MINUTE
+    holds(org.append(org.record("monitor", kinds.Pulse(0, ())), at=back))
+    org.now = back + SKEW + SECOND
+    late = org.now + 5 * MINUTE
+    void(org.append(org.record("monitor", kinds.Pulse(0, ())), at=late), "late")
+    void(org.append(org.record("monitor", kinds.Pulse(0, ())), at=late), "late")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"first_seq": 0},
+        {"first_seq": 9, "last_seq": 8},
+        {"last_seq": 20_000},
+        {"end": NOW - MINUTE},
+    ],
+)
+def test_a_gap_that_names_what_it_may_not_is_void(changes: dict[str, Any]) -> None:
+    """(F-14)"""
+    org = begun()
+    gap = kinds.Gap(NOW - MINUTE * 0, NOW + SECOND, "x", 5, 6)
+    void(org.state_that("monitor", replace(gap, **changes)), "mismatch")
+
+
+def test_a_gap_does_not_reach_into_the_future() -> None:
+    """(F-14)"""
+    org = begun()
+    gap = kinds.Gap(NOW, NOW + 60 * MINUTE, "x", 5, 6)
+    void(org.append(org.record("monitor", gap), at=NOW + SKEW + SECOND), "late")
+
+
+def test_an_intent_is_never_late_gap_or_not() -> None:
+    """(F-15)"""
+    org = begun()
+    gap = kinds.Gap(NOW, NOW + SECOND, "x", 6, 9)
+    holds(org.state_that("broker", gap))
+    void(last(org, org.break_glass(witnessed=NOW + SKEW + SECOND)), "proven_late")
+    other = {"nonce": "ab" * 16}
+    void(last(org, org.break_glass(statement=other, by=("w-sec", "worm"))), "proven_late")
