@@ -66,10 +66,7 @@ def test_a_log_of_another_genesis_holds_nothing() -> None:
 def test_without_its_trust_at_entry_1_a_log_never_begins() -> None:
     """(F-3)"""
     org = Organisation()
-    org.append(sign_note(org.genesis_text, org.submitters["broker"]).encoded())
-    org.chains["broker"] = type(org.chains.setdefault("broker", None) or new_chain())(
-        1, org.genesis
-    )
+    start(org)
     void(org.open_incident(), "no_trust")
     void(org.activate_trust(), "no_trust")
 
