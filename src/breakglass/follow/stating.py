@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.records.kinds import Gap
 from breakglass.records.record import Attachment, Envelope, Kind, record_text
-from breakglass.records.words import ZERO_DIGEST
+from breakglass.records.words import ZERO_DIGEST, one_line
 from breakglass.tlog.note import SignatureLine
 from breakglass.wire.outbox import Draft, Outbox, Receipt
 from breakglass.wire.outbox import Gap as Outage
@@ -105,6 +105,5 @@ class _GapDraft:
     def __call__(self, outage: Outage) -> Draft:
         ident = f"gap/{outage.first_seq}"
         start, end = to_milliseconds(outage.start), to_milliseconds(outage.end)
-        cause = "".join(char if char.isprintable() else " " for char in outage.cause)[:500]
-        body = Gap(start, end, cause, outage.first_seq, outage.last_seq)
+        body = Gap(start, end, one_line(outage.cause), outage.first_seq, outage.last_seq)
         return Draft(ident, record_text(Envelope(self.log, ident, start, 0, ZERO_DIGEST), body))

@@ -21,7 +21,7 @@ from breakglass.records.kinds import Bypassed, Passages
 from breakglass.records.kinds.gates import GateState
 from breakglass.records.record import Envelope, Kind, record_text
 from breakglass.records.signing import Signed
-from breakglass.records.words import ZERO_DIGEST
+from breakglass.records.words import ZERO_DIGEST, one_line
 from breakglass.token.verify import Shown
 from breakglass.wire.spool import Draft, Spool
 
@@ -44,7 +44,7 @@ def spool_bypass(
         statement=shown.asking.digest,
         run=shown.run,
         state=state,
-        detail=_printable(detail),
+        detail=one_line(detail),
         presentation=presentation,
     )
     _spool(place, ident, body, clock)
@@ -124,7 +124,3 @@ def _passages(gate: str, tally: Tally) -> Passages:
         p99_ms=tally.p99_ms,
         flaky=tally.flaky,
     )
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)[:500]
