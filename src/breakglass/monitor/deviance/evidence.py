@@ -16,7 +16,7 @@ from breakglass.monitor.deviance.people import TopPerson, find_top_person
 from breakglass.monitor.deviance.reasons import Cluster, cluster_reasons, summarise
 from breakglass.monitor.deviance.routine import Series, series_of
 from breakglass.monitor.deviance.windows import Span, Windows, weekly, windows
-from breakglass.monitor.deviance.wording import speaks
+from breakglass.monitor.deviance.wording import Speaks, speaks
 
 LATE = timedelta(weeks=14)
 
@@ -144,8 +144,8 @@ class Evidence:
     def share_speaking(self, matter: str, events: Sequence[Bypass] | None = None) -> float:
         """Return the share of reasons that speak of ``matter``: gate, production or breakage."""
         chosen = self.recent.events if events is None else events
-        told = [event for event in chosen if event.reason.strip()]
-        return sum(getattr(speaks(e.reason), matter) for e in told) / len(told) if told else 0.0
+        told = [event for event in chosen if event.reason.strip() or event.reason_code]
+        return sum(getattr(spoken(e), matter) for e in told) / len(told) if told else 0.0
 
 
 def _short_incidents(events: Sequence[Bypass]) -> dict[str, int]:
@@ -163,6 +163,12 @@ def _short_incidents(events: Sequence[Bypass]) -> dict[str, int]:
 def _share_in(incidents: Mapping[str, int], events: Sequence[Bypass]) -> float:
     named = sum(1 for event in events if event.incident)
     return sum(incidents.values()) / named if named else 0.0
+
+
+def spoken(event: Bypass) -> Speaks:
+    """Return what an event's reason speaks of, its code read as words too."""
+    code = event.reason_code.replace("_", " ").replace("-", " ")
+    return speaks(f"{event.reason} {code}" if code else event.reason)
 
 
 def counted(gate: Gate) -> list[Bypass]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from breakglass.monitor.deviance.evidence import Evidence
+from breakglass.monitor.deviance.evidence import Evidence, spoken
 from breakglass.monitor.deviance.intervals import share_read
-from breakglass.monitor.deviance.wording import speaks
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,8 @@ class Thresholds:
     burst_chance_alone: float = 1e-4  # where the whole window does not stand out
     burst_ratio_left: float = 1.5
     burst_explains: float = 0.65
-    burst_cause: float = 0.30
+    burst_cause: float = 0.35
+    burst_elsewhere: float = 0.3  # of other short incidents, beside the burst
     burst_events: int = 6
     burst_one_person: float = 0.85  # beyond this it is one person's fortnight
     burst_family: int = 6  # one incident that needs a gate opened so often is no ordinary one
@@ -144,7 +144,9 @@ def is_burst(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
         return False
     if max(b.family_share, b.cluster_share) < limits.burst_cause:
         return False
-    if b.top_person_share >= limits.burst_one_person:
+    # Whoever is on call has most of a bad month; one person's own series names no incident.
+    alone = b.top_person_share >= limits.burst_one_person
+    if alone and b.family_share < limits.burst_cause:
         return False
     named = b.family_share >= limits.burst_cause
     sure = named and (raised or b.family_events >= limits.burst_family)
@@ -157,7 +159,7 @@ def is_burst(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
     )
     inside = {event.incident for event in b.events}
     elsewhere = sum(n for incident, n in e.short_incidents.items() if incident not in inside)
-    return b.chance < chance and explained and elsewhere < 0.3 * len(b.events)
+    return b.chance < chance and explained and elsewhere < limits.burst_elsewhere * len(b.events)
 
 
 def is_person(e: Evidence, limits: Thresholds) -> bool:
@@ -197,8 +199,8 @@ def has_root_cause(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
     weeks = len({event.time.isocalendar()[:2] for event in e.recent.events})
     if raised and production >= limits.production_sure and weeks >= limits.breakage_weeks:
         # Many reasons, many weeks, all of production and hardly one of the gate.
-        spoken = sum(speaks(event.reason).production for event in e.recent.events)
-        gate = sum(speaks(event.reason).gate for event in e.recent.events)
+        spoken = sum(spoken(event).production for event in e.recent.events)
+        gate = sum(spoken(event).gate for event in e.recent.events)
         if spoken >= limits.production_sure * e.recent.k and gate <= 0.5 * spoken:
             return True
     told = production >= limits.production_share and len(e.short_incidents) >= 2
@@ -210,7 +212,7 @@ def has_root_cause(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
 
 def is_breakage(e: Evidence, limits: Thresholds) -> bool:
     """Return whether reasons speak of a breakage upstream, by several people, week after week."""
-    broken = [event for event in e.recent.events if speaks(event.reason).breakage]
+    broken = [event for event in e.recent.events if spoken(event).breakage]
     return (
         e.share_speaking("breakage") >= limits.breakage_share
         and len({event.time.isocalendar()[:2] for event in broken}) >= limits.breakage_weeks
