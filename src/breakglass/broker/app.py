@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.broker.allowance import Allowance
-from breakglass.broker.catching_up import CatchingUp
 from breakglass.broker.governance.activating import Activating
 from breakglass.broker.governance.beginning import Beginning
 from breakglass.broker.governance.stopping import Stopping
@@ -24,19 +23,20 @@ from breakglass.broker.incidents.declaring import Declaring
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
 from breakglass.broker.recording import Recording
-from breakglass.broker.ringing import Bell
-from breakglass.broker.settings import BrokerSettings, neighbour_at
+from breakglass.broker.settings import BrokerSettings
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MisconfiguredError
+from breakglass.follow.catching_up import CatchingUp
 from breakglass.follow.stating import Stating, gap_draft
 from breakglass.follow.view import LedgerView
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.note import Note
+from breakglass.wire.bell import Bell
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
 from breakglass.wire.outbox import Outbox
 from breakglass.wire.serving import Room
-from breakglass.wire.settings import read_key, read_settings
+from breakglass.wire.settings import neighbour_at, read_key, read_settings
 
 _DECLARED_PER_MINUTE = 10
 
@@ -84,7 +84,7 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
     policies = Policies()
     proofs = Neighbour(ledger, name="ledger")
     tokens = Tokens(view, proofs)
-    catching_up = CatchingUp(view, proofs)
+    catching_up = CatchingUp(view, proofs, "recorded")
     minters = Minters(folder, settings.minters, settings.mint_within)
     minute = timedelta(minutes=1)
     refusals = Allowance(settings.refusals_per_minute, minute)

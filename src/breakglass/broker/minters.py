@@ -7,11 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from breakglass.broker.settings import neighbour_at
 from breakglass.errors import UnavailableError
 from breakglass.records.shape import write
 from breakglass.records.signing import Signature
 from breakglass.wire.calling import Neighbour
+from breakglass.wire.settings import neighbour_at
 
 _WITHIN = timedelta(seconds=20)
 

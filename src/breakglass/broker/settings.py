@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
 from breakglass.wire.serving import Serving
 
@@ -51,8 +50,3 @@ class BrokerSettings:
     mint_within: timedelta = timedelta(seconds=15)
     recovery: timedelta = timedelta(minutes=5)
     refusals_per_minute: int = 10
-
-
-def neighbour_at(folder: Path, where: str) -> str | Path:
-    """Return a neighbour's address, or the file that holds it."""
-    return where if where.startswith(("http://", "https://")) else folder / where

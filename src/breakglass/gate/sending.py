@@ -6,7 +6,6 @@ Nothing here is imported before the gate has answered: HTTP would double its col
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 from breakglass.clock import Clock
 from breakglass.errors import MisconfiguredError
@@ -15,7 +14,7 @@ from breakglass.gate.place import Place
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import held
 from breakglass.wire.outbox import Outbox
-from breakglass.wire.settings import read_key
+from breakglass.wire.settings import neighbour_at, read_key
 
 
 def send(place: Place, clock: Clock, within: timedelta) -> bool:
@@ -29,7 +28,9 @@ def send(place: Place, clock: Clock, within: timedelta) -> bool:
     data = place.folder / "data"
     try:
         with held(data):
-            ledger = Neighbour(_where(place), name="ledger", within=within)
+            ledger = Neighbour(
+                neighbour_at(place.folder, place.settings.ledger), name="ledger", within=within
+            )
             outbox = Outbox(
                 ledger, read_key(place.folder), data, clock, gap=gap_draft(place.settings.log)
             )
@@ -42,8 +43,3 @@ def send(place: Place, clock: Clock, within: timedelta) -> bool:
         if error.name == "folder_in_use":
             return False
         raise
-
-
-def _where(place: Place) -> str | Path:
-    ledger = place.settings.ledger
-    return ledger if ledger.startswith(("http://", "https://")) else place.folder / ledger

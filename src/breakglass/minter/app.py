@@ -12,9 +12,9 @@ from starlette.applications import Starlette
 
 from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
+from breakglass.follow.catching_up import CatchingUp
 from breakglass.follow.stating import Stating, gap_draft
 from breakglass.follow.view import LedgerView
-from breakglass.minter.catching_up import CatchingUp
 from breakglass.minter.ending import Ending, EndingLimits
 from breakglass.minter.giving_up import GivingUp
 from breakglass.minter.locks import GrantLocks
@@ -22,21 +22,22 @@ from breakglass.minter.minting import At, Minting, Patience
 from breakglass.minter.platforms.platform import Platform
 from breakglass.minter.platforms.postgres import Postgres
 from breakglass.minter.platforms.simulated import Simulated
-from breakglass.minter.requests import EndRequest, ForgoRequest, MintRequest, read_request
-from breakglass.minter.ringing import Bell
+from breakglass.minter.requests import EndRequest, ForgoRequest, MintRequest
 from breakglass.minter.saying import Saying
-from breakglass.minter.settings import MinterSettings, neighbour_at
+from breakglass.minter.settings import MinterSettings
 from breakglass.minter.table import Row, Stage, Table
 from breakglass.minter.watching import Watch
+from breakglass.records.shape import read_body
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.note import Note
 from breakglass.token.token import BYTES_AT_MOST
 from breakglass.wire.answering import Answer, Asked, json_answer, route
+from breakglass.wire.bell import Bell
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
 from breakglass.wire.outbox import Outbox
 from breakglass.wire.serving import Room
-from breakglass.wire.settings import read_key, read_settings
+from breakglass.wire.settings import neighbour_at, read_key, read_settings
 
 PULSE_AT_MOST_OLD = timedelta(minutes=3)
 
@@ -90,7 +91,7 @@ class Minter:
             gap=gap_draft(settings.log),
         )
         self._asking = Neighbour(ledger, name="ledger")
-        self._catching_up = CatchingUp(self._view, self._asking)
+        self._catching_up = CatchingUp(self._view, self._asking, "minted")
         stating = Stating(self._outbox, settings.log, clock)
         self._locks = GrantLocks()
         self._saying = Saying(stating, self._table, self._platform.limits.platform)
@@ -163,7 +164,7 @@ class Minter:
         self._table.close()
 
     def _mint(self, asked: Asked) -> Answer:
-        request = read_request(MintRequest, asked.body)
+        request = read_body(MintRequest, asked.body)
         text = request.token.encode("utf-8", "surrogatepass")
         row = self._minting.mint(text, timedelta(milliseconds=request.asked_ms_ago))
         answer = json_answer(self._told(row))
@@ -190,7 +191,7 @@ class Minter:
             )
 
     def _end(self, asked: Asked) -> Answer:
-        request = read_request(EndRequest, asked.body)
+        request = read_body(EndRequest, asked.body)
         row = self._giving_up.end(request.grant, request.statement)
         ended_at = row.ended_at
         return json_answer(
@@ -203,7 +204,7 @@ class Minter:
         )
 
     def _forgo(self, asked: Asked) -> Answer:
-        request = read_request(ForgoRequest, asked.body)
+        request = read_body(ForgoRequest, asked.body)
         minted = self._giving_up.forgo(request.grant)
         return json_answer({"grant": request.grant, "minted": minted})
 

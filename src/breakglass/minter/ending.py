@@ -21,11 +21,11 @@ from breakglass.follow.view import LedgerView
 from breakglass.minter.locks import GrantLocks
 from breakglass.minter.minting import At
 from breakglass.minter.platforms.platform import Platform
-from breakglass.minter.ringing import Bell
 from breakglass.minter.saying import Saying
 from breakglass.minter.table import Claim, Row, Said, Stage, Table
 from breakglass.minter.watching import Watch
 from breakglass.records.kinds.grants import Ended, EndedWhy
+from breakglass.wire.bell import Bell
 
 log = logging.getLogger("breakglass.minter")
 _BATCH = 200

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 from breakglass.clock import Clock
 from breakglass.errors import RefusedError
+from breakglass.follow.catching_up import CatchingUp
 from breakglass.follow.view import LedgerView
-from breakglass.minter.catching_up import CatchingUp
 from breakglass.minter.ending import Ending
 from breakglass.minter.locks import GrantLocks
 from breakglass.minter.platforms.platform import Platform

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 
 from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
+from breakglass.follow.catching_up import CatchingUp
 from breakglass.follow.stating import Stating
 from breakglass.follow.view import LedgerView
-from breakglass.minter.catching_up import CatchingUp
 from breakglass.minter.locks import GrantLocks
 from breakglass.minter.platforms.platform import Credential, Order, Platform
 from breakglass.minter.sealing import seal

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
-from breakglass.errors import MisconfiguredError
 from breakglass.minter.platforms.postgres import PostgresSettings
 from breakglass.wire.serving import Serving
 
@@ -68,14 +66,3 @@ class MinterSettings:
             raise ValueError(f"'platform' is {self.platform!r}, wanted 'postgres' or 'simulated'")
         if self.platform == "postgres" and self.postgres is None:
             raise ValueError("'postgres.dsn' is missing")
-
-
-def neighbour_at(folder: Path, where: str) -> str | Path:
-    """Return a neighbour's address, or the file that holds it.
-
-    Raises:
-        MisconfiguredError: nothing is named.
-    """
-    if not where:
-        raise MisconfiguredError("a neighbour's address is empty; not started")
-    return where if where.startswith(("http://", "https://")) else folder / where

@@ -68,6 +68,24 @@ def parse_canonical(text: str, what: str) -> Json:
     return value
 
 
+def parse_strict(data: bytes, what: str) -> Json:
+    """Read JSON in UTF-8 that need not be canonical: the body of a request.
+
+    Raises:
+        MalformedError: ``bad_json``, ``duplicate_key`` or ``not_integer``.
+    """
+    try:
+        value: Json = json.loads(
+            data.decode(),
+            object_pairs_hook=_no_duplicates,
+            parse_float=_no_float,
+            parse_constant=_no_float,
+        )
+    except (ValueError, RecursionError) as error:
+        raise MalformedError(f"{what} is not JSON in UTF-8", name="bad_json") from error
+    return value
+
+
 def parse_lines(text: str, header: str, what: str) -> Json:
     """Read a signed text: the line ``header``, one line of canonical JSON, a line end.
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from breakglass.clock import format_time, parse_time
 from breakglass.errors import MalformedError
-from breakglass.records.canonical import Json
+from breakglass.records.canonical import Json, parse_strict
 
 T = TypeVar("T")
 _Reader = Callable[[Json, str], Any]
@@ -78,6 +78,15 @@ def read(kind: type[T], value: Json, where: str) -> T:
         MalformedError: a field is missing, unknown, of another type, or breaks its rule.
     """
     return cast("T", _object_reader(cast("Any", kind))(value, where))
+
+
+def read_body(kind: type[T], body: bytes) -> T:
+    """Read the JSON body of a request as ``kind``.
+
+    Raises:
+        MalformedError: not JSON in UTF-8, a key twice, or not exactly the fields of ``kind``.
+    """
+    return read(kind, parse_strict(body, "request"), "request")
 
 
 def write(value: object) -> dict[str, Json]:

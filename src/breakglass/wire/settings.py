@@ -70,6 +70,17 @@ def read_key(folder: Path) -> SignerKey:
         raise MisconfiguredError(f"{str(path)!r} holds no PRIVATE+KEY text; not started") from error
 
 
+def neighbour_at(folder: Path, where: str) -> str | Path:
+    """Return a neighbour's address, or the file that holds it.
+
+    Raises:
+        MisconfiguredError: nothing is named.
+    """
+    if not where:
+        raise MisconfiguredError("a neighbour's address is empty; not started")
+    return where if where.startswith(("http://", "https://")) else folder / where
+
+
 @dataclasses.dataclass(frozen=True)
 class _Place:
     """Where we are in the file, for messages, and what paths are relative to."""

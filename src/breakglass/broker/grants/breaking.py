@@ -23,7 +23,6 @@ from breakglass.broker.grants.tokens import Tokens
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
 from breakglass.broker.recording import Recording
-from breakglass.broker.ringing import Bell
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.follow.stating import Fact
@@ -34,6 +33,7 @@ from breakglass.records.kinds import Asked, Intent
 from breakglass.records.kinds import Refused as RefusedRecord
 from breakglass.records.kinds.grants import handle_of
 from breakglass.records.state import GrantState
+from breakglass.wire.bell import Bell
 
 log = logging.getLogger("breakglass.broker")
 At = Callable[[str], None]

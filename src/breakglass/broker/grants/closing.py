@@ -11,17 +11,17 @@ import logging
 import threading
 from datetime import datetime, timedelta
 
-from breakglass.broker.catching_up import CatchingUp
 from breakglass.broker.grants.opened import Opened
 from breakglass.broker.minters import Minters
 from breakglass.broker.recording import Recording
-from breakglass.broker.ringing import Bell
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError
+from breakglass.follow.catching_up import CatchingUp
 from breakglass.follow.stating import Fact
 from breakglass.records.kinds.grants import Ended, EndedWhy
 from breakglass.records.state import GrantState
 from breakglass.tlog.note import Note
+from breakglass.wire.bell import Bell
 
 log = logging.getLogger("breakglass.broker")
 _LOOK_EVERY = timedelta(seconds=1)

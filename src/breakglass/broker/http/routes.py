@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from breakglass.broker.catching_up import CatchingUp
 from breakglass.broker.governance.activating import Activating, PolicyBody, TrustBody
 from breakglass.broker.governance.stopping import Stopping
 from breakglass.broker.grants.breaking import Breaking
@@ -24,13 +23,14 @@ from breakglass.broker.grants.reporting import (
 )
 from breakglass.broker.grants.request import BreakBody, break_request
 from breakglass.broker.grants.tokens import Tokens, standing
-from breakglass.broker.http.reading import read_body
 from breakglass.broker.incidents.declaring import Declaring, StatementBody
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
 from breakglass.clock import Clock
 from breakglass.errors import MalformedError, RefusedError
+from breakglass.follow.catching_up import CatchingUp
 from breakglass.follow.view import LedgerView
+from breakglass.records.shape import read_body
 from breakglass.wire.answering import Answer, Asked, Handler, json_answer, route
 
 _STATEMENT_BYTES = 64 * 1024

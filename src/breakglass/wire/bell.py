@@ -1,4 +1,7 @@
-"""The broker's own bell: a log file, and a webhook if one is set. It never blocks a story."""
+"""A process's own bell, for when the monitor cannot ring: a log file, and a webhook if one is set.
+
+It never blocks a story.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError
 from breakglass.wire.calling import Neighbour
 
-log = logging.getLogger("breakglass.broker")
+log = logging.getLogger("breakglass.bell")
 _WAITING_AT_MOST = 1000
 
 

@@ -1,7 +1,7 @@
 """After a start: nothing is decided before our view has reached what the ledger holds now.
 
-A replayed cache passes through every policy of the past; a decision in the middle of it would be
-one of last year.
+A replayed cache passes through every policy of the past: a decision in the middle of it would be
+one of last year, and a grant that was stopped later would run again.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ class CatchingUp:
     Args:
         view: ours, started by its owner.
         ledger: asked for its size; a lie about it costs only time, since every entry is proven.
+        withheld: what is not done meanwhile, for messages: ``recorded``, ``minted``.
     """
 
-    def __init__(self, view: LedgerView, ledger: Neighbour) -> None:
+    def __init__(self, view: LedgerView, ledger: Neighbour, withheld: str) -> None:
+        self._withheld = withheld
         self._view = view
         self._ledger = ledger
         self._current = threading.Event()
@@ -58,7 +60,8 @@ class CatchingUp:
         if not self._current.wait(within.total_seconds()):
             why = f": {self._view.away}" if self._view.away else ""
             raise UnavailableError(
-                f"still reading the ledger, entry {self._view.size}; nothing was recorded{why}",
+                f"still reading the ledger, entry {self._view.size}; nothing was"
+                f" {self._withheld}{why}",
                 name="catching_up",
                 hint="try again in a moment, or another replica",
             )
