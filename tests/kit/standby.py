@@ -85,6 +85,10 @@ class Pair:
         if process.ended() is not None:
             process.start()
 
+    def told(self) -> str:
+        """Return what both said."""
+        return "\n--\n".join(each.said() for each in self.both)
+
     def heads(self) -> dict[int, bytes]:
         """Return every head that was ever committed."""
         with psycopg.connect(self.dsn) as connection:

@@ -18,6 +18,7 @@ from breakglass.ledger.postgres_journal import FencedError, PostgresJournal
 from tests.contracts.test_journal import commit
 from tests.kit.journals import journal_database
 from tests.kit.postgres import Postgres, start_postgres
+from tests.kit.processes import until
 
 LEASE_FOR = timedelta(seconds=1)
 LOOK_EVERY = timedelta(milliseconds=100)
@@ -94,7 +95,7 @@ def test_one_that_died_is_followed_at_the_second_look(party: Callable[[str], Par
     assert not b.takes()
     a.die()
     assert not b.takes()  # after a restart of the server its holder may come back first
-    assert b.takes()
+    until(b.takes)  # the server may be slow to see that the other one is gone
     assert b.lease.term == 2
 
 
@@ -110,8 +111,6 @@ def test_one_that_shows_no_beat_is_ended_and_writes_nothing_more(
     assert not b.takes(10)
     assert b.takes(3), "no beat for more than 1 s"
     # Its sessions are gone, and new ones do not help it.
-    with pytest.raises(JournalError):
-        a.lease.beat()
     with pytest.raises(FencedError, match="http://b has taken over in term 2, ours was 1"):
         a.lease.beat()
     for write in (lambda: a.journal.commit(commit(1, 1)), lambda: a.journal.cosign(1, b"late")):
@@ -183,8 +182,6 @@ def test_a_lost_session_is_replaced_while_nobody_has_taken_over(
         " where application_name = 'breakglass-ledger a'"
     )
     assert not b.takes()
-    with pytest.raises(JournalError):
-        a.lease.beat()
     a.lease.beat()
     assert not b.takes(5)
     a.lease.beat()

@@ -94,12 +94,13 @@ def bad_day(pair: Pair, what: str) -> None:
     else:
         active.signal(signal.SIGSTOP)
         if what == "frozen":
-            until(lambda: role(standby) == "active")
+            # It may have left a moment ago, when the day before went on in the background.
+            until(lambda: pair.revive(standby) or role(standby) == "active")
         else:
             time.sleep(0.3)
         active.signal(signal.SIGCONT)
     if what == "frozen":
-        assert active.wait_ended(5) == FENCED
+        assert active.wait_ended(5) == FENCED, pair.told()
 
     def settled() -> bool:
         for each in pair.both:

@@ -132,21 +132,19 @@ class Lease:
             FencedError: somebody has; what we hold in memory counts for nothing.
             JournalError: PostgreSQL is away; writes will say so too.
         """
+        kept = self._session is not None
         try:
-            session = self._connected()
-            regained = not self._has_lock
-            if regained:
-                # Our own last session may still hold it: the server does not know it is dead.
-                self._end(session, self._last_pid)
-                self._has_lock = self._locked(session)
-            query = "update lease set beat = beat + 1, address = %s where holder = %s"
-            with self._calls.errors("written"):
-                done = session.execute(query, (self._address(), self._calls.name))
-            if done.rowcount != 1 or regained:
-                self._check(session)
+            self._beat()
         except JournalError:
             self._drop()
-            raise
+            if not kept:
+                raise
+            # At once on a new session: one who looks at us waits for no more than two looks.
+            try:
+                self._beat()
+            except JournalError:
+                self._drop()
+                raise
 
     def check(self) -> None:
         """Ask on a fresh session whether the lease is still ours; for a writer that has doubts.
@@ -161,6 +159,19 @@ class Lease:
     def close(self) -> None:
         """Let go of the lease, if it is ours: the next look of another one gets it."""
         self._drop()
+
+    def _beat(self) -> None:
+        session = self._connected()
+        regained = not self._has_lock
+        if regained:
+            # Our own last session may still hold it: the server does not know it is dead.
+            self._end(session, self._last_pid)
+            self._has_lock = self._locked(session)
+        query = "update lease set beat = beat + 1, address = %s where holder = %s"
+        with self._calls.errors("written"):
+            done = session.execute(query, (self._address(), self._calls.name))
+        if done.rowcount != 1 or regained:
+            self._check(session)
 
     def _connected(self) -> Connection:
         if self._session is None:
