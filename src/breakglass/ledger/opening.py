@@ -9,7 +9,6 @@ from pathlib import Path
 
 from breakglass.ledger.attachments import AttachmentStore
 from breakglass.ledger.feed import Feed
-from breakglass.ledger.journal import Journal
 from breakglass.ledger.lease import Lease
 from breakglass.ledger.postgres_attachments import PostgresAttachments
 from breakglass.ledger.postgres_calls import PostgresCalls, PostgresSettings, read_dsn
@@ -27,7 +26,7 @@ StandBy = Callable[[Feed, Callable[[], None]], StandingBy]
 class Opened:
     """A ledger's stores. ``stand_by`` makes what waits for the lease; ``None``: there is none."""
 
-    journal: Journal
+    journal: SqliteJournal | PostgresJournal
     attachments: Attachments
     stand_by: StandBy | None = None
 

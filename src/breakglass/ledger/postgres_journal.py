@@ -8,7 +8,7 @@ queue there, and one whose term is over writes nothing more (``lease.py``).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from breakglass.errors import MisconfiguredError
@@ -36,6 +36,10 @@ _SCHEMA: tuple[LiteralString, ...] = (
     # Last: whoever finds this table finds all of them.
     "create table writer(one boolean primary key check (one), term bigint not null)",
     "insert into writer values (true, 0)",
+)
+_PLACE: LiteralString = (
+    "insert into submitters values (%b, %s, %s) on conflict (submitter)"
+    " do update set next = excluded.next, prev = excluded.prev"
 )
 _MADE: LiteralString = "select to_regclass('writer') is not null"
 _HEAD: LiteralString = "select size, signed, cosigned from heads"
@@ -104,11 +108,7 @@ class PostgresJournal:
                     ),
                 )
                 for key, entry in last.items():
-                    file.execute(
-                        "insert into submitters values (%b, %s, %s) on conflict (submitter)"
-                        " do update set next = excluded.next, prev = excluded.prev",
-                        (key, entry.seq + 1, entry.digest),
-                    )
+                    file.execute(_PLACE, (key, entry.seq + 1, entry.digest))
                 for level, n, hashes in commit.tiles:
                     file.execute("insert into tiles values (%s, %s, %b)", (level, n, hashes))
                 file.execute(
@@ -180,6 +180,30 @@ class PostgresJournal:
         query: LiteralString = "select place from ids where submitter = %b and id = %s"
         rows = self._calls.read(query, submitter, ident)
         return rows[0][0] if rows else None
+
+    def mend(
+        self,
+        tiles: Sequence[tuple[int, int, bytes]],
+        ids: Sequence[tuple[bytes, str, int]],
+        places: Mapping[bytes, Place],
+    ) -> None:
+        """See ``checking.Mendable``. Of any term: it says what every holder would say."""
+        with self._calls.writing() as file:
+            file.execute("select term from writer for update")
+            for tile in tiles:
+                file.execute(
+                    "insert into tiles values (%s, %s, %b)"
+                    " on conflict (level, n) do update set hashes = excluded.hashes",
+                    tile,
+                )
+            for each in ids:
+                file.execute(
+                    "insert into ids values (%b, %s, %s)"
+                    " on conflict (submitter, id) do update set place = excluded.place",
+                    each,
+                )
+            for key, place in places.items():
+                file.execute(_PLACE, (key, place.next, place.prev))
 
     def close(self) -> None:
         """See ``Journal.close``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +148,19 @@ class SqliteJournal:
         """See ``Journal.find``."""
         rows = self._read("select place from ids where submitter = ? and id = ?", submitter, ident)
         return rows[0][0] if rows else None
+
+    def mend(
+        self,
+        tiles: Sequence[tuple[int, int, bytes]],
+        ids: Sequence[tuple[bytes, str, int]],
+        places: Mapping[bytes, Place],
+    ) -> None:
+        """See ``checking.Mendable``."""
+        ends = [(key, place.next, place.prev) for key, place in places.items()]
+        with self._writing() as file:
+            file.executemany("insert or replace into tiles values (?, ?, ?)", tiles)
+            file.executemany("insert or replace into ids values (?, ?, ?)", ids)
+            file.executemany("insert or replace into submitters values (?, ?, ?)", ends)
 
     def close(self) -> None:
         """See ``Journal.close``."""

@@ -1,0 +1,40 @@
+"""Examines the journal of a ledger's folder, and mends it if told to."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from breakglass.ledger.checking import Examined, Progress, examine, mend
+from breakglass.ledger.opening import open_stores
+from breakglass.ledger.settings import LedgerSettings
+from breakglass.wire.folder import held
+from breakglass.wire.settings import read_key, read_settings
+
+
+def check_folder(
+    folder: Path, *, mending: bool = False, progress: Progress = lambda done, of: None
+) -> Examined:
+    """Examine the journal of the ledger in ``folder``; returns what was found before mending.
+
+    Args:
+        folder: of a ledger, which may run while it is only examined.
+        mending: write derived parts anew; the ledger must be stopped.
+        progress: told entries done, and entries in all.
+
+    Raises:
+        MisconfiguredError: no ledger's folder; or it runs, and should be mended.
+        RefusedError: history is damaged, so nothing was mended.
+        JournalError: the journal could not be read, or written.
+    """
+    settings = read_settings(folder, LedgerSettings)
+    own = read_key(folder).verifier
+    with held(folder) if mending else contextlib.nullcontext():
+        journal = open_stores(folder, settings).journal
+        try:
+            found = examine(journal, [own], progress)
+            if mending:
+                mend(journal, found)
+            return found
+        finally:
+            journal.close()
