@@ -386,7 +386,7 @@ class Sink:
         self._server.server_close()
 
 
-def eventually(what: Any, within: float = 8.0) -> Any:
+def eventually(what: Any, within: float = 30.0) -> Any:
     """Wait until ``what()`` is true; returns it, or fails with the last value."""
     until = time.monotonic() + within
     while not (found := what()):

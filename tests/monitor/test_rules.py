@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from breakglass.errors import MisconfiguredError
+from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.monitor.alarms.outbox import Delivered
 from breakglass.monitor.alarms.ringing import alarm_fact
 from breakglass.monitor.app import build, read_trust
 from breakglass.monitor.chronicle import Chronicle
+from breakglass.monitor.looking import Looking
 from breakglass.monitor.missing import Patience, missing
 from breakglass.monitor.settings import ChannelSettings, MonitorSettings
 from breakglass.monitor.witnessed_time import SAMPLES, WitnessedTime
 from breakglass.records import kinds
 from breakglass.records.kinds.grants import EndedWhy
 from breakglass.records.record import Envelope, parse_record, record_text
+from breakglass.records.state import State
 from breakglass.records.words import ZERO_DIGEST
 from breakglass.tlog.note import sign_note
 from breakglass.wire.settings import read_settings
@@ -177,3 +182,35 @@ def test_a_trust_file_that_its_maintainers_did_not_sign_starts_no_monitor(
         read_trust(path)
     path.write_bytes(signed)
     assert read_trust(path).genesis == shop.org.genesis
+
+
+def test_a_silent_ledger_is_one_message_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [0.0]
+    monkeypatch.setattr("breakglass.monitor.looking.time.monotonic", lambda: seconds[0])
+    view = SimpleNamespace(away=UnavailableError("gone"), size=812, reading=_nothing_there)
+    rung: list[str] = []
+    ringing = SimpleNamespace(ring=lambda news, heard: rung.extend(each.key for each in news))
+    following = SimpleNamespace(chronicle=Chronicle())
+    time = WitnessedTime(FixedClock(NOW))
+    looking = Looking(view, following, ringing, time, Patience(), 60 * SECOND)  # type: ignore[arg-type]
+    looking.look()
+    seconds[0] = 59.0
+    looking.look()
+    assert rung == []
+    seconds[0] = 60.0
+    looking.look()
+    view.size = 900  # it is coming back, and the follower has not said so yet
+    looking.look()
+    assert set(rung) == {"ledger_silent/812"}
+    view.away = None
+    looking.look()
+    view.away = UnavailableError("gone again")
+    looking.look()
+    seconds[0] = 120.0
+    looking.look()
+    assert set(rung) == {"ledger_silent/812", "ledger_silent/900"}
+
+
+@contextmanager
+def _nothing_there() -> Iterator[State]:
+    yield State("0" * 64)

@@ -28,7 +28,7 @@ def signature(secret: str, body: bytes) -> str:
     """Return the value of the signature header.
 
     >>> signature("s", b"x")[:18]
-    'sha256=6c9edee6a24'
+    'sha256=cefb105ee22'
     """
     return f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
 
