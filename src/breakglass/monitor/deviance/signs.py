@@ -199,9 +199,9 @@ def has_root_cause(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
     weeks = len({event.time.isocalendar()[:2] for event in e.recent.events})
     if raised and production >= limits.production_sure and weeks >= limits.breakage_weeks:
         # Many reasons, many weeks, all of production and hardly one of the gate.
-        spoken = sum(spoken(event).production for event in e.recent.events)
+        named = sum(spoken(event).production for event in e.recent.events)
         gate = sum(spoken(event).gate for event in e.recent.events)
-        if spoken >= limits.production_sure * e.recent.k and gate <= 0.5 * spoken:
+        if named >= limits.production_sure * e.recent.k and gate <= 0.5 * named:
             return True
     told = production >= limits.production_share and len(e.short_incidents) >= 2
     # A plateau of years proves no trouble by its incidents alone; its reasons must speak of one.
