@@ -9,6 +9,7 @@ import click
 
 from breakglass.cli import speaking
 from breakglass.cli.client import find, takes_org
+from breakglass.cli.fsck import fsck
 from breakglass.errors import MisconfiguredError
 
 EXPORT_EXAMPLE = """\
@@ -23,9 +24,12 @@ Example:
 """
 
 
-@click.group()
+@click.group(epilog=VERIFY_EXAMPLE)
 def ledger() -> None:
     """Export the ledger and verify a copy without a server."""
+
+
+ledger.add_command(fsck)
 
 
 @ledger.command(epilog=EXPORT_EXAMPLE)
