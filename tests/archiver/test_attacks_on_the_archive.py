@@ -20,7 +20,6 @@ import pytest
 
 from breakglass.archiver.archived_log import ALTERED, HOLE
 from breakglass.archiver.bucket_examination import BucketExamination
-from breakglass.archiver.s3_calls import make_client
 from breakglass.archiver.s3_settings import S3Settings
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.archiver.segment import Segment, segment_digest
@@ -28,7 +27,7 @@ from breakglass.archiver.tampering import Evidence
 from breakglass.clock import SystemClock
 from breakglass.errors import UnprovenError
 from tests.kit.archiving import PREFIX, ArchivedWorld
-from tests.kit.s3 import CEPH, bucket_on, ceph_settings, made_bucket, settings_for
+from tests.kit.s3 import CEPH, bucket_on, ceph_settings, client_for, made_bucket, settings_for
 from tests.kit.strict_s3 import StrictS3, Trouble
 from tests.kit.strict_s3_server import running_strict_s3
 
@@ -40,7 +39,7 @@ class Attacked:
 
     def __init__(self, settings: S3Settings) -> None:
         self.settings = settings
-        self.mallory: Any = make_client(settings)
+        self.mallory: Any = client_for(settings)
         self.found: list[Evidence] = []
         self.store = S3ObjectStore(settings, SystemClock(), self.found.append, self.mallory)
         self.world = ArchivedWorld(self.store)
@@ -238,7 +237,7 @@ def test_a_lifecycle_rule_is_seen_before_it_hides_anything(tmp_path: Path) -> No
 def test_of_sixteen_archivers_racing_for_a_segment_one_wins(kind: str, tmp_path: Path) -> None:
     """As from sixteen processes; on Ceph, which ignores If-None-Match, all their puts succeed."""
     with bucket_on(kind, tmp_path) as settings:
-        client = make_client(settings)
+        client = client_for(settings)
         found: list[Evidence] = []
         stores = [S3ObjectStore(settings, SystemClock(), found.append, client) for _ in range(16)]
         for each in stores:

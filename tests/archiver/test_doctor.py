@@ -21,7 +21,7 @@ from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.clock import OffsetClock, SystemClock
 from breakglass.errors import MisconfiguredError
 from tests.archiver.test_s3_policies import ARCHIVER, BUCKET, CEPH_POLICY, MALLORY, POLICY
-from tests.kit.s3 import ceph_settings, made_bucket, settings_for, shared_moto
+from tests.kit.s3 import ceph_settings, client_for, made_bucket, settings_for, shared_moto
 from tests.kit.strict_s3 import StrictS3, Trouble
 from tests.kit.strict_s3_server import running_strict_s3
 
@@ -34,14 +34,16 @@ class Strict:
     def __init__(self, strict: StrictS3, settings: S3Settings) -> None:
         self.strict, self.settings, self.bucket = strict, settings, settings.bucket
         self.client: Any = made_bucket(settings)
-        self.store = S3ObjectStore(settings, SystemClock(), lambda evidence: None)
+        self.store = S3ObjectStore(
+            settings, SystemClock(), lambda evidence: None, client_for(settings)
+        )
 
     def look(self, **more: Any) -> dict[str, Finding]:
         return looked(self.settings, **more)
 
 
 def looked(settings: S3Settings, **more: Any) -> dict[str, Finding]:
-    store = S3ObjectStore(settings, SystemClock(), lambda evidence: None)
+    store = S3ObjectStore(settings, SystemClock(), lambda evidence: None, client_for(settings))
     found: dict[str, Finding] = {}
     for each in BucketExamination(store, SystemClock(), **more).findings():
         worse = ["good", "unknown", "limit", "wrong"]

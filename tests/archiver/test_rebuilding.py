@@ -25,7 +25,7 @@ from breakglass.tlog.hashing import HASH_BYTES
 from breakglass.tlog.note import SignerKey
 from breakglass.tlog.tiles import HashReader, decode_bundle, root_from_tiles, tile_path
 from tests.kit.archiving import ARCHIVER, LOG, PREFIX, WITNESS, ArchivedWorld
-from tests.kit.s3 import CEPH, bucket_on
+from tests.kit.s3 import CEPH, bucket_on, client_for
 
 
 @pytest.fixture(params=["posix", "strict", CEPH])
@@ -34,7 +34,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStor
         yield PosixObjectStore(tmp_path / "store")
         return
     with bucket_on(request.param, tmp_path) as settings:
-        yield S3ObjectStore(settings, SystemClock())
+        yield S3ObjectStore(settings, SystemClock(), client=client_for(settings))
 
 
 @pytest.fixture

@@ -19,11 +19,10 @@ from breakglass.archiver.bucket_policy import (
     denies_good_put,
     undenied,
 )
-from breakglass.archiver.s3_calls import make_client
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.clock import SystemClock
 from breakglass.errors import MalformedError
-from tests.kit.s3 import made_bucket, settings_for, shared_ceph, with_keys
+from tests.kit.s3 import client_for, made_bucket, settings_for, shared_ceph, with_keys
 from tests.kit.strict_s3_server import running_strict_s3
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/how-to/ledger-in-another-account.md"
@@ -145,7 +144,7 @@ def test_on_the_strict_store_the_policy_holds_and_the_archiver_works(tmp_path: P
         store = S3ObjectStore(settings, SystemClock())
         assert store.put_if_absent("0a/seg/000000000000", b"one")
         assert store.get("0a/seg/000000000000") == b"one"
-        mallory = make_client(with_keys(settings, tmp_path, "mallory", "s"))
+        mallory = client_for(with_keys(settings, tmp_path, "mallory", "s"))
         for who in (owner, mallory):
             for attempt in _attempts(who, settings.bucket):
                 with pytest.raises(who.exceptions.ClientError, match="AccessDenied"):
@@ -157,7 +156,7 @@ def test_on_ceph_its_own_policy_holds_and_the_one_for_aws_would_not(tmp_path: Pa
     ceph = shared_ceph()
     settings = settings_for(tmp_path, ceph.endpoint, ceph.access, ceph.secret)
     owner = made_bucket(settings)
-    mallory = make_client(with_keys(settings, tmp_path, *ceph.add_user("mallory")))
+    mallory = client_for(with_keys(settings, tmp_path, *ceph.add_user("mallory")))
     aws = BucketPolicy.parse(POLICY)
     assert list(undenied(aws, BUCKET, aws=False)) == [*BUCKET_ACTIONS, *OBJECT_ACTIONS]
     assert list(undenied(BucketPolicy.parse(CEPH_POLICY), BUCKET, aws=False)) == []

@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 
-from breakglass.archiver.s3_calls import make_client
 from breakglass.archiver.s3_settings import S3Settings
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.archiver.tampering import Evidence
 from breakglass.clock import SystemClock
 from breakglass.errors import MisconfiguredError, UnavailableError, UnprovenError
-from tests.kit.s3 import CEPH, MOTO, bucket_on, made_bucket, settings_for, shared_moto
+from tests.kit.s3 import CEPH, MOTO, bucket_on, client_for, made_bucket, settings_for, shared_moto
 from tests.kit.strict_s3 import StoredVersion, StrictS3, Trouble
 from tests.kit.strict_s3_server import running_strict_s3
 
@@ -31,7 +30,7 @@ class Place:
     def __init__(self, settings: S3Settings, client: Any = None) -> None:
         self.settings = settings
         self.bucket = settings.bucket
-        self.client = client or make_client(settings)
+        self.client = client or client_for(settings)
         self.found: list[Evidence] = []
         self.store = S3ObjectStore(settings, SystemClock(), self.found.append, self.client)
 
@@ -114,17 +113,19 @@ def test_what_lies_under_a_delete_marker_is_read_named_and_reported(place: Place
     assert len(versions["Versions"]) == 1
 
 
-def test_the_oldest_is_found_behind_more_versions_than_a_page_holds(place: Place) -> None:
+def test_the_oldest_is_found_behind_more_versions_than_a_page_holds(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place.store.put_if_absent(NAME, b"first")
     for _ in range(5):
         place.client.put_object(Bucket=place.bucket, Key=place.key(), Body=b"stuffing")
-    ask, pages = place.store.calls._client.list_object_versions, []
+    ask, pages = place.client.list_object_versions, []
 
     def in_small_pages(**given: Any) -> Any:
         pages.append(given)
         return ask(**given, MaxKeys=2)
 
-    place.store.calls._client.list_object_versions = in_small_pages
+    monkeypatch.setattr(place.client, "list_object_versions", in_small_pages)
     assert place.store.get(NAME) == b"first"
     assert len(pages) >= 3
 

@@ -13,7 +13,7 @@ from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.clock import SystemClock
 from breakglass.errors import MalformedError, UnavailableError
-from tests.kit.s3 import CEPH, MOTO, bucket_on
+from tests.kit.s3 import CEPH, MOTO, bucket_on, client_for
 
 
 @pytest.fixture(params=["posix", "strict", MOTO, CEPH])
@@ -22,7 +22,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStor
         yield PosixObjectStore(tmp_path / "store")
         return
     with bucket_on(request.param, tmp_path) as settings:
-        yield S3ObjectStore(settings, SystemClock())
+        yield S3ObjectStore(settings, SystemClock(), client=client_for(settings))
 
 
 def test_an_object_is_put_once(store: ObjectStore) -> None:

@@ -26,6 +26,7 @@ from tests.kit.ceph import Ceph, missing_programs, running_ceph
 from tests.kit.strict_s3_server import running_strict_s3
 
 _number = itertools.count()
+_clients: dict[object, Any] = {}
 
 
 def settings_for(
@@ -49,9 +50,18 @@ def settings_for(
     return S3Settings(**{**given, **more})
 
 
+def client_for(settings: S3Settings) -> Any:
+    """A client of these keys and bounds; made once, since making one takes 0.1 s of CPU."""
+    assert settings.credentials is not None
+    key = (settings.endpoint, settings.credentials.read_text(), settings.answer_within)
+    if key not in _clients:
+        _clients[key] = make_client(settings)
+    return _clients[key]
+
+
 def made_bucket(settings: S3Settings, *, locks: bool = True) -> Any:
     """Make the bucket; returns a client for attackers, who know the address and have keys."""
-    client = make_client(settings)
+    client = client_for(settings)
     client.create_bucket(Bucket=settings.bucket, ObjectLockEnabledForBucket=locks)
     return client
 
@@ -101,6 +111,12 @@ def shared_ceph() -> Ceph:
 
 
 @functools.cache
+def shared_strict() -> str:
+    """One strict store for all tests that want none of its troubles."""
+    return _until_exit().enter_context(running_strict_s3())[1]
+
+
+@functools.cache
 def shared_moto() -> str:
     """One moto for all tests of this process."""
     return _until_exit().enter_context(running_moto())
@@ -126,17 +142,13 @@ def bucket_on(kind: str, folder: Path, **more: Any) -> Iterator[S3Settings]:
 
     On Ceph a bucket takes a second or two to make: tests share one, under prefixes of their own.
     """
-    if kind == "strict":
-        with running_strict_s3() as (_, address):
-            settings = settings_for(folder, address, "access-archiver", "secret", **more)
-            made_bucket(settings)
-            yield settings
-    elif kind == "moto":
-        settings = settings_for(folder, shared_moto(), "access-archiver", "secret", **more)
-        made_bucket(settings)
-        yield settings
-    else:
+    if kind == "ceph":
         yield ceph_settings(folder, **more)
+        return
+    address = shared_strict() if kind == "strict" else shared_moto()
+    settings = settings_for(folder, address, "access-archiver", "secret", **more)
+    made_bucket(settings)
+    yield settings
 
 
 def ceph_settings(folder: Path, **more: Any) -> S3Settings:
