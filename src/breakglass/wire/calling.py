@@ -6,15 +6,8 @@ nonsense. All of that is one thing to the caller, ``UnavailableError``.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import hmac
 import http.client
-import io
 import json
-import select
-import socket
-import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -23,7 +16,6 @@ from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
 from breakglass.errors import (
     BY_STATUS,
@@ -33,8 +25,8 @@ from breakglass.errors import (
     UnavailableError,
 )
 from breakglass.wire.addresses import read_address, read_places
+from breakglass.wire.connection import Connection, TooLongError, seconds_left
 
-IDLE_AT_MOST = timedelta(seconds=30)  # below the 75 s after which our servers close
 _KINDS: dict[int, type[BreakglassError]] = {
     **BY_STATUS,
     404: RefusedError,
@@ -117,8 +109,8 @@ class Neighbour:
         self._within = within
         self._bytes_at_most = answer_bytes_at_most
         self._lock = threading.Lock()
-        self._idle: list[_Connection] = []
-        self._busy: set[_Connection] = set()
+        self._idle: list[Connection] = []
+        self._busy: set[Connection] = set()
         self._closed = False
         self._turn = 0  # which of the addresses, counted on and on
         self._count = 1  # how many there are, as far as we have looked
@@ -206,10 +198,10 @@ class Neighbour:
         except (OSError, ValueError) as error:
             raise self._away("unreachable", f"cannot be reached: {_said(error, bound)}") from error
         try:
-            reply = connection.call(method, path, body, content_type, until, self.name)
+            answer = connection.call(method, path, body, content_type, until)
         except TimeoutError as error:
             raise self._away("unanswered", f"did not answer {_said(error, bound)}") from error
-        except _TooLongError as error:
+        except TooLongError as error:
             what = f"answered more than {self._bytes_at_most} bytes"
             raise self._away("nonsense", what) from error
         except OSError as error:
@@ -218,7 +210,7 @@ class Neighbour:
             raise self._away("nonsense", f"does not speak HTTP: {_said(error, bound)}") from error
         finally:
             self._returned(connection)
-        return reply
+        return Reply(*answer, self.name)
 
     def close(self) -> None:
         """Close the idle connections, and cut off the calls under way: they end ``unanswered``."""
@@ -245,7 +237,7 @@ class Neighbour:
         hint = "is it running, and reachable from here"
         return UnavailableError(f"{self.name} {what}", name=name, hint=hint)
 
-    def _taken(self, until: float) -> _Connection:
+    def _taken(self, until: float) -> Connection:
         while True:
             with self._lock:
                 connection = self._idle.pop() if self._idle else None
@@ -258,13 +250,13 @@ class Neighbour:
                 self._busy.add(connection)
             return connection
 
-    def _connected(self, until: float) -> _Connection:
+    def _connected(self, until: float) -> Connection:
         places = read_places(self.where)
         self._count, turn = len(places), self._turn
         # While there is another one to try, a host that says nothing may not take all the time.
-        share = _left(until) / 2 if len(places) > 1 else _left(until)
+        share = seconds_left(until) / 2 if len(places) > 1 else seconds_left(until)
         address = read_address(places[turn % len(places)])
-        return _Connection(address, time.monotonic() + share, self._bytes_at_most, turn)
+        return Connection(address, time.monotonic() + share, self._bytes_at_most, turn)
 
     def _pass_on(self, turn: int) -> None:
         """Take the next address from now on, unless another thread has done so."""
@@ -276,7 +268,7 @@ class Neighbour:
         for connection in idle:
             connection.close()
 
-    def _returned(self, connection: _Connection) -> None:
+    def _returned(self, connection: Connection) -> None:
         with self._lock:
             self._busy.discard(connection)
             if connection.keeps and not self._closed and connection.turn == self._turn:
@@ -292,124 +284,6 @@ def _stands_by(reply: Reply) -> bool:
         return reply.json().get("error") == "standby"
     except UnavailableError:
         return False
-
-
-class _TooLongError(Exception):
-    """The answer passed the cap."""
-
-
-class _Connection:
-    """One TCP or TLS connection, used by one call at a time."""
-
-    def __init__(self, address: str, until: float, bytes_at_most: int, turn: int) -> None:
-        parts = urlsplit(address)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"{address!r} is no address")
-        self._host = parts.netloc
-        self._prefix = parts.path.rstrip("/")
-        self._bytes_at_most = bytes_at_most
-        self.keeps = False
-        self.turn = turn
-        self._idle_since = 0.0
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        sock = socket.create_connection((parts.hostname, port), timeout=_left(until))
-        try:
-            # Small requests and answers: waiting for company would cost 40 ms.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._sock = (
-                _tls(sock, parts.hostname, parts.fragment) if parts.scheme == "https" else sock
-            )
-        except BaseException:
-            sock.close()
-            raise
-
-    def call(
-        self, method: str, path: str, body: bytes, content_type: str, until: float, name: str
-    ) -> Reply:
-        self.keeps = False
-        target = f"{self._prefix}{path}"
-        if any(not "!" <= each <= "~" for each in target):
-            raise ValueError(f"path {target[:80]!r} holds a space or a control character")
-        head = f"{method} {target} HTTP/1.1\r\nHost: {self._host}\r\n"
-        if body or method != "GET":
-            head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
-        self._sock.settimeout(_left(until))
-        # One write: two packets would wake the neighbour twice.
-        self._sock.sendall(f"{head}\r\n".encode() + body)
-        answer = http.client.HTTPResponse(_Timed(self._sock, until), method=method)  # type: ignore[arg-type]
-        answer.begin()
-        read = answer.read(self._bytes_at_most + 1)
-        if len(read) > self._bytes_at_most:
-            raise _TooLongError
-        if answer.length:  # ``read`` with a bound does not say so itself
-            raise http.client.IncompleteRead(read, answer.length)
-        self.keeps = answer.isclosed() and not answer.will_close
-        self._idle_since = time.monotonic()
-        return Reply(answer.status, read, answer.getheader("Content-Type", ""), name)
-
-    def usable(self) -> bool:
-        """Say whether the other side still holds this connection open, as far as we can see."""
-        if time.monotonic() - self._idle_since > IDLE_AT_MOST.total_seconds():
-            return False
-        # Readable while nothing is asked means closed by the neighbour (or confused).
-        poller = select.poll()
-        poller.register(self._sock, select.POLLIN)
-        return not poller.poll(0)
-
-    def cut(self) -> None:
-        """End the call that another thread has under way."""
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._sock.close()
-
-
-class _Timed:
-    """Lends a socket to ``HTTPResponse`` so that all its reads together end at one time."""
-
-    def __init__(self, sock: socket.socket, until: float) -> None:
-        self._raw = _TimedReads(sock, until)
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self._raw, 64 * 1024)
-
-
-class _TimedReads(io.RawIOBase):
-    def __init__(self, sock: socket.socket, until: float) -> None:
-        super().__init__()
-        self._sock = sock
-        self._until = until
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        # A timeout per read alone would let a neighbour drip one byte at a time for ever.
-        self._sock.settimeout(_left(self._until))
-        return self._sock.recv_into(buffer)
-
-
-def _left(until: float) -> float:
-    left = until - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
-
-
-def _tls(sock: socket.socket, host: str, pin: str) -> socket.socket:
-    context = ssl.create_default_context()
-    if pin:
-        # The pin names one certificate; names and authorities add nothing to that.
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    wrapped = context.wrap_socket(sock, server_hostname=host)
-    found = hashlib.sha256(wrapped.getpeercert(binary_form=True) or b"").hexdigest()
-    if pin and not hmac.compare_digest(found, pin.lower()):
-        wrapped.close()
-        raise ssl.SSLError(f"certificate {found[:16]}… is not the pinned {pin[:16]}…")
-    return wrapped
 
 
 def _said(error: Exception, bound: timedelta) -> str:
