@@ -71,16 +71,16 @@ class Person:
             **self.extra,
         }
 
-    def types(self, *words: str, given: str = "") -> Typed:
+    def types(self, *words: str, within_s: float = 60) -> Typed:
         """Type one command: ``breakglass …`` or ``breakglass-gate …``."""
         done = subprocess.run(
             command(words),
-            input=given,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             env=self.environment,
             cwd=self.cwd,
-            timeout=60,
+            timeout=within_s,
             check=False,
         )
         return Typed(done.returncode, done.stdout, done.stderr)

@@ -57,7 +57,7 @@ def test_a_process_that_dies_is_told_of_and_started_again(mira):
     with running_up(mira, org) as process:
         (witness,) = processes_naming(f"{org}/witness-2")
         os.kill(int(witness.split()[0]), signal.SIGKILL)
-        until = time.monotonic() + 15
+        until = time.monotonic() + 60
         while processes_naming(f"{org}/witness-2") in ([], [witness]):
             assert time.monotonic() < until, "it was not started again"
             time.sleep(0.1)

@@ -244,5 +244,5 @@ def test_a_whole_copy_verifies_with_the_first_trust_file(mira, tmp_path):
         mira.types("breakglass", "ledger", "verify", str(copy), "--trust", "broker/trust", "--json")
     )
     assert said["forbidden"] == []
-    assert said["size"] > 20
+    assert said["size"] >= 8
     assert Path(copy / "policy").read_text().startswith("log ")

@@ -25,7 +25,7 @@ Example:
 """
 
 
-@click.group()
+@click.group(epilog=TOKEN_EXAMPLE)
 def gate() -> None:
     """Sign a token for a gate; make a new gate."""
 

@@ -25,7 +25,7 @@ Example:
 """
 
 
-@click.group()
+@click.group(epilog=DECLARE_EXAMPLE)
 def incident() -> None:
     """Declare, close and list incidents."""
 

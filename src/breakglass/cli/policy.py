@@ -43,7 +43,7 @@ Example:
 _BUNDLE = click.argument("bundle", required=False, type=click.Path(path_type=Path))
 
 
-@click.group()
+@click.group(epilog=CHECK_EXAMPLE)
 def policy() -> None:
     """Check, explain, sign and activate the policy."""
 

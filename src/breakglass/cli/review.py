@@ -21,7 +21,7 @@ Example:
 """
 
 
-@click.group()
+@click.group(epilog=SHOW_EXAMPLE)
 def review() -> None:
     """List and show the reviews that every grant opens."""
 

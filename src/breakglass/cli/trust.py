@@ -31,7 +31,7 @@ Example:
 """
 
 
-@click.group()
+@click.group(epilog=SHOW_EXAMPLE)
 def trust() -> None:
     """Show and update the trust file."""
 
