@@ -50,7 +50,7 @@ class Person:
     @property
     def key(self) -> Path:
         """Return their SSH key, made when it is first asked for."""
-        path = self.cwd / "key" if (self.cwd / "key").exists() else self.home / "key"
+        path = self.home / "key"
         if not path.exists():
             subprocess.run(
                 ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True

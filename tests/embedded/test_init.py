@@ -102,6 +102,14 @@ def test_the_agents_first_key_is_taken_and_no_file_of_the_home_is_read(mira, tmp
     assert not (mira.home / ".gitconfig").exists()
 
 
+@pytest.mark.parametrize("option", ["--as", "--organisation"])
+def test_a_name_that_no_record_could_hold_makes_nothing(mira, option):
+    said = mira.types("breakglass", "init", "org", "--key", str(mira.key), option, 'Mi"ra')
+    assert said.code == 2
+    assert "expected a name of a-z" in said.err
+    assert not (mira.cwd / "org").exists()
+
+
 def test_an_rsa_key_is_refused_with_what_to_make_instead(mira):
     (mira.home / "rsa.pub").write_text("ssh-rsa AAAA mira\n")
     said = mira.types("breakglass", "init", "org", "--key", str(mira.home / "rsa.pub"))

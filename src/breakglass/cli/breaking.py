@@ -10,6 +10,7 @@ import click
 
 from breakglass.cli import speaking
 from breakglass.cli.client import Client, find, takes_org
+from breakglass.cli.granted import tell_grant
 from breakglass.errors import MalformedError, RefusedError, UnavailableError
 
 EXAMPLE = """\
@@ -18,13 +19,6 @@ Example:
   breakglass break orders-repair --incident INC-4821 --why "orders stuck"
 """
 _SPAN = re.compile(r"([1-9][0-9]{0,5})(s|m|h)", re.ASCII)
-# Dimensions that say how the platform grants it; people ask where. `status` shows them all.
-_HOW = {"templates", "roles"}
-_LABELS = {
-    "self_declared": "the incident rests on your own word; the review will look at that",
-    "monitor_silent": "the monitor is silent: the broker rang a channel of its own",
-    "drill": "this is a drill",
-}
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
 
@@ -73,7 +67,7 @@ def break_(
     mint = _mint(chosen, minter)
     terms = _terms(chosen, for_)
     answer, grant = _break(client, known, chosen, mint, terms, incident, code, why, drill)
-    _tell(client, chosen, mint, answer, grant, as_json)
+    tell_grant(client, chosen, mint, answer, grant, as_json)
 
 
 def _break(
@@ -144,7 +138,7 @@ def _send_again(client: Client, grant: str, as_json: bool) -> None:
     known = client.broker("GET", "/glasses")
     glass = _choose(known, said.glass)
     mint = _mint(glass, said.minter) if said.minter else None
-    _tell(client, glass, mint, _send(client, held, said.minter), grant, as_json)
+    tell_grant(client, glass, mint, _send(client, held, said.minter), grant, as_json)
 
 
 def _choose(known: dict[str, Any], name: str) -> dict[str, Any]:
@@ -193,76 +187,6 @@ def _terms(glass: dict[str, Any], given: str) -> timedelta:
             name="too_long",
         )
     return asked
-
-
-def _tell(
-    client: Client,
-    glass: dict[str, Any],
-    mint: dict[str, Any] | None,
-    answer: dict[str, Any],
-    grant: str,
-    as_json: bool,
-) -> None:
-    if as_json:
-        speaking.tell_json(answer)
-        return
-    speaking.tell_rows(
-        [
-            ("recorded", f"entry {answer['index']}, {_seen(client, answer['cosigned'])}"),
-            ("granted", _granted(glass, mint, answer)),
-            ("review", f"due {answer['review_by'][:10]}, opened as review {grant}"),
-            ("grant", grant),
-        ]
-    )
-    for label in answer.get("labels", []):
-        speaking.talk(_LABELS.get(label, f"labelled '{label}'"))
-    if mint and mint["platform"] == "postgres":
-        speaking.talk(f"next: breakglass psql {grant}")
-    elif glass["gates"]:
-        gate = glass["gates"][0]
-        speaking.talk(f"next: breakglass gate token {grant} --gate {gate} --for RUN")
-
-
-def _seen(client: Client, cosigned: dict[str, str]) -> str:
-    """Say who has seen the record, by the names of the trust file."""
-    witnesses, archiver = [], ""
-    for line in client.trust.read_text("utf-8").splitlines():
-        words = line.split(" ")
-        if words[0] == "witness":
-            witnesses.append(words[1])
-        elif words[0] == "archiver":
-            archiver = words[1]
-    others = [name for name in witnesses if name != archiver]
-    seen = f"seen by {sum(name in cosigned for name in others)} of {len(others)} witnesses"
-    return f"{seen}, {'archived' if archiver in cosigned else 'not archived yet'}"
-
-
-def _granted(glass: dict[str, Any], mint: dict[str, Any] | None, answer: dict[str, Any]) -> str:
-    from breakglass.clock import parse_time
-
-    until = parse_time(answer["not_after"])
-    left = speaking.duration(max(0, (until - _now()).total_seconds()))
-    if mint:
-        scope = ", ".join(
-            _dimension(name, values) for name, values in mint["scope"].items() if name not in _HOW
-        )
-        what = f"{glass['glass']} on {scope} ({mint['minter']})"
-    else:
-        gates = ", ".join(map(repr, glass["gates"]))
-        what = f"{glass['glass']}, to open gate {gates}" if gates else glass["glass"]
-    return f"{what} until {speaking.clock_time(until, _now())} ({left})"
-
-
-def _dimension(name: str, values: list[str]) -> str:
-    """Write one dimension of a scope: ``database 'orders'``."""
-    named = name.removesuffix("s") if len(values) == 1 else name
-    return f"{named} {', '.join(map(repr, values))}"
-
-
-def _now() -> Any:
-    from breakglass.cli.stating import now
-
-    return now()
 
 
 def _list(client: Client, known: dict[str, Any], as_json: bool) -> None:

@@ -7,6 +7,7 @@ no more; and one of the two maintainers is a file that was just generated.
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
@@ -115,7 +116,8 @@ def client_toml(who: str, key: Path, log: str) -> str:
     """Write a person's ``client.toml``."""
     return (
         "# Who you are, and where the organisation is. Paths are relative to this file.\n"
-        f'who = "{who}"\nkey = "{key}"\nlog = "{log}"\nbroker = "broker/address"\n'
+        f"who = {json.dumps(who)}\nkey = {json.dumps(str(key))}\nlog = {json.dumps(log)}\n"
+        'broker = "broker/address"\n'
         'monitor = "monitor/address"\nledger = "ledger/address"\ntrust = "trust"\n'
         'state = "client"\n'
     )

@@ -16,6 +16,7 @@ from breakglass.embedded.ssh_keygen import PersonalKey, Say
 from breakglass.errors import MisconfiguredError
 from breakglass.policy.compile import compile_policy
 from breakglass.policy.starter import starter_bundle
+from breakglass.records.words import Handle
 
 SECOND = "second"
 
@@ -34,10 +35,13 @@ def make(
         say: told when a security key has to be touched.
 
     Raises:
+        MalformedError: a name that no record could hold; nothing was made.
         MisconfiguredError: the folder is in use, or there is no key; nothing was left behind.
         UnavailableError: the key did not sign; nothing was left behind.
     """
     who = who or login_name()
+    for name in (who, organisation):
+        _check_name(name)
     if who == SECOND:
         raise MisconfiguredError(f"{SECOND!r} is the generated maintainer; choose another name")
     prepare(folder)
@@ -56,6 +60,12 @@ def make(
     except BaseException:
         undo(folder)
         raise
+
+
+def _check_name(name: str) -> None:
+    """Refuse what no record could hold as a name, before anything is made."""
+    for rule in Handle.__metadata__:  # type: ignore[attr-defined]
+        rule.check(name, "name")
 
 
 def login_name() -> str:
