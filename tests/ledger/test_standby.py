@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,14 +16,14 @@ import psycopg
 import pytest
 
 from breakglass.errors import UnavailableError
-from breakglass.tlog.note import Note
+from breakglass.tlog.note import Note, SignerKey
 from breakglass.tlog.proof import verify_head
 from breakglass.tlog.tiles import encode_bundle
 from breakglass.wire.following import Follower
 from breakglass.wire.numbering import NO_PREV, text_digest
 from breakglass.wire.outbox import Receipt
 from tests.kit.postgres import Postgres, start_postgres
-from tests.kit.processes import draft, signed, until
+from tests.kit.processes import Process, draft, signed, until
 from tests.kit.standby import (
     FREEZING,
     Pair,
@@ -50,6 +52,27 @@ def pair(server: Postgres, tmp_path: Path) -> Iterator[Pair]:
     made = make_pair(tmp_path / "set", server, submitters=2)
     yield made
     made.kill()
+
+
+@dataclass
+class ByHand:
+    """A submitter that numbers and signs, and sends nothing."""
+
+    signer: SignerKey
+    seq: int = 0
+    prev: str = NO_PREV
+
+    def note(self, ident: str) -> bytes:
+        """Sign the next note."""
+        made = signed(draft(ident), self.signer, self.seq, self.prev)
+        self.seq, self.prev = self.seq + 1, text_digest(Note.parse(made).text)
+        return made
+
+
+def sent(process: Process, note: bytes) -> Receipt:
+    """Send one note to this ledger."""
+    answer = process.neighbour().post("/append", encode_bundle([note])).json()
+    return Receipt(answer["first"], note, answer["proofs"][0].encode())
 
 
 def takes_over(pair: Pair, process: str = "second") -> float:
@@ -117,33 +140,40 @@ def test_a_frozen_one_that_wakes_cannot_write_and_leaves(pair: Pair) -> None:
     check_everything(pair, receipts)
 
 
-def test_frozen_at_any_step_of_a_commit_it_forks_and_loses_nothing(pair: Pair) -> None:
+@pytest.mark.parametrize(
+    "steps",
+    [
+        # Inside the transaction, signed, committed, witnessed; the rest in the long form.
+        pytest.param((0, 2, 3, 5), id="four"),
+        pytest.param(tuple(range(8)), id="all", marks=pytest.mark.long),
+    ],
+)
+def test_frozen_at_a_step_of_a_commit_it_forks_and_loses_nothing(
+    pair: Pair, steps: tuple[int, ...]
+) -> None:
     """The two freeze in turn, each at another step of a commit, and wake when it is too late."""
     for each in pair.both:
         each.command = (sys.executable, FREEZING)
     pair.start()
-    signer, prev = pair.log_set.submitters[0], NO_PREV
-    other = pair.outbox(1)
+    own, other = (ByHand(signer) for signer in pair.log_set.submitters)
     receipts = {}
     with Watch(pair).watching() as watch:
-        for step, process in enumerate([pair.first, pair.second] * 4):
+        for step, process in zip(steps, itertools.cycle(pair.both), strict=False):
             (process.folder / "freeze").write_text(str(step))
-            note = signed(draft(f"own-{step}"), signer, step, prev)
-            prev = text_digest(Note.parse(note).text)
+            note = own.note(f"own-{step}")
             with contextlib.suppress(UnavailableError):
                 process.neighbour(0.3).post("/append", encode_bundle([note]))
             until(lambda frozen=process: stopped(frozen))
             # Another note, in the place where the frozen one was about to put this one.
-            receipts[f"other-{step}"] = append(other, f"other-{step}")
+            standby = pair.other(process)
+            until(lambda taking=standby: role(taking) == "active")
+            receipts[f"other-{step}"] = sent(standby, other.note(f"other-{step}"))
             process.signal(signal.SIGCONT)
             assert process.wait_ended(5) == FENCED
             assert "rolled back" not in process.said(), "a false alarm"
             process.start()
-            answer = pair.neighbour().post("/append", encode_bundle([note])).json()
-            proof = answer["proofs"][0].encode()
-            receipts[f"own-{step}"] = Receipt(answer["first"], note, proof)
-    other.close()
-    assert sorted(receipt.index for receipt in receipts.values()) == list(range(16))
+            receipts[f"own-{step}"] = sent(standby, note)
+    assert sorted(receipt.index for receipt in receipts.values()) == list(range(2 * len(steps)))
     check_everything(pair, receipts, watch)
 
 
