@@ -109,7 +109,8 @@ def accuracy(organisations: int) -> bool:
     from tests.monitor.deviance.scoring import score
 
     for held_out in (False, True):
-        first = 1000 if held_out else 0
+        # Organisations 1000 and up were seen while the last thresholds were set; these never were.
+        first = 5000 if held_out else 0
         for level in ("easy", "medium", "unfamiliar", "hard"):
             told = score(level, range(first, first + organisations), held_out=held_out)
             line = {

@@ -13,6 +13,7 @@ from breakglass.errors import MalformedError, MisconfiguredError
 
 
 def text_in(path: Path) -> str:
+    """Return a file's text, without a byte order mark; a missing or unreadable file is told."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
@@ -26,6 +27,7 @@ def text_in(path: Path) -> str:
 
 
 def json_object(text: str, where: str) -> dict[str, Any]:
+    """Return the one JSON object that ``text`` holds; ``where`` is file and line."""
     try:
         row = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -36,12 +38,14 @@ def json_object(text: str, where: str) -> dict[str, Any]:
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return each line's object with its file and line; empty lines are passed over."""
     for number, line in enumerate(text_in(path).split("\n"), 1):
         if line.strip():
             yield f"{path}:{number}", json_object(line, f"{path}:{number}")
 
 
 def csv_rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Return each row of a table with its file and line; ``needed`` columns must be there."""
     table = csv.DictReader(text_in(path).splitlines())
     missing = [name for name in needed if name not in (table.fieldnames or [])]
     if missing:
@@ -57,6 +61,7 @@ def csv_rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[st
 
 
 def word_in(row: Mapping[str, Any], key: str, where: str) -> str:
+    """Return the word under ``key``; an empty one or another type is told."""
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():
         raise MalformedError(f"{where}: '{key}' is {value!r}, wanted a name", name="no_value")
@@ -64,10 +69,12 @@ def word_in(row: Mapping[str, Any], key: str, where: str) -> str:
 
 
 def is_yes(value: object) -> bool:
+    """Return whether a flag is set: ``true``, ``1`` or ``yes``."""
     return value is True or str(value).strip().lower() in {"true", "1", "yes"}
 
 
 def number_in(text: str, key: str, where: str) -> float:
+    """Return a number of zero or more; an empty cell is zero."""
     try:
         value = float(text or 0)
     except ValueError:
@@ -80,6 +87,7 @@ def number_in(text: str, key: str, where: str) -> float:
 
 
 def day_in(value: object, key: str, where: str) -> date:
+    """Return a day, also from a time of day."""
     try:
         return date.fromisoformat(str(value).strip()[:10])
     except ValueError as error:
@@ -89,6 +97,7 @@ def day_in(value: object, key: str, where: str) -> date:
 
 
 def time_in(value: object, key: str, where: str) -> datetime:
+    """Return an aware time in UTC; one without a zone is taken as UTC."""
     try:
         moment = datetime.fromisoformat(str(value).strip())
     except ValueError as error:

@@ -18,10 +18,10 @@ class Thresholds:
 
     raised_low: float = 1.25  # lower limit of the careful ratio: above its own past beyond doubt
     raised_ratio: float = 1.8
-    backed_low: float = 0.95  # less will do where reasons or incidents tell the same story
-    backed_ratio: float = 1.4
-    troubled_low: float = 0.85
-    troubled_ratio: float = 1.3
+    backed_low: float = 0.85  # less will do where reasons or incidents tell the same story
+    backed_ratio: float = 1.3
+    troubled_low: float = 0.7
+    troubled_ratio: float = 1.15
     theme_low: float = 1.5
     theme_events: int = 6
     theme_weeks: int = 4
@@ -57,7 +57,7 @@ class Thresholds:
     breakage_share: float = 0.33
     breakage_weeks: int = 5
     usual_known: int = 8
-    open_low: float = 1.0  # from here to "raised", more weeks are asked for instead of an answer
+    open_low: float = 0.9  # from here to "raised", more weeks are asked for instead of an answer
     open_ratio: float = 1.6
     sure_few: int = 4
     sure_ratio: float = 8.0
