@@ -47,6 +47,12 @@ def gate_settings(name: str, log: str, glasses: tuple[str, ...], ledger: str) ->
     )
 
 
+def submitter_line(vkey: str, role: str) -> str:
+    """Write what lets a party append; a gate's records are small, and carry nothing."""
+    small = " note-bytes=2048 attachments=no" if role.startswith("gate:") else ""
+    return f"{vkey} {role}{small}\n"
+
+
 def write_folder(org: Path, folder: Folder) -> None:
     """Write one process folder: 0700, its key 0600."""
     place = org / folder.name
@@ -63,7 +69,7 @@ def _ledger(keys: Keys) -> Folder:
     cosigners = [*keys.witnesses, "archiver"]
     neighbours = "".join(f'{name} = "../{name}/address"\n' for name in cosigners)
     settings = f'archiver = "archiver"\n\n[neighbours]\n{neighbours}'
-    submitters = "".join(f"{key.verifier} {role}\n" for role, key in keys.submitters())
+    submitters = "".join(submitter_line(str(key.verifier), role) for role, key in keys.submitters())
     policy = "\n".join([*keys.tlog_policy(), ""])
     files = {"policy": policy.encode(), "submitters": submitters.encode()}
     return Folder("ledger", keys.ledger, settings, files)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from breakglass.embedded import ssh_keygen
-from breakglass.embedded.folders import Folder, gate_settings, write_folder
+from breakglass.embedded.folders import Folder, gate_settings, submitter_line, write_folder
 from breakglass.embedded.maintaining import Maintainer, sign_text
 from breakglass.embedded.ssh_keygen import Say
 from breakglass.errors import MisconfiguredError, RefusedError
@@ -103,4 +103,4 @@ def _let_in(submitters: Path, line: str) -> None:
     if submitters.exists():
         _, role, vkey = line.split(" ")
         text = submitters.read_text("utf-8")
-        write_whole(submitters, f"{text}{vkey} {role}\n".encode())
+        write_whole(submitters, f"{text}{submitter_line(vkey, role)}".encode())
