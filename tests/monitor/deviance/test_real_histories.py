@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -14,14 +15,13 @@ from breakglass.monitor.deviance.imports.tables import from_tables
 from breakglass.monitor.deviance.siblings import displacements
 from breakglass.monitor.deviance.verdict import judge
 
+PLACE = tempfile.TemporaryDirectory()  # gone when the process ends
 DATA = Path(__file__).parents[3] / "data" / "bypass"
 
 
 @cache
 def folder(name: str) -> Path:
-    import tempfile
-
-    out = Path(tempfile.mkdtemp()) / name
+    out = Path(PLACE.name) / name
     files = [DATA / f"{name}.{table}.csv" for table in ("events", "weekly", "people")]
     found = from_tables(*files, str.strip, {}, hidden=False)
     assert found.as_of is not None

@@ -33,8 +33,7 @@ def test_a_hundred_held_out_organisations_reach_the_figures(level: str) -> None:
     accuracy, harm, alarms = WANTED[level]
     told = score(level, range(5000, 5100), held_out=True)
     assert told.accuracy >= accuracy, told.confusion
-    # Our hard level goes beyond the figure: half of its growth is under threefold.
-    assert told.harm <= harm + (0.02 if level == "hard" else 0), told.confusion
+    assert told.harm <= harm, told.confusion
     assert told.false_alarms <= alarms, told.confusion
     assert told.coverage >= 0.90
 
