@@ -33,8 +33,9 @@ def share_read(k: float, n: float, confidence: float = CONFIDENCE) -> Interval:
     >>> f"{limits.middle:.2%} {limits.low:.2%} {limits.high:.2%}"
     '0.42% 0.30% 0.56%'
     """
-    if n <= 0:
-        return Interval(0.0, 0.0, 1.0)
+    if n < 1:
+        # Less than one passage (a cut week's part) says nothing.
+        return Interval(min(1.0, k / n) if n > 0 else 0.0, 0.0, 1.0)
     k = min(k, n)
     tail = (1 - confidence) / 2
     low = 0.0 if k == 0 else beta_quantile(tail, k + 0.5, n - k + 0.5)
@@ -47,8 +48,9 @@ def share_exact(k: float, n: float, confidence: float = CONFIDENCE) -> Interval:
 
     Source: Clopper and Pearson 1934; covers at least as often as it says.
     """
-    if n <= 0:
-        return Interval(0.0, 0.0, 1.0)
+    if n < 1:
+        # Less than one passage (a cut week's part) says nothing.
+        return Interval(min(1.0, k / n) if n > 0 else 0.0, 0.0, 1.0)
     k = min(k, n)
     tail = (1 - confidence) / 2
     low = 0.0 if k == 0 else beta_quantile(tail, k, n - k + 1)

@@ -20,17 +20,8 @@ from breakglass.monitor.deviance.imports.git_log import LONGEST_REASON, Imported
 from breakglass.monitor.deviance.imports.pseudonyms import without_addresses
 
 REVIEW, PROTECTION = "review", "branch-protection"
-# GitHub's reference of audit log events: an administrator overrode a branch protection rule, or a
-# push was let through a ruleset by its bypass list.
-OVERRIDES = frozenset(
-    {
-        "protected_branch.policy_override",
-        "protected_branch.authorized_users_teams_override",
-        "repository_ruleset.bypass",
-        "repository_secret_scanning_push_protection.bypass",
-        "secret_scanning_push_protection.bypass",
-    }
-)
+# An administrator merged or pushed in spite of an unmet requirement of branch protection.
+OVERRIDES = frozenset({"protected_branch.policy_override"})
 
 
 def from_github(
