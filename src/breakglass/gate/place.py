@@ -34,7 +34,7 @@ class GateSettings:
     gate: str
     log: str
     ledger: str  # an address, or the path of an address file
-    trust: Path = Path("trust")
+    trust: Path | None = None  # the file ``trust`` of the folder, unless it says otherwise
     check_within: timedelta = timedelta(seconds=20)
     could_not_evaluate: tuple[int, ...] = tuple(sorted(COULD_NOT_RUN))  # exit codes of the check
     send_within: timedelta = timedelta(seconds=2)  # how long a run may wait to hand its spool over
@@ -80,7 +80,7 @@ class Place:
         """
         accepted_path = self.folder / "data" / "trust.accepted"
         before = None
-        data = _read(self.folder / self.settings.trust)
+        data = _read(self.settings.trust or self.folder / "trust")
         if accepted_path.exists():
             before = accept_trust(Note.parse(_read(accepted_path)), None)
         trust = accept_trust(Note.parse(data), before)

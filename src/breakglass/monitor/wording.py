@@ -26,13 +26,14 @@ def clock_time(moment: datetime) -> str:
 def span(length: timedelta) -> str:
     """Write a length for people.
 
-    >>> span(timedelta(minutes=30)), span(timedelta(seconds=95)), span(timedelta(seconds=1.5))
+    >>> span(timedelta(seconds=1799.99)), span(timedelta(seconds=95)), span(timedelta(seconds=1.5))
     ('30 min', '95 s', '1.5 s')
     """
     seconds = length.total_seconds()
-    if seconds >= 60 and seconds % 60 == 0:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds:.3g} s"
+    whole = round(seconds)
+    if whole >= 60 and whole % 60 == 0:
+        return f"{whole // 60} min"
+    return f"{whole} s" if whole >= 100 else f"{seconds:.3g} s"
 
 
 def grants(card: Card, intent: kinds.Intent) -> str:

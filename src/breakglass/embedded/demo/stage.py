@@ -177,8 +177,8 @@ class Stage:
 def _quoted(word: str) -> str:
     """Quote a word for a shell, the way a person would.
 
-    >>> _quoted("orders stuck"), _quoted("state = 'paid'"), _quoted("--why"), _quoted(">")
-    ('"orders stuck"', '"state = \'paid\'"', '--why', '>')
+    >>> print(_quoted("orders stuck"), _quoted("state = 'paid'"), _quoted("--why"), _quoted(">"))
+    "orders stuck" "state = 'paid'" --why >
     """
     if word in {">", "--"} or shlex.quote(word) == word:
         return word

@@ -128,7 +128,7 @@ def beta_quantile(p: float, a: float, b: float) -> float:
     """Return the point below which a beta variable falls with chance ``p``.
 
     >>> round(beta_quantile(0.975, 41.5, 9759.5), 5)
-    0.00562
+    0.00561
     """
     if not 0 <= p <= 1:
         raise _outside("beta quantile", f"p {p}")

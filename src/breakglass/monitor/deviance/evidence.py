@@ -221,6 +221,8 @@ def _baseline(gate: Gate, before: Span) -> tuple[float, float]:
         k, n = sum(counts[max(0, end - 13) : end]), sum(exposures[max(0, end - 13) : end])
         if n > 0:
             blocks.append((k, n))
+    if not blocks:
+        return float(before.k), 1.0  # bypasses without a single counted passage
     usual = median(k / n for k, n in blocks)
     capped = 0.0
     for k, n in blocks:
