@@ -72,7 +72,7 @@ def watch(
         state = Watch(state.height, state.since, week)
         learned = slice(max(0, week - 78), min(week, state.since) if state.height > 0 else week)
         known_n = sum(exposures[learned])
-        if len(exposures[learned]) < LEARN or known_n <= 0:
+        if len(exposures[learned]) < LEARN or known_n < 1:
             continue
         # Half an event is added: a usual rate of zero would make the first bypass an alarm.
         usual = (sum(counts[learned]) + 0.5) / known_n
@@ -88,7 +88,9 @@ def watch(
 def bar_for(expected: float, gates: int = 1, per_year: float = 1.0) -> float:
     """Return the height at which to ring for ``expected`` events a week under the usual rate."""
     weeks = WEEKS_BETWEEN / per_year * _gate_factor(gates)
-    return _bar(max(0.02, float(f"{expected:.1g}" if expected < 0.1 else f"{expected:.2g}")), weeks)
+    # Beyond a hundred a week the bar hardly moves, and the chain's terms would vanish.
+    held = min(100.0, max(0.02, expected))
+    return _bar(float(f"{held:.1g}" if held < 0.1 else f"{held:.2g}"), weeks)
 
 
 def _gate_factor(gates: int) -> float:
