@@ -42,6 +42,7 @@ class OutboxLimits:
     late_after: timedelta = timedelta(seconds=100)  # below the 120 s after which a note needs a gap
     answer_within: timedelta = timedelta(seconds=3)  # one attempt; the ledger's own bound is 1 s
     retry_at_most: timedelta = timedelta(seconds=5)
+    gather: timedelta = timedelta(milliseconds=200)  # a posted note waits so long for company
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,8 @@ class Outbox:
     def flush(self, within: timedelta) -> bool:
         """Wait until nothing waits any more, at most so long; say whether that is so."""
         with self._changed:
+            self._hurry = True
+            self._changed.notify_all()
             return self._changed.wait_for(
                 lambda: not self._queue and not self._under_way, within.total_seconds()
             )
@@ -262,6 +265,13 @@ class Outbox:
             if rest:
                 self._changed.wait_for(lambda: self._closed or self._hurry, rest)
             self._changed.wait_for(lambda: self._closed or self._queue or self._under_way)
+            if not rest and not self._under_way:
+                # Posted notes are safe on disk and nobody waits for them: sent together they
+                # cost the ledger and its witnesses one commit. A caller's note takes them along.
+                self._changed.wait_for(
+                    lambda: self._closed or self._hurry or len(self._queue) >= NOTES_AT_MOST,
+                    self._limits.gather.total_seconds(),
+                )
             self._hurry = False
             return not self._closed
 
