@@ -15,7 +15,7 @@ demo: $(STAMP)  ## break a glass, end to end, on a real target
 	$(BIN)/python -m breakglass.embedded.demo
 
 test: $(STAMP)  ## run all tests of the short form
-	$(BIN)/python -m pytest -n $(XDIST) --dist loadgroup
+	$(BIN)/python -m pytest -m "not long" -n $(XDIST) --dist loadgroup
 
 check: $(STAMP)  ## format, lint, types, import contracts, doctests
 	$(BIN)/ruff format --check .
@@ -33,6 +33,9 @@ long: $(STAMP)  ## the long suites: full crash runs, simulations, fuzzing
 
 bench: $(STAMP)  ## print the measured figures as JSON lines
 	@for each in bench/*.py; do case $$each in *_kit.py) ;; *) $(BIN)/python $$each ;; esac; done
+
+report: $(STAMP)  ## build the sample report from the public histories, under build/report
+	$(BIN)/python bench/report.py build/report
 
 system:  ## install the Debian packages that some tests want (needs root)
 	apt-get update
