@@ -122,8 +122,14 @@ rgw s3 auth use sts = true
 
 def _spawn(folder: Path, processes: list[subprocess.Popen[bytes]], *arguments: str) -> None:
     log = (folder / f"{arguments[0]}.out").open("wb")
-    processes.append(subprocess.Popen(arguments, stdout=log, stderr=log))
+    processes.append(subprocess.Popen([*dying_with_us(), *arguments], stdout=log, stderr=log))
     log.close()
+
+
+def dying_with_us() -> list[str]:
+    """Return what to put before a command so that it ends when we are killed, where there is it."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
 
 
 def _stop(processes: list[subprocess.Popen[bytes]]) -> None:

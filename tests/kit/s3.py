@@ -22,7 +22,7 @@ import pytest
 
 from breakglass.archiver.s3_calls import make_client
 from breakglass.archiver.s3_settings import S3Settings
-from tests.kit.ceph import Ceph, missing_programs, running_ceph
+from tests.kit.ceph import Ceph, dying_with_us, missing_programs, running_ceph
 from tests.kit.strict_s3_server import running_strict_s3
 
 _number = itertools.count()
@@ -78,7 +78,8 @@ def running_moto() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [*dying_with_us(), sys.executable, "-m", "moto.server"]
+    command += ["-H", "127.0.0.1", "-p", str(port)]
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
     address = f"http://127.0.0.1:{port}"

@@ -40,9 +40,9 @@ def running_strict_s3() -> Iterator[tuple[StrictS3, str]]:
     """Serve a store of its own; gives it and its address."""
     store = StrictS3()
     handler = type("Handler", (_Handler,), {"store": store})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    server = _Server(("127.0.0.1", 0), handler)
+    # A daemon: a store shared until exit must not keep the interpreter from getting there.
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield store, f"http://127.0.0.1:{server.server_address[1]}"
@@ -50,6 +50,14 @@ def running_strict_s3() -> Iterator[tuple[StrictS3, str]]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing of callers that hung up: with a store in trouble they do."""
 
 
 class _Handler(BaseHTTPRequestHandler):
