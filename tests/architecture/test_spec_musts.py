@@ -192,7 +192,8 @@ def _statements() -> str:
     for do, kind in statement._FORMS.items():
         forms.setdefault(kind, []).append(do.value)
     rows = [_form(kind, f"{kind.__name__}, do: {', '.join(do)}") for kind, do in forms.items()]
-    return "\n".join([*rows, _form(statement.Why, "Why"), _enum(statement.Target)])
+    enums = _enum(statement.Target) + _enum(statement.GateVerdict)
+    return "\n".join([*rows, _form(statement.Why, "Why"), enums])
 
 
 def _cards() -> str:

@@ -54,7 +54,9 @@ from breakglass.records.statement import (
     Break,
     Declare,
     Do,
+    GateVerdict,
     Kill,
+    ReviewGate,
     Statement,
     Target,
     Why,
@@ -390,6 +392,35 @@ class Organisation:
             nonce="33" * 16,
         )
         return replace(said, **changes)
+
+    def review_gate(self, **changes: Any) -> ReviewGate:
+        """Return sam's word on what a gate review decided."""
+        said = ReviewGate(
+            do=Do.REVIEW_GATE,
+            log=self.log_name,
+            gate="deploy-approval",
+            verdict=GateVerdict.GATE_WRONG,
+            decision="split the slow suite off",
+            look_again=self.now + timedelta(weeks=13),
+            who="sam",
+            at=self.now,
+            nonce="88" * 16,
+        )
+        return replace(said, **changes)
+
+    def gate_reviewed(
+        self, said: ReviewGate | None = None, key: Person | None = None
+    ) -> kinds.GateReviewed:
+        """Return what an honest monitor states of a gate review."""
+        said = said or self.review_gate()
+        return kinds.GateReviewed(
+            gate=said.gate,
+            verdict=said.verdict,
+            decision=said.decision,
+            look_again=said.look_again,
+            by=said.who,
+            statement=self.sign(said, key),
+        )
 
     def sign(
         self, said: Statement, key: Person | None = None, namespace: str = STATEMENT_NAMESPACE

@@ -60,6 +60,7 @@ def bodies() -> dict[str, Any]:
         kinds.Alarm("x", "y", 1, "sink", Delivery.DELIVERED, "", 1, ""),
         kinds.Pulse(0, ()),
         kinds.Justified(broken.grant, "ab" * 32, 5, broken.intent.policy),
+        org.gate_reviewed(),
     ]
     return {body.kind: body for body in listed}
 
@@ -68,7 +69,7 @@ MAY = {
     "broker": "genesis trust policy cards suspended incident asked refused answered intent ended"
     " gap",
     "minter:orders-db": "minted usable ended dead gap",
-    "monitor": "alarm pulse justified gap",
+    "monitor": "alarm pulse justified gate_reviewed gap",
     "gate:orders-write": "bypassed passages gap",
 }
 

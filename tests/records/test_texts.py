@@ -81,9 +81,22 @@ def test_a_statement_is_read_as_it_was_written() -> None:
         ORG.kill(Target.GLASS, "deploy-rollback", do=Do.LIFT),
         ORG.declare(),
         ORG.declare(do=Do.CLOSE),
+        ORG.review_gate(),
     ]
     for each in said:
         assert parse_statement(statement_text(each)) == each
+
+
+def test_a_gate_review_looks_again_later_and_has_one_of_six_verdicts() -> None:
+    """(S-17) (S-1)"""
+    said = ORG.review_gate()
+    with pytest.raises(MalformedError, match="a second look comes after the first"):
+        parse_statement(statement_text(ORG.review_gate(look_again=said.at)))
+    text = statement_text(said).replace('"gate_wrong"', '"guilty"')
+    with pytest.raises(MalformedError, match=r"statement\.verdict"):
+        parse_statement(text)
+    with pytest.raises(MalformedError, match="expected some words"):
+        parse_statement(statement_text(ORG.review_gate(decision=" ")))
 
 
 def forged(**changes: object) -> str:

@@ -294,6 +294,7 @@ JUDGES: dict[type[Kind], Callable[[State, Stated], None]] = {
     kinds.Alarm: observing.alarm,
     kinds.Pulse: observing.pulse,
     kinds.Justified: observing.justified,
+    kinds.GateReviewed: observing.gate_reviewed,
 }
 """What each kind changes, if it holds."""
 
@@ -319,5 +320,6 @@ ROLES: dict[type[Kind], frozenset[str]] = {
     kinds.Alarm: frozenset({_MONITOR}),
     kinds.Pulse: frozenset({_MONITOR}),
     kinds.Justified: frozenset({_MONITOR}),
+    kinds.GateReviewed: frozenset({_MONITOR}),
 }
 """Who may state each kind (DESIGN.md section 3, the table of kinds)."""

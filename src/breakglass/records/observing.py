@@ -5,13 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from breakglass.records.judging import Stated, Void, grant_of, in_force, lost_race
+from breakglass.records.judging import (
+    Stated,
+    Void,
+    check_first_use,
+    grant_of,
+    in_force,
+    lost_race,
+    word_of,
+)
 from breakglass.records.kinds import Bypassed
 from breakglass.records.kinds.monitoring import Delivery
 from breakglass.records.presentation import parse_presentation
 from breakglass.records.signing import PRESENTATION_NAMESPACE, verify_signature
 from breakglass.records.state import GrantState, State
-from breakglass.records.statement import Break, parse_as
+from breakglass.records.statement import Break, ReviewGate, parse_as
 from breakglass.tlog.merkle import leaf_hash
 
 GAP_RECORDS_AT_MOST = 10_000  # the cap of a spool; LEDGER.md section 3.10
@@ -106,3 +114,15 @@ def justified(state: State, stated: Stated) -> None:
     if grant.justified:
         raise lost_race("the intent is justified already")
     state.grants[body.grant] = replace(grant, justified=True)
+
+
+def gate_reviewed(state: State, stated: Stated) -> None:
+    """A person said what the look at a gate decided; the monitor repeats it word for word."""
+    body = stated.body
+    said = word_of(state, body.statement, ReviewGate, stated.at)
+    word = said.statement
+    wanted = (word.gate, word.verdict, word.decision, word.look_again, word.who)
+    if (body.gate, body.verdict, body.decision, body.look_again, body.by) != wanted:
+        raise Void("mismatch", "the statement says something else of the gate")
+    check_first_use(state, word)
+    state.nonces[(word.who, word.nonce)] = said.digest

@@ -55,6 +55,7 @@ class Do(StrEnum):
     LIFT = "lift"  # a person or glass that was stopped is let go again
     DECLARE = "declare"  # an incident is opened
     CLOSE = "close"  # an incident is closed
+    REVIEW_GATE = "review_gate"  # what the look at a gate's bypasses decided
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,34 @@ class Declare:
     nonce: Nonce
 
 
-Statement = Break | Answer | Kill | Declare
-_FORMS: dict[Do, type[Break | Answer | Kill | Declare]] = {
+class GateVerdict(StrEnum):
+    """What a gate review found: one of the six readings of a gate's bypasses."""
+
+    HEALTHY = "healthy"
+    GATE_WRONG = "gate_wrong"
+    ROOT_CAUSE = "root_cause"
+    BAD_MONTH = "bad_month"
+    ONE_PERSON = "one_person"
+    NOT_ENOUGH_DATA = "not_enough_data"
+
+
+@dataclass(frozen=True)
+class ReviewGate:
+    """Says what was found of a gate, what was decided, and when to look at it again."""
+
+    do: Do
+    log: LogName
+    gate: Handle
+    verdict: GateVerdict
+    decision: Reason
+    look_again: datetime
+    who: Handle
+    at: datetime
+    nonce: Nonce
+
+
+Statement = Break | Answer | Kill | Declare | ReviewGate
+_FORMS: dict[Do, type[Break | Answer | Kill | Declare | ReviewGate]] = {
     Do.BREAK: Break,
     Do.DOOR: Break,
     Do.MACHINE: Break,
@@ -149,8 +176,9 @@ _FORMS: dict[Do, type[Break | Answer | Kill | Declare]] = {
     Do.LIFT: Kill,
     Do.DECLARE: Declare,
     Do.CLOSE: Declare,
+    Do.REVIEW_GATE: ReviewGate,
 }
-S = TypeVar("S", Break, Answer, Kill, Declare)
+S = TypeVar("S", Break, Answer, Kill, Declare, ReviewGate)
 
 
 def statement_text(statement: Statement) -> str:
@@ -185,6 +213,8 @@ def parse_statement(text: str) -> Statement:
             raise MalformedError("statement.holder: every breaker but a machine holds a key")
     if isinstance(statement, Kill) and statement.do is Do.LIFT and statement.target is Target.GRANT:
         raise MalformedError("statement.target: a grant that was stopped never runs again")
+    if isinstance(statement, ReviewGate) and statement.look_again <= statement.at:
+        raise MalformedError("statement.look_again: a second look comes after the first")
     return statement
 
 

@@ -8,7 +8,7 @@ from breakglass.records.kinds.governance import Cards, Genesis, Policy, Suspende
 from breakglass.records.kinds.grants import Answered, Asked, Ended, Intent, Refused
 from breakglass.records.kinds.incidents import Incident
 from breakglass.records.kinds.minting import Dead, Minted, Usable
-from breakglass.records.kinds.monitoring import Alarm, Justified, Pulse
+from breakglass.records.kinds.monitoring import Alarm, GateReviewed, Justified, Pulse
 
 __all__ = [
     "Alarm",
@@ -19,6 +19,7 @@ __all__ = [
     "Dead",
     "Ended",
     "Gap",
+    "GateReviewed",
     "Genesis",
     "Incident",
     "Intent",

@@ -1,14 +1,26 @@
-"""What the monitor states: that it lives, what it rang, and that a decision holds."""
+"""What the monitor states: that it lives, what it rang, what holds, what reviews decided."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from breakglass.records.record import Kind, known
 from breakglass.records.shape import Count, Many
-from breakglass.records.words import Code, Digest, GrantId, Handle, Line, MaybeHandle, Word
+from breakglass.records.signing import Signed, SignedByPasskey
+from breakglass.records.statement import GateVerdict
+from breakglass.records.words import (
+    Code,
+    Digest,
+    GrantId,
+    Handle,
+    Line,
+    MaybeHandle,
+    Reason,
+    Word,
+)
 
 
 class Delivery(StrEnum):
@@ -58,3 +70,17 @@ class Justified(Kind):
     leaf: Digest
     index: Count
     policy: Digest
+
+
+@known
+@dataclass(frozen=True)
+class GateReviewed(Kind):
+    """A gate review decided something: the fields of the statement that ``by`` signed."""
+
+    kind: ClassVar[str] = "gate_reviewed"
+    gate: Handle
+    verdict: GateVerdict
+    decision: Reason
+    look_again: datetime
+    by: Handle
+    statement: Signed | SignedByPasskey
