@@ -210,6 +210,18 @@ def test_attachments_are_stored_before_the_entry_that_names_them(world: World) -
     assert world.push(1, 2, [note, again]).status == 200  # stored already: not fetched again
 
 
+def test_other_bytes_planted_under_an_attachments_name_are_never_cosigned(world: World) -> None:
+    data = b"evidence"
+    digest = hashlib.sha256(data).hexdigest()
+    world.store.put_if_absent(f"{PREFIX}/attachment/{digest}", b"planted before us")
+    world.ledger.held[digest] = data
+    note = signed(draft("a", LOG.name, attachments=(data,)), SUBMITTER, 0, "0" * 64)
+    answer = world.push(0, 1, [note])
+    assert answer.status == 422
+    assert b"archive_differs" in answer.body
+    assert list(world.store.list(f"{PREFIX}/seg/")) == []
+
+
 def test_the_final_form_of_a_head_is_kept_with_the_next_commit(world: World) -> None:
     world.push(0, 2)
     final = head(2) + "— somebody.example AAAAAAAA\n".encode()

@@ -103,16 +103,27 @@ class Archive:
         """Keep an attachment, fetched unless it is stored.
 
         Raises:
-            UnprovenError: other bytes were fetched.
+            UnprovenError: ``attachment``: other bytes were fetched; ``archive_differs``: somebody
+                put other bytes under this name before us, so nothing may be cosigned.
             UnavailableError: it could not be fetched or stored.
         """
         name = f"{self._prefix}/attachment/{digest}"
-        if self._store.get(name) is not None:
-            return
-        data = fetch()
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise UnprovenError(f"attachment {digest} came with other bytes", name="attachment")
-        self._store.put_if_absent(name, data)
+        stored = self._store.get(name)
+        if stored is None:
+            data = fetch()
+            if hashlib.sha256(data).hexdigest() != digest:
+                raise UnprovenError(f"attachment {digest} came with other bytes", name="attachment")
+        else:
+            data = self._ours(name, stored, digest)
+        # Also what stands is put again: only then is it known to be durable, and locked.
+        if not self._store.put_if_absent(name, data) and stored is None:
+            self._ours(name, self._store.get(name) or b"", digest)
+
+    def _ours(self, name: str, stored: bytes, digest: str) -> bytes:
+        # The name is free for whoever may put: what stands under it counts by its bytes alone.
+        if hashlib.sha256(stored).hexdigest() != digest:
+            raise UnprovenError(f"object {name!r} stands with other bytes", name="archive_differs")
+        return stored
 
     def hashes(self, level: int, start: int, stop: int) -> Sequence[bytes]:
         """Read stored hashes (``HashReader``), for a restart."""
