@@ -218,7 +218,7 @@ def test_other_bytes_planted_under_an_attachments_name_are_never_cosigned(world:
     note = signed(draft("a", LOG.name, attachments=(data,)), SUBMITTER, 0, "0" * 64)
     answer = world.push(0, 1, [note])
     assert answer.status == 422
-    assert b"archive_differs" in answer.body
+    assert b"stands with other bytes" in answer.body
     assert list(world.store.list(f"{PREFIX}/seg/")) == []
 
 
