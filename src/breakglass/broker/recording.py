@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from breakglass.broker.rehearsing import rehearse
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import RefusedError, UnavailableError
+from breakglass.follow.rehearsing import rehearse
 from breakglass.follow.stating import Fact, Stating
 from breakglass.follow.view import LedgerView
 from breakglass.records.fold import Judged

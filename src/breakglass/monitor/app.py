@@ -26,6 +26,8 @@ from breakglass.monitor.alarms.ringing import Ringing
 from breakglass.monitor.alarms.webhook import Webhook
 from breakglass.monitor.belief import Belief
 from breakglass.monitor.following import Following
+from breakglass.monitor.gates.reviewing import GateReviewing
+from breakglass.monitor.gates.standing import Gates
 from breakglass.monitor.heads import Comparing, read_head, witness_path
 from breakglass.monitor.kept_heads import KeptHeads
 from breakglass.monitor.looking import Looking
@@ -68,9 +70,8 @@ class Monitor:
         # Each has connections of its own: a long poll must not stand before an append.
         self._ledger = Neighbour(where, name="ledger", within=_ANSWER_WITHIN)
         writing = Neighbour(where, name="ledger", within=_ANSWER_WITHIN)
-        self._outbox = Outbox(
-            writing, read_key(folder), kept_folder, clock, gap=gap_draft(settings.log)
-        )
+        key = read_key(folder)
+        self._outbox = Outbox(writing, key, kept_folder, clock, gap=gap_draft(settings.log))
         stating = Stating(self._outbox, settings.log, clock)
         self.time = WitnessedTime(clock)
         limits = BellLimits(settings.retry_at_most)
@@ -122,6 +123,10 @@ class Monitor:
             self.time,
             lambda: self.broken,
         )
+        self.gates = Gates(self.view, self.following.chronicle, self.time)
+        self.gate_reviewing = GateReviewing(
+            self.view, self.gates, stating, key, clock, self._not_yet
+        )
         self._loops = [
             Repeating("pulse", settings.pulse_every, self.pulsing.beat),
             Repeating("look", settings.look_every, self.looking.look),
@@ -133,6 +138,11 @@ class Monitor:
     def broken(self) -> str:
         """Why this monitor believes nothing any more; empty while all is well."""
         return self.belief.broken or self._stopped
+
+    def _not_yet(self) -> str:
+        if self.broken:
+            return f"the ledger is not believed: {self.broken}"
+        return "" if self.following.live else "the monitor still reads what the ledger holds"
 
     def start(self) -> None:
         """Begin, in the order in which a restart repairs what a crash left."""

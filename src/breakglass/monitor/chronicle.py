@@ -1,4 +1,4 @@
-"""What the fold does not keep and reviews need: who was asked, what a bypass said, what rang.
+"""What the fold does not keep and reviews need: who was asked, what gates said, what rang.
 
 Like the fold it is thrown away and made again from records; it changes by ``take`` alone, once
 for each record that holds, in order.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 
 from breakglass.clock import format_time
 from breakglass.records import kinds
@@ -46,6 +46,43 @@ class BypassThen:
     drill: bool
 
 
+@dataclass(frozen=True)
+class Tally:
+    """The passages of one gate whose windows began on one day, UTC, summed: counts of runs.
+
+    By day, since a gate may tally every minute for years and nobody reads it finer.
+    """
+
+    gate: str
+    day: date
+    passed: int = 0
+    blocked: int = 0
+    could_not_evaluate: int = 0
+    bypassed: int = 0
+    sanctioned: int = 0
+
+    def plus(self, body: kinds.Passages) -> Tally:
+        """Return the tally with one more window in it."""
+        return replace(
+            self,
+            passed=self.passed + body.passed,
+            blocked=self.blocked + body.blocked,
+            could_not_evaluate=self.could_not_evaluate + body.could_not_evaluate,
+            bypassed=self.bypassed + body.bypassed,
+            sanctioned=self.sanctioned + body.sanctioned,
+        )
+
+
+@dataclass(frozen=True)
+class GateReviewThen:
+    """What one gate review decided, and where the ledger says so."""
+
+    index: int
+    id: str
+    at: datetime
+    body: kinds.GateReviewed
+
+
 @dataclass
 class GrantHistory:
     """What the records say of one grant beside its ``GrantState``.
@@ -71,6 +108,8 @@ class Chronicle:
 
     grants: dict[str, GrantHistory] = field(default_factory=dict)
     bypasses: dict[str, list[BypassThen]] = field(default_factory=lambda: defaultdict(list))
+    tallies: dict[tuple[str, date], Tally] = field(default_factory=dict)
+    gate_reviews: list[GateReviewThen] = field(default_factory=list)
     heard: set[tuple[str, str]] = field(default_factory=set)
     unfinished: set[str] = field(default_factory=set)
     cards_index: int = -1
@@ -112,6 +151,12 @@ class Chronicle:
                 )
                 self.of(body.grant).bypasses.append(then)
                 self.bypasses[body.gate].append(then)
+            case kinds.Passages():
+                key = (body.gate, body.start.astimezone(UTC).date())
+                self.tallies[key] = self.tallies.get(key, Tally(*key)).plus(body)
+            case kinds.GateReviewed():
+                ident = judged.record.envelope.id
+                self.gate_reviews.append(GateReviewThen(judged.index, ident, at, body))
             case kinds.Alarm() if body.delivery is Delivery.DELIVERED:
                 self.heard.add((body.channel, f"{body.subject}/{body.index}"))
             case kinds.Cards():
@@ -130,6 +175,12 @@ class Chronicle:
     def _summary(self) -> dict[str, Json]:
         return {
             "grants": {grant: _history(each) for grant, each in self.grants.items()},
+            "tallies": [
+                f"{each.gate} {each.day} {each.passed} {each.blocked} {each.could_not_evaluate}"
+                f" {each.bypassed} {each.sanctioned}"
+                for each in self.tallies.values()
+            ],
+            "gate_reviews": [f"{each.index} {each.body.gate}" for each in self.gate_reviews],
             "heard": [" ".join(pair) for pair in sorted(self.heard)],
             "unfinished": sorted(self.unfinished),
             "cards": self.cards_index,

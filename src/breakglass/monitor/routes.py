@@ -1,4 +1,7 @@
-"""What the monitor answers over HTTP (docs/reference/processes.md); nothing here changes it."""
+"""What the monitor answers over HTTP (docs/reference/processes.md).
+
+Nothing here changes it but one call: what a gate review decided, signed by a person.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,15 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from breakglass.clock import format_time
+from breakglass.monitor.gates.reviewing import ReviewedBody
 from breakglass.monitor.reviews.printing import yaml_text
+from breakglass.records.shape import read_body
+from breakglass.wire.answering import Answer, Asked, json_answer, route
 
 if TYPE_CHECKING:
     from breakglass.monitor.app import Monitor
+
+_STATEMENT_BYTES = 64 * 1024
 
 
 def make_app(monitor: Monitor) -> FastAPI:
@@ -34,6 +42,22 @@ def make_app(monitor: Monitor) -> FastAPI:
     @app.get("/reviews/{grant}/yaml")
     def review_yaml(grant: str) -> Response:
         return PlainTextResponse(yaml_text(monitor.reviews.one(grant)))
+
+    @app.get("/gates")
+    def gates() -> dict[str, Any]:
+        return monitor.gates.listed()
+
+    @app.get("/gates/history")
+    def gates_history() -> dict[str, Any]:
+        return monitor.gates.exported()
+
+    def gate_reviewed(asked: Asked) -> Answer:
+        body = read_body(ReviewedBody, asked.body)
+        return json_answer(monitor.gate_reviewing.review(asked.path["gate"], body))
+
+    # Our own route form: the body is read strictly by us, capped before it is read whole.
+    path = "/gates/{gate}/reviewed"
+    app.router.routes.append(route("POST", path, gate_reviewed, body_at_most=_STATEMENT_BYTES))
 
     @app.get("/alarms")
     def alarms(most: int = 200) -> dict[str, Any]:

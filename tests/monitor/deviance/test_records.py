@@ -57,3 +57,14 @@ def test_what_came_later_is_not_known_yet() -> None:
 def test_a_record_that_lacks_something_is_named(record: dict[str, object], told: str) -> None:
     with pytest.raises(MalformedError, match=told):
         from_records([record], AS_OF)
+
+
+def test_a_week_that_still_runs_is_counted_up_to_now() -> None:
+    """A ledger is read on a Wednesday: what has passed by then has passed, all of it."""
+    wednesday = datetime(2026, 6, 24, 12, tzinfo=UTC)
+    (gate,) = from_records([TALLY], wednesday).gates
+    assert gate.counted_to == date(2026, 6, 25)
+    assert gate.passages_between(date(2026, 6, 1), date(2026, 6, 25)) == 103
+    assert gate.passages_between(date(2026, 6, 22), date(2026, 6, 23)) == pytest.approx(103 / 3)
+    (whole,) = from_records([TALLY], AS_OF).gates
+    assert whole.passages_between(date(2026, 6, 22), date(2026, 6, 29)) == 103

@@ -3,7 +3,7 @@
 ``events.jsonl``, ``opportunities.csv``, ``people.csv`` and ``meta.json`` as in DEVIANCE.md,
 "History format"; ``reviews.jsonl`` beside them holds what gate reviews decided.
 ``meta.json`` may also say ``gates``: per name ``born``, ``retired``, ``changes``
-(``on``, ``what``) and ``siblings``.
+(``on``, ``what``), ``siblings`` and ``counted_to``.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ from breakglass.monitor.deviance.rows import (
     time_in,
     word_in,
 )
+
+FILES = ("events.jsonl", "opportunities.csv", "people.csv", "meta.json", "reviews.jsonl")
+"""Every file that a history folder may hold."""
 
 
 def read_folder(folder: Path, at: datetime | None = None) -> History:
@@ -234,6 +237,9 @@ def _life(told: Mapping[str, Any], where: str) -> dict[str, Any]:
         "changes": tuple(
             GateChange(day_in(change.get("on"), "on", where), str(change.get("what") or "changed"))
             for change in told.get("changes") or []
+        ),
+        "counted_to": (
+            day_in(told["counted_to"], "counted_to", where) if told.get("counted_to") else None
         ),
         "siblings": tuple(str(name) for name in told.get("siblings") or []),
     }

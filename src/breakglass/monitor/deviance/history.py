@@ -64,7 +64,9 @@ class Gate:
 
     ``passages`` counts every opportunity of a week, those bypassed included. ``people`` holds, per
     quarter (``2016-Q3``, or empty for the whole span), each person's weight among the passages;
-    weights need not add to one. ``born`` and ``retired`` are the first and last day in force.
+    weights need not add to one. ``born`` and ``retired`` are the first and last day in force. In
+    the week of ``counted_to`` passages were counted up to that day (exclusive) only, as in a ledger
+    that is read on a Wednesday; without it every week is counted whole.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Gate:
     retired: date | None = None
     changes: tuple[GateChange, ...] = ()
     siblings: tuple[str, ...] = ()
+    counted_to: date | None = None
 
     @cached_property
     def first_day(self) -> date | None:
@@ -95,7 +98,13 @@ class Gate:
         if at == 0:
             return 0.0
         last = weeks[at - 1]
-        return sums[at - 1] + self.passages[last] * min((day - last).days, 7) / 7
+        days = self._days_counted(last)
+        return sums[at - 1] + self.passages[last] * min((day - last).days, days) / days
+
+    def _days_counted(self, week: date) -> int:
+        if self.counted_to is None or self.counted_to <= week:
+            return 7
+        return min((self.counted_to - week).days, 7)
 
     @cached_property
     def _running(self) -> tuple[list[date], list[float]]:

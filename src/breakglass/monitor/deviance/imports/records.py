@@ -15,6 +15,7 @@ from typing import Any
 from breakglass.errors import MalformedError
 from breakglass.monitor.deviance.history import Bypass, Gate, GateReview, History, monday
 from breakglass.monitor.deviance.rows import day_in, is_yes, time_in, word_in
+from breakglass.monitor.deviance.windows import end_of
 
 TALLIED = ("passed", "blocked", "could_not_evaluate")
 """Outcomes of a tally that are opportunities: a gate that stayed shut was one too."""
@@ -71,6 +72,7 @@ def from_records(
                 events=tuple(sorted(events[name], key=lambda e: (e.time, e.id))),
                 passages=dict(sorted(passages[name].items())),
                 people=(people or {}).get(name, {}),
+                counted_to=end_of(as_of),
             )
             for name in names
         ),
