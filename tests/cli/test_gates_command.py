@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from breakglass.cli.gates import gates
+from breakglass.cli.main import breakglass
 
 DATA = Path(__file__).parents[2] / "data" / "bypass"
 
 
 def run(*words: str | Path) -> Result:
-    return CliRunner().invoke(gates, [str(word) for word in words], catch_exceptions=True)
+    return CliRunner().invoke(breakglass, ["gates", *map(str, words)], catch_exceptions=True)
 
 
 def process(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -82,10 +82,12 @@ def test_a_draft_is_printed_and_nothing_is_decided(history: Path) -> None:
 
 def test_a_decision_is_appended_and_shown_on_the_page(history: Path, tmp_path: Path) -> None:
     done = run(
-        "review", "tryjobs", "--history", history, "--as-of", "2016-10-01",
-        "--decide", "wait for the scheduler", "--by", "infra", "--look-again", "2017-01-09",
+        "decide", "tryjobs", "--history", history, "--as-of", "2016-10-01", "--verdict",
+        "bad_month", "--decision", "wait for the scheduler", "--by", "infra",
+        "--look-again", "2017-01-09",
     )  # fmt: skip
-    assert done.exit_code == 0
+    assert done.exit_code == 0, done.output
+    assert "gate_reviewed tryjobs: bad_month, by infra" in done.stdout
     line = json.loads((history / "reviews.jsonl").read_text().splitlines()[-1])
     assert line["kind"] == "gate_reviewed"
     assert line["look_again"] == "2017-01-09"
@@ -113,9 +115,34 @@ def test_a_refusal_is_two_lines_and_never_a_traceback(
 
 
 def test_a_decision_needs_somebody_who_decided(history: Path) -> None:
-    done = process("review", "tryjobs", "--history", history, "--decide", "close it")
+    done = process("decide", "tryjobs", "--history", history, "--decision", "close it")
     assert done.returncode == 2
-    assert "--decide without --by; nothing was written" in done.stderr
+    assert "needs --decision and --by; nothing was written" in done.stderr
+
+
+def test_what_was_not_said_is_what_the_numbers_say(history: Path) -> None:
+    done = run(
+        "decide", "presubmit", "--history", history, "--as-of", "2016-01-01",
+        "--decision", "leave it", "--by", "infra", "--json",
+    )  # fmt: skip
+    assert json.loads(done.stdout) == {
+        "gate": "presubmit",
+        "verdict": "healthy",
+        "decision": "leave it",
+        "by": "infra",
+        "look_again": "2016-04-01",
+    }
+
+
+def test_without_a_folder_an_organisation_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    done = process("report")
+    assert done.returncode == 6
+    assert "no 'client.toml' here" in done.stderr
+    assert "or read a folder: --history DIR" in done.stderr
 
 
 def test_an_unknown_gate_names_those_there_are(history: Path) -> None:

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from breakglass.cli import main
-from tests.cli.commands import every_command, examples, help_of
+from tests.cli.commands import every_command, examples, help_of, last_line_of
 
 TEXTS = Path(__file__).parent / "help"
 ALL = list(every_command())
@@ -34,7 +34,7 @@ def test_no_help_text_is_of_a_command_that_is_gone():
 def test_the_help_ends_in_an_example_that_parses(name, command):
     found = examples(command)
     assert found, f"'breakglass {name} --help' has no example"
-    assert help_of(name).rstrip().splitlines()[-1].strip().startswith("breakglass")
+    assert last_line_of(name).startswith("breakglass")
     for words in found:
         if words[0] == "breakglass":
             _parse(words[1:])
@@ -47,7 +47,8 @@ def test_every_line_fits_a_terminal():
 
 
 def test_every_command_that_prints_data_has_json():
-    without = {"", "demo", "run", "psql", "trust policy"}
+    without = {"", "demo", "run", "psql", "trust policy", "gates report", "gates review"}
+    without |= {f"gates import {each}" for each in ("git", "csv", "github")}  # they write files
     for name, command in ALL:
         if isinstance(command, click.Group) or name in without:
             continue
@@ -58,7 +59,7 @@ def _parse(words: list[str]) -> None:
     """Parse a command line without running it; a mistake in it raises."""
     command: click.Command = main.load(words[0])
     rest = words[1:]
-    if isinstance(command, click.Group):
+    while isinstance(command, click.Group):
         command, rest = command.commands[rest[0]], rest[1:]
     command.make_context("example", list(rest))
 

@@ -16,6 +16,7 @@ CLIENT = (
     "incident",
     "gate",
     "review",
+    "gates",
     "client",
     "stating",
     "holding",

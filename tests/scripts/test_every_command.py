@@ -163,6 +163,23 @@ def test_reviews_are_listed(mira):
     assert "incident" in mira.types("breakglass", "review", "show", grant).out
 
 
+def test_gates_are_read_from_the_ledger_and_a_decision_is_signed(mira):
+    until = time.monotonic() + 10
+    while "no gate has stated" in mira.types("breakglass", "gates", "report").err:
+        gate = ("breakglass-gate", "run", "hello-gate", "--folder", "gates/hello-gate")
+        mira.types(*gate, "--", "true")
+        mira.types("breakglass-gate", "flush", "hello-gate", "--folder", "gates/hello-gate")
+        assert time.monotonic() < until
+    words = ("breakglass", "gates", "decide", "hello-gate", "--decision", "leave it as it is")
+    said = told(mira.types(*words, "--json"))
+    assert (said["verdict"], said["by"]) == ("not_enough_data", "mira")
+    page = mira.cwd / "gates.html"
+    assert mira.types("breakglass", "gates", "report", "--html", str(page)).code == 0
+    assert "review: leave it as it is" in page.read_text()
+    again = mira.types(*words, "--verdict", "healthy", "--look-again", "2001-01-01")
+    assert (again.code, "not after today; nothing was recorded" in again.err) == (2, True)
+
+
 def test_a_new_gate_is_made_signed_in_and_opens(mira):
     glasses = ("--glass", "hello")
     said = mira.types(

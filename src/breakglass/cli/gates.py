@@ -1,7 +1,7 @@
-"""``breakglass gates``: what the bypasses say of the gates. Prints; never decides.
+"""``breakglass gates``: what the bypasses say of the gates, and what a review of one decided.
 
-Reads a history folder (``events.jsonl``, ``opportunities.csv``, ``people.csv``, ``meta.json``),
-which ``gates import`` makes from a repository, from tables or from GitHub's exports.
+Reads the running organisation's monitor, or a history folder (``events.jsonl``,
+``opportunities.csv``, ``people.csv``, ``meta.json``), which ``gates import`` makes.
 """
 
 from __future__ import annotations
@@ -9,61 +9,86 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from breakglass.cli import speaking
+from breakglass.cli.client import Client, find, takes_org
+from breakglass.cli.importing import import_
 from breakglass.errors import MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
-    from breakglass.monitor.deviance.history import History
-    from breakglass.monitor.deviance.imports.git_log import Imported
+    from breakglass.monitor.deviance.history import Gate, History
     from breakglass.monitor.deviance.verdict import Verdict
 
 # The room is imported inside the commands: other commands should not wait for it.
 
+F = TypeVar("F", bound=Callable[..., Any])
+VERDICTS = ("healthy", "gate_wrong", "root_cause", "bad_month", "one_person", "not_enough_data")
 
-@click.group()
+VERDICT_EXAMPLE = """\
+\b
+Example:
+  breakglass gates verdict --json
+"""
+REPORT_EXAMPLE = """\
+\b
+Example:
+  breakglass gates report --html gates.html
+"""
+REVIEW_EXAMPLE = """\
+\b
+Example:
+  breakglass gates review deploy-approval > issue.md
+"""
+DECIDE_EXAMPLE = """\
+\b
+Example:
+  breakglass gates decide deploy-approval --verdict gate_wrong \\
+      --decision "split the slow suite off" --look-again 2027-03-01
+"""
+
+
+@click.group(epilog=REPORT_EXAMPLE)
 def gates() -> None:
-    """What the bypasses say of the gates: rates, verdicts, drafts.
-
-    \b
-    breakglass gates import git . --rules rules.yaml --out history
-    breakglass gates report --history history --html gates.html
-    """
+    """Show how the gates are doing: rates, verdicts, drafts, decisions."""
 
 
-_HISTORY = click.option(
-    "--history",
-    "folder",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The history folder.",
-)
+gates.add_command(import_)
 
 
-_AS_OF = click.option(
-    "--as-of", default="", metavar="DAY", help="Look at the history as it stood on this day."
-)
+def _reads(command: F) -> F:
+    """Give a command the two places that a history comes from, and the day to look from."""
+    for option in (
+        click.option(
+            "--as-of", default="", metavar="DAY", help="Look as it stood on this day: 2026-09-21."
+        ),
+        takes_org,
+        click.option(
+            "--history",
+            "folder",
+            type=click.Path(path_type=Path),
+            help="A history folder; without it the organisation's monitor.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
-@gates.command()
-@_HISTORY
-@_AS_OF
+@gates.command(epilog=VERDICT_EXAMPLE)
+@_reads
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one line a gate.")
-def verdict(folder: Path, as_of: str, *, as_json: bool) -> None:
-    """Say what the numbers say of every gate.
-
-    \b
-    breakglass gates verdict --history history --json
-    """
+def verdict(folder: Path | None, org: str | None, as_of: str, *, as_json: bool) -> None:
+    """Say what the numbers say of every gate."""
     from breakglass.monitor.deviance.answer import answer
     from breakglass.monitor.deviance.sentence import sentence, what_would_change
 
-    history = _read(folder, as_of)
-    for each in _judged(history):
+    history, _ = _read(folder, org, as_of)
+    judged = _judged(history)
+    for each in judged:
         if as_json:
             click.echo(json.dumps(answer(each), ensure_ascii=False))
         else:
@@ -71,194 +96,219 @@ def verdict(folder: Path, as_of: str, *, as_json: bool) -> None:
             click.echo(f"  {sentence(each)}")
             for line in what_would_change(each):
                 click.echo(f"  - {line}")
+    _say_if_none(judged)
 
 
-@gates.command()
-@_HISTORY
-@_AS_OF
+@gates.command(epilog=REPORT_EXAMPLE, short_help="Show every gate on a line, or on one page.")
+@_reads
 @click.option("--html", "out", type=click.Path(path_type=Path), help="Write one page here.")
-@click.option("--title", default="", help="Heading of the page; the folder's name otherwise.")
+@click.option("--title", default="", help="Heading of the page; else where it was read from.")
 @click.option("--whole", is_flag=True, help="Charts show all that is recorded, not two years.")
-def report(folder: Path, as_of: str, out: Path | None, title: str, *, whole: bool) -> None:
-    """Show every gate on one line; with --html, on one self-contained page.
-
-    \b
-    breakglass gates report --history history --html gates.html
-    """
+def report(
+    folder: Path | None, org: str | None, as_of: str, out: Path | None, title: str, *, whole: bool
+) -> None:
+    """Show every gate on one line; with --html, on one self-contained page."""
     from breakglass.monitor.deviance.charts.page import page
 
-    history = _read(folder, as_of)
+    history, where = _read(folder, org, as_of)
     judged = _judged(history)
     _lines(history, judged)
+    _say_if_none(judged)
     if out is not None:
-        name = title or f"Gates of {folder.resolve().name}"
-        _write(out, page(history, judged, name, whole=whole))
+        _write(out, page(history, judged, title or f"Gates of {where}", whole=whole))
         click.echo(f"written    {out}", err=True)
 
 
-@gates.command()
+@gates.command(epilog=REVIEW_EXAMPLE, short_help="Draft the issue against GATE as Markdown.")
 @click.argument("gate")
-@_HISTORY
-@_AS_OF
-@click.option("--decide", "decision", default="", help="What the review decided; appended.")
-@click.option("--by", default="", help="Who decided; needed with --decide.")
-@click.option("--look-again", default="", metavar="DAY", help="When to look again: 2026-09-21.")
-def review(gate: str, folder: Path, as_of: str, decision: str, by: str, look_again: str) -> None:
-    """Draft the issue against GATE as Markdown, or record what its review decided.
-
-    \b
-    breakglass gates review deploy-approval --history history > issue.md
-    breakglass gates review deploy-approval --history history \\
-        --decide "split the slow suite off" --by mira --look-again 2026-09-21
-    """
+@_reads
+def review(gate: str, folder: Path | None, org: str | None, as_of: str) -> None:
+    """Draft the issue against GATE as Markdown; decides and records nothing."""
     from breakglass.monitor.deviance.drafting import draft
-    from breakglass.monitor.deviance.drafting import look_again as due
-    from breakglass.monitor.deviance.folder import append_review
-    from breakglass.monitor.deviance.history import GateReview
     from breakglass.monitor.deviance.siblings import displacements
     from breakglass.monitor.deviance.verdict import judge
 
-    history = _read(folder, as_of)
-    found = history.gate(gate)
-    if found is None:
-        names = ", ".join(g.name for g in history.gates[:8])
-        raise MisconfiguredError(
-            f"no gate '{gate}' in '{folder}'; nothing was written", hint=f"gates there: {names}"
-        )
-    read = judge(found, history.as_of)
-    if not decision:
-        click.echo(draft(read, history.reviews, displacements(history)), nl=False)
-        return
-    if not by.strip():
+    history, where = _read(folder, org, as_of)
+    read = judge(_found(history, gate, where), history.as_of)
+    click.echo(draft(read, history.reviews, displacements(history)), nl=False)
+
+
+@gates.command(epilog=DECIDE_EXAMPLE, short_help="Record what the review of GATE decided.")
+@click.argument("gate")
+@_reads
+@click.option("--decision", required=True, metavar="TEXT", help="What the review decided.")
+@click.option(
+    "--verdict",
+    "verdict_",
+    type=click.Choice(VERDICTS),
+    metavar="WORD",
+    help=f"What the review found: {', '.join(VERDICTS)}. Else what the numbers say.",
+)
+@click.option("--look-again", default="", metavar="DAY", help="When to look again: 2026-09-21.")
+@click.option("--by", default="", metavar="NAME", help="Who decided; with --history alone.")
+@speaking.says_json
+def decide(
+    gate: str,
+    folder: Path | None,
+    org: str | None,
+    as_of: str,
+    decision: str,
+    verdict_: str | None,
+    look_again: str,
+    by: str,
+    as_json: bool,
+) -> None:
+    """Record what the review of GATE decided: signed by you, in the ledger.
+
+    With --history, a line in reviews.jsonl of that folder, unsigned.
+    """
+    day = _day(look_again, "--look-again") if look_again else None
+    if folder is not None:
+        told = _append(folder, gate, as_of, decision, verdict_, day, by)
+    elif by or as_of:
         raise MalformedError(
-            "--decide without --by; nothing was written", hint="say who decided: --by mira"
+            "--by and --as-of belong to a history folder; nothing was recorded",
+            hint="in the ledger it is you who signs, now; for a folder: --history DIR",
         )
-    day = _day(look_again, "--look-again") if look_again else due(read)
+    else:
+        told = _sign(find(org), gate, decision, verdict_, day)
+    if as_json:
+        speaking.tell_json(told)
+        return
+    where = f", entry {told['index']}" if "index" in told else ""
+    speaking.tell_rows(
+        [
+            ("recorded", f"gate_reviewed {gate}: {told['verdict']}, by {told['by']}{where}"),
+            ("decision", told["decision"]),
+            ("look again", str(told["look_again"])[:10]),
+        ]
+    )
+
+
+def _append(
+    folder: Path,
+    gate: str,
+    as_of: str,
+    decision: str,
+    verdict_: str | None,
+    day: date | None,
+    by: str,
+) -> dict[str, Any]:
+    from breakglass.monitor.deviance.drafting import look_again
+    from breakglass.monitor.deviance.folder import append_review
+    from breakglass.monitor.deviance.history import GateReview
+    from breakglass.monitor.deviance.verdict import judge
+
+    history, where = _read(folder, None, as_of)
+    read = judge(_found(history, gate, where), history.as_of)
+    if not by.strip() or not decision.strip():
+        raise MalformedError(
+            "a decision in a folder needs --decision and --by; nothing was written",
+            hint='say who decided: --by mira --decision "split the slow suite off"',
+        )
+    found, again = verdict_ or read.reading.value, day or look_again(read)
     # The decision stands at the history's own time, so that a chart of that time shows it.
     append_review(
-        folder,
-        GateReview(gate, history.as_of, read.reading.value, decision.strip(), by.strip(), day),
+        folder, GateReview(gate, history.as_of, found, decision.strip(), by.strip(), again)
     )
-    click.echo(f"recorded   gate_reviewed {gate}: {decision.strip()}; look again {day}")
+    return {
+        "gate": gate,
+        "verdict": found,
+        "decision": decision.strip(),
+        "by": by.strip(),
+        "look_again": again.isoformat(),
+    }
 
 
-@gates.group("import")
-def import_() -> None:
-    """Make a history folder from what is already there."""
+def _sign(
+    client: Client, gate: str, decision: str, verdict_: str | None, day: date | None
+) -> dict[str, Any]:
+    from breakglass.cli import stating
+    from breakglass.monitor.deviance.history import midnight
+    from breakglass.records.statement import Do, GateVerdict, ReviewGate
 
+    # (1) What was not said is what the numbers say now.
+    if verdict_ is None or day is None:
+        from breakglass.monitor.deviance.drafting import look_again
+        from breakglass.monitor.deviance.verdict import judge
 
-_OUT = click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder.")
-_HIDE = click.option("--pseudonyms", is_flag=True, help="Write people as keyed hashes.")
-_SALT = click.option(
-    "--salt-file",
-    type=click.Path(path_type=Path),
-    help="Key of the hashes; without it a random one is used and thrown away.",
-)
-
-
-@import_.command("git")
-@click.argument("repository", type=click.Path(path_type=Path))
-@click.option("--rules", "rule_file", required=True, type=click.Path(path_type=Path))
-@click.option("--branch", default="HEAD", show_default=True, help="The main line.")
-@click.option("--since", default="", help="Leave older changes out: 2023-01-01.")
-@_OUT
-@_HIDE
-@_SALT
-def import_git(
-    repository: Path,
-    rule_file: Path,
-    branch: str,
-    since: str,
-    out: Path,
-    salt_file: Path | None,
-    *,
-    pseudonyms: bool,
-) -> None:
-    """Read a git history by a rule file: footers such as No-Try, [skip ci], TBR.
-
-    \b
-    breakglass gates import git . --rules rules.yaml --out history --pseudonyms
-    """
-    from breakglass.monitor.deviance.imports.git_log import from_changes, read_log
-    from breakglass.monitor.deviance.imports.rules import read_rules
-
-    rules = read_rules(_file(rule_file), str(rule_file))
-    who = _who(salt_file, pseudonyms=pseudonyms)
-    hidden = pseudonyms or salt_file is not None
-    _save(from_changes(read_log(repository, branch, since), rules, who, hidden=hidden), out)
-
-
-@import_.command("csv")
-@click.option("--events", required=True, type=click.Path(path_type=Path))
-@click.option("--weekly", required=True, type=click.Path(path_type=Path))
-@click.option("--people", type=click.Path(path_type=Path))
-@click.option("--map", "mapping", multiple=True, metavar="ROLE=COLUMN")
-@_OUT
-@_HIDE
-@_SALT
-def import_csv(
-    events: Path,
-    weekly: Path,
-    people: Path | None,
-    mapping: tuple[str, ...],
-    out: Path,
-    salt_file: Path | None,
-    *,
-    pseudonyms: bool,
-) -> None:
-    """Read tables of bypasses, of passages a week and of people.
-
-    \b
-    breakglass gates import csv --events webrtc.events.csv \\
-        --weekly webrtc.weekly.csv --people webrtc.people.csv --out history
-    """
-    from breakglass.monitor.deviance.imports.tables import NAMES, from_tables
-
-    mapped = dict(pair.split("=", 1) for pair in mapping if "=" in pair)
-    wrong = [pair for pair in mapping if pair.partition("=")[0] not in NAMES or "=" not in pair]
-    if wrong:
+        history = _ask(client)
+        read = judge(_found(history, gate, client.log), history.as_of)
+        verdict_, day = verdict_ or read.reading.value, day or look_again(read)
+    now = stating.now()
+    if midnight(day) <= now:
         raise MalformedError(
-            f"--map {wrong[0]!r} is not ROLE=COLUMN", hint=f"roles: {', '.join(NAMES)}"
+            f"--look-again is {day}, which is not after today; nothing was recorded",
+            hint=f"such as --look-again {(now + timedelta(weeks=13)).date()}",
         )
-    who = _who(salt_file, pseudonyms=pseudonyms)
-    hidden = pseudonyms or salt_file is not None
-    _save(from_tables(events, weekly, people, who, mapped, hidden=hidden), out)
+    # (2) Sign, and hand it to the monitor, which states it.
+    said = stating.say(
+        client,
+        ReviewGate(
+            do=Do.REVIEW_GATE,
+            log=client.log,
+            gate=gate,
+            verdict=GateVerdict(verdict_),
+            decision=decision,
+            look_again=midnight(day),
+            who=client.who,
+            at=now,
+            nonce=stating.nonce(),
+        ),
+    )
+    return client.tell_monitor(f"/gates/{gate}/reviewed", {"statement": said.signed})
 
 
-@import_.command("github")
-@click.option("--pulls", required=True, type=click.Path(path_type=Path))
-@click.option("--audit-log", type=click.Path(path_type=Path))
-@_OUT
-@_HIDE
-@_SALT
-def import_github(
-    pulls: Path, audit_log: Path | None, out: Path, salt_file: Path | None, *, pseudonyms: bool
-) -> None:
-    """Read GitHub's exports: merges without review, overrides of branch protection.
-
-    \b
-    gh pr list --state merged --limit 5000 \\
-        --json number,title,mergedAt,mergedBy,author,reviews > pulls.json
-    breakglass gates import github --pulls pulls.json --out history
-    """
-    from breakglass.monitor.deviance.imports.github import from_github
-
-    who = _who(salt_file, pseudonyms=pseudonyms)
-    hidden = pseudonyms or salt_file is not None
-    _save(from_github(pulls, audit_log, who, hidden=hidden), out)
-
-
-def _read(folder: Path, as_of: str = "") -> History:
+def _read(folder: Path | None, org: str | None, as_of: str) -> tuple[History, str]:
+    """Return the history, and the name of where it was read from."""
     from breakglass.monitor.deviance.folder import read_folder
     from breakglass.monitor.deviance.history import midnight
 
-    return read_folder(folder, midnight(_day(as_of, "--as-of")) if as_of else None)
+    at = midnight(_day(as_of, "--as-of")) if as_of else None
+    if folder is not None:
+        return read_folder(folder, at), folder.resolve().name
+    try:
+        client = find(org)
+    except MisconfiguredError as error:
+        error.hint = f"{error.hint}; or read a folder: --history DIR"
+        raise
+    return _ask(client, at), client.log
+
+
+def _ask(client: Client, at: datetime | None = None) -> History:
+    """Read the history that the monitor makes from the ledger, as any history folder."""
+    from tempfile import TemporaryDirectory
+
+    from breakglass.monitor.deviance.folder import FILES, read_folder
+
+    answer = client.ask_monitor("/gates/history")
+    with TemporaryDirectory(prefix="breakglass-history-") as name:
+        for file in FILES:  # never a name that the monitor chose
+            text = answer["files"].get(file)
+            if text is not None:
+                (Path(name) / file).write_text(text, encoding="utf-8")
+        return read_folder(Path(name), at)
+
+
+def _found(history: History, gate: str, where: str) -> Gate:
+    found = history.gate(gate)
+    if found is None:
+        names = ", ".join(g.name for g in history.gates[:8]) or "none"
+        raise MisconfiguredError(
+            f"no gate '{gate}' in '{where}'; nothing was written", hint=f"gates there: {names}"
+        )
+    return found
 
 
 def _judged(history: History) -> list[Verdict]:
     from breakglass.monitor.deviance.verdict import judge
 
     return [judge(gate, history.as_of) for gate in history.gates]
+
+
+def _say_if_none(judged: list[Verdict]) -> None:
+    if not judged:
+        speaking.talk("no gate has stated a passage or a bypass yet")
 
 
 def _lines(history: History, judged: list[Verdict]) -> None:
@@ -281,46 +331,6 @@ def _lines(history: History, judged: list[Verdict]) -> None:
         click.echo(f"rising     '{r.gate}' since the week of {r.since}{sure}")
     for d in displacements(history):
         click.echo(f"moved      '{d.fell}' fell and '{d.rose}' rose: judge both together")
-
-
-def _save(found: Imported, out: Path) -> None:
-    from breakglass.monitor.deviance.folder import write_folder
-
-    if found.as_of is None:
-        raise MalformedError("nothing was found to import; nothing was written")
-    write_folder(out, found.as_of, found.events, found.passages, found.people)
-    passed = sum(
-        max((sum(weeks.values()) for weeks in found.passages.values()), default=0) for _ in [0]
-    )
-    click.echo(
-        f"imported   {len(found.events)} bypasses of {len(found.passages)} gates in {passed:,.0f} "
-        f"passages to {out}; {found.left_out} of machines left out",
-        err=True,
-    )
-
-
-def _who(salt_file: Path | None, *, pseudonyms: bool) -> Callable[[str], str]:
-    from breakglass.monitor.deviance.imports import pseudonyms as hashing
-
-    if salt_file is None:
-        return hashing.pseudonyms() if pseudonyms else str.strip
-    salt = _file(salt_file).strip().encode()
-    if len(salt) < hashing.SHORTEST_SALT:
-        raise MisconfiguredError(
-            f"'{salt_file}' holds {len(salt)} bytes, wanted {hashing.SHORTEST_SALT} or more; "
-            "nothing was written",
-            hint="make one with: openssl rand -hex 32 > salt",
-        )
-    return hashing.pseudonyms(salt)
-
-
-def _file(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise MisconfiguredError(f"'{path}' cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise MalformedError(f"'{path}' is not UTF-8 text: {error}") from error
 
 
 def _write(path: Path, text: str) -> None:

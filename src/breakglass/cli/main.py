@@ -22,7 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "incident": ("incident:incident", "Declare, close and list incidents."),
     "gate": ("gate:gate", "Sign a token for a gate; make a new gate."),
     "review": ("review:review", "List and show the reviews that every grant opens."),
-    "gates": ("gates:gates", "Show how the gates are doing: rates, verdicts, history."),
+    "gates": ("gates:gates", "Show how the gates are doing: rates, verdicts, reviews."),
     "ledger": ("ledger:ledger", "Export the ledger and verify a copy without a server."),
     "policy": ("policy:policy", "Check, explain, sign and activate the policy."),
     "trust": ("trust:trust", "Show and update the trust file."),
