@@ -83,8 +83,18 @@ def test_a_cosignature_holds_and_says_now(cosigning: Cosigning) -> None:
         b"\xff\xfe\n\n" + request(0, 1).partition(b"\n\n")[2],
     ],
     # Named here, since the bodies hold keys that differ from one run to the next.
-    ids=["empty", "no proof", "minus", "leading zero", "new", "not base64", "64 hashes"]
-    + ["old over size", "cut short", "not utf-8"],
+    ids=[
+        "empty",
+        "no proof",
+        "minus",
+        "leading zero",
+        "new",
+        "not base64",
+        "64 hashes",
+        "old over size",
+        "cut short",
+        "not utf-8",
+    ],
 )
 def test_malformed_bodies_are_400_and_change_nothing(cosigning: Cosigning, body: bytes) -> None:
     assert cosigning.add_checkpoint(body).status == 400
