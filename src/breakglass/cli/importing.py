@@ -50,7 +50,12 @@ _SALT = click.option(
 
 @import_.command("git", epilog=GIT_EXAMPLE)
 @click.argument("repository", type=click.Path(path_type=Path))
-@click.option("--rules", "rule_file", required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--rules",
+    "rule_file",
+    type=click.Path(path_type=Path),
+    help="Your rule file; without it the signs that many repositories use.",
+)
 @click.option("--branch", default="HEAD", show_default=True, help="The main line.")
 @click.option("--since", default="", help="Leave older changes out: 2023-01-01.")
 @_OUT
@@ -58,7 +63,7 @@ _SALT = click.option(
 @_SALT
 def import_git(
     repository: Path,
-    rule_file: Path,
+    rule_file: Path | None,
     branch: str,
     since: str,
     out: Path,
@@ -69,11 +74,15 @@ def import_git(
     """Read a git history by a rule file: footers such as No-Try, [skip ci], TBR."""
     from breakglass.monitor.deviance.imports.git_log import from_changes, read_log
     from breakglass.monitor.deviance.imports.rules import read_rules
+    from breakglass.monitor.deviance.imports.usual_signs import gates_gone_round, usual_rules
 
-    rules = read_rules(_file(rule_file), str(rule_file))
+    rules = read_rules(_file(rule_file), str(rule_file)) if rule_file else usual_rules()
     who = _who(salt_file, pseudonyms=pseudonyms)
     hidden = pseudonyms or salt_file is not None
-    _save(from_changes(read_log(repository, branch, since), rules, who, hidden=hidden), out)
+    found = from_changes(read_log(repository, branch, since), rules, who, hidden=hidden)
+    if rule_file is None:
+        found = gates_gone_round(found)
+    _save(found, out)
 
 
 @import_.command("csv", epilog=CSV_EXAMPLE)

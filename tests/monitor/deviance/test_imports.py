@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.errors import MalformedError, MisconfiguredError
+from breakglass.errors import MalformedError, MisconfiguredError, RefusedError
 from breakglass.monitor.deviance.imports.git_log import Change, from_changes, parse_log, read_log
 from breakglass.monitor.deviance.imports.github import from_github
 from breakglass.monitor.deviance.imports.pseudonyms import pseudonyms
 from breakglass.monitor.deviance.imports.rulefile import Items, Table, Text, parse_rules
 from breakglass.monitor.deviance.imports.rules import read_rules
 from breakglass.monitor.deviance.imports.tables import from_tables
+from breakglass.monitor.deviance.imports.usual_signs import gates_gone_round, usual_rules
 
 RULES = r"""
 # which lines of a message mean that a gate was gone round
@@ -155,6 +156,19 @@ def test_a_real_repository_is_read_in_committer_time(tmp_path: Path) -> None:
     with pytest.raises(MisconfiguredError, match="git cannot read branch '--output=x'"):
         read_log(tmp_path, "--output=x")
     assert not (tmp_path / "x").exists()
+
+
+def test_without_a_rule_file_only_gates_that_were_gone_round_are_told() -> None:
+    told = from_changes(
+        [change("One"), change("Two\n\nNo-Try: true", day=2), change("Three [skip ci]", day=3)],
+        usual_rules(),
+        str,
+        hidden=False,
+    )
+    assert sorted(gates_gone_round(told).passages) == ["ci", "tryjobs"]
+    nothing = from_changes([change("One")], usual_rules(), str, hidden=False)
+    with pytest.raises(RefusedError, match="no change shows a usual sign"):
+        gates_gone_round(nothing)
 
 
 def test_a_torn_log_is_refused() -> None:
