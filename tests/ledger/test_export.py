@@ -202,7 +202,7 @@ def go_verify(folder: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
         built = subprocess.run(
             ["go", "build", "-o", str(binary), "."], cwd=source, capture_output=True, text=True
         )
-        if "proxy.golang.org" in built.stderr and "dial" in built.stderr:
+        if "dial tcp" in built.stderr or "no such host" in built.stderr:
             pytest.skip("golang.org/x/mod cannot be fetched here")
         assert built.returncode == 0, built.stderr
     return subprocess.run([str(binary), str(folder)], capture_output=True, text=True)
