@@ -97,3 +97,15 @@ def test_the_offline_gate_starts_with_cryptography_alone() -> None:
     foreign = loaded - set(sys.stdlib_module_names) - ours
     # Modules that the interpreter's own start-up or cffi bring in are not ours to judge.
     assert {name for name in foreign if not name.startswith("_")} <= {"sitecustomize"}
+
+
+def test_without_the_clients_libraries_breakglass_says_so_in_words() -> None:
+    code = (
+        "import sys; sys.modules['click'] = None;"
+        "from breakglass.cli.start import main; sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 6
+    assert "'click' is not installed" in done.stderr
+    assert "breakglass[cli]" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -42,6 +42,30 @@ def test_a_deleted_cache_is_folded_again_to_the_same_state(followed: Followed) -
     assert len(set(digests)) == 1
 
 
+def test_a_view_waits_for_what_the_fold_must_read_while_the_ledger_is_away(
+    followed: Followed,
+) -> None:
+    size = followed.send()
+    first = followed.view()
+    first.wait_for(size - 1, WITHIN)
+    first.close()
+    # The entries are in the cache; the trust file and the cards that some of them name are not.
+    shutil.rmtree(followed.folder / "cache" / "attachments")
+    followed.parties.ledger.kill()
+    stopped: list[Exception] = []
+    second = followed.view(trouble=stopped.append)
+    try:
+        with pytest.raises(UnavailableError, match="was not seen within"):
+            second.wait_for(size - 1, timedelta(seconds=0.5))
+        assert stopped == []
+        followed.parties.ledger.start()
+        second.wait_for(size - 1, WITHIN)
+        with second.reading() as state:
+            assert state.digest() == followed.org.state.digest()
+    finally:
+        second.close()
+
+
 def test_a_record_that_does_not_hold_is_judged_void_and_heard(followed: Followed) -> None:
     heard: list[Judged] = []
     view = followed.view(on_judged=lambda judged, entry, state: heard.append(judged))

@@ -14,7 +14,6 @@ from tests.kit.organisation import Organisation
 
 PASS = [sys.executable, "-c", "raise SystemExit(0)"]
 FAIL = [sys.executable, "-c", "raise SystemExit(1)"]
-HANG = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
 @dataclass

@@ -14,7 +14,8 @@ from breakglass.records.record import parse_record
 from breakglass.tlog.note import sign_note
 from breakglass.wire.numbering import numbered
 from breakglass.wire.spool import Spool
-from tests.gate.conftest import FAIL, HANG, PASS, GateHome
+from tests.gate.conftest import FAIL, PASS, GateHome
+from tests.kit.processes import no_process_left, until
 
 
 def _spooled(home: GateHome) -> list[object]:
@@ -56,9 +57,12 @@ def test_a_check_that_hangs_is_ended_with_its_children_and_the_gate_is_shut(
     home: GateHome, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = home.folder / "settings.toml"
-    settings.write_text(settings.read_text().replace("check_within_s = 10", "check_within_s = 0.3"))
-    assert home.run("check", "deploy-approval", "--", *HANG) == 5
-    assert "no answer within 0.3 s" in capfd.readouterr().err
+    settings.write_text(settings.read_text().replace("check_within_s = 10", "check_within_s = 1"))
+    child = home.folder / "child"
+    hang = ["sh", "-c", f"sleep 300 & echo $! > {child}; sleep 300"]
+    assert home.run("check", "deploy-approval", "--", *hang) == 5
+    assert "no answer within 1 s" in capfd.readouterr().err
+    until(lambda: no_process_left(int(child.read_text())))
 
 
 def test_glass_opens_a_shut_gate_and_the_bypass_lies_in_the_spool(

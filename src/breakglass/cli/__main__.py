@@ -1,5 +1,7 @@
 """``python -m breakglass.cli`` is ``breakglass``."""
 
-from breakglass.cli.main import main
+import sys
 
-main()
+from breakglass.cli.start import main
+
+sys.exit(main())
