@@ -6,12 +6,13 @@ The base installation is for gates and brings ``breakglass-gate`` alone; the cli
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 EXIT_MISCONFIGURED = 6
 
 
-def main() -> int:
-    """Run the client, which ends the process, or say how to install it and return 6."""
+def main() -> NoReturn:
+    """Run the client, which ends the process, or say how to install it and end with 6."""
     try:
         from breakglass.cli.main import main as client
     except ModuleNotFoundError as error:
@@ -23,5 +24,5 @@ def main() -> int:
             " 'breakglass[server]' for processes",
             file=sys.stderr,
         )
-        return EXIT_MISCONFIGURED
+        sys.exit(EXIT_MISCONFIGURED)
     client()
