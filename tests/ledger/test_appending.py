@@ -139,11 +139,23 @@ def test_a_run_is_taken_up_to_its_first_bad_note(submitter: Submitter) -> None:
     assert submitter.place()["next"] == 1
 
 
-def test_a_run_with_a_forged_note_keeps_what_stands_before_it(submitter: Submitter) -> None:
-    good, other = submitter.note("good"), submitter.note("other")
-    forged = other.replace(b'"x":""', b'"x":"?"')
-    answer = submitter.send(good, forged).checked().json()
-    assert (answer["count"], answer["refused"]["error"]) == (1, "signature")
+@pytest.mark.parametrize(("notes", "forged"), [(2, 1), (40, 1), (40, 25), (256, 255)])
+def test_a_run_with_a_forged_note_keeps_what_stands_before_it(
+    submitter: Submitter, notes: int, forged: int
+) -> None:
+    run = [submitter.note(f"note-{at}") for at in range(notes)]
+    run[forged] = run[forged].replace(b'"x":""', b'"x":"?"')
+    answer = submitter.send(*run).checked().json()
+    assert (answer["count"], answer["refused"]["error"]) == (forged, "signature")
+    assert submitter.place()["next"] == forged
+
+
+def test_a_run_that_begins_with_a_forged_note_is_refused(submitter: Submitter) -> None:
+    run = [submitter.note(f"note-{at}") for at in range(40)]
+    run[0] = run[0].replace(b'"x":""', b'"x":"?"')
+    reply = submitter.send(*run)
+    assert (reply.status, reply.json()["error"]) == (422, "signature")
+    assert submitter.place()["next"] == 0
 
 
 def resigned(note: bytes, *signers: SignerKey, text: str = "") -> bytes:

@@ -125,6 +125,55 @@ def test_a_refused_note_fails_its_caller_and_those_behind_are_signed_again(
     assert len(ledger.appends[1]) == 4, "those who waited together travel together"
 
 
+@pytest.mark.parametrize("trouble", ["", "lose reply", "lose request", "refused"])
+def test_what_was_signed_behind_a_long_run_counts_only_where_that_run_ended(
+    opened: Open, ledger: FakeLedger, trouble: str
+) -> None:
+    outbox = opened()
+    ledger.trouble = [trouble] if trouble.startswith("lose") else []
+    ledger.refuse = {"a-70"} if trouble == "refused" else set()
+    told: dict[str, int | str] = {}
+
+    def append(name: str) -> None:
+        try:
+            told[name] = len(outbox.append([draft(f"{name}-{at}") for at in range(100)], SOON))
+        except BreakglassError as error:
+            told[name] = error.name
+
+    with ledger.changed:  # the first run is under way until we let go
+        threads = []
+        for name in ("a", "b", "c"):
+            threads.append(threading.Thread(target=append, args=(name,)))
+            threads[-1].start()
+            time.sleep(0.1)
+    for thread in threads:
+        thread.join()
+    recorded = [f"a-{at}" for at in range(70 if trouble == "refused" else 100)]
+    behind = [f"{name}-{at}" for name in "bc" for at in range(100)]
+    assert told == {"a": "too_large" if trouble == "refused" else 100, "b": 100, "c": 100}
+    assert ledger.ids() == recorded + behind
+    assert numbers(ledger) == list(range(len(recorded + behind)))
+
+
+def test_closing_does_not_wait_for_a_long_run_that_hangs(opened: Open, ledger: FakeLedger) -> None:
+    outbox = opened()
+    failed: list[str] = []
+
+    def append() -> None:
+        try:
+            outbox.append([draft(f"a-{at}") for at in range(100)], SOON)
+        except UnavailableError as error:
+            failed.append(error.name)
+
+    with ledger.changed:
+        waiting = threading.Thread(target=append)
+        waiting.start()
+        time.sleep(0.1)
+        outbox.close()
+        waiting.join()
+    assert failed == ["unanswered"]
+
+
 def test_behind_a_refused_note_of_one_call_nothing_of_it_is_recorded(
     opened: Open, ledger: FakeLedger
 ) -> None:

@@ -5,10 +5,12 @@ Reads no further than the note's signature, ``log``, ``id``, ``seq``, ``prev`` a
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from breakglass.errors import (
@@ -25,6 +27,9 @@ from breakglass.tlog.note import Note, SignatureLine
 from breakglass.tlog.tiles import decode_bundle
 from breakglass.wire.answering import StatusError
 from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, Numbering, read_numbering, text_digest
+
+_LONG_RUN = 16  # notes; fewer are checked sooner than threads wake
+_CORES_AT_MOST = 4
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,23 @@ class Run:
     refusal: BreakglassError | None = None
 
 
+@dataclass(frozen=True)
+class _Read:
+    """A note in its form, of a submitter that we know; its signature is not checked yet."""
+
+    data: bytes
+    text: str
+    signature: bytes
+    submitter: Submitter
+    numbering: Numbering
+
+    def admitted(self) -> Admitted:
+        numbering = self.numbering
+        digest = text_digest(self.text)
+        entry = Entry(self.data, self.submitter.vkey.key_id, numbering.id, numbering.seq, digest)
+        return Admitted(entry, numbering.prev)
+
+
 class Admission:
     """Admits runs; safe under threads.
 
@@ -60,6 +82,7 @@ class Admission:
         self._submitters = submitters
         self._attachments = attachments
         self._quota = _Quota()
+        self._signatures = _Signatures()
 
     def admit(self, body: bytes) -> Run:
         """Read the body of ``POST /append``.
@@ -69,26 +92,39 @@ class Admission:
             BreakglassError: the first note is refused, with the status that says why. If a later
                 one is, the run ends before it and carries the reason.
         """
-        submitters = self._submitters()
+        read, refusal = self._read_all(decode_bundle(body), self._submitters())
+        # A stranger costs us one signature: the rest is looked at behind a first one that holds.
+        self._signatures.check(read[0])
         admitted: list[Admitted] = []
-        refusal: BreakglassError | None = None
-        own: Submitter | None = None
-        for data in decode_bundle(body):
+        for note, wrong in zip(read, [None, *self._signatures.wrong(read[1:])], strict=True):
             try:
-                submitter, note = self._admit(data, submitters, own)
+                if wrong is not None:
+                    raise wrong
+                self._check_attachments(note.numbering, note.submitter)
+                self._quota.take(note.submitter)
             except BreakglassError as error:
-                if own is None:
+                if not admitted:
                     raise
                 refusal = error
                 break
-            own = submitter
-            admitted.append(note)
-        assert own is not None
-        return Run(own.vkey.key_id, tuple(admitted), refusal)
+            admitted.append(note.admitted())
+        return Run(read[0].submitter.vkey.key_id, tuple(admitted), refusal)
 
-    def _admit(
-        self, data: bytes, submitters: Submitters, own: Submitter | None
-    ) -> tuple[Submitter, Admitted]:
+    def _read_all(
+        self, bundle: Sequence[bytes], submitters: Submitters
+    ) -> tuple[list[_Read], BreakglassError | None]:
+        """Read the notes up to the first that has no form; that one's error, unless it is alone."""
+        read: list[_Read] = []
+        for data in bundle:
+            try:
+                read.append(self._read(data, submitters, read[0].submitter if read else None))
+            except BreakglassError as error:
+                if not read:
+                    raise
+                return read, error
+        return read, None
+
+    def _read(self, data: bytes, submitters: Submitters, own: Submitter | None) -> _Read:
         if len(data) > NOTE_BYTES_AT_MOST:
             raise _too_large(len(data), NOTE_BYTES_AT_MOST)
         note = Note.parse(data)
@@ -106,13 +142,7 @@ class Admission:
                 f"record {numbering.id!r} is for log {numbering.log!r}, this is {self._origin!r}",
                 name="other_log",
             )
-        check_signature(submitter.vkey, note.text.encode(), line.signature)
-        self._check_attachments(numbering, submitter)
-        self._quota.take(submitter)
-        entry = Entry(
-            data, submitter.vkey.key_id, numbering.id, numbering.seq, text_digest(note.text)
-        )
-        return submitter, Admitted(entry, numbering.prev)
+        return _Read(data, note.text, line.signature, submitter, numbering)
 
     def _check_attachments(self, numbering: Numbering, submitter: Submitter) -> None:
         if numbering.attachments and not submitter.attachments:
@@ -151,6 +181,35 @@ def _submitter(note: Note, submitters: Submitters) -> tuple[Submitter, Signature
 def _too_large(got: int, most: int) -> StatusError:
     error = MalformedError(f"note of {got} bytes, {most} at most", name="too_large")
     return StatusError(error, 413)
+
+
+class _Signatures:
+    """Checks signatures, those of a long run on all cores: OpenSSL lets go of the interpreter."""
+
+    def __init__(self) -> None:
+        self._cores = min(len(os.sched_getaffinity(0)), _CORES_AT_MOST)
+        self._pool = ThreadPoolExecutor(self._cores, "signatures")
+
+    def check(self, read: _Read) -> None:
+        check_signature(read.submitter.vkey, read.text.encode(), read.signature)
+
+    def wrong(self, read: Sequence[_Read]) -> list[BreakglassError | None]:
+        """Return what is wrong with each, ``None`` where the signature holds."""
+        if len(read) < _LONG_RUN or self._cores == 1:
+            return self._each(read)
+        step = -(-len(read) // self._cores)
+        parts = [read[at : at + step] for at in range(0, len(read), step)]
+        return [each for found in self._pool.map(self._each, parts) for each in found]
+
+    def _each(self, read: Sequence[_Read]) -> list[BreakglassError | None]:
+        return [self._error(each) for each in read]
+
+    def _error(self, read: _Read) -> BreakglassError | None:
+        try:
+            self.check(read)
+        except BreakglassError as error:
+            return error
+        return None
 
 
 class _Quota:

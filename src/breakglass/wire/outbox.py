@@ -11,16 +11,17 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MalformedError, UnavailableError
 from breakglass.tlog.note import SignerKey
-from breakglass.wire.calling import Neighbour
+from breakglass.wire.calling import Neighbour, Reply
 from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST, read_numbering
 from breakglass.wire.sending import Receipt, Run, Sender, Unsent
 from breakglass.wire.spool import Draft, Spool, Spooled
@@ -28,6 +29,7 @@ from breakglass.wire.spool import Draft, Spool, Spooled
 __all__ = ["Draft", "Drafting", "Gap", "Outbox", "OutboxLimits", "Receipt"]
 
 log = logging.getLogger("breakglass.outbox")
+_LONG_RUN = 64  # notes; signing this many takes as long as handing a request to a thread is worth
 Drafting = Draft | Callable[[], Draft]
 """A draft, or what makes it: called when its place in the queue is fixed, so that no other note
 of a later time comes before it."""
@@ -130,6 +132,7 @@ class Outbox:
         self._excused = 0  # the last position that a gap record covers
         self._closed = False
         self._hurry = False
+        self._courier = ThreadPoolExecutor(1, "outbox-courier")
         self._thread = threading.Thread(target=self._send_for_ever, name="outbox", daemon=True)
         self._thread.start()
 
@@ -213,6 +216,7 @@ class Outbox:
             if item.call and not item.call.done.done():
                 item.call.done.set_exception(UnavailableError("outbox closed", name="unanswered"))
         self._ledger.close()
+        self._courier.shutdown(wait=False)
         self._thread.join(1)
         self._spool.close()
 
@@ -289,7 +293,8 @@ class Outbox:
             # (4) Number, sign, send. A crash or a lost answer from here leaves notes that the
             #     ledger may hold; their ids, or their bytes if we live on, make a repetition
             #     harmless.
-            run = self._sender.send(drafts)
+            self._sender.sign(drafts)
+            run = self._sender.settle(self._posted(len(drafts)))
         except UnavailableError:
             if not self._sender.unanswered:
                 self._take_back()
@@ -297,6 +302,35 @@ class Outbox:
         # (5) Tell the callers, and forget what was spooled.
         self._settle(run)
         return not isinstance(run.refusal, Unsent)
+
+    def _posted(self, notes: int) -> Callable[[], Reply]:
+        """Post the run. Behind a long one the next is signed while the ledger works on it.
+
+        One run is under way at a time: two could be taken in the wrong order, and a refusal in
+        the first would void the second.
+        """
+        if notes < _LONG_RUN:
+            return self._sender.post
+        answer = self._courier.submit(self._sender.post)
+        answer.add_done_callback(lambda _: self._wake())
+        signed = 0
+        while not answer.done():
+            following = self._following(answer, signed)
+            self._sender.sign_ahead(following)
+            signed = len(following)
+        return answer.result
+
+    def _following(self, answer: Future[Reply], known: int) -> list[Draft]:
+        """Return what the next run would hold, once that is more than is known or there's none."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: answer.done() or min(len(self._queue), NOTES_AT_MOST) > known
+            )
+            return [item.draft for item in islice(self._queue, NOTES_AT_MOST)]
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _take(self) -> bool:
         with self._changed:

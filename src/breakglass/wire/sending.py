@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -28,6 +28,17 @@ class Receipt:
     proof: bytes
 
 
+@dataclass(frozen=True)
+class _Signed:
+    """A draft at its place in the chain; ``digest`` is of the text, for the next one's ``prev``."""
+
+    draft: Draft
+    seq: int
+    prev: str
+    note: bytes
+    digest: str
+
+
 class Unsent(RefusedError):
     """The run was numbered wrongly; nothing of the rest is the notes' fault."""
 
@@ -43,8 +54,8 @@ class Run:
 class Sender:
     """Holds a submitter's place in the log, and the run that is not answered yet.
 
-    Used by one thread. ``send`` with drafts after an unanswered ``send`` repeats the old bytes,
-    so the caller passes the same drafts until it gets an answer.
+    Used by one thread, ``post`` alone by any. Signing again after an unanswered ``post`` keeps the
+    old bytes, so the caller passes the same drafts until it gets an answer.
     """
 
     def __init__(self, ledger: Neighbour, signer: SignerKey, within: timedelta) -> None:
@@ -54,7 +65,8 @@ class Sender:
         self._known = False
         self.next_seq = 0
         self._prev = ""
-        self._signed: list[tuple[bytes, str]] = []  # note and its text's digest
+        self._signed: list[_Signed] = []
+        self._ahead: list[_Signed] = []  # never sent: what may follow the run under way
         self.unanswered = False  # whether the ledger may hold what is signed
         self._put: set[str] = set()
 
@@ -89,18 +101,34 @@ class Sender:
             if 200 <= reply.status < 300:
                 self._put.add(digest)
 
-    def send(self, drafts: Sequence[Draft]) -> Run:
-        """Send a run, 1 to 256 drafts.
+    def sign(self, drafts: Sequence[Draft]) -> None:
+        """Make a run of 1 to 256 drafts ready for ``post``; one that is unanswered stays."""
+        if not self._signed:
+            self._signed = self._made(drafts, self.next_seq, self._prev)
+            self._ahead = []
+
+    def sign_ahead(self, drafts: Sequence[Draft]) -> None:
+        """Sign what will follow the run under way if all of that is taken.
+
+        It saves time and promises nothing: any other outcome has the same drafts signed anew.
+        """
+        last = self._signed[-1]
+        self._ahead = self._made(drafts, last.seq + 1, last.digest)
+
+    def post(self) -> Reply:
+        """Send the run that is signed; its reply, or whatever is raised, is for ``settle``."""
+        body = encode_bundle([each.note for each in self._signed])
+        within = min(self._within, _OF_SEVERAL) if self._ledger.several else self._within
+        return self._ledger.send("POST", "/append", body, within=within)
+
+    def settle(self, answer: Callable[[], Reply]) -> Run:
+        """Take the answer to ``post``.
 
         Raises:
-            UnavailableError: no answer that settles it; the same run must be sent again.
+            UnavailableError: it settles nothing; the same run must be sent again.
         """
-        if not self._signed:
-            self._sign(drafts)
-        body = encode_bundle([note for note, _ in self._signed])
         try:
-            within = min(self._within, _OF_SEVERAL) if self._ledger.several else self._within
-            reply = self._ledger.send("POST", "/append", body, within=within)
+            reply = answer()
         except UnavailableError as error:
             self.unanswered = self.unanswered or error.name != "unreachable"
             raise
@@ -117,15 +145,21 @@ class Sender:
         """Drop a run that the ledger cannot hold (``unanswered`` is false); it is signed anew."""
         self._signed = []
 
-    def _sign(self, drafts: Sequence[Draft]) -> None:
-        seq, prev = self.next_seq, self._prev
+    def _made(self, drafts: Sequence[Draft], seq: int, prev: str) -> list[_Signed]:
+        ready = {(each.seq, each.prev, id(each.draft)): each for each in self._ahead}
+        made: list[_Signed] = []
         for draft in drafts:
-            text = numbered(draft.text, seq, prev)
-            note = sign_note(text, self._signer)
-            if draft.lines:
-                note = note.with_lines(*draft.lines)
-            seq, prev = seq + 1, text_digest(text)
-            self._signed.append((note.encoded(), prev))
+            one = ready.get((seq, prev, id(draft))) or self._signed_one(draft, seq, prev)
+            made.append(one)
+            seq, prev = seq + 1, one.digest
+        return made
+
+    def _signed_one(self, draft: Draft, seq: int, prev: str) -> _Signed:
+        text = numbered(draft.text, seq, prev)
+        note = sign_note(text, self._signer)
+        if draft.lines:
+            note = note.with_lines(*draft.lines)
+        return _Signed(draft, seq, prev, note.encoded(), text_digest(text))
 
     def _accepted(self, reply: Reply) -> Run:
         answer = reply.json()
@@ -133,8 +167,8 @@ class Sender:
         if not isinstance(proofs, list) or not len(proofs) <= len(self._signed):
             raise UnavailableError("ledger's answer to an append makes no sense", name="nonsense")
         receipts = [
-            Receipt(_index(proof), note, proof.encode())
-            for proof, (note, _) in zip(proofs, self._signed, strict=False)
+            Receipt(_index(proof), signed.note, proof.encode())
+            for proof, signed in zip(proofs, self._signed, strict=False)
         ]
         self._advance(len(receipts))
         if not refused:
@@ -165,7 +199,7 @@ class Sender:
     def _advance(self, count: int) -> None:
         if count:
             self.next_seq += count
-            self._prev = self._signed[count - 1][1]
+            self._prev = self._signed[count - 1].digest
         self._signed = []
         self.unanswered = False
 
