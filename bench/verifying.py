@@ -35,7 +35,8 @@ def main() -> None:
         lambda: verify_token(parse_token(data), verifier, "42", org.now), TOKENS
     )
     _print("token verified, in process, CPU", each_ms[len(each_ms) // 2], "ms", p99=each_ms[-4])
-    log, genesis = _lives()
+    org = lives(GRANTS)
+    log, genesis = list(org.log.entries()), org.genesis
     rates = []
     for _ in range(3):
         start = time.process_time()
@@ -45,13 +46,13 @@ def main() -> None:
     _print("log folded, without heads", max(rates), "records/s/core", records=len(log))
 
 
-def _lives() -> tuple[list[object], str]:
-    """Write a log of whole lives of grants, with a pulse and two tallies between them."""
+def lives(grants: int) -> Organisation:
+    """Write a log of whole lives of grants, ten records each, a pulse and a tally among them."""
     org = Organisation()
     org.begin()
     tally = kinds.Passages("deploy-approval", NOW, NOW, 90, 3, 1, 1, 2, 40, 900, ())
     role = "minter:orders-db"
-    for number in range(GRANTS):
+    for number in range(grants):
         said = org.statement(glass="orders-repair", nonce=f"{number:032x}")
         signed = org.sign(said)
         org.state_that("broker", org.asked(signed))
@@ -69,7 +70,7 @@ def _lives() -> tuple[list[object], str]:
         org.state_that("gate:deploy-approval", tally)
         org.state_that(role, kinds.Ended(broken.grant, EndedWhy.IDLE, "", None))
         org.state_that(role, kinds.Dead(broken.grant, "login refused", 900, 1, ()))
-    return list(org.log.entries()), org.genesis
+    return org
 
 
 def _milliseconds(call: Callable[[], object], times: int) -> list[float]:

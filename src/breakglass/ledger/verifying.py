@@ -14,6 +14,7 @@ from pathlib import Path
 
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.ledger.export import Progress, attachments
+from breakglass.ledger.heads_ahead import prove_heads
 from breakglass.tlog.checkpoint import Checkpoint
 from breakglass.tlog.edge import TreeEdge
 from breakglass.tlog.hashing import HASH_BYTES, leaf_hash, root_of
@@ -64,7 +65,10 @@ def verify_tree(
 
 
 def verify_heads(
-    folder: Path, policy: Callable[[], TlogPolicy] | TlogPolicy, checkpoint: Checkpoint
+    folder: Path,
+    policy: Callable[[], TlogPolicy] | TlogPolicy,
+    checkpoint: Checkpoint,
+    cores: int = 0,
 ) -> Iterator[VerifiedEntry]:
     """Check every commit's head against the entries before it, and give the entries in order.
 
@@ -73,6 +77,7 @@ def verify_heads(
         policy: or what gives it, asked before each commit, by an owner that follows the trust
             file's changes in the entries.
         checkpoint: the newest head, from ``verify_tree``.
+        cores: how many check signatures; 0 takes all that we may.
 
     Raises:
         MalformedError: a file is not in its form.
@@ -80,8 +85,8 @@ def verify_heads(
     """
     edge = TreeEdge()
     notes = _entries(folder, checkpoint.size)
-    for note in _heads(folder):
-        proven = verify_head(note, policy if isinstance(policy, TlogPolicy) else policy())
+    asked = (lambda: policy) if isinstance(policy, TlogPolicy) else policy
+    for note, proven in prove_heads(_heads(folder), asked, cores):
         end = proven.checkpoint.size
         found = []
         for index in range(edge.size, min(end, checkpoint.size)):
