@@ -1,6 +1,7 @@
 """Append to quorum receipt: latency of one client, appends a second of many, and of one in batches.
 
-Every party is a process of its own on this machine: ledger, three witnesses (two needed), archiver.
+Every party is a process of its own on this machine: ledger, three witnesses (two needed), archiver;
+once with the journal in SQLite, once in PostgreSQL.
 Prints JSON lines. Targets: DESIGN.md section 11.
 """
 
@@ -15,12 +16,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tests.kit.journals import journal_database
+from tests.kit.postgres import start_postgres
 from tests.kit.processes import LogSet, draft, running_log_set, signed
 
 from breakglass.clock import SystemClock
@@ -41,16 +44,37 @@ def main() -> None:
     given.add_argument("--seconds", type=float, default=5, help="of each throughput run")
     options = given.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        say("machine", **machine(folder))
-        with running_log_set(folder / "set", submitters=66) as log_set:
-            say("append to quorum receipt", **one_client(log_set, folder, options.appends))
-            before = cpu_seconds(log_set)
-            figures = many(log_set, options.seconds)
-            say("64 submitters", **figures, **spent(log_set, before, figures))
-            before = cpu_seconds(log_set)
-            figures = batches(log_set, folder, options.seconds)
-            say("one submitter, batches of 256", **figures, **spent(log_set, before, figures))
+        say("machine", **machine(Path(name)))
+    for journal, settings in journals():
+        with tempfile.TemporaryDirectory() as name:
+            measured(journal, settings, Path(name), options.appends, options.seconds)
+
+
+def journals() -> Iterator[tuple[str, str]]:
+    """Give each kind of journal, and the ledger's settings for it; PostgreSQL with its fsync on."""
+    yield "SQLite", ""
+    server = start_postgres(durable=True)
+    try:
+        with tempfile.NamedTemporaryFile("w", suffix=".dsn") as dsn:
+            dsn.write(journal_database(server) + "\n")
+            dsn.flush()
+            yield "PostgreSQL", f"[postgres]\ndsn_file = {json.dumps(dsn.name)}"
+    finally:
+        server.close()
+
+
+def measured(journal: str, settings: str, folder: Path, appends: int, seconds: float) -> None:
+    """Print the three figures of one journal."""
+    with running_log_set(folder / "set", submitters=66, ledger_settings=settings) as log_set:
+        figures = one_client(log_set, folder, appends)
+        say("append to quorum receipt", journal=journal, **figures)
+        before = cpu_seconds(log_set)
+        figures = many(log_set, seconds)
+        say("64 submitters", journal=journal, **figures, **spent(log_set, before, figures))
+        before = cpu_seconds(log_set)
+        figures = batches(log_set, folder, seconds)
+        told = "one submitter, batches of 256"
+        say(told, journal=journal, **figures, **spent(log_set, before, figures))
 
 
 def say(what: str, **figures: object) -> None:
