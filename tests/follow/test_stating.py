@@ -75,6 +75,28 @@ def test_a_clock_that_is_set_back_does_not_void_what_comes_after(followed: Follo
         outbox.close()
 
 
+def test_nor_does_a_restart_with_the_clock_set_back(followed: Followed) -> None:
+    size = followed.send()
+    outbox, stating = _stating(followed, Wandering())
+    stating.append([Fact("pulse/a", Pulse(1, ()))], WITHIN)
+    outbox.close()
+    view = followed.view()
+    view.wait_for(size, WITHIN)
+    ours = followed.org.submitters["monitor"].verifier.label
+    back = Wandering(timedelta(seconds=-30))
+    outbox, _ = _stating(followed, back)
+    stating = Stating(outbox, followed.org.log_name, back, lambda: view.last_at(ours))
+    try:
+        stating.append([Fact("pulse/b", Pulse(2, ()))], WITHIN)
+        stating.post(Fact("pulse/c", Pulse(3, ())))
+        assert outbox.flush(WITHIN)
+        assert view.wait_for(size + 1, WITHIN).holds
+        assert view.wait_for(size + 2, WITHIN).holds
+    finally:
+        view.close()
+        outbox.close()
+
+
 def test_what_comes_late_after_an_outage_is_excused_by_a_gap(followed: Followed) -> None:
     size = followed.send()
     followed.parties.ledger.kill()

@@ -76,7 +76,8 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
         clock,
         gap=gap_draft(settings.log),
     )
-    stating = Stating(outbox, settings.log, clock)
+    ours = key.verifier.label
+    stating = Stating(outbox, settings.log, clock, lambda: view.last_at(ours))
     beginning = Beginning(folder / "bootstrap", view, outbox, stating)
     recording = Recording(
         view, stating, key, clock, settings.receipt_within, settings.follow_within

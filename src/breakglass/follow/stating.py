@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -36,12 +36,21 @@ class Stating:
         outbox: the process's one writer.
         log: the log's origin, which every record names.
         clock: the process's own.
+        last_at: the time of our last record that holds, as our view of the ledger has it; also
+            after a restart nothing is dated before it. Never asked while the outbox is held.
     """
 
-    def __init__(self, outbox: Outbox, log: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        log: str,
+        clock: Clock,
+        last_at: Callable[[], datetime | None] = lambda: None,
+    ) -> None:
         self._outbox = outbox
         self._log = log
         self._clock = clock
+        self._last_at = last_at
         self._lock = threading.Lock()
         self._latest: datetime | None = None
 
@@ -53,6 +62,7 @@ class Stating:
                 be).
             BreakglassError: the ledger refused the first that it would not take.
         """
+        self._not_before(self._last_at())
         return self._outbox.append([self._drafting(fact) for fact in facts], within)
 
     def post(self, fact: Fact) -> None:
@@ -61,6 +71,7 @@ class Stating:
         Raises:
             UnavailableError: the disk refused; nothing was kept.
         """
+        self._not_before(self._last_at())
         self._outbox.post(self._drafting(fact))
 
     @property
@@ -70,6 +81,11 @@ class Stating:
 
     def _drafting(self, fact: Fact) -> _Drafting:
         return _Drafting(self, fact)
+
+    def _not_before(self, at: datetime | None) -> None:
+        with self._lock:
+            if at is not None:
+                self._latest = max(at, self._latest) if self._latest else at
 
     def now(self) -> datetime:
         """Return the time for the next record: our clock's, but never back."""

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from breakglass.errors import BreakglassError, UnavailableError
@@ -117,6 +117,12 @@ class LedgerView:
         """Return the trust file in force: the fold's, or the pinned one before there is any."""
         with self._lock:
             return self._state.trust or self._pinned
+
+    def last_at(self, submitter: str) -> datetime | None:
+        """Return the time of a submitter's last record in time, by its key's label."""
+        with self._lock:
+            chain = self._state.submitters.get(submitter)
+            return chain.last_at if chain else None
 
     def _policy(self) -> TlogPolicy:
         return self.trust().tlog

@@ -83,9 +83,7 @@ def _proven_by_many(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _in_turn(
-    chunk: _Chunk, policy: Callable[[], TlogPolicy]
-) -> Iterator[tuple[bytes, ProvenHead]]:
+def _in_turn(chunk: _Chunk, policy: Callable[[], TlogPolicy]) -> Iterator[tuple[bytes, ProvenHead]]:
     for head, proven in zip(chunk.heads, chunk.proven.result(), strict=True):
         now = policy()
         # What did not hold is checked again here, for its error.

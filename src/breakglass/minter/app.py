@@ -83,16 +83,18 @@ class Minter:
             trouble=lambda error: self._bell.ring("ledger", "ledger", str(error)),
         )
         self._platform = _platform(settings, folder, clock)
+        key = read_key(folder)
         self._outbox = Outbox(
             Neighbour(ledger, name="ledger"),
-            read_key(folder),
+            key,
             folder / "data",
             clock,
             gap=gap_draft(settings.log),
         )
         self._asking = Neighbour(ledger, name="ledger")
         self._catching_up = CatchingUp(self._view, self._asking, "minted")
-        stating = Stating(self._outbox, settings.log, clock)
+        ours = key.verifier.label
+        stating = Stating(self._outbox, settings.log, clock, lambda: self._view.last_at(ours))
         self._locks = GrantLocks()
         self._saying = Saying(stating, self._table, self._platform.limits.platform)
         self._minting = Minting(

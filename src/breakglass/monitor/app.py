@@ -72,7 +72,8 @@ class Monitor:
         writing = Neighbour(where, name="ledger", within=_ANSWER_WITHIN)
         key = read_key(folder)
         self._outbox = Outbox(writing, key, kept_folder, clock, gap=gap_draft(settings.log))
-        stating = Stating(self._outbox, settings.log, clock)
+        ours = key.verifier.label
+        stating = Stating(self._outbox, settings.log, clock, lambda: self.view.last_at(ours))
         self.time = WitnessedTime(clock)
         limits = BellLimits(settings.retry_at_most)
         channels = settings.made_channels()
