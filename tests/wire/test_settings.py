@@ -13,7 +13,8 @@ import pytest
 
 from breakglass.errors import MisconfiguredError
 from breakglass.tlog.note import SignerKey
-from breakglass.wire.settings import read_key, read_settings
+from breakglass.wire.keeping import read_key
+from breakglass.wire.settings import read_settings
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ from breakglass.tlog.note import COSIGNATURE
 from breakglass.wire.answering import Answer, Asked, StatusError, json_answer, route, text_answer
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
+from breakglass.wire.keeping import read_key
 from breakglass.wire.logs import read_logs
 from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
 from breakglass.wire.serving import Room, Serving
-from breakglass.wire.settings import read_key, read_settings
+from breakglass.wire.settings import read_settings
 
 _BODY_BYTES = NOTES_AT_MOST * (NOTE_BYTES_AT_MOST + 2) + 256 * 1024
 

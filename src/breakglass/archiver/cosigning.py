@@ -18,7 +18,7 @@ from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MalformedError, UnavailableError, UnprovenError
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
 from breakglass.tlog.cosignature import cosign
-from breakglass.tlog.note import Note, SignerKey, VerifierKey
+from breakglass.tlog.note import Note, Signer, VerifierKey
 from breakglass.wire.answering import Answer, text_answer
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.numbering import read_numbering
@@ -40,7 +40,7 @@ class ArchiveCosigning:
 
     def __init__(
         self,
-        signer: SignerKey,
+        signer: Signer,
         open_archive: Callable[[str], Archive],
         logs: Mapping[str, Sequence[VerifierKey]],
         ledger: Neighbour,

@@ -40,9 +40,9 @@ from breakglass.errors import (
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
 from breakglass.tlog.note import VerifierKey
 from breakglass.tlog.tile_rows import TileRows
-from breakglass.wire.folder import sync_folder
+from breakglass.wire.folder import SETTINGS, sync_folder
 from breakglass.wire.logs import read_logs
-from breakglass.wire.settings import SETTINGS, read_settings
+from breakglass.wire.settings import read_settings
 
 Progress = Callable[[int], None]
 """Told entries written so far."""

@@ -34,9 +34,10 @@ from breakglass.tlog.note import Note
 from breakglass.wire.bell import Bell
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
+from breakglass.wire.keeping import read_key
 from breakglass.wire.outbox import Outbox
 from breakglass.wire.serving import Room
-from breakglass.wire.settings import neighbour_at, read_key, read_settings
+from breakglass.wire.settings import neighbour_at, read_settings
 
 _DECLARED_PER_MINUTE = 10
 

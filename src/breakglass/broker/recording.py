@@ -13,7 +13,7 @@ from breakglass.follow.rehearsing import rehearse
 from breakglass.follow.stating import Fact, Stating
 from breakglass.follow.view import LedgerView
 from breakglass.records.fold import Judged
-from breakglass.tlog.note import SignerKey
+from breakglass.tlog.note import Signer
 from breakglass.wire.outbox import Receipt
 
 
@@ -23,7 +23,7 @@ class Recording:
 
     view: LedgerView
     stating: Stating
-    key: SignerKey
+    key: Signer
     clock: Clock
     receipt_within: timedelta
     follow_within: timedelta

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ledger": ("ledger:ledger", "Export the ledger and verify a copy without a server."),
     "policy": ("policy:policy", "Check, explain, sign and activate the policy."),
     "trust": ("trust:trust", "Show and update the trust file."),
+    "key": ("key:key", "Show, seal and replace the keys of processes."),
     "init": ("init:init", "Make a whole organisation in one folder, to try out."),
     "up": ("up:up", "Start every process of such a folder, and stay."),
     "demo": ("demo:demo", "Play an emergency from start to end, attacks included."),

@@ -15,10 +15,10 @@ from breakglass.records.fold import apply
 from breakglass.records.judging import Entry
 from breakglass.records.record import Attachment, Envelope, record_text
 from breakglass.records.state import State
-from breakglass.tlog.note import SignerKey, sign_note
+from breakglass.tlog.note import Signer, sign_note
 
 
-def rehearse(state: State, facts: Sequence[Fact], key: SignerKey, now: datetime) -> None:
+def rehearse(state: State, facts: Sequence[Fact], key: Signer, now: datetime) -> None:
     """Raise what the fold would hold against any of ``facts``, stated now, in this order.
 
     Args:

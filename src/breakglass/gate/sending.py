@@ -13,8 +13,9 @@ from breakglass.follow.stating import gap_draft
 from breakglass.gate.place import Place
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import held
+from breakglass.wire.keeping import read_key
 from breakglass.wire.outbox import Outbox
-from breakglass.wire.settings import neighbour_at, read_key
+from breakglass.wire.settings import neighbour_at
 
 
 def send(place: Place, clock: Clock, within: timedelta) -> bool:

@@ -30,15 +30,16 @@ from breakglass.ledger.panel import Panel
 from breakglass.ledger.sequencing import Sequencer, proof_of
 from breakglass.ledger.settings import LedgerSettings, Watched, parse_quorum, parse_submitters
 from breakglass.ledger.standing_by import StandingBy
-from breakglass.tlog.note import SignerKey
+from breakglass.tlog.note import Signer
 from breakglass.tlog.policy import TlogPolicy
 from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, parse_tile_path
 from breakglass.wire.answering import Answer, Asked, StatusError, json_answer, route
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
+from breakglass.wire.keeping import read_key
 from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
 from breakglass.wire.serving import Room
-from breakglass.wire.settings import read_key, read_settings
+from breakglass.wire.settings import read_settings
 
 log = logging.getLogger("breakglass.ledger")
 _APPEND_BYTES = NOTES_AT_MOST * (NOTE_BYTES_AT_MOST + 2)
@@ -104,7 +105,7 @@ def build(folder: Path, clock: Clock, reached: Callable[[int], None] = lambda st
 class _Cosigners:
     """Finds where the policy's witnesses are."""
 
-    def __init__(self, folder: Path, settings: LedgerSettings, signer: SignerKey) -> None:
+    def __init__(self, folder: Path, settings: LedgerSettings, signer: Signer) -> None:
         self._folder = folder
         self._settings = settings
         self._own = signer.verifier
@@ -139,7 +140,7 @@ class _Doors:
     """The handlers; each is one request."""
 
     settings: LedgerSettings
-    signer: SignerKey
+    signer: Signer
     journal: Journal
     attachments: Attachments
     feed: Feed

@@ -9,7 +9,8 @@ from breakglass.ledger.checking import Examined, Progress, examine, mend
 from breakglass.ledger.opening import open_stores
 from breakglass.ledger.settings import LedgerSettings
 from breakglass.wire.folder import held
-from breakglass.wire.settings import read_key, read_settings
+from breakglass.wire.keeping import keeping_of
+from breakglass.wire.settings import read_settings
 
 
 def check_folder(
@@ -28,7 +29,7 @@ def check_folder(
         JournalError: the journal could not be read, or written.
     """
     settings = read_settings(folder, LedgerSettings)
-    own = read_key(folder).verifier
+    own = keeping_of(folder).verifier()
     with held(folder) if mending else contextlib.nullcontext():
         journal = open_stores(folder, settings).journal
         try:

@@ -23,7 +23,7 @@ from breakglass.ledger.ordering import Accepted, Batch, Ordering, Waiting
 from breakglass.ledger.panel import Panel
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.hashing import EMPTY_ROOT, leaf_hash
-from breakglass.tlog.note import SignerKey
+from breakglass.tlog.note import Signer
 from breakglass.tlog.proof import TlogProof
 from breakglass.tlog.tiles import inclusion_from_tiles, root_from_tiles
 from breakglass.wire.answering import StatusError
@@ -51,7 +51,7 @@ class Sequencer:
     def __init__(
         self,
         journal: Journal,
-        signer: SignerKey,
+        signer: Signer,
         panel: Panel,
         feed: Feed,
         *,

@@ -35,9 +35,10 @@ from breakglass.wire.answering import Answer, Asked, json_answer, route
 from breakglass.wire.bell import Bell
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
+from breakglass.wire.keeping import read_key
 from breakglass.wire.outbox import Outbox
 from breakglass.wire.serving import Room
-from breakglass.wire.settings import neighbour_at, read_key, read_settings
+from breakglass.wire.settings import neighbour_at, read_settings
 
 PULSE_AT_MOST_OLD = timedelta(minutes=3)
 

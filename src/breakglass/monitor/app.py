@@ -43,9 +43,10 @@ from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.note import Note
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
+from breakglass.wire.keeping import read_key
 from breakglass.wire.outbox import Outbox
 from breakglass.wire.serving import Room
-from breakglass.wire.settings import read_key, read_settings
+from breakglass.wire.settings import read_settings
 
 log = logging.getLogger("breakglass.monitor")
 _ANSWER_WITHIN = timedelta(seconds=2)

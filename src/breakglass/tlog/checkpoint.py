@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from breakglass.errors import MalformedError, MisconfiguredError, UnprovenError
 from breakglass.tlog.merkle import HASH_BYTES
-from breakglass.tlog.note import Note, SignerKey, VerifierKey, sign_note, verified_lines
+from breakglass.tlog.note import Note, Signer, VerifierKey, sign_note, verified_lines
 from breakglass.tlog.spelling import MAX_NUMBER, exact_base64, exact_decimal, print_base64
 
 # One line: no control characters, and no half characters that UTF-8 cannot hold.
@@ -76,7 +76,7 @@ class Checkpoint:
         return cls(lines[0], size, exact_base64(lines[2], "checkpoint: root", "bad_checkpoint"))
 
 
-def sign_checkpoint(checkpoint: Checkpoint, signer: SignerKey) -> Note:
+def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> Note:
     """Sign a head as its log. Whether the log may sign it (never two histories) is the caller's.
 
     Raises:

@@ -15,7 +15,7 @@ from breakglass.tlog.note import (
     ML_DSA_44,
     Note,
     SignatureLine,
-    SignerKey,
+    Signer,
     VerifierKey,
     check_signature,
 )
@@ -26,7 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = int((datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH).total_seconds())
 
 
-def cosign(checkpoint_text: str, signer: SignerKey, at: datetime) -> SignatureLine:
+def cosign(checkpoint_text: str, signer: Signer, at: datetime) -> SignatureLine:
     """Cosign a head. That it grew from the last one is checked, and kept, before this is called.
 
     Args:

@@ -21,7 +21,7 @@ from breakglass.tlog.key import (
     check_signature,
 )
 from breakglass.tlog.signature_line import SignatureLine, parse_signature_lines
-from breakglass.tlog.signer import SignerKey
+from breakglass.tlog.signer import Signer, SignerKey
 
 __all__ = [
     "COSIGNATURE",
@@ -33,6 +33,7 @@ __all__ = [
     "OTHER",
     "Note",
     "SignatureLine",
+    "Signer",
     "SignerKey",
     "VerifierKey",
     "check_key_name",
@@ -110,7 +111,7 @@ class Note:
         return Note(self.text, tuple(dict.fromkeys((*self.lines, *lines))))
 
 
-def sign_note(text: str, *signers: SignerKey) -> Note:
+def sign_note(text: str, *signers: Signer) -> Note:
     """Sign ``text`` with Ed25519 keys, one line each.
 
     Args:

@@ -1,4 +1,4 @@
-"""The private keys of signed notes.
+"""Who signs notes: the port that every process has its key behind, and the key that is a seed.
 
 Source: the text form is that of Go's ``golang.org/x/mod/sumdb/note``.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -23,6 +24,40 @@ from breakglass.tlog.spelling import print_base64
 
 SEED_BYTES = 32
 _PRIVATE = "PRIVATE+KEY+"
+
+
+class Signer(Protocol):
+    """One party's private key, wherever it is kept: the contract of the port.
+
+    ``verifier`` never changes and is known without a signature. When ``sign_bytes`` returns, its
+    64 bytes hold under ``verifier``; signing the same bytes again gives a signature that holds,
+    not always the same one. Nothing may be assumed of where the secret lies: no seed, no file, no
+    more than one signature at a time being quick. Safe under threads. After an error nothing was
+    signed as far as the caller may know, and the call may be repeated; ``UnavailableError`` says
+    that the keeper of the key did not answer. No message and no ``repr`` holds the secret.
+    """
+
+    @property
+    def name(self) -> str:
+        """The key's name; of a log, its origin."""
+
+    @property
+    def kind(self) -> int:
+        """``ED25519`` or ``COSIGNATURE``."""
+
+    @property
+    def verifier(self) -> VerifierKey:
+        """The public half, with name and key id."""
+
+    def sign(self, text: str) -> SignatureLine:
+        """Sign a note's text.
+
+        Raises:
+            MisconfiguredError: ``wrong_key_kind``; a cosigner's key signs no bare text.
+        """
+
+    def sign_bytes(self, message: bytes) -> bytes:
+        """Sign bytes as they are; the kind's own rule made them."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from breakglass.errors import MisconfiguredError
 
 LOCK = "lock"
+SETTINGS = "settings.toml"
 
 
 @contextlib.contextmanager

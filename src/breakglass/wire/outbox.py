@@ -20,7 +20,7 @@ from pathlib import Path
 
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MalformedError, UnavailableError
-from breakglass.tlog.note import SignerKey
+from breakglass.tlog.note import Signer
 from breakglass.wire.calling import Neighbour, Reply
 from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST, read_numbering
 from breakglass.wire.sending import Receipt, Run, Sender, Unsent
@@ -92,7 +92,7 @@ class Outbox:
     def __init__(
         self,
         ledger: Neighbour,
-        signer: SignerKey,
+        signer: Signer,
         folder: Path,
         clock: Clock,
         *,

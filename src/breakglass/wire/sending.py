@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
-from breakglass.tlog.note import SignerKey, sign_note
+from breakglass.tlog.note import Signer, sign_note
 from breakglass.tlog.tiles import encode_bundle
 from breakglass.wire.calling import Neighbour, Reply
 from breakglass.wire.numbering import numbered, text_digest
@@ -58,7 +58,7 @@ class Sender:
     old bytes, so the caller passes the same drafts until it gets an answer.
     """
 
-    def __init__(self, ledger: Neighbour, signer: SignerKey, within: timedelta) -> None:
+    def __init__(self, ledger: Neighbour, signer: Signer, within: timedelta) -> None:
         self._ledger = ledger
         self._signer = signer
         self._within = within

@@ -1,8 +1,9 @@
-"""A process folder's ``settings.toml`` and ``key``, read once at start.
+"""A process folder's ``settings.toml``, read once at start.
 
 One frozen dataclass per process gives the names and defaults. In the file a ``timedelta`` field
 ``commit_every`` is written ``commit_every_s = 0.01`` (seconds), a ``Path`` is relative to the
-folder, and a nested dataclass is a table.
+folder, and a nested dataclass is a table. The line ``key`` says how the key is kept; it is read by
+``keeping``, for every process alike.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from breakglass.errors import MalformedError, MisconfiguredError
-from breakglass.tlog.note import SignerKey
+from breakglass.errors import MisconfiguredError
+from breakglass.wire.folder import SETTINGS
+from breakglass.wire.keeping import KEY
 
 S = TypeVar("S")
-SETTINGS = "settings.toml"
-KEY = "key"
 
 
 def read_settings(folder: Path, given: type[S]) -> S:
@@ -43,31 +43,8 @@ def read_settings(folder: Path, given: type[S]) -> S:
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise MisconfiguredError(f"{str(path)!r} cannot be read: {error}; not started") from error
+    table.pop(KEY, None)  # not a setting of one process: ``keeping`` reads it
     return _filled(_Place(path, folder, ""), table, given)
-
-
-def read_key(folder: Path) -> SignerKey:
-    """Read the private key of a process, the file ``key`` in its folder.
-
-    Raises:
-        MisconfiguredError: no such file, others may read it, or it is no ``PRIVATE+KEY`` text.
-    """
-    path = folder / KEY
-    try:
-        mode = path.stat().st_mode & 0o777
-        text = path.read_text("ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MisconfiguredError(f"{str(path)!r} cannot be read: {error}; not started") from error
-    if mode & 0o077:
-        raise MisconfiguredError(
-            f"{str(path)!r} has mode {mode:04o}, wanted 0600; not started",
-            hint=f"if nobody else can have read it: chmod 0600 {path}; otherwise make a new key",
-        )
-    try:
-        return SignerKey.parse(text.strip())
-    except MalformedError as error:
-        # The parser's own words could quote the key.
-        raise MisconfiguredError(f"{str(path)!r} holds no PRIVATE+KEY text; not started") from error
 
 
 def neighbour_at(folder: Path, where: str) -> str | Path:

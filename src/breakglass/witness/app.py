@@ -12,9 +12,10 @@ from breakglass.errors import MisconfiguredError, RefusedError
 from breakglass.tlog.note import COSIGNATURE
 from breakglass.wire.answering import Answer, Asked, StatusError, json_answer, route, text_answer
 from breakglass.wire.folder import make_folder
+from breakglass.wire.keeping import read_key
 from breakglass.wire.logs import read_logs
 from breakglass.wire.serving import Room, Serving
-from breakglass.wire.settings import read_key, read_settings
+from breakglass.wire.settings import read_settings
 from breakglass.witness.cosigning import Cosigning
 from breakglass.witness.heads import Heads, origin_hash
 

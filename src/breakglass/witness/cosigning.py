@@ -14,7 +14,7 @@ from breakglass.errors import MalformedError, UnprovenError
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.merkle import verify_growth
-from breakglass.tlog.note import Note, SignatureLine, SignerKey, VerifierKey
+from breakglass.tlog.note import Note, SignatureLine, Signer, VerifierKey
 from breakglass.tlog.spelling import exact_base64, exact_decimal
 from breakglass.wire.answering import Answer, text_answer
 from breakglass.witness.heads import Heads, LastHead
@@ -67,7 +67,7 @@ class Cosigning:
         clock: for the time on cosignatures.
     """
 
-    def __init__(self, signer: SignerKey, heads: Heads, logs: Logs, clock: Clock) -> None:
+    def __init__(self, signer: Signer, heads: Heads, logs: Logs, clock: Clock) -> None:
         self._signer = signer
         self._heads = heads
         self._logs = logs

@@ -27,11 +27,11 @@ from breakglass.records.record import Envelope, record_text
 from breakglass.records.signing import PRESENTATION_NAMESPACE, STATEMENT_NAMESPACE, Signed
 from breakglass.records.statement import Break, Do, Why, digest_of, grant_id, statement_text
 from breakglass.records.words import ZERO_DIGEST
-from breakglass.tlog.note import Note, SignerKey, sign_note
+from breakglass.tlog.note import Note, Signer, sign_note
 from breakglass.tlog.tiles import encode_bundle
 from breakglass.token.token import Token
+from breakglass.wire.keeping import read_key
 from breakglass.wire.numbering import numbered
-from breakglass.wire.settings import read_key
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Thief:
         """Return the time."""
         return to_milliseconds(SystemClock().now())
 
-    def key_of(self, folder: str) -> SignerKey:
+    def key_of(self, folder: str) -> Signer:
         """Steal a process's key."""
         return read_key(self.running.org / folder)
 
@@ -106,7 +106,7 @@ class Thief:
         )
         return person.sign(statement_text(said), STATEMENT_NAMESPACE)
 
-    def sign(self, intent: Intent, at: datetime, key: SignerKey) -> bytes:
+    def sign(self, intent: Intent, at: datetime, key: Signer) -> bytes:
         """Make a record of the intent in the next place of the stolen key's chain."""
         envelope = Envelope(LOG, f"{intent.grant}/intent", at, 0, ZERO_DIGEST)
         place = self.running.get("ledger", f"/submitter/{key.verifier.key_id.hex()}")

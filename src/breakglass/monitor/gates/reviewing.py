@@ -18,7 +18,7 @@ from breakglass.monitor.gates.standing import Gates, siblings_of
 from breakglass.records.kinds.monitoring import GateReviewed
 from breakglass.records.signing import Signed, SignedByPasskey
 from breakglass.records.statement import ReviewGate, digest_of, parse_as
-from breakglass.tlog.note import SignerKey
+from breakglass.tlog.note import Signer
 
 RECORDED_WITHIN = timedelta(seconds=10)  # a person waits; the skew of their word is 120 s
 
@@ -47,7 +47,7 @@ class GateReviewing:
     view: LedgerView
     gates: Gates
     stating: Stating
-    key: SignerKey
+    key: Signer
     clock: Clock
     closed: Callable[[], str]
     within: timedelta = RECORDED_WITHIN
