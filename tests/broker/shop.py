@@ -418,6 +418,16 @@ class Shop:
         """Arm a process: when it comes to this step it ends as by a power cut."""
         (process.folder / "crash-at").write_text(step)
 
+    @contextlib.contextmanager
+    def halted_at(self, process: Process, step: str) -> Iterator[None]:
+        """Hold a process at this step, 10 s at most, until the block ends."""
+        file = process.folder / "halt-at"
+        file.write_text(step)
+        try:
+            yield
+        finally:
+            file.unlink()
+
     # --- looking at it -----------------------------------------------------------------------
 
     def kinds(self, grant: str) -> list[str]:
@@ -499,14 +509,18 @@ def shared_shop() -> Shop:
 def armed(room: str) -> tuple[str, ...]:
     """Return a command that runs ``room`` and ends it, as a power cut would, at an armed step."""
     code = (
-        "import os, pathlib, sys\n"
+        "import os, pathlib, sys, time\n"
         f"from breakglass.{room}.app import build\n"
         "from breakglass.wire.serving import process_main\n"
         "def armed(folder, clock):\n"
-        "    file = pathlib.Path(folder) / 'crash-at'\n"
+        "    file, halt = pathlib.Path(folder) / 'crash-at', pathlib.Path(folder) / 'halt-at'\n"
         "    def at(step):\n"
         "        if file.exists() and file.read_text() == step:\n"
         "            file.unlink(); os._exit(137)\n"
+        "        until = time.monotonic() + 10\n"
+        "        ours = halt.exists() and halt.read_text() == step\n"
+        "        while ours and halt.exists() and time.monotonic() < until:\n"
+        "            time.sleep(0.01)\n"
         "    return build(folder, clock, at)\n"
         f"sys.exit(process_main(sys.argv[1:], armed, {room!r}))\n"
     )

@@ -85,6 +85,21 @@ def test_two_brokers_with_one_statement_give_one_grant(shop: Shop) -> None:
     assert {name for _, name in shop.void()[before:]} <= {"lost_race", "nonce"}
 
 
+def test_a_broker_that_decided_while_another_recorded_takes_that_grant(shop: Shop) -> None:
+    if shop.brokers[1].popen is None:
+        shop.brokers[1].start()
+        until(lambda: shop.get("/state", 1)["size"] == shop.get("/state")["size"])
+    asking = shop.asking()
+    with ThreadPoolExecutor(1) as pool:
+        with shop.halted_at(shop.brokers[0], "decided"):
+            waiting = pool.submit(shop.break_glass, asking, 0)
+            time.sleep(0.3)
+            second = shop.break_glass(asking, 1)
+            until(lambda: shop.get("/state")["size"] > second["index"])
+        assert waiting.result()["index"] == second["index"]
+    assert shop.kinds(asking.grant)[:2] == ["asked", "intent"]
+
+
 def test_both_brokers_fold_to_the_same_state(shop: Shop) -> None:
     if shop.brokers[1].popen is None:
         shop.brokers[1].start()

@@ -192,9 +192,10 @@ class Breaking:
             self._at("unanswered")
             raise _no_proof(request.grant, self._recording.receipt_within, error) from error
         except RefusedError as error:
-            if error.name != "id_taken":
+            if error.name not in ("id_taken", "lost_race"):
                 raise
-            # An earlier try of ours was recorded after all; our view is about to show it.
+            # An earlier try of ours was recorded after all, or another replica has the same
+            # statement under way: our view is about to show its intent.
             return self._found_again(request, now)
         self._at("recorded")
         proven = self._tokens.prove(receipt.note, receipt.proof)
