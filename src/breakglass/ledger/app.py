@@ -244,7 +244,9 @@ class _Doors:
             raise stopped
         away = self.panel.away()
         role = self.standing.said() if self.standing is not None else {}
-        told = {"origin": self.signer.name, "size": self.feed.size, "away": away, **role}
+        trouble = self.sequencer.trouble
+        told = {"origin": self.signer.name, "size": self.feed.size, "away": away}
+        told |= {"journal": trouble, **role}
         return json_answer(told)
 
 

@@ -55,7 +55,11 @@ class AttachmentStore:
             sync_folder(path.parent)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise UnavailableError(f"attachment {digest} could not be stored: {error}") from error
+            raise UnavailableError(
+                f"attachment {digest} could not be stored: {error}; nothing may name it yet",
+                name="not_stored",
+                hint="put it again when there is room on the ledger's disk",
+            ) from error
         with self._lock:
             self._sizes[digest] = len(data)
 

@@ -69,6 +69,7 @@ class Sequencer:
         self._pool_notes = pool_notes
         self._reached = reached
         self.suspect: Callable[[], None] = lambda: None  # does not return if another took over
+        self.trouble = ""  # why the last commit failed, until one succeeds
         self._pool: deque[Waiting] = deque()
         self._pooled = 0
         self._changed = threading.Condition()
@@ -81,10 +82,18 @@ class Sequencer:
         """Recover from the journal, look out for a fork, and begin.
 
         Raises:
-            MisconfiguredError: the journal contradicts itself, or a witness or the archiver
-                knows more of this log than it: it was rolled back.
+            MisconfiguredError: the journal cannot be read or contradicts itself, or a witness or
+                the archiver knows more of this log than it: it was rolled back.
         """
-        self._recover()
+        try:
+            self._recover()
+        except JournalError as error:
+            raise MisconfiguredError(
+                f"{error}; not started",
+                name="journal",
+                hint="look at the disk, then run: breakglass ledger fsck; a damaged journal is"
+                " replaced by a copy or from the archive, never repaired",
+            ) from error
         try:
             self._guarded = self._panel.confirm(self._leads_to, self._ask_within)
         except AheadError as error:
@@ -188,7 +197,8 @@ class Sequencer:
             except JournalError as error:
                 # Whether the commit counts is unknown: forget everything and read again.
                 log.error("%s; reading the journal again", error)
-                self._fail_all(runs, error)
+                self.trouble = str(error)
+                self._fail_all(runs, _unknown(error))
                 self.suspect()
                 self._healthy = quorum = False
             except Exception:  # the edge of a thread: nothing is answered as recorded
@@ -261,6 +271,7 @@ class Sequencer:
             Commit(size, before.signed if before else b"", batch.entries, full, head)
         )
         self._reached(3)
+        self.trouble = ""
         self._head = head
         self._unseen += sum(len(entry.note) for entry in batch.entries)
         notes = tuple(entry.note for entry in batch.entries)
@@ -338,6 +349,14 @@ def proof_of(journal: Journal, tiles: JournalTiles, index: int) -> bytes:
         raise UnavailableError(f"no witnessed head holds entry {index} yet", name="unwitnessed")
     path = inclusion_from_tiles(tiles, index, head.size)
     return TlogProof(index, tuple(path), head.cosigned).encoded()
+
+
+def _unknown(error: JournalError) -> JournalError:
+    return JournalError(
+        f"{error}; no receipt, and it may or may not be recorded",
+        hint="repeat the same bytes until they are answered: they count once; and look at the"
+        " ledger's disk",
+    )
 
 
 def _fail(waiting: Waiting, error: BreakglassError) -> None:

@@ -30,6 +30,7 @@ create table if not exists heads(
 create index if not exists cosigned_heads on heads(size) where cosigned is not null;
 """
 _HEAD = "select size, signed, cosigned from heads"
+_NEWEST = f"{_HEAD} order by size desc limit 1"
 
 
 class SqliteJournal:
@@ -49,9 +50,12 @@ class SqliteJournal:
             self._writer = self._opened()
             self._writer.execute("pragma journal_mode=wal")
             self._writer.executescript(_SCHEMA)
+            self._writer.execute(_NEWEST).fetchone()  # a damaged file is told here, by its name
         except sqlite3.Error as error:
             raise MisconfiguredError(
-                f"journal {str(path)!r} cannot be used: {error}; not started"
+                f"journal {str(path)!r} cannot be used: {error}; not started",
+                hint="a full disk: make room; a damaged file: restore a copy, or rebuild from the"
+                " archive, never repair history",
             ) from error
 
     def commit(self, commit: Commit) -> None:
@@ -60,7 +64,7 @@ class SqliteJournal:
         last = {entry.submitter: entry for entry in commit.entries}
         with self._writing() as file:
             # The compare of compare-and-swap; ``begin immediate`` holds off every other writer.
-            found = file.execute(f"{_HEAD} order by size desc limit 1").fetchone()
+            found = file.execute(_NEWEST).fetchone()
             if (found[0], found[1]) != (start, commit.before_head) if found else start:
                 raise ForkedError(
                     f"journal's newest head is of size {found[0] if found else 0}, wanted {start};"
@@ -102,7 +106,7 @@ class SqliteJournal:
 
     def newest(self) -> Head | None:
         """See ``Journal.newest``."""
-        return self._head(f"{_HEAD} order by size desc limit 1")
+        return self._head(_NEWEST)
 
     def newest_cosigned(self) -> Head | None:
         """See ``Journal.newest_cosigned``."""

@@ -6,6 +6,7 @@ error leaves as ``{"error": name, "message": …, "hint": …}``; one that is no
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import traceback
@@ -158,6 +159,9 @@ class _Edge:
 
         try:
             await self._app(scope, counted, send)
+        except asyncio.CancelledError:
+            # Only a server that stops cancels us; its bound was up, and its sender repeats.
+            log.warning("stopped while a request was under way; it was not answered")
         except Exception:  # noqa: BLE001  the edge of the process: stays shut; _internal has logged it
             return
 

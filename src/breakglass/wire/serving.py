@@ -121,13 +121,24 @@ def process_main(argv: Sequence[str], build: Build, name: str, clock: Clock | No
     if given.die_with_parent:
         die_with_parent()
     try:
-        run(given.folder, build, clock)
+        _run_said(given.folder, build, clock)
     except BreakglassError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
         if error.hint:
             print(f"{name}: hint: {error.hint}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _run_said(folder: Path, build: Build, clock: Clock | None) -> None:
+    try:
+        run(folder, build, clock)
+    except OSError as error:
+        # Lock, address and data folders are written at the start, before anything is served.
+        raise MisconfiguredError(
+            f"{str(folder)!r} cannot be used: {error}; not started",
+            hint="is its disk full, or read-only",
+        ) from error
 
 
 def die_with_parent() -> None:
