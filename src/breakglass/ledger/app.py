@@ -33,7 +33,7 @@ from breakglass.ledger.standing_by import StandingBy
 from breakglass.tlog.note import Signer
 from breakglass.tlog.policy import TlogPolicy
 from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, parse_tile_path
-from breakglass.wire.answering import Answer, Asked, StatusError, json_answer, route
+from breakglass.wire.answering import Answer, Asked, Crowd, StatusError, json_answer, route
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
 from breakglass.wire.keeping import read_key
@@ -151,13 +151,25 @@ class _Doors:
 
     def app(self) -> Starlette:
         most = self.settings.attachment_bytes
+        threads = self.settings.serving.threads
+        # What may wait for a disk or for a commit never takes all threads: proofs, tiles, the
+        # head and our own health are answered meanwhile.
+        appends = _crowd(threads * 7 // 16, "appends", "pool_full", "recorded")
+        polls = _crowd(threads * 3 // 8, "polls for entries", "busy", "done")
+        puts = _crowd(threads // 16, "attachments", "busy", "stored")
         return Starlette(
             routes=[
-                route("POST", "/append", self.append, body_at_most=_APPEND_BYTES),
-                route("GET", "/entries", self.entries),
+                route("POST", "/append", self.append, body_at_most=_APPEND_BYTES, crowd=appends),
+                route("GET", "/entries", self.entries, crowd=polls),
                 route("GET", "/submitter/{key_id}", self.submitter),
                 route("GET", "/proof/{index}", self.proof),
-                route("PUT", "/attachment/{digest}", self.put_attachment, body_at_most=most),
+                route(
+                    "PUT",
+                    "/attachment/{digest}",
+                    self.put_attachment,
+                    body_at_most=most,
+                    crowd=puts,
+                ),
                 route("GET", "/attachment/{digest}", self.get_attachment),
                 route("GET", "/checkpoint", self.checkpoint),
                 route("GET", "/tile/{rest:path}", self.tile),
@@ -271,6 +283,15 @@ def _accepted_answer(accepted: Accepted) -> Answer:
 def _said(error: BreakglassError) -> dict[str, object]:
     more = error.more if isinstance(error, StatusError) else {}
     return {"error": error.name, "message": error.message, "hint": error.hint, **more}
+
+
+def _crowd(at_most: int, what: str, name: str, done: str) -> Crowd:
+    error = UnavailableError(
+        f"{at_most} {what} are at work already; nothing of this was {done}",
+        name=name,
+        hint="send it again in a moment",
+    )
+    return Crowd(at_most, StatusError(error, 429))
 
 
 def _not_found(what: str) -> StatusError:

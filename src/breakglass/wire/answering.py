@@ -98,7 +98,48 @@ def error_answer(error: BreakglassError) -> Answer:
     )
 
 
-def route(method: str, path: str, handler: Handler, *, body_at_most: int = 0) -> Route:
+class Crowd:
+    """How many requests of some kind may be at work at once; those beyond are refused at once.
+
+    Each request holds a thread. Without a bound, requests that all wait for one thing (a disk, a
+    commit) take every thread, and then nobody is told anything, not even how the process is.
+
+    Args:
+        at_most: how many.
+        refusal: what those beyond are told; nothing was done for them.
+    """
+
+    def __init__(self, at_most: int, refusal: BreakglassError) -> None:
+        self._at_most = at_most
+        self._refusal = refusal
+        self._count = 0
+
+    def refuse_if_full(self) -> None:
+        """Look, on the event loop's thread.
+
+        Raises:
+            BreakglassError: as many as may be are at work.
+        """
+        if self._count >= self._at_most:
+            raise self._refusal
+
+    async def run(self, handler: Handler, asked: Asked) -> Answer:
+        """Answer one request in a thread.
+
+        Raises:
+            BreakglassError: as above.
+        """
+        self.refuse_if_full()
+        self._count += 1
+        try:
+            return await anyio.to_thread.run_sync(_answered, handler, asked)
+        finally:
+            self._count -= 1
+
+
+def route(
+    method: str, path: str, handler: Handler, *, body_at_most: int = 0, crowd: Crowd | None = None
+) -> Route:
     """Make a Starlette route of a plain function.
 
     Args:
@@ -106,15 +147,32 @@ def route(method: str, path: str, handler: Handler, *, body_at_most: int = 0) ->
         path: in Starlette's form, ``/proof/{index}``.
         handler: called in a thread of its own for each request.
         body_at_most: bytes; a longer body is refused with 413 before it is read whole.
+        crowd: bounds how many are at work; ``None``: as many as there are threads.
     """
 
     async def endpoint(request: Request) -> Response:
+        if crowd is not None:
+            await _refuse_if_full(crowd, request, body_at_most)
         body = await _read(request, body_at_most)
         asked = Asked(request.path_params, request.query_params, body, request.headers)
-        answer = await anyio.to_thread.run_sync(_answered, handler, asked)
-        return _response(answer)
+        if crowd is not None:
+            return _response(await crowd.run(handler, asked))
+        return _response(await anyio.to_thread.run_sync(_answered, handler, asked))
 
     return Route(path, endpoint, methods=[method])
+
+
+async def _refuse_if_full(crowd: Crowd, request: Request, at_most: int) -> None:
+    try:
+        crowd.refuse_if_full()
+    except BreakglassError:
+        # Read to its end, or the sender would hear of a cut connection and not of the reason.
+        read = 0
+        async for part in request.stream():
+            read += len(part)
+            if read > at_most:
+                break
+        raise
 
 
 def dressed(app: Starlette, body_at_most: int) -> ASGIApp:
