@@ -1,8 +1,8 @@
 """Disks that are small, read-only, slow, stuck or broken, under a process that knows nothing of it.
 
-A small disk is a file system of its own in a file (needs root). The others are a few lines of C before the C
-library's ``fsync`` (needs gcc), told by a file what to do at each call; they keep no secret from the
-process and change no byte.
+A small disk is a file system of its own in a file (needs root). The others are a few lines of C
+before the C library's ``fsync`` (needs gcc), told by a file what to do at each call; they keep no
+secret from the process and change no byte.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class SmallDisk:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._image.open("wb") as image:
             image.truncate(mib * 1024 * 1024)
-        # Blocks of a page, as on real disks: SQLite keeps its shared memory in a file, page by page.
+        # Blocks of a page, as on real disks: SQLite allots its shared memory page by page.
         _run("mkfs.ext4", "-q", "-m", "0", "-b", "4096", str(self._image))
         self._mount()
 

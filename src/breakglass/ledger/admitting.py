@@ -5,10 +5,10 @@ Reads no further than the note's signature, ``log``, ``id``, ``seq``, ``prev`` a
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -101,7 +101,7 @@ class Admission:
                 if wrong is not None:
                     raise wrong
                 self._check_attachments(note.numbering, note.submitter)
-                self._quota.take(note.submitter)
+                self._quota.take(note.submitter, note.data)
             except BreakglassError as error:
                 if not admitted:
                     raise
@@ -213,20 +213,25 @@ class _Signatures:
 
 
 class _Quota:
-    """Counts the notes of each submitter in the last hour, where a number is set."""
+    """Counts the notes of each submitter in the last hour, where a number is set.
+
+    The same bytes count once: who repeats an unanswered append, as it must, spends nothing by it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._taken: dict[bytes, deque[float]] = {}
+        self._taken: dict[bytes, dict[bytes, float]] = {}  # key id: SHA-256 of a note: when
 
-    def take(self, submitter: Submitter) -> None:
+    def take(self, submitter: Submitter, note: bytes) -> None:
         if submitter.notes_per_hour is None:
             return
-        now = time.monotonic()
+        now, digest = time.monotonic(), hashlib.sha256(note).digest()
         with self._lock:
-            taken = self._taken.setdefault(submitter.vkey.key_id, deque())
-            while taken and now - taken[0] > 3600:
-                taken.popleft()
+            taken = self._taken.setdefault(submitter.vkey.key_id, {})
+            while taken and now - next(iter(taken.values())) > 3600:
+                del taken[next(iter(taken))]
+            if digest in taken:
+                return
             if len(taken) >= submitter.notes_per_hour:
                 error = UnavailableError(
                     f"submitter {submitter.vkey.name!r} has had its {submitter.notes_per_hour}"
@@ -234,4 +239,4 @@ class _Quota:
                     name="quota",
                 )
                 raise StatusError(error, 429)
-            taken.append(now)
+            taken[digest] = now

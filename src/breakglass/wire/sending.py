@@ -16,7 +16,8 @@ from breakglass.wire.numbering import numbered, text_digest
 from breakglass.wire.spool import Draft
 
 _OF_SEVERAL = timedelta(seconds=2)  # an answer takes about 1 s at most; then the other ledger
-_LATER = frozenset({"unknown_submitter", "pool_full"})  # not the note's fault: try again
+_LATER = frozenset({"unknown_submitter", "pool_full", "quota"})  # not the note's fault: try again
+_TOO_MANY = 429  # nothing of this sending was taken
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Sender:
             if digest in self._put:
                 continue
             reply = self._ledger.send("PUT", f"/attachment/{digest}", data, within=self._within)
-            if reply.status == 503 or reply.status >= 500:
+            if reply.status == _TOO_MANY or reply.status >= 500:
                 reply.checked()
             # Any other refusal will be told again of the note that names it.
             if 200 <= reply.status < 300:
@@ -136,8 +137,9 @@ class Sender:
             return self._accepted(reply)
         if reply.status in (400, 403, 409, 413, 422):
             return self._refused(reply)
-        # Committed and not witnessed, or a crash inside, or a full pool: nobody knows.
-        self.unanswered = True
+        # Committed and not witnessed, or a crash inside: nobody knows. Of a full pool or a spent
+        # quota it is known that nothing was taken this time; what an earlier sending left stays.
+        self.unanswered = self.unanswered or reply.status != _TOO_MANY
         reply.checked()
         raise UnavailableError(f"ledger answered {reply.status} to an append", name="nonsense")
 
@@ -194,6 +196,8 @@ class Sender:
             # Another place than we thought: take the ledger's word and number again.
             self._stand(told)
             return Unsent(message, name=name)
+        if name in _LATER:
+            return Unsent(message, name=name)  # what stands behind those that were taken, later
         return kind(message[:2000], name=name[:64])
 
     def _advance(self, count: int) -> None:
