@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 XDIST ?= auto
+N ?= 1000
 
 .PHONY: demo test check format long crash bench report system help clean
 
@@ -28,8 +29,11 @@ format: $(STAMP)  ## write the code the way check wants it
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-long: $(STAMP)  ## the long suites: full crash runs, simulations, fuzzing
+long: $(STAMP)  ## the long suites: full sizes, simulations, fuzzing
 	$(BIN)/python -m pytest -m long -n $(XDIST) --dist loadgroup
+
+crash: $(STAMP)  ## kill -9 N times under load, and look at everything after each
+	$(BIN)/python -m tests.faults.crash --rounds $(N)
 
 bench: $(STAMP)  ## print the measured figures as JSON lines
 	@for each in bench/*.py; do case $$each in *_kit.py|*report.py) ;; *) $(BIN)/python $$each ;; esac; done
