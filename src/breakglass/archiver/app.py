@@ -1,18 +1,20 @@
-"""The archiver's doors: add-segment, and the last archived head for whoever watches."""
+"""The archiver's doors: add-segment, and for whoever watches the last head and the doctor's word."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.applications import Starlette
 
 from breakglass.archiver.archive import Archive
 from breakglass.archiver.cosigning import ArchiveCosigning
+from breakglass.archiver.doctor import examine
+from breakglass.archiver.finishing import Finishing
+from breakglass.archiver.looking import Looking
 from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
-from breakglass.archiver.s3_settings import S3Settings
 from breakglass.archiver.s3_store import S3ObjectStore
+from breakglass.archiver.settings import ArchiverSettings
 from breakglass.archiver.tampering import EvidenceFile
 from breakglass.clock import Clock
 from breakglass.errors import MisconfiguredError, RefusedError
@@ -23,24 +25,10 @@ from breakglass.wire.folder import make_folder
 from breakglass.wire.keeping import read_key
 from breakglass.wire.logs import read_logs
 from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
-from breakglass.wire.serving import Room, Serving
+from breakglass.wire.serving import Room
 from breakglass.wire.settings import read_settings
 
 _BODY_BYTES = NOTES_AT_MOST * (NOTE_BYTES_AT_MOST + 2) + 256 * 1024
-
-
-@dataclass(frozen=True)
-class ArchiverSettings:
-    """``settings.toml`` of an archiver; the file ``logs`` beside it holds one log key a line."""
-
-    ledger: str  # the address, or the folder, from which attachments are fetched
-    store: Path | None = None  # where objects go; ``data/store`` if not given
-    s3: S3Settings | None = None  # a bucket with object lock, instead of ``store``
-    serving: Serving = field(default_factory=Serving)
-
-    def __post_init__(self) -> None:
-        if self.store is not None and self.s3 is not None:
-            raise ValueError("'store' and 's3' are two places; name one")
 
 
 def build(folder: Path, clock: Clock) -> Room:
@@ -72,6 +60,16 @@ def build(folder: Path, clock: Clock) -> Room:
     cosigning = ArchiveCosigning(
         signer, open_archive, logs, Neighbour(address, name="ledger"), clock
     )
+    # With a connection of its own: a slow checkpoint must not stand before an attachment.
+    finishing = Finishing(cosigning, Neighbour(address, name="ledger"))
+    cosigning.stored = finishing.stored
+    looking = Looking(
+        lambda: examine(folder, clock),
+        folder / "data" / "doctor.json",
+        settings.archive(folder),
+        clock,
+        settings.doctor_every,
+    )
     origins = {hashlib.sha256(origin.encode()).hexdigest(): origin for origin in logs}
 
     def add_segment(asked: Asked) -> Answer:
@@ -88,11 +86,23 @@ def build(folder: Path, clock: Clock) -> Room:
         told = {"archiver": signer.name, "logs": len(logs), "tampering": evidence.count}
         return json_answer(told)
 
+    def doctor(asked: Asked) -> Answer:
+        return json_answer(looking.told())
+
+    def start() -> None:
+        finishing.start()
+        looking.start()
+
+    def closing() -> None:
+        looking.close()
+        finishing.close()
+
     app = Starlette(
         routes=[
             route("POST", "/add-segment", add_segment, body_at_most=_BODY_BYTES),
             route("GET", "/{origin_hash}/checkpoint", checkpoint),
+            route("GET", "/doctor", doctor),
             route("GET", "/healthz", healthz),
         ]
     )
-    return Room(app, settings.serving)
+    return Room(app, settings.serving, start, closing)

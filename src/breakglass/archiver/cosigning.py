@@ -51,6 +51,7 @@ class ArchiveCosigning:
         self._logs = logs
         self._ledger = ledger
         self._clock = clock
+        self.stored: Callable[[], None] = lambda: None  # told of each commit that was archived
         self._lock = threading.Lock()
         self._archives = {origin: open_archive(origin) for origin in logs}
 
@@ -93,6 +94,26 @@ class ArchiveCosigning:
         line = cosign(note.text, self._signer, self._clock.now())
         return note.with_lines(line).encoded()
 
+    def keep_final(self, checkpoint: bytes) -> bool:
+        """Keep a cosigned checkpoint if it is the last archived head; say whether it was.
+
+        Raises:
+            MalformedError: no checkpoint.
+            UnprovenError: not signed by a log that we serve; or ``split_view``, another root than
+                the archive's for this size, or ``archive_differs``. Nothing was kept.
+            UnavailableError: the store fails.
+        """
+        found, note = parse_checkpoint(checkpoint)
+        check_log_signature(found, note, self._logs.get(found.origin, ()))
+        with self._lock:
+            archive = self._archive(found.origin)
+            if found.size != archive.last.size:
+                return False
+            if found.root != archive.last.root:
+                raise UnprovenError(f"two roots for size {found.size}", name="split_view")
+            archive.keep_final(found.size, checkpoint)
+            return True
+
     def _archive(self, origin: str) -> Archive:
         if origin not in self._archives:
             self._archives[origin] = self._open(origin)
@@ -116,6 +137,7 @@ class ArchiveCosigning:
             self._keep_final(archive, pushed.last, stored)
             # (5) The entries themselves, written once, synced.
             archive.add(checkpoint, pushed.head, pushed.entries)
+            self.stored()
         # (6) All of it is durable: cosign. A crash before loses an answer, and the same head is
         #     cosigned when asked again.
         return text_answer(str(cosign(note.text, self._signer, self._clock.now())))

@@ -16,9 +16,9 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from breakglass.archiver.app import ArchiverSettings
 from breakglass.archiver.bucket_examination import BucketExamination, Finding
 from breakglass.archiver.s3_store import S3ObjectStore
+from breakglass.archiver.settings import ArchiverSettings
 from breakglass.clock import Clock, SystemClock, format_time
 from breakglass.errors import BreakglassError, RefusedError
 from breakglass.wire.settings import read_settings

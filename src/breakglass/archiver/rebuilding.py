@@ -24,11 +24,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from breakglass.archiver.app import ArchiverSettings
 from breakglass.archiver.archived_log import HOLE, ArchivedLog, Commit
 from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
 from breakglass.archiver.s3_settings import S3Settings
 from breakglass.archiver.s3_store import S3ObjectStore
+from breakglass.archiver.settings import ArchiverSettings
 from breakglass.clock import SystemClock
 from breakglass.errors import (
     BreakglassError,

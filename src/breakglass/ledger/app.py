@@ -124,13 +124,14 @@ class _Cosigners:
     def made(self, policy: TlogPolicy, journal: Journal) -> Mapping[str, Cosigner]:
         found: dict[str, Cosigner] = {}
         for witness in policy.witnesses:
-            given = self._settings.neighbours.get(witness.name) or witness.url
+            # The policy's own address first: it can change while we run, the settings cannot.
+            given = witness.url or self._settings.neighbours.get(witness.name)
             if not given:
                 log.warning("witness %r has no address and is not asked", witness.name)
                 continue
             where = given if given.startswith(("http://", "https://")) else self._folder / given
             neighbour = Neighbour(where, name=witness.name, within=self._settings.ask_within)
-            kind = ArchivingCosigner if witness.name == self._settings.archiver else Cosigner
+            kind = ArchivingCosigner if self._settings.archives(witness.name) else Cosigner
             found[witness.name] = kind(witness.name, witness.vkey, neighbour, self._own, journal)
         return found
 

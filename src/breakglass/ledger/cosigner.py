@@ -167,10 +167,11 @@ class ArchivingCosigner(Cosigner):
     def _send(
         self, old: int, head: Head, notes: tuple[bytes, ...] | list[bytes], within: timedelta
     ) -> Reply:
-        # The last head's final cosignatures travel with the next commit: alone in the archive,
-        # segments and these rebuild what every follower saw.
-        last = self._journal.newest_cosigned() if notes else None
-        cosigned = last.cosigned if last and last.size <= old and last.cosigned else b""
+        # A head's final cosignatures travel with the commit after it: alone in the archive,
+        # segments and these rebuild what every follower saw. An archiver that begins late gets
+        # them for every head of the past too, or nobody could fold the records from it.
+        last = self._journal.head_at(old) if notes and old else None
+        cosigned = last.cosigned if last and last.cosigned else b""
         parts = [f"old {old}\nhead {len(head.signed)}\nlast {len(cosigned)}\n\n".encode()]
         parts += [head.signed, cosigned]
         for note in notes:

@@ -21,6 +21,8 @@ from breakglass.wire.numbering import NOTE_BYTES_AT_MOST
 from breakglass.wire.serving import Serving
 
 T = TypeVar("T")
+NEXT = ".next"
+"""Behind a witness's name: the key that is about to take its place, and cosigns beside it."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class LedgerSettings:
     journal: str = ""  # ``postgres://…`` without a password; a SQLite file in ``data/`` if empty
     postgres: PostgresSettings | None = None
     archiver: str = ""  # which of the policy's witnesses is sent the entries too
+    # A witness's name: its address, or its folder; where the policy gives no address.
     neighbours: Mapping[str, str] = field(default_factory=dict)
-    # a witness's name: its address, or its folder; where the policy gives no address
     serving: Serving = field(default_factory=Serving)
     ask_within: timedelta = timedelta(seconds=1)  # for all witnesses and the archiver, in parallel
     retry_at_most: timedelta = timedelta(seconds=2)  # between tries for a missing quorum
@@ -39,6 +41,10 @@ class LedgerSettings:
     pool_notes: int = 4096  # waiting to be committed; beyond it, 429
     attachment_bytes: int = 1024 * 1024
     poll_at_most: timedelta = timedelta(seconds=30)
+
+    def archives(self, name: str) -> bool:
+        """Say whether a witness of the policy is sent the entries too."""
+        return bool(self.archiver) and name.removesuffix(NEXT) == self.archiver
 
 
 @dataclass(frozen=True)
