@@ -39,6 +39,7 @@ class Person:
     home: Path
     cwd: Path
     extra: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()  # what brings their commands to another host
 
     @classmethod
     def at(cls, folder: Path) -> Person:
@@ -74,7 +75,7 @@ class Person:
     def types(self, *words: str, within_s: float = 60) -> Typed:
         """Type one command: ``breakglass …`` or ``breakglass-gate …``."""
         done = subprocess.run(
-            command(words),
+            [*self.prefix, *command(words)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -88,7 +89,7 @@ class Person:
     def starts(self, *words: str) -> subprocess.Popen[str]:
         """Start a command and leave it running."""
         return subprocess.Popen(
-            command(words),
+            [*self.prefix, *command(words)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

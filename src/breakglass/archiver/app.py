@@ -1,4 +1,4 @@
-"""The archiver's doors: add-segment, and for whoever watches the last head and the doctor's word."""
+"""The archiver's doors: add-segment; for whoever watches, the last head and the doctor's word."""
 
 from __future__ import annotations
 

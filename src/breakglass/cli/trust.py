@@ -9,6 +9,7 @@ import click
 
 from breakglass.cli import speaking
 from breakglass.cli.client import Client, find, takes_org
+from breakglass.cli.next_trust import activate, next_version, read_note, sign
 from breakglass.errors import MisconfiguredError
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ Example:
 
 @click.group(epilog=SHOW_EXAMPLE)
 def trust() -> None:
-    """Show and update the trust file."""
+    """Show, change, sign and update the trust file."""
+
+
+trust.add_command(next_version)
+trust.add_command(sign)
+trust.add_command(activate)
 
 
 @trust.command(epilog=SHOW_EXAMPLE)
@@ -78,10 +84,32 @@ def show(org: str | None, as_json: bool) -> None:
 
 
 @trust.command(epilog=POLICY_EXAMPLE, short_help="Print the plain C2SP tlog-policy in it.")
+@click.option(
+    "--next",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Of FILE, a next version.",
+)
+@click.option(
+    "--both",
+    "joint",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="For the ledger while FILE comes into force: old and new.",
+)
 @takes_org
-def policy(org: str | None) -> None:
-    """Print the plain C2SP tlog-policy in it, for verifiers that are not ours."""
-    click.echo(_read(find(org)).tlog.text, nl=False)
+def policy(file: Path | None, joint: Path | None, org: str | None) -> None:
+    """Print the plain C2SP tlog-policy in it, for the ledger and for verifiers not ours."""
+    from breakglass.embedded.taking_force import joint_policy
+    from breakglass.records.trust import accept_trust
+
+    standing = _read(find(org))
+    if joint is not None:
+        click.echo(joint_policy(standing, read_note(joint)), nl=False)
+        return
+    found = accept_trust(read_note(file), standing) if file is not None else standing
+    click.echo(found.tlog.text, nl=False)
 
 
 @trust.command(epilog=UPDATE_EXAMPLE, short_help="Take newer signed versions.")

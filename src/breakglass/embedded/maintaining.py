@@ -136,9 +136,9 @@ def sign_policy(
         glass: sign_text(text, CARD_NAMESPACE, given, say) for glass, text in texts.items()
     }
     if standing is not None:
-        signed_note = _joined(standing.note, signed_note)
+        signed_note = joined(standing.note, signed_note)
         signed_cards = {
-            glass: _joined(standing.cards[glass], card) for glass, card in signed_cards.items()
+            glass: joined(standing.cards[glass], card) for glass, card in signed_cards.items()
         }
     signed = SignedPolicy(packed, signed_note, signed_cards)
     _write(folder, signed)
@@ -181,7 +181,8 @@ def _standing(folder: Path, packed: bytes) -> SignedPolicy | None:
     return SignedPolicy(packed, note, cards)
 
 
-def _joined(standing: Note, new: Note) -> Note:
+def joined(standing: Note, new: Note) -> Note:
+    """Return a note with the lines of both; a key that signs again replaces its line."""
     names = {(line.name, line.key_id) for line in new.lines}
     kept = [line for line in standing.lines if (line.name, line.key_id) not in names]
     return Note(standing.text, (*kept, *new.lines))

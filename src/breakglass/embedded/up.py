@@ -31,6 +31,7 @@ from breakglass.embedded.supervising import (
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import held
+from breakglass.wire.settings import KEY
 
 _REST_AT_MOST_S = 30.0
 _LIVED_LONG_S = 60.0
@@ -44,6 +45,11 @@ class Process:
     name: str
     room: str
     arguments: tuple[str, ...] = ()
+
+    @property
+    def cosigns(self) -> bool:
+        """Say whether it is a witness or an archiver."""
+        return self.room in ("witness", "archiver")
 
     def command(self, folder: Path) -> list[str]:
         """Return the interpreter's arguments."""
@@ -64,11 +70,18 @@ def processes_of(org: Path) -> list[list[Process]]:
         )
     witnesses = [Process(path.name, "witness") for path in sorted(org.glob("witness-*"))]
     minters = [Process(path.name, "minter") for path in sorted(org.glob("minter-*"))]
+    cosigners = [*witnesses, Process("archiver", "archiver")]
     return [
-        [*witnesses, Process("archiver", "archiver"), Process("ledger", "ledger")],
+        [each for each in cosigners if not _moved_out(org / each.name)]
+        + [Process("ledger", "ledger")],
         [Process("broker", "broker")],
         [*minters, Process("monitor", "monitor")],
     ]
+
+
+def _moved_out(folder: Path) -> bool:
+    """Say whether another host has this cosigner's place, and its key here was dropped."""
+    return not (folder / KEY).exists()
 
 
 @dataclass
@@ -189,6 +202,10 @@ def stay(running: Organisation, say: Callable[[str], None]) -> None:
             for text in alarms.new():
                 say(f"alarm: {text}")
             for name, child in list(running.children.items()):
+                if running.processes[name].cosigns and _moved_out(child.folder):
+                    stop(running.children.pop(name))
+                    say(f"{name} has moved to another host; stopped here")
+                    continue
                 if child.alive() or done.is_set():
                     continue
                 if name not in again:

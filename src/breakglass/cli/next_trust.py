@@ -1,0 +1,221 @@
+"""``breakglass trust next | sign | activate``: from one version of the trust file to the next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from breakglass.cli import speaking
+from breakglass.cli.client import Client, find, takes_org
+from breakglass.errors import MisconfiguredError
+
+if TYPE_CHECKING:
+    from breakglass.records.trust import Trust
+    from breakglass.tlog.note import Note
+
+NEXT_EXAMPLE = """\
+\b
+Example:
+  breakglass trust next lines --sign-here
+  breakglass trust next --level archived
+  breakglass trust next 'witness witness-1 NAME+1f2e3d4c+BASE64 https://10.0.0.9:8443#PIN'
+"""
+SIGN_EXAMPLE = """\
+\b
+Example:
+  breakglass trust sign trust.next
+"""
+ACTIVATE_EXAMPLE = """\
+\b
+Example:
+  breakglass trust activate trust.next
+"""
+FILE = "trust.next"
+
+
+@click.command("next", epilog=NEXT_EXAMPLE, short_help="Write its next version, and sign it.")
+@click.argument("lines", nargs=-1, metavar="[LINE|FILE]...")
+@click.option("--drop", multiple=True, metavar="NAME", help="A witness that goes.")
+@click.option(
+    "--level",
+    type=click.Choice(["witnessed", "archived", "justified"]),
+    help="What gates and minters ask of a proof from then on.",
+)
+@click.option(
+    "--sign-here",
+    is_flag=True,
+    help="Embedded set-up: also sign with the maintainers' keys that lie in its folder.",
+)
+@takes_org
+@speaking.says_json
+def next_version(
+    lines: tuple[str, ...],
+    drop: tuple[str, ...],
+    level: str | None,
+    sign_here: bool,
+    org: str | None,
+    as_json: bool,
+) -> None:
+    """Write the trust file's next version beside it, as trust.next, signed by you.
+
+    A LINE is one that `breakglass join` printed on the other host: who stands under that name is
+    replaced. A FILE holds such lines. Nothing changes before it is activated.
+    """
+    from breakglass.embedded.next_trust import next_text
+    from breakglass.embedded.signing_trust import sign_trust
+
+    client = find(org)
+    standing = _standing(client)
+    text = next_text(standing, _taken(lines), drop, level or "")
+    file = client.trust.with_name(FILE)
+    signers = _signers(client, standing, sign_here)
+    note = sign_trust(text, None, signers, speaking.talk)
+    _write(file, note)
+    _tell_signed(file, note, standing, client, as_json)
+
+
+@click.command(epilog=SIGN_EXAMPLE, short_help="Sign a next version, as one maintainer.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--sign-here",
+    is_flag=True,
+    help="Embedded set-up: also sign with the maintainers' keys that lie in its folder.",
+)
+@takes_org
+@speaking.says_json
+def sign(file: Path, sign_here: bool, org: str | None, as_json: bool) -> None:
+    """Sign FILE, a next version of the trust file, beside who signed before.
+
+    What changes is shown first: each line that goes, and each that comes.
+    """
+    from breakglass.embedded.signing_trust import changes, sign_trust
+
+    client = find(org)
+    standing, note = _standing(client), read_note(file)
+    for line in changes(standing.text, note.text):
+        speaking.talk(line)
+    signed = sign_trust(note.text, note, _signers(client, standing, sign_here), speaking.talk)
+    _write(file, signed)
+    _tell_signed(file, signed, standing, client, as_json)
+
+
+@click.command(epilog=ACTIVATE_EXAMPLE, short_help="Put a signed next version in force.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--policy-stands",
+    is_flag=True,
+    help="The ledger is elsewhere, and its policy file asks old and new cosigners already.",
+)
+@takes_org
+@speaking.says_json
+def activate(file: Path, policy_stands: bool, org: str | None, as_json: bool) -> None:
+    """Put FILE in force; it rings.
+
+    New cosigners are first brought to the log's present head. Then the ledger asks old and new
+    alike, until the record stands; then the new ones alone, and the old keys here are dropped.
+    Cut off anywhere: type it again.
+    """
+    from breakglass.embedded.taking_force import take_force
+    from breakglass.wire.calling import Neighbour
+
+    client, note = find(org), read_note(file)
+    with Neighbour(client.ledger, name="ledger") as ledger:
+        done = take_force(
+            client.file.absolute().parent,
+            client.trust,
+            note,
+            ledger,
+            lambda text: client.broker("POST", "/trust", {"note": text}),
+            speaking.talk,
+            policy_stands=policy_stands,
+        )
+    if as_json:
+        told: dict[str, Any] = {"version": done.version, "index": done.index}
+        told |= {"brought": list(done.brought), "dropped": [str(each) for each in done.dropped]}
+        speaking.tell_json(told)
+        return
+    entry = f", entry {done.index}" if done.index is not None else ""
+    rows = [("in force", f"trust file {done.version}{entry}")]
+    rows += [("moved in", ", ".join(done.brought))] if done.brought else []
+    rows += [("dropped", f"the key in {each}: nobody trusts it any more") for each in done.dropped]
+    rows += [("copies", ", ".join(str(each) for each in done.copies))]
+    speaking.tell_rows(rows)
+    speaking.talk("gates elsewhere take it by hand: copy the file 'trust' into their folders")
+    speaking.talk("next: breakglass doctor")
+
+
+def read_note(file: Path) -> Note:
+    """Read a signed note from a file.
+
+    Raises:
+        MisconfiguredError: it cannot be read.
+        MalformedError: it is none.
+    """
+    from breakglass.tlog.note import Note
+
+    try:
+        return Note.parse(file.read_bytes())
+    except OSError as error:
+        raise MisconfiguredError(f"{str(file)!r} cannot be read: {error.strerror}") from error
+
+
+def _standing(client: Client) -> Trust:
+    from breakglass.records.trust import accept_trust
+
+    return accept_trust(read_note(client.trust), None)
+
+
+def _taken(lines: tuple[str, ...]) -> list[str]:
+    found: list[str] = []
+    for each in lines:
+        if " " in each.strip():
+            found.append(each)
+            continue
+        try:
+            text = Path(each).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise MisconfiguredError(f"file of lines {each!r} cannot be read: {error}") from error
+        found += [line for line in text.splitlines() if line and not line.startswith("#")]
+    return found
+
+
+def _signers(client: Client, trust: Trust, sign_here: bool) -> list[Any]:
+    from breakglass.embedded import ssh_keygen
+    from breakglass.embedded.maintaining import Maintainer
+    from breakglass.embedded.new_gate import local_maintainers
+
+    if sign_here:
+        org = client.file.absolute().parent
+        return local_maintainers(org, trust, client.who, client.key)
+    if client.who not in trust.maintainers:
+        return []  # somebody prepares it for the maintainers
+    return [Maintainer(client.who, ssh_keygen.read_key(client.key))]
+
+
+def _write(file: Path, note: Any) -> None:
+    from breakglass.wire.folder import write_whole
+
+    write_whole(file, note.encoded(), 0o600)
+
+
+def _tell_signed(file: Path, note: Note, trust: Trust, client: Client, as_json: bool) -> None:
+    from breakglass.embedded.signing_trust import signers_of
+    from breakglass.records.trust import parse_trust
+
+    people, needed = signers_of(note, trust), trust.maintainers_needed
+    version = parse_trust(note.text).version
+    if as_json:
+        speaking.tell_json(
+            {"file": str(file), "version": version, "signed": people, "needed": needed}
+        )
+        return
+    speaking.tell_rows(
+        [("written", f"{file}, version {version}"), ("signed", ", ".join(people) or "by nobody")]
+    )
+    if len(people) < needed:
+        speaking.talk(f"{len(people)} of {needed} maintainers; next, each of them elsewhere:")
+        speaking.talk(f"breakglass trust sign {file.name}")
+    else:
+        speaking.talk(f"next: breakglass trust activate {file}")
