@@ -88,8 +88,15 @@ class Person:
 
     def starts(self, *words: str) -> subprocess.Popen[str]:
         """Start a command and leave it running."""
+        return self._runs(command(words))
+
+    def starts_module(self, room: str, folder: str) -> subprocess.Popen[str]:
+        """Start the process of a folder as an administrator would, and leave it running."""
+        return self._runs([sys.executable, "-m", f"breakglass.{room}", folder, "--die-with-parent"])
+
+    def _runs(self, words: Sequence[str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*self.prefix, *command(words)],
+            [*self.prefix, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

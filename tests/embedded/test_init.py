@@ -141,7 +141,7 @@ def test_doctor_says_what_this_does_not_give(mira):
     from breakglass.cli.stating import now
 
     org = init(mira, "--key", str(mira.key))
-    found = {each.name: each for each in examine(org, mira.key, now())}
+    found = {each.name: each for each in examine(org, "mira", mira.key, now()).findings}
     assert "tamper-evident, not out of reach" in found["one_host"].says
     assert "one factor" in found["own_key"].says
     assert found["generated_maintainer"].weight is Weight.LIMIT
@@ -153,6 +153,6 @@ def test_doctor_finds_a_key_that_others_can_read(mira):
 
     org = init(mira, "--key", str(mira.key))
     (org / "ledger" / "key").chmod(0o644)
-    found = {each.name: each for each in examine(org, mira.key, now())}
+    found = {each.name: each for each in examine(org, "mira", mira.key, now()).findings}
     assert found["modes"].weight is Weight.WRONG
     assert "0644" in found["modes"].says

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from breakglass.errors import BreakglassError, UnprovenError
+from breakglass.follow.first_trust import first_trust, later_trusts
 from breakglass.ledger.export import attachments
-from breakglass.ledger.verifying import verify_attachments, verify_heads, verify_tree
+from breakglass.ledger.verifying import entries, verify_attachments, verify_heads, verify_tree
 from breakglass.records.fold import NEEDS_ATTACHMENTS, Judged, apply
 from breakglass.records.judging import Entry
 from breakglass.records.record import parse_record
 from breakglass.records.state import State
-from breakglass.records.trust import accept_trust
+from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.note import Note
 from breakglass.tlog.tiles import TILE_WIDTH, decode_bundle, entries_path
 
@@ -48,9 +49,12 @@ def audit(folder: Path, trust: bytes, progress: Progress) -> Audited:
         MalformedError: a part is not in its form.
     """
     believed = accept_trust(Note.parse(trust), None)
+    # (0) Whose cosignatures prove what: the chain of trust files, each signed by the maintainers of
+    #     the one before, from the genesis that ours pins to the version that the copy ends with.
+    chain = _chain(folder, believed)
     try:
         # (1) Every entry has the hash that stands in the tiles; the tiles lead to the head.
-        newest = verify_tree(folder, believed.tlog, lambda done, of: progress("entries", done, of))
+        newest = verify_tree(folder, chain[-1].tlog, lambda done, of: progress("entries", done, of))
     except UnprovenError as error:
         raise _named(folder, error) from error
     size = newest.checkpoint.size
@@ -59,7 +63,7 @@ def audit(folder: Path, trust: bytes, progress: Progress) -> Audited:
     audited.attachments = verify_attachments(folder, size)
     # (3) Each commit's own head, under the trust file of its time; and each record, judged.
     state, head = audited.state, b""
-    for each in verify_heads(folder, lambda: (state.trust or believed).tlog, newest.checkpoint):
+    for each in verify_heads(folder, lambda: (state.trust or chain[0]).tlog, newest.checkpoint):
         judged = apply(state, Entry(each.index, each.note, each.cosigned, _read(folder, each.note)))
         audited.heads += each.head != head
         head = each.head
@@ -70,6 +74,34 @@ def audit(folder: Path, trust: bytes, progress: Progress) -> Audited:
         if state.size % 100 == 0 or state.size == size:
             progress("records", state.size, size)
     return audited
+
+
+def _chain(folder: Path, believed: Trust) -> list[Trust]:
+    """Return the trust files of the copy in order.
+
+    Where the copy is so altered that they cannot be read, ours alone: what is wrong is then found
+    and named by the checks that follow.
+
+    Raises:
+        UnprovenError: ``trust_order``: the copy goes another way than the file that we believe.
+    """
+
+    def attached(digest: str) -> bytes:
+        return (folder / "attachment" / digest).read_bytes()
+
+    try:
+        notes = list(entries(folder))
+        first = first_trust(believed.genesis, notes[:2], attached)
+        chain = [first, *later_trusts(first, iter(notes[2:]), attached)]
+    except (BreakglassError, OSError):
+        return [believed]
+    if believed.version <= chain[-1].version and believed.text not in {each.text for each in chain}:
+        raise UnprovenError(
+            f"trust file {believed.version} of this copy is another one than yours",
+            name="trust_order",
+            hint="one of the two was never in force; find out which before you believe either",
+        )
+    return chain
 
 
 def _read(folder: Path, note: bytes) -> dict[str, bytes]:

@@ -1,47 +1,100 @@
-"""``breakglass doctor``: what this set-up does not give."""
+"""``breakglass doctor``: who holds what, who could still do what, and what this does not give."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from breakglass.cli import speaking
 from breakglass.cli.client import find, takes_org
 
+if TYPE_CHECKING:
+    from breakglass.embedded.doctor import Examined
+
 EXAMPLE = """\
 \b
 Example:
   breakglass doctor --org org/
 """
+_COLUMNS = 80
 
 
 @click.command(epilog=EXAMPLE)
 @takes_org
 @speaking.says_json
 def doctor(org: str | None, as_json: bool) -> None:
-    """Say what this set-up does not give, what is wrong with it, and the next cheapest step."""
+    """Say who holds which key, who could still erase what, and the next cheapest step.
+
+    Looked at from this host: what lies elsewhere is known by its address alone.
+    """
     from breakglass.cli.stating import now
     from breakglass.embedded.doctor import Weight, examine
 
     client = find(org)
-    found = examine(client.file.absolute().parent, client.key, now())
+    found = examine(client.file.absolute().parent, client.who, client.key, now())
     if as_json:
-        speaking.tell_json(
-            [
-                {
-                    "weight": each.weight.value,
-                    "name": each.name,
-                    "says": each.says,
-                    "step": each.step,
-                }
-                for each in found
-            ]
-        )
+        speaking.tell_json(_json(found))
     else:
-        for each in found:
-            speaking.tell_rows([(each.weight.value, each.says)])
-            if each.step:
-                speaking.tell_rows([("", f"next: {each.step}")])
-    if any(each.weight is Weight.WRONG for each in found):
+        _tell(found)
+    if any(each.weight is Weight.WRONG for each in found.findings):
         sys.exit(6)
+
+
+def _tell(found: Examined) -> None:
+    if found.installation is not None:
+        _tell_keys(found)
+        click.echo("")
+        rows = [(each.what, each.said, each.noticed) for each in found.powers]
+        speaking.tell_wrapped(
+            ("what could be done", "who could", "noticed by"), rows, (22, 25), _COLUMNS
+        )
+    click.echo("")
+    for each in found.findings:
+        speaking.tell_rows([(each.weight.value, each.says)])
+        if each.step:
+            speaking.tell_rows([("", f"mend: {each.step}")])
+    if found.step is not None:
+        click.echo("")
+        speaking.tell_rows([("next", found.step.says)])
+        if found.step.command:
+            speaking.tell_rows([("", found.step.command)])
+
+
+def _tell_keys(found: Examined) -> None:
+    """Print the keys, those of one host and account together."""
+    assert found.installation is not None
+    groups: dict[tuple[str, str], list[str]] = {}
+    for each in found.installation.holdings:
+        groups.setdefault((each.host, each.account or "-"), []).append(each.party)
+    rows = [(host, account, ", ".join(names)) for (host, account), names in groups.items()]
+    archive = found.installation.archive
+    if archive.where:
+        lock = "locked" if archive.locked else "not locked"
+        rows.append((archive.host, "-", f"the archive itself, {archive.where} ({lock})"))
+    width = max(11, *(len(host) for host, _, _ in rows))
+    account = max(7, *(len(each) for _, each, _ in rows))
+    speaking.tell_wrapped(
+        ("host", "account", "holds the keys of"), rows, (width, account), _COLUMNS
+    )
+
+
+def _json(found: Examined) -> dict[str, Any]:
+    installation = found.installation
+    return {
+        "keys": [asdict(each) for each in installation.holdings] if installation else [],
+        "archive": asdict(installation.archive) if installation else None,
+        "powers": [asdict(each) for each in found.powers],
+        "next": asdict(found.step) if found.step else None,
+        "findings": [
+            {
+                "weight": each.weight.value,
+                "name": each.name,
+                "says": each.says,
+                "step": each.step,
+            }
+            for each in found.findings
+        ],
+    }

@@ -278,7 +278,5 @@ def _tell(joined: Joined, group: str, as_json: bool) -> None:
     click.echo(joined.neighbour_line)
     click.echo("")
     speaking.talk(f"start it here: {joined.command}")
-    speaking.talk(
-        f"then, on the first host, with these lines in a file (here: {joined.folder}/lines):"
-    )
-    speaking.talk("breakglass trust next FILE")
+    speaking.talk(f"the lines for the trust file stand in {joined.folder}/lines")
+    speaking.talk("next, on the first host, with that file: breakglass trust next FILE")

@@ -58,6 +58,31 @@ def tell_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         click.echo(_dim(line) if number == 0 else line)
 
 
+def tell_wrapped(
+    head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], columns: int
+) -> None:
+    """Print a table whose cells are wrapped, the last column as wide as ``columns`` leaves it.
+
+    Wrapped for programs too: it is a table for people, and JSON is beside it.
+    """
+    import textwrap
+
+    gap = 2
+    widths = [*widths, columns - sum(widths) - gap * len(widths)]
+    for number, row in enumerate([head, *rows]):
+        cells = [
+            textwrap.wrap(cell, width, break_on_hyphens=False) or [""]
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        for line in range(max(map(len, cells))):
+            parts = [
+                f"{cell[line] if line < len(cell) else '':<{width}}"
+                for cell, width in zip(cells, widths, strict=True)
+            ]
+            text = (" " * gap).join(parts).rstrip()
+            click.echo(_dim(text) if number == 0 else text)
+
+
 def talk(text: str) -> None:
     """Say something to the person, beside the data."""
     click.echo(f"breakglass: {text}", err=True)

@@ -1,4 +1,4 @@
-"""What an embedded set-up does not give, found by looking, each with the next cheapest step.
+"""What this installation does not give, found by looking, and the next cheapest step.
 
 Nothing here is changed. A *limit* is how the set-up is; a *wrong* is something to mend now.
 """
@@ -12,11 +12,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from breakglass.embedded import ssh_keygen
+from breakglass.embedded.holdings import Installation, look
 from breakglass.embedded.maintaining import card_life_left, read_signed
+from breakglass.embedded.powers import Power, Step, next_step, one_host, powers
 from breakglass.errors import BreakglassError
 from breakglass.records.trust import Level, accept_trust
 from breakglass.tlog.note import Note
 from breakglass.wire.calling import Neighbour
+from breakglass.wire.settings import KEY
 
 _SOON = timedelta(days=14)
 
@@ -39,16 +42,45 @@ class Finding:
     step: str = ""
 
 
-def examine(org: Path, key: Path, now: datetime) -> list[Finding]:
+@dataclass(frozen=True)
+class Examined:
+    """All of it: who holds what, what could be done with it, the next step, and the rest."""
+
+    installation: Installation | None
+    powers: list[Power]
+    step: Step | None
+    findings: list[Finding]
+
+
+def examine(org: Path, who: str, key: Path, now: datetime) -> Examined:
     """Look at an organisation's folder from its owner's side.
 
     Args:
         org: where ``client.toml`` lies.
+        who: the person.
         key: the person's own key.
         now: for what expires.
     """
+    installation = None
+    unreadable: list[Finding] = []
+    try:
+        trust = accept_trust(Note.parse((org / "trust").read_bytes()), None)
+        installation = look(org, trust, who, key)
+    except (BreakglassError, OSError) as error:
+        unreadable.append(Finding(Weight.WRONG, "unreadable", str(error)))
+    findings = [*unreadable, *_findings(org, key, now, installation)]
+    if installation is None:
+        return Examined(None, [], None, findings)
+    step = next_step(installation, _channel_count(org))
+    return Examined(installation, powers(installation), step, findings)
+
+
+def _findings(
+    org: Path, key: Path, now: datetime, installation: Installation | None
+) -> list[Finding]:
     looks: tuple[Callable[[], Iterator[Finding]], ...] = (
-        lambda: _one_host(org),
+        lambda: _one_host(installation) if installation else iter(()),
+        lambda: _archive(installation) if installation else iter(()),
         lambda: _generated_maintainer(org),
         lambda: _own_key(key),
         lambda: _trust(org),
@@ -58,24 +90,43 @@ def examine(org: Path, key: Path, now: datetime) -> list[Finding]:
         lambda: _channels(org),
     )
     found: list[Finding] = []
-    for look in looks:
+    for each in looks:
         try:
-            found += look()
+            found += each()
         except (BreakglassError, OSError) as error:
             found.append(Finding(Weight.WRONG, "unreadable", str(error)))
     return found
 
 
-def _one_host(org: Path) -> Iterator[Finding]:
-    parties = ("ledger", "witness-1", "archiver", "broker", "monitor")
-    here = [name for name in parties if (org / name / "key").is_file()]
-    if len(here) > 1:
+def _one_host(found: Installation) -> Iterator[Finding]:
+    if one_host(found):
         yield Finding(
             Weight.LIMIT,
             "one_host",
-            f"every key on one host ({', '.join(here)} …): tamper-evident, not out of reach",
-            "move archiver/ and witness-1/ to a second host, give them [serving] with a"
-            " certificate, and put their addresses into [neighbours] of ledger/settings.toml",
+            "this host can forge a quorum alone: tamper-evident, not out of reach",
+        )
+    else:
+        yield Finding(Weight.GOOD, "one_host", "no single host can forge a quorum of signatures")
+
+
+def _archive(found: Installation) -> Iterator[Finding]:
+    archive = found.archive
+    looked = f", looked at {archive.looked}" if archive.looked else ""
+    if archive.outcome == "failed":
+        yield Finding(
+            Weight.WRONG,
+            "archive",
+            f"the archive's doctor finds it wrong{looked}: {archive.where}",
+            "breakglass archiver doctor, on the archiver's host",
+        )
+    elif archive.outcome == "held":
+        yield Finding(Weight.GOOD, "archive", f"the archive holds{looked}: {archive.where}")
+    else:
+        yield Finding(
+            Weight.LIMIT,
+            "archive",
+            "the archive's doctor has not been heard",
+            "breakglass archiver doctor, on the archiver's host",
         )
 
 
@@ -140,7 +191,9 @@ def _modes(org: Path) -> Iterator[Finding]:
 
 def _alive(org: Path) -> Iterator[Finding]:
     silent = []
-    parties = [path.parent for path in sorted(org.glob("*/settings.toml"))]
+    # A cosigner whose key was dropped has moved out, and is none of ours any more.
+    folders = [path.parent for path in sorted(org.glob("*/settings.toml"))]
+    parties = [each for each in folders if (each / KEY).exists()]
     for folder in parties:
         try:
             with Neighbour(folder, name=folder.name, within=timedelta(seconds=2)) as each:
@@ -159,8 +212,7 @@ def _alive(org: Path) -> Iterator[Finding]:
 
 
 def _channels(org: Path) -> Iterator[Finding]:
-    text = (org / "monitor" / "settings.toml").read_text("utf-8")
-    count = text.count("[channels.")
+    count = _channel_count(org)
     if count < 2:
         yield Finding(
             Weight.LIMIT,
@@ -170,3 +222,10 @@ def _channels(org: Path) -> Iterator[Finding]:
         )
     else:
         yield Finding(Weight.GOOD, "channels", f"alarms ring on {count} channels")
+
+
+def _channel_count(org: Path) -> int:
+    try:
+        return (org / "monitor" / "settings.toml").read_text("utf-8").count("[channels.")
+    except OSError:
+        return 0  # another host has the monitor, or nobody

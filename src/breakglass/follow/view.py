@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from breakglass.errors import BreakglassError, UnavailableError
+from breakglass.follow.first_trust import first_trust
 from breakglass.records.fold import NEEDS_ATTACHMENTS, Judged, apply
 from breakglass.records.judging import Entry
 from breakglass.records.record import parse_attachments, parse_record
@@ -51,6 +52,7 @@ class LedgerView:
         poll: timedelta = timedelta(seconds=20),
     ) -> None:
         self._pinned = trust
+        self._first: Trust | None = None
         self._state = State(trust.genesis)
         self._lock = threading.RLock()
         self._on_judged = on_judged
@@ -125,7 +127,26 @@ class LedgerView:
             return chain.last_at if chain else None
 
     def _policy(self) -> TlogPolicy:
-        return self.trust().tlog
+        with self._lock:
+            if self._state.trust is not None or self._pinned.version == 1:
+                return self.trust().tlog
+        if self._first is None:
+            self._first = self._first_trust()
+        return self._first.tlog
+
+    def _first_trust(self) -> Trust:
+        """Ask for the log's beginning, which a later version than the first cannot prove.
+
+        Raises:
+            UnavailableError: the ledger is away, or shows another beginning than the pinned one.
+        """
+        try:
+            notes = self._follower.unproven(2)
+            return first_trust(self._pinned.genesis, notes, self._follower.attachment)
+        except UnavailableError:
+            raise
+        except BreakglassError as error:
+            raise UnavailableError(f"the log's beginning: {error}", name=error.name) from error
 
     def _deliver(self, followed: FollowedEntry) -> None:
         entry = Entry(followed.index, followed.note, followed.cosigned, self._attachments(followed))

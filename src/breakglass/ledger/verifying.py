@@ -15,7 +15,7 @@ from pathlib import Path
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.ledger.export import Progress, attachments
 from breakglass.ledger.heads_ahead import prove_heads
-from breakglass.tlog.checkpoint import Checkpoint
+from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint
 from breakglass.tlog.edge import TreeEdge
 from breakglass.tlog.hashing import HASH_BYTES, leaf_hash, root_of
 from breakglass.tlog.policy import TlogPolicy
@@ -115,6 +115,17 @@ def verify_attachments(folder: Path, size: int) -> int:
         if hashlib.sha256(_read(folder, f"attachment/{digest}")).hexdigest() != digest:
             raise UnprovenError(f"attachment {digest} was altered", name="attachment")
     return len(found)
+
+
+def entries(folder: Path) -> Iterator[bytes]:
+    """Give the entries of a copy up to the size that its checkpoint claims; nothing is checked.
+
+    Raises:
+        MalformedError: a file is not in its form.
+        UnprovenError: ``missing``.
+    """
+    claimed, _ = parse_checkpoint(_read(folder, "checkpoint"))
+    yield from _entries(folder, claimed.size)
 
 
 def _check_entries(folder: Path, size: int, progress: Progress) -> list[bytes]:
