@@ -32,7 +32,10 @@ Example, on the second host:
   breakglass join archiver --out archiver --listen 10.77.0.2:8444 \\
     --log 'ledger.example/one+4ab1c2d3+AVkd…' \\
     --ledger 'https://10.77.0.1:8443#5f0c…' --folder /srv/archive
-  breakglass join archiver … --s3 s3://example-breakglass-archive --region eu-central-1
+  breakglass join archiver --out archiver --listen 10.77.0.2:8444 \\
+    --log 'ledger.example/one+4ab1c2d3+AVkd…' \\
+    --ledger 'https://10.77.0.1:8443#5f0c…' \\
+    --s3 s3://example-breakglass-archive --region eu-central-1
 """
 
 

@@ -20,7 +20,7 @@ NEXT_EXAMPLE = """\
 Example:
   breakglass trust next lines --sign-here
   breakglass trust next --level archived
-  breakglass trust next 'witness witness-1 NAME+1f2e3d4c+BASE64 https://10.0.0.9:8443#PIN'
+  breakglass trust next --drop witness-3
 """
 SIGN_EXAMPLE = """\
 \b

@@ -14,12 +14,12 @@ from pathlib import Path
 from breakglass.embedded import ssh_keygen
 from breakglass.embedded.holdings import Installation, look
 from breakglass.embedded.maintaining import card_life_left, read_signed
+from breakglass.embedded.moved_out import moved_out
 from breakglass.embedded.powers import Power, Step, next_step, one_host, powers
 from breakglass.errors import BreakglassError
 from breakglass.records.trust import Level, accept_trust
 from breakglass.tlog.note import Note
 from breakglass.wire.calling import Neighbour
-from breakglass.wire.settings import KEY
 
 _SOON = timedelta(days=14)
 
@@ -193,7 +193,7 @@ def _alive(org: Path) -> Iterator[Finding]:
     silent = []
     # A cosigner whose key was dropped has moved out, and is none of ours any more.
     folders = [path.parent for path in sorted(org.glob("*/settings.toml"))]
-    parties = [each for each in folders if (each / KEY).exists()]
+    parties = [each for each in folders if not moved_out(each)]
     for folder in parties:
         try:
             with Neighbour(folder, name=folder.name, within=timedelta(seconds=2)) as each:

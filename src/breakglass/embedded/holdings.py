@@ -17,12 +17,13 @@ from urllib.parse import urlsplit
 
 from breakglass.archiver.settings import ArchiverSettings
 from breakglass.embedded import ssh_keygen
+from breakglass.embedded.moved_out import key_folders
 from breakglass.errors import BreakglassError, MisconfiguredError
 from breakglass.records.trust import Trust
 from breakglass.tlog.note import VerifierKey
 from breakglass.tlog.policy import Witness
 from breakglass.wire.calling import Neighbour
-from breakglass.wire.settings import KEY, read_key, read_settings
+from breakglass.wire.settings import read_settings
 
 HERE, UNSEEN = "this host", "not seen"
 _WITHIN = timedelta(seconds=2)
@@ -101,7 +102,8 @@ def look(org: Path, trust: Trust, who: str, mine: Path) -> Installation:
     Raises:
         MisconfiguredError: a key here cannot be read.
     """
-    here = dict(_keys_here(org))
+    # Whose key cannot be read (moved out; or its mode is wrong, which another look tells) has none.
+    here = {vkey: folder for folder, vkey in key_folders(org).items()}
     found = [_of(VerifierKeyAt("ledger", "", log.vkey), here, "") for log in trust.tlog.logs[:1]]
     for each in trust.tlog.witnesses:
         room = "archiver" if each.name == trust.archiver else "witness"
@@ -120,14 +122,6 @@ class VerifierKeyAt:
     room: str
     name: str
     vkey: VerifierKey
-
-
-def _keys_here(org: Path) -> Iterator[tuple[VerifierKey, Path]]:
-    for path in sorted([*org.glob(f"*/{KEY}"), *org.glob(f"gates/*/{KEY}")]):
-        try:
-            yield read_key(path.parent).verifier, path.parent
-        except MisconfiguredError:
-            continue  # its mode, or its form, is told by another look
 
 
 def _of(wanted: VerifierKeyAt, here: dict[VerifierKey, Path], url: str) -> Holding:

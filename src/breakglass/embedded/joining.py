@@ -18,9 +18,9 @@ from breakglass.embedded.certificate import CERTIFICATE, CERTIFICATE_KEY, make_c
 from breakglass.errors import MalformedError, MisconfiguredError
 from breakglass.records.trust import parse_trust
 from breakglass.tlog.note import COSIGNATURE, ED25519, Note, SignerKey, VerifierKey
-from breakglass.wire.folder import make_folder, sync_folder, write_synced, write_whole
+from breakglass.wire.folder import SETTINGS, make_folder, sync_folder, write_synced, write_whole
+from breakglass.wire.keeping import KEY, keeping_of
 from breakglass.wire.logs import read_logs
-from breakglass.wire.settings import KEY, SETTINGS, read_key
 
 WITNESS, ARCHIVER = "witness", "archiver"
 JOINED = "joined"
@@ -112,7 +112,7 @@ def join(asked: Joining, now: datetime) -> Joined:
     make_folder(folder)
     folder.chmod(0o700)
     # (1) The key. A crash behind it leaves a key that the next run takes up.
-    signer = _key(folder, asked)
+    vkey = _key(folder, asked)
     # (2) Certificate, logs, and what will be told again.
     pin = make_certificate(folder, listening.known_host, now)
     url = url_of(listening.known_host, listening.known_port, pin)
@@ -121,7 +121,7 @@ def join(asked: Joining, now: datetime) -> Joined:
     write_whole(folder / JOINED, json.dumps(joined).encode())
     # (3) The settings last: a folder without them is one that nobody finished.
     write_whole(folder / SETTINGS, _settings(asked.settings, listening).encode())
-    return Joined(asked.room, folder, asked.place, origin, signer.verifier, url, new=True)
+    return Joined(asked.room, folder, asked.place, origin, vkey, url, new=True)
 
 
 def read_log_keys(text: str) -> tuple[VerifierKey, ...]:
@@ -187,7 +187,7 @@ def _only_ours(folder: Path) -> bool:
     return {path.name for path in folder.iterdir() if not path.name.startswith(".")} <= ours
 
 
-def _key(folder: Path, asked: Joining) -> SignerKey:
+def _key(folder: Path, asked: Joining) -> VerifierKey:
     if not (folder / KEY).exists():
         organisation = asked.logs[0].name.partition("/")[0]
         # The host is in the name, so that two keys of one place are told apart by people.
@@ -198,7 +198,7 @@ def _key(folder: Path, asked: Joining) -> SignerKey:
         write_synced(draft, f"{key.encoded()}\n".encode())
         os.rename(draft, folder / KEY)
         sync_folder(folder)
-    return read_key(folder)
+    return keeping_of(folder).verifier()
 
 
 def _host_word() -> str:
@@ -235,5 +235,5 @@ def _again(asked: Joining, origin: str) -> Joined:
             name="other_log",
             hint="name another folder",
         )
-    vkey = read_key(asked.folder).verifier
+    vkey = keeping_of(asked.folder).verifier()
     return Joined(room, asked.folder, place, origin, vkey, url, new=False)

@@ -9,8 +9,8 @@ from breakglass.embedded.certificate import make_certificate
 from breakglass.embedded.joining import serving_table, url_of
 from breakglass.errors import MisconfiguredError
 from breakglass.ledger.settings import LedgerSettings
-from breakglass.wire.folder import write_whole
-from breakglass.wire.settings import SETTINGS, read_settings
+from breakglass.wire.folder import SETTINGS, write_whole
+from breakglass.wire.settings import read_settings
 
 
 def open_ledger(folder: Path, host: str, port: int, now: datetime) -> str:

@@ -6,7 +6,6 @@ new quorum. So the ledger asks everybody, old and new, from before the record un
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.embedded.bringing_up import Newcomer, bring_up
+from breakglass.embedded.moved_out import drop_key, key_folders
 from breakglass.embedded.next_trust import both, left, newcomers
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.records.trust import Trust, accept_trust
@@ -21,7 +21,6 @@ from breakglass.tlog.note import Note
 from breakglass.tlog.policy import parse_policy
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import write_whole
-from breakglass.wire.settings import KEY, read_key
 
 Say = Callable[[str], None]
 Activate = Callable[[str], dict[str, Any]]
@@ -146,11 +145,10 @@ def _activated(activate: Activate, note: Note, say: Say) -> dict[str, Any]:
 def _drop_keys(org: Path, before: Trust, after: Trust) -> tuple[Path, ...]:
     gone = {each.vkey for each in left(before, after)}
     dropped = []
-    for path in sorted(org.glob(f"*/{KEY}")):
-        if read_key(path.parent).verifier in gone:
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
-            dropped.append(path.parent)
+    for folder, vkey in key_folders(org).items():
+        if vkey in gone:
+            drop_key(folder)
+            dropped.append(folder)
     return tuple(dropped)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from breakglass.embedded.alarm_log import ALARMS, AlarmLog
 from breakglass.embedded.maintaining import encoded_activation, read_signed
+from breakglass.embedded.moved_out import moved_out
 from breakglass.embedded.supervising import (
     Child,
     Started,
@@ -31,7 +32,6 @@ from breakglass.embedded.supervising import (
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import held
-from breakglass.wire.settings import KEY
 
 _REST_AT_MOST_S = 30.0
 _LIVED_LONG_S = 60.0
@@ -72,16 +72,11 @@ def processes_of(org: Path) -> list[list[Process]]:
     minters = [Process(path.name, "minter") for path in sorted(org.glob("minter-*"))]
     cosigners = [*witnesses, Process("archiver", "archiver")]
     return [
-        [each for each in cosigners if not _moved_out(org / each.name)]
+        [each for each in cosigners if not moved_out(org / each.name)]
         + [Process("ledger", "ledger")],
         [Process("broker", "broker")],
         [*minters, Process("monitor", "monitor")],
     ]
-
-
-def _moved_out(folder: Path) -> bool:
-    """Say whether another host has this cosigner's place, and its key here was dropped."""
-    return not (folder / KEY).exists()
 
 
 @dataclass
@@ -202,7 +197,7 @@ def stay(running: Organisation, say: Callable[[str], None]) -> None:
             for text in alarms.new():
                 say(f"alarm: {text}")
             for name, child in list(running.children.items()):
-                if running.processes[name].cosigns and _moved_out(child.folder):
+                if running.processes[name].cosigns and moved_out(child.folder):
                     stop(running.children.pop(name))
                     say(f"{name} has moved to another host; stopped here")
                     continue
