@@ -21,7 +21,7 @@ from breakglass.tlog.merkle import root_of
 from breakglass.tlog.note import COSIGNATURE, SignerKey, parse_signature_lines
 from breakglass.tlog.tiles import decode_bundle, root_from_tiles
 from breakglass.wire.answering import Answer
-from breakglass.wire.calling import Neighbour, Reply
+from breakglass.wire.calling import Incoming, Neighbour, Reply
 from tests.kit.processes import draft, signed
 
 KEY = SignerKey.generate("archiver.example", COSIGNATURE)
@@ -42,7 +42,10 @@ class LedgerWithAttachments(Neighbour):
         data = self.held.get(path.rpartition("/")[2])
         if data is None:
             raise UnavailableError("ledger is away")
-        return Reply(200, data, "application/octet-stream", "ledger")
+        into = given["into"]
+        assert isinstance(into, Incoming)
+        into.file.write(data)
+        return Reply(200, b"", "application/octet-stream", "ledger")
 
 
 class World:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.archiver.archived_log import ALTERED, HOLE
+from breakglass.archiver.archived_log import ALTERED, HOLE, ArchivedLog
 from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
 from breakglass.archiver.rebuilding import main, write_folder
 from breakglass.archiver.s3_store import S3ObjectStore
@@ -63,11 +64,17 @@ def test_every_commit_comes_back_in_order_from_any_store(store: ObjectStore) -> 
         assert {key.name for key, _ in times} == {"archiver.example", "witness.example"}
     assert commits[-1].finals == ()  # it would come with the next commit
     log = world.archived_log()
-    assert [log.attachment(digest) for digest in commits[3].attachments] == [
+    assert [attachment_of(log, digest) for digest in commits[3].attachments] == [
         b"a picture",
         b"a film",
     ]
     assert log.genesis() == b"genesis\n"
+
+
+def attachment_of(log: ArchivedLog, digest: str) -> bytes:
+    file = io.BytesIO()
+    log.attachment(digest, file)
+    return file.getvalue()
 
 
 class Folder(HashReader):

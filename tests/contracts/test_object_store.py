@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
+from breakglass.archiver.object_store import UNFINISHED, ObjectStore, PosixObjectStore
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.clock import SystemClock
 from breakglass.errors import MalformedError, UnavailableError
+from breakglass.wire.attaching import measured
+from tests.kit.large import LARGEST, MIB, encrypted_file, plain_file
 from tests.kit.s3 import CEPH, MOTO, bucket_on, client_for
 
 
@@ -31,6 +34,22 @@ def test_an_object_is_put_once(store: ObjectStore) -> None:
     assert store.put_if_absent("a/seg/000", b"second") is False
     assert store.put_if_absent("a/seg/000", b"first") is False
     assert store.get("a/seg/000") == b"first"
+
+
+@pytest.mark.parametrize(("make", "size"), [(plain_file, LARGEST), (encrypted_file, LARGEST - MIB)])
+def test_a_file_of_64_mib_goes_in_once_and_comes_back_whole(
+    store: ObjectStore, make: Callable[[Path, int], Path], size: int, tmp_path: Path
+) -> None:
+    path = make(tmp_path / "file", size)
+    with path.open("rb") as file, (tmp_path / "back").open("w+b") as back:
+        file.seek(17)  # it is read from its start, wherever it stands
+        assert store.put_file_if_absent("a/recording/big", file) is True
+        assert store.put_file_if_absent("a/recording/big", io.BytesIO(b"other")) is False
+        assert store.get_into("a/recording/big", back) is True
+        assert measured(back) == measured(file)
+    with (tmp_path / "none").open("w+b") as nothing:
+        assert store.get_into("a/recording/none", nothing) is False
+        assert nothing.tell() == 0
 
 
 def test_an_empty_object_is_an_object(store: ObjectStore) -> None:
@@ -78,10 +97,15 @@ def test_posix_objects_are_read_only_and_torn_files_have_no_name(tmp_path: Path)
     store = PosixObjectStore(tmp_path)
     store.put_if_absent("seg/000", b"first")
     assert (tmp_path / "seg" / "000").stat().st_mode & 0o777 == 0o400
-    (tmp_path / "seg" / ".001.abcd").write_bytes(b"tor")  # what a crash leaves
+    torn = tmp_path / UNFINISHED / ".abcd"
+    torn.write_bytes(b"tor")  # what a crash leaves
     assert store.get("seg/001") is None
     assert list(store.list("seg/")) == ["seg/000"]
     assert store.put_if_absent("seg/001", b"whole") is True
+    assert torn.exists(), "another one may be writing it"
+    assert PosixObjectStore(tmp_path).sweep() == 1
+    assert not torn.exists()
+    assert list(store.list("seg/")) == ["seg/000", "seg/001"]
 
 
 def test_posix_a_failing_disk_is_said_and_leaves_no_object(
@@ -97,7 +121,7 @@ def test_posix_a_failing_disk_is_said_and_leaves_no_object(
         with pytest.raises(UnavailableError, match="could not be stored"):
             store.put_if_absent("one", b"x")
     assert store.get("one") is None
-    assert [path.name for path in tmp_path.iterdir()] == []
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_posix_syncs_bytes_before_the_name_and_the_name_before_the_answer(
@@ -115,6 +139,7 @@ def test_posix_syncs_bytes_before_the_name_and_the_name_before_the_answer(
         link(*args)
 
     store = PosixObjectStore(tmp_path)
+    store.put_if_absent("another", b"x")  # its folders are made
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "link", linked)
     store.put_if_absent("one", b"x")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from breakglass.clock import to_milliseconds
 from breakglass.follow.view import LedgerView
 from breakglass.tlog.policy import parse_policy
 from breakglass.tlog.tiles import encode_bundle
+from breakglass.wire.attaching import put_attachment
 from breakglass.wire.calling import Neighbour
 from tests.kit.organisation import Organisation
 from tests.kit.processes import LogSet, make_process
@@ -35,8 +36,7 @@ class Followed:
         with self.parties.ledger.neighbour() as ledger:
             for entry in self.org.log.entries(self.sent):
                 for data in entry.attachments.values():
-                    name = hashlib.sha256(data).hexdigest()
-                    ledger.send("PUT", f"/attachment/{name}", data).checked()
+                    put_attachment(ledger, io.BytesIO(data), self.org.submitters["broker"])
                 ledger.post("/append", encode_bundle([entry.note]))
                 self.sent += 1
         return self.sent

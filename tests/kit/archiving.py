@@ -16,7 +16,7 @@ from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.merkle import root_of
 from breakglass.tlog.note import COSIGNATURE, SignerKey, parse_signature_lines
 from breakglass.wire.answering import Answer
-from breakglass.wire.calling import Neighbour, Reply
+from breakglass.wire.calling import Incoming, Neighbour, Reply
 from tests.kit.processes import draft, signed
 
 LOG = SignerKey.generate("ledger.example/one")
@@ -35,7 +35,10 @@ class _Attachments(Neighbour):
         data = self.held.get(path.rpartition("/")[2])
         if data is None:
             raise UnavailableError("ledger is away")
-        return Reply(200, data, "application/octet-stream", "ledger")
+        into = given["into"]
+        assert isinstance(into, Incoming)
+        into.file.write(data)
+        return Reply(200, b"", "application/octet-stream", "ledger")
 
 
 class ArchivedWorld:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +21,8 @@ from breakglass.tlog.note import COSIGNATURE, Note, SignerKey
 from breakglass.tlog.policy import TlogPolicy, parse_policy
 from breakglass.tlog.proof import TlogProof
 from breakglass.tlog.tiles import decode_bundle
-from breakglass.wire.calling import Neighbour, Reply
+from breakglass.wire.attaching import PERMIT, read_permit
+from breakglass.wire.calling import Incoming, Neighbour, Outgoing, Reply
 from breakglass.wire.numbering import NO_PREV, read_numbering, text_digest
 
 LOG = SignerKey.generate("ledger.example/fake")
@@ -48,14 +50,19 @@ class FakeLedger(Neighbour):
         self,
         method: str,
         path: str,
-        body: bytes = b"",
+        body: bytes | Outgoing = b"",
         content_type: str = "",
         *,
         within: timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        into: Incoming | None = None,
     ) -> Reply:
+        body = body if isinstance(body, bytes) else b"".join(body.parts())
         if self.away:
             raise UnavailableError("'ledger' cannot be reached", name="unreachable")
         if method == "PUT":
+            permit = read_permit((headers or {})[PERMIT])
+            assert (permit.digest, permit.size) == (path.rpartition("/")[2], len(body))
             self.attachments[path.rpartition("/")[2]] = body
             return self.said(200, {})
         if path.startswith("/attachment/"):

@@ -63,6 +63,18 @@ class Process:
         assert self.popen is not None
         return self.popen.poll()
 
+    @property
+    def peak_bytes(self) -> int:
+        """Return the most memory that it ever had, or has had since ``forget_peak``."""
+        assert self.popen is not None
+        text = Path(f"/proc/{self.popen.pid}/status").read_text()
+        return int(text.partition("VmHWM:")[2].split()[0]) * 1024
+
+    def forget_peak(self) -> None:
+        """Count its peak of memory from now on."""
+        assert self.popen is not None
+        Path(f"/proc/{self.popen.pid}/clear_refs").write_text("5")
+
     def wait_ended(self, within_s: float = 10) -> int:
         """Wait for its end."""
         assert self.popen is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import pytest
 from breakglass.tlog.note import Note, SignerKey, sign_note
 from breakglass.tlog.proof import TlogProof, verify_head, verify_proof
 from breakglass.tlog.tiles import decode_bundle, encode_bundle, entries_path, tile_path
+from breakglass.wire.attaching import put_attachment
 from breakglass.wire.calling import Neighbour, Reply
 from breakglass.wire.numbering import NO_PREV, text_digest
 from tests.kit.processes import ORIGIN, LogSet, draft, running_log_set, signed, until
@@ -221,11 +223,9 @@ def test_attachments_come_first(submitter: Submitter) -> None:
     ledger = submitter.ledger
     note = submitter.note("attached", attachments=(data,))
     assert submitter.send(note).status == 403
-    assert ledger.send("PUT", f"/attachment/{digest}", data + b"!").status == 400
     assert ledger.send("PUT", "/attachment/../key", data).status in (400, 404)
-    assert ledger.send("PUT", f"/attachment/{digest}", b"x" * (1024 * 1024 + 1)).status == 413
     for _ in range(2):
-        assert ledger.send("PUT", f"/attachment/{digest}", data).status == 200
+        put_attachment(ledger, io.BytesIO(data), submitter.signer)
     assert submitter.send(note).status == 200
     assert ledger.get(f"/attachment/{digest}").body == data
     assert ledger.send("GET", f"/attachment/{'0' * 64}").status == 404

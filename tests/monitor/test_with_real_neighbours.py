@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import time
@@ -15,6 +16,7 @@ import pytest
 from breakglass.records import kinds
 from breakglass.records.record import parse_record
 from breakglass.tlog.tiles import encode_bundle
+from breakglass.wire.attaching import put_attachment
 from tests.kit.processes import Process, make_process
 from tests.monitor.stand_ins import Shop, Sink, eventually, hook
 
@@ -59,8 +61,8 @@ class Town:
     def push(self) -> None:
         """Send what the shop has written since last time."""
         org, ledger = self.shop.org, self.ledger.neighbour()
-        for digest, data in org.log.attachments.items():
-            ledger.send("PUT", f"/attachment/{digest}", data).checked()
+        for data in org.log.attachments.values():
+            put_attachment(ledger, io.BytesIO(data), org.submitters["broker"])
         for note in org.log.notes[self.pushed :]:
             ledger.post("/append", encode_bundle([note]))
             self.pushed += 1

@@ -48,14 +48,15 @@ def build(folder: Path, clock: Clock) -> Room:
     if settings.s3 is not None:
         store = S3ObjectStore(settings.s3, clock, evidence)
     else:
-        store = PosixObjectStore(settings.store or folder / "data" / "store")
+        files = store = PosixObjectStore(settings.store or folder / "data" / "store")
+        files.sweep()
     where = settings.ledger
     address = where if where.startswith(("http://", "https://")) else folder / where
 
     def open_archive(origin: str) -> Archive:
         keys = "".join(f"log {key}\n" for key in logs[origin])
         genesis = f"breakglass.dev/archive/v1\n{keys}archiver {signer.verifier}\n"
-        return Archive(store, origin, genesis.encode())
+        return Archive(store, origin, genesis.encode(), folder / "data")
 
     cosigning = ArchiveCosigning(
         signer, open_archive, logs, Neighbour(address, name="ledger"), clock

@@ -1,15 +1,24 @@
 """The archive of one log: what is in the store, and how a commit enters it.
 
 Objects under ``<hex sha256(origin)>/``: ``meta/genesis``, ``seg/<12 digits>``, full ``tile/…``
-of hashes and entries, ``attachment/<sha256>``, ``cp/<size, 12 digits>`` (heads in their final
-form). Each is put once; a repeated put of the same bytes is harmless, of other bytes an alarm.
+of hashes and entries, ``attachment/<sha256>`` and ``recording/<sha256>``
+(``attachment_names.py``), ``cp/<size, 12 digits>`` (heads in their final form). Each is put once;
+a repeated put of the same bytes is harmless, of other bytes an alarm.
 """
 
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
 
+from breakglass.archiver.attachment_names import (
+    AGE_HEADER,
+    attachment_folder,
+    attachment_names,
+)
 from breakglass.archiver.object_store import ObjectStore
 from breakglass.archiver.segment import NO_PREVIOUS, Segment, segment_digest
 from breakglass.errors import MisconfiguredError, UnprovenError
@@ -23,6 +32,7 @@ from breakglass.tlog.tiles import (
     entries_path,
     tile_path,
 )
+from breakglass.wire.attaching import measured
 
 
 class Archive:
@@ -32,13 +42,17 @@ class Archive:
         store: where objects go.
         origin: the log's name.
         genesis: what ``meta/genesis`` says of it and of us.
+        scratch: a folder on a disk for nameless files of 64 MiB; the system's if not given.
 
     Raises:
         MisconfiguredError: what is stored contradicts itself.
     """
 
-    def __init__(self, store: ObjectStore, origin: str, genesis: bytes) -> None:
+    def __init__(
+        self, store: ObjectStore, origin: str, genesis: bytes, scratch: Path | None = None
+    ) -> None:
         self._store = store
+        self._scratch = scratch
         self._prefix = hashlib.sha256(origin.encode()).hexdigest()
         self.last = Checkpoint(origin, 0, EMPTY_ROOT)
         self.last_note = b""
@@ -99,31 +113,53 @@ class Archive:
         """Keep the final form of a head: with the cosignatures that all followers saw."""
         self._put(f"cp/{size:012d}", note)
 
-    def keep_attachment(self, digest: str, fetch: Callable[[], bytes]) -> None:
-        """Keep an attachment, fetched unless it is stored.
+    def keep_attachment(self, digest: str, fetch: Callable[[BinaryIO], object]) -> None:
+        """Keep an attachment, fetched unless it is stored; never whole in memory.
+
+        Args:
+            digest: SHA-256 in hex.
+            fetch: writes the bytes into an empty file.
 
         Raises:
             UnprovenError: ``attachment``: other bytes were fetched; ``archive_differs``: somebody
                 put other bytes under this name before us, so nothing may be cosigned.
             UnavailableError: it could not be fetched or stored.
         """
-        name = f"{self._prefix}/attachment/{digest}"
-        stored = self._store.get(name)
-        if stored is None:
-            data = fetch()
-            if hashlib.sha256(data).hexdigest() != digest:
-                raise UnprovenError(f"attachment {digest} came with other bytes", name="attachment")
-        else:
-            data = self._ours(name, stored, digest)
-        # Also what stands is put again: only then is it known to be durable, and locked.
-        if not self._store.put_if_absent(name, data) and stored is None:
-            self._ours(name, self._store.get(name) or b"", digest)
+        with tempfile.TemporaryFile(dir=self._scratch) as file:
+            # The file has no name: whatever happens to us, nothing of it is left.
+            if not self._stands(digest, file):
+                _emptied(file)
+                fetch(file)
+                if measured(file)[0] != digest:
+                    raise UnprovenError(
+                        f"attachment {digest} came with other bytes", name="attachment"
+                    )
+            # Its own bytes say under which prefix, and so for how long, it lies. Also what stands
+            # is put again: only then is it known to be durable, and locked.
+            file.seek(0)
+            folder = attachment_folder(file.read(len(AGE_HEADER)))
+            name = f"{self._prefix}/{folder}/{digest}"
+            if not self._store.put_file_if_absent(name, file):
+                self._check_ours(name, digest)
 
-    def _ours(self, name: str, stored: bytes, digest: str) -> bytes:
-        # The name is free for whoever may put: what stands under it counts by its bytes alone.
-        if hashlib.sha256(stored).hexdigest() != digest:
-            raise UnprovenError(f"object {name!r} stands with other bytes", name="archive_differs")
-        return stored
+    def _stands(self, digest: str, file: BinaryIO) -> bool:
+        """Read what stands under either name; false if these bytes do not."""
+        for name in attachment_names(self._prefix, digest):
+            _emptied(file)
+            # Other bytes under the name that is not its own concern nobody: it is free for
+            # whoever may put, and nothing is looked for there alone.
+            if self._store.get_into(name, file) and measured(file)[0] == digest:
+                return True
+        return False
+
+    def _check_ours(self, name: str, digest: str) -> None:
+        with tempfile.TemporaryFile(dir=self._scratch) as file:
+            self._store.get_into(name, file)
+            # The name is free for whoever may put: what stands under it counts by its bytes alone.
+            if measured(file)[0] != digest:
+                raise UnprovenError(
+                    f"object {name!r} stands with other bytes", name="archive_differs"
+                )
 
     def hashes(self, level: int, start: int, stop: int) -> Sequence[bytes]:
         """Read stored hashes (``HashReader``), for a restart."""
@@ -214,3 +250,8 @@ class Archive:
 
     def _segment_name(self, number: int) -> str:
         return f"{self._prefix}/seg/{number:012d}"
+
+
+def _emptied(file: BinaryIO) -> None:
+    file.seek(0)
+    file.truncate()

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
+from breakglass.archiver.attachment_names import attachment_names
 from breakglass.archiver.object_store import ObjectStore
 from breakglass.archiver.segment import NO_PREVIOUS, Segment, segment_digest
 from breakglass.errors import MalformedError, RefusedError, UnprovenError
@@ -18,6 +20,7 @@ from breakglass.tlog.edge import TreeEdge
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.note import Note, VerifierKey
 from breakglass.tlog.tile_rows import TileRows
+from breakglass.wire.attaching import measured
 from breakglass.wire.numbering import read_numbering
 
 HOLE = "archive_hole"
@@ -140,17 +143,28 @@ class ArchivedLog:
         """
         return self._read(f"{self._prefix}/meta/genesis")
 
-    def attachment(self, digest: str) -> bytes:
-        """Return an attachment, checked.
+    def attachment(self, digest: str, into: BinaryIO) -> None:
+        """Write an attachment into an empty file, checked; it stands under one of two names.
 
         Raises:
-            UnprovenError: ``archive_hole`` or ``archive_altered``.
+            UnprovenError: ``archive_hole`` or ``archive_altered``; the file holds nothing of use.
         """
-        name = f"{self._prefix}/attachment/{digest}"
-        data = self._read(name)
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise _altered(name, "its bytes have another SHA-256")
-        return data
+        altered = ""
+        names = attachment_names(self._prefix, digest)
+        for name in names:
+            into.seek(0)
+            into.truncate()
+            try:
+                stands = self._store.get_into(name, into)
+            except UnprovenError:
+                stands, altered = False, name
+            if stands:
+                if measured(into)[0] == digest:
+                    return
+                altered = name
+        if altered:
+            raise _altered(altered, "its bytes have another SHA-256")
+        raise UnprovenError(f"object {names[0]!r} is missing, and {names[1]!r} too", name=HOLE)
 
     def _segments(self) -> Iterator[bytes]:
         """Read segments by the listing, so that a hole is not taken for the end."""

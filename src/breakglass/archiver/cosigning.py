@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from functools import partial
+from typing import BinaryIO
 
 from breakglass.archiver.archive import Archive
 from breakglass.archiver.segment import Pushed, parse_pushed
@@ -20,11 +20,12 @@ from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_ch
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.note import Note, Signer, VerifierKey
 from breakglass.wire.answering import Answer, text_answer
+from breakglass.wire.attaching import ATTACHMENT_BYTES_AT_MOST, get_attachment
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.numbering import read_numbering
 
 log = logging.getLogger("breakglass.archiver")
-_FETCH_WITHIN = timedelta(seconds=10)
+_TURN_WITHIN_S = 5.0  # the ledger asks again anyway
 
 
 class ArchiveCosigning:
@@ -73,24 +74,31 @@ class ArchiveCosigning:
             check_log_signature(checkpoint, note, keys)
         except UnprovenError:
             return text_answer("invalid signature of the log\n", 403)
-        with self._lock:
-            try:
-                return self._add(pushed, checkpoint, note)
-            except UnprovenError as error:
-                log.error("not archived: %s", error)
-                return text_answer(f"{error}\n", 422)
-            except BreakglassError as error:
-                # What of it was stored is unknown: read the archive again.
-                self._archives.pop(checkpoint.origin, None)
-                return text_answer(f"{error}\n", 503)
+        # One at a time. Storing 64 MiB takes longer than the ledger waits: it asks again, and those
+        # that asked in vain must not pile up here.
+        if not self._lock.acquire(timeout=_TURN_WITHIN_S):
+            return text_answer("storing what came before; ask again\n", 503)
+        try:
+            return self._add(pushed, checkpoint, note)
+        except UnprovenError as error:
+            log.error("not archived: %s", error)
+            return text_answer(f"{error}\n", 422)
+        except BreakglassError as error:
+            # What of it was stored is unknown: read the archive again.
+            self._archives.pop(checkpoint.origin, None)
+            return text_answer(f"{error}\n", 503)
+        finally:
+            self._lock.release()
 
     def checkpoint(self, origin: str) -> bytes:
         """Return the last head that is archived, with our cosignature; empty if there is none."""
-        with self._lock:
-            archive = self._archive(origin)
-            if not archive.last_note:
-                return b""
-            note = Note.parse(archive.last_note)
+        archive = self._archives.get(origin)  # whoever watches us does not wait for 64 MiB
+        if archive is None:
+            with self._lock:
+                archive = self._archive(origin)
+        if not archive.last_note:
+            return b""
+        note = Note.parse(archive.last_note)
         line = cosign(note.text, self._signer, self._clock.now())
         return note.with_lines(line).encoded()
 
@@ -132,8 +140,8 @@ class ArchiveCosigning:
         else:
             archive.grown(checkpoint, pushed.entries)
             # (4) What the entries name, before them. A crash leaves attachments without entries.
-            for digest in _attachments(pushed.entries):
-                archive.keep_attachment(digest, partial(self._fetched, digest))
+            for digest, size in _attachments(pushed.entries).items():
+                archive.keep_attachment(digest, partial(self._fetch, digest, size))
             self._keep_final(archive, pushed.last, stored)
             # (5) The entries themselves, written once, synced.
             archive.add(checkpoint, pushed.head, pushed.entries)
@@ -154,22 +162,27 @@ class ArchiveCosigning:
             raise UnprovenError("earlier head is of another log or not yet stored", name="segment")
         archive.keep_final(final.size, last)
 
-    def _fetched(self, digest: str) -> bytes:
+    def _fetch(self, digest: str, size: int, into: BinaryIO) -> None:
         try:
-            return self._ledger.get(f"/attachment/{digest}", within=_FETCH_WITHIN).body
+            get_attachment(self._ledger, digest, size, into)
         except BreakglassError as error:
+            if error.name == "other_bytes":
+                raise UnprovenError(error.message, name="attachment") from error
             raise UnavailableError(f"attachment {digest} cannot be fetched: {error}") from error
 
 
-def _attachments(entries: Sequence[bytes]) -> list[str]:
-    found: dict[str, None] = {}
+def _attachments(entries: Sequence[bytes]) -> dict[str, int]:
+    """Return what the entries name: SHA-256, and bytes."""
+    found: dict[str, int] = {}
     for entry in entries:
         if b"\nattach sha256:" not in entry:
             continue
         try:
-            for digest, _ in read_numbering(Note.parse(entry).text).attachments:
-                found[digest] = None
+            for digest, size in read_numbering(Note.parse(entry).text).attachments:
+                if size > ATTACHMENT_BYTES_AT_MOST:
+                    raise MalformedError(f"attachment {digest} of {size} bytes")
+                found[digest] = size
         except MalformedError as error:
             # The ledger takes no such note; one that sends it is no ledger of ours.
             raise UnprovenError(f"an entry is no record: {error}", name="segment") from error
-    return list(found)
+    return found

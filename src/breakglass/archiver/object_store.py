@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from breakglass.errors import MalformedError, UnavailableError
+from breakglass.wire.attaching import file_parts
 from breakglass.wire.folder import make_folder, sync_folder, write_synced
 
+UNFINISHED = ".unfinished"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*", re.ASCII)
 
 
@@ -37,11 +41,22 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def put_file_if_absent(self, name: str, file: BinaryIO) -> bool:
+        """As ``put_if_absent``, from a file read from its start, in parts; perhaps twice."""
+        ...
+
     def get(self, name: str) -> bytes | None:
         """Return the object's bytes, or ``None``.
 
         Raises:
             UnavailableError: the store fails; that there is no such object must not be concluded.
+        """
+        ...
+
+    def get_into(self, name: str, file: BinaryIO) -> bool:
+        """As ``get``, in parts into an empty file; ``False`` if there is no such object.
+
+        After an error the file holds nothing of use.
         """
         ...
 
@@ -57,25 +72,38 @@ class ObjectStore(Protocol):
 class PosixObjectStore:
     """Objects as read-only files. Out of reach only if the folder is: on another host or account.
 
-    A temporary file is linked to its name, which fails if the name is taken; a crash leaves a
-    dotted file that is never read.
+    A temporary file is linked to its name, which fails if the name is taken; a crash leaves it in
+    the folder ``.unfinished``, where nothing is ever read.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         make_folder(folder)
 
+    def sweep(self) -> int:
+        """Remove what a crash left; returns how many. For the one who writes, at its start."""
+        left = list((self._folder / UNFINISHED).glob(".*"))
+        for path in left:
+            path.unlink()
+        return len(left)
+
     def put_if_absent(self, name: str, data: bytes) -> bool:
         """See ``ObjectStore.put_if_absent``."""
+        return self.put_file_if_absent(name, io.BytesIO(data))
+
+    def put_file_if_absent(self, name: str, file: BinaryIO) -> bool:
+        """See ``ObjectStore.put_file_if_absent``."""
         path = self._path(name)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        temporary = self._folder / UNFINISHED / f".{secrets.token_hex(8)}"
         try:
             if path.exists():
                 # Linked by a process that died before its fsync, perhaps.
                 sync_folder(path.parent)
                 return False
             make_folder(path.parent)
-            write_synced(temporary, data, 0o400)
+            make_folder(temporary.parent)
+            # A crash here leaves a file that no object is, which the next start sweeps.
+            write_synced(temporary, file_parts(file), 0o400)
             try:
                 os.link(temporary, path)
                 created = True
@@ -97,6 +125,17 @@ class PosixObjectStore:
             return None
         except OSError as error:
             raise UnavailableError(f"object {name!r} could not be read: {error}") from error
+
+    def get_into(self, name: str, file: BinaryIO) -> bool:
+        """See ``ObjectStore.get_into``."""
+        try:
+            with self._path(name).open("rb") as stored:
+                shutil.copyfileobj(stored, file)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise UnavailableError(f"object {name!r} could not be read: {error}") from error
+        return True
 
     def list(self, prefix: str) -> Iterator[str]:
         """See ``ObjectStore.list``."""

@@ -133,17 +133,23 @@ class _Writing:
         if digest in self._attached:
             return
         self._attached.add(digest)
+        target = self._made(f"attachment/{digest}")
         try:
-            self._put(f"attachment/{digest}", self._archived.attachment(digest))
+            with target.open("w+b") as file:
+                self._archived.attachment(digest, file)
         except UnprovenError as error:
             if error.name != HOLE or not self._may_lack:
                 raise
+            target.unlink()
             self._missing.append(digest)
 
     def _put(self, path: str, data: bytes) -> None:
+        self._made(path).write_bytes(data)
+
+    def _made(self, path: str) -> Path:
         target = self._folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
+        return target
 
 
 def _final_of(commit: Commit) -> bool:

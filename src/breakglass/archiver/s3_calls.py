@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from breakglass.archiver.s3_settings import S3Settings
 from breakglass.errors import MisconfiguredError, UnavailableError
@@ -122,24 +122,38 @@ class S3Calls:
         ask = getattr(self._client, operation)
         return self._bounded(lambda: dict(ask(Bucket=self.bucket, **parameters)), operation, until)
 
-    def read(self, until: float, bytes_at_most: int, **parameters: Any) -> tuple[Answer, bytes]:
-        """Get one object whole.
+    def read(self, until: float, bytes_at_most: int, into: BinaryIO, **parameters: Any) -> Answer:
+        """Get one object into a file, which is emptied first.
+
+        Nothing is written to it any more when this has returned or raised.
 
         Raises:
             S3RefusedError, S3LostError: as ``call``; the latter also for too many bytes.
         """
+        writing = threading.Lock()
+        over = False
 
-        def ask() -> tuple[Answer, bytes]:
+        def ask() -> Answer:
             answer = dict(self._client.get_object(Bucket=self.bucket, **parameters))
-            read = bytearray()
+            read = 0
             with answer.pop("Body") as body:
                 while chunk := body.read(_CHUNK):
-                    read += chunk
-                    if len(read) > bytes_at_most or time.monotonic() > until:
-                        raise TimeoutError(f"stopped at {len(read)} bytes")
-            return answer, bytes(read)
+                    read += len(chunk)
+                    if read > bytes_at_most or time.monotonic() > until:
+                        raise TimeoutError(f"stopped at {read} bytes")
+                    with writing:
+                        if over:  # left behind: the file belongs to the next try
+                            return answer
+                        into.write(chunk)
+            return answer
 
-        return self._bounded(ask, "get_object", until)
+        into.seek(0)
+        into.truncate()
+        try:
+            return self._bounded(ask, "get_object", until)
+        finally:
+            with writing:
+                over = True
 
     def _bounded(self, ask: Callable[[], T], operation: str, until: float) -> T:
         left = until - time.monotonic()

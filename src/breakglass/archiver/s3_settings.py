@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from breakglass.archiver.attachment_names import RECORDINGS
+
 SEVEN_YEARS_DAYS = 2557  # with two leap days: what auditors of accounts ask for
 THIRTEEN_MONTHS_DAYS = 397  # a year to look back on, and the month in which one looks
 PROBES = "doctor"  # objects by which ``archiver doctor`` tries the lock; kept for a day
-RECORDINGS = "recording"  # ``<origin hash>/recording/…``
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
 import random
 import re
 import secrets
@@ -26,6 +27,7 @@ from breakglass.archiver.s3_versions import Standing, Version, standing, walk
 from breakglass.archiver.tampering import Alarm, Evidence, log_evidence
 from breakglass.clock import Clock
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
+from breakglass.wire.attaching import measured
 
 T = TypeVar("T")
 
@@ -77,7 +79,7 @@ class S3ObjectStore:
         return self.put_file_if_absent(name, io.BytesIO(data))
 
     def put_file_if_absent(self, name: str, file: BinaryIO) -> bool:
-        """As ``put_if_absent``, streamed from a file that can be read again from its start."""
+        """See ``ObjectStore.put_file_if_absent``."""
         put = self._prepared(name, file)
         until = self._until(put.size)
         self.check_bucket(until)
@@ -90,19 +92,24 @@ class S3ObjectStore:
         Raises:
             UnprovenError: ``object_altered``; the bytes are not those that its writer hashed.
         """
+        file = io.BytesIO()
+        return file.getvalue() if self.get_into(name, file) else None
+
+    def get_into(self, name: str, file: BinaryIO) -> bool:
+        """See ``ObjectStore.get_into``; otherwise as ``get``."""
         full = self._full(name)
         found = self._looked(full, self._until())
         if found.oldest is None:
-            return None
+            return False
         until = self._until(found.oldest.size)
         oldest = found.oldest
         which = {"Key": full, "VersionId": oldest.id}
-        answer, data = self._again(
-            lambda: self.calls.read(until, OBJECT_BYTES_AT_MOST, **which), until
+        answer = self._again(
+            lambda: self.calls.read(until, OBJECT_BYTES_AT_MOST, file, **which), until
         )
-        self._check_bytes(full, oldest, answer, data)
+        self._check_bytes(full, oldest, answer, file)
         self._check_still_locked(full, oldest, answer)
-        return data
+        return True
 
     def list(self, prefix: str) -> Iterator[str]:
         """See ``ObjectStore.list``; names behind a delete marker are named too."""
@@ -161,12 +168,11 @@ class S3ObjectStore:
             attempt += 1
 
     def _sent(self, put: _Put, until: float) -> Answer:
-        put.body.seek(0)
         return self.calls.call(
             "put_object",
             until,
             Key=put.name,
-            Body=put.body,
+            Body=_Reading(put.body),
             ContentLength=put.size,
             ContentMD5=base64.b64encode(put.md5).decode(),
             ChecksumSHA256=base64.b64encode(bytes.fromhex(put.sha256)).decode(),
@@ -221,9 +227,9 @@ class S3ObjectStore:
             raise error
         time.sleep(pause)
 
-    def _check_bytes(self, full: str, version: Version, answer: Answer, data: bytes) -> None:
+    def _check_bytes(self, full: str, version: Version, answer: Answer, file: BinaryIO) -> None:
         told = answer.get("Metadata", {}).get("sha256")
-        if told is not None and told != hashlib.sha256(data).hexdigest():
+        if told is not None and told != measured(file)[0]:
             says = f"object {full!r} has other bytes than its writer hashed"
             self._alarm(Evidence("altered", full, version.id, says, version.at))
             raise UnprovenError(says, name="object_altered")
@@ -265,6 +271,56 @@ class S3ObjectStore:
         if len(name) > 512 or not _NAME.fullmatch(name):
             raise MalformedError(f"{name[:80]!r} cannot name an object")
         return self.settings.prefix + name
+
+
+class _Reading(io.RawIOBase):
+    """Reads a file at a place of its own: an attempt that was left behind disturbs no other.
+
+    On a descriptor of its own too, which it closes: the file may be closed and its number be
+    another's by the time that a lost attempt reads on.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._at = 0
+        self._bytes: memoryview | None = None
+        self._file = -1
+        if isinstance(file, io.BytesIO):
+            self._bytes = file.getbuffer()
+        else:
+            file.flush()
+            self._file = os.dup(file.fileno())
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size()}[whence]
+        self._at = start + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        if self._bytes is not None:
+            part: bytes | memoryview = self._bytes[self._at : self._at + len(buffer)]
+        else:
+            part = os.pread(self._file, len(buffer), self._at)
+        buffer[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+    def close(self) -> None:
+        if not self.closed and self._file >= 0:
+            os.close(self._file)
+        super().close()
+
+    def _size(self) -> int:
+        return len(self._bytes) if self._bytes is not None else os.fstat(self._file).st_size
 
 
 def _check_stored(put: _Put, head: Answer) -> None:

@@ -19,8 +19,8 @@ from breakglass.errors import (
     RefusedError,
     UnavailableError,
 )
+from breakglass.ledger.attachments import Attachments
 from breakglass.ledger.journal import Entry
-from breakglass.ledger.opening import Attachments
 from breakglass.ledger.settings import Submitter, Submitters
 from breakglass.tlog.key import check_signature
 from breakglass.tlog.note import Note, SignatureLine
@@ -102,6 +102,9 @@ class Admission:
                     raise wrong
                 self._check_attachments(note.numbering, note.submitter)
                 self._quota.take(note.submitter, note.data)
+                # From here on they are not forgotten. A crash before the commit leaves attachments
+                # that no record names; the same note, sent again, finds them.
+                self._attachments.keep([digest for digest, _ in note.numbering.attachments])
             except BreakglassError as error:
                 if not admitted:
                     raise

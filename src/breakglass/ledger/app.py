@@ -20,20 +20,32 @@ from breakglass.errors import (
     UnavailableError,
 )
 from breakglass.ledger.admitting import Admission
+from breakglass.ledger.attachments import Attachments
 from breakglass.ledger.cosigner import ArchivingCosigner, Cosigner
 from breakglass.ledger.feed import Feed
 from breakglass.ledger.journal import Journal
 from breakglass.ledger.journal_tiles import JournalTiles
-from breakglass.ledger.opening import Attachments, open_stores
+from breakglass.ledger.opening import open_stores
 from breakglass.ledger.ordering import Accepted
 from breakglass.ledger.panel import Panel
 from breakglass.ledger.sequencing import Sequencer, proof_of
 from breakglass.ledger.settings import LedgerSettings, Watched, parse_quorum, parse_submitters
 from breakglass.ledger.standing_by import StandingBy
+from breakglass.ledger.uploads import Upload, Uploads
 from breakglass.tlog.note import Signer
 from breakglass.tlog.policy import TlogPolicy
 from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, parse_tile_path
-from breakglass.wire.answering import Answer, Asked, Crowd, StatusError, json_answer, route
+from breakglass.wire.answering import (
+    Answer,
+    Asked,
+    Crowd,
+    StatusError,
+    Streamed,
+    json_answer,
+    route,
+    upload_route,
+)
+from breakglass.wire.attaching import transfer_within
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
 from breakglass.wire.keeping import read_key
@@ -83,8 +95,14 @@ def build(folder: Path, clock: Clock, reached: Callable[[int], None] = lambda st
     if standing is not None:
         sequencer.suspect = standing.check
     admission = Admission(signer.name, submitters, attachments)
+    uploads = Uploads(
+        folder / "data" / "attachments" / ".unfinished",
+        attachments,
+        submitters,
+        unnamed_for=settings.unnamed_for,
+    )
     doors = _Doors(
-        settings, signer, journal, attachments, feed, sequencer, admission, panel, standing
+        settings, signer, journal, attachments, uploads, feed, sequencer, admission, panel, standing
     )
 
     def close() -> None:
@@ -144,6 +162,7 @@ class _Doors:
     signer: Signer
     journal: Journal
     attachments: Attachments
+    uploads: Uploads
     feed: Feed
     sequencer: Sequencer
     admission: Admission
@@ -164,11 +183,11 @@ class _Doors:
                 route("GET", "/entries", self.entries, crowd=polls),
                 route("GET", "/submitter/{key_id}", self.submitter),
                 route("GET", "/proof/{index}", self.proof),
-                route(
-                    "PUT",
+                upload_route(
                     "/attachment/{digest}",
                     self.put_attachment,
                     body_at_most=most,
+                    within=transfer_within,
                     crowd=puts,
                 ),
                 route("GET", "/attachment/{digest}", self.get_attachment),
@@ -219,18 +238,17 @@ class _Doors:
         tiles = JournalTiles(self.journal)
         return Answer(proof_of(self.journal, tiles, index), content_type=_TEXT)
 
-    def put_attachment(self, asked: Asked) -> Answer:
+    def put_attachment(self, asked: Asked, size: int) -> Upload | Answer:
         if self.standing is not None:
             self.standing.refuse_unless_active()
-        self.attachments.put(asked.path["digest"], asked.body)
-        return json_answer({"stored": len(asked.body)})
+        return self.uploads.begin(asked, size)
 
-    def get_attachment(self, asked: Asked) -> Answer:
+    def get_attachment(self, asked: Asked) -> Streamed:
         try:
-            data = self.attachments.get(asked.path["digest"])
+            stored = self.attachments.read(asked.path["digest"])
         except RefusedError as error:
             raise StatusError(error, 404) from error
-        return Answer(data, content_type=_BYTES, headers=_IMMUTABLE)
+        return Streamed(stored.size, stored.parts, _BYTES, _IMMUTABLE)
 
     def checkpoint(self, asked: Asked) -> Answer:
         newest = self.feed.newest

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +32,7 @@ from breakglass.tlog.checkpoint import parse_checkpoint
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.note import Note
 from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, entries_path, tile_path
+from breakglass.wire.attaching import ATTACHMENT_BYTES_AT_MOST, file_parts, get_attachment
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import sync_folder
 from breakglass.wire.numbering import read_numbering
@@ -44,7 +46,7 @@ class Source:
     """Where a log is read from."""
 
     commits: Callable[[], Iterator[Published]]
-    attachment: Callable[[str], bytes]
+    attachment: Callable[[str], Iterator[bytes]]  # part by part; the digest is checked here
 
 
 def export(
@@ -91,13 +93,18 @@ def export(
 def _opened(source: Path | str) -> Source:
     if isinstance(source, Path) and (source / "data" / "journal.sqlite").exists():
         journal = SqliteJournal(source / "data" / "journal.sqlite")
-        store = AttachmentStore(source / "data" / "attachments", 0)
+        store = AttachmentStore(source / "data" / "attachments")
         feed = Feed(journal)
-        return Source(lambda: _all(lambda at: feed.after(at, timedelta(0))), store.get)
+        return Source(
+            lambda: _all(lambda at: feed.after(at, timedelta(0))),
+            lambda digest: store.read(digest).parts,
+        )
     neighbour = Neighbour(source, name="ledger", within=timedelta(seconds=30))
 
-    def fetched(digest: str) -> bytes:
-        return neighbour.get(f"/attachment/{digest}").body
+    def fetched(digest: str) -> Iterator[bytes]:
+        with tempfile.TemporaryFile() as file:
+            get_attachment(neighbour, digest, ATTACHMENT_BYTES_AT_MOST, file)
+            yield from file_parts(file)
 
     return Source(lambda: _all(lambda at: _asked(neighbour, at)), fetched)
 
@@ -181,15 +188,22 @@ class _Exporter:
         self._put("checkpoint", checkpoint)
 
     def _attach(self, digest: str, source: Source) -> None:
-        data = source.attachment(digest)
-        if hashlib.sha256(data).hexdigest() != digest:
+        target = self._made(f"attachment/{digest}")
+        sha256 = hashlib.sha256()
+        with target.open("wb") as file:
+            for part in source.attachment(digest):
+                sha256.update(part)
+                file.write(part)
+        if sha256.hexdigest() != digest:
             raise UnprovenError(f"attachment {digest} came with other bytes", name="attachment")
-        self._put(f"attachment/{digest}", data)
 
     def _put(self, path: str, data: bytes) -> None:
+        self._made(path).write_bytes(data)
+
+    def _made(self, path: str) -> Path:
         target = self._folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
+        return target
 
 
 class _Nothing:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from breakglass.ledger.attachments import AttachmentStore
+from breakglass.ledger.attachments import Attachments, AttachmentStore
 from breakglass.ledger.feed import Feed
 from breakglass.ledger.lease import Lease
 from breakglass.ledger.postgres_attachments import PostgresAttachments
@@ -18,7 +18,6 @@ from breakglass.ledger.sqlite_journal import SqliteJournal
 from breakglass.ledger.standing_by import StandingBy
 from breakglass.wire.serving import ADDRESS
 
-Attachments = AttachmentStore | PostgresAttachments
 StandBy = Callable[[Feed, Callable[[], None]], StandingBy]
 
 
@@ -40,7 +39,7 @@ def open_stores(folder: Path, settings: LedgerSettings) -> Opened:
     if not settings.journal and settings.postgres is None:
         return Opened(
             SqliteJournal(folder / "data" / "journal.sqlite"),
-            AttachmentStore(folder / "data" / "attachments", settings.attachment_bytes),
+            AttachmentStore(folder / "data" / "attachments"),
         )
     given = settings.postgres or PostgresSettings()
     dsn = read_dsn(settings.journal, given)
@@ -59,7 +58,7 @@ def open_stores(folder: Path, settings: LedgerSettings) -> Opened:
         return StandingBy(lease, journal, feed, open_, look_every=given.look_every)
 
     # On connections of their own: a long upload must not hold up a commit.
-    attachments = PostgresAttachments(PostgresCalls(dsn, name, 2), settings.attachment_bytes)
+    attachments = PostgresAttachments(PostgresCalls(dsn, name, 2))
     return Opened(journal, attachments, stand_by)
 
 

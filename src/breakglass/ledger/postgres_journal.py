@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 from breakglass.errors import MisconfiguredError
 from breakglass.ledger.journal import Commit, ForkedError, Head, JournalError, Place
+from breakglass.ledger.postgres_attachments import TABLES
 from breakglass.ledger.postgres_calls import PostgresCalls, values_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _SCHEMA: tuple[LiteralString, ...] = (
     "create index cosigned_heads on heads(size) where cosigned is not null",
     "create table attachments(digest text not null, part int not null, data bytea not null,"
     " primary key(digest, part))",
+    *TABLES,
     "create table lease(one boolean primary key check (one), holder text not null,"
     " address text not null, beat bigint not null)",
     "insert into lease values (true, '', '', 0)",

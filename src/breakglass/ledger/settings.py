@@ -1,7 +1,8 @@
 """What a ledger is told at its start, and the two files beside it that may change later.
 
 ``policy`` is a plain C2SP tlog-policy: whose cosignatures make a quorum. ``submitters`` names who
-may append, one a line: ``VKEY [ROLE] [note-bytes=N] [notes-per-hour=N] [attachments=no]``.
+may append, one a line: ``VKEY [ROLE] [note-bytes=N] [notes-per-hour=N] [attachments=no]
+[attach-mib-per-day=N]``.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from breakglass.errors import BreakglassError, MalformedError, MisconfiguredErro
 from breakglass.ledger.postgres_calls import PostgresSettings
 from breakglass.tlog.note import ED25519, VerifierKey
 from breakglass.tlog.policy import NO_QUORUM, TlogPolicy, parse_policy
+from breakglass.wire.attaching import ATTACHMENT_BYTES_AT_MOST
 from breakglass.wire.numbering import NOTE_BYTES_AT_MOST
 from breakglass.wire.serving import Serving
 
 T = TypeVar("T")
+_MIB = 1024 * 1024
 NEXT = ".next"
 """Behind a witness's name: the key that is about to take its place, and cosigns beside it."""
 
@@ -39,8 +42,15 @@ class LedgerSettings:
     retry_at_most: timedelta = timedelta(seconds=2)  # between tries for a missing quorum
     skew: timedelta = timedelta(seconds=120)  # cosignatures of other times are not hurried for
     pool_notes: int = 4096  # waiting to be committed; beyond it, 429
-    attachment_bytes: int = 1024 * 1024
+    attachment_bytes: int = ATTACHMENT_BYTES_AT_MOST  # and less, if you like
+    unnamed_for: timedelta = timedelta(hours=24)  # an attachment that no record names is kept
     poll_at_most: timedelta = timedelta(seconds=30)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.attachment_bytes <= ATTACHMENT_BYTES_AT_MOST:
+            raise ValueError(f"'attachment_bytes' is 1 to {ATTACHMENT_BYTES_AT_MOST}")
+        if self.unnamed_for < timedelta(hours=2):  # a sender believes for an hour that it is there
+            raise ValueError("'unnamed_for_s' is two hours at least")
 
     def archives(self, name: str) -> bool:
         """Say whether a witness of the policy is sent the entries too."""
@@ -56,6 +66,7 @@ class Submitter:
     note_bytes: int = NOTE_BYTES_AT_MOST
     notes_per_hour: int | None = None
     attachments: bool = True
+    attach_bytes_per_day: int = 4096 * _MIB
 
 
 Submitters = Mapping[tuple[str, bytes], Submitter]
@@ -95,6 +106,7 @@ def _submitter(words: list[str]) -> Submitter:
         min(int(options.pop("note-bytes", NOTE_BYTES_AT_MOST)), NOTE_BYTES_AT_MOST),
         int(options.pop("notes-per-hour")) if "notes-per-hour" in options else None,
         {"yes": True, "no": False}[options.pop("attachments", "yes")],
+        int(options.pop("attach-mib-per-day", 4096)) * _MIB,
     )
     if options or len(roles) > 1:
         raise MalformedError(f"unknown {' '.join([*options, *roles[1:]])[:60]!r}")

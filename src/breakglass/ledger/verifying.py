@@ -6,7 +6,6 @@ gives them with the heads they were committed under.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +26,7 @@ from breakglass.tlog.tiles import (
     root_from_tiles,
     tile_path,
 )
+from breakglass.wire.attaching import measured
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def verify_attachments(folder: Path, size: int) -> int:
     for entry in _entries(folder, size):
         found.update(attachments([entry]))
     for digest in sorted(found):
-        if hashlib.sha256(_read(folder, f"attachment/{digest}")).hexdigest() != digest:
+        if _digest(folder, f"attachment/{digest}") != digest:
             raise UnprovenError(f"attachment {digest} was altered", name="attachment")
     return len(found)
 
@@ -192,6 +192,14 @@ def _heads(folder: Path) -> Iterator[bytes]:
 def _read(folder: Path, path: str) -> bytes:
     try:
         return (folder / path).read_bytes()
+    except OSError as error:
+        raise UnprovenError(f"{path!r} cannot be read: {error.strerror}", name="missing") from error
+
+
+def _digest(folder: Path, path: str) -> str:
+    try:
+        with (folder / path).open("rb") as file:
+            return measured(file)[0]
     except OSError as error:
         raise UnprovenError(f"{path!r} cannot be read: {error.strerror}", name="missing") from error
 

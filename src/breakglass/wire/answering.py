@@ -7,24 +7,29 @@ error leaves as ``{"error": name, "message": …, "hint": …}``; one that is no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import timedelta
+from typing import Any, Protocol
 
+import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from breakglass.errors import BreakglassError, MalformedError
+from breakglass.errors import BreakglassError, MalformedError, UnavailableError
 
 log = logging.getLogger("breakglass")
+_BODY_AT_MOST = "breakglass.body_at_most"  # in a request's scope: its route's own cap
+_HANDED_OVER_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,42 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Streamed:
+    """One answer whose body is read part by part, each in a thread.
+
+    If reading it fails the connection is cut, so the asker sees that it is not whole.
+    """
+
+    size: int  # bytes
+    parts: Iterator[bytes]
+    content_type: str = "application/octet-stream"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 Handler = Callable[[Asked], Answer]
+AnyHandler = Callable[[Asked], Answer | Streamed]
+
+
+class Receiving(Protocol):
+    """A body on its way in. One call at a time, in threads; each may raise our errors."""
+
+    def part(self, data: bytes) -> None:
+        """Take the next bytes."""
+        ...
+
+    def finish(self) -> Answer:
+        """Answer: the body is here, as long as it was said to be."""
+        ...
+
+    def abandon(self) -> None:
+        """Let go of everything; called once, at the very end, also after ``finish``."""
+        ...
+
+
+Begin = Callable[[Asked, int], Receiving | Answer]
+"""Given the request without its body, and the body's size in bytes: who takes it, or an answer
+at once."""
 
 
 class StatusError(BreakglassError):
@@ -123,8 +163,18 @@ class Crowd:
         if self._count >= self._at_most:
             raise self._refusal
 
-    async def run(self, handler: Handler, asked: Asked) -> Answer:
+    async def run(self, handler: AnyHandler, asked: Asked) -> Answer | Streamed:
         """Answer one request in a thread.
+
+        Raises:
+            BreakglassError: as above.
+        """
+        with self.one_more():
+            return await anyio.to_thread.run_sync(_answered, handler, asked)
+
+    @contextlib.contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Count one request while it is at work.
 
         Raises:
             BreakglassError: as above.
@@ -132,13 +182,18 @@ class Crowd:
         self.refuse_if_full()
         self._count += 1
         try:
-            return await anyio.to_thread.run_sync(_answered, handler, asked)
+            yield
         finally:
             self._count -= 1
 
 
 def route(
-    method: str, path: str, handler: Handler, *, body_at_most: int = 0, crowd: Crowd | None = None
+    method: str,
+    path: str,
+    handler: AnyHandler,
+    *,
+    body_at_most: int = 0,
+    crowd: Crowd | None = None,
 ) -> Route:
     """Make a Starlette route of a plain function.
 
@@ -173,6 +228,58 @@ async def _refuse_if_full(crowd: Crowd, request: Request, at_most: int) -> None:
             if read > at_most:
                 break
         raise
+
+
+def upload_route(
+    path: str,
+    begin: Begin,
+    *,
+    body_at_most: int,
+    within: Callable[[int], timedelta],
+    crowd: Crowd,
+) -> Route:
+    """Make a Starlette route for ``PUT`` whose body never lies in memory.
+
+    Args:
+        path: in Starlette's form.
+        begin: called before a byte of the body is read.
+        body_at_most: bytes; a longer body is refused with 413 before any of it is read.
+        within: how long a body of so many bytes may take; slower ones are cut off.
+        crowd: bounds how many are at work.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        # Beyond what ``dressed`` allows for the rest of the process.
+        request.scope[_BODY_AT_MOST] = body_at_most
+        asked = Asked(request.path_params, request.query_params, b"", request.headers)
+        try:
+            size = _said_size(request, body_at_most)
+            with crowd.one_more():
+                # In threads: it looks at disks and databases.
+                receiving = await anyio.to_thread.run_sync(begin, asked, size)
+                if isinstance(receiving, Answer):
+                    return _response(receiving)
+                try:
+                    return _response(await _received(request, receiving, size, within(size)))
+                finally:
+                    receiving.abandon()
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
+        except Exception as error:  # noqa: BLE001  the edge of the process: stays shut
+            return _response(_told(error))
+
+    return Route(path, endpoint, methods=["PUT"])
+
+
+async def _received(request: Request, receiving: Receiving, size: int, within: timedelta) -> Answer:
+    with anyio.move_on_after(within.total_seconds()) as bound:
+        await _handed_over(request, receiving, size)
+    if bound.cancelled_caught:
+        raise UnavailableError(
+            f"{size} bytes did not come within {within.total_seconds():g} s; nothing was kept",
+            name="too_slow",
+        )
+    return await anyio.to_thread.run_sync(receiving.finish)
 
 
 def dressed(app: Starlette, body_at_most: int) -> ASGIApp:
@@ -211,8 +318,9 @@ class _Edge:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self._body_at_most:
-                raise _too_large(self._body_at_most)
+            at_most = scope.get(_BODY_AT_MOST, self._body_at_most)
+            if read > at_most:
+                raise _too_large(at_most)
             return message
 
         try:
@@ -222,6 +330,34 @@ class _Edge:
             log.warning("stopped while a request was under way; it was not answered")
         except Exception:  # noqa: BLE001  the edge of the process: stays shut; _internal has logged it
             return
+
+
+def _said_size(request: Request, at_most: int) -> int:
+    said = request.headers.get("content-length", "")
+    if not (said.isascii() and said.isdigit() and len(said) < 19):
+        raise StatusError(
+            MalformedError("the body's size is not told", name="no_length", hint="Content-Length"),
+            411,
+        )
+    if int(said) > at_most:
+        raise _too_large(at_most)
+    return int(said)
+
+
+async def _handed_over(request: Request, receiving: Receiving, size: int) -> None:
+    """Read the body and hand it over, some 256 KiB at a time: a thread for each costs less."""
+    waiting, left = bytearray(), size
+    async for part in request.stream():
+        waiting += part
+        left -= len(part)
+        if left < 0:
+            raise _too_large(size)
+        if len(waiting) >= _HANDED_OVER_BYTES:
+            await anyio.to_thread.run_sync(receiving.part, bytes(waiting))
+            waiting.clear()
+    if left:
+        raise MalformedError(f"the body ended {left} bytes early", name="cut_short")
+    await anyio.to_thread.run_sync(receiving.part, bytes(waiting))
 
 
 async def _read(request: Request, at_most: int) -> bytes:
@@ -243,13 +379,15 @@ def _too_large(at_most: int) -> StatusError:
     return StatusError(error, 413)
 
 
-def _answered(handler: Handler, asked: Asked) -> Answer:
+def _answered(handler: AnyHandler, asked: Asked) -> Answer | Streamed:
     try:
         return handler(asked)
-    except BreakglassError as error:
-        return error_answer(error)
     except Exception as error:  # noqa: BLE001  the edge of the process: stays shut
-        return _shut(error)
+        return _told(error)
+
+
+def _told(error: Exception) -> Answer:
+    return error_answer(error) if isinstance(error, BreakglassError) else _shut(error)
 
 
 def _shut(error: Exception) -> Answer:
@@ -262,7 +400,10 @@ def _shut(error: Exception) -> Answer:
     return json_answer(told, 500)
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: Answer | Streamed) -> Response:
+    if isinstance(answer, Streamed):
+        named = {"content-type": answer.content_type, "content-length": str(answer.size)}
+        return StreamingResponse(answer.parts, headers={**answer.headers, **named})
     headers = {**answer.headers, "content-type": answer.content_type}
     return Response(answer.body, answer.status, headers)
 

@@ -25,7 +25,16 @@ from breakglass.errors import (
     UnavailableError,
 )
 from breakglass.wire.addresses import read_address, read_places
-from breakglass.wire.connection import Connection, TooLongError, seconds_left
+from breakglass.wire.connection import (
+    Call,
+    Connection,
+    Incoming,
+    Outgoing,
+    TooLongError,
+    seconds_left,
+)
+
+__all__ = ["Incoming", "Neighbour", "Outgoing", "Reply"]
 
 _KINDS: dict[int, type[BreakglassError]] = {
     **BY_STATUS,
@@ -150,10 +159,12 @@ class Neighbour:
         self,
         method: str,
         path: str,
-        body: bytes = b"",
+        body: bytes | Outgoing = b"",
         content_type: str = "application/octet-stream",
         *,
         within: timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        into: Incoming | None = None,
     ) -> Reply:
         """Make one call and return the answer, whatever its status.
 
@@ -161,10 +172,14 @@ class Neighbour:
         addresses the next is tried, with the same bytes, if one surely did not act: it was not
         reached, or said that it stands by. One that does not answer is passed over next time.
 
+        With ``into`` the body of a 2xx answer is written there, whatever its length up to
+        ``into``'s own bound, and the answer's is empty.
+
         Raises:
             UnavailableError: ``unreachable``: no connection, so nothing was asked;
                 ``unanswered``: cut off or too slow; ``nonsense``: too long, or not HTTP.
         """
+        call = Call(method, path, body, content_type, headers or {}, into)
         bound = within if within is not None else self._within
         until = time.monotonic() + bound.total_seconds()
         tried = 0
@@ -172,7 +187,7 @@ class Neighbour:
             tried += 1
             turn = self._turn
             try:
-                reply = self._send(method, path, body, content_type, until, bound)
+                reply = self._send(call, until, bound)
             except UnavailableError as error:
                 self._pass_on(turn)
                 if error.name != "unreachable" or tried >= self._count:
@@ -184,26 +199,17 @@ class Neighbour:
             if tried >= self._count:
                 return reply
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: bytes,
-        content_type: str,
-        until: float,
-        bound: timedelta,
-    ) -> Reply:
+    def _send(self, call: Call, until: float, bound: timedelta) -> Reply:
         try:
             connection = self._taken(until)
         except (OSError, ValueError) as error:
             raise self._away("unreachable", f"cannot be reached: {_said(error, bound)}") from error
         try:
-            answer = connection.call(method, path, body, content_type, until)
+            answer = connection.call(call, until)
         except TimeoutError as error:
             raise self._away("unanswered", f"did not answer {_said(error, bound)}") from error
         except TooLongError as error:
-            what = f"answered more than {self._bytes_at_most} bytes"
-            raise self._away("nonsense", what) from error
+            raise self._away("nonsense", str(error)) from error
         except OSError as error:
             raise self._away("unanswered", f"hung up: {_said(error, bound)}") from error
         except (http.client.HTTPException, ValueError) as error:

@@ -14,15 +14,58 @@ import select
 import socket
 import ssl
 import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from breakglass.errors import MalformedError, UnavailableError
+
 IDLE_AT_MOST = timedelta(seconds=30)  # below the 75 s after which our servers close
+_PART_BYTES = 256 * 1024
 
 
 class TooLongError(Exception):
-    """The answer passed the cap."""
+    """The answer passed the cap, which is told in words."""
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A body that is sent part by part.
+
+    Attributes:
+        size: bytes, known beforehand.
+        parts: gives them from the start each time it is called; a call may be made again.
+    """
+
+    size: int
+    parts: Callable[[], Iterator[bytes]]
+
+
+@dataclass
+class Incoming:
+    """Where the body of a 2xx answer goes, instead of into memory.
+
+    Attributes:
+        file: empty; holds nothing of use after an error.
+        bytes_at_most: in the answer.
+    """
+
+    file: BinaryIO
+    bytes_at_most: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request: what is asked, and where the answer's body goes (``None``: into memory)."""
+
+    method: str
+    path: str
+    body: bytes | Outgoing
+    content_type: str
+    headers: Mapping[str, str]
+    into: Incoming | None
 
 
 class Connection:
@@ -60,45 +103,95 @@ class Connection:
             sock.close()
             raise
 
-    def call(
-        self, method: str, path: str, body: bytes, content_type: str, until: float
-    ) -> tuple[int, bytes, str]:
+    def call(self, call: Call, until: float) -> tuple[int, bytes, str]:
         """Make one call; returns status, body and content type.
+
+        A neighbour that answers while a long body is still being sent is listened to, and the rest
+        is not sent. With ``into`` a 2xx answer's body is written there, and returned empty.
 
         Raises:
             TimeoutError: not within the time.
             TooLongError: the answer passed the cap.
             OSError, http.client.HTTPException, ValueError: cut off, or no HTTP.
+            MalformedError: the body is not of the size that it was said to be.
+            UnavailableError: ``not_written``; what came could not be written.
         """
         self.keeps = False
-        target = f"{self._prefix}{path}"
+        method, body, into = call.method, call.body, call.into
+        target = f"{self._prefix}{call.path}"
         if any(not "!" <= each <= "~" for each in target):
             raise ValueError(f"path {target[:80]!r} holds a space or a control character")
         head = f"{method} {target} HTTP/1.1\r\nHost: {self._host}\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in call.headers.items())
         if body or method != "GET":
-            head += f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
-        self._sock.settimeout(seconds_left(until))
-        # One write: two packets would wake the neighbour twice.
-        self._sock.sendall(f"{head}\r\n".encode() + body)
+            size = body.size if isinstance(body, Outgoing) else len(body)
+            head += f"Content-Type: {call.content_type}\r\nContent-Length: {size}\r\n"
+        whole = self._sent(f"{head}\r\n".encode(), body, until)
         answer = http.client.HTTPResponse(_Timed(self._sock, until), method=method)  # type: ignore[arg-type]
         answer.begin()
-        read = answer.read(self._bytes_at_most + 1)
-        if len(read) > self._bytes_at_most:
-            raise TooLongError
+        if into is not None and 200 <= answer.status < 300:
+            read = self._written(answer, into)
+        else:
+            read = answer.read(self._bytes_at_most + 1)
+            if len(read) > self._bytes_at_most:
+                raise TooLongError(f"answered more than {self._bytes_at_most} bytes")
         if answer.length:  # ``read`` with a bound does not say so itself
             raise http.client.IncompleteRead(read, answer.length)
-        self.keeps = answer.isclosed() and not answer.will_close
+        self.keeps = whole and answer.isclosed() and not answer.will_close
         self._idle_since = time.monotonic()
         return answer.status, read, answer.getheader("Content-Type", "")
+
+    def _sent(self, head: bytes, body: bytes | Outgoing, until: float) -> bool:
+        """Send; false if the neighbour answered, or hung up, before the end of the body."""
+        self._sock.settimeout(seconds_left(until))
+        if isinstance(body, bytes):
+            # One write: two packets would wake the neighbour twice.
+            self._sock.sendall(head + body)
+            return True
+        self._sock.sendall(head)
+        left = body.size
+        for part in body.parts():
+            left -= len(part)
+            if left < 0 or self._answers():
+                break
+            self._sock.settimeout(seconds_left(until))
+            try:
+                self._sock.sendall(part)
+            except TimeoutError:
+                raise
+            except OSError:
+                return False  # its answer, if it gave one, says why
+        else:
+            if not left:
+                return True
+        if self._answers():
+            return False
+        raise MalformedError(f"the body has another size than {body.size} bytes; it was not sent")
+
+    def _answers(self) -> bool:
+        # Below TLS bytes come without an answer (session tickets): there the end is waited for.
+        return not isinstance(self._sock, ssl.SSLSocket) and _readable(self._sock)
+
+    def _written(self, answer: http.client.HTTPResponse, into: Incoming) -> bytes:
+        written = 0
+        while part := answer.read(_PART_BYTES):
+            written += len(part)
+            if written > into.bytes_at_most:
+                raise TooLongError(f"answered more than {into.bytes_at_most} bytes")
+            try:
+                into.file.write(part)
+            except OSError as error:
+                raise UnavailableError(
+                    f"an answer could not be written down: {error}", name="not_written"
+                ) from error
+        return b""
 
     def usable(self) -> bool:
         """Say whether the other side still holds this connection open, as far as we can see."""
         if time.monotonic() - self._idle_since > IDLE_AT_MOST.total_seconds():
             return False
         # Readable while nothing is asked means closed by the neighbour (or confused).
-        poller = select.poll()
-        poller.register(self._sock, select.POLLIN)
-        return not poller.poll(0)
+        return not _readable(self._sock)
 
     def cut(self) -> None:
         """End the call that another thread has under way."""
@@ -134,6 +227,12 @@ class _TimedReads(io.RawIOBase):
         # A timeout per read alone would let a neighbour drip one byte at a time for ever.
         self._sock.settimeout(seconds_left(self._until))
         return self._sock.recv_into(buffer)
+
+
+def _readable(sock: socket.socket) -> bool:
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def seconds_left(until: float) -> float:

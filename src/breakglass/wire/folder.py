@@ -63,17 +63,20 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
-def write_synced(path: Path, data: bytes, mode: int = 0o600) -> None:
+def write_synced(path: Path, data: bytes | Iterator[bytes], mode: int = 0o600) -> None:
     """Make the new file ``path`` and wait until its bytes (not yet its name) are on disk.
+
+    ``data`` may come in parts, which never lie in memory all at once.
 
     Raises:
         OSError: it stands already, or could not be written; it may be there in part.
     """
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(file, left) :]
+        for part in (data,) if isinstance(data, bytes) else data:
+            left = memoryview(part)
+            while left:
+                left = left[os.write(file, left) :]
         os.fsync(file)
     finally:
         os.close(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,11 +12,13 @@ from typing import Any
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.tlog.note import Signer, sign_note
 from breakglass.tlog.tiles import encode_bundle
+from breakglass.wire.attaching import PERMIT, signed_permit, transfer_within
 from breakglass.wire.calling import Neighbour, Reply
 from breakglass.wire.numbering import numbered, text_digest
 from breakglass.wire.spool import Draft
 
 _OF_SEVERAL = timedelta(seconds=2)  # an answer takes about 1 s at most; then the other ledger
+_BELIEVED_S = 3600.0  # the ledger forgets after a day what no record names
 _LATER = frozenset({"unknown_submitter", "pool_full", "quota"})  # not the note's fault: try again
 _TOO_MANY = 429  # nothing of this sending was taken
 
@@ -69,7 +72,7 @@ class Sender:
         self._signed: list[_Signed] = []
         self._ahead: list[_Signed] = []  # never sent: what may follow the run under way
         self.unanswered = False  # whether the ledger may hold what is signed
-        self._put: set[str] = set()
+        self._put: dict[str, float] = {}  # when the ledger said that it has it
 
     def know_place(self) -> None:
         """Ask the ledger for our last ``seq`` and hash, unless we know.
@@ -93,14 +96,20 @@ class Sender:
         """
         for data in attachments:
             digest = hashlib.sha256(data).hexdigest()
-            if digest in self._put:
+            if time.monotonic() - self._put.get(digest, -_BELIEVED_S) < _BELIEVED_S:
                 continue
-            reply = self._ledger.send("PUT", f"/attachment/{digest}", data, within=self._within)
+            reply = self._ledger.send(
+                "PUT",
+                f"/attachment/{digest}",
+                data,
+                within=transfer_within(len(data), self._within),
+                headers={PERMIT: signed_permit(digest, len(data), self._signer)},
+            )
             if reply.status == _TOO_MANY or reply.status >= 500:
                 reply.checked()
             # Any other refusal will be told again of the note that names it.
             if 200 <= reply.status < 300:
-                self._put.add(digest)
+                self._put[digest] = time.monotonic()
 
     def sign(self, drafts: Sequence[Draft]) -> None:
         """Make a run of 1 to 256 drafts ready for ``post``; one that is unanswered stays."""
