@@ -103,6 +103,21 @@ def test_missing_attachments_stop_a_follower_and_change_nothing() -> None:
     holds(apply(state, policy))
 
 
+@pytest.mark.parametrize("kind", ["trust", "policy", "cards"])
+def test_what_is_too_long_to_be_read_is_void_and_stops_no_follower(kind: str) -> None:
+    """(F-37) A stolen broker key could otherwise jam everybody with one record."""
+    org = begun()
+    body = {
+        "trust": kinds.TrustActivated(9, "0" * 64),
+        "policy": kinds.Policy(9, "0" * 64, "commit"),
+        "cards": kinds.Cards("0" * 64, 9, {}),
+    }[kind]
+    note = org.record("broker", body, attachments=[b"x" * (1024 * 1024 + 1)])
+    org.log.attachments.clear()  # nobody has fetched it
+    void(org.append(note), "too_large")
+    holds(pulse(org))
+
+
 # --- the chain ----------------------------------------------------------------------------------
 
 

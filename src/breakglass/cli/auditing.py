@@ -15,7 +15,7 @@ from breakglass.follow.first_trust import first_trust, later_trusts
 from breakglass.ledger.export import attachments
 from breakglass.ledger.verifying import entries, verify_attachments, verify_heads, verify_tree
 from breakglass.records.fold import NEEDS_ATTACHMENTS, Judged, apply
-from breakglass.records.judging import Entry
+from breakglass.records.judging import Entry, too_long_to_read
 from breakglass.records.record import parse_record
 from breakglass.records.state import State
 from breakglass.records.trust import Trust, accept_trust
@@ -106,10 +106,10 @@ def _chain(folder: Path, believed: Trust) -> list[Trust]:
 
 def _read(folder: Path, note: bytes) -> dict[str, bytes]:
     try:
-        kind = parse_record(note).body.kind
+        record = parse_record(note)
     except BreakglassError:
         return {}  # the fold says what is wrong with it
-    if kind not in NEEDS_ATTACHMENTS:
+    if record.body.kind not in NEEDS_ATTACHMENTS or too_long_to_read(record.attachments):
         return {}
     return {each: (folder / "attachment" / each).read_bytes() for each in attachments([note])}
 

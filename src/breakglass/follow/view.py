@@ -12,7 +12,7 @@ from pathlib import Path
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.follow.first_trust import first_trust
 from breakglass.records.fold import NEEDS_ATTACHMENTS, Judged, apply
-from breakglass.records.judging import Entry
+from breakglass.records.judging import Entry, too_long_to_read
 from breakglass.records.record import parse_attachments, parse_record
 from breakglass.records.state import State
 from breakglass.records.trust import Trust
@@ -167,10 +167,10 @@ class LedgerView:
             return {}  # the fold will say what is wrong with it
         if record.body.kind not in NEEDS_ATTACHMENTS:
             return {}
-        return {
-            named.digest: self._fetched(followed, named.digest)
-            for named in parse_attachments(record.note.text)
-        }
+        attachments = parse_attachments(record.note.text)
+        if too_long_to_read(attachments):
+            return {}  # likewise
+        return {named.digest: self._fetched(followed, named.digest) for named in attachments}
 
     def _fetched(self, followed: FollowedEntry, digest: str) -> bytes:
         while True:

@@ -15,7 +15,14 @@ from typing import Any
 
 from breakglass.errors import BreakglassError, MalformedError, UnavailableError
 from breakglass.records import governing, granting, kinds, observing
-from breakglass.records.judging import Entry, Stated, Void, is_here
+from breakglass.records.judging import (
+    READ_BYTES_AT_MOST,
+    Entry,
+    Stated,
+    Void,
+    is_here,
+    too_long_to_read,
+)
 from breakglass.records.kinds import Gap, Genesis, Intent, TrustActivated
 from breakglass.records.proven import submitter_of
 from breakglass.records.record import (
@@ -134,6 +141,8 @@ def _check_attachments(state: State, entry: Entry, outer: Outer) -> None:
             submitter_of(record, state.trust)
     except BreakglassError:
         return  # void whatever is attached; what nobody stated must not hold up a follower
+    if too_long_to_read(outer.attachments):
+        return  # void unread; else one record could fill every follower's memory, or stop it
     for named in outer.attachments:
         if not is_here(named, entry.attachments):
             raise UnavailableError(
@@ -158,7 +167,8 @@ def _take_first_trust(state: State, entry: Entry, outer: Outer) -> Judged:
     if begun is None or entry.index != 1 or outer.name != TrustActivated.kind:
         raise Void("no_trust", "entry 1 of this log put no trust file in force")
     # A record that will be void anyway was let in without its attachments.
-    if not outer.attachments or not is_here(outer.attachments[0], entry.attachments):
+    long = too_long_to_read(outer.attachments)
+    if long or not outer.attachments or not is_here(outer.attachments[0], entry.attachments):
         raise MalformedError("the record names no attachment that is here")
     body: Genesis = begun.body
     trust = accept_first_trust(
@@ -228,6 +238,11 @@ def _check_form(stated: Stated) -> None:
     if stated.role.kind == "gate" and oversized:
         raise MalformedError(
             f"a gate's record has {GATE_NOTE_BYTES_AT_MOST} bytes at most and no attachments",
+            name="too_large",
+        )
+    if body.kind in NEEDS_ATTACHMENTS and too_long_to_read(record.attachments):
+        raise MalformedError(
+            f"an attachment of {body.kind!r} has {READ_BYTES_AT_MOST} bytes at most",
             name="too_large",
         )
     # The custodians' door alone adds lines, and its judge looks at each of them.

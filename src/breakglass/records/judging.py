@@ -7,7 +7,7 @@ holds, and raises ``Void`` (or one of our errors) before it has changed anything
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic
@@ -81,6 +81,14 @@ class Said(Generic[S]):
     statement: S
     digest: str
     factor: Factor
+
+
+READ_BYTES_AT_MOST = 1024 * 1024  # in each attachment that the fold reads; recordings are longer
+
+
+def too_long_to_read(attachments: Iterable[Attachment]) -> bool:
+    """Say whether one of these is longer than the fold reads; nobody fetches such a one."""
+    return any(each.size > READ_BYTES_AT_MOST for each in attachments)
 
 
 def is_here(named: Attachment, attachments: Mapping[str, bytes]) -> bool:
