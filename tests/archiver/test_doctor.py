@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from breakglass.archiver.bucket_examination import BucketExamination, Finding
 from breakglass.archiver.doctor import examine, main
+from breakglass.archiver.object_store import PosixObjectStore
 from breakglass.archiver.s3_settings import S3Settings
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.clock import OffsetClock, SystemClock
@@ -248,3 +250,26 @@ def test_a_folder_of_files_is_a_limit_and_open_modes_are_wrong(
     os.rename(folder / "settings.toml", folder / "elsewhere")
     assert main([str(folder)]) == MisconfiguredError.exit_code
     assert "is missing" in capsys.readouterr().err
+
+
+def test_a_folder_says_which_recordings_are_past_their_time_and_deletes_none(
+    tmp_path: Path,
+) -> None:
+    folder = archiver_folder(tmp_path / "archiver", None)
+    text = (folder / "settings.toml").read_text()
+    (folder / "settings.toml").write_text(f"{text}[files]\nrecordings_kept_days = 30\n")
+    store = PosixObjectStore(folder / "data" / "store")
+    prefix = "0" * 64
+    for name in ("recording/old", "recording/new", "attachment/old"):
+        store.put_if_absent(f"{prefix}/{name}", b"x")
+    month = time.time() - 31 * 24 * 3600
+    for name in ("recording/old", "attachment/old"):
+        os.utime(folder / "data" / "store" / prefix / name, (month, month))
+    found = {each.name: each for each in examine(folder, SystemClock())}["retention"]
+    assert found.level == "limit"
+    assert "1 recordings are past their time" in found.what
+    assert f"{prefix}/recording/old" in found.what
+    assert len(list(store.list(f"{prefix}/"))) == 3, "a look deletes nothing"
+    (folder / "settings.toml").write_text(text)
+    found = {each.name: each for each in examine(folder, SystemClock())}["retention"]
+    assert "none is past its time" in found.what

@@ -6,7 +6,8 @@
 ```
 
 Nothing but the bytes decides, so whoever reads the archive comes to the same name, and nobody has
-to be believed. Why nothing that matters can begin so: docs/decisions/archiver-3-….
+to be believed. Why nothing that matters can begin so: docs/decisions,
+archiver-3-an-age-file-is-a-recording.
 """
 
 from __future__ import annotations

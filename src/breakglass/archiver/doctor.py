@@ -13,10 +13,13 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
+from breakglass.archiver.attachment_names import RECORDINGS
 from breakglass.archiver.bucket_examination import BucketExamination, Finding
+from breakglass.archiver.retention import FilesSettings
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.archiver.settings import ArchiverSettings
 from breakglass.clock import Clock, SystemClock, format_time
@@ -48,7 +51,9 @@ def examine(
         store = S3ObjectStore(settings.s3, clock, alarm=lambda evidence: None)
         yield from BucketExamination(store, clock, objects_at_most, after).findings()
     else:
-        yield from _files(settings.store or folder / "data" / "store", objects_at_most)
+        files = settings.store or folder / "data" / "store"
+        yield from _files(files, objects_at_most)
+        yield _retention(files, settings.files, clock, objects_at_most)
 
 
 def _files(store: Path, at_most: int) -> Iterator[Finding]:
@@ -81,6 +86,26 @@ def _files(store: Path, at_most: int) -> Iterator[Finding]:
         )
     if not others and not writable:
         yield Finding("good", "modes", "objects are read-only files in a private folder")
+
+
+def _retention(store: Path, kept: FilesSettings, clock: Clock, at_most: int) -> Finding:
+    """Say what a folder promises of times (nothing), and which recordings may go."""
+    now, past = clock.now(), []
+    for path in islice(store.glob(f"*/{RECORDINGS}/*"), at_most):
+        put = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        if put + kept.kept(f"x/{RECORDINGS}/x") < now:
+            past.append(str(path.relative_to(store)))
+    days = f"recordings {kept.recordings_kept_days} days, records {kept.records_kept_days}"
+    if not past:
+        what = f"a folder locks nothing; {days} are its settings' word, and none is past its time"
+        return Finding("limit", "retention", what)
+    return Finding(
+        "limit",
+        "retention",
+        f"a folder locks and deletes nothing; {len(past)} recordings are past their time"
+        f" ({days}), {past[0]!r} among them",
+        "delete them if your rules ask for it; the log is then rebuilt with --may-lack-attachments",
+    )
 
 
 def main(argv: Sequence[str]) -> int:

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from breakglass.archiver.attachment_names import RECORDINGS
+from breakglass.archiver.retention import (
+    PROBES,
+    SEVEN_YEARS_DAYS,
+    THIRTEEN_MONTHS_DAYS,
+    check_kept,
+    kept_for,
+)
 
-SEVEN_YEARS_DAYS = 2557  # with two leap days: what auditors of accounts ask for
-THIRTEEN_MONTHS_DAYS = 397  # a year to look back on, and the month in which one looks
-PROBES = "doctor"  # objects by which ``archiver doctor`` tries the lock; kept for a day
+__all__ = ["PROBES", "SEVEN_YEARS_DAYS", "THIRTEEN_MONTHS_DAYS", "S3Settings"]
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,10 @@ class S3Settings:
     answer_within: timedelta = timedelta(seconds=3)  # one request, as long as nothing moves
 
     def __post_init__(self) -> None:
-        if min(self.records_kept_days, self.recordings_kept_days) < 1:
-            raise ValueError("'s3' keeps records and recordings for at least 1 day")
+        check_kept("s3", self.records_kept_days, self.recordings_kept_days)
         if self.prefix and not self.prefix.endswith("/"):
             raise ValueError(f"'s3.prefix' {self.prefix!r} does not end in '/'")
 
     def kept(self, name: str) -> timedelta:
         """Return how long the object ``name`` (without our prefix) is locked, from its put."""
-        first, _, rest = name.partition("/")
-        if first == PROBES:
-            return timedelta(days=1)
-        if rest.startswith(f"{RECORDINGS}/"):
-            return timedelta(days=self.recordings_kept_days)
-        return timedelta(days=self.records_kept_days)
+        return kept_for(name, self.records_kept_days, self.recordings_kept_days)

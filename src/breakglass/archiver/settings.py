@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from breakglass.archiver.retention import FilesSettings
 from breakglass.archiver.s3_settings import S3Settings
 from breakglass.wire.serving import Serving
 
@@ -16,6 +17,7 @@ class ArchiverSettings:
 
     ledger: str  # the address, or the folder, from which attachments are fetched
     store: Path | None = None  # where objects go; ``data/store`` if not given
+    files: FilesSettings = field(default_factory=FilesSettings)  # of ``store``
     s3: S3Settings | None = None  # a bucket with object lock, instead of ``store``
     serving: Serving = field(default_factory=Serving)
     doctor_every: timedelta = timedelta(days=1)  # and at every start; heard of after 26 h at most
