@@ -22,7 +22,7 @@ from breakglass.tlog.tiles import encode_bundle
 from tests.faults.clerk import Clerk, on_disk, told
 from tests.faults.crash import DOOMED
 from tests.kit.disks import small_disk
-from tests.kit.processes import Process, draft, make_log_set, signed, until
+from tests.kit.processes import Process, draft, make_log_set, permit, signed, until
 
 TOLD = "no receipt, and it may or may not be recorded"
 
@@ -43,7 +43,7 @@ def test_a_full_disk_records_nothing_keeps_reading_and_goes_on_by_itself(
                 assert "repeat the same bytes" in reply.json()["hint"]
             data = b"evidence"
             path = f"/attachment/{hashlib.sha256(data).hexdigest()}"
-            reply = clerk.ledger.send("PUT", path, data)
+            reply = clerk.ledger.send("PUT", path, data, headers=permit(data, clerk.signer))
             assert told(reply) == (503, "not_stored")
             assert "disk is full" in clerk.ledger.get("/healthz").json()["journal"]
             clerk.read()

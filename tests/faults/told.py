@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from breakglass.clock import SystemClock
@@ -23,7 +24,7 @@ from breakglass.tlog.tiles import encode_bundle
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.numbering import NO_PREV, numbered, text_digest
 from breakglass.wire.outbox import Outbox, Receipt
-from tests.kit.processes import draft, signed
+from tests.kit.processes import draft, permit, signed
 
 _CALL = timedelta(seconds=3)
 Id = tuple[str, str]
@@ -135,11 +136,12 @@ class PlainClient(Client):
         self._send(notes, prev)
 
     def _put(self, attachments: tuple[bytes, ...]) -> bool:
-        for data in attachments:
-            path = f"/attachment/{hashlib.sha256(data).hexdigest()}"
-            if not self._until(lambda: self._ledger.send("PUT", path, data).status == 200):  # noqa: B023
-                return False
-        return True
+        return all(self._until(partial(self._is_put, data)) for data in attachments)
+
+    def _is_put(self, data: bytes) -> bool:
+        path = f"/attachment/{hashlib.sha256(data).hexdigest()}"
+        headers = permit(data, self.signer)
+        return self._ledger.send("PUT", path, data, headers=headers).status == 200
 
     def _send(self, notes: list[tuple[str, bytes]], prev: str) -> None:
         body = encode_bundle([note for _, note in notes])

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from breakglass.tlog.note import COSIGNATURE, SignerKey, sign_note
 from breakglass.tlog.policy import TlogPolicy, parse_policy
+from breakglass.wire.attaching import PERMIT, signed_permit
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.numbering import NO_PREV, numbered
 from breakglass.wire.spool import Draft
@@ -229,6 +230,13 @@ def draft(
 def signed(made: Draft, signer: SignerKey, seq: int, prev: str) -> bytes:
     """Number and sign a draft, as an outbox would."""
     return sign_note(numbered(made.text, seq, prev), signer).encoded()
+
+
+def permit(data: bytes, signer: SignerKey) -> dict[str, str]:
+    """Give the headers with which a submitter brings an attachment by hand."""
+    import hashlib
+
+    return {PERMIT: signed_permit(hashlib.sha256(data).hexdigest(), len(data), signer)}
 
 
 def until(holds: Callable[[], bool], within_s: float = 10) -> None:

@@ -43,13 +43,13 @@ from breakglass.wire.answering import (
     Streamed,
     json_answer,
     route,
-    upload_route,
 )
 from breakglass.wire.attaching import transfer_within
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
 from breakglass.wire.keeping import read_key
 from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
+from breakglass.wire.receiving import upload_route
 from breakglass.wire.serving import Room
 from breakglass.wire.settings import read_settings
 

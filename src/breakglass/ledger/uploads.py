@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from breakglass.errors import MalformedError, RefusedError, UnavailableError
+from breakglass.errors import MalformedError, MisconfiguredError, RefusedError, UnavailableError
 from breakglass.ledger.attachments import Attachments, check_digest, not_stored
 from breakglass.ledger.settings import Submitter, Submitters
 from breakglass.tlog.key import check_signature
@@ -41,6 +41,9 @@ class Uploads:
         store: where they go when they are whole.
         submitters: who may, at this moment.
         unnamed_for: how long an attachment is kept that no record names.
+
+    Raises:
+        MisconfiguredError: the folder cannot be used.
     """
 
     def __init__(
@@ -59,9 +62,14 @@ class Uploads:
         self._brought: dict[bytes, deque[tuple[float, int]]] = defaultdict(deque)
         self._under_way: list[bytes] = []
         self._forgot = float("-inf")
-        make_folder(folder)
-        for path in folder.iterdir():
-            path.unlink()
+        try:
+            make_folder(folder)
+            for path in folder.iterdir():
+                path.unlink()
+        except OSError as error:
+            raise MisconfiguredError(
+                f"{str(folder)!r} cannot be used: {error}; not started"
+            ) from error
 
     def begin(self, asked: Asked, size: int) -> Upload | Answer:
         """Answer ``PUT /attachment/<digest>`` before its body is read.

@@ -13,23 +13,21 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from breakglass.errors import BreakglassError, MalformedError, UnavailableError
+from breakglass.errors import BreakglassError, MalformedError
 
 log = logging.getLogger("breakglass")
-_BODY_AT_MOST = "breakglass.body_at_most"  # in a request's scope: its route's own cap
-_HANDED_OVER_BYTES = 256 * 1024
+BODY_AT_MOST = "breakglass.body_at_most"  # in a request's scope: its route's own cap
 
 
 @dataclass(frozen=True)
@@ -80,27 +78,6 @@ class Streamed:
 
 Handler = Callable[[Asked], Answer]
 AnyHandler = Callable[[Asked], Answer | Streamed]
-
-
-class Receiving(Protocol):
-    """A body on its way in. One call at a time, in threads; each may raise our errors."""
-
-    def part(self, data: bytes) -> None:
-        """Take the next bytes."""
-        ...
-
-    def finish(self) -> Answer:
-        """Answer: the body is here, as long as it was said to be."""
-        ...
-
-    def abandon(self) -> None:
-        """Let go of everything; called once, at the very end, also after ``finish``."""
-        ...
-
-
-Begin = Callable[[Asked, int], Receiving | Answer]
-"""Given the request without its body, and the body's size in bytes: who takes it, or an answer
-at once."""
 
 
 class StatusError(BreakglassError):
@@ -211,8 +188,8 @@ def route(
         body = await _read(request, body_at_most)
         asked = Asked(request.path_params, request.query_params, body, request.headers)
         if crowd is not None:
-            return _response(await crowd.run(handler, asked))
-        return _response(await anyio.to_thread.run_sync(_answered, handler, asked))
+            return as_response(await crowd.run(handler, asked))
+        return as_response(await anyio.to_thread.run_sync(_answered, handler, asked))
 
     return Route(path, endpoint, methods=[method])
 
@@ -228,58 +205,6 @@ async def _refuse_if_full(crowd: Crowd, request: Request, at_most: int) -> None:
             if read > at_most:
                 break
         raise
-
-
-def upload_route(
-    path: str,
-    begin: Begin,
-    *,
-    body_at_most: int,
-    within: Callable[[int], timedelta],
-    crowd: Crowd,
-) -> Route:
-    """Make a Starlette route for ``PUT`` whose body never lies in memory.
-
-    Args:
-        path: in Starlette's form.
-        begin: called before a byte of the body is read.
-        body_at_most: bytes; a longer body is refused with 413 before any of it is read.
-        within: how long a body of so many bytes may take; slower ones are cut off.
-        crowd: bounds how many are at work.
-    """
-
-    async def endpoint(request: Request) -> Response:
-        # Beyond what ``dressed`` allows for the rest of the process.
-        request.scope[_BODY_AT_MOST] = body_at_most
-        asked = Asked(request.path_params, request.query_params, b"", request.headers)
-        try:
-            size = _said_size(request, body_at_most)
-            with crowd.one_more():
-                # In threads: it looks at disks and databases.
-                receiving = await anyio.to_thread.run_sync(begin, asked, size)
-                if isinstance(receiving, Answer):
-                    return _response(receiving)
-                try:
-                    return _response(await _received(request, receiving, size, within(size)))
-                finally:
-                    receiving.abandon()
-        except ClientDisconnect:
-            return Response(status_code=400)  # nobody reads it
-        except Exception as error:  # noqa: BLE001  the edge of the process: stays shut
-            return _response(_told(error))
-
-    return Route(path, endpoint, methods=["PUT"])
-
-
-async def _received(request: Request, receiving: Receiving, size: int, within: timedelta) -> Answer:
-    with anyio.move_on_after(within.total_seconds()) as bound:
-        await _handed_over(request, receiving, size)
-    if bound.cancelled_caught:
-        raise UnavailableError(
-            f"{size} bytes did not come within {within.total_seconds():g} s; nothing was kept",
-            name="too_slow",
-        )
-    return await anyio.to_thread.run_sync(receiving.finish)
 
 
 def dressed(app: Starlette, body_at_most: int) -> ASGIApp:
@@ -318,9 +243,9 @@ class _Edge:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            at_most = scope.get(_BODY_AT_MOST, self._body_at_most)
+            at_most = scope.get(BODY_AT_MOST, self._body_at_most)
             if read > at_most:
-                raise _too_large(at_most)
+                raise too_large(at_most)
             return message
 
         try:
@@ -332,49 +257,22 @@ class _Edge:
             return
 
 
-def _said_size(request: Request, at_most: int) -> int:
-    said = request.headers.get("content-length", "")
-    if not (said.isascii() and said.isdigit() and len(said) < 19):
-        raise StatusError(
-            MalformedError("the body's size is not told", name="no_length", hint="Content-Length"),
-            411,
-        )
-    if int(said) > at_most:
-        raise _too_large(at_most)
-    return int(said)
-
-
-async def _handed_over(request: Request, receiving: Receiving, size: int) -> None:
-    """Read the body and hand it over, some 256 KiB at a time: a thread for each costs less."""
-    waiting, left = bytearray(), size
-    async for part in request.stream():
-        waiting += part
-        left -= len(part)
-        if left < 0:
-            raise _too_large(size)
-        if len(waiting) >= _HANDED_OVER_BYTES:
-            await anyio.to_thread.run_sync(receiving.part, bytes(waiting))
-            waiting.clear()
-    if left:
-        raise MalformedError(f"the body ended {left} bytes early", name="cut_short")
-    await anyio.to_thread.run_sync(receiving.part, bytes(waiting))
-
-
 async def _read(request: Request, at_most: int) -> bytes:
     said = request.headers.get("content-length", "0")
     if said.isascii() and said.isdigit() and int(said) > at_most:
-        raise _too_large(at_most)
+        raise too_large(at_most)
     parts: list[bytes] = []
     read = 0
     async for part in request.stream():
         read += len(part)
         if read > at_most:
-            raise _too_large(at_most)
+            raise too_large(at_most)
         parts.append(part)
     return b"".join(parts)
 
 
-def _too_large(at_most: int) -> StatusError:
+def too_large(at_most: int) -> StatusError:
+    """Refuse a body of more than so many bytes."""
     error = MalformedError(f"request body is over {at_most} bytes", name="too_large")
     return StatusError(error, 413)
 
@@ -383,10 +281,11 @@ def _answered(handler: AnyHandler, asked: Asked) -> Answer | Streamed:
     try:
         return handler(asked)
     except Exception as error:  # noqa: BLE001  the edge of the process: stays shut
-        return _told(error)
+        return as_answer(error)
 
 
-def _told(error: Exception) -> Answer:
+def as_answer(error: Exception) -> Answer:
+    """Say any error to a neighbour; of one that is not ours, only that it happened."""
     return error_answer(error) if isinstance(error, BreakglassError) else _shut(error)
 
 
@@ -400,7 +299,8 @@ def _shut(error: Exception) -> Answer:
     return json_answer(told, 500)
 
 
-def _response(answer: Answer | Streamed) -> Response:
+def as_response(answer: Answer | Streamed) -> Response:
+    """Give Starlette an answer."""
     if isinstance(answer, Streamed):
         named = {"content-type": answer.content_type, "content-length": str(answer.size)}
         return StreamingResponse(answer.parts, headers={**answer.headers, **named})
@@ -410,11 +310,11 @@ def _response(answer: Answer | Streamed) -> Response:
 
 async def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, BreakglassError)
-    return _response(error_answer(error))
+    return as_response(error_answer(error))
 
 
 async def _internal(request: Request, error: Exception) -> Response:
-    return _response(_shut(error))
+    return as_response(_shut(error))
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -424,7 +324,7 @@ async def _http(request: Request, error: Exception) -> Response:
     names = {404: "not_found", 405: "not_allowed", 413: "too_large"}
     name = names.get(error.status_code, "http")
     told = {"error": name, "message": f"{request.url.path!r}: {error.detail}"[:500], "hint": ""}
-    return _response(json_answer(told, error.status_code))
+    return as_response(json_answer(told, error.status_code))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -432,4 +332,4 @@ async def _invalid(request: Request, error: Exception) -> Response:
     place = "; ".join(
         f"{'.'.join(map(str, each.get('loc', ())))}: {each.get('msg', '')}" for each in errors[:5]
     )
-    return _response(error_answer(MalformedError(f"request: {place}"[:500])))
+    return as_response(error_answer(MalformedError(f"request: {place}"[:500])))
