@@ -57,6 +57,7 @@ def bodies() -> dict[str, Any]:
         kinds.Suspended(Target.PERSON, "mira", True, signed),
         kinds.Bypassed("orders-write", broken.grant, digest, "42", GateState.FAILED, "", shown),
         kinds.Passages("orders-write", NOW, NOW, 1, 0, 0, 0, 0, 1, 1, ()),
+        kinds.Door(broken.grant, "cd" * 32, "mira", "orders-repair", "42", NOW, ("ines",), "away"),
         kinds.Alarm("x", "y", 1, "sink", Delivery.DELIVERED, "", 1, ""),
         kinds.Pulse(0, ()),
         kinds.Justified(broken.grant, "ab" * 32, 5, broken.intent.policy),
@@ -68,9 +69,9 @@ def bodies() -> dict[str, Any]:
 MAY = {
     "broker": "genesis trust policy cards suspended incident asked refused answered intent ended"
     " gap",
-    "minter:orders-db": "minted usable ended dead gap",
+    "minter:orders-db": "minted usable ended dead door gap",
     "monitor": "alarm pulse justified gate_reviewed gap",
-    "gate:orders-write": "bypassed passages gap",
+    "gate:orders-write": "bypassed passages door gap",
 }
 
 

@@ -1,7 +1,8 @@
 """The broker's process: its parts, put together from its folder.
 
-It keeps nothing: everything that it knows is folded from the ledger, and deleting ``data/`` while
-it is stopped costs only the time to read that again.
+It keeps nothing but door intents that no ledger has taken yet (``kept/``): everything else that it
+knows is folded from the ledger, and deleting ``data/`` while it is stopped costs only the time to
+read that again.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.broker.allowance import Allowance
+from breakglass.broker.doors.asking import DoorAsking
+from breakglass.broker.doors.chain import DoorChain
+from breakglass.broker.doors.returning import DoorReturning
 from breakglass.broker.governance.activating import Activating
 from breakglass.broker.governance.beginning import Beginning
 from breakglass.broker.governance.stopping import Stopping
@@ -40,6 +44,8 @@ from breakglass.wire.serving import Room
 from breakglass.wire.settings import neighbour_at, read_settings
 
 _DECLARED_PER_MINUTE = 10
+DOOR_KEY = "door-key"
+"""The submitter key of door intents alone; a broker without that file makes none."""
 
 
 def _go_on(step: str) -> None:
@@ -92,7 +98,18 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
     refusals = Allowance(settings.refusals_per_minute, minute)
     breaking = Breaking(recording, policies, tokens, minters, bell, clock, refusals, at)
     ending = EndingEarly(recording, minters, clock)
-    closing = Closing(recording, minters, clock, settings.recovery, catching_up, opened, bell)
+    door_key = read_key(folder, DOOR_KEY) if (folder / DOOR_KEY).exists() else None
+    names = frozenset(each.name for each in (key, door_key) if each is not None)
+    closing = Closing(
+        recording, minters, clock, settings.recovery, catching_up, opened, bell, names
+    )
+    make_folder(folder / "kept")
+    chain = DoorChain(folder / "kept" / "doors.sqlite")
+    trying = Neighbour(ledger, name="ledger")
+    returning = DoorReturning(view, trying, door_key, chain, bell, clock, at)
+    doors = DoorAsking(
+        view, trying, settings.log, door_key, chain, policies, minters, bell, clock, at
+    )
     stories = Stories(
         view,
         catching_up,
@@ -104,6 +121,8 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
         Declaring(recording, Allowance(_DECLARED_PER_MINUTE, minute)),
         Stopping(recording, ending),
         Activating(recording, policies),
+        doors,
+        returning,
         clock,
     )
 
@@ -112,15 +131,19 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
         catching_up.start()
         beginning.start()
         closing.start()
+        returning.start()
 
     def close() -> None:
         beginning.close()
         catching_up.close()
         closing.close()
+        returning.close()
         view.close()
         outbox.close()
         minters.close()
         proofs.close()
+        trying.close()
+        chain.close()
         bell.close()
 
     return Room(application(stories), settings.serving, start=start, close=close)

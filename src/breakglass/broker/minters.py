@@ -10,6 +10,7 @@ from typing import Any
 from breakglass.errors import UnavailableError
 from breakglass.records.shape import write
 from breakglass.records.signing import Signature
+from breakglass.wire.addresses import read_address, read_places
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.settings import neighbour_at
 
@@ -31,6 +32,18 @@ class Minters:
             name: Neighbour(neighbour_at(folder, where), name=f"minter {name}")
             for name, where in addresses.items()
         }
+
+    def address(self, minter: str) -> str:
+        """Return where a minter is, for those who may have to ask it without us; empty if unknown.
+
+        Raises:
+            UnavailableError: we do not know the minter.
+        """
+        try:
+            places = read_places(self._of(minter).where)
+            return ", ".join(read_address(each) for each in places)
+        except OSError:
+            return ""
 
     def check(self, minter: str) -> None:
         """Be sure that we know where a minter is, before anything is recorded.

@@ -188,20 +188,33 @@ def check_custodians(note: Note, asking: Asking, card: Card, trust: Trust) -> No
         raise RefusedError("this trust file does not accept the custodians' door", name="door")
     if asking.statement.do is not Do.DOOR:
         raise UnprovenError("the door takes a statement of its own: 'do: door'", name="wrong_do")
-    signed = people_who_signed(note, trust.custodians, DOOR_NAMESPACE)
-    involved = {key_identity(key) for who in asking.factors for key in card.people[who].keys}
-    outside = [
-        name
-        for name in signed
-        if name not in asking.factors
-        and involved.isdisjoint(map(key_identity, trust.custodians[name]))
-    ]
+    outside = custodians_who_signed(note, asking, card, trust)
     if len(outside) < trust.custodians_needed:
         raise UnprovenError(
             f"{len(outside)} of {trust.custodians_needed} custodians signed", name="custodians"
         )
-    if len(note.lines) != 1 + len(signed):
+    if len(note.lines) != 1 + len(people_who_signed(note, trust.custodians, DOOR_NAMESPACE)):
         raise UnprovenError("the intent carries a line that nobody knows", name="extra_lines")
+
+
+def custodians_who_signed(note: Note, asking: Asking, card: Card, trust: Trust) -> list[str]:
+    """Return the custodians whose lines count: nobody who is holder or approver, by name or key.
+
+    Raises:
+        UnprovenError: a custodian's line does not hold.
+    """
+    signed = people_who_signed(note, trust.custodians, DOOR_NAMESPACE)
+    return [name for name in signed if name in eligible_custodians(asking, card, trust)]
+
+
+def eligible_custodians(asking: Asking, card: Card, trust: Trust) -> list[str]:
+    """Return the custodians who may sign for this asking, by their names and by their keys."""
+    involved = {key_identity(key) for who in asking.factors for key in card.people[who].keys}
+    return [
+        name
+        for name, keys in trust.custodians.items()
+        if name not in asking.factors and involved.isdisjoint(map(key_identity, keys))
+    ]
 
 
 def check_person(card: Card, who: str, may: May, signed: Signature) -> Factor:

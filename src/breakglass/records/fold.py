@@ -34,6 +34,7 @@ from breakglass.records.record import (
     parse_outer,
 )
 from breakglass.records.state import State, SubmitterState
+from breakglass.records.terms import DOOR_WITHIN
 from breakglass.records.trust import Role, Trust, accept_first_trust
 from breakglass.tlog.note import Note
 
@@ -61,8 +62,6 @@ class Judged:
 
 NEEDS_ATTACHMENTS = frozenset({"trust", "policy", "cards"})
 """Kinds whose attachments a follower must hand in."""
-
-DOOR_WITHIN = timedelta(hours=24)  # a door intent is appended when the ledger is back
 
 
 def fold(genesis: str, entries: Iterable[Entry]) -> State:
@@ -306,6 +305,7 @@ JUDGES: dict[type[Kind], Callable[[State, Stated], None]] = {
     kinds.Bypassed: observing.bypassed,
     kinds.Passages: observing.passages,
     kinds.Gap: observing.gap,
+    kinds.Door: observing.door,
     kinds.Alarm: observing.alarm,
     kinds.Pulse: observing.pulse,
     kinds.Justified: observing.justified,
@@ -332,6 +332,7 @@ ROLES: dict[type[Kind], frozenset[str]] = {
     kinds.Bypassed: frozenset({_GATE}),
     kinds.Passages: frozenset({_GATE}),
     kinds.Gap: frozenset({_BROKER, _MINTER, _MONITOR, _GATE}),
+    kinds.Door: frozenset({_MINTER, _GATE}),
     kinds.Alarm: frozenset({_MONITOR}),
     kinds.Pulse: frozenset({_MONITOR}),
     kinds.Justified: frozenset({_MONITOR}),

@@ -181,9 +181,12 @@ def grant_of(state: State, grant: str) -> GrantState:
     """Return a grant whose intent holds.
 
     Raises:
-        Void: ``no_grant``.
+        Void: ``no_grant``; or, quietly, ``door_unappended``: the grant is of a door whose intent
+            is not in the log, which rings by itself for as long as that is so.
     """
     found = state.grants.get(grant)
+    if found is None and any(each.grant == grant for each in state.doors.values()):
+        raise Void("door_unappended", f"the door intent of {grant!r} is not here", quiet=True)
     if found is None:
         raise Void("no_grant", f"there is no grant {grant!r}")
     return found

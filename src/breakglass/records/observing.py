@@ -18,8 +18,9 @@ from breakglass.records.kinds import Bypassed
 from breakglass.records.kinds.monitoring import Delivery
 from breakglass.records.presentation import parse_presentation
 from breakglass.records.signing import PRESENTATION_NAMESPACE, verify_signature
-from breakglass.records.state import GrantState, State
+from breakglass.records.state import DoorState, DoorUse, GrantState, State
 from breakglass.records.statement import Break, ReviewGate, parse_as
+from breakglass.records.terms import DOOR_LIFE
 from breakglass.tlog.merkle import leaf_hash
 
 GAP_RECORDS_AT_MOST = 10_000  # the cap of a spool; LEDGER.md section 3.10
@@ -86,6 +87,25 @@ def gap(state: State, stated: Stated) -> None:
     if body.last_seq - body.first_seq >= GAP_RECORDS_AT_MOST:
         raise Void("mismatch", f"a gap names {GAP_RECORDS_AT_MOST} records at most")
     state.submitters[stated.submitter].late = body
+
+
+def door(state: State, stated: Stated) -> None:
+    """A gate or minter took a token of the custodians' door; its intent must follow, or be here.
+
+    The word of one party: it grants nothing, and only makes the missing intent heard.
+    """
+    body = stated.body
+    if body.not_after > stated.at + DOOR_LIFE:
+        raise Void("life_lengthened", "a door is open for one hour at most")
+    use = DoorUse(str(stated.role), body.run)
+    known = state.doors.get(body.intent)
+    if known is None:
+        known = DoorState(body.grant, body.intent, body.who, body.glass, stated.entry.index)
+    elif (known.grant, known.who, known.glass) != (body.grant, body.who, body.glass):
+        raise Void("mismatch", "another record says something else of this door intent")
+    if use in known.uses:
+        raise lost_race("this use of the door stands already")
+    state.doors[body.intent] = replace(known, uses=(*known.uses, use))
 
 
 def alarm(state: State, stated: Stated) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from breakglass.clock import format_time
 from breakglass.errors import MalformedError, UnprovenError
+from breakglass.records.kinds.grants import Intent
 from breakglass.records.record import Envelope, Kind, Record, parse_record
+from breakglass.records.terms import DOOR_WITHIN
 from breakglass.records.trust import Role, Trust
 from breakglass.tlog.note import VerifierKey, verified_lines
 from breakglass.tlog.proof import ProvenEntry, TlogProof, verify_proof
@@ -70,6 +72,25 @@ def prove(kind: type[K], note: bytes, proof: bytes, trust: Trust, role: str) -> 
     )
 
 
+def prove_door(note: bytes, proof: bytes, trust: Trust) -> Proven[Intent]:
+    """Check that a door intent has come into the log: within a day, and whatever lines it carries.
+
+    That it stands there is all that is shown; whether it holds there, the fold says.
+
+    Raises:
+        MalformedError: note or proof is not in its form, or no intent.
+        UnprovenError: as ``prove``; ``proven_late`` beyond 24 h.
+    """
+    record = parse_record(note)
+    if not isinstance(record.body, Intent):
+        raise MalformedError("expected a record of kind 'intent'", name="wrong_kind")
+    check_submitter(record, trust, "broker")
+    entry = prove_entry(note, proof, trust, record.envelope, late=DOOR_WITHIN)
+    return Proven(
+        record.body, record.envelope, entry.index, entry.cosigners, note, proof, maker=_MAKER
+    )
+
+
 def submitter_of(record: Record[Any], trust: Trust) -> tuple[VerifierKey, Role]:
     """Check that exactly one line of the note is by a submitter, and holds; say by which.
 
@@ -114,11 +135,19 @@ def check_single(record: Record[Any]) -> None:
         raise UnprovenError("a line stands beside the submitter's", name="extra_lines")
 
 
-def prove_entry(note: bytes, proof: bytes, trust: Trust, envelope: Envelope) -> ProvenEntry:
+def prove_entry(
+    note: bytes,
+    proof: bytes,
+    trust: Trust,
+    envelope: Envelope,
+    *,
+    late: timedelta = timedelta(0),
+) -> ProvenEntry:
     """Check that ``note`` is in the log that it names, witnessed within the skew of its ``at``.
 
     The cosignatures whose own times lie within the skew meet the quorum by themselves, so that a
-    record slipped in later under an old date fails.
+    record slipped in later under an old date fails. ``late`` allows them to be later than that,
+    for what the custodians' door let through.
 
     Raises:
         MalformedError: the proof is not a tlog-proof.
@@ -128,16 +157,17 @@ def prove_entry(note: bytes, proof: bytes, trust: Trust, envelope: Envelope) -> 
     Source: C2SP tlog-proof; LEDGER.md section 3.6.
     """
     parsed = TlogProof.parse(proof)
+    latest = max(late, trust.skew)
     try:
         entry = verify_proof(
-            note, parsed, trust.tlog, cosigned=lambda at: abs(at - envelope.at) <= trust.skew
+            note, parsed, trust.tlog, cosigned=lambda at: -trust.skew <= at - envelope.at <= latest
         )
     except UnprovenError as error:
         if error.name != "quorum":
             raise
         verify_proof(note, parsed, trust.tlog)  # raises again, unless time alone was the trouble
         raise UnprovenError(
-            f"witnessed more than {trust.skew.total_seconds():.0f} s from the record's own time"
+            f"witnessed more than {latest.total_seconds():.0f} s from the record's own time"
             f" {format_time(envelope.at)}",
             name="proven_late",
         ) from error

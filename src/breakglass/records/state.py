@@ -23,6 +23,7 @@ from breakglass.records.record import Record
 from breakglass.records.statement import digest_of
 from breakglass.records.trust import Trust
 from breakglass.records.words import ZERO_DIGEST
+from breakglass.tlog.note import Note
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -102,6 +103,11 @@ class GrantState:
         """Return the digest of the breaker's statement."""
         return digest_of(self.intent.statements[0].text)
 
+    @cached_property
+    def text_digest(self) -> str:
+        """Return the intent's identity: the SHA-256 of its note's text."""
+        return hashlib.sha256(Note.parse(self.note).text.encode()).hexdigest()
+
     def live(self, now: datetime) -> bool:
         """Say whether the grant may still be used; the one rule for every path."""
         return self.ended is None and self.stopped_at is None and now <= self.intent.not_after
@@ -118,6 +124,29 @@ class GrantState:
         if self.dead_at is None and self.minted_at is not None and self.ended_at is not None:
             return self.ended_at + DEATH_WITHIN
         return None
+
+
+@dataclass(frozen=True)
+class DoorUse:
+    """Who took a door's token, ``gate:NAME`` or ``minter:NAME``, and for which run."""
+
+    by: str
+    run: str
+
+
+@dataclass(frozen=True)
+class DoorState:
+    """A use of the custodians' door, as gates and minters told of it.
+
+    ``intent`` is the SHA-256 of the intent's text, ``index`` the first record that told of it.
+    """
+
+    grant: str
+    intent: str
+    who: str
+    glass: str
+    index: int
+    uses: tuple[DoorUse, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,6 +189,7 @@ class State:
     grants: dict[str, GrantState] = field(default_factory=dict)
     nonces: dict[tuple[str, str], str] = field(default_factory=dict)
     suspended: dict[tuple[str, str], int] = field(default_factory=dict)
+    doors: dict[str, DoorState] = field(default_factory=dict)
     passages: dict[str, dict[str, int]] = field(default_factory=dict)
     void: list[tuple[int, str]] = field(default_factory=list)
     pulse_at: datetime | None = None
@@ -182,10 +212,19 @@ class State:
             grants=_Over(self.grants),
             nonces=_Over(self.nonces),
             suspended=dict(self.suspended),
+            doors=dict(self.doors),
             passages={gate: dict(tally) for gate, tally in self.passages.items()},
             void=[],
             alarms=dict(self.alarms),
         )
+
+    def unappended_doors(self) -> list[DoorState]:
+        """Return the doors that were used and whose intent does not stand in the log."""
+        return [each for each in self.doors.values() if not self._stands(each)]
+
+    def _stands(self, door: DoorState) -> bool:
+        grant = self.grants.get(door.grant)
+        return grant is not None and grant.text_digest == door.intent
 
     def keys_of(self, who: str) -> tuple[str, ...]:
         """Return a person's keys under the policy in force; empty for a stranger."""
@@ -227,11 +266,17 @@ class State:
             "grants": {name: _grant(each) for name, each in self.grants.items()},
             "nonces": len(self.nonces),
             "suspended": [f"{target} {name}" for target, name in sorted(self.suspended)],
+            "doors": {intent: _door(each) for intent, each in self.doors.items()},
             "passages": {gate: dict(tally) for gate, tally in self.passages.items()},
             "void": [f"{index} {name}" for index, name in self.void],
             "pulse": _time(self.pulse_at),
             "alarms": dict(self.alarms),
         }
+
+
+def _door(door: DoorState) -> Mapping[str, Json]:
+    uses: list[Json] = [f"{each.by} {each.run}" for each in door.uses]
+    return {"grant": door.grant, "index": door.index, "uses": uses}
 
 
 def _grant(grant: GrantState) -> Mapping[str, Json]:

@@ -14,6 +14,7 @@ from breakglass.records.kinds.grants import Intent, Path
 from breakglass.records.statement import Answer, Break, Do, grant_id, parse_as
 
 DOOR_LIFE = timedelta(hours=1)  # DESIGN.md section 4: what nobody could record ends soon
+DOOR_WITHIN = timedelta(hours=24)  # a door intent is in the log by then, or it does not count
 
 
 def check_terms(intent: Intent, at: datetime, asking: Asking, card: Card, skew: timedelta) -> None:

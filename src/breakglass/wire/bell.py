@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from breakglass.clock import Clock, format_time
-from breakglass.errors import BreakglassError
+from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.wire.calling import Neighbour
 
 log = logging.getLogger("breakglass.bell")
@@ -50,25 +50,58 @@ class Bell:
             about: a grant or a handle; never a secret.
             words: for the person who is awake.
         """
-        told = {
-            "at": format_time(self._clock.now()),
-            "by": self._by,
-            "subject": subject,
-            "about": about,
-            "words": words,
-        }
+        told = self._told(subject, about, words)
         log.error("ring %s: %s: %s", subject, about, words)
         try:
-            with self._file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(told, ensure_ascii=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            self._write(told)
         except OSError as error:
             log.error("ring cannot be written: %s", error)
         try:
             self._waiting.put_nowait(told)
         except queue.Full:
             log.error("ring not sent: too many wait")
+
+    def ring_first(self, subject: str, about: str, words: str) -> None:
+        """Ring before something is done: written when this returns, and the webhook was tried.
+
+        A webhook that does not answer within 2 s stops nothing: that it did not stands in the log.
+
+        Raises:
+            UnavailableError: it cannot be written down; what waits for it may not be done.
+        """
+        told = self._told(subject, about, words)
+        log.error("ring %s: %s: %s", subject, about, words)
+        if self._webhook is not None:
+            told["webhook"] = self._tried(self._webhook, told)
+        try:
+            self._write(told)
+        except OSError as error:
+            raise UnavailableError(
+                f"the bell cannot be written down: {error}", name="bell"
+            ) from error
+
+    def _tried(self, webhook: Neighbour, told: dict[str, str]) -> str:
+        body = json.dumps(told, ensure_ascii=False).encode()
+        try:
+            webhook.post(self._path, body, "application/json", within=timedelta(seconds=2))
+        except BreakglassError as error:
+            return f"not delivered: {error}"
+        return "delivered"
+
+    def _told(self, subject: str, about: str, words: str) -> dict[str, str]:
+        return {
+            "at": format_time(self._clock.now()),
+            "by": self._by,
+            "subject": subject,
+            "about": about,
+            "words": words,
+        }
+
+    def _write(self, told: dict[str, str]) -> None:
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(told, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def close(self) -> None:
         """Stop after what waits was tried once."""

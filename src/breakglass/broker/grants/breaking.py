@@ -238,7 +238,7 @@ class Breaking:
         path, signed = deciding.path_of(request.said), request.signed
         written = deciding.written(decision)
         asked = Asked(request.grant, path, signed, who.factors, written)
-        intent = _intent(request, who, moment, policy, now)
+        intent = make_intent(request, who, moment, policy, now)
         facts = [Fact(f"{request.grant}/intent", intent)]
         with self._recording.view.reading() as state:
             known = request.grant in state.asked
@@ -276,9 +276,10 @@ class Breaking:
             ) from error
 
 
-def _intent(
+def make_intent(
     request: BreakRequest, who: Known, moment: Moment, policy: CompiledPolicy, now: datetime
 ) -> Intent:
+    """Write the intent of what was asked and allowed, as of ``now``."""
     said = request.said
     assert moment.card is not None  # the decision looked
     card = moment.card.card

@@ -42,6 +42,7 @@ class Closing:
         catching_up: CatchingUp,
         opened: Opened,
         bell: Bell,
+        names: frozenset[str],
     ) -> None:
         self._recording = recording
         self._minters = minters
@@ -51,6 +52,7 @@ class Closing:
         self._closed = threading.Event()
         self._opened = opened
         self._bell = bell
+        self._names = names
         self._asked: dict[str, datetime] = {}
         self._thread = threading.Thread(target=self._close_for_ever, name="closing", daemon=True)
 
@@ -136,7 +138,7 @@ class Closing:
 
     def _stated_by_us(self, grant: GrantState) -> bool:
         lines = Note.parse(grant.note).lines
-        return any(line.name == self._recording.key.name for line in lines)
+        return any(line.name in self._names for line in lines)
 
     def _close_for_ever(self) -> None:
         while not self._closed.wait(_LOOK_EVERY.total_seconds()):

@@ -108,16 +108,22 @@ def moment_of(said: Break, grant: str, state: State) -> Moment:
 
 
 def decide(
-    request: BreakRequest, who: Known, moment: Moment, policy: CompiledPolicy, now: datetime
+    request: BreakRequest,
+    who: Known,
+    moment: Moment,
+    policy: CompiledPolicy,
+    now: datetime,
+    do: Do = Do.BREAK,
 ) -> policies.Decision:
-    """Decide: the card, then the policy. Never raises for what the request says."""
+    """Decide: the card, then the policy. Never raises for what the request says.
+
+    ``do`` is what the statement must say: ``door`` at the custodians' door alone.
+    """
     said = request.said
     if said.policy != moment.policy_digest:
         return _no("wrong_policy", "the statement was signed under another policy; ask again")
-    if said.do is not Do.BREAK:
-        return _no(
-            "not_offered", f"this broker does not take statements that say {said.do.value!r}"
-        )
+    if said.do is not do:
+        return _no("not_offered", f"a statement that says {said.do.value!r} is not taken here")
     decision = policies.decide(policy, facts(request, who, moment, now))
     if isinstance(decision, policies.Refused):
         return decision  # with the policy's own words, which say more than the card's

@@ -10,6 +10,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from breakglass.broker.doors.asking import DoorAsking, SignedNote, TokenBody
+from breakglass.broker.doors.returning import DoorReturning
 from breakglass.broker.governance.activating import Activating, PolicyBody, TrustBody
 from breakglass.broker.governance.stopping import Stopping
 from breakglass.broker.grants.breaking import Breaking
@@ -31,6 +33,7 @@ from breakglass.errors import MalformedError, RefusedError
 from breakglass.follow.catching_up import CatchingUp
 from breakglass.follow.view import LedgerView
 from breakglass.records.shape import read_body
+from breakglass.token.token import BYTES_AT_MOST
 from breakglass.wire.answering import Answer, Asked, Handler, json_answer, route
 
 _STATEMENT_BYTES = 64 * 1024
@@ -52,6 +55,8 @@ class Stories:
     declaring: Declaring
     stopping: Stopping
     activating: Activating
+    doors: DoorAsking
+    returning: DoorReturning
     clock: Clock
 
 
@@ -72,8 +77,16 @@ def application(stories: Stories) -> FastAPI:
         ("GET", "/grants/{grant}/credential", doors.credential, 0),
         ("POST", "/policy", doors.policy, _POLICY_BYTES),
         ("POST", "/trust", doors.trust, _POLICY_BYTES),
+        ("GET", "/doors", doors.custodians_doors, 0),
+        ("GET", "/doors/{grant}", doors.custodians_door, 0),
         ("GET", "/state", doors.state, 0),
         ("GET", "/healthz", doors.health, 0),
+    ]
+    # Without a ledger there is nothing to be current with.
+    doorway: list[tuple[str, Handler]] = [
+        ("/doors", doors.ask_custodians),
+        ("/doors/{grant}", doors.signed_by_custodians),
+        ("/doors/{grant}/mint", doors.mint_by_door),
     ]
     # Our own route form: the body is read strictly by us, capped before it is read whole.
     app.router.routes.extend(
@@ -84,6 +97,9 @@ def application(stories: Stories) -> FastAPI:
             body_at_most=most,
         )
         for method, path, handler, most in table
+    )
+    app.router.routes.extend(
+        route("POST", path, handler, body_at_most=2 * BYTES_AT_MOST) for path, handler in doorway
     )
     return app
 
@@ -97,6 +113,8 @@ class _Doors:
 
         def waiting(asked: Asked) -> Answer:
             self.stories.catching_up.require(_CURRENT_WITHIN)
+            # Nothing that we record now may come between a door and the moment it was used in.
+            self.stories.returning.first()
             return handler(asked)
 
         return waiting
@@ -163,6 +181,24 @@ class _Doors:
 
     def trust(self, asked: Asked) -> Answer:
         return json_answer(self.stories.activating.trust(read_body(TrustBody, asked.body)))
+
+    def ask_custodians(self, asked: Asked) -> Answer:
+        request = break_request(read_body(BreakBody, asked.body))
+        return json_answer(self.stories.doors.ask(request))
+
+    def signed_by_custodians(self, asked: Asked) -> Answer:
+        body = read_body(SignedNote, asked.body)
+        return json_answer(self.stories.doors.sign(asked.path["grant"], body))
+
+    def mint_by_door(self, asked: Asked) -> Answer:
+        body = read_body(TokenBody, asked.body)
+        return json_answer(self.stories.doors.mint(asked.path["grant"], body.token))
+
+    def custodians_doors(self, asked: Asked) -> Answer:
+        return json_answer(self.stories.doors.listing())
+
+    def custodians_door(self, asked: Asked) -> Answer:
+        return json_answer(self.stories.doors.find(asked.path["grant"]))
 
     def state(self, asked: Asked) -> Answer:
         with self.stories.view.reading() as state:

@@ -3,6 +3,7 @@
 Importing this package knows them all. A kind is frozen once released; a new fact is a new kind.
 """
 
+from breakglass.records.kinds.doors import Door
 from breakglass.records.kinds.gates import Bypassed, Gap, Passages
 from breakglass.records.kinds.governance import Cards, Genesis, Policy, Suspended, TrustActivated
 from breakglass.records.kinds.grants import Answered, Asked, Ended, Intent, Refused
@@ -17,6 +18,7 @@ __all__ = [
     "Bypassed",
     "Cards",
     "Dead",
+    "Door",
     "Ended",
     "Gap",
     "GateReviewed",
