@@ -193,11 +193,14 @@ class Shop:
         lines += ["archiver worm", "level archived"]
         lines += [f"submitter {role} {key.verifier}" for role, key in self.roles()]
         lines += [f"maintainer {name} {self.people[name].public}" for name in ("sam", "bo")]
-        lines += ["maintainers 2", "skew 120s", "policy-at-least 0", "door no", ""]
+        lines += ["maintainers 2", "skew 120s", "policy-at-least 0", *self.door_lines(), ""]
         return "\n".join(lines)
 
+    def door_lines(self) -> list[str]:
+        return ["door no"]
+
     def roles(self) -> list[tuple[str, SignerKey]]:
-        named = {"broker-2": "broker"}
+        named = {"broker-2": "broker", "broker-door": "broker"}
         return [(named.get(role, role), key) for role, key in self.keys.items()]
 
     def trust_note(self) -> Note:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 from breakglass.clock import Clock, format_time, parse_time
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.records.authority import custodians_who_signed
-from breakglass.records.kinds import Door
+from breakglass.records.kinds import Door, Intent
 from breakglass.records.proven import Proven, prove_door
 from breakglass.records.trust import Trust
 from breakglass.records.words import one_line
@@ -183,7 +183,7 @@ class Doors:
             ) from error
 
 
-def settle_by_proof(doors: Doors, note: bytes, proof: bytes, trust: Trust) -> Proven[Any]:
+def settle_by_proof(doors: Doors, note: bytes, proof: bytes, trust: Trust) -> Proven[Intent]:
     """Take the proof that a door's intent is in the log, and let the next door come.
 
     Raises:
@@ -284,7 +284,14 @@ class DoorsFirst(Neighbour):
             self._bring()
         return super().send(method, path, body, content_type, within=within)
 
+    def bring_in(self) -> None:
+        """Bring in what stands here, also while nothing else waits to be sent; never raises."""
+        with suppress(UnavailableError):
+            self._bring()
+
     def _bring(self) -> None:
+        if not self._doors.standing():
+            return
         try:
             bring_in(self._doors, self, self._trust(), self._clock.now())
         except UnavailableError as error:

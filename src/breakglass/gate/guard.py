@@ -60,6 +60,12 @@ def answer_with_token(place: Place, shut: Answer, data: bytes, run: str, clock: 
     # (1) The token, in the specification's order. Nothing was written; nothing has happened.
     token, shown = show(place, data, run, clock.now())
     assert token.presentation is not None
+    if token.proof is None:
+        # Imported here: HTTP would double a gate's cold start.
+        from breakglass.gate.door import take_door
+
+        # (1b) By the custodians' door: tried, remembered, rung and written down, or refused.
+        take_door(place, token, shown, clock)
     # (2) Remember the newest time and this use. A crash from here counts a use that opened nothing.
     place.memory.used(shown.intent.grant, run, max(shown.cosigned.values(), default=None))
     # (3) The record, fsynced, before the gate opens: a crash leaves a bypass on record that was

@@ -90,7 +90,8 @@ def _verify(arguments: argparse.Namespace, clock: Clock) -> int:
         print(json.dumps(told))
     else:
         print(f"holds: {intent.who!r} may open {place.settings.gate!r} for run {shown.run!r}")
-        print(f"until {format_time(intent.not_after)}, grant {intent.grant}, entry {shown.index}")
+        where = "the custodians' door" if shown.index < 0 else f"entry {shown.index}"
+        print(f"until {format_time(intent.not_after)}, grant {intent.grant}, {where}")
     return 0
 
 
@@ -102,6 +103,21 @@ def _flush(arguments: argparse.Namespace, clock: Clock) -> int:
     left = waiting(place)
     print(json.dumps({"left": left}) if arguments.json else f"{left} records wait")
     return 0 if done or left == 0 else 5
+
+
+def _doors(arguments: argparse.Namespace, clock: Clock) -> int:
+    from breakglass.gate.door import place_doors, settle
+
+    place = _place(arguments)
+    if arguments.token is not None:
+        grant = settle(place, _token(arguments))
+        print(f"shown: the door intent of {grant} is in the log; another door may come")
+    left = place_doors(place).standing()
+    if arguments.json:
+        print(json.dumps({"unappended": [each.grant for each in left]}))
+    for each in [] if arguments.json else left:
+        print(f"{each.grant} {each.who} {each.glass} taken {format_time(each.taken)}: not shown")
+    return 0 if not left else 5
 
 
 def _place(arguments: argparse.Namespace) -> Place:
@@ -170,12 +186,13 @@ def _parser() -> argparse.ArgumentParser:
         description="A gate stays shut unless its check passes or it is shown a token.",
         epilog="example: breakglass-gate run deploy-approval --token T --for 812 -- ./check.sh",
     )
-    acts = parser.add_subparsers(required=True, metavar="run|check|verify|flush")
+    acts = parser.add_subparsers(required=True, metavar="run|check|verify|flush|doors")
     for name, act, text in (
         ("run", _run, "run the check; if it does not pass, let a token open the gate"),
         ("check", _check, "run the check and answer from it alone"),
         ("verify", _verify, "verify a token for this gate and run; nothing is recorded"),
         ("flush", _flush, "hand over what waits in the spool"),
+        ("doors", _doors, "list custodians' doors taken here whose intent is not in the log"),
     ):
         one = acts.add_parser(name, help=text, description=text.capitalize() + ".")
         one.set_defaults(act=act)
@@ -186,6 +203,9 @@ def _parser() -> argparse.ArgumentParser:
             needed = name == "verify"
             one.add_argument("--token", metavar="FILE", required=needed, help="'-' reads it here")
             one.add_argument("--for", dest="run", metavar="RUN", required=needed)
+        if name == "doors":
+            shown = "a token with its proof, from: breakglass gate token"
+            one.add_argument("--proof", dest="token", metavar="FILE", help=shown)
         if name in ("run", "check"):
             one.add_argument("--input", default="", metavar="DIGEST", help="what is checked")
             one.usage = f"{parser.prog} {name} GATE [options] -- CHECK [argument ...]"

@@ -12,7 +12,7 @@ The folder lies outside the repository that the gate guards.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,6 +28,17 @@ TRUST_BYTES_AT_MOST = 64 * 1024
 
 
 @dataclass(frozen=True)
+class RingSettings:
+    """Where the gate rings before it opens by the custodians' door.
+
+    ``webhook`` is an address that takes a JSON object, or empty; the log is always written.
+    """
+
+    log: str = "data/rings.log"
+    webhook: str = ""
+
+
+@dataclass(frozen=True)
 class GateSettings:
     """Read once at start; an unknown key is an error."""
 
@@ -39,6 +50,7 @@ class GateSettings:
     could_not_evaluate: tuple[int, ...] = tuple(sorted(COULD_NOT_RUN))  # exit codes of the check
     send_within: timedelta = timedelta(seconds=2)  # how long a run may wait to hand its spool over
     glasses: tuple[str, ...] = ()  # what would open this gate; for hints only
+    ring: RingSettings = field(default_factory=RingSettings)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from datetime import timedelta
 
 from breakglass.clock import Clock
 from breakglass.errors import MisconfiguredError
+from breakglass.follow.doors import DoorsFirst, TakenDoor
 from breakglass.follow.stating import gap_draft
+from breakglass.gate.door import place_doors, ring_unappended
 from breakglass.gate.place import Place
-from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import held
 from breakglass.wire.keeping import read_key
 from breakglass.wire.outbox import Outbox
@@ -27,15 +28,26 @@ def send(place: Place, clock: Clock, within: timedelta) -> bool:
         MisconfiguredError: the key or the spool cannot be used.
     """
     data = place.folder / "data"
+
+    def ring(door: TakenDoor, why: str) -> None:
+        ring_unappended(place, clock, door, why)
+
     try:
         with held(data):
-            ledger = Neighbour(
-                neighbour_at(place.folder, place.settings.ledger), name="ledger", within=within
+            doors = place_doors(place)
+            ledger = DoorsFirst(
+                neighbour_at(place.folder, place.settings.ledger),
+                doors,
+                place.trust,
+                clock,
+                ring,
+                within=within,
             )
             outbox = Outbox(
                 ledger, read_key(place.folder), data, clock, gap=gap_draft(place.settings.log)
             )
             try:
+                ledger.bring_in()
                 return outbox.flush(within)
             finally:
                 outbox.close()

@@ -17,7 +17,7 @@ from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.gate.memory import Tally
 from breakglass.gate.place import Place
-from breakglass.records.kinds import Bypassed, Passages
+from breakglass.records.kinds import Bypassed, Door, Passages
 from breakglass.records.kinds.gates import GateState
 from breakglass.records.record import Envelope, Kind, record_text
 from breakglass.records.signing import Signed
@@ -48,6 +48,16 @@ def spool_bypass(
         presentation=presentation,
     )
     _spool(place, ident, body, clock)
+
+
+def spool_door(place: Place, body: Door, clock: Clock) -> None:
+    """Keep the record of one use of the custodians' door; on disk when this returns.
+
+    Raises:
+        UnavailableError: the disk refuses; the gate must stay shut.
+    """
+    run = hashlib.sha256(body.run.encode()).hexdigest()[:16]
+    _spool(place, f"{body.grant}/door/{run}", body, clock)
 
 
 def spool_passages(place: Place, clock: Clock) -> None:

@@ -13,8 +13,10 @@ from starlette.applications import Starlette
 from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
 from breakglass.follow.catching_up import CatchingUp
+from breakglass.follow.doors import Doors, DoorsFirst, TakenDoor
 from breakglass.follow.stating import Stating, gap_draft
 from breakglass.follow.view import LedgerView
+from breakglass.minter.doors import DoorTaking
 from breakglass.minter.ending import Ending, EndingLimits
 from breakglass.minter.giving_up import GivingUp
 from breakglass.minter.locks import GrantLocks
@@ -85,8 +87,9 @@ class Minter:
         )
         self._platform = _platform(settings, folder, clock)
         key = read_key(folder)
+        doors = Doors(folder / "data" / "doors.sqlite")
         self._outbox = Outbox(
-            Neighbour(ledger, name="ledger"),
+            DoorsFirst(ledger, doors, self._view.trust, clock, self._ring_unappended),
             key,
             folder / "data",
             clock,
@@ -96,6 +99,16 @@ class Minter:
         self._catching_up = CatchingUp(self._view, self._asking, "minted")
         ours = key.verifier.label
         stating = Stating(self._outbox, settings.log, clock, lambda: self._view.last_at(ours))
+        self._doors = DoorTaking(
+            settings.name,
+            self._view,
+            Neighbour(ledger, name="ledger"),
+            doors,
+            stating,
+            self._bell,
+            clock,
+            at,
+        )
         self._locks = GrantLocks()
         self._saying = Saying(stating, self._table, self._platform.limits.platform)
         self._minting = Minting(
@@ -109,6 +122,7 @@ class Minter:
             stating,
             clock,
             Patience(settings.usable_within, settings.view_within, settings.view_at_most_old),
+            self._doors,
             at,
         )
         self._ending = Ending(
@@ -134,6 +148,7 @@ class Minter:
             clock,
             settings.view_within,
             settings.forgo_after,
+            self._doors,
         )
         self._behind = ThreadPoolExecutor(2, thread_name_prefix="behind")
 
@@ -160,6 +175,7 @@ class Minter:
         self._behind.shutdown(wait=True)
         self._catching_up.close()
         self._asking.close()
+        self._doors.close()
         self._view.close()
         self._outbox.close()
         self._platform.close()
@@ -192,6 +208,14 @@ class Minter:
             self._bell.ring(
                 "monitor_silent", grant, f"a glass was broken; the monitor last lived {when}"
             )
+
+    def _ring_unappended(self, door: TakenDoor, why: str) -> None:
+        self._bell.ring(
+            "door_unappended",
+            door.grant,
+            f"{door.who!r} got a credential by the custodians' door at"
+            f" {door.taken:%Y-%m-%d %H:%M} UTC, and the ledger does not have its intent: {why}",
+        )
 
     def _end(self, asked: Asked) -> Answer:
         request = read_body(EndRequest, asked.body)
@@ -229,6 +253,7 @@ class Minter:
         summary = {
             "grants": self._table.counts(),
             "waiting_records": self._outbox.waiting,
+            "unappended_doors": self._doors.standing(),
             "platform": limits.platform,
             "residual_tail_s": limits.residual_tail.total_seconds(),
             "unrecorded": limits.unrecorded,

@@ -9,6 +9,7 @@ from breakglass.clock import Clock
 from breakglass.errors import RefusedError
 from breakglass.follow.catching_up import CatchingUp
 from breakglass.follow.view import LedgerView
+from breakglass.minter.doors import DoorTaking
 from breakglass.minter.ending import Ending
 from breakglass.minter.locks import GrantLocks
 from breakglass.minter.platforms.platform import Platform
@@ -35,6 +36,7 @@ class GivingUp:
         clock: Clock,
         view_within: timedelta,
         forgo_after: timedelta,
+        doors: DoorTaking,
     ) -> None:
         self._name = name
         self._view = view
@@ -46,6 +48,7 @@ class GivingUp:
         self._clock = clock
         self._view_within = view_within
         self._forgo_after = forgo_after
+        self._doors = doors
 
     def end(self, grant: str, signed: Signature) -> Row:
         """End a grant on its holder's or a killer's signed word; again is harmless.
@@ -110,12 +113,12 @@ class GivingUp:
             self._catching_up.require(self._view_within)
         while time.monotonic() < until:
             with self._view.reading() as state:
-                if grant in state.grants:
+                if grant in state.grants or self._doors.grant(state, grant) is not None:
                     return
             time.sleep(0.02)
 
     def _ours(self, state: State, grant: str) -> GrantState:
-        found = state.grants.get(grant)
+        found = state.grants.get(grant) or self._doors.grant(state, grant)
         if found is None or found.intent.minter != self._name:
             raise RefusedError(
                 f"our view of the ledger has no grant {grant!r} for minter {self._name!r}",

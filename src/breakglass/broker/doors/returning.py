@@ -142,7 +142,8 @@ class DoorReturning:
     def _look_for_ever(self) -> None:
         while not self._closed.wait(_LOOK_EVERY.total_seconds()):
             try:
-                if self._view.away is None and self._chain.standing():
+                # Our view may take a poll's time to notice that the ledger is back: just try.
+                if self._chain.standing():
                     self.look()
             except BreakglassError as error:
                 log.info("doors wait: %s", error)

@@ -1,0 +1,89 @@
+"""A gate at the custodians' door: tried, remembered, rung and written down before it opens."""
+
+from __future__ import annotations
+
+from breakglass.clock import Clock, to_milliseconds
+from breakglass.errors import UnavailableError, UnprovenError
+from breakglass.follow.doors import Doors, TakenDoor, door_record, settle_by_proof, taken_door
+from breakglass.follow.reaching import unreached
+from breakglass.gate.place import Place
+from breakglass.gate.spooling import spool_door
+from breakglass.token.token import Token, parse_token
+from breakglass.token.verify import Shown
+from breakglass.wire.bell import Bell
+from breakglass.wire.calling import Neighbour
+from breakglass.wire.settings import neighbour_at
+
+
+def take_door(place: Place, token: Token, shown: Shown, clock: Clock) -> None:
+    """Let a verified token of the door count here, or refuse it; the gate opens behind this.
+
+    Raises:
+        RefusedError: ``ledger_reachable``, or ``second_door``.
+        UnavailableError: it could not be remembered, rung or written down; the gate stays shut.
+    """
+    trust = place.trust()
+    # (1) Try the ledger. Nothing was written; nothing has happened.
+    where = neighbour_at(place.folder, place.settings.ledger)
+    with Neighbour(where, name="ledger") as ledger:
+        tried = unreached(ledger, trust)
+    # (2) Remember which door, on disk. A crash from here leaves a door that opened nothing here,
+    #     and that a second one has to wait for.
+    door = taken_door(token, shown, to_milliseconds(clock.now()))
+    place_doors(place).take(door)
+    # (3) Ring, before it opens. A crash behind it has rung for nothing, which is the better way.
+    bell = open_bell(place, clock)
+    try:
+        intent = shown.intent
+        bell.ring_first(
+            "door",
+            intent.grant,
+            f"the custodians' door: {intent.who!r} opens gate {place.settings.gate!r} with"
+            f" {intent.glass!r} for run {shown.run!r}; the ledger: {tried}",
+        )
+    finally:
+        bell.close()
+    # (4) The record, fsynced in the spool: it goes out when the ledger is back.
+    spool_door(place, door_record(door, shown, trust, tried), clock)
+
+
+def place_doors(place: Place) -> Doors:
+    """Return the doors that this gate took; kept beside its memory."""
+    return Doors(place.folder / "data" / "doors.sqlite")
+
+
+def settle(place: Place, data: bytes) -> str:
+    """Take a token with a proof as the proof that a door's intent is in the log.
+
+    Returns:
+        the grant.
+
+    Raises:
+        MalformedError, UnprovenError: it proves nothing; nothing has changed.
+    """
+    token = parse_token(data)
+    if token.proof is None:
+        raise UnprovenError("this token carries no proof", name="inclusion")
+    return settle_by_proof(place_doors(place), token.intent, token.proof, place.trust()).body.grant
+
+
+def ring_unappended(place: Place, clock: Clock, door: TakenDoor, why: str) -> None:
+    """Ring that a door was taken here and its intent is still not in the log."""
+    bell = open_bell(place, clock)
+    try:
+        bell.ring_first(
+            "door_unappended",
+            door.grant,
+            f"{door.who!r} opened gate {place.settings.gate!r} by the custodians' door at"
+            f" {door.taken:%Y-%m-%d %H:%M} UTC, and the ledger does not have its intent: {why}",
+        )
+    except UnavailableError:
+        return  # it is tried again with the next run
+    finally:
+        bell.close()
+
+
+def open_bell(place: Place, clock: Clock) -> Bell:
+    """Return the gate's own bell; its owner closes it."""
+    ring = place.settings.ring
+    return Bell(place.folder / ring.log, ring.webhook, place.door, clock)
