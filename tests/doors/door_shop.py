@@ -133,9 +133,7 @@ class DoorShop(Shop):
         command = [sys.executable, "-m", "breakglass.gate", act, GATE, "--folder", str(folder)]
         return subprocess.run([*command, *more], capture_output=True, text=True, check=False)
 
-    def gate_token(
-        self, asking: Asking, told: dict[str, Any], note: str, run: str = "812"
-    ) -> str:
+    def gate_token(self, asking: Asking, told: dict[str, Any], note: str, run: str = "812") -> str:
         return self.door_token(asking, told, note, f"gate:{GATE}", run)
 
     def minter_token(self, asking: Asking, told: dict[str, Any], note: str) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.errors import RefusedError, UnavailableError
+from breakglass.errors import UnavailableError
 from breakglass.records.kinds import Door
-from tests.doors.door_shop import DoorShop, running_door_shop
+from tests.doors.door_shop import running_door_shop
 from tests.kit.processes import until
 
 

@@ -63,9 +63,9 @@ def break_(
         return
     if not why:
         raise click.UsageError(f"say why: --why TEXT (it is recorded with your name: {client.who})")
-    chosen = _choose(known, glass)
-    mint = _mint(chosen, minter)
-    terms = _terms(chosen, for_)
+    chosen = choose(known, glass)
+    mint = choose_mint(chosen, minter)
+    terms = terms_of(chosen, for_)
     answer, grant = _break(client, known, chosen, mint, terms, incident, code, why, drill)
     tell_grant(client, chosen, mint, answer, grant, as_json)
 
@@ -136,12 +136,17 @@ def _send_again(client: Client, grant: str, as_json: bool) -> None:
     held = holding.held(client.state, grant)
     said = parse_as(Break, held.statement["text"])
     known = client.broker("GET", "/glasses")
-    glass = _choose(known, said.glass)
-    mint = _mint(glass, said.minter) if said.minter else None
+    glass = choose(known, said.glass)
+    mint = choose_mint(glass, said.minter) if said.minter else None
     tell_grant(client, glass, mint, _send(client, held, said.minter), grant, as_json)
 
 
-def _choose(known: dict[str, Any], name: str) -> dict[str, Any]:
+def choose(known: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the glass of this name.
+
+    Raises:
+        RefusedError: ``no_glass``, with the names that there are.
+    """
     for glass in known["glasses"]:
         if glass["glass"] == name:
             found: dict[str, Any] = glass
@@ -154,7 +159,12 @@ def _choose(known: dict[str, Any], name: str) -> dict[str, Any]:
     )
 
 
-def _mint(glass: dict[str, Any], minter: str) -> dict[str, Any] | None:
+def choose_mint(glass: dict[str, Any], minter: str) -> dict[str, Any] | None:
+    """Return the glass's mint by this minter, or its only one; ``None`` if it mints nothing.
+
+    Raises:
+        MalformedError: it has several, or none of that name.
+    """
     mints: list[dict[str, Any]] = glass["mints"]
     if not minter and len(mints) < 2:
         return mints[0] if mints else None
@@ -170,7 +180,13 @@ def _mint(glass: dict[str, Any], minter: str) -> dict[str, Any] | None:
     )
 
 
-def _terms(glass: dict[str, Any], given: str) -> timedelta:
+def terms_of(glass: dict[str, Any], given: str) -> timedelta:
+    """Read ``--for``, or return the longest that the glass allows.
+
+    Raises:
+        MalformedError: no length of time.
+        RefusedError: ``too_long``.
+    """
     longest = timedelta(seconds=glass["for_s"])
     if not given:
         return longest

@@ -17,7 +17,8 @@ from breakglass.wire.calling import Neighbour
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = "client.toml"
-_KEYS = {"who", "key", "log", "broker", "monitor", "ledger", "trust", "state"}
+_OPTIONAL = {"state", "door_webhook", "door_command"}
+_KEYS = {"who", "key", "log", "broker", "monitor", "ledger", "trust", *_OPTIONAL}
 # The broker may wait for witnesses and a probe; a person waits this long and no longer.
 WITHIN = timedelta(seconds=20)
 HISTORY_BYTES = 256 * 1024 * 1024  # the gates' whole history: about a million bypasses
@@ -29,7 +30,8 @@ class Client:
 
     ``brokers`` are replicas of one broker, each an address or an ``address`` file. ``key`` is a
     private key file, or the ``.pub`` file of a key that the agent holds. ``state`` is where the
-    keys of this person's grants are kept.
+    keys of this person's grants are kept. ``door_webhook`` and ``door_command`` are a custodian's
+    own bell, rung before they sign for the custodians' door.
     """
 
     file: Path
@@ -41,6 +43,8 @@ class Client:
     ledger: str | Path
     trust: Path
     state: Path
+    door_webhook: str = ""
+    door_command: str = ""
 
     def broker(self, method: str, path: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask a broker; the next replica is asked if one cannot be reached.
@@ -143,7 +147,7 @@ def read(path: Path) -> Client:
         raise MisconfiguredError(f"{str(path)!r} cannot be read: {error}") from error
     for key in sorted(set(table) - _KEYS):
         raise MisconfiguredError(f"{str(path)!r}: {key!r} is unknown")
-    for key in sorted(_KEYS - {"state"} - set(table)):
+    for key in sorted(_KEYS - _OPTIONAL - set(table)):
         raise MisconfiguredError(f"{str(path)!r}: {key!r} is missing")
     brokers = table["broker"] if isinstance(table["broker"], list) else [table["broker"]]
     for key, value in [*table.items(), *(("broker", each) for each in brokers)]:
@@ -160,6 +164,8 @@ def read(path: Path) -> Client:
         ledger=_address(folder, table["ledger"]),
         trust=_path(folder, table["trust"]),
         state=_path(folder, table["state"]) if "state" in table else state_folder(),
+        door_webhook=table.get("door_webhook", ""),
+        door_command=table.get("door_command", ""),
     )
 
 

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kill": ("ending:kill", "Stop a grant, a person or a glass at once."),
     "incident": ("incident:incident", "Declare, close and list incidents."),
     "gate": ("gate:gate", "Sign a token for a gate; make a new gate."),
+    "door": ("door:door", "When the ledger is down: custodians open the door, loudly."),
     "review": ("review:review", "List and show the reviews that every grant opens."),
     "gates": ("gates:gates", "Show how the gates are doing: rates, verdicts, reviews."),
     "ledger": ("ledger:ledger", "Export the ledger and verify a copy without a server."),

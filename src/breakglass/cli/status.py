@@ -29,10 +29,17 @@ def status(grant: str | None, org: str | None, as_json: bool) -> None:
         return
     incidents = client.broker("GET", "/incidents")["incidents"]
     grants = client.broker("GET", "/grants")["grants"]
+    doors = client.broker("GET", "/doors")
+    unrecorded = {each["grant"] for each in doors["unappended"]}
+    unrecorded |= {each["grant"] for each in doors["doors"] if each["index"] is None}
     if as_json:
-        speaking.tell_json({"incidents": incidents, "grants": grants})
+        told = {"incidents": incidents, "grants": grants, "unrecorded_doors": sorted(unrecorded)}
+        speaking.tell_json(told)
         return
     _overview(client, incidents, grants)
+    if unrecorded:
+        names = ", ".join(sorted(unrecorded))
+        speaking.talk(f"custodians' door, not in the ledger: {names}; see: breakglass door list")
 
 
 def _one(found: dict[str, Any], as_json: bool) -> None:

@@ -216,7 +216,7 @@ class DoorAsking:
                     f" {format_time(kept.not_after)}; a second one is refused until the first is in"
                     " the log",
                     name="door_standing",
-                    hint=f"it is shown by: breakglass door show {kept.grant}",
+                    hint="it is shown by: breakglass door list",
                 )
         return None
 

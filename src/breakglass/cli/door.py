@@ -1,0 +1,409 @@
+"""``breakglass door``: when the ledger is down, custodians open the door together, and loudly."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from breakglass.cli import speaking
+from breakglass.cli.breaking import choose, choose_mint, terms_of
+from breakglass.cli.client import Client, find, takes_org
+from breakglass.errors import (
+    BreakglassError,
+    MalformedError,
+    MisconfiguredError,
+    RefusedError,
+    UnavailableError,
+)
+
+ASK_EXAMPLE = """\
+\b
+Example:
+  breakglass door ask orders-repair --incident INC-4821 --why "orders stuck"
+"""
+SIGN_EXAMPLE = """\
+\b
+Example:
+  breakglass door sign g-7kq3m2x4p5ab.door
+"""
+USE_EXAMPLE = """\
+\b
+Example:
+  breakglass door use ines.door ravi.door
+  breakglass door use ines.door ravi.door --gate deploy-freeze --for 812 --out token
+"""
+LIST_EXAMPLE = """\
+\b
+Example:
+  breakglass door list
+"""
+_MINT_WITHIN = timedelta(seconds=20)
+
+
+@click.group(epilog=ASK_EXAMPLE)
+def door() -> None:
+    """When the ledger is down: ask custodians, sign as one, use what they signed."""
+
+
+@door.command(epilog=ASK_EXAMPLE, short_help="Ask custodians while the ledger is down.")
+@click.argument("glass")
+@click.option("--incident", default="", metavar="ID", help="The incident that this is for.")
+@click.option("--why", required=True, metavar="TEXT", help="Why, in your words; it is recorded.")
+@click.option("--code", default="other", metavar="CODE", help="The coded reason.  [default: other]")
+@click.option("--for", "for_", default="", metavar="TIME", help="Shorter than one hour: 10m.")
+@click.option("--minter", default="", metavar="NAME", help="Which minter, if there are several.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Else GRANT.door here."
+)
+@takes_org
+@speaking.says_json
+def ask(
+    glass: str,
+    incident: str,
+    why: str,
+    code: str,
+    for_: str,
+    minter: str,
+    out: Path | None,
+    org: str | None,
+    as_json: bool,
+) -> None:
+    """Sign for GLASS and write the request that custodians sign, each on their own machine.
+
+    Refused while anybody can reach the ledger. Nothing opens before enough custodians have signed.
+    """
+    from breakglass.cli import holding, stating
+    from breakglass.cli.door_bell import ledger_unreached
+    from breakglass.cli.door_request import request_of
+    from breakglass.records.statement import Break, Do, Why, grant_id
+
+    client = find(org)
+    # (1) Our own try. Who reaches the ledger needs no door.
+    tried = ledger_unreached(client)
+    known = client.broker("GET", "/glasses")
+    chosen = choose(known, glass)
+    mint = choose_mint(chosen, minter)
+    folder, holder = holding.begin(client.state)
+    try:
+        statement = Break(
+            do=Do.DOOR,
+            log=client.log,
+            policy=known["policy"],
+            glass=glass,
+            minter=mint["minter"] if mint else "",
+            scope={name: tuple(values) for name, values in mint["scope"].items()} if mint else {},
+            drill=False,
+            who=client.who,
+            incident=incident,
+            reason=Why(code, why),
+            for_s=int(min(terms_of(chosen, for_), timedelta(hours=1)).total_seconds()),
+            holder=holder,
+            at=stating.now(),
+            nonce=stating.nonce(),
+        )
+        said = stating.say(client, statement)
+    except BaseException:
+        holding.abandon(folder)
+        raise
+    # (2) Kept before it is sent; a lost answer costs this asking, and opens nothing.
+    held = holding.settle(folder, grant_id(said.text), said.signed)
+    told = client.broker("POST", "/doors", {"statement": said.signed, "presentation": None})
+    request = request_of(told)
+    path = out or Path(f"{held.grant}.door")
+    _write(path, request.encoded())
+    if as_json:
+        speaking.tell_json({**told, "request": str(path), "tried": tried})
+        return
+    speaking.tell_rows(
+        [
+            ("asked", f"the door for {glass}, until {request.not_after:%H:%M:%S} UTC at most"),
+            ("ledger", tried),
+            ("request", str(path)),
+            ("grant", held.grant),
+        ]
+    )
+    speaking.talk(
+        f"nothing is open yet. Send {path} to {request.needed} custodians, by any way; each runs:"
+        f" breakglass door sign {path.name}"
+    )
+    speaking.talk("then, with what they send back: breakglass door use FILE FILE")
+
+
+@door.command(epilog=SIGN_EXAMPLE, short_help="As a custodian: look, ring, and sign a request.")
+@click.argument("request", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Else into REQUEST.")
+@click.option("--yes", is_flag=True, help="Do not ask again before your key is used.")
+@takes_org
+@speaking.says_json
+def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: bool) -> None:
+    """Say what REQUEST asks, try the ledger from here, ring your own channel, and sign.
+
+    Refused if the ledger answers, if nobody hears your bell, or if the request is your own.
+    """
+    from breakglass.cli import stating
+    from breakglass.cli.door_bell import ledger_unreached, ring
+    from breakglass.cli.door_request import NAMESPACE, custodian_line, read_request
+    from breakglass.clock import format_time
+    from breakglass.embedded import ssh_keygen
+
+    client = find(org)
+    found = read_request(request)
+    key = ssh_keygen.read_key(client.key)
+    if not as_json:
+        speaking.tell_rows(_in_words(found))
+    _check_custodian(client, found.said.who, key.public)
+    now = stating.now()
+    if now > found.not_after:
+        raise RefusedError(
+            f"this request ended {found.not_after:%Y-%m-%d %H:%M:%S} UTC; nothing was signed",
+            name="expired",
+            hint="the responder asks again: breakglass door ask",
+        )
+    # (1) Our own try, from our own machine.
+    tried = ledger_unreached(client)
+    if not yes and speaking.somebody_is_there():
+        click.confirm("sign this as a custodian", abort=True, err=True)
+    # (2) Ring. A crash behind it has rung for nothing, which is the better way.
+    told = {
+        "subject": "door_signed",
+        "at": format_time(now),
+        "custodian": client.who,
+        "grant": found.grant,
+        "who": found.said.who,
+        "glass": found.said.glass,
+        "incident": found.said.incident,
+        "why": found.said.reason.text,
+        "until": format_time(found.not_after),
+        "ledger": tried,
+    }
+    heard = ring(client, told)
+    # (3) What was seen and who was rung stays here, before the key is touched.
+    seen = client.state / "doors" / f"{found.grant}.json"
+    seen.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(seen, json.dumps({**told, "rung": heard}, ensure_ascii=False, indent=1) + "\n")
+    # (4) Sign. Until the file goes back to the responder nothing has changed for anybody.
+    sshsig = ssh_keygen.sign(found.text, NAMESPACE, key, speaking.talk)
+    fuller = found.with_lines([custodian_line(client.who, key.public, sshsig)])
+    path = out or request
+    _write(path, fuller.encoded())
+    if as_json:
+        speaking.tell_json({**told, "rung": heard, "request": str(path), "signed": fuller.signed})
+        return
+    speaking.tell_rows(
+        [
+            ("ledger", tried),
+            ("rung", ", ".join(heard)),
+            ("signed", f"{' and '.join(fuller.signed)}; {found.needed} are needed"),
+            ("kept", str(seen)),
+        ]
+    )
+    speaking.talk(f"send {path} back to {found.said.who!r}")
+
+
+@door.command(epilog=USE_EXAMPLE, short_help="Use what custodians signed.")
+@click.argument("requests", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--gate", "gate_name", default="", metavar="G", help="Make a token for this gate.")
+@click.option("--for", "run", default="", metavar="RUN", help="The one run that it may open.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="The token goes there."
+)
+@click.option("--minter-at", default="", metavar="URL", help="The minter's address, if not known.")
+@takes_org
+@speaking.says_json
+def use(
+    requests: tuple[Path, ...],
+    gate_name: str,
+    run: str,
+    out: Path | None,
+    minter_at: str,
+    org: str | None,
+    as_json: bool,
+) -> None:
+    """Join the custodians' lines of REQUESTS and use them: a credential, or a gate's token.
+
+    The broker keeps them too, so that the ledger gets them when it is back; if the broker is away
+    the minter is asked straight.
+    """
+    from breakglass.cli import holding
+    from breakglass.cli.door_bell import ledger_unreached
+    from breakglass.cli.door_request import read_request, request_of
+
+    if bool(gate_name) != bool(run):
+        raise click.UsageError("--gate and --for go together: a token opens one run")
+    client = find(org)
+    first, *others = map(read_request, requests)
+    for other in others:
+        if other.text != first.text:
+            raise MalformedError(
+                f"the requests are of different doors: {first.grant} and {other.grant}",
+                hint="join what custodians signed of one request",
+            )
+    joined = first.with_lines(line for other in others for line in other.lines[1:])
+    held = holding.held(client.state, joined.grant)
+    # (1) The broker gets the lines first: from here the ledger gets them, whatever becomes of us.
+    try:
+        told = client.broker("POST", f"/doors/{joined.grant}", {"note": joined.note})
+        joined = request_of(told)
+    except UnavailableError as error:
+        told = {}
+        speaking.talk(f"the broker has not got the custodians' lines: {error}")
+    _check_enough(client, joined.signed, joined.said.who)
+    # (2) Once more: who reaches the ledger needs no door.
+    tried = ledger_unreached(client)
+    answer: dict[str, Any] = {"grant": joined.grant, "signed": joined.signed, "tried": tried}
+    rows = [("signed", " and ".join(joined.signed)), ("ledger", tried)]
+    if joined.said.minter and not gate_name:
+        shown = held.present(client.log, f"minter:{joined.said.minter}", joined.grant)
+        minted = _minted(client, joined.grant, joined.token(shown), minter_at or joined.minter_at)
+        answer |= {"minted": minted, "not_after": minted["expires"]}
+        held.keep_answer(answer)
+        rows.append(("granted", f"{joined.said.glass} until {joined.not_after:%H:%M:%S} UTC"))
+    elif gate_name:
+        shown = held.present(client.log, f"gate:{gate_name}", run)
+        answer["token"] = joined.token(shown)
+        if out is not None:
+            _write(out, answer["token"])
+            rows.append(("token", f"{out}, for run {run!r} of gate {gate_name!r}"))
+    rows.append(("grant", joined.grant))
+    if as_json:
+        speaking.tell_json(answer)
+        return
+    if gate_name and out is None:
+        click.echo(answer["token"], nl=False)
+        return
+    speaking.tell_rows(rows)
+    if not gate_name and not joined.said.minter:
+        gate = joined.gates[0] if joined.gates else "GATE"
+        speaking.talk(f"next: breakglass door use FILE --gate {gate} --for RUN --out token")
+    elif not gate_name:
+        speaking.talk(f"next: breakglass run {joined.grant} -- COMMAND")
+    speaking.talk("a second door stays shut here until this one is in the ledger")
+
+
+@door.command(name="list", epilog=LIST_EXAMPLE, short_help="Show doors, and who has signed.")
+@takes_org
+@speaking.says_json
+def list_(org: str | None, as_json: bool) -> None:
+    """Show the doors that the broker keeps, and those used whose intent is not in the ledger."""
+    client = find(org)
+    found = client.broker("GET", "/doors")
+    if as_json:
+        speaking.tell_json(found)
+        return
+    rows = [
+        (
+            each["grant"],
+            each["not_after"][11:19],
+            f"{len(each['signed'])} of {each['needed']}",
+            "not in the ledger" if each["index"] is None else f"entry {each['index']}",
+        )
+        for each in found["doors"]
+    ]
+    if rows:
+        speaking.tell_table(("grant", "until (UTC)", "signed", "recorded"), rows)
+    for each in found["unappended"]:
+        speaking.talk(
+            f"UNRECORDED: {each['who']!r} used the door for {each['glass']!r} at"
+            f" {', '.join(each['used'])}; its intent ({each['grant']}) is not in the ledger"
+        )
+    if not rows and not found["unappended"]:
+        speaking.talk("no door was ever asked for")
+
+
+def _in_words(found: Any) -> list[tuple[str, str]]:
+    said = found.said
+    what = f"glass '{said.glass}'"
+    if said.minter:
+        scope = ", ".join(f"{name} {' '.join(values)}" for name, values in said.scope.items())
+        what += f": a credential from minter '{said.minter}' ({scope})"
+    if found.gates:
+        what += f"; opens gate {', '.join(found.gates)}"
+    return [
+        ("who", f"{said.who} asks you, a custodian, to open the door without the ledger"),
+        ("what", what),
+        ("incident", said.incident or "none"),
+        ("why", f"{said.reason.text} [{said.reason.code}]"),
+        ("until", f"{found.not_after:%Y-%m-%d %H:%M:%S} UTC, asked {found.at:%H:%M:%S}"),
+        ("signed", ", ".join(found.signed) or "nobody yet"),
+        ("grant", found.grant),
+    ]
+
+
+def _custodians(client: Client) -> tuple[dict[str, list[str]], int]:
+    """Return custodians with their keys, and how many are needed, as this client's trust file."""
+    people: dict[str, list[str]] = {}
+    needed = 0
+    try:
+        lines = client.trust.read_text("utf-8").partition("\n\n")[0].splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MisconfiguredError(
+            f"trust file {str(client.trust)!r} cannot be read: {error}"
+        ) from error
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        if word == "custodian":
+            name, _, key = rest.partition(" ")
+            people.setdefault(name, []).append(key)
+        elif word == "custodians":
+            needed = int(rest)
+    return people, needed
+
+
+def _check_custodian(client: Client, holder: str, public: str) -> None:
+    people, _ = _custodians(client)
+    if public not in people.get(client.who, []):
+        raise RefusedError(
+            f"{client.who!r} is no custodian of this trust file with this key; nothing was signed",
+            name="no_custodian",
+            hint="custodians: " + (", ".join(sorted(people)) or "none"),
+        )
+    if client.who == holder:
+        raise RefusedError(
+            f"{client.who!r} asks for this door, and nobody signs for themselves; nothing was"
+            " signed",
+            name="own_request",
+        )
+
+
+def _check_enough(client: Client, signed: list[str], holder: str) -> None:
+    people, needed = _custodians(client)
+    counted = [name for name in signed if name in people and name != holder]
+    if len(counted) < needed or not needed:
+        raise RefusedError(
+            f"{len(counted)} of {needed} custodians have signed; nothing opens",
+            name="custodians",
+            hint="send the request to another: breakglass door sign FILE",
+        )
+
+
+def _minted(client: Client, grant: str, token: str, minter_at: str) -> dict[str, Any]:
+    """Show the token to the minter: through the broker, or straight if the broker is away."""
+    from breakglass.wire.calling import Neighbour
+
+    try:
+        return client.broker("POST", f"/doors/{grant}/mint", {"token": token})
+    except BreakglassError as error:
+        if not isinstance(error, UnavailableError) and error.name != "no_grant":
+            raise
+        if not minter_at:
+            error.hint = "ask the minter straight: --minter-at URL"
+            raise
+        speaking.talk(f"not through the broker ({error.name}); asking the minter straight")
+    with Neighbour(minter_at, name="minter", within=_MINT_WITHIN) as minter:
+        return minter.post_json("/mint", {"token": token, "asked_ms_ago": 0})
+
+
+def _write(path: Path, text: str) -> None:
+    import os
+
+    from breakglass.wire.folder import write_whole
+
+    try:
+        write_whole(path, text.encode())
+    except OSError as error:
+        what = os.strerror(error.errno) if error.errno else str(error)
+        raise MisconfiguredError(f"{str(path)!r} cannot be written: {what}") from error
