@@ -1,6 +1,6 @@
 """The shop with custodians: a broker with a door key, a gate, four custodians, two needed.
 
-``mira``, who breaks glass here, is a custodian too, so that it shows that her own line never counts.
+``mira``, who breaks glass here, is a custodian too, so that her own line is seen never to count.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class DoorShop(Shop):
         folder.mkdir(parents=True, mode=0o700)
         (folder / "data").mkdir()
         (folder / "settings.toml").write_text(
-            f'gate = "{name}"\nlog = "{ORIGIN}"\nledger = "../../ledger/address"\nsend_within_s = 5\n'
+            f'gate = "{GATE}"\nlog = "{ORIGIN}"\nledger = "../../ledger/address"\n'
+            "send_within_s = 5\n"
         )
         (folder / "key").touch(0o600)
         (folder / "key").write_text(self.keys["gate:deploy-approval"].encoded() + "\n")

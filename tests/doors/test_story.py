@@ -19,7 +19,7 @@ def test_a_gate_opens_by_the_door_and_the_ledger_tells_of_it_afterwards(tmp_path
             with pytest.raises(UnavailableError, match="nothing was minted"):
                 shop.break_glass(shop.asking("deploy-rollback"))
             told, note = shop.opened_door(asking)
-            assert told["signed"] == ["ines", "ravi"] and told["needed"] == 2
+            assert (told["signed"], told["needed"]) == (["ines", "ravi"], 2)
             done = shop.gate(shop.gate_token(asking, told, note))
             assert done.returncode == 0, done.stderr
             assert "open by glass: 'mira'" in done.stderr

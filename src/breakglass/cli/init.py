@@ -26,8 +26,17 @@ Example:
     help="Your SSH key, or its .pub if the agent holds it; else the agent's first, else ~/.ssh.",
 )
 @click.option("--organisation", default="try-out.example", show_default=True, metavar="NAME")
+@click.option(
+    "--custodians",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Generate N custodians, two needed, who may open the door while the ledger is down.",
+)
 @speaking.says_json
-def init(folder: Path, who: str, key: Path | None, organisation: str, as_json: bool) -> None:
+def init(
+    folder: Path, who: str, key: Path | None, organisation: str, custodians: int, as_json: bool
+) -> None:
     """Make an organisation in FOLDER: keys, settings, trust and a starter policy.
 
     Everything in it is real; that all of it lies on one machine is what `breakglass doctor` is
@@ -37,7 +46,7 @@ def init(folder: Path, who: str, key: Path | None, organisation: str, as_json: b
     from breakglass.embedded.init import WHY_ONLY_FOR_TRYING
     from breakglass.embedded.trying_out import make
 
-    made = make(folder, organisation, who, key, now(), speaking.talk)
+    made = make(folder, organisation, who, key, now(), speaking.talk, custodians)
     if as_json:
         speaking.tell_json(
             {
@@ -46,6 +55,7 @@ def init(folder: Path, who: str, key: Path | None, organisation: str, as_json: b
                 "processes": made.processes,
                 "gates": made.gates,
                 "glasses": made.glasses,
+                "custodians": made.custodians,
             }
         )
     else:
@@ -55,6 +65,11 @@ def init(folder: Path, who: str, key: Path | None, organisation: str, as_json: b
                 ("policy", f"glass {', '.join(made.glasses)}; signed, in {made.folder}/bundle"),
                 ("signed by", " and ".join(made.maintainers)),
             ]
+        )
+    if made.custodians:
+        speaking.talk(
+            f"{len(made.custodians)} custodians were generated, in {made.folder}/keys/custodians:"
+            " give each folder to a person, on a machine of their own"
         )
     speaking.talk(f"for trying out only: {WHY_ONLY_FOR_TRYING}")
     speaking.talk(f"next: breakglass up --org {made.folder}")

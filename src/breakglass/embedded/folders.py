@@ -87,6 +87,8 @@ def _broker(plan: Plan, keys: Keys, genesis: bytes, trust: bytes) -> Folder:
         f'trust = "trust"\n\n[minters]\n{minters}'
     )
     files = {"trust": trust, "bootstrap/genesis": genesis, "bootstrap/trust": trust}
+    if keys.door is not None:
+        files["door-key"] = f"{keys.door.encoded()}\n".encode()
     return Folder("broker", keys.broker, settings, files)
 
 

@@ -11,6 +11,7 @@ from breakglass.tlog.note import COSIGNATURE, SignerKey
 
 SKEW_S = 120
 WITNESSES_NEEDED = 2
+CUSTODIANS_NEEDED = 2
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Plan:
         gates: gate to the glasses that open it.
         minters: minter to the tables of its settings that tell it of its target.
         channels: the monitor's channels, each a table of its settings.
+        custodians: who may open the door while the ledger is down; two of them, or nobody at all.
         witnesses: how many; two of them make a quorum, with the archiver.
     """
 
@@ -39,6 +41,7 @@ class Plan:
     minters: Mapping[str, str]
     channels: str
     witnesses: int = 3
+    custodians: tuple[Maintainer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Keys:
     monitor: SignerKey
     minters: Mapping[str, SignerKey]
     gates: Mapping[str, SignerKey] = field(default_factory=dict)
+    door: SignerKey | None = None
 
     @classmethod
     def generate(cls, plan: Plan) -> Keys:
@@ -68,12 +72,14 @@ class Keys:
             monitor=SignerKey.generate(f"monitor.{domain}"),
             minters={name: SignerKey.generate(f"minter-{name}.{domain}") for name in plan.minters},
             gates={name: SignerKey.generate(f"gate-{name}.{domain}") for name in plan.gates},
+            door=SignerKey.generate(f"broker-door.{domain}") if plan.custodians else None,
         )
 
     def submitters(self) -> list[tuple[str, SignerKey]]:
         """Return who may append, each with the role that the trust file gives."""
         return [
             ("broker", self.broker),
+            *([("broker", self.door)] if self.door is not None else []),
             *((f"minter:{name}", key) for name, key in self.minters.items()),
             ("monitor", self.monitor),
             *((f"gate:{name}", key) for name, key in self.gates.items()),
@@ -96,4 +102,6 @@ def trust_text(plan: Plan, keys: Keys, genesis: str) -> str:
     lines += [f"submitter {role} {key.verifier}" for role, key in keys.submitters()]
     lines += [f"maintainer {each.name} {each.key.public}" for each in plan.maintainers]
     lines += [f"maintainers {len(plan.maintainers)}", f"skew {SKEW_S}s"]
-    return "\n".join([*lines, "policy-at-least 0", "door no", ""])
+    lines += [f"custodian {each.name} {each.key.public}" for each in plan.custodians]
+    door = [f"custodians {CUSTODIANS_NEEDED}", "door yes"] if plan.custodians else ["door no"]
+    return "\n".join([*lines, "policy-at-least 0", *door, ""])

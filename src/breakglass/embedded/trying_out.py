@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import getpass
 import re
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from breakglass.embedded import ssh_keygen
 from breakglass.embedded.alarm_log import ALARMS
-from breakglass.embedded.init import Made, make_organisation, prepare, second_maintainer, undo
+from breakglass.embedded.init import (
+    Made,
+    make_custodians,
+    make_organisation,
+    prepare,
+    second_maintainer,
+    undo,
+)
 from breakglass.embedded.maintaining import Maintainer
 from breakglass.embedded.plan import Plan
 from breakglass.embedded.ssh_keygen import PersonalKey, Say
@@ -19,10 +27,17 @@ from breakglass.policy.starter import starter_bundle
 from breakglass.records.words import Handle
 
 SECOND = "second"
+CUSTODIANS_AT_MOST = 9
 
 
 def make(
-    folder: Path, organisation: str, who: str, key: Path | None, now: datetime, say: Say
+    folder: Path,
+    organisation: str,
+    who: str,
+    key: Path | None,
+    now: datetime,
+    say: Say,
+    custodians: int = 0,
 ) -> Made:
     """Make an organisation with the starter policy.
 
@@ -33,6 +48,7 @@ def make(
         key: their SSH key; ``None`` looks in the agent, then in ``~/.ssh``.
         now: the time of the genesis.
         say: told when a security key has to be touched.
+        custodians: how many to generate for the custodians' door: none, or two at least.
 
     Raises:
         MalformedError: a name that no record could hold; nothing was made.
@@ -44,6 +60,10 @@ def make(
         _check_name(name)
     if who == SECOND:
         raise MisconfiguredError(f"{SECOND!r} is the generated maintainer; choose another name")
+    if custodians == 1 or custodians > CUSTODIANS_AT_MOST:
+        raise MisconfiguredError(
+            f"custodians: 0, or 2 to {CUSTODIANS_AT_MOST}, got {custodians}; nothing was made"
+        )
     prepare(folder)
     try:
         mine = ssh_keygen.read_key(key.expanduser()) if key else find_key(folder, who)
@@ -56,6 +76,7 @@ def make(
             second_key=second.key.public,
         )
         plan = _plan(organisation, who, mine, second, bundle)
+        plan = replace(plan, custodians=make_custodians(folder, custodians, plan.log))
         return make_organisation(folder, plan, now, say)
     except BaseException:
         undo(folder)

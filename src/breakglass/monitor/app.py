@@ -103,7 +103,7 @@ class Monitor:
             self.ringing,
             clock,
         )
-        patience = Patience(settings.minted_within, settings.dead_within)
+        patience = Patience(settings.minted_within, settings.dead_within, settings.door_within)
         self.looking = Looking(
             self.view, self.following, self.ringing, self.time, patience, settings.silent_after
         )

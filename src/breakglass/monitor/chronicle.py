@@ -97,6 +97,7 @@ class GrantHistory:
     asked_at: datetime | None = None
     answers: list[kinds.Answered] = field(default_factory=list)
     incident: IncidentThen | None = None
+    witnessed: datetime | None = None
     minted: kinds.Minted | None = None
     dead: kinds.Dead | None = None
     bypasses: list[BypassThen] = field(default_factory=list)
@@ -114,8 +115,12 @@ class Chronicle:
     unfinished: set[str] = field(default_factory=set)
     cards_index: int = -1
 
-    def take(self, judged: Judged, state: State) -> None:
-        """Remember a record that holds; ``state`` is the fold with the record in it."""
+    def take(self, judged: Judged, state: State, witnessed: datetime | None = None) -> None:
+        """Remember a record that holds; ``state`` is the fold with the record in it.
+
+        ``witnessed`` is when its head was cosigned: long after its own time, at the custodians'
+        door.
+        """
         if judged.record is None or not judged.holds:
             return
         body, at = judged.record.body, judged.record.envelope.at
@@ -129,6 +134,7 @@ class Chronicle:
                 history = self.of(body.grant)
                 history.incident = _incident(state, body.incident)
                 history.bundle, history.trust = state.bundle, state.trust
+                history.witnessed = witnessed
                 self.unfinished.add(body.grant)
             case kinds.Minted():
                 self.of(body.grant).minted = body

@@ -101,7 +101,7 @@ class Following:
         if self._broken():
             return
         # (1) Remember. Nothing here is on disk: a restart reads the log again.
-        self.chronicle.take(judged, state)
+        self.chronicle.take(judged, state, max(entry.cosigned.values(), default=None))
         if judged.void and not judged.quiet:
             self.found.forbidden.append(f"{judged.index} {judged.void}: {judged.why}")
         # (2) Ring, before anything slower.

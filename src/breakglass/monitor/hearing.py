@@ -34,7 +34,7 @@ def hear(judged: Judged, entry: Entry, state: State, chronicle: Chronicle) -> tu
         return (_forbidden(judged, entry),)
     assert judged.record is not None
     envelope, body = judged.record.envelope, judged.record.body
-    told = _of_a_grant(body, judged.index, envelope.at, state, chronicle)
+    told = _of_a_grant(body, judged.index, envelope.at, str(judged.role), state, chronicle)
     told = told or _of_the_rules(body, judged.index, envelope.at, envelope.id, state)
     return (told,) if told else ()
 
@@ -99,7 +99,7 @@ def _forbidden(judged: Judged, entry: Entry) -> News:
 
 
 def _of_a_grant(
-    body: object, index: int, at: datetime, state: State, chronicle: Chronicle
+    body: object, index: int, at: datetime, by: str, state: State, chronicle: Chronicle
 ) -> News | None:
     match body:
         case kinds.Asked() if body.decision.outcome is Outcome.NEEDS_APPROVAL:
@@ -116,6 +116,9 @@ def _of_a_grant(
             text = wording.ended(body, state.grants[body.grant])
         case kinds.Dead():
             text = wording.dead(body, state.grants[body.grant])
+        case kinds.Door():
+            fields = {"who": body.who, "glass": body.glass}
+            return News("door", body.grant, index, body.grant, at, wording.door(body, by), fields)
         case kinds.Bypassed():
             text = wording.bypassed(body, state.grants[body.grant])
         case _:

@@ -15,6 +15,7 @@ from breakglass.monitor.wording import span
 from breakglass.records.state import GrantState, State
 
 CARDS_NOTICE = timedelta(days=14)
+RING_DOORS_AGAIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Patience:
 
     minted: timedelta = timedelta(seconds=60)  # after the intent
     dead: timedelta = timedelta(seconds=60)  # after the grant's end
+    door: timedelta = timedelta(minutes=5)  # after a use of it was told; its intent must stand
     ended: timedelta = timedelta(minutes=10)  # of a grant that minted nothing; nothing is at risk
 
 
@@ -33,19 +35,25 @@ def missing(
     found = [
         news
         for grant in sorted(chronicle.unfinished)
-        for news in _of(state.grants[grant], now, patience)
+        for news in _of(state.grants[grant], chronicle.of(grant).witnessed, now, patience)
     ]
-    return (*found, *_cards(state, chronicle, now))
+    return (*found, *_doors(state, now, patience), *_cards(state, chronicle, now))
 
 
-def _of(grant: GrantState, now: datetime, patience: Patience) -> Iterator[News]:
+def _of(
+    grant: GrantState, witnessed: datetime | None, now: datetime, patience: Patience
+) -> Iterator[News]:
     end = grant.ended_at or min(grant.intent.not_after, grant.stopped_at or grant.intent.not_after)
+    start = grant.at
+    if witnessed is not None and witnessed - grant.at > patience.minted:
+        # By the custodians' door: what followed it comes into the log behind it.
+        start, end = witnessed, max(end, witnessed)
     if grant.intent.minter and grant.minted_at is None and grant.ended is None:
-        if now > grant.at + patience.minted:
+        if now > start + patience.minted:
             yield _news(
                 "not_minted",
                 grant,
-                grant.at + patience.minted,
+                start + patience.minted,
                 f"minter {grant.intent.minter!r} has recorded neither a credential nor an end"
                 f" {span(patience.minted)} after the intent",
             )
@@ -72,6 +80,25 @@ def _news(subject: str, grant: GrantState, since: datetime, what: str) -> News:
         "kill": f"breakglass kill {intent.grant}",
     }
     return News(subject, intent.grant, grant.index, intent.grant, since, text, fields)
+
+
+def _doors(state: State, now: datetime, patience: Patience) -> Iterator[News]:
+    for door in state.unappended_doors():
+        late = now - door.seen
+        if late <= patience.door:
+            continue
+        # Again every hour, each under a subject of its own: a key rings once.
+        hours = int((late - patience.door) / RING_DOORS_AGAIN)
+        subject = "door_unappended" if not hours else f"door_unappended_{hours}h"
+        used = ", ".join(f"{use.by} (run {use.run!r})" for use in door.uses)
+        text = (
+            f"UNRECORDED DOOR: {door.who} used the custodians' door for {door.glass!r} at {used},"
+            f" grant {door.grant}, and {span(patience.door)} after the ledger's return its intent"
+            " is not there. Have the broker, a custodian or the responder bring it in: breakglass"
+            " door use FILE. After 24 h it is void for ever."
+        )
+        fields = {"who": door.who, "glass": door.glass}
+        yield News(subject, door.grant, door.index, door.grant, door.seen, text, fields)
 
 
 def _cards(state: State, chronicle: Chronicle, now: datetime) -> Iterator[News]:

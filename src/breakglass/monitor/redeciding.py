@@ -18,11 +18,13 @@ from breakglass.policy import decide as deciding
 from breakglass.policy.bundle import unpack_bundle
 from breakglass.policy.compile import CompiledPolicy, compile_policy
 from breakglass.policy.due import review_due
+from breakglass.policy.factors import MFA_DOWN
 from breakglass.policy.facts import Facts, IncidentFacts
 from breakglass.records.authority import Asking, check_statements
 from breakglass.records.kinds.monitoring import Justified
 from breakglass.records.signing import Factor
 from breakglass.records.state import GrantState, State
+from breakglass.records.statement import Do
 from breakglass.tlog.merkle import leaf_hash
 
 ROUNDING = timedelta(seconds=5)  # a factor's age is written in whole seconds, before the record is
@@ -95,6 +97,8 @@ def compiled(bundle: bytes) -> CompiledPolicy:
 
 def _asked_badly(case: Case, asking: Asking) -> Unjustified | None:
     """Check what the broker wrote in ``asked`` against signatures and times."""
+    if asking.statement.do is Do.DOOR:
+        return None  # nobody could write ``asked``; the intent was made when it was asked for
     asked, at = case.history.asked, case.history.asked_at
     intent = case.grant.intent
     if asked is None or at is None:
@@ -123,7 +127,11 @@ def _asked_badly(case: Case, asking: Asking) -> Unjustified | None:
 def _facts(case: Case, asking: Asking) -> Facts:
     intent, said, then = case.grant.intent, asking.statement, case.history.incident
     asked = case.history.asked
-    assert asked is not None  # _asked_badly has looked
+    if asked is not None:
+        age, mfa_down = timedelta(seconds=asked.factors.age_s), asked.factors.mfa_down
+    else:  # by the custodians' door; _asked_badly has looked
+        age = max(case.grant.at - said.at, timedelta(0))
+        mfa_down = intent.glass.endswith(MFA_DOWN)
     own = f"grant:{intent.grant}"
     incident = None
     if then is not None:
@@ -133,7 +141,7 @@ def _facts(case: Case, asking: Asking) -> Facts:
         glass=intent.glass,
         incident=incident,
         factor=asking.factors.get(intent.who, Factor.ONE),
-        age=timedelta(seconds=asked.factors.age_s),
+        age=age,
         path=intent.path,
         for_=timedelta(seconds=said.for_s),
         minter=intent.minter,
@@ -143,7 +151,7 @@ def _facts(case: Case, asking: Asking) -> Facts:
             each for each in case.suspended if not each.startswith("grant:") or each == own
         ),
         now=case.grant.at,
-        mfa_down=asked.factors.mfa_down,
+        mfa_down=mfa_down,
     )
 
 

@@ -68,6 +68,7 @@ class MonitorSettings:
     look_every: timedelta = timedelta(seconds=1)
     minted_within: timedelta = timedelta(seconds=60)
     dead_within: timedelta = timedelta(seconds=60)
+    door_within: timedelta = timedelta(minutes=5)
     silent_after: timedelta = timedelta(seconds=60)
     deliver_within: timedelta = timedelta(seconds=5)  # one attempt on one channel
     retry_at_most: timedelta = timedelta(seconds=60)

@@ -15,7 +15,8 @@ from breakglass.records import kinds
 from breakglass.records.card import Card
 from breakglass.records.kinds.grants import Path
 from breakglass.records.state import GrantState
-from breakglass.records.statement import Break, parse_as
+from breakglass.records.statement import Break, Do, parse_as
+from breakglass.tlog.note import Note
 
 
 def clock_time(moment: datetime) -> str:
@@ -87,6 +88,18 @@ def broke_glass(grant: GrantState, then: IncidentThen | None) -> tuple[str, dict
         "incident": intent.incident,
         "kill": f"breakglass kill {intent.grant}",
     }
+    said = breaking(intent)
+    if said is not None and said.do is Do.DOOR:
+        names = [line.name for line in Note.parse(grant.note).lines[1:]]
+        fields["custodians"] = ", ".join(names)
+        text = (
+            f"CUSTODIANS' DOOR: while the ledger was down {' and '.join(names)} opened"
+            f" {intent.glass!r} to {intent.who}, {grant.at:%Y-%m-%d %H:%M} to"
+            f" {clock_time(intent.not_after)}, for {incident(then, intent.incident)}. Why:"
+            f" {fields['why']}. It grants: {fields['grants']}. Ask each of them what they saw."
+            f" Review due {intent.review_by:%Y-%m-%d}. Stop it: {fields['kill']}"
+        )
+        return text, fields
     label = {Path.DRILL: "DRILL, glass broken", Path.JIT: "Approved access"}.get(
         intent.path, "GLASS BROKEN"
     )
@@ -127,6 +140,15 @@ def usable(body: kinds.Usable, grant: GrantState) -> str:
     """Say that the credential works."""
     took = f"{body.since_asked_ms} ms after asking"
     return f"Usable: {_whose(grant)} is a working credential, {took}."
+
+
+def door(body: kinds.Door, by: str) -> str:
+    """Say that a gate or minter took a token of the custodians' door, and what it had tried."""
+    return (
+        f"The custodians' door was used at {by}: {body.who} with {body.glass!r}, run {body.run!r},"
+        f" signed by {' and '.join(body.custodians) or 'nobody'}. It could not reach the ledger:"
+        f" {body.tried or 'it does not say how'}."
+    )
 
 
 def bypassed(body: kinds.Bypassed, grant: GrantState) -> str:

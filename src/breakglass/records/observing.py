@@ -100,12 +100,19 @@ def door(state: State, stated: Stated) -> None:
     use = DoorUse(str(stated.role), body.run)
     known = state.doors.get(body.intent)
     if known is None:
-        known = DoorState(body.grant, body.intent, body.who, body.glass, stated.entry.index)
+        known = DoorState(
+            body.grant, body.intent, body.who, body.glass, stated.entry.index, _seen(stated)
+        )
     elif (known.grant, known.who, known.glass) != (body.grant, body.who, body.glass):
         raise Void("mismatch", "another record says something else of this door intent")
     if use in known.uses:
         raise lost_race("this use of the door stands already")
     state.doors[body.intent] = replace(known, uses=(*known.uses, use))
+
+
+def _seen(stated: Stated) -> datetime:
+    times = sorted(stated.entry.cosigned.values())
+    return times[len(times) // 2] if times else stated.at
 
 
 def alarm(state: State, stated: Stated) -> None:

@@ -138,7 +138,8 @@ class DoorUse:
 class DoorState:
     """A use of the custodians' door, as gates and minters told of it.
 
-    ``intent`` is the SHA-256 of the intent's text, ``index`` the first record that told of it.
+    ``intent`` is the SHA-256 of the intent's text, ``index`` the first record that told of it and
+    ``seen`` when that came into the log, by the middle one of its witnesses.
     """
 
     grant: str
@@ -146,6 +147,7 @@ class DoorState:
     who: str
     glass: str
     index: int
+    seen: datetime
     uses: tuple[DoorUse, ...] = ()
 
 
