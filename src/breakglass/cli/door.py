@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,14 +33,17 @@ Example:
 USE_EXAMPLE = """\
 \b
 Example:
-  breakglass door use ines.door ravi.door
-  breakglass door use ines.door ravi.door --gate deploy-freeze --for 812 --out token
+  breakglass door use a.door b.door
+  breakglass door use a.door b.door --gate deploy-freeze --for 812 --out token
 """
 LIST_EXAMPLE = """\
 \b
 Example:
   breakglass door list
 """
+if TYPE_CHECKING:
+    from breakglass.cli.holding import Held
+
 _MINT_WITHIN = timedelta(seconds=20)
 
 
@@ -50,25 +53,27 @@ def door() -> None:
 
 
 @door.command(epilog=ASK_EXAMPLE, short_help="Ask custodians while the ledger is down.")
-@click.argument("glass")
+@click.argument("glass", required=False)
 @click.option("--incident", default="", metavar="ID", help="The incident that this is for.")
-@click.option("--why", required=True, metavar="TEXT", help="Why, in your words; it is recorded.")
+@click.option("--why", default="", metavar="TEXT", help="Why, in your words; it is recorded.")
 @click.option("--code", default="other", metavar="CODE", help="The coded reason.  [default: other]")
 @click.option("--for", "for_", default="", metavar="TIME", help="Shorter than one hour: 10m.")
 @click.option("--minter", default="", metavar="NAME", help="Which minter, if there are several.")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="Else GRANT.door here."
 )
+@click.option("--again", metavar="GRANT", help="Send a statement again whose answer never came.")
 @takes_org
 @speaking.says_json
 def ask(
-    glass: str,
+    glass: str | None,
     incident: str,
     why: str,
     code: str,
     for_: str,
     minter: str,
     out: Path | None,
+    again: str | None,
     org: str | None,
     as_json: bool,
 ) -> None:
@@ -76,42 +81,26 @@ def ask(
 
     Refused while anybody can reach the ledger. Nothing opens before enough custodians have signed.
     """
-    from breakglass.cli import holding, stating
+    from breakglass.cli import holding
     from breakglass.cli.door_bell import ledger_unreached
     from breakglass.cli.door_request import request_of
-    from breakglass.records.statement import Break, Do, Why, grant_id
 
     client = find(org)
+    if not again and not (glass and why):
+        raise click.UsageError("say which glass and why: door ask GLASS --why TEXT")
     # (1) Our own try. Who reaches the ledger needs no door.
     tried = ledger_unreached(client)
-    known = client.broker("GET", "/glasses")
-    chosen = choose(known, glass)
-    mint = choose_mint(chosen, minter)
-    folder, holder = holding.begin(client.state)
+    # (2) Kept before it is sent: a lost answer is asked for again, with the same bytes.
+    if again:
+        held = holding.held(client.state, again)
+    else:
+        held = _said(client, str(glass), incident, why, code, for_, minter)
+    asked = {"statement": held.statement, "presentation": None}
     try:
-        statement = Break(
-            do=Do.DOOR,
-            log=client.log,
-            policy=known["policy"],
-            glass=glass,
-            minter=mint["minter"] if mint else "",
-            scope={name: tuple(values) for name, values in mint["scope"].items()} if mint else {},
-            drill=False,
-            who=client.who,
-            incident=incident,
-            reason=Why(code, why),
-            for_s=int(min(terms_of(chosen, for_), timedelta(hours=1)).total_seconds()),
-            holder=holder,
-            at=stating.now(),
-            nonce=stating.nonce(),
-        )
-        said = stating.say(client, statement)
-    except BaseException:
-        holding.abandon(folder)
+        told = client.broker("POST", "/doors", asked)
+    except UnavailableError as error:
+        error.hint = f"send the same again: breakglass door ask --again {held.grant}"
         raise
-    # (2) Kept before it is sent; a lost answer costs this asking, and opens nothing.
-    held = holding.settle(folder, grant_id(said.text), said.signed)
-    told = client.broker("POST", "/doors", {"statement": said.signed, "presentation": None})
     request = request_of(told)
     path = out or Path(f"{held.grant}.door")
     _write(path, request.encoded())
@@ -120,7 +109,11 @@ def ask(
         return
     speaking.tell_rows(
         [
-            ("asked", f"the door for {glass}, until {request.not_after:%H:%M:%S} UTC at most"),
+            (
+                "asked",
+                f"the door for {request.said.glass}, until"
+                f" {request.not_after:%H:%M:%S} UTC at most",
+            ),
             ("ledger", tried),
             ("request", str(path)),
             ("grant", held.grant),
@@ -312,6 +305,42 @@ def list_(org: str | None, as_json: bool) -> None:
         )
     if not rows and not found["unappended"]:
         speaking.talk("no door was ever asked for")
+
+
+def _said(
+    client: Client, glass: str, incident: str, why: str, code: str, for_: str, minter: str
+) -> Held:
+    """Sign what is asked of the custodians, with a new holder key, and keep both."""
+    from breakglass.cli import holding, stating
+    from breakglass.records.statement import Break, Do, Why, grant_id
+
+    known = client.broker("GET", "/glasses")
+    chosen = choose(known, glass)
+    mint = choose_mint(chosen, minter)
+    life = min(terms_of(chosen, for_), timedelta(hours=1))
+    folder, holder = holding.begin(client.state)
+    try:
+        statement = Break(
+            do=Do.DOOR,
+            log=client.log,
+            policy=known["policy"],
+            glass=glass,
+            minter=mint["minter"] if mint else "",
+            scope={name: tuple(values) for name, values in mint["scope"].items()} if mint else {},
+            drill=False,
+            who=client.who,
+            incident=incident,
+            reason=Why(code, why),
+            for_s=int(life.total_seconds()),
+            holder=holder,
+            at=stating.now(),
+            nonce=stating.nonce(),
+        )
+        said = stating.say(client, statement)
+    except BaseException:
+        holding.abandon(folder)
+        raise
+    return holding.settle(folder, grant_id(said.text), said.signed)
 
 
 def _in_words(found: Any) -> list[tuple[str, str]]:

@@ -54,7 +54,7 @@ def ring(client: Client, told: dict[str, Any]) -> list[str]:
         if not where:
             continue
         try:
-            send(where, body)
+            send(client, where, body)
             heard.append(name)
         except (BreakglassError, OSError, ValueError, subprocess.SubprocessError) as error:
             troubles.append(f"{name}: {error}")
@@ -70,14 +70,19 @@ def ring(client: Client, told: dict[str, Any]) -> list[str]:
     return heard
 
 
-def _webhook(where: str, body: bytes) -> None:
+def _webhook(client: Client, where: str, body: bytes) -> None:
     with Neighbour(where, name="door_webhook", within=timedelta(seconds=5)) as webhook:
         webhook.post("" if urlsplit(where).path else "/", body, "application/json")
 
 
-def _command(where: str, body: bytes) -> None:
+def _command(client: Client, where: str, body: bytes) -> None:
     done = subprocess.run(
-        shlex.split(where), input=body, capture_output=True, timeout=_COMMAND_S, check=False
+        shlex.split(where),
+        input=body,
+        capture_output=True,
+        timeout=_COMMAND_S,
+        check=False,
+        cwd=client.file.absolute().parent,
     )
     if done.returncode:
         raise UnavailableError(f"exit {done.returncode}")

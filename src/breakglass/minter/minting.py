@@ -140,9 +140,10 @@ class Minting:
                 "too many records wait for the ledger; nothing is minted until it takes them",
                 name="spool_full",
             )
-        self._check_current()
+        self._check_replayed()
         if token.proof is None:
             return self._doors.take(shown, token)
+        self._check_current()
         try:
             judged = self._view.wait_for(shown.index, self._patience.view_within)
         except UnavailableError as error:
@@ -183,11 +184,13 @@ class Minting:
         self._check_fresh()
         return claim
 
-    def _check_current(self) -> None:
+    def _check_replayed(self) -> None:
         if not self._view.wait_current(self._patience.view_within):
             raise UnavailableError(
                 "this minter is still reading what it knew; nothing was minted", name="behind"
             )
+
+    def _check_current(self) -> None:
         # With the ledger away a token that exists still mints, within ``view_at_most_old``.
         if not self._catching_up.current and self._view.away is None:
             self._catching_up.require(self._patience.view_within)
