@@ -42,7 +42,7 @@ class Closing:
         catching_up: CatchingUp,
         opened: Opened,
         bell: Bell,
-        names: frozenset[str],
+        names: frozenset[str] = frozenset(),
     ) -> None:
         self._recording = recording
         self._minters = minters
@@ -138,7 +138,7 @@ class Closing:
 
     def _stated_by_us(self, grant: GrantState) -> bool:
         lines = Note.parse(grant.note).lines
-        return any(line.name in self._names for line in lines)
+        return any(line.name in {self._recording.key.name, *self._names} for line in lines)
 
     def _close_for_ever(self) -> None:
         while not self._closed.wait(_LOOK_EVERY.total_seconds()):
