@@ -38,7 +38,7 @@ from breakglass.tlog.note import Note
 from breakglass.wire.bell import Bell
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
-from breakglass.wire.keeping import read_key
+from breakglass.wire.keeping import keeping_of, read_key
 from breakglass.wire.outbox import Outbox
 from breakglass.wire.serving import Room
 from breakglass.wire.settings import neighbour_at, read_settings
@@ -98,7 +98,8 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
     refusals = Allowance(settings.refusals_per_minute, minute)
     breaking = Breaking(recording, policies, tokens, minters, bell, clock, refusals, at)
     ending = EndingEarly(recording, minters, clock)
-    door_key = read_key(folder, DOOR_KEY) if (folder / DOOR_KEY).exists() else None
+    keeping = keeping_of(folder)
+    door_key = keeping.read(DOOR_KEY) if keeping.stands(DOOR_KEY) else None
     names = frozenset(each.name for each in (key, door_key) if each is not None)
     closing = Closing(
         recording, minters, clock, settings.recovery, catching_up, opened, bell, names

@@ -26,7 +26,7 @@ from breakglass.records.authority import check_statements, eligible_custodians
 from breakglass.records.kinds import Intent
 from breakglass.records.record import Envelope, parse_record, record_text
 from breakglass.records.signing import DOOR_NAMESPACE, people_who_signed
-from breakglass.records.state import State, SubmitterState
+from breakglass.records.state import SubmitterState
 from breakglass.records.statement import Do
 from breakglass.records.terms import DOOR_LIFE, check_terms
 from breakglass.records.trust import Trust
@@ -59,6 +59,7 @@ class Judged:
     card: bytes
     trust: Trust
     place: tuple[int, str]
+    latest: datetime | None
 
 
 class DoorAsking:
@@ -228,7 +229,10 @@ class DoorAsking:
             policy = self._policies.in_force(state)
             moment = deciding.moment_of(request.said, request.grant, state)
             trust = self._view.trust()
-            place = _place(state, key)
+            chain = state.submitters.get(key.verifier.label, SubmitterState())
+            place = (chain.next_seq, chain.prev)
+        times = [*(each.at for each in self._chain.standing()), chain.last_at]
+        latest = max((each for each in times if each is not None), default=None)
         decision = deciding.offered(deciding.decide(request, who, moment, policy, now, Do.DOOR))
         match decision:
             case Refused():
@@ -256,12 +260,13 @@ class DoorAsking:
                 f" {trust.custodians_needed} are needed: nobody signs for themselves",
                 name="too_few_custodians",
             )
-        return Judged(intent, moment.card.note, trust, place)
+        return Judged(intent, moment.card.note, trust, place, latest)
 
     def _kept(
         self, request: BreakRequest, key: SignerKey, judged: Judged, now: datetime
     ) -> KeptDoor:
         seq, prev = self._chain.place(*judged.place)
+        now = max(now, judged.latest or now)  # a chain's times do not go back
         envelope = Envelope(self._log, f"{request.grant}/intent", now, seq, prev)
         note = sign_note(record_text(envelope, judged.intent), key)
         kept = KeptDoor(seq, request.grant, note, judged.card, now, judged.intent.not_after)
@@ -302,11 +307,6 @@ class DoorAsking:
         if kept is None:
             raise RefusedError(f"this broker made no door intent {grant[:40]!r}", name="no_grant")
         return kept
-
-
-def _place(state: State, key: SignerKey) -> tuple[int, str]:
-    chain = state.submitters.get(key.verifier.label, SubmitterState())
-    return chain.next_seq, chain.prev
 
 
 def _minter_of(kept: KeptDoor) -> str:
