@@ -40,7 +40,7 @@ def use(note: bytes, digest: str, run: str = "42") -> kinds.Door:
 
 
 def test_a_use_of_the_door_is_missed_until_its_intent_stands() -> None:
-    """(F-37) (F-29) The intent's text is what counts, and a grant of another text is not it."""
+    """(F-50) (F-29) The intent's text is what counts, and a grant of another text is not it."""
     org = begun(door="yes")
     note, digest = door_intent(org)
     told = use(note, digest)
@@ -58,7 +58,7 @@ def test_a_use_of_the_door_is_missed_until_its_intent_stands() -> None:
 
 
 def test_what_a_door_record_may_not_say() -> None:
-    """(F-37)"""
+    """(F-50)"""
     org = begun(door="yes")
     note, digest = door_intent(org)
     told = use(note, digest)
@@ -71,7 +71,7 @@ def test_what_a_door_record_may_not_say() -> None:
 
 
 def test_what_is_told_of_a_door_before_its_intent_is_quietly_void() -> None:
-    """(F-38) A grant that nobody told of at all is an alarm."""
+    """(F-51) A grant that nobody told of at all is an alarm."""
     org = begun(door="yes")
     note, digest = door_intent(org)
     told = use(note, digest)

@@ -8,7 +8,7 @@ goes out before it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ from breakglass.tlog.note import Note
 from breakglass.tlog.tiles import encode_bundle
 from breakglass.token.token import Token
 from breakglass.token.verify import Shown
-from breakglass.wire.calling import Neighbour, Reply
+from breakglass.wire.calling import Incoming, Neighbour, Outgoing, Reply
 from breakglass.wire.numbering import text_digest
 
 PATIENCE = timedelta(minutes=5)  # the broker may have doors of its own to bring in before this one
@@ -274,15 +274,19 @@ class DoorsFirst(Neighbour):
         self,
         method: str,
         path: str,
-        body: bytes = b"",
+        body: bytes | Outgoing = b"",
         content_type: str = "application/octet-stream",
         *,
         within: timedelta | None = None,
+        headers: Mapping[str, str] | None = None,
+        into: Incoming | None = None,
     ) -> Reply:
         """Bring the doors in before an append; otherwise as every ``Neighbour``."""
         if method == "POST" and path == "/append":
             self._bring()
-        return super().send(method, path, body, content_type, within=within)
+        return super().send(
+            method, path, body, content_type, within=within, headers=headers, into=into
+        )
 
     def bring_in(self) -> None:
         """Bring in what stands here, also while nothing else waits to be sent; never raises."""
