@@ -61,7 +61,7 @@ class World:
             return Archive(self.store, origin, b"genesis\n")
 
         self.archiver = ArchiveCosigning(
-            KEY, opened, {LOG.name: [LOG.verifier]}, self.ledger, SystemClock()
+            [KEY], opened, {LOG.name: [LOG.verifier]}, self.ledger, SystemClock()
         )
 
     def push(self, old: int, new: int, entries: list[bytes] | None = None, **more: bytes) -> Answer:

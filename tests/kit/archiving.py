@@ -55,7 +55,7 @@ class ArchivedWorld:
     def restart(self) -> None:
         """Start the archiver anew, from what is stored."""
         self.archiver = ArchiveCosigning(
-            ARCHIVER,
+            [ARCHIVER],
             lambda origin: Archive(self.store, origin, b"genesis\n"),
             {LOG.name: [LOG.verifier]},
             _Attachments(self.attachments),

@@ -59,6 +59,7 @@ def bodies() -> dict[str, Any]:
         kinds.Passages("orders-write", NOW, NOW, 1, 0, 0, 0, 0, 1, 1, ()),
         kinds.Door(broken.grant, "cd" * 32, "mira", "orders-repair", "42", NOW, ("ines",), "away"),
         kinds.Alarm("x", "y", 1, "sink", Delivery.DELIVERED, "", 1, ""),
+        kinds.KeyHandedOver("broker", "a", "b", 1, "", ""),
         kinds.Pulse(0, ()),
         kinds.Justified(broken.grant, "ab" * 32, 5, broken.intent.policy),
         org.gate_reviewed(),
@@ -67,8 +68,8 @@ def bodies() -> dict[str, Any]:
 
 
 MAY = {
-    "broker": "genesis trust policy cards suspended incident asked refused answered intent ended"
-    " gap",
+    "broker": "genesis trust policy cards key suspended incident asked refused answered intent"
+    " ended gap",
     "minter:orders-db": "minted usable ended dead door gap",
     "monitor": "alarm pulse justified gate_reviewed gap",
     "gate:orders-write": "bypassed passages door gap",

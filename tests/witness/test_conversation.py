@@ -43,13 +43,13 @@ def cosigning(tmp_path: Path) -> Cosigning:
 
 
 def opened(folder: Path) -> Cosigning:
-    return Cosigning(WITNESS, Heads(folder / "heads"), {LOG.name: [LOG.verifier]}, SystemClock())
+    return Cosigning([WITNESS], Heads(folder / "heads"), {LOG.name: [LOG.verifier]}, SystemClock())
 
 
 def test_the_conversation_of_the_vectors(tmp_path: Path) -> None:
     vectors = load("witness-add-checkpoint.json")
     log = VerifierKey.parse(vectors["log_vkey"])
-    cosigning = Cosigning(WITNESS, Heads(tmp_path / "heads"), {log.name: [log]}, SystemClock())
+    cosigning = Cosigning([WITNESS], Heads(tmp_path / "heads"), {log.name: [log]}, SystemClock())
     for step in vectors["steps"]:
         answer = cosigning.add_checkpoint(step["body"].encode())
         assert answer.status == step["status"], step["name"]

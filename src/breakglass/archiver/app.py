@@ -22,7 +22,7 @@ from breakglass.tlog.note import COSIGNATURE
 from breakglass.wire.answering import Answer, Asked, StatusError, json_answer, route, text_answer
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
-from breakglass.wire.keeping import read_key
+from breakglass.wire.keeping import read_signers
 from breakglass.wire.logs import read_logs
 from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
 from breakglass.wire.serving import Room
@@ -38,7 +38,8 @@ def build(folder: Path, clock: Clock) -> Room:
         MisconfiguredError: with what is wrong.
     """
     settings = read_settings(folder, ArchiverSettings)
-    signer = read_key(folder)
+    signers = read_signers(folder)
+    signer = signers[0]
     if signer.kind != COSIGNATURE:
         raise MisconfiguredError(f"key of {signer.name!r} is not for cosignatures; not started")
     logs = read_logs(folder / "logs")
@@ -59,7 +60,7 @@ def build(folder: Path, clock: Clock) -> Room:
         return Archive(store, origin, genesis.encode(), folder / "data")
 
     cosigning = ArchiveCosigning(
-        signer, open_archive, logs, Neighbour(address, name="ledger"), clock
+        signers, open_archive, logs, Neighbour(address, name="ledger"), clock
     )
     # With a connection of its own: a slow checkpoint must not stand before an attachment.
     finishing = Finishing(cosigning, Neighbour(address, name="ledger"))

@@ -18,7 +18,7 @@ from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MalformedError, UnavailableError, UnprovenError
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
 from breakglass.tlog.cosignature import cosign
-from breakglass.tlog.note import Note, Signer, VerifierKey
+from breakglass.tlog.note import Note, SignatureLine, Signer, VerifierKey
 from breakglass.wire.answering import Answer, text_answer
 from breakglass.wire.attaching import ATTACHMENT_BYTES_AT_MOST, get_attachment
 from breakglass.wire.calling import Neighbour
@@ -32,7 +32,7 @@ class ArchiveCosigning:
     """Takes segments, one at a time.
 
     Args:
-        signer: our cosigner's key, which is no witness's.
+        signers: our cosigner's key, which is no witness's; and the next one while it changes.
         open_archive: opens the archive of an origin.
         logs: keys of those that we serve.
         ledger: where attachments are fetched.
@@ -41,13 +41,13 @@ class ArchiveCosigning:
 
     def __init__(
         self,
-        signer: Signer,
+        signers: Sequence[Signer],
         open_archive: Callable[[str], Archive],
         logs: Mapping[str, Sequence[VerifierKey]],
         ledger: Neighbour,
         clock: Clock,
     ) -> None:
-        self._signer = signer
+        self._signers = tuple(signers)
         self._open = open_archive
         self._logs = logs
         self._ledger = ledger
@@ -99,8 +99,11 @@ class ArchiveCosigning:
         if not archive.last_note:
             return b""
         note = Note.parse(archive.last_note)
-        line = cosign(note.text, self._signer, self._clock.now())
-        return note.with_lines(line).encoded()
+        return note.with_lines(*self._cosigned(note)).encoded()
+
+    def _cosigned(self, note: Note) -> list[SignatureLine]:
+        now = self._clock.now()
+        return [cosign(note.text, signer, now) for signer in self._signers]
 
     def keep_final(self, checkpoint: bytes) -> bool:
         """Keep a cosigned checkpoint if it is the last archived head; say whether it was.
@@ -148,7 +151,7 @@ class ArchiveCosigning:
             self.stored()
         # (6) All of it is durable: cosign. A crash before loses an answer, and the same head is
         #     cosigned when asked again.
-        return text_answer(str(cosign(note.text, self._signer, self._clock.now())))
+        return text_answer("".join(map(str, self._cosigned(note))))
 
     def _keep_final(self, archive: Archive, last: bytes, stored: Checkpoint) -> None:
         if not last:

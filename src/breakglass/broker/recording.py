@@ -67,10 +67,16 @@ class Recording:
         return receipts
 
     def stated(self, record_id: str) -> bool:
-        """Say whether a record of ours with this id is in the ledger already."""
+        """Say whether a record of ours with this id is in the ledger already.
+
+        Also one of a key of ours that this one has followed: what it said need not be said again.
+        """
         with self.view.reading() as state:
-            chain = state.submitters.get(self.key.verifier.label)
-            return chain is not None and record_id in chain.ids
+            return any(
+                record_id in chain.ids
+                for label, chain in state.submitters.items()
+                if label.rpartition("+")[0] == self.key.name
+            )
 
     def wait_for_trust(self, within: timedelta) -> None:
         """Wait until the first trust file is in force, as it is soon after the first start.

@@ -1,4 +1,4 @@
-"""``breakglass key``: how a process keeps its key."""
+"""``breakglass key``: how a process keeps its key, and how another takes its place."""
 
 from __future__ import annotations
 
@@ -8,10 +8,27 @@ from typing import TYPE_CHECKING
 import click
 
 from breakglass.cli import speaking
+from breakglass.cli.client import find, takes_org
 
 if TYPE_CHECKING:
     from breakglass.wire.keeping import Keeping
 
+ROTATE_EXAMPLE = """\
+\b
+Example:
+  breakglass key rotate ledger
+  breakglass key rotate ledger --finish
+"""
+NEXT_EXAMPLE = """\
+\b
+Example:
+  breakglass key next org/broker --party broker --log ledger.example/one
+"""
+TURN_EXAMPLE = """\
+\b
+Example:
+  breakglass key turn /srv/breakglass/broker
+"""
 SHOW_EXAMPLE = """\
 \b
 Example:
@@ -40,10 +57,7 @@ def key() -> None:
 @speaking.says_json
 def show(folder: Path, as_json: bool) -> None:
     """Say whose key FOLDER holds and how it is kept; never the key."""
-    from breakglass.wire.keeping import keeping_of
-    from breakglass.wire.sealing import clear_copies
-
-    _tell(keeping_of(folder), clear_copies(folder), as_json)
+    _show(folder, as_json)
 
 
 @key.command(epilog=SEAL_EXAMPLE)
@@ -75,6 +89,87 @@ def unseal(folder: Path, as_json: bool) -> None:
     from breakglass.wire.sealing import unseal as take_out
 
     _tell(take_out(folder), [], as_json)
+
+
+@key.command(epilog=ROTATE_EXAMPLE, short_help="Replace the key of a party of this organisation.")
+@click.argument("party", metavar="PARTY")
+@click.option("--finish", is_flag=True, help="Let the old key go.")
+@click.option("--anyway", is_flag=True, help="With --finish: even if a live grant stops working.")
+@takes_org
+@speaking.says_json
+def rotate(party: str, finish: bool, anyway: bool, org: str | None, as_json: bool) -> None:
+    """Replace the key of PARTY, a folder of an organisation that runs here.
+
+    First the new key stands beside the old one and either is believed; with --finish the old one
+    goes. Maintainers sign both steps. After a crash, type the same again.
+    """
+    from breakglass.embedded.rotating import Rotation
+
+    client = find(org)
+    here = client.file.absolute().parent
+    rotation = Rotation(
+        here, party.rstrip("/"), client.who, client.key, client.broker, speaking.talk
+    )
+    version = rotation.finish(anyway=anyway) if finish else rotation.begin()
+    if as_json:
+        told = [{"step": step, "what": what} for step, what in rotation.done]
+        speaking.tell_json({"party": rotation.party, "trust_version": version, "done": told})
+        return
+    speaking.tell_rows(rotation.done)
+    if finish:
+        speaking.talk(f"the old key convinces nobody who has trust file {version}")
+        return
+    speaking.talk(f"bring trust file {version} to every gate: put it over its file 'trust'")
+    speaking.talk(f"then, when no older grant lives: breakglass key rotate {party} --finish")
+
+
+@key.command("next", epilog=NEXT_EXAMPLE, short_help="Make the key that is to follow this one.")
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option("--party", required=True, metavar="P", help="log, witness:NAME, or a role.")
+@click.option("--log", required=True, metavar="ORIGIN", help="The log that it is for.")
+@speaking.says_json
+def next_(folder: Path, party: str, log: str, as_json: bool) -> None:
+    """Make the next key in FOLDER; with --json, print what both keys sign about it.
+
+    Nothing changes until the process starts again: then a ledger, a witness and an archiver sign
+    with both. What is printed is for maintainers (trust activate --key FILE); it is no secret.
+    """
+    from dataclasses import asdict
+
+    from breakglass.records.handover import Handover
+    from breakglass.wire.keeping import KEY, NEXT, keeping_of
+    from breakglass.wire.sealing import make_next
+
+    make_next(folder)
+    if not as_json:
+        _show(folder, as_json)
+        return
+    keeping = keeping_of(folder)
+    old, new = keeping.read(KEY), keeping.read(NEXT)
+    handover = Handover(log, party, old.verifier, new.verifier)
+    speaking.tell_json(asdict(handover.signed(old, new, 1)))
+
+
+@key.command(epilog=TURN_EXAMPLE, short_help="Make the next key the key; stop the process first.")
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@speaking.says_json
+def turn(folder: Path, as_json: bool) -> None:
+    """Make the next key in FOLDER its key; the process must be stopped.
+
+    What a broker, minter, monitor or gate still has to say is said under the old key first; if the
+    ledger does not take it, the old key stays. A ledger must have signed a head with both.
+    """
+    from breakglass.cli.turning import turned
+
+    turned(folder)
+    _show(folder, as_json)
+
+
+def _show(folder: Path, as_json: bool) -> None:
+    from breakglass.wire.keeping import keeping_of
+    from breakglass.wire.sealing import clear_copies
+
+    _tell(keeping_of(folder), clear_copies(folder), as_json)
 
 
 def _tell(keeping: Keeping, clear: list[Path], as_json: bool) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from breakglass.errors import MalformedError, RefusedError
-from breakglass.ledger.settings import NEXT
 from breakglass.records.trust import Trust, parse_trust
-from breakglass.tlog.policy import TlogPolicy, Witness
+from breakglass.tlog.policy import NEXT, TlogPolicy, Witness
 
 
 def next_text(

@@ -205,11 +205,11 @@ def stay(running: Organisation, say: Callable[[str], None]) -> None:
                     continue
                 if name not in again:
                     lived = time.monotonic() - child.began
-                    rest[name] = (
-                        0.5 if lived > _LIVED_LONG_S else min(rest[name] * 2, _REST_AT_MOST_S)
-                    )
-                    again[name] = time.monotonic() + rest[name]
                     code = child.process.returncode
+                    # Code 0: somebody asked it to stop, as a change of keys does. No crash.
+                    calm = code == 0 or lived > _LIVED_LONG_S
+                    rest[name] = 0.5 if calm else min(rest[name] * 2, _REST_AT_MOST_S)
+                    again[name] = time.monotonic() + rest[name]
                     say(f"{name} ended ({code}): {child.last_words()}; again in {rest[name]:g} s")
                 elif time.monotonic() >= again[name]:
                     del again[name]

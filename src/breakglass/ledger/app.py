@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,8 +32,8 @@ from breakglass.ledger.sequencing import Sequencer, proof_of
 from breakglass.ledger.settings import LedgerSettings, Watched, parse_quorum, parse_submitters
 from breakglass.ledger.standing_by import StandingBy
 from breakglass.ledger.uploads import Upload, Uploads
-from breakglass.tlog.note import Signer
-from breakglass.tlog.policy import TlogPolicy
+from breakglass.tlog.note import Signer, VerifierKey
+from breakglass.tlog.policy import NEXT, TlogPolicy, Witness
 from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, parse_tile_path
 from breakglass.wire.answering import (
     Answer,
@@ -47,7 +47,7 @@ from breakglass.wire.answering import (
 from breakglass.wire.attaching import transfer_within
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
-from breakglass.wire.keeping import read_key
+from breakglass.wire.keeping import read_signers
 from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
 from breakglass.wire.receiving import upload_route
 from breakglass.wire.serving import Room
@@ -71,11 +71,12 @@ def build(folder: Path, clock: Clock, reached: Callable[[int], None] = lambda st
         MisconfiguredError: with what is wrong.
     """
     settings = read_settings(folder, LedgerSettings)
-    signer = read_key(folder)
+    signers = read_signers(folder)
+    signer = signers[0]
     make_folder(folder / "data")
     policy = Watched(folder / "policy", parse_quorum, log.warning)
     submitters = Watched(folder / "submitters", parse_submitters, log.warning)
-    cosigners = _Cosigners(folder, settings, signer)
+    cosigners = _Cosigners(folder, settings, signers)
     cosigners.check(policy())
     opened = open_stores(folder, settings)
     journal, attachments = opened.journal, opened.attachments
@@ -83,7 +84,7 @@ def build(folder: Path, clock: Clock, reached: Callable[[int], None] = lambda st
     panel = Panel(policy, lambda each: cosigners.made(each, journal), clock, settings.skew)
     sequencer = Sequencer(
         journal,
-        signer,
+        signers,
         panel,
         feed,
         ask_within=settings.ask_within,
@@ -123,15 +124,14 @@ def build(folder: Path, clock: Clock, reached: Callable[[int], None] = lambda st
 class _Cosigners:
     """Finds where the policy's witnesses are."""
 
-    def __init__(self, folder: Path, settings: LedgerSettings, signer: Signer) -> None:
+    def __init__(self, folder: Path, settings: LedgerSettings, signers: Sequence[Signer]) -> None:
         self._folder = folder
         self._settings = settings
-        self._own = signer.verifier
+        self._own = tuple(signer.verifier for signer in signers)
 
     def check(self, policy: TlogPolicy) -> None:
         names = {witness.name for witness in policy.witnesses}
-        known = {witness.name for witness in policy.witnesses if witness.url}
-        lost = names - known - set(self._settings.neighbours)
+        lost = {each.name for each in policy.witnesses if not self._where(each)}
         if lost:
             raise MisconfiguredError(f"witness {min(lost)!r} has no address; not started")
         if self._settings.archiver and self._settings.archiver not in names:
@@ -140,18 +140,30 @@ class _Cosigners:
             )
 
     def made(self, policy: TlogPolicy, journal: Journal) -> Mapping[str, Cosigner]:
-        found: dict[str, Cosigner] = {}
+        # Two names at one address are the two keys of a witness that changes its key: asked once,
+        # it answers with both lines.
+        at: dict[str, dict[str, VerifierKey]] = {}
         for witness in policy.witnesses:
-            # The policy's own address first: it can change while we run, the settings cannot.
-            given = witness.url or self._settings.neighbours.get(witness.name)
+            given = self._where(witness)
             if not given:
                 log.warning("witness %r has no address and is not asked", witness.name)
                 continue
+            at.setdefault(given, {})[witness.name] = witness.vkey
+        found: dict[str, Cosigner] = {}
+        for given, vkeys in at.items():
+            name = next(iter(vkeys))
             where = given if given.startswith(("http://", "https://")) else self._folder / given
-            neighbour = Neighbour(where, name=witness.name, within=self._settings.ask_within)
-            kind = ArchivingCosigner if self._settings.archives(witness.name) else Cosigner
-            found[witness.name] = kind(witness.name, witness.vkey, neighbour, self._own, journal)
+            neighbour = Neighbour(where, name=name, within=self._settings.ask_within)
+            kind = ArchivingCosigner if any(map(self._settings.archives, vkeys)) else Cosigner
+            found[name] = kind(vkeys, neighbour, self._own, journal)
         return found
+
+    def _where(self, witness: Witness) -> str:
+        """Return where a witness is; a next key is where the key is that it follows."""
+        given = self._settings.neighbours
+        before = witness.name.removesuffix(NEXT)
+        # The policy's own address first: it can change while we run, the settings cannot.
+        return witness.url or given.get(witness.name) or given.get(before) or ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,6 +25,10 @@ from breakglass.wire.calling import Neighbour, Reply
 log = logging.getLogger("breakglass.ledger")
 _TRIES = 3
 _SIZE = "text/x.tlog.size"
+
+
+Lines = Mapping[str, tuple[SignatureLine, datetime]]
+"""Cosignatures with their times, by the policy's name of the key."""
 
 
 class AheadError(UnprovenError):
@@ -47,20 +51,24 @@ class Cosigner:
     """Brings one witness to our head. Used by one thread at a time.
 
     Args:
-        name: the policy's name for it.
-        vkey: the key whose line we want.
+        vkeys: the policy's names for it, each with the key whose line we want; two while it
+            changes its key.
         neighbour: where it is.
-        own: our log key; what it shows of our log must be signed by it.
+        own: our log keys; what it shows of our log must be signed by one of them.
         journal: for a witness that is further behind than the head before.
     """
 
     path = "/add-checkpoint"
 
     def __init__(
-        self, name: str, vkey: VerifierKey, neighbour: Neighbour, own: VerifierKey, journal: Journal
+        self,
+        vkeys: Mapping[str, VerifierKey],
+        neighbour: Neighbour,
+        own: Sequence[VerifierKey],
+        journal: Journal,
     ) -> None:
-        self.name = name
-        self.vkey = vkey
+        self.name = next(iter(vkeys))
+        self.vkeys = dict(vkeys)
         self.confirmed = False  # whether it was seen to know nothing that we do not
         self._neighbour = neighbour
         self._own = own
@@ -75,10 +83,8 @@ class Cosigner:
             AheadError: it knows a larger size, or another root, under our own signature.
             UnavailableError: no answer, or one that proves nothing.
         """
-        origin = hashlib.sha256(self._own.name.encode()).hexdigest()
-        reply = self._neighbour.send("GET", f"/{origin}/checkpoint", within=within)
-        if reply.status != 404:
-            known = self._believed(reply)
+        known = self._known(within)
+        if known is not None:
             if not ours(known):
                 raise AheadError(
                     f"{self.name!r} has cosigned size {known.size} of {known.origin!r} and our"
@@ -88,8 +94,15 @@ class Cosigner:
             self._size = known.size
         self.confirmed = True
 
-    def bring(self, target: Target, within: timedelta) -> tuple[SignatureLine, datetime]:
-        """Bring it to ``target`` and return its cosignature, checked, with its time.
+    def _known(self, within: timedelta) -> Checkpoint | None:
+        origin = hashlib.sha256(self._own[0].name.encode()).hexdigest()
+        reply = self._neighbour.send("GET", f"/{origin}/checkpoint", within=within)
+        return None if reply.status == 404 else self._believed(reply)
+
+    def bring(self, target: Target, within: timedelta) -> Lines:
+        """Bring it to ``target`` and return its cosignatures, checked, with their times.
+
+        One for each of its keys that it has; at least one.
 
         Raises:
             AheadError: as in ``confirm``.
@@ -99,7 +112,7 @@ class Cosigner:
             reply = self._ask(target, within)
             if reply.status == 200:
                 self._size = target.head.size
-                return self._line(reply, target)
+                return self._lines(reply, target)
             if reply.status != 409:
                 raise UnavailableError(
                     f"{self.name!r} answered {reply.status}:"
@@ -122,22 +135,27 @@ class Cosigner:
         body = f"old {old}\n{lines}\n".encode() + target.head.signed
         return self._neighbour.send("POST", self.path, body, "text/plain", within=within)
 
-    def _line(self, reply: Reply, target: Target) -> tuple[SignatureLine, datetime]:
+    def _lines(self, reply: Reply, target: Target) -> Lines:
+        found: dict[str, tuple[SignatureLine, datetime]] = {}
+        known = {(key.name, key.key_id): name for name, key in self.vkeys.items()}
+        text = Note.parse(target.head.signed).text
         try:
             for line in parse_signature_lines(reply.body.decode()):
-                if (line.name, line.key_id) == (self.vkey.name, self.vkey.key_id):
-                    text = Note.parse(target.head.signed).text
-                    return line, verify_cosignature(text, line, self.vkey)
+                name = known.get((line.name, line.key_id))
+                if name is not None:
+                    found[name] = line, verify_cosignature(text, line, self.vkeys[name])
         except (UnicodeDecodeError, MalformedError, UnprovenError) as error:
             raise UnavailableError(
                 f"{self.name!r} gave no cosignature that holds: {error}", name="nonsense"
             ) from error
-        raise UnavailableError(f"{self.name!r} gave no line of its key", name="nonsense")
+        if not found:
+            raise UnavailableError(f"{self.name!r} gave no line of its key", name="nonsense")
+        return found
 
     def _believed(self, reply: Reply) -> Checkpoint:
         try:
             checkpoint, note = parse_checkpoint(reply.body)
-            check_log_signature(checkpoint, note, [self._own])
+            check_log_signature(checkpoint, note, self._own)
         except (MalformedError, UnprovenError) as error:
             raise UnavailableError(
                 f"{self.name!r} shows no head that our key signed: {error}", name="nonsense"
@@ -151,6 +169,11 @@ class ArchivingCosigner(Cosigner):
     path = "/add-segment"
 
     def _ask(self, target: Target, within: timedelta) -> Reply:
+        if not self._size and target.before:
+            # Asked for the first time since the policy changed. To begin at its first segment would
+            # show it heads of a key that it may have been told to forget.
+            known = self._known(within)
+            self._size = min(known.size, target.head.size) if known else 0
         # Behind, after an outage: every commit that it lacks, in order, one segment each.
         while self._size < target.before:
             head = self._journal.head_after(self._size)

@@ -9,7 +9,7 @@ from breakglass.ledger.checking import Examined, Progress, examine, mend
 from breakglass.ledger.opening import open_stores
 from breakglass.ledger.settings import LedgerSettings
 from breakglass.wire.folder import held
-from breakglass.wire.keeping import keeping_of
+from breakglass.wire.keeping import KEY, NEXT, keeping_of
 from breakglass.wire.settings import read_settings
 
 
@@ -29,11 +29,13 @@ def check_folder(
         JournalError: the journal could not be read, or written.
     """
     settings = read_settings(folder, LedgerSettings)
-    own = keeping_of(folder).verifier()
+    keeping = keeping_of(folder)
+    own = [keeping.verifier(each) for each in (KEY, NEXT) if keeping.stands(each)]
+    own += keeping.past()
     with held(folder) if mending else contextlib.nullcontext():
         journal = open_stores(folder, settings).journal
         try:
-            found = examine(journal, [own], progress)
+            found = examine(journal, own, progress)
             if mending:
                 mend(journal, found)
             return found

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError
-from breakglass.ledger.cosigner import AheadError, Cosigner, Target
+from breakglass.ledger.cosigner import AheadError, Cosigner, Lines, Target
 from breakglass.tlog.checkpoint import Checkpoint
 from breakglass.tlog.note import Note, SignatureLine
 from breakglass.tlog.policy import TlogPolicy
@@ -72,7 +72,8 @@ class Panel:
             thread.join()
         if ahead:
             raise ahead[0]
-        return policy.quorum_met([each.name for each in everybody if each.confirmed])
+        confirmed = [name for each in everybody if each.confirmed for name in each.vkeys]
+        return policy.quorum_met(confirmed)
 
     def gather(self, target: Target, within: timedelta) -> bytes | None:
         """Return the target's head with a quorum of cosignatures, or ``None`` in time.
@@ -86,8 +87,8 @@ class Panel:
         if self._round is None or self._round.target.head.size != target.head.size:
             self._round = _Round(target)
         gathering = self._round
-        for name, thread in self._threads.items():
-            if name not in gathering.found:
+        for thread in self._threads.values():
+            if not thread.cosigner.vkeys.keys() & gathering.found.keys():
                 thread.ask(gathering, within)
         met = gathering.wait(lambda: self._met(policy, gathering), within)
         if gathering.ahead is not None:
@@ -116,7 +117,9 @@ class Panel:
         now = self._clock.now()
         return policy.quorum_met(
             [name for name, (_, at) in gathering.found.items() if abs(at - now) <= self._skew]
-        ) or len(gathering.found) == len(self._threads)
+        ) or all(
+            each.cosigner.vkeys.keys() & gathering.found.keys() for each in self._threads.values()
+        )
 
     def _current(self) -> TlogPolicy:
         policy = self._policy()
@@ -142,13 +145,10 @@ class _Round:
         with self._changed:
             self._asked += 1
 
-    def answered(
-        self, name: str, line: tuple[SignatureLine, datetime] | None, ahead: AheadError | None
-    ) -> None:
+    def answered(self, lines: Lines, ahead: AheadError | None) -> None:
         with self._changed:
             self._asked -= 1
-            if line is not None:
-                self.found = {**self.found, name: line}
+            self.found = {**self.found, **lines}
             self.ahead = self.ahead or ahead
             self._changed.notify_all()
 
@@ -178,7 +178,7 @@ class _Thread:
             dropped, self._next = self._next, (gathering, time.monotonic() + within.total_seconds())
             self._changed.notify()
         if dropped:
-            dropped[0].answered(self.cosigner.name, None, None)
+            dropped[0].answered({}, None)
 
     def close(self) -> None:
         with self._changed:
@@ -196,11 +196,12 @@ class _Thread:
             self._ask(gathering, until)
 
     def _ask(self, gathering: _Round, until: float) -> None:
-        name, line, ahead, trouble = self.cosigner.name, None, None, ""
+        name, ahead, trouble = self.cosigner.name, None, ""
+        lines: Lines = {}
         try:
             # At least a little: asked while busy, the time may be up already.
             left = timedelta(seconds=max(0.05, until - time.monotonic()))
-            line = self.cosigner.bring(gathering.target, left)
+            lines = self.cosigner.bring(gathering.target, left)
         except AheadError as error:
             ahead, trouble = error, str(error)
         except BreakglassError as error:
@@ -213,4 +214,4 @@ class _Thread:
         elif self.trouble and not trouble:
             log.warning("%r cosigns again", name)
         self.trouble = trouble
-        gathering.answered(name, line, ahead)
+        gathering.answered(lines, ahead)

@@ -39,7 +39,7 @@ class Sequencer:
 
     Args:
         journal: written by nobody else.
-        signer: the log's key; its name is the origin.
+        signers: the log's key, whose name is the origin; and the next one, if there is one.
         panel: has heads cosigned.
         feed: shows commits.
         ask_within: for all cosigners, in parallel.
@@ -51,7 +51,7 @@ class Sequencer:
     def __init__(
         self,
         journal: Journal,
-        signer: Signer,
+        signers: Sequence[Signer],
         panel: Panel,
         feed: Feed,
         *,
@@ -61,7 +61,8 @@ class Sequencer:
         reached: Callable[[int], None] = lambda step: None,
     ) -> None:
         self._journal = journal
-        self._signer = signer
+        self._signers = tuple(signers)
+        self._origin = self._signers[0].name
         self._panel = panel
         self._feed = feed
         self._ask_within = ask_within
@@ -152,7 +153,7 @@ class Sequencer:
         root = parse_checkpoint(head.signed)[0].root if head else EMPTY_ROOT
         if self._tree.root() != root:
             raise MisconfiguredError(
-                f"journal of {self._signer.name!r} does not lead to its own head of size {size}"
+                f"journal of {self._origin!r} does not lead to its own head of size {size}"
                 "; not started",
                 name="journal_damaged",
                 hint="never repair history: restore a copy, or rebuild from the archive",
@@ -262,8 +263,8 @@ class Sequencer:
         # (2) Grow the tree and sign the head, in memory. It never leaves this process unless (3)
         #     succeeds, so a crash or a failure here signs no second history.
         full = self._tree.extend(leaf_hash(entry.note) for entry in batch.entries)
-        checkpoint = Checkpoint(self._signer.name, self._tree.size, self._tree.root())
-        head = Head(checkpoint.size, sign_checkpoint(checkpoint, self._signer).encoded())
+        checkpoint = Checkpoint(self._origin, self._tree.size, self._tree.root())
+        head = Head(checkpoint.size, sign_checkpoint(checkpoint, *self._signers).encoded())
         self._reached(2)
         # (3) Entries, tiles and head in one transaction, if the head before is still ours. After
         #     it a restart finds them, and takes up at (4).

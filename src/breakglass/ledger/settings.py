@@ -17,15 +17,13 @@ from typing import Generic, TypeVar
 from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError
 from breakglass.ledger.postgres_calls import PostgresSettings
 from breakglass.tlog.note import ED25519, VerifierKey
-from breakglass.tlog.policy import NO_QUORUM, TlogPolicy, parse_policy
+from breakglass.tlog.policy import NEXT, NO_QUORUM, TlogPolicy, parse_policy
 from breakglass.wire.attaching import ATTACHMENT_BYTES_AT_MOST
 from breakglass.wire.numbering import NOTE_BYTES_AT_MOST
 from breakglass.wire.serving import Serving
 
 T = TypeVar("T")
 _MIB = 1024 * 1024
-NEXT = ".next"
-"""Behind a witness's name: the key that is about to take its place, and cosigns beside it."""
 
 
 @dataclass(frozen=True)

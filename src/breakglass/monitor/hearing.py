@@ -169,6 +169,13 @@ def _of_the_rules(body: object, index: int, at: datetime, ident: str, state: Sta
                 " this, act now."
             )
             return News("trust_activated", ident, index, "trust", at, text)
+        case kinds.KeyHandedOver():
+            text = (
+                f"A new key of {body.party!r} stands beside its old one: {_label(body.new)} follows"
+                f" {_label(body.old)}, by trust file {body.version}. If none of you did this, act"
+                " now."
+            )
+            return News("key_rotated", ident, index, "trust", at, text)
         case kinds.Suspended():
             what = "Suspended" if body.active else "Let go again"
             text = f"{what}: {body.target.value} {body.name!r}."
@@ -184,3 +191,7 @@ def _of_the_rules(body: object, index: int, at: datetime, ident: str, state: Sta
             return News("gap", ident, index, "gaps", at, text)
         case _:
             return None
+
+
+def _label(vkey: str) -> str:
+    return vkey.rpartition("+")[0]

@@ -290,6 +290,7 @@ def _excused(stated: Stated, gap: Gap | None, skew: timedelta) -> bool:
 JUDGES: dict[type[Kind], Callable[[State, Stated], None]] = {
     kinds.Genesis: governing.genesis,
     kinds.TrustActivated: governing.trust,
+    kinds.KeyHandedOver: governing.key,
     kinds.Policy: governing.policy,
     kinds.Cards: governing.cards,
     kinds.Suspended: governing.suspended,
@@ -317,6 +318,7 @@ _BROKER, _MINTER, _MONITOR, _GATE = "broker", "minter", "monitor", "gate"
 ROLES: dict[type[Kind], frozenset[str]] = {
     kinds.Genesis: frozenset({_BROKER}),
     kinds.TrustActivated: frozenset({_BROKER}),
+    kinds.KeyHandedOver: frozenset({_BROKER}),
     kinds.Policy: frozenset({_BROKER}),
     kinds.Cards: frozenset({_BROKER}),
     kinds.Suspended: frozenset({_BROKER}),

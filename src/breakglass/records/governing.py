@@ -8,6 +8,7 @@ from breakglass.errors import BreakglassError, MalformedError, RefusedError, Unp
 from breakglass.records.authority import check_card
 from breakglass.records.canonical import parse_canonical
 from breakglass.records.card import card_digest
+from breakglass.records.handover import check_named, read_handover
 from breakglass.records.judging import (
     Said,
     Stated,
@@ -64,6 +65,18 @@ def _believed(active: ActiveCard, stated: Stated, trust: Trust) -> bool:
     except BreakglassError:
         return False
     return True
+
+
+def key(state: State, stated: Stated) -> None:
+    """A key follows another, which both signed, under the trust file in force, which names both."""
+    body, believed = stated.body, in_force(state)
+    if body.version != believed.version:
+        raise Void("mismatch", f"trust file {body.version} is not the one in force")
+    handover = read_handover(state.log, body)
+    check_named(handover, believed)
+    if str(handover.new) in state.handed_over:
+        raise lost_race(f"key {handover.new.label!r} has followed already")
+    state.handed_over[str(handover.new)] = stated.entry.index
 
 
 def policy(state: State, stated: Stated) -> None:

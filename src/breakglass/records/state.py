@@ -172,7 +172,8 @@ class State:
     """The whole fold. ``genesis`` is the digest that the follower pinned.
 
     ``submitters`` is by key label, ``name+hex8``, as the ledger counts: a key that replaces
-    another begins a chain of its own. ``nonces`` gives the digest of the statement that used one.
+    another begins a chain of its own, and ``handed_over`` gives the record by which it did, by the
+    new key. ``nonces`` gives the digest of the statement that used one.
     """
 
     genesis: str
@@ -196,6 +197,7 @@ class State:
     void: list[tuple[int, str]] = field(default_factory=list)
     pulse_at: datetime | None = None
     alarms: dict[str, int] = field(default_factory=dict)
+    handed_over: dict[str, int] = field(default_factory=dict)
 
     def trial(self, submitter: str) -> State:
         """Return a thin copy on which the next records of one key label can be tried by ``apply``.
@@ -218,6 +220,7 @@ class State:
             passages={gate: dict(tally) for gate, tally in self.passages.items()},
             void=[],
             alarms=dict(self.alarms),
+            handed_over=dict(self.handed_over),
         )
 
     def unappended_doors(self) -> list[DoorState]:
@@ -273,6 +276,7 @@ class State:
             "void": [f"{index} {name}" for index, name in self.void],
             "pulse": _time(self.pulse_at),
             "alarms": dict(self.alarms),
+            "keys": dict(self.handed_over),
         }
 
 

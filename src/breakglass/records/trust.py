@@ -232,9 +232,12 @@ class _Draft:
         if key.kind != ED25519:
             raise MalformedError("a submitter's key is Ed25519")
         # By raw key, not by name: one key under two roles would let one host play both parts.
-        if any(key.public == other.public or key.name == other.name for other in self.submitters):
-            raise MalformedError("this key or name stands already")
-        self.submitters[key] = Role(kind, name)
+        # One name under one role is a key and the one that follows it, each with its own chain.
+        role = Role(kind, name)
+        for other, standing in self.submitters.items():
+            if key.public == other.public or (key.name == other.name and role != standing):
+                raise MalformedError("this key or name stands already")
+        self.submitters[key] = role
 
     def _person(self, words: list[str]) -> None:
         if len(words) != 4 or not _NAME.fullmatch(words[1]):
@@ -291,11 +294,26 @@ def _check_whole(trust: Trust, door: str) -> None:
         raise _bad("fewer custodians than are asked for")
     if door not in {"yes", "no"} or (trust.door and trust.custodians_needed < 2):
         raise _bad("'door' is yes or no, and yes takes two custodians")
+    _check_witnesses(trust.tlog)
     others = {log.vkey.public for log in trust.tlog.logs}
     others |= {witness.vkey.public for witness in trust.tlog.witnesses}
     for key in trust.submitters:
         if key.public in others:
             raise _bad(f"the key of submitter {key.name!r} is a log's or a witness's as well")
+
+
+def _check_witnesses(tlog: TlogPolicy) -> None:
+    """Check that two keys of one witness are one member of the quorum, whichever of them signs."""
+    names: dict[str, set[str]] = {}
+    for witness in tlog.witnesses:
+        names.setdefault(witness.vkey.name, set()).add(witness.name)
+    for key_name, members in names.items():
+        either = any(each.needed == 1 and set(each.members) == members for each in tlog.groups)
+        if len(members) > 1 and not either:
+            raise _bad(
+                f"witness {key_name!r} has {len(members)} keys; they must be the members of one"
+                " group 'any', and of no other"
+            )
 
 
 def _bad(why: str) -> MalformedError:

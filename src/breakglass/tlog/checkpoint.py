@@ -76,17 +76,23 @@ class Checkpoint:
         return cls(lines[0], size, exact_base64(lines[2], "checkpoint: root", "bad_checkpoint"))
 
 
-def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> Note:
+def sign_checkpoint(checkpoint: Checkpoint, *signers: Signer) -> Note:
     """Sign a head as its log. Whether the log may sign it (never two histories) is the caller's.
+
+    Args:
+        checkpoint: the head.
+        signers: the log's key; and the one that is to follow it, while both are believed.
 
     Raises:
         MisconfiguredError: ``wrong_origin``; the key is named otherwise than the log.
     """
-    if signer.name != checkpoint.origin:
-        raise MisconfiguredError(
-            f"key {signer.name!r} cannot sign heads of {checkpoint.origin!r}", name="wrong_origin"
-        )
-    return sign_note(checkpoint.text, signer)
+    for signer in signers:
+        if signer.name != checkpoint.origin:
+            raise MisconfiguredError(
+                f"key {signer.name!r} cannot sign heads of {checkpoint.origin!r}",
+                name="wrong_origin",
+            )
+    return sign_note(checkpoint.text, *signers)
 
 
 def parse_checkpoint(data: bytes) -> tuple[Checkpoint, Note]:

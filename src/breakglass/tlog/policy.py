@@ -14,6 +14,8 @@ from breakglass.tlog.note import COSIGNATURE, ED25519, ML_DSA_44, VerifierKey
 from breakglass.tlog.spelling import exact_decimal
 
 NO_QUORUM = "none"
+NEXT = ".next"
+"""Behind a witness's name: the key that is about to take its place, and cosigns beside it."""
 
 _UNWRITABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 

@@ -10,7 +10,9 @@ key = "credential:NAME"       the key itself is the systemd credential NAME
 ```
 
 A key that is to take the place of this one is kept in the same way under ``key.next`` (a credential
-under ``NAME.next``). Source of ``$CREDENTIALS_DIRECTORY``: systemd.exec(5), «Credentials».
+under ``NAME.next``); ``key.past`` lists the public halves of those before it.
+
+Source of ``$CREDENTIALS_DIRECTORY``: systemd.exec(5), «Credentials».
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from breakglass.tlog.note import Signer, SignerKey, VerifierKey
 from breakglass.tlog.sealed_key import SealedKey
 from breakglass.wire.folder import SETTINGS, sync_folder, write_whole
 
-KEY, NEXT = "key", "key.next"
+KEY, NEXT, PAST = "key", "key.next", "key.past"
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 _CREDENTIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _BYTES_AT_MOST = 4096
@@ -149,8 +151,6 @@ class Keeping:
     def promote(self) -> None:
         """Let the next key take the place of this one; on disk when this returns.
 
-        A crash before leaves both, after it the next one alone: there is no moment without a key.
-
         Raises:
             MisconfiguredError: ``credential``.
             OSError: nothing changed.
@@ -162,8 +162,31 @@ class Keeping:
                 name="credential",
                 hint=f"make the next one {self.credential!r} in the unit, and take '.next' away",
             )
+        # (1) What the old key signed stays true: who examines it later needs its public half.
+        #     A crash behind this leaves both keys, and a name among the past ones too early.
+        old = self.verifier()
+        if old not in self.past():
+            lines = [str(each) for each in (*self.past(), old)]
+            write_whole(self.folder / PAST, "".join(f"{each}\n" for each in lines).encode())
+        # (2) From here the next key is the key. There is no moment without one.
         os.replace(self.path(NEXT), self.path(KEY))
         sync_folder(self.folder)
+
+    def past(self) -> list[VerifierKey]:
+        """Return the public halves of this folder's keys before this one, the oldest first.
+
+        Raises:
+            MisconfiguredError: the file ``key.past`` cannot be read.
+        """
+        try:
+            lines = (self.folder / PAST).read_text("ascii").splitlines()
+            return [VerifierKey.parse(line) for line in lines]
+        except FileNotFoundError:
+            return []
+        except (OSError, UnicodeDecodeError, MalformedError) as error:
+            raise MisconfiguredError(
+                f"{str(self.folder / PAST)!r} cannot be read: {error}"
+            ) from error
 
     def passphrase(self, of: VerifierKey | None = None, *, twice: bool = False) -> bytes:
         """Return the passphrase: the credential, or what a person types.
@@ -235,6 +258,16 @@ def read_next_key(folder: Path) -> Signer | None:
             name="next_key",
         )
     return key
+
+
+def read_signers(folder: Path) -> tuple[Signer, ...]:
+    """Read the key, and behind it the next one if there is one: who signs with both for a while.
+
+    Raises:
+        MisconfiguredError: see ``read_key`` and ``read_next_key``.
+    """
+    following = read_next_key(folder)
+    return (read_key(folder), *([following] if following else []))
 
 
 def _credentials() -> Path:

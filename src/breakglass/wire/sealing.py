@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 from breakglass.errors import MisconfiguredError
+from breakglass.tlog.note import SignerKey, VerifierKey
 from breakglass.tlog.sealed_key import SealedKey
 from breakglass.wire.folder import SETTINGS, sync_folder, write_whole
 from breakglass.wire.keeping import KEY, NEXT, Form, Keeping, keeping_of
@@ -75,6 +76,20 @@ def unseal(folder: Path) -> Keeping:
         # (2) From here each start takes the file. (3), below: the sealed one goes.
         _say_in_settings(after)
     return _without(Keeping(folder, Form.SEALED), after)
+
+
+def make_next(folder: Path) -> VerifierKey:
+    """Make the key that is to follow, kept as the key is; one that is there stays.
+
+    Raises:
+        MisconfiguredError: the key is a credential, which is not ours to write; or no passphrase.
+    """
+    keeping = keeping_of(folder)
+    if not keeping.stands(NEXT):
+        old = keeping.verifier()
+        phrase = keeping.passphrase(old) if keeping.form is Form.SEALED else b""
+        keeping.write(NEXT, SignerKey.generate(old.name, old.kind), phrase)
+    return keeping.verifier(NEXT)
 
 
 def clear_copies(folder: Path) -> list[Path]:

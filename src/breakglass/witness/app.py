@@ -12,7 +12,7 @@ from breakglass.errors import MisconfiguredError, RefusedError
 from breakglass.tlog.note import COSIGNATURE
 from breakglass.wire.answering import Answer, Asked, StatusError, json_answer, route, text_answer
 from breakglass.wire.folder import make_folder
-from breakglass.wire.keeping import read_key
+from breakglass.wire.keeping import read_signers
 from breakglass.wire.logs import read_logs
 from breakglass.wire.serving import Room, Serving
 from breakglass.wire.settings import read_settings
@@ -36,7 +36,8 @@ def build(folder: Path, clock: Clock) -> Room:
         MisconfiguredError: with what is wrong.
     """
     settings = read_settings(folder, WitnessSettings)
-    signer = read_key(folder)
+    signers = read_signers(folder)
+    signer = signers[0]
     if signer.kind != COSIGNATURE:
         raise MisconfiguredError(f"key of {signer.name!r} is not for cosignatures; not started")
     logs = read_logs(folder / "logs")
@@ -44,7 +45,7 @@ def build(folder: Path, clock: Clock) -> Room:
     heads = Heads(folder / "data" / "heads")
     for origin in logs:
         heads.last(origin)  # a damaged head stops us here, not at the first request
-    cosigning = Cosigning(signer, heads, logs, clock)
+    cosigning = Cosigning(signers, heads, logs, clock)
     origins = {origin_hash(origin): origin for origin in logs}
 
     def add_checkpoint(asked: Asked) -> Answer:

@@ -61,14 +61,14 @@ class Cosigning:
     """Checks and cosigns, one request at a time.
 
     Args:
-        signer: our cosigner's key.
+        signers: our cosigner's key; and the next one while it changes, which signs beside it.
         heads: the last head of each log.
         logs: those that we serve.
         clock: for the time on cosignatures.
     """
 
-    def __init__(self, signer: Signer, heads: Heads, logs: Logs, clock: Clock) -> None:
-        self._signer = signer
+    def __init__(self, signers: Sequence[Signer], heads: Heads, logs: Logs, clock: Clock) -> None:
+        self._signers = tuple(signers)
         self._heads = heads
         self._logs = logs
         self._clock = clock
@@ -111,14 +111,15 @@ class Cosigning:
             )
         except UnprovenError as error:
             return text_answer(f"consistency proof does not hold: {error}\n", 422)
-        line = cosign(request.note.text, self._signer, self._clock.now())
+        now = self._clock.now()
+        lines = [cosign(request.note.text, signer, now) for signer in self._signers]
         if new.size != last.checkpoint.size or not last.note:
             # (5) Keep. A crash before leaves the old head, and nothing was promised; after it,
             #     the log asks again from the new size and gets its cosignature.
-            note = Note(request.note.text, self._log_lines(request)).with_lines(line)
+            note = Note(request.note.text, self._log_lines(request)).with_lines(*lines)
             self._heads.keep(LastHead(new, note.encoded()))
         # (6) Answer.
-        return text_answer(str(line))
+        return text_answer("".join(map(str, lines)))
 
     def _log_lines(self, request: Request) -> tuple[SignatureLine, ...]:
         keys = {(key.name, key.key_id) for key in self._logs[request.checkpoint.origin]}

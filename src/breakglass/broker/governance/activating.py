@@ -18,7 +18,7 @@ from breakglass.follow.stating import Fact
 from breakglass.policy.bundle import PACKED_BYTES_AT_MOST
 from breakglass.records.canonical import canonical
 from breakglass.records.card import card_digest
-from breakglass.records.kinds import Cards, Policy, TrustActivated
+from breakglass.records.kinds import Cards, KeyHandedOver, Policy, TrustActivated
 from breakglass.records.policy_note import parse_policy_note
 from breakglass.records.record import Attachment
 from breakglass.records.shape import Many
@@ -121,6 +121,23 @@ class Activating:
             "version": trust.version,
             "index": self.recording.record([trust_fact(trust, note)])[0].index,
         }
+
+    def key(self, body: KeyHandedOver) -> dict[str, Any]:
+        """Record that a key follows another, which the trust file in force names both.
+
+        Raises:
+            MalformedError, UnprovenError: a key or a signature is none.
+            RefusedError: the trust file in force is another one.
+            UnavailableError: the ledger did not take it.
+        """
+        self.recording.wait_for_trust(_TRUST_WITHIN)
+        with self.recording.view.reading() as state:
+            standing = state.handed_over.get(body.new)
+        if standing is not None:
+            return {"party": body.party, "index": standing}
+        name = Attachment.of(body.new.encode()).digest[:16]
+        receipts = self.recording.record([Fact(f"key/{body.version}/{name}", body)])
+        return {"party": body.party, "index": receipts[0].index}
 
 
 def trust_fact(trust: Trust, note: Note) -> Fact:

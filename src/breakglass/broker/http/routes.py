@@ -32,6 +32,7 @@ from breakglass.clock import Clock
 from breakglass.errors import MalformedError, RefusedError
 from breakglass.follow.catching_up import CatchingUp
 from breakglass.follow.view import LedgerView
+from breakglass.records.kinds import KeyHandedOver
 from breakglass.records.shape import read_body
 from breakglass.token.token import BYTES_AT_MOST
 from breakglass.wire.answering import Answer, Asked, Handler, json_answer, route
@@ -79,6 +80,7 @@ def application(stories: Stories) -> FastAPI:
         ("POST", "/trust", doors.trust, _POLICY_BYTES),
         ("GET", "/doors", doors.custodians_doors, 0),
         ("GET", "/doors/{grant}", doors.custodians_door, 0),
+        ("POST", "/keys", doors.key, _STATEMENT_BYTES),
         ("GET", "/state", doors.state, 0),
         ("GET", "/healthz", doors.health, 0),
     ]
@@ -178,6 +180,10 @@ class _Doors:
         except (binascii.Error, ValueError) as error:
             raise MalformedError("request.bundle: base64 is broken", name="bad_base64") from error
         return json_answer(self.stories.activating.policy(body, bundle))
+
+    def key(self, asked: Asked) -> Answer:
+        body = read_body(KeyHandedOver, asked.body)
+        return json_answer(self.stories.activating.key(body))
 
     def trust(self, asked: Asked) -> Answer:
         return json_answer(self.stories.activating.trust(read_body(TrustBody, asked.body)))

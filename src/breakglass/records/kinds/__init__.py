@@ -5,7 +5,14 @@ Importing this package knows them all. A kind is frozen once released; a new fac
 
 from breakglass.records.kinds.doors import Door
 from breakglass.records.kinds.gates import Bypassed, Gap, Passages
-from breakglass.records.kinds.governance import Cards, Genesis, Policy, Suspended, TrustActivated
+from breakglass.records.kinds.governance import (
+    Cards,
+    Genesis,
+    KeyHandedOver,
+    Policy,
+    Suspended,
+    TrustActivated,
+)
 from breakglass.records.kinds.grants import Answered, Asked, Ended, Intent, Refused
 from breakglass.records.kinds.incidents import Incident
 from breakglass.records.kinds.minting import Dead, Minted, Usable
@@ -26,6 +33,7 @@ __all__ = [
     "Incident",
     "Intent",
     "Justified",
+    "KeyHandedOver",
     "Minted",
     "Passages",
     "Policy",

@@ -10,7 +10,7 @@ from breakglass.records.record import Kind, known
 from breakglass.records.shape import Between, Count, Many
 from breakglass.records.signing import Signed, SignedByPasskey
 from breakglass.records.statement import Target
-from breakglass.records.words import Digest, Handle, SshKey, Word
+from breakglass.records.words import Base64, Digest, Handle, Line, SshKey, Word
 
 MaintainerKeys = Annotated[tuple[SshKey, ...], Many(8, 1)]
 
@@ -78,3 +78,21 @@ class Suspended(Kind):
     name: Handle
     active: bool
     statement: Signed | SignedByPasskey
+
+
+@known
+@dataclass(frozen=True)
+class KeyHandedOver(Kind):
+    """One party's key is followed by another, under a trust file that names both.
+
+    ``party`` is ``log``, ``witness:NAME`` or a submitter's role; ``old`` and ``new`` are verifier
+    keys of one name. Each key signed the text of ``handover.py``.
+    """
+
+    kind: ClassVar[str] = "key"
+    party: Word
+    old: Line
+    new: Line
+    version: Annotated[int, Between(1, 10**9)]
+    old_signature: Base64
+    new_signature: Base64
