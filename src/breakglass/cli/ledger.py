@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -21,6 +22,12 @@ VERIFY_EXAMPLE = """\
 \b
 Example:
   breakglass ledger verify copy/ --trust org/trust
+"""
+SUCCEED_EXAMPLE = """\
+\b
+Example:
+  breakglass ledger succeed --from head --origin ledger.example/two \\
+    --copy copy/ --out two/
 """
 
 
@@ -64,14 +71,21 @@ def export(folder: Path, org: str | None, as_json: bool) -> None:
     metavar="FILE",
     help="The trust file that you believe; else your client's. Never the copy's own.",
 )
+@click.option(
+    "--before", "older", type=click.Path(path_type=Path), metavar="DIR",
+    help="Also check a copy of the log that this one follows, and where they meet.",
+)  # fmt: skip
 @takes_org
 @speaking.says_json
-def verify(folder: Path, trust: Path | None, org: str | None, as_json: bool) -> None:
+def verify(
+    folder: Path, trust: Path | None, older: Path | None, org: str | None, as_json: bool
+) -> None:
     """Check a copy in DIR without asking any server.
 
     Every hash, every head with its witnesses, every signature, and every rule of the records.
     """
     from breakglass.cli.auditing import audit
+    from breakglass.cli.succeeding import check_link
 
     file = trust or find(org).trust
     try:
@@ -80,6 +94,7 @@ def verify(folder: Path, trust: Path | None, org: str | None, as_json: bool) -> 
         raise MisconfiguredError(f"trust file {str(file)!r} cannot be read: {error}") from error
     progress = _show_progress if sys.stderr.isatty() and not as_json else _silent
     done = audit(folder, believed, progress)
+    link = check_link(done, folder, older, progress) if older else None
     state = done.state
     in_force = (
         state.trust.version if state.trust else 0,
@@ -99,6 +114,7 @@ def verify(folder: Path, trust: Path | None, org: str | None, as_json: bool) -> 
                 "grants": len(state.grants),
                 "state": state.digest(),
                 "forbidden": forbidden,
+                "follows": None if link is None else asdict(link),
             }
         )
         return
@@ -107,11 +123,80 @@ def verify(folder: Path, trust: Path | None, org: str | None, as_json: bool) -> 
         ("in force", f"trust file {in_force[0]}, policy {in_force[1]}"),
         ("state", f"{state.digest()[:16]}…, {len(state.grants)} grants"),
     ]
+    if link is not None:
+        rows.append(("follows", f"{link.said.origin}, believed up to {link.said.size} records"))
+        rows.append(("nobody's", f"{link.behind} records of its copy lie behind that"))
     rows += [("void", f"record {each.index}, {each.void}: {each.why}") for each in done.forbidden]
     speaking.tell_rows(rows)
     if done.forbidden:
         count = len(done.forbidden)
         speaking.talk(f"{count} records break a rule: they count for nothing, and each rang")
+
+
+@ledger.command(epilog=SUCCEED_EXAMPLE, short_help="Prepare a new log that follows a stolen one.")
+@click.option(
+    "--from", "file", required=True, type=click.Path(path_type=Path), metavar="CHECKPOINT_FILE",
+    help="The last good head, with its cosignatures.",
+)  # fmt: skip
+@click.option("--origin", required=True, metavar="NAME", help="The new log's name.")
+@click.option(
+    "--copy", required=True, type=click.Path(path_type=Path), metavar="DIR",
+    help="A copy of the old log that leads to that head.",
+)  # fmt: skip
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--like", type=click.Path(path_type=Path), metavar="FOLDER",
+    help="The old ledger's folder, for settings and submitters.",
+)  # fmt: skip
+@takes_org
+@speaking.says_json
+def succeed(
+    file: Path, origin: str, copy: Path, out: Path, like: Path | None, org: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Prepare a new log that holds the old one's last good head, after its key was stolen.
+
+    Checks that head and the copy, makes a fresh key, a genesis that names the head, and the trust
+    file that maintainers sign next. Nothing that runs is touched.
+    """
+    from breakglass.cli.succeeding import TRUST_NEXT
+    from breakglass.cli.succeeding import succeed as prepared
+    from breakglass.clock import SystemClock
+
+    client = find(org)
+    try:
+        head = file.read_bytes()
+    except OSError as error:
+        raise MisconfiguredError(f"{str(file)!r} cannot be read: {error.strerror}") from error
+    made = prepared(
+        out, origin, head, copy, client.trust.read_bytes(),
+        like or client.file.absolute().parent / "ledger", SystemClock().now(), _silent,
+    )  # fmt: skip
+    checkpoint = made.head.checkpoint
+    if as_json:
+        speaking.tell_json(
+            {
+                "folder": str(out),
+                "origin": origin,
+                "vkey": str(made.key.verifier),
+                "follows": checkpoint.origin,
+                "size": checkpoint.size,
+                "cosigned": sorted(made.head.cosigners),
+                "behind": made.lost,
+            }
+        )
+        return
+    seen = ", ".join(sorted(made.head.cosigners))
+    rows = [
+        ("follows", f"{checkpoint.origin}, {checkpoint.size} records, seen by {seen}"),
+        ("not kept", f"{made.lost} records of the copy lie behind that head"),
+        ("new log", f"{origin}, key {made.key.verifier.label}"),
+        ("made", f"{out}: ledger/ bootstrap/ {TRUST_NEXT}"),
+    ]
+    speaking.tell_rows(rows)
+    speaking.talk(f"next, each maintainer: breakglass trust sign {out / TRUST_NEXT}")
+    speaking.talk("then move each process to the new log: docs/how-to/keys.md, «After a theft»")
+    speaking.talk("grants of the old log: minters end them by their not-after; kill what must end")
 
 
 def _silent_copying(done: int, of: int) -> None:

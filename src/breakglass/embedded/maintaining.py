@@ -114,6 +114,8 @@ def sign_policy(
     compiled = compile_policy(files, now=now)
     packed = pack_bundle(files)
     standing = _standing(folder, packed)
+    if standing is not None and standing.policy.log != log:
+        standing = None  # signed for another log, which this one follows
     if standing is None:
         # (1) Nobody has signed this bundle: the texts are made now, and are the same for all.
         issued, version = now, compiled.bundle.version

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from breakglass.errors import MalformedError, UnprovenError
@@ -100,6 +101,23 @@ def verify_heads(
         raise UnprovenError(
             f"heads end at size {edge.size}, the checkpoint is of {checkpoint.size}", name="heads"
         )
+
+
+def root_at(folder: Path, size: int) -> bytes:
+    """Return the root of the first ``size`` entries of a copy.
+
+    Raises:
+        MalformedError, UnprovenError: the copy does not hold so many.
+    """
+    held = parse_checkpoint(_read(folder, "checkpoint"))[0].size
+    if size > held:
+        raise UnprovenError(
+            f"the copy ends at {held} entries and does not lead to size {size}", name="missing"
+        )
+    edge = TreeEdge()
+    for entry in islice(_entries(folder, held), size):
+        edge.append(leaf_hash(entry))
+    return edge.root()
 
 
 def verify_attachments(folder: Path, size: int) -> int:

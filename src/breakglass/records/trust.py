@@ -48,6 +48,19 @@ class Role:
 
 
 @dataclass(frozen=True)
+class Succession:
+    """The log that this one follows, and how much of it stays true.
+
+    ``size`` is the last accepted size: entries from there on, whoever signed them, are nobody's.
+    """
+
+    origin: str
+    genesis: Digest
+    size: int
+    root: Digest
+
+
+@dataclass(frozen=True)
 class Trust:
     """A trust file as read; ``text`` is what was signed."""
 
@@ -64,6 +77,7 @@ class Trust:
     skew: timedelta
     policy_at_least: int
     door: bool
+    succeeds: Succession | None
     text: str
 
     @property
@@ -128,20 +142,30 @@ def accept_trust(note: Note, before: Trust | None) -> Trust:
         MalformedError: see ``parse_trust``.
         UnprovenError: ``trust_order`` for a lower version, another text under the same number, a
             version left out, or a ``policy-at-least`` that goes down; ``trust_genesis`` for
-            another genesis; ``trust_signatures`` for too few maintainers.
+            another genesis, unless the file says that its log follows that one's;
+            ``trust_succession`` where it does and may not; ``trust_signatures`` for too few
+            maintainers.
     """
     trust = parse_trust(note.text)
     if before is not None:
         if trust.text == before.text:
             return before
-        if trust.version != before.version + 1:
+        follows = trust.succeeds is not None and trust.succeeds.genesis == before.genesis
+        if follows:
+            _check_successor(trust, before)
+        elif trust.genesis != before.genesis:
+            raise UnprovenError("trust file names another genesis", name="trust_genesis")
+        elif trust.succeeds != before.succeeds:
+            raise UnprovenError(
+                "trust file says otherwise of the log that this one follows",
+                name="trust_succession",
+            )
+        elif trust.version != before.version + 1:
             raise UnprovenError(
                 f"trust file of version {trust.version} cannot follow version {before.version}",
                 name="trust_order",
                 hint="take the versions in order: breakglass trust update",
             )
-        if trust.genesis != before.genesis:
-            raise UnprovenError("trust file names another genesis", name="trust_genesis")
         if trust.policy_at_least < before.policy_at_least:
             raise UnprovenError(
                 f"trust file takes cards of policy {trust.policy_at_least} again;"
@@ -151,6 +175,24 @@ def accept_trust(note: Note, before: Trust | None) -> Trust:
     judge = before or trust
     _check_signed(note, trust, judge.maintainers, judge.maintainers_needed)
     return trust
+
+
+def _check_successor(trust: Trust, before: Trust) -> None:
+    """Check that a new log's first trust file may take the place of the old log's last one."""
+    said = trust.succeeds
+    keys = {log.vkey.public for log in before.tlog.logs}
+    if trust.version != 1:
+        raise UnprovenError("the first trust file is version 1", name="trust_order")
+    if said is None or not before.names_log(said.origin):
+        raise UnprovenError(
+            "the log that this one is said to follow is not the one that is believed",
+            name="trust_succession",
+        )
+    if any(log.vkey.public in keys for log in trust.tlog.logs):
+        raise UnprovenError(
+            f"a key of log {said.origin!r} stands in the trust file of the log that follows it",
+            name="trust_succession",
+        )
 
 
 def accept_first_trust(
@@ -201,6 +243,7 @@ class _Draft:
     def __init__(self) -> None:
         self.single: dict[str, str] = {}
         self.submitters: dict[VerifierKey, Role] = {}
+        self.succeeds: Succession | None = None
         self.people: dict[str, dict[str, tuple[str, ...]]] = {"maintainer": {}, "custodian": {}}
 
     def take(self, number: int, words: list[str]) -> None:
@@ -208,6 +251,7 @@ class _Draft:
             "submitter": self._submitter,
             "maintainer": self._person,
             "custodian": self._person,
+            "succeeds": self._succeeds,
         }
         try:
             if words[0] in readers:
@@ -239,6 +283,16 @@ class _Draft:
                 raise MalformedError("this key or name stands already")
         self.submitters[key] = role
 
+    def _succeeds(self, words: list[str]) -> None:
+        if len(words) != 5 or self.succeeds is not None:
+            raise MalformedError("expected 'succeeds ORIGIN GENESIS SIZE ROOT', once")
+        self.succeeds = Succession(
+            words[1],
+            _hex(words[2], "genesis"),
+            _number(words[3], "size", 1),
+            _hex(words[4], "root"),
+        )
+
     def _person(self, words: list[str]) -> None:
         if len(words) != 4 or not _NAME.fullmatch(words[1]):
             raise MalformedError(f"expected '{words[0]} NAME TYPE KEY'")
@@ -255,7 +309,7 @@ class _Draft:
         one = self.single
         trust = Trust(
             version=_number(one["version"], "version", 1),
-            genesis=_hex(one["genesis"]),
+            genesis=_hex(one["genesis"], "genesis"),
             tlog=tlog,
             archiver=one["archiver"],
             level=_level(one["level"]),
@@ -267,6 +321,7 @@ class _Draft:
             skew=_skew(one["skew"]),
             policy_at_least=_number(one["policy-at-least"], "policy-at-least", 0),
             door=one["door"] == "yes",
+            succeeds=self.succeeds,
             text=text,
         )
         _check_whole(trust, one["door"])
@@ -295,6 +350,9 @@ def _check_whole(trust: Trust, door: str) -> None:
     if door not in {"yes", "no"} or (trust.door and trust.custodians_needed < 2):
         raise _bad("'door' is yes or no, and yes takes two custodians")
     _check_witnesses(trust.tlog)
+    said = trust.succeeds
+    if said is not None and (trust.names_log(said.origin) or said.genesis == trust.genesis):
+        raise _bad(f"log {said.origin!r} is followed by another one; it is no longer a log of ours")
     others = {log.vkey.public for log in trust.tlog.logs}
     others |= {witness.vkey.public for witness in trust.tlog.witnesses}
     for key in trust.submitters:
@@ -335,9 +393,9 @@ def _skew(text: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def _hex(text: str) -> str:
+def _hex(text: str, what: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", text, re.ASCII):
-        raise _bad("'genesis' is 64 hexadecimal digits")
+        raise _bad(f"{what!r} is 64 hexadecimal digits")
     return text
 
 

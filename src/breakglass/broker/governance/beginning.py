@@ -1,7 +1,8 @@
 """The beginning of a log: the prepared genesis and the first trust file are appended once.
 
 ``bootstrap/genesis`` holds the signed note of entry 0, whose digest the trust file pins, and
-``bootstrap/trust`` the signed trust file. A broker without that folder waits for another's.
+``bootstrap/trust`` the signed trust file. What the genesis of a log that follows another one names
+lies beside it, under its SHA-256. A broker without that folder waits for another's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.broker.governance.activating import trust_fact
-from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
+from breakglass.errors import (
+    BreakglassError,
+    MalformedError,
+    MisconfiguredError,
+    RefusedError,
+)
 from breakglass.follow.stating import Stating
 from breakglass.follow.view import LedgerView
 from breakglass.records.record import Attachment, Envelope, parse_record, record_text
@@ -46,7 +52,7 @@ class Beginning:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         if folder.is_dir():
-            self._genesis, self._trust_note = _read(folder)
+            self._genesis, self._attached, self._trust_note = _read(folder)
             self._trust: Trust = accept_trust(self._trust_note, None)
             self._thread = threading.Thread(target=self._begin, name="beginning", daemon=True)
 
@@ -84,7 +90,7 @@ class Beginning:
         drafts = [self._first_trust()]
         if size == 0:
             ident = parse_record(self._genesis.encoded()).envelope.id
-            drafts.insert(0, Draft(ident, self._genesis.text))
+            drafts.insert(0, Draft(ident, self._genesis.text, self._attached))
         receipt = self._outbox.append(drafts, _WITHIN)[-1]
         judged = self._view.wait_for(receipt.index, _WITHIN)
         if judged.void:
@@ -99,10 +105,13 @@ class Beginning:
         return Draft(fact.id, record_text(envelope, fact.body, named), fact.attachments)
 
 
-def _read(folder: Path) -> tuple[Note, Note]:
+def _read(folder: Path) -> tuple[Note, tuple[bytes, ...], Note]:
     try:
         genesis = Note.parse((folder / "genesis").read_bytes())
-        parse_record(genesis.encoded())
-        return genesis, Note.parse((folder / "trust").read_bytes())
+        named = parse_record(genesis.encoded()).attachments
+        attached = tuple((folder / each.digest).read_bytes() for each in named)
+        if tuple(map(Attachment.of, attached)) != named:
+            raise MalformedError("an attachment of the genesis has other bytes")
+        return genesis, attached, Note.parse((folder / "trust").read_bytes())
     except (OSError, BreakglassError) as error:
         raise MisconfiguredError(f"{str(folder)!r} cannot be used: {error}; not started") from error
