@@ -88,15 +88,16 @@ def next_version(
 def sign(file: Path, sign_here: bool, org: str | None, as_json: bool) -> None:
     """Sign FILE, a next version of the trust file, beside who signed before.
 
-    What changes is shown first: each line that goes, and each that comes.
+    It may be a text that nobody has signed yet. What changes is shown first: each line that goes,
+    and each that comes.
     """
     from breakglass.embedded.signing_trust import changes, sign_trust
 
     client = find(org)
-    standing, note = _standing(client), read_note(file)
-    for line in changes(standing.text, note.text):
+    standing, (text, note) = _standing(client), _read_text(file)
+    for line in changes(standing.text, text):
         speaking.talk(line)
-    signed = sign_trust(note.text, note, _signers(client, standing, sign_here), speaking.talk)
+    signed = sign_trust(text, note, _signers(client, standing, sign_here), speaking.talk)
     _write(file, signed)
     _tell_signed(file, signed, standing, client, as_json)
 
@@ -108,9 +109,18 @@ def sign(file: Path, sign_here: bool, org: str | None, as_json: bool) -> None:
     is_flag=True,
     help="The ledger is elsewhere, and its policy file asks old and new cosigners already.",
 )
+@click.option(
+    "--key",
+    "handover",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What `key next --json` printed: recorded too, signed by both keys.",
+)
 @takes_org
 @speaking.says_json
-def activate(file: Path, policy_stands: bool, org: str | None, as_json: bool) -> None:
+def activate(
+    file: Path, policy_stands: bool, handover: Path | None, org: str | None, as_json: bool
+) -> None:
     """Put FILE in force; it rings.
 
     New cosigners are first brought to the log's present head. Then the ledger asks old and new
@@ -131,19 +141,34 @@ def activate(file: Path, policy_stands: bool, org: str | None, as_json: bool) ->
             speaking.talk,
             policy_stands=policy_stands,
         )
+    key = None if handover is None else _hand_over(client, handover, done.version)
     if as_json:
-        told: dict[str, Any] = {"version": done.version, "index": done.index}
+        told: dict[str, Any] = {"version": done.version, "index": done.index, "key": key}
         told |= {"brought": list(done.brought), "dropped": [str(each) for each in done.dropped]}
         speaking.tell_json(told)
         return
     entry = f", entry {done.index}" if done.index is not None else ""
     rows = [("in force", f"trust file {done.version}{entry}")]
+    rows += [("key", f"entry {key}, signed by the old and the new one")] if key else []
     rows += [("moved in", ", ".join(done.brought))] if done.brought else []
     rows += [("dropped", f"the key in {each}: nobody trusts it any more") for each in done.dropped]
     rows += [("copies", ", ".join(str(each) for each in done.copies))]
     speaking.tell_rows(rows)
     speaking.talk("gates elsewhere take it by hand: copy the file 'trust' into their folders")
     speaking.talk("next: breakglass doctor")
+
+
+def _hand_over(client: Client, file: Path, version: int) -> int:
+    import json
+
+    try:
+        body = {**json.loads(file.read_text("utf-8")), "version": version}
+    except (OSError, ValueError, TypeError) as error:
+        raise MisconfiguredError(
+            f"{str(file)!r} is not what `key next --json` printed; the trust file is in force, and"
+            " the key record is not there"
+        ) from error
+    return int(client.broker("POST", "/keys", body)["index"])
 
 
 def read_note(file: Path) -> Note:
@@ -159,6 +184,20 @@ def read_note(file: Path) -> Note:
         return Note.parse(file.read_bytes())
     except OSError as error:
         raise MisconfiguredError(f"{str(file)!r} cannot be read: {error.strerror}") from error
+
+
+def _read_text(file: Path) -> tuple[str, Note | None]:
+    """Read what is to be signed: a note, or the text alone."""
+    from breakglass.records.trust import HEADER
+
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise MisconfiguredError(f"{str(file)!r} cannot be read: {error.strerror}") from error
+    if data.startswith(HEADER.encode()) and b"\n\n" not in data:
+        return data.decode("utf-8", "replace"), None
+    note = read_note(file)
+    return note.text, note
 
 
 def _standing(client: Client) -> Trust:
