@@ -21,7 +21,7 @@ from breakglass.archiver.attachment_names import (
 )
 from breakglass.archiver.object_store import ObjectStore
 from breakglass.archiver.segment import NO_PREVIOUS, Segment, segment_digest
-from breakglass.errors import MisconfiguredError, UnprovenError
+from breakglass.errors import MalformedError, MisconfiguredError, UnprovenError
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint
 from breakglass.tlog.edge import TreeEdge
 from breakglass.tlog.hashing import EMPTY_ROOT, HASH_BYTES, leaf_hash, root_of
@@ -200,7 +200,15 @@ class Archive:
         if not self._segments:
             return
         data = self._segment(self._segments - 1)
-        segment = Segment.parse(data)
+        try:
+            segment = Segment.parse(data)
+        except MalformedError as error:
+            raise MisconfiguredError(
+                f"object {self._segment_name(self._segments - 1)!r} is damaged: {error}; not"
+                " started",
+                name="archive_damaged",
+                hint="what is wrong, and the way out: breakglass ledger fsck ARCHIVER-FOLDER",
+            ) from error
         self.last, _ = parse_checkpoint(segment.head)
         self.last_note, self._previous = segment.head, segment_digest(data)
         size = self.last.size

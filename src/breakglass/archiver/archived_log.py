@@ -7,7 +7,7 @@ gives the oldest version of each name, and names under delete markers too.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -80,6 +80,8 @@ class ArchivedLog:
         expected: a head that somebody kept: the archive must reach it, with its very root.
             Without one, a tail that is gone (which a lock prevents) shows only if a later head
             was kept in its final form.
+        missing_tile: told the name and the bytes of a tile that is not there; ``None``: that is a
+            hole. It follows from the entries, so nothing is lost with it.
     """
 
     def __init__(
@@ -88,12 +90,14 @@ class ArchivedLog:
         origin: str,
         keys: Sequence[VerifierKey],
         expected: Checkpoint | None = None,
+        missing_tile: Callable[[str, bytes], None] | None = None,
     ) -> None:
         self._store = store
         self._prefix = hashlib.sha256(origin.encode()).hexdigest()
         self._origin = origin
         self._keys = tuple(keys)
         self._expected = expected
+        self._missing_tile = missing_tile
 
     def commits(self) -> Iterator[Commit]:
         """Give every commit in order; the first thing that does not fit ends it.
@@ -213,7 +217,9 @@ class ArchivedLog:
         for entry in entries:
             for path, made in rows.add(entry):
                 name = f"{self._prefix}/{path}"
-                if self._read(name) != made:
+                if self._missing_tile is not None and self._store.get(name) is None:
+                    self._missing_tile(name, made)
+                elif self._read(name) != made:
                     raise _altered(name, "it is not what the entries make")
 
     def _read(self, name: str) -> bytes:

@@ -87,6 +87,10 @@ class PosixObjectStore:
             path.unlink()
         return len(left)
 
+    def unfinished(self) -> list[Path]:
+        """Return the files of puts that are under way or broke off; walks the whole store."""
+        return sorted(path for path in self._folder.rglob(".*") if path.is_file())
+
     def put_if_absent(self, name: str, data: bytes) -> bool:
         """See ``ObjectStore.put_if_absent``."""
         return self.put_file_if_absent(name, io.BytesIO(data))

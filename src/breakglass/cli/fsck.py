@@ -1,37 +1,42 @@
-"""``breakglass ledger fsck``: examine a ledger's own journal, and mend what is derived."""
+"""``breakglass ledger fsck``: examine a ledger or an archive, and mend what is derived."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from breakglass.cli import speaking
 from breakglass.errors import RefusedError
 
+if TYPE_CHECKING:
+    from breakglass.archiver import fsck as archive
+    from breakglass.ledger import checking
+
 EXAMPLE = """\
 \b
 Example:
   breakglass ledger fsck org/ledger
   breakglass ledger fsck org/ledger --mend
+  breakglass ledger fsck org/archiver
 """
 
 
 @click.command(epilog=EXAMPLE)
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
-@click.option("--mend", is_flag=True, help="Write tiles and indices anew; stop the ledger first.")
+@click.option("--mend", is_flag=True, help="Write what is derived anew; stop the process first.")
 @speaking.says_json
 def fsck(folder: Path, mend: bool, as_json: bool) -> None:
-    """Compare everything in a ledger's journal with everything else.
+    """Compare everything in a ledger's folder, or an archiver's, with everything else.
 
-    Tiles and indices follow from the entries and can be mended. Entries and heads are history: if
-    one is wrong nothing is touched, and the way out is a copy or the archive.
+    Tiles and indices follow from the entries and can be mended; uploads that broke off are swept.
+    Entries, heads and segments are history: if one is wrong nothing is touched. Attachments that
+    are lost are named; the way out is a copy or the archive.
     """
-    from breakglass.ledger.fsck import check_folder
-
-    progress = _show if sys.stderr.isatty() and not as_json else _silent
-    found = check_folder(folder, mending=mend, progress=progress)
+    process = "archiver" if (folder / "logs").is_file() else "ledger"
+    found = _examined(folder, mend, quiet=as_json or not sys.stderr.isatty())
     if as_json:
         told = [
             {"name": each.name, "what": each.what, "history": each.history}
@@ -41,19 +46,36 @@ def fsck(folder: Path, mend: bool, as_json: bool) -> None:
             {"size": found.size, "findings": told, "more": found.more, "mended": mend}
         )
     else:
-        rows = [("wrong" if each.history else "derived", each.what) for each in found.findings]
+        rows = [(each.label, each.what) for each in found.findings]
         if found.more:
             rows.append(("", f"and {found.more} more like these"))
         what = "mended" if mend and found.derived else "examined"
         speaking.tell_rows([*rows, (what, f"{found.size} entries")])
     if not found.sound:
         raise RefusedError(
-            "the journal's history is damaged; nothing was touched",
+            "history is damaged; nothing was touched",
             name="journal_damaged",
-            hint="restore a copy, or rebuild from the archive; do not start this ledger",
+            hint=f"restore a copy, or rebuild from the archive; do not start this {process}",
+        )
+    lost = sum(each.label == "lost" for each in found.findings)
+    if lost:
+        raise RefusedError(
+            f"{lost} attachments are lost here; entries and heads are whole",
+            name="attachment_lost",
+            hint="ledger and archive each have a copy: docs/reference/ledger.md",
         )
     if found.derived and not mend:
-        speaking.talk(f"next: stop the ledger, and: breakglass ledger fsck {folder} --mend")
+        speaking.talk(f"next: stop the {process}, and: breakglass ledger fsck {folder} --mend")
+
+
+def _examined(folder: Path, mend: bool, quiet: bool) -> checking.Examined | archive.Examined:
+    if (folder / "logs").is_file():  # which logs it keeps: an archiver's folder
+        from breakglass.archiver.fsck import check_archive
+
+        return check_archive(folder, mending=mend)
+    from breakglass.ledger.fsck import check_folder
+
+    return check_folder(folder, mending=mend, progress=_silent if quiet else _show)
 
 
 def _show(done: int, of: int) -> None:

@@ -88,6 +88,10 @@ class Attachments(Protocol):
         """Let go of those that no record has named for so long; returns how many."""
         ...
 
+    def named(self) -> Iterator[str]:
+        """Give the digests of all that records name, or once were to name, in order."""
+        ...
+
 
 class AttachmentStore:
     """``Attachments`` in a folder, made if missing. One process may write."""

@@ -27,9 +27,10 @@ Progress = Callable[[int, int], None]
 class Finding:
     """One thing that is wrong, in words for a person."""
 
-    name: str  # missing_entry, altered_entry, no_head, head; or tile, index, unreadable
+    name: str  # missing_entry, altered_entry, no_head, head; tile, index, unreadable; attachment…
     what: str
     history: bool  # an entry or a head is wrong: nothing here can help
+    label: str = ""  # for people: wrong, derived, lost (not here any more), left (harmless)
 
 
 @dataclass
@@ -39,9 +40,10 @@ class Derived:
     tiles: list[tuple[int, int, bytes]] = field(default_factory=list)
     ids: list[tuple[bytes, str, int]] = field(default_factory=list)
     places: dict[bytes, Place] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)  # attachments, named and not kept for good
 
     def __bool__(self) -> bool:
-        return bool(self.tiles or self.ids or self.places)
+        return bool(self.tiles or self.ids or self.places or self.waiting)
 
 
 @dataclass
@@ -52,16 +54,19 @@ class Examined:
     findings: list[Finding] = field(default_factory=list)
     more: int = 0  # findings beyond the first of each kind
     derived: Derived = field(default_factory=Derived)
+    named: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Attachments that entries name: SHA-256, to bytes and the first such entry."""
 
     @property
     def sound(self) -> bool:
         """Whether history is whole, whatever else is wrong."""
         return not any(finding.history for finding in self.findings)
 
-    def add(self, name: str, what: str, *, history: bool = True) -> None:
+    def add(self, name: str, what: str, *, history: bool = True, label: str = "") -> None:
         """Note a finding, or count it if there are many like it."""
+        label = label or ("wrong" if history else "derived")
         if sum(each.name == name for each in self.findings) < _TOLD:
-            self.findings.append(Finding(name, what, history))
+            self.findings.append(Finding(name, what, history, label))
         else:
             self.more += 1
 
@@ -208,6 +213,8 @@ class _Reading:
             self._found.add("index", f"id {numbering.id!r} is entry {at}", history=False)
             self._found.derived.ids.append((key, numbering.id, at))
         self._places[key] = Place(numbering.seq + 1, text_digest(note.text))
+        for digest, size in numbering.attachments:
+            self._found.named.setdefault(digest, (size, at))
 
     def _submitter(self, note: Note, numbering: Numbering, at: int) -> bytes:
         """Find who sent this note; people may have signed it too."""

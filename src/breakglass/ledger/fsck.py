@@ -1,4 +1,4 @@
-"""Examines the journal of a ledger's folder, and mends it if told to."""
+"""Examines journal and attachments of a ledger's folder, and mends them if told to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 from breakglass.ledger.checking import Examined, Progress, examine, mend
+from breakglass.ledger.checking_attachments import examine_attachments, mend_attachments
 from breakglass.ledger.opening import open_stores
 from breakglass.ledger.settings import LedgerSettings
 from breakglass.wire.folder import held
@@ -16,7 +17,9 @@ from breakglass.wire.settings import read_settings
 def check_folder(
     folder: Path, *, mending: bool = False, progress: Progress = lambda done, of: None
 ) -> Examined:
-    """Examine the journal of the ledger in ``folder``; returns what was found before mending.
+    """Examine the ledger in ``folder``; returns what was found before mending.
+
+    Attachments are looked at once the journal's history is known to be whole.
 
     Args:
         folder: of a ledger, which may run while it is only examined.
@@ -33,11 +36,17 @@ def check_folder(
     own = [keeping.verifier(each) for each in (KEY, NEXT) if keeping.stands(each)]
     own += keeping.past()
     with held(folder) if mending else contextlib.nullcontext():
-        journal = open_stores(folder, settings).journal
+        opened = open_stores(folder, settings)
+        journal = opened.journal
         try:
             found = examine(journal, own, progress)
             if mending:
                 mend(journal, found)
+            if found.sound:
+                below = folder / "data" / "attachments"
+                unfinished = examine_attachments(below, opened.attachments, found)
+                if mending:
+                    mend_attachments(opened.attachments, found, unfinished)
             return found
         finally:
             journal.close()
