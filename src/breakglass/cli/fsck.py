@@ -29,9 +29,9 @@ Example:
 @click.option("--mend", is_flag=True, help="Write what is derived anew; stop the process first.")
 @speaking.says_json
 def fsck(folder: Path, mend: bool, as_json: bool) -> None:
-    """Compare everything in a ledger's folder, or an archiver's, with everything else.
+    """Examine the folder of a ledger or an archiver.
 
-    Tiles and indices follow from the entries and can be mended; uploads that broke off are swept.
+    Everything is compared with everything else. Tiles and indices follow from the entries and can be mended; uploads that broke off are swept.
     Entries, heads and segments are history: if one is wrong nothing is touched. Attachments that
     are lost are named; the way out is a copy or the archive.
     """
