@@ -31,9 +31,10 @@ Example:
 def fsck(folder: Path, mend: bool, as_json: bool) -> None:
     """Examine the folder of a ledger or an archiver.
 
-    Everything is compared with everything else. Tiles and indices follow from the entries and can be mended; uploads that broke off are swept.
-    Entries, heads and segments are history: if one is wrong nothing is touched. Attachments that
-    are lost are named; the way out is a copy or the archive.
+    Everything is compared with everything else. Tiles and indices follow from the entries and
+    can be mended; uploads that broke off are swept. Entries, heads and segments are history: if
+    one is wrong nothing is touched. Attachments that are lost are named; the way out is a copy or
+    the archive.
     """
     process = "archiver" if (folder / "logs").is_file() else "ledger"
     found = _examined(folder, mend, quiet=as_json or not sys.stderr.isatty())
