@@ -82,6 +82,7 @@ class Finishing:
                 seen = self._stored
                 if not self._changed.wait_for(partial(self._moved, seen), rest):
                     return seen
+                rest = self._quiet  # whoever wrote just now can be asked again soon
             return None
 
     def _moved(self, seen: int) -> bool:

@@ -11,6 +11,7 @@ import click
 from breakglass.cli import speaking
 from breakglass.cli.client import find, takes_org
 from breakglass.cli.fsck import fsck
+from breakglass.cli.rebuild import rebuild
 from breakglass.errors import MisconfiguredError
 
 EXPORT_EXAMPLE = """\
@@ -37,6 +38,7 @@ def ledger() -> None:
 
 
 ledger.add_command(fsck)
+ledger.add_command(rebuild)
 
 
 @ledger.command(epilog=EXPORT_EXAMPLE)
