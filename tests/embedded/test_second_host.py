@@ -275,6 +275,7 @@ def test_started_again_without_the_old_two_a_newcomer_folds_the_same_from_the_ne
     moved: Moved,
 ) -> None:
     org = moved.mira.cwd / "org"
+    before = int(told_by(moved, "broker")["size"])
     moved.up.send_signal(signal.SIGTERM)
     moved.up.wait(20)
     # A monitor that begins today, with the trust file of today and nothing else.
@@ -284,6 +285,8 @@ def test_started_again_without_the_old_two_a_newcomer_folds_the_same_from_the_ne
         assert not (org / "archiver" / "address").exists()
         until(lambda: told_by(moved, "broker") == told_by(moved, "monitor"), 30)
         assert moved.breaks("after the restart").code == 0
+        # It asks the archiver where the trust file says that it is now, and states what it heard.
+        until(lambda: archive_looked_at(moved, since=before) == "held", 30)
 
 
 # --- what the tests look at ---------------------------------------------------------------------
@@ -301,7 +304,7 @@ def exported_head(moved: Moved, folder: str) -> str:
     return (moved.mira.cwd / folder / "checkpoint").read_text()
 
 
-def told_by(moved: Moved, room: str) -> dict[str, Any]:
+def told_by(moved: Moved, room: str, *more: str) -> dict[str, Any]:
     """Ask a process on the first host, from there, for its state."""
     code = (
         "import sys; from pathlib import Path; from breakglass.wire.calling import Neighbour;"
@@ -311,7 +314,14 @@ def told_by(moved: Moved, room: str) -> dict[str, Any]:
     words = [*moved.mira.prefix, sys.executable, "-c", code, str(folder)]
     said = subprocess.run(words, capture_output=True, text=True, check=False)
     value = json.loads(said.stdout) if said.returncode == 0 else {"room": room}
-    return {key: value[key] for key in value if key in ("size", "digest", "room")}
+    return {key: value[key] for key in value if key in ("size", "digest", "room", *more)}
+
+
+def archive_looked_at(moved: Moved, since: int) -> str:
+    """Return what the newest look at the archive found, if it was recorded behind ``since``."""
+    said = told_by(moved, "broker", "summary")["summary"]["attested"]
+    index, outcome = said.get("archive archiver", "-1 none").split()
+    return str(outcome) if int(index) >= since else "not yet"
 
 
 def archived_size(moved: Moved) -> int:

@@ -220,6 +220,7 @@ class StandInLedger:
         self.hanging = threading.Event()
         self.refuse_appends = False
         self.witness_shows: bytes | None = None
+        self.doctor: dict[str, Any] | None = None  # what the archiver says of its last look
         self.hidden = 0  # entries at the end that followers are not shown
         self._server: ThreadingHTTPServer | None = None
         self._port = 0
@@ -272,6 +273,8 @@ class StandInLedger:
                 return 200, self.shop.org.log.attachments[parts[1]]
             if route == "/checkpoint":
                 return 200, self.head(self._shown)
+            if route == "/doctor" and self.doctor is not None:
+                return 200, json.dumps(self.doctor).encode()
             if route.endswith("/checkpoint"):
                 return 200, self.witness_shows or self.head()
         return 404, b'{"error":"not_found","message":"no such path","hint":""}'

@@ -11,7 +11,7 @@ from breakglass.records import kinds
 from breakglass.records.kinds.gates import GateState
 from breakglass.records.kinds.grants import EndedWhy, Reply
 from breakglass.records.kinds.incidents import IncidentChange
-from breakglass.records.kinds.monitoring import Delivery
+from breakglass.records.kinds.monitoring import Attesting, Delivery
 from breakglass.records.record import (
     KINDS,
     Attachment,
@@ -63,6 +63,7 @@ def bodies() -> dict[str, Any]:
         kinds.Pulse(0, ()),
         kinds.Justified(broken.grant, "ab" * 32, 5, broken.intent.policy),
         org.gate_reviewed(),
+        kinds.Attested("archive", "worm", Attesting.HELD, NOW, "ab" * 32, ""),
     ]
     return {body.kind: body for body in listed}
 
@@ -71,7 +72,7 @@ MAY = {
     "broker": "genesis trust policy cards key suspended incident asked refused answered intent"
     " ended gap",
     "minter:orders-db": "minted usable ended dead door gap",
-    "monitor": "alarm pulse justified gate_reviewed gap",
+    "monitor": "alarm pulse justified gate_reviewed attested gap",
     "gate:orders-write": "bypassed passages door gap",
 }
 

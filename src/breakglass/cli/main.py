@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy": ("policy:policy", "Check, explain, sign and activate the policy."),
     "trust": ("trust:trust", "Show, change, sign and update the trust file."),
     "key": ("key:key", "Show, seal and replace the keys of processes."),
+    "archiver": ("archiver:archiver", "Look at the archive: its lock, versions and policy."),
     "join": ("join:join", "Move a witness and the archiver to a second host."),
     "init": ("init:init", "Make a whole organisation in one folder, to try out."),
     "up": ("up:up", "Start every process of such a folder, and stay."),

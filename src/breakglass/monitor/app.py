@@ -24,15 +24,17 @@ from breakglass.follow.view import LedgerView
 from breakglass.monitor.alarms.bell import BellLimits
 from breakglass.monitor.alarms.ringing import Ringing
 from breakglass.monitor.alarms.webhook import Webhook
+from breakglass.monitor.attesting import AttestingArchive
 from breakglass.monitor.belief import Belief
 from breakglass.monitor.following import Following
 from breakglass.monitor.gates.reviewing import GateReviewing
 from breakglass.monitor.gates.standing import Gates
-from breakglass.monitor.heads import Comparing, read_head, witness_path
+from breakglass.monitor.heads import Comparing, read_head
 from breakglass.monitor.kept_heads import KeptHeads
 from breakglass.monitor.looking import Looking
 from breakglass.monitor.missing import Patience
 from breakglass.monitor.news import News
+from breakglass.monitor.parties import Parties
 from breakglass.monitor.pulse import Pulsing
 from breakglass.monitor.repeating import Repeating
 from breakglass.monitor.reviews.opening import Reviews
@@ -94,8 +96,9 @@ class Monitor:
             on_judged=self.following.taking,
             trouble=self._trouble,
         )
+        parties = Parties(folder, settings, self.view, self._ledger)
         self.comparing = Comparing(
-            self._parties(folder, settings),
+            parties,
             self.view,
             self.following.roots,
             self.kept,
@@ -129,10 +132,20 @@ class Monitor:
         self.gate_reviewing = GateReviewing(
             self.view, self.gates, stating, key, clock, self._not_yet
         )
+        self.attesting = AttestingArchive(
+            Parties(folder, settings, self.view, self._ledger).one,
+            self.view,
+            stating,
+            self.ringing,
+            self.time,
+            lambda: self.broken,
+            settings.attested_within,
+        )
         self._loops = [
             Repeating("pulse", settings.pulse_every, self.pulsing.beat),
             Repeating("look", settings.look_every, self.looking.look),
             Repeating("heads", settings.heads_every, self.comparing.compare),
+            Repeating("attest", settings.attest_every, self.attesting.look),
         ]
         self._catching_up = threading.Thread(target=self._catch_up, name="catch up", daemon=True)
 
@@ -216,14 +229,6 @@ class Monitor:
             "not_following", "ledger", size, "ledger", self._clock.now(), text, stated=False
         )
         self.ringing.ring([news])
-
-    def _parties(self, folder: Path, settings: MonitorSettings) -> dict[str, tuple[Neighbour, str]]:
-        path = witness_path(settings.log)
-        found = {
-            name: (Neighbour(settings.neighbour(folder, where), name=name), path)
-            for name, where in settings.witnesses.items()
-        }
-        return {"ledger": (self._ledger, "/checkpoint"), **found}
 
 
 def read_trust(path: Path) -> Trust:

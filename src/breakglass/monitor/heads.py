@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -60,7 +60,8 @@ class Comparing:
     """Asks everybody for their head and holds it against the followed log.
 
     Args:
-        parties: by name, with the path of their head: witnesses, the archiver, the ledger.
+        parties: gives them by name, with the path of their head: witnesses, the archiver, the
+            ledger. Asked at each look, since one may move to another host.
         view: the followed log.
         roots: its roots; changed under the view's lock.
         kept: where heads and evidence go.
@@ -71,7 +72,7 @@ class Comparing:
 
     def __init__(
         self,
-        parties: Mapping[str, tuple[Neighbour, str]],
+        parties: Callable[[], Mapping[str, tuple[Neighbour, str]]],
         view: LedgerView,
         roots: RootsBySize,
         kept: KeptHeads,
@@ -86,12 +87,12 @@ class Comparing:
         self._belief = belief
         self._ringing = ringing
         self._clock = clock
-        self.seen = {name: Seen() for name in parties}
+        self.seen = {name: Seen() for name in parties()}
 
     def compare(self) -> None:
         """Ask everybody once. One that is away or talks nonsense is noted and changes nothing."""
-        for name, (party, path) in self._parties.items():
-            seen = self.seen[name]
+        for name, (party, path) in self._parties().items():
+            seen = self.seen.setdefault(name, Seen())
             try:
                 note = party.get(path).body
                 keys = [log.vkey for log in self._view.trust().tlog.logs]

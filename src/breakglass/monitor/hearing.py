@@ -12,6 +12,7 @@ from breakglass.records import kinds
 from breakglass.records.fold import Judged
 from breakglass.records.judging import Entry
 from breakglass.records.kinds.grants import Outcome
+from breakglass.records.kinds.monitoring import Attesting
 from breakglass.records.record import Unknown
 from breakglass.records.state import State
 from breakglass.records.statement import Break, parse_as
@@ -182,6 +183,15 @@ def _of_the_rules(body: object, index: int, at: datetime, ident: str, state: Sta
             thread = body.name if body.target == "grant" else f"suspended/{body.target.value}"
             subject = "suspended" if body.active else "released"
             return News(subject, ident, index, thread, at, text, {"name": body.name})
+        case kinds.Attested() if body.outcome is not Attesting.HELD:
+            wrong = body.outcome is Attesting.FAILED
+            text = (
+                f"{'ARCHIVE WRONG' if wrong else 'Archive not known to hold'}: {body.about!r} was"
+                f" looked at {body.looked:%Y-%m-%d %H:%M:%S} UTC: {body.detail}. Records may not be"
+                " beyond deletion. On its host: breakglass archiver doctor"
+            )
+            subject = "archive_wrong" if wrong else "archive_unknown"
+            return News(subject, ident, index, f"archive/{body.about}", at, text)
         case kinds.Gap():
             text = (
                 f"Late records: {ident!r} tells of an outage from {body.start:%Y-%m-%d %H:%M:%S} to"

@@ -65,6 +65,9 @@ class MonitorSettings:
     serving: Serving = field(default_factory=Serving)
     pulse_every: timedelta = timedelta(seconds=60)  # others worry after 3 min
     heads_every: timedelta = timedelta(seconds=10)
+    attest_every: timedelta = timedelta(minutes=10)  # asks the archiver whether it has looked
+    # A day, and two hours in which an archiver may be restarted.
+    attested_within: timedelta = timedelta(hours=26)
     look_every: timedelta = timedelta(seconds=1)
     minted_within: timedelta = timedelta(seconds=60)
     dead_within: timedelta = timedelta(seconds=60)

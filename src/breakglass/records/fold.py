@@ -311,6 +311,7 @@ JUDGES: dict[type[Kind], Callable[[State, Stated], None]] = {
     kinds.Pulse: observing.pulse,
     kinds.Justified: observing.justified,
     kinds.GateReviewed: observing.gate_reviewed,
+    kinds.Attested: observing.attested,
 }
 """What each kind changes, if it holds."""
 
@@ -339,5 +340,6 @@ ROLES: dict[type[Kind], frozenset[str]] = {
     kinds.Pulse: frozenset({_MONITOR}),
     kinds.Justified: frozenset({_MONITOR}),
     kinds.GateReviewed: frozenset({_MONITOR}),
+    kinds.Attested: frozenset({_MONITOR}),
 }
 """Who may state each kind (DESIGN.md section 3, the table of kinds)."""

@@ -18,7 +18,7 @@ from breakglass.records.kinds import Bypassed
 from breakglass.records.kinds.monitoring import Delivery
 from breakglass.records.presentation import parse_presentation
 from breakglass.records.signing import PRESENTATION_NAMESPACE, verify_signature
-from breakglass.records.state import DoorState, DoorUse, GrantState, State
+from breakglass.records.state import AttestedState, DoorState, DoorUse, GrantState, State
 from breakglass.records.statement import Break, ReviewGate, parse_as
 from breakglass.records.terms import DOOR_LIFE
 from breakglass.tlog.merkle import leaf_hash
@@ -141,6 +141,18 @@ def justified(state: State, stated: Stated) -> None:
     if grant.justified:
         raise lost_race("the intent is justified already")
     state.grants[body.grant] = replace(grant, justified=True)
+
+
+def attested(state: State, stated: Stated) -> None:
+    """The monitor repeats what somebody who looked has found; each look counts once."""
+    body = stated.body
+    if body.looked > stated.at + in_force(state).skew:
+        raise Void("mismatch", "the look is of a time that has not come")
+    before = state.attested.get((body.subject, body.about))
+    if before is not None and body.looked <= before.looked:
+        raise Void("mismatch", "a later look at the same thing stands already")
+    found = AttestedState(body.outcome.value, body.looked, stated.entry.index)
+    state.attested[body.subject, body.about] = found
 
 
 def gate_reviewed(state: State, stated: Stated) -> None:

@@ -56,6 +56,15 @@ class ActiveCard:
 
 
 @dataclass(frozen=True)
+class AttestedState:
+    """The last look at something that the evidence rests on; ``looked`` by the looker's clock."""
+
+    outcome: str
+    looked: datetime
+    index: int
+
+
+@dataclass(frozen=True)
 class IncidentState:
     """An incident as the records tell it."""
 
@@ -198,6 +207,7 @@ class State:
     pulse_at: datetime | None = None
     alarms: dict[str, int] = field(default_factory=dict)
     handed_over: dict[str, int] = field(default_factory=dict)
+    attested: dict[tuple[str, str], AttestedState] = field(default_factory=dict)
 
     def trial(self, submitter: str) -> State:
         """Return a thin copy on which the next records of one key label can be tried by ``apply``.
@@ -221,6 +231,7 @@ class State:
             void=[],
             alarms=dict(self.alarms),
             handed_over=dict(self.handed_over),
+            attested=dict(self.attested),
         )
 
     def unappended_doors(self) -> list[DoorState]:
@@ -277,6 +288,10 @@ class State:
             "pulse": _time(self.pulse_at),
             "alarms": dict(self.alarms),
             "keys": dict(self.handed_over),
+            "attested": {
+                f"{subject} {about}": f"{each.index} {each.outcome}"
+                for (subject, about), each in self.attested.items()
+            },
         }
 
 

@@ -16,12 +16,13 @@ from breakglass.records.kinds.governance import (
 from breakglass.records.kinds.grants import Answered, Asked, Ended, Intent, Refused
 from breakglass.records.kinds.incidents import Incident
 from breakglass.records.kinds.minting import Dead, Minted, Usable
-from breakglass.records.kinds.monitoring import Alarm, GateReviewed, Justified, Pulse
+from breakglass.records.kinds.monitoring import Alarm, Attested, GateReviewed, Justified, Pulse
 
 __all__ = [
     "Alarm",
     "Answered",
     "Asked",
+    "Attested",
     "Bypassed",
     "Cards",
     "Dead",

@@ -72,6 +72,32 @@ class Justified(Kind):
     policy: Digest
 
 
+class Attesting(StrEnum):
+    """How something that the evidence rests on was found."""
+
+    HELD = "held"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@known
+@dataclass(frozen=True)
+class Attested(Kind):
+    """Something beside the records that the evidence rests on was looked at.
+
+    ``subject`` is what (``archive``), ``about`` which one, ``looked`` when by the looker's own
+    clock, ``evidence`` the SHA-256 of what it said, whole.
+    """
+
+    kind: ClassVar[str] = "attested"
+    subject: Code
+    about: Word
+    outcome: Attesting
+    looked: datetime
+    evidence: Digest
+    detail: Line
+
+
 @known
 @dataclass(frozen=True)
 class GateReviewed(Kind):
