@@ -1,4 +1,4 @@
-"""The archive's own doctor is repeated into the ledger; it rings when bad, or when it stays away."""
+"""The archive's own doctor is repeated into the ledger; it rings when bad, or when it stays out."""
 
 from __future__ import annotations
 

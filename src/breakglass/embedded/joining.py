@@ -183,7 +183,7 @@ def _loopback() -> Listening:
 
 def _only_ours(folder: Path) -> bool:
     """Say whether an earlier run was cut off here: nothing but what it writes first."""
-    ours = {KEY, "logs", JOINED, CERTIFICATE, CERTIFICATE_KEY}
+    ours = {KEY, "logs", "lines", JOINED, CERTIFICATE, CERTIFICATE_KEY}
     return {path.name for path in folder.iterdir() if not path.name.startswith(".")} <= ours
 
 
