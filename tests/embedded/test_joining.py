@@ -188,3 +188,18 @@ def test_too_few_signatures_activate_nothing(mira: Person) -> None:
     signed = org(mira, "trust", "sign", "org/trust.next", "--sign-here")
     assert "goes : level archived" in signed.err
     assert org(mira, "trust", "activate", "org/trust.next").code == 0
+
+
+def test_a_copy_that_went_another_way_than_the_believed_trust_file_is_refused(
+    mira: Person,
+) -> None:
+    assert org(mira, "trust", "next", "--level", "witnessed", "--sign-here").code == 0
+    (mira.cwd / "org" / "trust.next").rename(mira.cwd / "never")
+    in_force(mira, "--level", "justified")
+    assert org(mira, "ledger", "export", "--to", "copy").code == 0
+    said = org(mira, "ledger", "verify", "copy", "--trust", "never")
+    assert (said.code, "trust file 2 of this copy is another one than yours" in said.err) == (
+        4,
+        True,
+    )
+    assert org(mira, "ledger", "verify", "copy", "--trust", "org/trust").code == 0
