@@ -78,13 +78,9 @@ def journal_of(source: Source, trust: Trust, folder: Path, progress: Progress) -
     """
     keys = _log_keys(trust)
     archived = _archived(source, keys, None)
-    named: dict[str, None] = {}
 
-    def attachments() -> Iterator[tuple[str, bytes]]:
-        for commit in archived.commits():
-            named.update(dict.fromkeys(commit.attachments))
-        for digest in named:
-            yield digest, archived.attachment(digest)
+    def named() -> dict[str, None]:
+        return dict.fromkeys(each for commit in archived.commits() for each in commit.attachments)
 
     def commits() -> Iterator[Kept]:
         for commit in archived.commits():
@@ -99,7 +95,7 @@ def journal_of(source: Source, trust: Trust, folder: Path, progress: Progress) -
                 start = size
             progress(start)
 
-    return refill(folder, commits(), attachments)
+    return refill(folder, commits(), named, archived.attachment)
 
 
 def _archived(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from breakglass.errors import MisconfiguredError, RefusedError, UnprovenError
 from breakglass.ledger.attachments import AttachmentStore
@@ -24,6 +25,7 @@ from breakglass.wire.numbering import read_numbering, text_digest
 from breakglass.wire.settings import read_settings
 
 _SUFFIXES = ("", "-wal", "-shm")
+_NOBODY = bytes(4)  # the key id of no submitter: what is kept at once waits for nobody
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,16 @@ class Kept:
 def refill(
     folder: Path,
     commits: Iterable[Kept],
-    attachments: Callable[[], Iterator[tuple[str, bytes]]],
+    named: Callable[[], Iterable[str]],
+    fetch: Callable[[str, BinaryIO], None],
 ) -> int:
     """Write the journal of the ledger in ``folder``, which has none; returns its size.
 
     Args:
         folder: with ``settings.toml`` and the log's key; the ledger must not run.
         commits: all of them, in order, from the first entry.
-        attachments: gives what the entries name, by SHA-256 in hex.
+        named: gives the SHA-256, in hex, of what the entries name.
+        fetch: writes the bytes of one, checked, into an empty file.
 
     Raises:
         RefusedError: ``journal_stands``; nothing was written.
@@ -75,9 +79,9 @@ def refill(
             )
         _take_away(draft)
         # (1) What entries name, before them; a crash leaves attachments that nobody names.
-        store = AttachmentStore(data / "attachments", settings.attachment_bytes)
-        for digest, content in attachments():
-            store.put(digest, content)
+        store = AttachmentStore(data / "attachments")
+        for digest in named():
+            _take(store, data / "attachments", digest, fetch)
         try:
             # (2) Under another name: a journal cut short would be one that was rolled back.
             size = _filled(draft, commits, folder)
@@ -87,6 +91,25 @@ def refill(
         finally:
             _take_away(draft)
     return size
+
+
+def _take(
+    store: AttachmentStore, folder: Path, digest: str, fetch: Callable[[str, BinaryIO], None]
+) -> None:
+    """Fetch one attachment into the store, and keep it for good."""
+    if store.size(digest) is not None:
+        store.keep([digest])  # an earlier run was cut off behind it
+        return
+    path = folder / f".{digest}"
+    with path.open("w+b") as file:
+        try:
+            fetch(digest, file)
+            file.flush()
+            store.take(file, digest, os.fstat(file.fileno()).st_size, _NOBODY)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+    store.keep([digest])
 
 
 def _filled(path: Path, commits: Iterable[Kept], folder: Path) -> int:
