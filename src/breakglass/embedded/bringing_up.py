@@ -8,6 +8,7 @@ the line is the one that cosigns there.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +26,8 @@ from breakglass.wire.calling import Neighbour, Reply
 
 Progress = Callable[[int, int], None]
 _WITHIN = timedelta(seconds=20)
+_TRIES = 10
+_REST_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -55,21 +58,36 @@ def bring_up(
     line = newcomer.line
     if line.url is None:
         raise UnavailableError(f"the line of {line.name!r} gives no address", name="no_address")
-    answer = ledger.send("GET", "/checkpoint")
-    if answer.status == 404:
-        return 0  # a log that has not begun
-    head = _Head.read(answer.checked().body, keys)
     with Neighbour(line.url, name=line.name, within=_WITHIN) as there:
-        path = f"/{hashlib.sha256(head.checkpoint.origin.encode()).hexdigest()}/checkpoint"
-        reply = there.send("GET", path)
-        known = 0 if reply.status == 404 else _Head.read(reply.checked().body, keys).checkpoint.size
-        if newcomer.archives:
-            cosigned = _archived(there, ledger, keys, known, head, progress)
-        else:
-            cosigned = _witnessed(there, ledger, known, head)
-        _check(cosigned, line, head)
-    progress(head.checkpoint.size, head.checkpoint.size)
-    return head.checkpoint.size
+        for left in reversed(range(_TRIES)):
+            answer = ledger.send("GET", "/checkpoint")
+            if answer.status == 404:
+                return 0  # a log that has not begun
+            head = _Head.read(answer.checked().body, keys)
+            size = head.checkpoint.size
+            known = _known(there, head.checkpoint.origin, keys)
+            # Where the ledger asks it already (an activation that was cut off), it may run ahead
+            # of what we have just read: look again.
+            if known > size and left:
+                time.sleep(_REST_S)
+                continue
+            if newcomer.archives:
+                cosigned = _archived(there, ledger, keys, known, head, progress)
+            else:
+                cosigned = _witnessed(there, ledger, known, head)
+            if cosigned.status in (400, 409) and left:
+                continue
+            _check(cosigned, line, head)
+            progress(size, size)
+            return size
+    raise AssertionError("unreachable")
+
+
+def _known(there: Neighbour, origin: str, keys: Sequence[VerifierKey]) -> int:
+    """Return the size that it cosigned last."""
+    path = f"/{hashlib.sha256(origin.encode()).hexdigest()}/checkpoint"
+    reply = there.send("GET", path)
+    return 0 if reply.status == 404 else _Head.read(reply.checked().body, keys).checkpoint.size
 
 
 @dataclass(frozen=True)
