@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.clock import Clock
-from breakglass.errors import BreakglassError, MisconfiguredError
+from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.follow.stating import Stating, gap_draft
 from breakglass.follow.view import LedgerView
 from breakglass.monitor.alarms.bell import BellLimits
@@ -217,7 +217,11 @@ class Monitor:
         """Hear that following has stopped for good."""
         self._stopped = f"following stopped: {error}"
         if isinstance(error, BreakglassError) and error.name == "inconsistent_head":
-            name = self.kept.accuse_follower(self._ledger_folder, str(error), self._clock.now())
+            try:
+                name = self.kept.accuse_follower(self._ledger_folder, str(error), self._clock.now())
+            except UnavailableError as unkept:
+                error.message += f"; {unkept}"
+                name = ""
             self.belief.end(str(error), name, self.view.size)
             return
         text = (

@@ -40,16 +40,17 @@ class Belief:
 
         Args:
             why: for people.
-            evidence: the name of the file that proves it.
+            evidence: the name of the file that proves it; empty if it could not be kept.
             size: of the head in question; names the news.
         """
         with self._lock:
             if self._broken:
                 return
             self._broken = why
+        kept = f" Both heads are kept in evidence/{evidence} of the monitor." if evidence else ""
         text = (
             f"THE LEDGER CONTRADICTS ITSELF: {why}. Believe no record from it until this is"
-            f" explained. Both heads are kept in evidence/{evidence} of the monitor."
+            f" explained.{kept}"
         )
         news = News(
             "ledger_contradicts", "ledger", size, "ledger", self._clock.now(), text, stated=False

@@ -7,13 +7,14 @@ and the archiver is asked for the head it cosigned last; it must be a head of th
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from breakglass.clock import Clock
-from breakglass.errors import BreakglassError
+from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.follow.view import LedgerView
 from breakglass.monitor.alarms.ringing import Ringing
 from breakglass.monitor.belief import Belief
@@ -24,6 +25,7 @@ from breakglass.tlog.checkpoint import check_log_signature, parse_checkpoint
 from breakglass.tlog.note import VerifierKey
 from breakglass.wire.calling import Neighbour
 
+log = logging.getLogger("breakglass.monitor")
 WITHHELD_AFTER = timedelta(seconds=60)
 
 
@@ -101,8 +103,11 @@ class Comparing:
                 seen.error = str(error)
                 continue
             seen.size, seen.error = head.checkpoint.size, ""
-            # (1) Keep it, whatever it turns out to be.
-            self._kept.keep(head, self._clock.now())
+            # (1) Keep it, whatever it turns out to be. A full disk does not blind us.
+            try:
+                self._kept.keep(head, self._clock.now())
+            except UnavailableError as error:
+                log.error("%s", error)
             # (2) Hold it against the log that we followed.
             self._hold(head, seen)
 
@@ -126,11 +131,16 @@ class Comparing:
         if self._belief.broken:
             return
         ours = self._our_head()
-        with self._view.reading():
-            name = self._kept.accuse(ours, theirs, self._roots, self._clock.now())
+        unkept = ""
+        try:
+            with self._view.reading():
+                name = self._kept.accuse(ours, theirs, self._roots, self._clock.now())
+        except UnavailableError as error:
+            # It goes out with the message, then: what proves it is all that counts.
+            name, unkept = "", f"; {error}; the other head is {theirs.note.decode()!r}"
         why = (
             f"{theirs.by!r} holds a head of size {theirs.checkpoint.size}, signed by the log, that"
-            f" is no head of the log that was followed here to size {ours.checkpoint.size}"
+            f" is no head of the log that was followed here to size {ours.checkpoint.size}{unkept}"
         )
         self._belief.end(why, name, theirs.checkpoint.size)
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from breakglass.clock import format_time
-from breakglass.errors import MisconfiguredError
+from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.monitor.roots import RootsBySize
 from breakglass.tlog.checkpoint import Checkpoint
 from breakglass.wire.folder import make_folder, write_whole
@@ -57,12 +57,18 @@ class KeptHeads:
             ) from error
 
     def keep(self, head: Head, now: datetime) -> None:
-        """Keep a head; one that is here already is left as it is."""
-        with self._lock:
-            self._file.execute(
-                "insert or ignore into heads values (?, ?, ?, ?, ?)",
-                (head.by, head.checkpoint.size, head.checkpoint.text, head.note, format_time(now)),
-            )
+        """Keep a head; one that is here already is left as it is.
+
+        Raises:
+            UnavailableError: the disk refuses.
+        """
+        seen = format_time(now)
+        row = (head.by, head.checkpoint.size, head.checkpoint.text, head.note, seen)
+        try:
+            with self._lock:
+                self._file.execute("insert or ignore into heads values (?, ?, ?, ?, ?)", row)
+        except sqlite3.Error as error:
+            raise UnavailableError(f"a head could not be kept: {error}") from error
 
     def accuse(self, ours: Head, theirs: Head, roots: RootsBySize, now: datetime) -> str:
         """Write both heads into a file that proves by itself that there are two histories.
@@ -72,6 +78,9 @@ class KeptHeads:
 
         Returns:
             the file's name.
+
+        Raises:
+            UnavailableError: the disk refuses.
         """
         old, new = theirs.checkpoint.size, ours.checkpoint.size
         value = {
@@ -96,7 +105,10 @@ class KeptHeads:
 
     def _write(self, names: bytes, value: object) -> str:
         name = f"{hashlib.sha256(names).hexdigest()[:16]}.json"
-        write_whole(self._evidence / name, json.dumps(value, indent=1).encode() + b"\n")
+        try:
+            write_whole(self._evidence / name, json.dumps(value, indent=1).encode() + b"\n")
+        except OSError as error:
+            raise UnavailableError(f"evidence could not be kept: {error}") from error
         return name
 
     @property

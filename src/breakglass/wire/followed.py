@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from breakglass.clock import format_time, parse_time
-from breakglass.errors import MisconfiguredError
+from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint
 
 _SCHEMA = """
@@ -63,17 +63,24 @@ class FollowedCache:
             ) from error
 
     def add(self, commit: Commit) -> None:
-        """Keep a commit, whole or not at all."""
+        """Keep a commit, whole or not at all.
+
+        Raises:
+            UnavailableError: the disk refuses.
+        """
         times = {name: format_time(at) for name, at in commit.cosigned.items()}
-        with self._lock, self._file:
-            self._file.execute("begin")
-            self._file.execute(
-                "insert into commits values (?, ?, ?)",
-                (commit.first, commit.head, json.dumps(times)),
-            )
-            self._file.executemany(
-                "insert into notes values (?, ?)", enumerate(commit.notes, start=commit.first)
-            )
+        try:
+            with self._lock, self._file:
+                self._file.execute("begin")
+                self._file.execute(
+                    "insert into commits values (?, ?, ?)",
+                    (commit.first, commit.head, json.dumps(times)),
+                )
+                self._file.executemany(
+                    "insert into notes values (?, ?)", enumerate(commit.notes, start=commit.first)
+                )
+        except sqlite3.Error as error:
+            raise UnavailableError(f"cache cannot be written: {error}", name="cache") from error
 
     def commits(self, start: int) -> Iterator[Commit]:
         """Read the commits in order, from the one that holds entry ``start``."""

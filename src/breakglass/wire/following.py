@@ -7,8 +7,10 @@ same cosignature times.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -99,6 +101,7 @@ class Follower:
         self._replayed = False
         make_folder(folder / "attachments")
         self._cache = FollowedCache(folder / "followed.sqlite")
+        self._unkept: deque[Commit] = deque()  # proven, and the cache's disk did not take them
         self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
 
     def start(self) -> Follower:
@@ -148,7 +151,13 @@ class Follower:
 
     def entries(self, start: int = 0) -> Iterator[FollowedEntry]:
         """Read the followed entries again, from the cache."""
-        for commit in self._cache.commits(start):
+        unkept = list(self._unkept)  # before the cache is read: what moves there is in both
+        cached = self._cache.commits(start)
+        at = start
+        for commit in itertools.chain(cached, unkept):
+            if commit.first + len(commit.notes) <= at:
+                continue
+            at = commit.first + len(commit.notes)
             for index, note in enumerate(commit.notes, start=commit.first):
                 if index >= start:
                     yield self._entry(index, note, commit)
@@ -294,7 +303,7 @@ class Follower:
         """Keep one checked commit and deliver it."""
         # (1) Keep it. A crash before this asks the ledger again; after it, the cache replays.
         if self._replayed:
-            self._cache.add(commit)
+            self._keep(commit)
         self._edge, self._head = edge, commit.head
         # (2) Deliver. A crash in between delivers again from 0, as every start does.
         for index, note in enumerate(commit.notes, start=commit.first):
@@ -305,20 +314,35 @@ class Follower:
             self._delivered = edge.size
             self._changed.notify_all()
 
+    def _keep(self, commit: Commit) -> None:
+        """Put a commit into the cache; a disk that is full keeps nobody from following."""
+        self._unkept.append(commit)
+        try:
+            while self._unkept:
+                self._cache.add(self._unkept[0])
+                self._unkept.popleft()
+        except UnavailableError as error:
+            if len(self._unkept) == 1:
+                log.error("%s; following goes on, a restart asks the ledger again", error)
+
     def _entry(self, index: int, note: bytes, commit: Commit) -> FollowedEntry:
         return FollowedEntry(index, note, commit.cosigned, commit.head, self.attachment)
 
     def _inconsistent(self, head: bytes) -> UnprovenError:
         name = hashlib.sha256(head).hexdigest()[:16]
         folder = self._folder / "evidence"
-        make_folder(folder)
-        write_whole(folder / f"{name}.ours", self._head)
-        write_whole(folder / f"{name}.theirs", head)
+        hint = f"evidence: both heads are kept in {folder}; call whoever owns the ledger"
+        try:
+            make_folder(folder)
+            write_whole(folder / f"{name}.ours", self._head)
+            write_whole(folder / f"{name}.theirs", head)
+        except OSError as error:
+            hint = f"the evidence could not be kept: {error}; call whoever owns the ledger"
         return UnprovenError(
             f"{self._ledger.name} showed a head, signed by its key, that is not consistent with"
             f" its entries up to {self._edge.size}; following stopped",
             name="inconsistent_head",
-            hint=f"evidence: both heads are kept in {folder}; call whoever owns the ledger",
+            hint=hint,
         )
 
     def _stop(self, error: Exception) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, UnavailableError
-from breakglass.monitor.alarms.channel import Channel
+from breakglass.monitor.alarms.channel import Channel, Message
 from breakglass.monitor.alarms.outbox import AlarmOutbox, Delivered, Waiting
 from breakglass.monitor.news import News
 
@@ -68,6 +68,8 @@ class Bell:
         self._changed = threading.Condition()
         self._news = True
         self._closed = False
+        self._unkept: dict[str, tuple[News, str]] = {}  # news that the disk did not take, by key
+        self._called: set[str] = set()  # which of these were heard
         self._not_before: dict[int, float] = {}  # by monotonic time: a wrong clock delays nothing
         self._thread = threading.Thread(
             target=self._ring_for_ever, name=f"bell {name}", daemon=True
@@ -78,8 +80,19 @@ class Bell:
         self._thread.start()
 
     def put(self, news: Iterable[News], ledger: str) -> int:
-        """Queue news, on disk when this returns; what is here already is left alone."""
-        count = self._outbox.put(news, ledger, self._clock.now())
+        """Queue news, on disk when this returns; what is here already is left alone.
+
+        If the disk refuses it is rung all the same, at once and from memory, and once more under
+        its key when the disk takes it: a full disk must not silence us.
+        """
+        news = list(news)
+        try:
+            count = self._outbox.put(news, ledger, self._clock.now())
+        except sqlite3.Error as error:
+            log.error("channel %r: its outbox cannot be written: %s", self.name, error)
+            with self._changed:
+                self._unkept |= {each.key: (each, ledger) for each in news}
+            count = len(news)
         if count:
             self._wake()
         return count
@@ -117,12 +130,43 @@ class Bell:
                     return
                 self._news = False
             try:
+                self._ring_unkept()
                 rest = self._ring_once()
             except sqlite3.Error:
                 if self._closed:
                     return
                 log.exception("channel %r: its outbox fails; trying again", self.name)
                 rest = 1.0
+
+    def _ring_unkept(self) -> None:
+        """Put into the outbox what it did not take before; while it does not, ring from memory.
+
+        Raises:
+            sqlite3.Error: it still does not.
+        """
+        with self._changed:
+            unkept = dict(self._unkept)
+        if not unkept:
+            return
+        try:
+            for news, ledger in unkept.values():
+                self._outbox.put([news], ledger, self._clock.now())
+        except sqlite3.Error:
+            for key, (news, ledger) in unkept.items():
+                if key not in self._called:
+                    self._call(Message(key, news.thread, news.body(ledger)))
+            raise
+        with self._changed:
+            for key in unkept:
+                del self._unkept[key]
+        self._called.clear()
+
+    def _call(self, message: Message) -> None:
+        try:
+            self._channel.deliver(message)
+            self._called.add(message.key)
+        except Exception as error:
+            log.exception("channel %r: %s", self.name, type(error).__name__)
 
     def _ring_once(self) -> float:
         """Deliver what is due; returns the seconds until something may be."""
