@@ -49,6 +49,7 @@ class GateSettings:
     check_within: timedelta = timedelta(seconds=20)
     could_not_evaluate: tuple[int, ...] = tuple(sorted(COULD_NOT_RUN))  # exit codes of the check
     send_within: timedelta = timedelta(seconds=2)  # how long a run may wait to hand its spool over
+    spool_notes: int = 10_000  # bypasses that may wait for the ledger; beyond it the gate is shut
     glasses: tuple[str, ...] = ()  # what would open this gate; for hints only
     ring: RingSettings = field(default_factory=RingSettings)
 

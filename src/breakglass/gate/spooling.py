@@ -34,8 +34,17 @@ def spool_bypass(
     The same run shown again is the same record: its id names grant, gate and run.
 
     Raises:
-        UnavailableError: the disk refuses; the gate must stay shut.
+        UnavailableError: ``spool``: the disk refuses; ``spool_full``: too much waits for the
+            ledger. The gate must stay shut.
     """
+    most = place.settings.spool_notes
+    if (count := waiting(place)) >= most:
+        raise UnavailableError(
+            f"{count} records of gate {place.settings.gate!r} wait for the ledger, {most} at most;"
+            " the gate stays shut",
+            name="spool_full",
+            hint=f"bring the ledger back, then run: breakglass-gate flush {place.settings.gate}",
+        )
     run = hashlib.sha256(shown.run.encode()).hexdigest()[:16]
     ident = f"{shown.intent.grant}/bypassed/{run}"
     body = Bypassed(
@@ -81,7 +90,7 @@ def waiting(place: Place) -> int:
         MisconfiguredError: the spool cannot be opened.
     """
     with closing(Spool(place.folder / "data" / "spool.sqlite")) as spool:
-        return len(spool.waiting())
+        return spool.count()
 
 
 def _spool(place: Place, ident: str, body: Kind, clock: Clock) -> None:

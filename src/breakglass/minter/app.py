@@ -38,7 +38,7 @@ from breakglass.wire.bell import Bell
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
 from breakglass.wire.keeping import read_key
-from breakglass.wire.outbox import Outbox
+from breakglass.wire.outbox import Outbox, OutboxLimits
 from breakglass.wire.serving import Room
 from breakglass.wire.settings import neighbour_at, read_settings
 
@@ -94,6 +94,7 @@ class Minter:
             folder / "data",
             clock,
             gap=gap_draft(settings.log),
+            limits=OutboxLimits(notes_at_most=settings.spool_notes, age_at_most=settings.spool_for),
         )
         self._asking = Neighbour(ledger, name="ledger")
         self._catching_up = CatchingUp(self._view, self._asking, "minted")

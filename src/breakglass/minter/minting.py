@@ -137,8 +137,10 @@ class Minting:
         self._check_limits(shown.intent)
         if self._stating.full:
             raise UnavailableError(
-                "too many records wait for the ledger; nothing is minted until it takes them",
+                "too many records wait for the ledger; nothing was minted, and nothing will be"
+                " until it takes them",
                 name="spool_full",
+                hint="bring the ledger back; what waits is sent by itself, then try again",
             )
         self._check_replayed()
         if token.proof is None:

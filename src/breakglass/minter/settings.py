@@ -37,6 +37,8 @@ class MinterSettings:
         forgo_after: a grant this old that was never minted is given up if the broker asks.
         sweep_every: how often the target is searched for orphans.
         ring_after: how long past its end a grant may live before we ring.
+        spool_notes: so many records may wait for the ledger; beyond it nothing is minted.
+        spool_for: nor when one of them has waited so long.
     """
 
     name: str
@@ -55,6 +57,8 @@ class MinterSettings:
     sweep_every: timedelta = timedelta(seconds=60)
     ring_after: timedelta = timedelta(seconds=60)
     ending_threads: int = 2
+    spool_notes: int = 10_000  # docs/threat-model.md: outcomes wait, new work does not begin
+    spool_for: timedelta = timedelta(hours=24)
 
     def __post_init__(self) -> None:
         """Refuse a platform that is not here, or is not told of.

@@ -100,6 +100,11 @@ class Spool:
                 ) from error
         return Spooled(position, draft, now)
 
+    def count(self) -> int:
+        """Return how many drafts wait."""
+        with self._lock:
+            return int(self._file.execute("select count(*) from waiting").fetchone()[0])
+
     def waiting(self) -> list[Spooled]:
         """Return all drafts that wait, in order; for a start."""
         with self._lock:
