@@ -82,6 +82,7 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
         folder / "data",
         clock,
         gap=gap_draft(settings.log),
+        stranger=lambda words: bell.ring("stolen_key", "ledger", words),
     )
     ours = key.verifier.label
     stating = Stating(outbox, settings.log, clock, lambda: view.last_at(ours))

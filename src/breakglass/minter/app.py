@@ -94,6 +94,7 @@ class Minter:
             folder / "data",
             clock,
             gap=gap_draft(settings.log),
+            stranger=lambda words: self._bell.ring("stolen_key", "ledger", words),
             limits=OutboxLimits(notes_at_most=settings.spool_notes, age_at_most=settings.spool_for),
         )
         self._asking = Neighbour(ledger, name="ledger")

@@ -98,6 +98,7 @@ class Outbox:
         *,
         gap: Callable[[Gap], Draft] | None = None,
         limits: OutboxLimits | None = None,
+        stranger: Callable[[str], None] = lambda words: None,
     ) -> None:
         """Open the spool in ``folder`` (which exists) and start sending.
 
@@ -108,13 +109,15 @@ class Outbox:
             clock: for the age of spooled notes.
             gap: makes the ``gap`` record; without it late notes go without one.
             limits: as above.
+            stranger: told, in words for people, when the ledger holds records under our key that
+                we did not send; not for keys that several processes share, as a gate's runs do.
 
         Raises:
             MisconfiguredError: the spool cannot be opened.
         """
         self._limits = limits or OutboxLimits()
         self._ledger = ledger
-        self._sender = Sender(ledger, signer, self._limits.answer_within)
+        self._sender = Sender(ledger, signer, self._limits.answer_within, stranger)
         self._clock = clock
         self._gap = gap
         self._spool = Spool(folder / "spool.sqlite")

@@ -62,8 +62,15 @@ class Sender:
     old bytes, so the caller passes the same drafts until it gets an answer.
     """
 
-    def __init__(self, ledger: Neighbour, signer: Signer, within: timedelta) -> None:
+    def __init__(
+        self,
+        ledger: Neighbour,
+        signer: Signer,
+        within: timedelta,
+        stranger: Callable[[str], None] = lambda words: None,
+    ) -> None:
         self._ledger = ledger
+        self._stranger = stranger
         self._signer = signer
         self._within = within
         self._known = False
@@ -195,9 +202,22 @@ class Sender:
         except BreakglassError as error:
             if error.name in _LATER:
                 raise UnavailableError(str(error), name=error.name) from error
+            # Before the place is learnt anew: nothing of ours can have moved it.
+            self._look_for_strangers(answer)
             self._advance(0)
             return Run([], self._refusal(type(error), answer))
         raise AssertionError("unreachable: the status is an error")
+
+    def _look_for_strangers(self, told: dict[str, Any]) -> None:
+        following = told.get("next")
+        if self.unanswered or not isinstance(following, int) or following <= self.next_seq:
+            return
+        name, last = self._signer.verifier.name, following - 1
+        self._stranger(
+            f"somebody else writes with the key of {name!r}: its records {self.next_seq} to {last}"
+            " in the ledger are not ours. Take that key out of the ledger's file 'submitters' and"
+            " out of the trust file, and read what they say"
+        )
 
     def _refusal(self, kind: type[BreakglassError], told: dict[str, Any]) -> BreakglassError:
         name, message = str(told.get("error", "")), str(told.get("message", ""))
