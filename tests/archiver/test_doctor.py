@@ -273,3 +273,27 @@ def test_a_folder_says_which_recordings_are_past_their_time_and_deletes_none(
     (folder / "settings.toml").write_text(text)
     found = {each.name: each for each in examine(folder, SystemClock())}["retention"]
     assert "none is past its time" in found.what
+
+
+def test_the_doctor_tells_of_a_removed_default_and_of_a_customers_key(strict: Strict) -> None:
+    lock = {"ObjectLockEnabled": "Enabled"}
+    rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}}
+    strict.client.put_object_lock_configuration(
+        Bucket=strict.bucket, ObjectLockConfiguration={**lock, "Rule": rule}
+    )
+    assert strict.look()["default_retention"].level == "good"
+    strict.client.put_object_lock_configuration(Bucket=strict.bucket, ObjectLockConfiguration=lock)
+    removed = strict.look()["default_retention"]
+    assert removed.level == "limit"
+    assert "no default retention in compliance mode" in removed.what
+    assert strict.look()["encryption"].level == "good"
+    by_default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "key-of-the-customer"}
+    strict.client.put_bucket_encryption(
+        Bucket=strict.bucket,
+        ServerSideEncryptionConfiguration={
+            "Rules": [{"ApplyServerSideEncryptionByDefault": by_default}]
+        },
+    )
+    theirs = strict.look()["encryption"]
+    assert theirs.level == "limit"
+    assert "key-of-the-customer: who deletes that key, deletes the archive" in theirs.what

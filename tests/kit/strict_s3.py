@@ -68,6 +68,7 @@ class Bucket:
     default: tuple[str, int] | None = None  # mode, days
     policy: str = ""
     lifecycle: str = ""
+    encryption: str = ""
     objects: dict[str, list[StoredVersion]] = field(default_factory=dict)
 
 

@@ -31,6 +31,7 @@ _ACTIONS = {
     ("PUT", "object-lock"): "s3:PutBucketObjectLockConfiguration",
     ("PUT", "versioning"): "s3:PutBucketVersioning",
     ("PUT", "lifecycle"): "s3:PutLifecycleConfiguration",
+    ("PUT", "encryption"): "s3:PutEncryptionConfiguration",
     ("GET", "versions"): "s3:ListBucketVersions",
 }  # fmt: skip
 
@@ -223,8 +224,12 @@ class _Handler(BaseHTTPRequestHandler):
                 if not bucket.lifecycle:
                     raise S3Error(404, "NoSuchLifecycleConfiguration")
                 return 200, {}, bucket.lifecycle.encode()
+            case "PUT", "encryption":
+                bucket.encryption = data.decode()
             case "GET", "encryption":
-                raise S3Error(404, "ServerSideEncryptionConfigurationNotFoundError")
+                if not bucket.encryption:
+                    raise S3Error(404, "ServerSideEncryptionConfigurationNotFoundError")
+                return 200, {}, bucket.encryption.encode()
             case "GET", "versions":
                 return _listing(store, name, query)
             case "POST", "delete":

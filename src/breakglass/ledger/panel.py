@@ -106,6 +106,12 @@ class Panel:
         """Say who did not cosign when last asked, and why."""
         return {name: each.trouble for name, each in self._threads.items() if each.trouble}
 
+    def lacking(self) -> dict[str, str]:
+        """Say, when a quorum was missed, who did not cosign, and why: also who still hangs."""
+        found = self._round.found if self._round is not None else {}
+        late = {name: "did not answer in time" for name in self._threads if name not in found}
+        return {**late, **self.away()}
+
     def close(self) -> None:
         """Let the threads go; calls under way end by their own bounds."""
         for thread in self._threads.values():

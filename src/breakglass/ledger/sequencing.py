@@ -319,8 +319,9 @@ class Sequencer:
         )
 
     def _whom(self) -> str:
-        away = self._panel.away()
-        return "; ".join(f"{name}: {why}" for name, why in away.items())[:500] or "all were asked"
+        lacking = self._panel.lacking()
+        said = "; ".join(f"{name}: {why}" for name, why in lacking.items())
+        return said[:500] or "all were asked"
 
     def _fail_all(self, runs: Sequence[Waiting], error: BreakglassError) -> None:
         for waiting in runs:
