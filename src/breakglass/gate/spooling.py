@@ -37,14 +37,6 @@ def spool_bypass(
         UnavailableError: ``spool``: the disk refuses; ``spool_full``: too much waits for the
             ledger. The gate must stay shut.
     """
-    most = place.settings.spool_notes
-    if (count := waiting(place)) >= most:
-        raise UnavailableError(
-            f"{count} records of gate {place.settings.gate!r} wait for the ledger, {most} at most;"
-            " the gate stays shut",
-            name="spool_full",
-            hint=f"bring the ledger back, then run: breakglass-gate flush {place.settings.gate}",
-        )
     run = hashlib.sha256(shown.run.encode()).hexdigest()[:16]
     ident = f"{shown.intent.grant}/bypassed/{run}"
     body = Bypassed(
@@ -56,7 +48,7 @@ def spool_bypass(
         detail=one_line(detail),
         presentation=presentation,
     )
-    _spool(place, ident, body, clock)
+    _spool(place, ident, body, clock, place.settings.spool_notes)
 
 
 def spool_door(place: Place, body: Door, clock: Clock) -> None:
@@ -93,11 +85,13 @@ def waiting(place: Place) -> int:
         return spool.count()
 
 
-def _spool(place: Place, ident: str, body: Kind, clock: Clock) -> None:
+def _spool(place: Place, ident: str, body: Kind, clock: Clock, most: int | None = None) -> None:
     data = place.folder / "data"
     try:
         data.mkdir(mode=0o700, exist_ok=True)
         with _ordered(data) as order, closing(Spool(data / "spool.sqlite")) as spool:
+            if most is not None and (count := spool.count()) >= most:
+                raise _full(place.settings.gate, count, most)
             at = _not_back(order, to_milliseconds(clock.now()))
             envelope = Envelope(place.settings.log, ident, at, 0, ZERO_DIGEST)
             spool.add(Draft(ident, record_text(envelope, body)), at)
@@ -105,6 +99,15 @@ def _spool(place: Place, ident: str, body: Kind, clock: Clock) -> None:
         raise UnavailableError(
             f"spool of gate {place.settings.gate!r} cannot be written: {error}", name="spool"
         ) from error
+
+
+def _full(gate: str, count: int, most: int) -> UnavailableError:
+    return UnavailableError(
+        f"{count} records of gate {gate!r} wait for the ledger, {most} at most;"
+        " the gate stays shut",
+        name="spool_full",
+        hint=f"bring the ledger back, then run: breakglass-gate flush {gate}",
+    )
 
 
 @contextmanager
