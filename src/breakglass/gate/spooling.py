@@ -58,7 +58,7 @@ def spool_door(place: Place, body: Door, clock: Clock) -> None:
         UnavailableError: the disk refuses; the gate must stay shut.
     """
     run = hashlib.sha256(body.run.encode()).hexdigest()[:16]
-    _spool(place, f"{body.grant}/door/{run}", body, clock)
+    _spool(place, f"{body.grant}/door/{run}", body, clock, place.settings.spool_notes)
 
 
 def spool_passages(place: Place, clock: Clock) -> None:
