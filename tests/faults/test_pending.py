@@ -211,4 +211,6 @@ def test_repeating_an_unanswered_append_spends_no_quota(make: Callable[..., Cler
     clerk.log_set.archiver.start()
     until(lambda: clerk.send(notes[0]).status == 200)
     assert clerk.send(notes[1]).status == 200
+    # The hour's two are spent; their own bytes get their receipts all the same.
+    assert clerk.send(*notes).status == 200
     clerk.whole()
