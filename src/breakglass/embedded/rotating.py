@@ -248,7 +248,8 @@ class Rotation:
         for path in (self.org / "trust", *sorted((self.org / "gates").glob("*/trust"))):
             write_whole(path, note.encoded())
         (self.org / PROPOSED).unlink(missing_ok=True)
-        self.done.append(("in force", f"trust file {trust.version}, entry {answer['index']}"))
+        entry = "" if answer["index"] is None else f", entry {answer['index']}"
+        self.done.append(("in force", f"trust file {trust.version}{entry}"))
         return trust
 
     def _signed(self, before: Trust, text: str) -> Note:
