@@ -160,8 +160,10 @@ def test_the_next_key_has_the_same_name_and_kind_and_is_another(folder):
 def test_sealed_and_unsealed_it_is_the_same_key_and_lies_in_one_place(folder, credentials):
     following = SignerKey.generate(KEY.name)
     Keeping(folder).write("key.next", following)
+    Keeping(folder).write("door-key", SignerKey.generate("door.example"))
     assert str(seal(folder, "phrase")) == "sealed:phrase"
     assert sorted(each.name for each in folder.iterdir()) == [
+        "door-key.sealed",
         "key.next.sealed",
         "key.sealed",
         "settings.toml",
@@ -172,7 +174,12 @@ def test_sealed_and_unsealed_it_is_the_same_key_and_lies_in_one_place(folder, cr
     )
     assert (read_key(folder), read_next_key(folder)) == (KEY, following)
     assert str(unseal(folder)) == "file"
-    assert sorted(each.name for each in folder.iterdir()) == ["key", "key.next", "settings.toml"]
+    assert sorted(each.name for each in folder.iterdir()) == [
+        "door-key",
+        "key",
+        "key.next",
+        "settings.toml",
+    ]
     assert (read_key(folder), read_next_key(folder)) == (KEY, following)
     assert "key" not in (folder / "settings.toml").read_text().split("[serving]")[0].split()
 

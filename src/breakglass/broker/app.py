@@ -38,14 +38,12 @@ from breakglass.tlog.note import Note
 from breakglass.wire.bell import Bell
 from breakglass.wire.calling import Neighbour
 from breakglass.wire.folder import make_folder
-from breakglass.wire.keeping import keeping_of, read_key
+from breakglass.wire.keeping import DOOR_KEY, keeping_of, read_key
 from breakglass.wire.outbox import Outbox
 from breakglass.wire.serving import Room
 from breakglass.wire.settings import neighbour_at, read_settings
 
 _DECLARED_PER_MINUTE = 10
-DOOR_KEY = "door-key"
-"""The submitter key of door intents alone; a broker without that file makes none."""
 
 
 def _go_on(step: str) -> None:

@@ -32,6 +32,8 @@ from breakglass.tlog.sealed_key import SealedKey
 from breakglass.wire.folder import SETTINGS, sync_folder, write_whole
 
 KEY, NEXT, PAST = "key", "key.next", "key.past"
+DOOR_KEY = "door-key"  # a broker's second submitter key, for door intents alone
+KEPT = (KEY, NEXT, DOOR_KEY)  # all of a folder's keys are kept in one way
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 _CREDENTIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _BYTES_AT_MOST = 4096

@@ -14,7 +14,7 @@ from breakglass.errors import MisconfiguredError
 from breakglass.tlog.note import SignerKey, VerifierKey
 from breakglass.tlog.sealed_key import SealedKey
 from breakglass.wire.folder import SETTINGS, sync_folder, write_whole
-from breakglass.wire.keeping import KEY, NEXT, Form, Keeping, keeping_of
+from breakglass.wire.keeping import KEPT, KEY, NEXT, Form, Keeping, keeping_of
 
 _LINE = re.compile(r"[ \t]*key[ \t]*=")
 
@@ -98,16 +98,16 @@ def clear_copies(folder: Path) -> list[Path]:
     if keeping.form is Form.FILE:
         return []
     plain = Keeping(folder)
-    return [plain.path(which) for which in (KEY, NEXT) if plain.stands(which)]
+    return [plain.path(which) for which in KEPT if plain.stands(which)]
 
 
 def _standing(keeping: Keeping) -> list[str]:
-    return [which for which in (KEY, NEXT) if which == KEY or keeping.stands(which)]
+    return [which for which in KEPT if which == KEY or keeping.stands(which)]
 
 
 def _without(gone: Keeping, kept: Keeping) -> Keeping:
     """Remove the files of the form that the settings no longer name."""
-    for which in (KEY, NEXT):
+    for which in KEPT:
         if not gone.stands(which):
             continue
         if not kept.stands(which) or gone.verifier(which) != kept.verifier(which):
