@@ -16,10 +16,11 @@ from breakglass.records.kinds import Pulse
 from breakglass.records.record import Envelope, record_text
 from breakglass.records.words import ZERO_DIGEST
 from breakglass.tlog.note import SignerKey
+from breakglass.tlog.tiles import encode_bundle
 from breakglass.wire.folder import held
 from breakglass.wire.keeping import Keeping, read_key, read_next_key
 from breakglass.wire.spool import Draft, Spool
-from tests.kit.processes import ORIGIN, LogSet, running_log_set
+from tests.kit.processes import ORIGIN, LogSet, draft, running_log_set, signed, until
 
 CLOCK = SystemClock()
 SHORT = timedelta(seconds=0.5)
@@ -90,6 +91,9 @@ def test_once_the_ledger_forgot_the_old_key_it_does_not_turn_over_what_waits(log
     old = read_key(room)
     path = logs.ledger.folder / "submitters"
     path.write_text("".join(line for line in path.open() if str(old.verifier) not in line))
+    far = encode_bundle([signed(draft("far"), old, 9, ZERO_DIGEST)])  # known, it would be bad_seq
+    with logs.ledger.neighbour() as ledger:
+        until(lambda: ledger.send("POST", "/append", far).json()["error"] == "unknown_submitter")
     with pytest.raises(UnavailableError, match="the old key stays"):
         turn_submitter(room, CLOCK, timedelta(seconds=1.5))
     assert read_key(room) == old
