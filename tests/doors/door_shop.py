@@ -58,7 +58,7 @@ class DoorShop(Shop):
         (folder / "data").mkdir()
         (folder / "settings.toml").write_text(
             f'gate = "{GATE}"\nlog = "{ORIGIN}"\nledger = "../../ledger/address"\n'
-            "send_within_s = 1\n"
+            "send_within_s = 1\ndoor_within_s = 0.2\n"
         )
         (folder / "key").touch(0o600)
         (folder / "key").write_text(self.keys["gate:deploy-approval"].encoded() + "\n")

@@ -30,7 +30,6 @@ from breakglass.token.verify import Shown
 from breakglass.wire.calling import Incoming, Neighbour, Outgoing, Reply
 from breakglass.wire.numbering import text_digest
 
-PATIENCE = timedelta(minutes=5)  # the broker may have doors of its own to bring in before this one
 RING_AGAIN = timedelta(hours=1)
 _LOOKED_BACK = 4096  # entries: the ledger has just come back
 _WITHIN = timedelta(seconds=3)
@@ -250,8 +249,9 @@ class DoorsFirst(Neighbour):
     """The ledger as an outbox of a gate or minter sees it: nothing is appended before the doors.
 
     What is told of a grant whose intent is not there would be void. So the outbox waits, as if
-    the ledger were away, until the intents are in, or until ``PATIENCE`` is over: then what else
-    happened must not be held back, and ``ring`` is called, again every hour.
+    the ledger were away, until the intents are in, or until ``patience`` is over: then what else
+    happened must not be held back, and ``ring`` is called, again every hour. Until then the
+    broker may have doors of its own to bring in before these.
     """
 
     def __init__(
@@ -261,6 +261,7 @@ class DoorsFirst(Neighbour):
         trust: Callable[[], Trust],
         clock: Clock,
         ring: Callable[[TakenDoor, str], None],
+        patience: timedelta,
         *,
         within: timedelta = timedelta(seconds=2),
     ) -> None:
@@ -269,6 +270,7 @@ class DoorsFirst(Neighbour):
         self._trust = trust
         self._clock = clock
         self._ring = ring
+        self._patience = patience
 
     def send(
         self,
@@ -310,7 +312,7 @@ class DoorsFirst(Neighbour):
         late = [
             door
             for door in self._doors.standing()
-            if door.answered is not None and now - door.answered > PATIENCE
+            if door.answered is not None and now - door.answered > self._patience
         ]
         for door in late:
             if door.rang is None or now - door.rang > RING_AGAIN:

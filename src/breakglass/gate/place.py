@@ -52,6 +52,7 @@ class GateSettings:
     spool_notes: int = 10_000  # bypasses that may wait for the ledger; beyond it the gate is shut
     glasses: tuple[str, ...] = ()  # what would open this gate; for hints only
     ring: RingSettings = field(default_factory=RingSettings)
+    door_within: timedelta = timedelta(minutes=5)  # the ledger is back, and a door is not in it
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def send(place: Place, clock: Clock, within: timedelta) -> bool:
                 place.trust,
                 clock,
                 ring,
+                place.settings.door_within,
                 within=within,
             )
             outbox = Outbox(

@@ -89,7 +89,14 @@ class Minter:
         key = read_key(folder)
         doors = Doors(folder / "data" / "doors.sqlite")
         self._outbox = Outbox(
-            DoorsFirst(ledger, doors, self._view.trust, clock, self._ring_unappended),
+            DoorsFirst(
+                ledger,
+                doors,
+                self._view.trust,
+                clock,
+                self._ring_unappended,
+                settings.door_within,
+            ),
             key,
             folder / "data",
             clock,

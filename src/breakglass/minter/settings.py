@@ -35,6 +35,8 @@ class MinterSettings:
         view_within: how long the mint waits for our own view to reach the intent.
         view_at_most_old: nothing is minted when the newest witnessed entry is older than this.
         forgo_after: a grant this old that was never minted is given up if the broker asks.
+        door_within: how long the ledger may be back without the intent of a door taken here, before
+            we ring and send what else waits.
         sweep_every: how often the target is searched for orphans.
         ring_after: how long past its end a grant may live before we ring.
         spool_notes: so many records may wait for the ledger; beyond it nothing is minted.
@@ -54,6 +56,7 @@ class MinterSettings:
     view_within: timedelta = timedelta(seconds=2)
     view_at_most_old: timedelta = timedelta(minutes=5)
     forgo_after: timedelta = timedelta(seconds=60)
+    door_within: timedelta = timedelta(minutes=5)
     sweep_every: timedelta = timedelta(seconds=60)
     ring_after: timedelta = timedelta(seconds=60)
     ending_threads: int = 2

@@ -1,0 +1,302 @@
+"""Crashes at each step of the door, a broker that is gone, and doors that nobody can record."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from breakglass.errors import BreakglassError, UnavailableError
+from breakglass.monitor.chronicle import Chronicle
+from breakglass.monitor.missing import Patience, missing
+from breakglass.records.card import card_digest
+from breakglass.records.kinds import Intent
+from breakglass.records.kinds.grants import Path as By
+from breakglass.records.kinds.grants import handle_of
+from breakglass.records.record import Envelope, parse_record, record_text
+from breakglass.records.signing import Signed
+from breakglass.tlog.note import Note, sign_note
+from breakglass.tlog.tiles import encode_bundle
+from tests.broker.shop import SIMULATED, Asking
+from tests.doors.door_shop import GATE, DoorShop, running_door_shop
+from tests.kit.processes import until
+
+QUICK = SIMULATED + "door_within_s = 0.2\n"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[DoorShop]:
+    with running_door_shop(tmp_path, QUICK) as found:
+        yield found
+
+
+def healthy(shop: DoorShop, asking: Asking) -> None:
+    """Be sure that the ledger tells the whole story, and nothing of it is void."""
+    shop.wait_in_log(asking.grant)
+    until(lambda: shop.get("/doors")["unappended"] == [], 30)
+    assert shop.void() == []
+
+
+@pytest.mark.parametrize("step", ["door_tried", "door_kept", "door_signed", "door_appended"])
+def test_a_broker_killed_at_a_step_of_the_door_loses_nothing(shop: DoorShop, step: str) -> None:
+    asking = shop.asking_door("orders-repair")
+    broker = shop.brokers[0]
+    with shop.without_ledger():
+        shop.crash_at(broker, step)
+        for _ in range(2):
+            try:
+                told, note = shop.opened_door(asking)
+                break
+            except UnavailableError:
+                assert broker.wait_ended() == 137
+                broker.start()
+        assert told["signed"] == ["ines", "ravi"]
+        if step != "door_appended":  # the minter would bring it in first
+            shop.mint(shop.minter_token(asking, told, note))
+    if step == "door_appended":
+        assert broker.wait_ended(20) == 137
+        broker.start()
+        until(lambda: shop.get("/healthz")["ok"], 20)
+    healthy(shop, asking)
+    assert [type(each.body) for each in shop.records()].count(Intent) == 1
+    until(lambda: shop.get(f"/doors/{asking.grant}")["index"] is not None, 20)
+
+
+@pytest.mark.parametrize(
+    "step", ["door_taken", "door_rung", "door_spooled", "claimed", "minted", "kept"]
+)
+def test_a_minter_killed_at_a_step_of_the_door_gives_one_credential(
+    shop: DoorShop, step: str
+) -> None:
+    asking = shop.asking_door("orders-repair")
+    minter = shop.minters[0]
+    with shop.without_ledger():
+        told, note = shop.opened_door(asking)
+        token = shop.minter_token(asking, told, note)
+        shop.crash_at(minter, step)
+        with pytest.raises(UnavailableError):
+            shop.mint(token)
+        assert minter.wait_ended() == 137
+        minter.start()
+        # Whatever the step, this door was taken, and another one waits for it.
+        login = asking.opened(shop.mint(token))
+        assert shop.target().log_in(login["user"], login["password"])
+        assert len(shop.target().handles()) == 1
+        rings = [each["subject"] for each in shop.rings(minter.folder)]
+        assert "door" in rings
+    healthy(shop, asking)
+    until(lambda: shop.kinds(asking.grant)[:2] == ["intent", "door"], 20)
+    until(lambda: shop.get(f"/grants/{asking.grant}")["state"] == "usable", 20)
+
+
+@pytest.mark.parametrize(
+    ("after", "opened_doors", "rings"),
+    [
+        ("follow.doors.Doors.take", 1, 0),
+        ("wire.bell.Bell.ring_first", 1, 1),
+        ("gate.spooling._spool", 1, 1),
+    ],
+    ids=["remembered", "rung", "spooled"],
+)
+def test_a_gate_killed_at_a_step_of_the_door_has_not_opened_and_opens_again(
+    shop: DoorShop, after: str, opened_doors: int, rings: int
+) -> None:
+    asking = shop.asking_door()
+    folder = shop.folder / "gates" / GATE
+    with shop.without_ledger():
+        told, note = shop.opened_door(asking)
+        token = shop.gate_token(asking, told, note)
+        (folder / "shown-token").write_text(token)
+        said = killed_gate(folder, after)
+        assert said.returncode == 137, said.stderr
+        assert "open by glass" not in said.stderr
+        assert len(shop.gate_says("doors").stdout.splitlines()) == opened_doors
+        assert len(shop.rings(folder)) == rings
+        assert shop.gate(token).returncode == 0
+    until(lambda: shop.gate_says("flush").returncode == 0, 30)
+    healthy(shop, asking)
+    until(lambda: shop.get(f"/grants/{asking.grant}")["bypasses"] == 1, 20)
+    assert shop.kinds(asking.grant) == ["intent", "door", "bypassed"]
+
+
+def killed_gate(folder: Path, after: str) -> subprocess.CompletedProcess[str]:
+    """Run the gate in a process that ends, as by a power cut, when ``after`` has returned."""
+    module, _, name = after.rpartition(".")
+    owner = f"importlib.import_module('breakglass.{module}')"
+    if name in ("take", "ring_first"):
+        module, _, kind = module.rpartition(".")
+        owner = f"importlib.import_module('breakglass.{module}').{kind}"
+    code = (
+        "import importlib, os, sys\n"
+        f"owner = {owner}\n"
+        f"real = owner.{name}\n"
+        "def ending(*given, **named):\n"
+        "    real(*given, **named)\n"
+        "    os._exit(137)\n"
+        f"owner.{name} = ending\n"
+        "from breakglass.gate.main import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    words = ["run", GATE, "--folder", str(folder), "--token", str(folder / "shown-token")]
+    return subprocess.run(
+        [sys.executable, "-c", code, *words, "--for", "812", "--", "false"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_broker_that_died_for_good_costs_no_record_of_the_door(shop: DoorShop) -> None:
+    asking = shop.asking_door("orders-repair")
+    with shop.without_ledger():
+        told, note = shop.opened_door(asking)
+        shop.brokers[0].kill()
+        # Straight to the minter, which brings the intent in by itself.
+        assert asking.opened(shop.mint(shop.minter_token(asking, told, note)))["user"]
+    until(lambda: shop.in_log(asking.grant), 30)
+    until(lambda: shop.kinds(asking.grant)[:4] == ["intent", "door", "minted", "usable"], 30)
+    # The proof that it got is what lets the next door in.
+    until(lambda: unappended(shop) == [], 20)
+    shop.brokers[0].start()
+    healthy(shop, asking)
+    until(lambda: shop.get(f"/doors/{asking.grant}")["index"] is not None, 20)
+
+
+def unappended(shop: DoorShop) -> list[str]:
+    with shop.minters[0].neighbour() as minter:
+        found: list[str] = minter.get("/state").json()["summary"]["unappended_doors"]
+    return found
+
+
+def test_another_door_opens_once_the_first_is_in_the_log(shop: DoorShop) -> None:
+    first, second = shop.asking_door("orders-repair"), shop.asking_door("orders-repair")
+    with shop.without_ledger():
+        told, note = shop.opened_door(first)
+        shop.mint(shop.minter_token(first, told, note))
+    healthy(shop, first)
+    until(lambda: unappended(shop) == [], 20)
+    until(lambda: shop.get(f"/doors/{first.grant}")["index"] is not None, 20)
+    size = shop.get("/state")["size"]
+    until(lambda: shop.minter_size() >= size, 30)
+    with shop.without_ledger():
+        told, note = shop.opened_door(second)
+        shop.mint(shop.minter_token(second, told, note))
+    healthy(shop, second)
+
+
+def test_a_gate_that_never_reaches_the_ledger_is_shown_the_proof_by_hand(shop: DoorShop) -> None:
+    asking = shop.asking_door()
+    folder = shop.folder / "gates" / GATE
+    with shop.without_ledger():
+        told, note = shop.opened_door(asking)
+        assert shop.gate(shop.gate_token(asking, told, note)).returncode == 0
+        assert shop.gate_says("doors").returncode == 5
+    healthy(shop, asking)
+    settings = (folder / "settings.toml").read_text()
+    (folder / "settings.toml").write_text(settings.replace("../../ledger", "../../nowhere"))
+    assert shop.gate_says("flush").returncode == 5
+    assert shop.gate_says("doors").returncode == 5
+    file = shop.folder / "proof"
+    file.write_text(shop.get(f"/grants/{asking.grant}/token")["token"])
+    said = shop.gate_says("doors", "--proof", str(file))
+    assert (said.returncode, "another door may come" in said.stdout) == (0, True)
+
+
+def test_a_door_that_cannot_be_recorded_rings_at_minter_and_monitor(shop: DoorShop) -> None:
+    gated, minted = shop.asking_door(), shop.asking_door("orders-repair")
+    with shop.without_ledger():
+        told, note = shop.opened_door(gated)
+        assert shop.gate(shop.gate_token(gated, told, note)).returncode == 0
+        # The door key in two hands: two intents under one number, of which one can stand.
+        other = shop.signed_by(_same_place(shop, note, minted), "ines", "ravi")
+        shop.mint(shop.minter_token(minted, told | {"card": _card(shop)}, other))
+        shop.minters[0].kill()
+    until(lambda: shop.in_log(gated.grant), 30)
+    shop.minters[0].start()
+    minter = shop.minters[0].folder
+    until(lambda: "door_unappended" in [each["subject"] for each in shop.rings(minter)], 60)
+    # What else happened is not held back for ever, and nothing of it is an alarm of its own.
+    until(
+        lambda: [each["grant"] for each in shop.get("/doors")["unappended"]] == [minted.grant], 60
+    )
+    until(lambda: {name for _, name in shop.void()} == {"door_unappended"}, 30)
+    view = shop.view()
+    until(lambda: view.size >= shop.get("/state")["size"], 20)
+    with view.reading() as state:
+        (door,) = state.unappended_doors()
+        assert door.uses[0].by == "minter:orders-db"
+        patience = Patience(door=timedelta(minutes=5))
+        soon, late = door.seen + timedelta(minutes=4), door.seen + timedelta(minutes=6)
+        assert missing(state, Chronicle(), soon, patience) == ()
+        (news,) = missing(state, Chronicle(), late, patience)
+        assert (news.subject, news.about) == ("door_unappended", minted.grant)
+        assert "UNRECORDED DOOR: mira used the custodians' door" in news.text
+        (again,) = missing(state, Chronicle(), late + timedelta(hours=2), patience)
+        assert again.subject == "door_unappended_2h"
+
+
+def test_a_door_that_cannot_be_recorded_rings_at_its_gate(shop: DoorShop) -> None:
+    honest, used = shop.asking_door(), shop.asking_door()
+    folder = shop.folder / "gates" / GATE
+    with shop.without_ledger():
+        told, note = shop.opened_door(honest)
+        other = shop.signed_by(_same_place(shop, note, used), "ines", "ravi")
+        assert shop.gate(shop.gate_token(used, told, other)).returncode == 0
+    shop.wait_in_log(honest.grant)
+    until(lambda: _flushed_and_rung(shop, folder), 60)
+    assert shop.gate_says("doors").returncode == 5
+    until(lambda: [each["grant"] for each in shop.get("/doors")["unappended"]] == [used.grant], 60)
+    until(lambda: {name for _, name in shop.void()} == {"door_unappended"}, 30)
+
+
+def _flushed_and_rung(shop: DoorShop, folder: Path) -> bool:
+    shop.gate_says("flush")
+    return [each["subject"] for each in shop.rings(folder)] == ["door", "door_unappended"]
+
+
+def _card(shop: DoorShop, glass: str = "orders-repair") -> str:
+    card: str = shop.active["cards"][glass]
+    return card
+
+
+def _same_place(shop: DoorShop, note: str, asking: Asking) -> str:
+    """Write the intent of ``asking`` under the number of the intent in ``note``."""
+    found = parse_record(note.encode())
+    said = asking.said
+    card = Note.parse(_card(shop, said.glass).encode())
+    gates = (GATE,) if not said.minter else ()
+    at = found.envelope.at
+    signed = asking.body["statement"]
+    body = Intent(
+        asking.grant, By.GLASS, found.body.tier, card_digest(card), said.policy, said.glass,
+        said.who, said.incident, said.minter, said.scope, gates, said.holder, at,
+        at + timedelta(minutes=5), handle_of(asking.grant), found.body.review_by, (),
+        (Signed(signed["text"], signed["sshsig"]),),
+    )  # fmt: skip
+    envelope = Envelope(
+        found.envelope.log, f"{asking.grant}/intent", at, found.envelope.seq, found.envelope.prev
+    )
+    return sign_note(record_text(envelope, body), shop.keys["broker-door"]).encoded().decode()
+
+
+def test_the_fullest_version_and_an_older_one_are_one_door(shop: DoorShop) -> None:
+    """A gate that took two lines finds its intent in the log under three."""
+    asking = shop.asking_door()
+    with shop.without_ledger():
+        told, note = shop.opened_door(asking)
+        assert shop.gate(shop.gate_token(asking, told, note)).returncode == 0
+        fuller = shop.signed_by(note, "escrow")
+        kept = shop.post(f"/doors/{asking.grant}", {"note": fuller})
+        assert kept["signed"] == ["escrow", "ines", "ravi"]
+    with shop.logs.ledger.neighbour() as ledger, contextlib.suppress(BreakglassError):
+        ledger.post("/append", encode_bundle([kept["note"].encode()]))
+    healthy(shop, asking)
+    until(lambda: shop.gate_says("flush").returncode == 0, 30)
+    assert shop.gate_says("doors").returncode == 0
+    until(lambda: shop.get(f"/grants/{asking.grant}")["bypasses"] == 1, 20)
+    assert shop.void() == []
