@@ -19,10 +19,10 @@ from breakglass.records.kinds import Intent
 from breakglass.records.presentation import Presentation, presentation_text
 from breakglass.records.record import parse_record
 from breakglass.records.signing import DOOR_NAMESPACE, PRESENTATION_NAMESPACE, person_line
-from breakglass.records.statement import Do, digest_of
+from breakglass.records.statement import Answer, Do, Why, digest_of
 from breakglass.tlog.note import Note, SignerKey
 from breakglass.token.token import Token
-from tests.broker.shop import SIMULATED, Asking, Shop, _now
+from tests.broker.shop import SIMULATED, Asking, Shop, _nonce, _now
 from tests.kit.people import SoftKey
 from tests.kit.processes import ORIGIN, make_log_set, until
 
@@ -117,6 +117,15 @@ class DoorShop(Shop):
         note = self.signed_by(told["note"], "ines", "ravi")
         kept = self.post(f"/doors/{asking.grant}", {"note": note})
         return kept, str(kept["note"])
+
+    def done_statement(self, asking: Asking, who: str) -> dict[str, Any]:
+        answers = digest_of(asking.body["statement"]["text"])
+        why = Why("production", "finished")
+        return self.signed(Answer(Do.DONE, ORIGIN, answers, who, why, _now(), _nonce()))
+
+    def end_at_minter(self, asking: Asking, statement: dict[str, Any]) -> dict[str, Any]:
+        with self.minters[0].neighbour(20) as minter:
+            return minter.post_json("/end", {"grant": asking.grant, "statement": statement})
 
     # --- the gate ----------------------------------------------------------------------------
 

@@ -260,7 +260,29 @@ def test_a_broker_without_a_door_key_makes_no_door(shop: DoorShop) -> None:
         shop.restart(shop.brokers[0])
 
 
+@pytest.mark.parametrize("name", ["rings.log", "doors.sqlite"], ids=["bell", "memory"])
+def test_a_gate_that_cannot_ring_or_remember_stays_shut(shop: DoorShop, name: str) -> None:
+    data = shop.folder / "gates" / "deploy-approval" / "data"
+    kept = data / f"{name}.kept"
+    if (data / name).exists():
+        (data / name).rename(kept)
+    (data / name).mkdir()
+    try:
+        asking = shop.asking_door()
+        told, note = shop.opened_door(asking)
+        said = shop.gate(shop.gate_token(asking, told, note))
+        assert said.returncode == 5, said.stderr
+        assert "open by glass" not in said.stderr
+    finally:
+        (data / name).rmdir()
+        if kept.exists():
+            kept.rename(data / name)
+
+
 def test_nobody_who_was_stopped_gets_anything_by_the_door(shop: DoorShop) -> None:
+    signed_before = shop.asking_door("orders-repair")
+    told, note = shop.opened_door(signed_before)
+    forget(shop)
     shop.ledger_returns()
     current(shop)
     until(lambda: _kill(shop), 20)
@@ -269,6 +291,10 @@ def test_nobody_who_was_stopped_gets_anything_by_the_door(shop: DoorShop) -> Non
     shop.ledger_goes()
     try:
         assert refused(lambda: shop.ask(shop.asking_door("orders-repair"))) == "suspended"
+        # Nor by what custodians had signed before, though the broker handed it out.
+        token = shop.minter_token(signed_before, told, note)
+        assert refused(lambda: shop.mint(token)) == "suspended"
+        assert shop.target().handles() == []
         assert shop.ask(shop.asking_door("orders-repair", who="teo"))["signed"] == []
     finally:
         shop.ledger_returns()

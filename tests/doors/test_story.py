@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.errors import UnavailableError
+from breakglass.errors import RefusedError, UnavailableError
 from breakglass.records.kinds import Door
 from tests.doors.door_shop import running_door_shop
+from tests.kit.postgres import bg_roles, can_log_in, prepare, start_postgres
 from tests.kit.processes import until
 
 
@@ -56,4 +57,46 @@ def test_a_credential_by_the_door_is_minted_recorded_and_ended(tmp_path: Path) -
         found = shop.wait_state(asking.grant, "dead", 20)
         assert found["ended"] == "expired"
         assert shop.kinds(asking.grant) == ["intent", "door", "minted", "usable", "ended", "dead"]
+        assert shop.void() == []
+
+
+def test_a_postgres_role_by_the_door_works_and_is_gone_at_its_end(tmp_path: Path) -> None:
+    server = start_postgres()
+    try:
+        table = (
+            'platform = "postgres"\nring_after_s = 5\nsweep_every_s = 1\n'
+            f'[postgres]\ndsn = "{prepare(server)}"\nowner = "orders_owner"\n'
+        )
+        with running_door_shop(tmp_path, table) as shop:
+            asking = shop.asking_door("orders-repair", for_s=8)
+            with shop.without_ledger():
+                told, note = shop.opened_door(asking)
+                login = asking.opened(shop.mint(shop.minter_token(asking, told, note)))
+                assert can_log_in(server, login["user"], login["password"])
+                until(lambda: bg_roles(server) == [], 30)
+                assert not can_log_in(server, login["user"], login["password"])
+            shop.wait_in_log(asking.grant)
+            assert shop.wait_state(asking.grant, "dead", 30)["ended"] == "expired"
+            assert shop.void() == []
+    finally:
+        server.close()
+
+
+def test_its_holder_ends_a_doors_grant_while_the_ledger_is_away(tmp_path: Path) -> None:
+    with running_door_shop(tmp_path) as shop:
+        asking = shop.asking_door("orders-repair")
+        with shop.without_ledger():
+            told, note = shop.opened_door(asking)
+            shop.mint(shop.minter_token(asking, told, note))
+            stranger = shop.done_statement(asking, "teo")
+            with pytest.raises(RefusedError):
+                shop.end_at_minter(asking, stranger)
+            ended = shop.end_at_minter(asking, shop.done_statement(asking, "mira"))
+            assert ended["dead"] is True
+            assert shop.target().handles() == []
+            # What has ended is never minted again, also not by the same door.
+            with pytest.raises(RefusedError, match="never minted again"):
+                shop.mint(shop.minter_token(asking, told, note))
+        shop.wait_in_log(asking.grant)
+        assert shop.wait_state(asking.grant, "dead", 30)["ended"] == "done"
         assert shop.void() == []
