@@ -51,6 +51,12 @@ class DoorShop(Shop):
         key.write_text(self.keys["broker-door"].encoded() + "\n")
         self.make_gate(GATE)
 
+    def start(self) -> None:
+        """Start everything; returns when the minter knows what the ledger holds."""
+        super().start()
+        size = len(self.records())
+        until(lambda: self.minter_size() >= size, 30)
+
     def make_gate(self, name: str, door: str | None = None) -> Path:
         """Make a gate's folder; its trust file may say of the door what it likes."""
         folder = self.folder / "gates" / name
