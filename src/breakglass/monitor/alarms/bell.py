@@ -19,7 +19,6 @@ from breakglass.monitor.alarms.outbox import AlarmOutbox, Delivered, Waiting
 from breakglass.monitor.news import News
 
 log = logging.getLogger("breakglass.alarms")
-_FIRST_REST = 0.2  # seconds; doubles with each attempt
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class BellLimits:
     """How patiently a bell tries again: for ever, and at least this often."""
 
     retry_at_most: timedelta = timedelta(seconds=60)
+    first_rest: timedelta = timedelta(milliseconds=200)  # doubles with each attempt
 
 
 class Bell:
@@ -64,7 +64,9 @@ class Bell:
         self._outbox = AlarmOutbox(outbox)
         self._clock = clock
         self._state = state
-        self._most = (limits or BellLimits()).retry_at_most.total_seconds()
+        limits = limits or BellLimits()
+        self._most = limits.retry_at_most.total_seconds()
+        self._first_rest = limits.first_rest.total_seconds()
         self._changed = threading.Condition()
         self._news = True
         self._closed = False
@@ -200,7 +202,7 @@ class Bell:
         self._tell()
 
     def _failed(self, waiting: Waiting, why: str) -> None:
-        rest = min(_FIRST_REST * 2 ** min(waiting.attempts, 20), self._most)
+        rest = min(self._first_rest * 2 ** min(waiting.attempts, 20), self._most)
         self._not_before[waiting.number] = time.monotonic() + rest
         self._outbox.failed(waiting.number, why)
         if waiting.attempts == 0:
