@@ -59,9 +59,9 @@ def _stopped(folder: Path) -> bool:
     while runs(folder):
         ran = True
         pid = _pid(folder)
-        if pid and pid != told:
+        # Looking for the lock we held it ourselves, so the number in it may for a moment be ours.
+        if pid not in (0, told, os.getpid()):
             # Whoever restarts it may be quicker than we: that one is stopped as well.
-            (folder / "address").unlink(missing_ok=True)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
             told = pid

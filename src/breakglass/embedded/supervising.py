@@ -100,11 +100,12 @@ def wait_until_up(child: Child, within: timedelta = START_WITHIN) -> Started:
             try:
                 with Neighbour(child.folder, name=child.name, within=timedelta(seconds=2)) as each:
                     each.get("/healthz")
-            except BreakglassError as error:
-                said = error.message
-            else:
                 took = timedelta(seconds=time.monotonic() - child.began)
+                # Somebody may stop it at this very moment, and it takes its address with it.
                 address = (child.folder / "address").read_text("ascii").strip()
+            except (BreakglassError, OSError) as error:
+                said = str(error)
+            else:
                 return Started(child.name, child.process.pid, address, took)
         time.sleep(0.02)
     stop(child)
