@@ -145,6 +145,44 @@ def test_an_entry_deleted_from_the_journal_is_missed_at_the_next_start(
     town.rings("ledger_silent")
 
 
+CHANGES = {
+    "edited": (
+        "update entries set note = cast(replace(cast(note as text), 'a', 'b') as blob)"
+        " where place = 3"
+    ),
+    "deleted": "delete from entries where place = 3",
+    "emptied": "delete from entries",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_changed_under_a_running_ledger_rings_at_the_monitors_next_look(
+    town: Robbed, sink: Sink, change: str
+) -> None:
+    town.breaks()
+    town.rings("broke_glass")
+    assert "past_changed" not in sink.subjects()
+    edited(town.ledger, CHANGES[change])
+    town.rings("past_changed")
+    assert sink.message("past_changed")["index"] == (0 if change == "emptied" else 3)
+    assert town.ask("/status")["broken"] == "", "what was followed is still believed"
+
+
+def test_the_whole_past_is_read_over_again_and_each_entry_is_missed(
+    town: Robbed, sink: Sink
+) -> None:
+    for _ in range(300):
+        town.shop.refuses()
+    town.push()
+    eventually(lambda: town.ask("/status")["size"] > 300)
+    edited(town.ledger, "delete from entries where place = (select max(place) from entries)")
+    town.rings("past_changed")
+    assert sink.message("past_changed")["index"] > 300
+    # After the last bundle the first is read again.
+    edited(town.ledger, "delete from entries where place = 0")
+    eventually(lambda: sink.subjects().count("past_changed") == 2)
+
+
 # --- truncation, rollback, another history --------------------------------------------------
 
 

@@ -37,6 +37,7 @@ from breakglass.monitor.news import News
 from breakglass.monitor.parties import Parties
 from breakglass.monitor.pulse import Pulsing
 from breakglass.monitor.repeating import Repeating
+from breakglass.monitor.rereading import Rereading
 from breakglass.monitor.reviews.opening import Reviews
 from breakglass.monitor.routes import make_app
 from breakglass.monitor.settings import MonitorSettings
@@ -106,6 +107,10 @@ class Monitor:
             self.ringing,
             clock,
         )
+        self._tiles = Neighbour(where, name="ledger", within=_ANSWER_WITHIN)
+        self.rereading = Rereading(
+            self._tiles, self.view, self.following.roots, self.ringing, clock
+        )
         patience = Patience(settings.minted_within, settings.dead_within, settings.door_within)
         self.looking = Looking(
             self.view, self.following, self.ringing, self.time, patience, settings.silent_after
@@ -145,6 +150,7 @@ class Monitor:
             Repeating("pulse", settings.pulse_every, self.pulsing.beat),
             Repeating("look", settings.look_every, self.looking.look),
             Repeating("heads", settings.heads_every, self.comparing.compare),
+            Repeating("reread", settings.heads_every, self.rereading.look),
             Repeating("attest", settings.attest_every, self.attesting.look),
         ]
         self._catching_up = threading.Thread(target=self._catch_up, name="catch up", daemon=True)
@@ -182,6 +188,7 @@ class Monitor:
         self._outbox.close()
         self.kept.close()
         self._ledger.close()
+        self._tiles.close()
 
     def _catch_up(self) -> None:
         # A lying ledger must not keep us waiting for the present: late and twice beats never.
