@@ -13,16 +13,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
 from breakglass.clock import Clock
-from breakglass.errors import BreakglassError, MalformedError, UnavailableError
+from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.tlog.note import Signer
 from breakglass.wire.calling import Neighbour, Reply
-from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST, read_numbering
+from breakglass.wire.numbering import NOTES_AT_MOST
+from breakglass.wire.queued import Call, Drafting, Gap, Item, OutboxLimits, give, made
 from breakglass.wire.sending import Receipt, Run, Sender, Unsent
 from breakglass.wire.spool import Draft, Spool, Spooled
 
@@ -30,55 +30,6 @@ __all__ = ["Draft", "Drafting", "Gap", "Outbox", "OutboxLimits", "Receipt"]
 
 log = logging.getLogger("breakglass.outbox")
 _LONG_RUN = 64  # notes; signing this many takes as long as handing a request to a thread is worth
-Drafting = Draft | Callable[[], Draft]
-"""A draft, or what makes it: called when its place in the queue is fixed, so that no other note
-of a later time comes before it."""
-
-
-@dataclass(frozen=True)
-class OutboxLimits:
-    """How much is kept, and how patiently it is sent."""
-
-    notes_at_most: int = 10_000
-    age_at_most: timedelta = timedelta(hours=24)
-    late_after: timedelta = timedelta(seconds=100)  # below the 120 s after which a note needs a gap
-    answer_within: timedelta = timedelta(seconds=3)  # one attempt; the ledger's own bound is 1 s
-    retry_at_most: timedelta = timedelta(seconds=5)
-    gather: timedelta = timedelta(milliseconds=200)  # a posted note waits so long for company
-
-
-@dataclass(frozen=True)
-class Gap:
-    """A logging outage that is over, for the ``gap`` record that precedes the late notes.
-
-    Its ``at`` may be neither after ``start`` (the late notes' times would go back) nor before the
-    submitter's last recorded note: ``start`` itself is right.
-    """
-
-    start: datetime
-    end: datetime
-    cause: str
-    first_seq: int
-    last_seq: int
-
-
-@dataclass
-class _Item:
-    """A draft in the queue: of a waiting caller (``call``), of the spool, or a gap (neither)."""
-
-    draft: Draft
-    call: _Call | None = None
-    spooled: Spooled | None = None
-
-
-@dataclass
-class _Call:
-    """One ``append``: its receipts so far, and whether any of it was ever sent."""
-
-    wanted: int
-    receipts: list[Receipt] = field(default_factory=list)
-    sent: bool = False
-    done: Future[list[Receipt]] = field(default_factory=Future)
 
 
 class Outbox:
@@ -122,13 +73,13 @@ class Outbox:
         self._gap = gap
         self._spool = Spool(folder / "spool.sqlite")
         self._changed = threading.Condition()
-        self._queue: deque[_Item] = deque(
-            _Item(each.draft, None, each) for each in self._spool.waiting()
+        self._queue: deque[Item] = deque(
+            Item(each.draft, None, each) for each in self._spool.waiting()
         )
         self._spooled: dict[int, datetime] = {
             each.spooled.position: each.spooled.posted_at for each in self._queue if each.spooled
         }
-        self._under_way: list[_Item] = []
+        self._under_way: list[Item] = []
         self._trouble: tuple[datetime, str] | None = (
             None  # since when, and why, nothing gets through
         )
@@ -150,10 +101,10 @@ class Outbox:
                 be recorded; ``unanswered``: they were sent, and may yet be.
             BreakglassError: the ledger's refusal, under its name (``id_taken``, …).
         """
-        call = _Call(len(drafts))
+        call = Call(len(drafts))
         with self._changed:
             self._refuse_if_closed()
-            items = [_Item(_made(each), call) for each in drafts]
+            items = [Item(made(each), call) for each in drafts]
             self._queue.extend(items)
             self._hurry = True  # somebody waits: no resting between attempts now
             self._changed.notify_all()
@@ -174,11 +125,11 @@ class Outbox:
         with self._changed:
             self._refuse_if_closed()
             now = self._clock.now()  # before the note's own time: a gap's start precedes it
-            draft = _made(drafting)
+            draft = made(drafting)
             spooled = self._spool.add(draft, now)
             if spooled is not None:
                 self._spooled[spooled.position] = spooled.posted_at
-                self._queue.append(_Item(draft, None, spooled))
+                self._queue.append(Item(draft, None, spooled))
                 self._changed.notify_all()
 
     @property
@@ -227,7 +178,7 @@ class Outbox:
         if self._closed:
             raise UnavailableError("outbox is closed; nothing was recorded", name="not_sent")
 
-    def _given_up(self, call: _Call, within: timedelta) -> list[Receipt]:
+    def _given_up(self, call: Call, within: timedelta) -> list[Receipt]:
         with self._changed:
             if call.done.done():  # in the very last moment
                 return call.done.result()
@@ -356,7 +307,7 @@ class Outbox:
                     item.call.sent = bool(item.call.receipts)
             self._requeue(items)
 
-    def _requeue(self, items: Sequence[_Item]) -> None:
+    def _requeue(self, items: Sequence[Item]) -> None:
         """Put items back in front; a gap is dropped, and told again of the numbers as they come."""
         kept = [item for item in items if item.call or item.spooled]
         if len(kept) < len(items):
@@ -379,7 +330,7 @@ class Outbox:
         first = self._sender.next_seq + 1  # the gap record itself comes before
         start = min(since, late[0].posted_at)
         told = Gap(start, now, cause, first, first + len(late) - 1)
-        self._queue.appendleft(_Item(self._gap(told)))
+        self._queue.appendleft(Item(self._gap(told)))
         self._excused = late[-1].position
 
     def _settle(self, run: Run) -> None:
@@ -388,7 +339,7 @@ class Outbox:
             taken, behind = items[: len(run.receipts)], items[len(run.receipts) :]
             gone = [item.spooled for item in taken if item.spooled]
             for item, receipt in zip(taken, run.receipts, strict=True):
-                _give(item, receipt)
+                give(item, receipt)
             if behind and run.refusal and not isinstance(run.refusal, Unsent):
                 gone += self._refused(behind.pop(0), run.refusal)
                 behind = [item for item in behind if not (item.call and item.call.done.done())]
@@ -401,7 +352,7 @@ class Outbox:
             self._trouble = None
             self._changed.notify_all()
 
-    def _refused(self, item: _Item, error: BreakglassError) -> list[Spooled]:
+    def _refused(self, item: Item, error: BreakglassError) -> list[Spooled]:
         """Act on a refusal; returns what need not be spooled any more."""
         if item.call:
             if not item.call.done.done():
@@ -412,23 +363,3 @@ class Outbox:
             log.error("posted record %r refused for good: %s", item.draft.id, error)
             self._spool.set_aside(item.spooled, error.name, error.message)
         return [item.spooled] if item.spooled else []
-
-
-def _give(item: _Item, receipt: Receipt) -> None:
-    if item.call is None:
-        return
-    item.call.receipts.append(receipt)
-    if len(item.call.receipts) == item.call.wanted and not item.call.done.done():
-        item.call.done.set_result(item.call.receipts)
-
-
-def _made(drafting: Drafting) -> Draft:
-    """Make the draft, and refuse here what could only jam the queue."""
-    draft = drafting if isinstance(drafting, Draft) else drafting()
-    if read_numbering(draft.text).id != draft.id:
-        raise MalformedError(f"draft {draft.id!r}: its text names another id")
-    if len(draft.text.encode()) > NOTE_BYTES_AT_MOST:
-        raise MalformedError(
-            f"record {draft.id!r} is over {NOTE_BYTES_AT_MOST} bytes", name="too_large"
-        )
-    return draft
