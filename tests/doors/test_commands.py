@@ -36,9 +36,10 @@ def mira(running: Person) -> Person:
     """Return the responder, of a broker that keeps no door from a test before."""
     if json.loads(running.types("breakglass", "door", "list", "--json").out)["doors"]:
         (broker,) = processes_naming(f"{running.cwd}/broker")
-        os.kill(int(broker.split()[0]), signal.SIGKILL)
         for path in (running.cwd / "broker" / "kept").glob("doors.sqlite*"):
             path.unlink()
+        # Asked to stop, it is back in half a second; killed again and again, in half a minute.
+        os.kill(int(broker.split()[0]), signal.SIGTERM)
         until(lambda: processes_naming(f"{running.cwd}/broker") not in ([], [broker]), 60)
         until(lambda: running.types("breakglass", "door", "list").code == 0, 60)
     return running
