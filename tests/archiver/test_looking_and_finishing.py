@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -148,6 +149,7 @@ def test_a_policy_that_asks_old_and_new_sends_both_archivers_the_entries(tmp_pat
         at = next(n for n, each in enumerate(policy) if each.startswith("group "))
         joint = [*policy[:at], line, *policy[at:-1], "group now all all worm.next", "quorum now"]
         (logs.ledger.folder / "policy").write_text("\n".join(joint) + "\n")
+        time.sleep(0.2)  # the file is looked at every 50 ms
         append(logs, 2)
         stored = second.folder / "data" / "store"
         assert len(list(stored.glob("*/seg/*"))) == 4
