@@ -50,8 +50,8 @@ from breakglass.tlog.note import Note
 from breakglass.token.token import parse_token
 from breakglass.token.verify import Verifier, verify_token
 from breakglass.wire.calling import Neighbour
+from breakglass.wire.keeping import read_key
 from breakglass.wire.outbox import Outbox
-from breakglass.wire.settings import read_key
 
 INCIDENT = "INC-1"
 WITHIN = timedelta(seconds=20)
