@@ -10,6 +10,7 @@ import hashlib
 import random
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ class Book:
     counted: Counter[str] = field(default_factory=Counter)
 
 
-class Client:
+class Client(ABC):
     """One submitter on a thread of its own; ``rest`` and ``go on`` from the thread that made it."""
 
     def __init__(self, signer: SignerKey, book: Book, seed: str) -> None:
@@ -80,10 +81,11 @@ class Client:
         self._may_work.set()
         self._thread.join(10)
 
+    @abstractmethod
     def append_once(self) -> None:
         """Append something, and note what was told."""
-        raise NotImplementedError
 
+    @abstractmethod
     def settle(self) -> None:
         """Get an answer to what is still open."""
 
@@ -220,6 +222,9 @@ class PlainClient(Client):
             if self.dice.random() < 0.02:
                 return False
             time.sleep(0.02)
+
+    def settle(self) -> None:
+        """Do nothing: each append has had its answer, or was given up."""
 
 
 class OutboxClient(Client):

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -331,3 +332,14 @@ def test_unknown_paths_and_methods_answer_in_the_one_form(log_set: LogSet) -> No
         assert reply.status == status
         assert set(reply.json()) == {"error", "message", "hint"}
     assert "Traceback" not in log_set.ledger.said()
+
+
+def test_a_ledger_with_few_threads_refuses_nobody_who_comes_alone(tmp_path: Path) -> None:
+    few = "[serving]\nthreads = 2"
+    with running_log_set(tmp_path, ledger_settings=few) as log_set:
+        signer, data = log_set.submitters[0], b"the bundle"
+        with log_set.ledger.neighbour() as ledger:
+            put_attachment(ledger, io.BytesIO(data), signer)
+            note = signed(draft("named", attachments=(data,)), signer, 0, NO_PREV)
+            assert ledger.post("/append", encode_bundle([note])).status == 200
+            assert ledger.get("/entries?from=0&wait=0").status == 200

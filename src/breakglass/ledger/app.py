@@ -316,7 +316,8 @@ def _said(error: BreakglassError) -> dict[str, object]:
     return {"error": error.name, "message": error.message, "hint": error.hint, **more}
 
 
-def _crowd(at_most: int, what: str, name: str, done: str) -> Crowd:
+def _crowd(share: int, what: str, name: str, done: str) -> Crowd:
+    at_most = max(share, 1)  # with few threads a share may round to nothing
     error = UnavailableError(
         f"{at_most} {what} are at work already; nothing of this was {done}",
         name=name,
