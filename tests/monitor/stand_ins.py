@@ -311,10 +311,10 @@ class StandInLedger:
         )
 
     def _append(self, body: bytes) -> tuple[int, bytes]:
-        if self.refuse_appends:
-            return 503, b'{"error":"no_quorum","message":"not now","hint":""}'
         proofs: list[str] = []
         with self.shop.lock:
+            if self.refuse_appends:
+                return 503, b'{"error":"no_quorum","message":"not now","hint":""}'
             org = self.shop.org
             for note in decode_bundle(body):
                 record = parse_record(note)

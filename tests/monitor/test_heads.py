@@ -129,8 +129,8 @@ def test_entries_that_witnesses_saw_and_the_ledger_hides_ring(
 ) -> None:
     monkeypatch.setattr("breakglass.monitor.heads.WITHHELD_AFTER", timedelta(seconds=0.3))
     live(monitor_of(folder))
-    ledger.refuse_appends = True
     with shop.lock:
+        ledger.refuse_appends = True
         ledger.hidden = 2  # the request and the intent
         broken = shop.breaks()
     eventually(lambda: "withheld" in sink.subjects())

@@ -64,7 +64,7 @@ def test_a_sealed_key_opens_with_its_passphrase_alone():
 
 def test_no_byte_of_a_sealed_key_can_be_changed():
     text = SealedKey.of(KEY, b"right").encoded()
-    assert KEY.encoded().rpartition("+")[2][:30] not in text
+    assert KEY.encoded().split("+", 4)[4][:30] not in text
     other = SealedKey.of(SignerKey.generate("broker.example"), b"right").encoded()
     # Under another key's name and public half, which would be believed until the first signature.
     swapped = text.replace(text.split("\n")[1], other.split("\n")[1])
