@@ -13,7 +13,7 @@ import pytest
 from breakglass.monitor.deviance.charts.gate_chart import NARROW, WIDE, gate_chart
 from breakglass.monitor.deviance.charts.page import page
 from breakglass.monitor.deviance.charts.scale import ticks, time_ticks
-from breakglass.monitor.deviance.charts.series import blocks, shown
+from breakglass.monitor.deviance.charts.series import Week, blocks, shown
 from breakglass.monitor.deviance.charts.sparkline import sparkline
 from breakglass.monitor.deviance.evidence import gather
 from breakglass.monitor.deviance.history import GateChange, GateReview, History
@@ -117,3 +117,7 @@ def test_an_axis_has_few_round_labels() -> None:
     for days in (40, 200, 730, 5000):
         marks = time_ticks(date(2020, 3, 2), date(2020, 3, 2) + timedelta(days=days), 9)
         assert 1 <= len(marks) <= 14
+
+
+def test_a_count_of_passages_that_is_next_to_nothing_draws_no_line() -> None:
+    assert sparkline([Week(date(2026, 6, 1), 3, 0, 5e-324, None)]) == "·"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from breakglass.monitor.deviance.charts.series import Week
@@ -17,10 +18,12 @@ def sparkline(weeks: Sequence[Week], most: int = 26) -> str:
     figures beside it the size. No bypass at all is a line of spaces under a bar: ``▁``.
     """
     blocks = [weeks[max(0, end - BLOCK) : end] for end in range(len(weeks), 0, -BLOCK)][:most][::-1]
-    shares = []
+    shares: list[float | None] = []
     for block in blocks:
         n = sum(week.passages for week in block)
-        shares.append(sum(week.counted for week in block) / n if n else None)
+        rate = sum(week.counted for week in block) / n if n else math.inf
+        # A count that is next to nothing is nothing: it would stretch the scale without end.
+        shares.append(rate if math.isfinite(rate) else None)
     top = max((share for share in shares if share is not None), default=0.0)
     signs = []
     for share in shares:
