@@ -168,6 +168,21 @@ def test_what_is_changed_under_a_running_ledger_rings_at_the_monitors_next_look(
     assert town.ask("/status")["broken"] == "", "what was followed is still believed"
 
 
+def test_an_entry_that_the_ledger_cannot_give_any_more_rings_and_hides_no_other(
+    town: Robbed, sink: Sink
+) -> None:
+    for _ in range(300):
+        town.shop.refuses()
+    town.push()
+    eventually(lambda: town.ask("/status")["size"] > 300)
+    # Longer than an entry can be: the ledger fails on the whole first bundle.
+    edited(town.ledger, "update entries set note = zeroblob(70000) where place = 3")
+    town.rings("past_changed")
+    assert sink.message("past_changed")["index"] == 0
+    edited(town.ledger, "delete from entries where place = 280")
+    eventually(lambda: sink.subjects().count("past_changed") == 2)
+
+
 def test_the_whole_past_is_read_over_again_and_each_entry_is_missed(
     town: Robbed, sink: Sink
 ) -> None:

@@ -109,7 +109,12 @@ class Monitor:
         )
         self._tiles = Neighbour(where, name="ledger", within=_ANSWER_WITHIN)
         self.rereading = Rereading(
-            self._tiles, self.view, self.following.roots, self.ringing, clock
+            self._tiles,
+            self.view,
+            self.following.roots,
+            self.ringing,
+            clock,
+            settings.silent_after,
         )
         patience = Patience(settings.minted_within, settings.dead_within, settings.door_within)
         self.looking = Looking(

@@ -7,6 +7,7 @@ Nothing is lost by such a change: every follower and the archive hold what was l
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -34,6 +35,7 @@ class Rereading:
         roots: its leaf hashes; changed under the view's lock.
         ringing: told of what is not as it was.
         clock: for the time of what rings.
+        patience: for how long a bundle may be refused, by a ledger that answers otherwise.
     """
 
     def __init__(
@@ -43,19 +45,22 @@ class Rereading:
         roots: RootsBySize,
         ringing: Ringing,
         clock: Clock,
+        patience: timedelta,
     ) -> None:
         self._ledger = ledger
         self._view = view
         self._roots = roots
         self._ringing = ringing
         self._clock = clock
+        self._patience = patience.total_seconds()
         self._bundle = 0  # the next one; after the last begins the first
+        self._ungiven: dict[int, float] = {}  # by first entry: since when it was not given
 
     def look(self) -> None:
         """Read the next few bundles.
 
-        A ledger that is away, or that has no such bundle (a standby may be behind), is looked at
-        again; that it is silent or withholds entries is for others to tell.
+        A ledger that is away, or that has no such bundle yet (a standby may be behind), is asked
+        again in the next round; that it is silent is for others to tell.
         """
         for _ in range(BUNDLES_A_LOOK):
             with self._view.reading():
@@ -65,11 +70,23 @@ class Rereading:
             if not leaves:
                 self._bundle = 0
                 return
+            self._bundle += 1
             try:
                 self._compare(start, leaves)
-            except BreakglassError:
-                return  # the same bundle at the next look
-            self._bundle += 1
+                self._ungiven.pop(start, None)
+            except BreakglassError as error:
+                # On to the next at the next look: one that cannot be read must not hide the rest.
+                self._not_given(start, len(leaves), error)
+                return
+
+    def _not_given(self, start: int, count: int, error: BreakglassError) -> None:
+        """Ring if these entries are not given for long, by a ledger that is not silent."""
+        if self._view.away is not None:
+            self._ungiven.clear()
+            return
+        since = self._ungiven.setdefault(start, time.monotonic())
+        if time.monotonic() - since > self._patience:
+            self._ring(start, f"entries {start} to {start + count - 1} ({error})")
 
     def _compare(self, start: int, leaves: Sequence[bytes]) -> None:
         try:
