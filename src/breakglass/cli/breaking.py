@@ -120,10 +120,11 @@ def _send(client: Client, held: Any, minter: str) -> dict[str, Any]:
             "POST", "/break", {"statement": held.statement, "presentation": shown}
         )
     except UnavailableError as error:
-        if error.name in ("unavailable", "nonsense"):
-            error.hint = (
-                f"nobody knows yet; send the same again: breakglass break --again {held.grant}"
-            )
+        again = f"send the same again: breakglass break --again {held.grant}"
+        if error.name in ("unanswered", "nonsense"):
+            error.hint = f"nobody knows yet; {again}"
+        elif error.name == "unreachable" or not error.hint:
+            error.hint = again
         raise
     held.keep_answer(answer)
     return answer

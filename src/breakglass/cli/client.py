@@ -21,6 +21,10 @@ _OPTIONAL = {"state", "door_webhook", "door_command"}
 _KEYS = {"who", "key", "log", "broker", "monitor", "ledger", "trust", *_OPTIONAL}
 # The broker may wait for witnesses and a probe; a person waits this long and no longer.
 WITHIN = timedelta(seconds=20)
+# A healthy broker answers in well under 1 s; a person at 03:00 does not wait for a sick one.
+HEDGE_AFTER = timedelta(seconds=3)
+_HOLDS = {"/glasses": "glasses", "/break": "token"}  # what an answer of ours cannot be without
+_WEIGHT = {"unreachable": 0, "unanswered": 1, "nonsense": 1}
 HISTORY_BYTES = 256 * 1024 * 1024  # the gates' whole history: about a million bypasses
 
 
@@ -47,27 +51,58 @@ class Client:
     door_command: str = ""
 
     def broker(self, method: str, path: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Ask a broker; the next replica is asked if one cannot be reached.
+        """Ask a broker; of several replicas the first answer that holds counts.
 
-        Every call is safe to repeat: statements carry their own nonce.
+        The next one is asked, with the same bytes, when one cannot be reached, breaks off, talks
+        nonsense or says that it is unavailable; and beside one that is silent for ``HEDGE_AFTER``,
+        which may still answer. A refusal is an answer. Every call is safe to repeat: statements
+        carry their own nonce, and two brokers with one statement give one grant.
 
         Raises:
             BreakglassError: what the broker says, or that none answered.
         """
         import json
+        import queue
+        import threading
 
         body = b"" if value is None else json.dumps(value, separators=(",", ":")).encode()
-        for place, where in enumerate(self.brokers):
+        heard: queue.SimpleQueue[dict[str, Any] | BaseException] = queue.SimpleQueue()
+        asked: list[Neighbour] = []
+        failed: list[UnavailableError] = []
+
+        def ask(broker: Neighbour) -> None:
             try:
-                with Neighbour(where, name="broker", within=WITHIN) as broker:
-                    reply = broker.send(method, path, body, "application/json")
-                return reply.checked().json()
-            except UnavailableError as error:
-                if place + 1 == len(self.brokers) or error.name not in ("unavailable", "nonsense"):
-                    if isinstance(where, Path) and not where.exists():
-                        error.hint = f"start it: breakglass up --org {self.file.parent}"
-                    raise
-        raise MisconfiguredError(f"{str(self.file)!r} names no broker")
+                heard.put(_answer(broker, method, path, body))
+            except BaseException as error:  # noqa: BLE001  raised again by who waits for it
+                heard.put(error)
+
+        try:
+            while len(failed) < len(self.brokers):
+                if len(asked) < len(self.brokers):
+                    broker = Neighbour(self.brokers[len(asked)], name="broker", within=WITHIN)
+                    asked.append(broker)
+                    threading.Thread(target=ask, args=(broker,), daemon=True).start()
+                more = len(asked) < len(self.brokers)
+                try:
+                    found = heard.get(timeout=HEDGE_AFTER.total_seconds() if more else None)
+                except queue.Empty:
+                    continue
+                if isinstance(found, UnavailableError):
+                    failed.append(found)
+                elif isinstance(found, BaseException):
+                    raise found
+                else:
+                    return found
+        finally:
+            for broker in asked:
+                broker.close()
+        if not failed:
+            raise MisconfiguredError(f"{str(self.file)!r} names no broker")
+        last = self.brokers[-1]
+        if isinstance(last, Path) and not last.exists():
+            failed[-1].hint = f"start it: breakglass up --org {self.file.parent}"
+        # Who may have acted is heard before who was never reached, and a broker's own word first.
+        raise max(failed, key=lambda error: _WEIGHT.get(error.name, len(_WEIGHT)))
 
     def ask_monitor(self, path: str) -> dict[str, Any]:
         """Ask the monitor."""
@@ -86,6 +121,13 @@ class Client:
         return Neighbour(
             self.monitor, name="monitor", within=WITHIN, answer_bytes_at_most=HISTORY_BYTES
         )
+
+
+def _answer(broker: Neighbour, method: str, path: str, body: bytes) -> dict[str, Any]:
+    answer = broker.send(method, path, body, "application/json").checked().json()
+    if _HOLDS.get(path, "") not in {"", *answer}:
+        raise UnavailableError(f"broker's answer to {path} makes no sense", name="nonsense")
+    return answer
 
 
 def takes_org(command: F) -> F:
