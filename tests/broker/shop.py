@@ -151,6 +151,7 @@ class Shop:
     minters: list[Process] = field(default_factory=list)
     version: int = 1
     does: str = "repair rows of orders and order_items"
+    padding: int = 0  # bytes of comments in the bundle, half of them beside breakglass.yaml
     active: dict[str, Any] = field(default_factory=dict)
     others: list[Any] = field(default_factory=list)
     people: dict[str, Person] = field(
@@ -167,7 +168,13 @@ class Shop:
     def bundle(self) -> dict[str, bytes]:
         keys = {name: key.public for name, key in self.people.items()}
         text = BUNDLE.format(version=self.version, does=self.does, **keys)
-        return {"breakglass.yaml": text.encode()}
+        files = {"breakglass.yaml": text.encode()}
+        if self.padding:
+            comment = b" a word of why, for whoever reads this at night\n"
+            half = self.padding // 2 // len(comment)
+            files["breakglass.yaml"] += b"#".join([b"", *[comment] * half])
+            files["why.cedar"] = b"//".join([b"", *[comment] * half])
+        return files
 
     @property
     def policy_digest(self) -> str:

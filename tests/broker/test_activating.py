@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnprovenError
-from breakglass.policy.bundle import pack_bundle
+from breakglass.policy.bundle import PACKED_BYTES_AT_MOST, pack_bundle
 from breakglass.records.signing import TRUST_NAMESPACE
 from breakglass.tlog.note import Note
 from tests.broker.shop import Shop
@@ -116,3 +116,32 @@ def test_the_state_has_a_digest_that_says_all(shop: Shop) -> None:
     state = shop.get("/state")
     assert len(state["digest"]) == 64
     assert json.dumps(state["summary"])
+
+
+def test_a_bundle_of_almost_1_mib_takes_force_and_is_read_again_after_a_restart(
+    shop: Shop,
+) -> None:
+    shop.version += 1
+    shop.padding = 960 * 1024
+    try:
+        size = len(pack_bundle(shop.bundle()))
+        assert PACKED_BYTES_AT_MOST - 64 * 1024 < size <= PACKED_BYTES_AT_MOST
+        assert shop.activate()["version"] == shop.version
+        assert shop.break_glass(shop.asking())["minted"]  # the minter has read it too
+        shop.restart(shop.brokers[0])
+        until(lambda: shop.get("/healthz")["ok"])
+        assert shop.get("/glasses")["version"] == shop.version
+    finally:
+        shop.padding = 0
+        shop.version += 1
+        shop.activate()
+
+
+def test_a_bundle_over_1_mib_is_refused_by_that_number_and_never_written(shop: Shop) -> None:
+    size = shop.get("/state")["size"]
+    cases = {1: "1048577 bytes, 1048576 at most", 1024: "at most 1398104 characters"}
+    for more, says in cases.items():
+        bundle = base64.b64encode(bytes(PACKED_BYTES_AT_MOST + more)).decode()
+        with pytest.raises(MalformedError, match=says):
+            shop.post("/policy", {**shop.active, "bundle": bundle})
+    assert shop.get("/state")["size"] == size

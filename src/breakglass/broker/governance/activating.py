@@ -23,10 +23,11 @@ from breakglass.records.policy_note import parse_policy_note
 from breakglass.records.record import Attachment
 from breakglass.records.shape import Many
 from breakglass.records.trust import Trust, accept_trust
-from breakglass.records.words import Base64, Handle
+from breakglass.records.words import ExactBase64, Handle
 from breakglass.tlog.note import Note
 
 _TRUST_WITHIN = timedelta(seconds=10)
+_BUNDLE_CHARACTERS = -(-PACKED_BYTES_AT_MOST // 3) * 4  # base64 writes 3 bytes as 4 characters
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class PolicyBody:
     """``POST /policy``: the signed note, the packed bundle in base64, and the signed cards."""
 
     note: str
-    bundle: Base64
+    bundle: Annotated[str, ExactBase64(_BUNDLE_CHARACTERS)]
     cards: Annotated[Mapping[Handle, str], Many(1000)]
 
 
