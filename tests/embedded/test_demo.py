@@ -36,6 +36,7 @@ def test_every_check_of_the_demo_holds(visitor):
     count = re.fullmatch(r"demo: ([0-9]+) of \1 checks held", last)
     assert count is not None, last
     assert int(count[1]) >= 29
+    assert re.search(r"orders-repair: usable [0-9]+ ms after she asked", said.out)
     assert said.err == ""
     assert max(len(line) for line in said.out.splitlines()) <= 80
     assert list(Path(text).iterdir()) == []
