@@ -155,7 +155,8 @@ def _mend(store: ObjectStore, found: Examined, left: Sequence[Path]) -> None:
             raise RefusedError(
                 f"history is damaged: {finding.what}; nothing was mended",
                 name="archive_damaged",
-                hint="the ledger's own copy: breakglass ledger fsck; history is never repaired",
+                hint="the ledger's own copy: breakglass ledger fsck LEDGER-FOLDER; history is"
+                " never repaired",
             )
     for name, data in found.tiles.items():
         # A crash here leaves some put and some missing: the next examination finds the rest.

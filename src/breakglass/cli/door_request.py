@@ -113,7 +113,7 @@ def request_of(value: Any) -> DoorRequest:
         UnprovenError: ``intent_mismatch``: the intent says something else than its statement.
     """
     if not isinstance(value, dict) or any(field not in value for field in _FIELDS):
-        raise MalformedError("this is no door request", hint="breakglass door ask writes one")
+        raise MalformedError("this is no door request", hint="'breakglass door ask' writes one")
     text, gap, lines = str(value["note"]).rpartition("\n\n")
     first, _, line = text.partition("\n")
     try:

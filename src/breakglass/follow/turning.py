@@ -41,7 +41,7 @@ def turn_submitter(folder: Path, clock: Clock, within: timedelta) -> VerifierKey
         raise MisconfiguredError(
             f"{str(keeping.path(NEXT))!r} is missing; nothing was changed",
             name="no_next_key",
-            hint=f"make one: breakglass key next {folder}",
+            hint=f"make one: breakglass key next {folder} --party PARTY --log ORIGIN",
         )
     log, ledger = _settings(folder)
     # (1) Nobody else writes from here on. A gate is no process: its data folder is the lock.

@@ -204,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
             one.add_argument("--token", metavar="FILE", required=needed, help="'-' reads it here")
             one.add_argument("--for", dest="run", metavar="RUN", required=needed)
         if name == "doors":
-            shown = "a token with its proof, from: breakglass gate token"
+            shown = "a token with its proof, from 'breakglass gate token'"
             one.add_argument("--proof", dest="token", metavar="FILE", help=shown)
         if name in ("run", "check"):
             one.add_argument("--input", default="", metavar="DIGEST", help="what is checked")

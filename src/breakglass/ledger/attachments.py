@@ -245,7 +245,7 @@ def damaged(digest: str) -> UnavailableError:
     return UnavailableError(
         f"attachment {digest} is damaged on disk; nothing of it was given",
         name="damaged",
-        hint="the archive has it too; see what else is wrong: breakglass ledger fsck",
+        hint="the archive has it too; see what else is wrong: breakglass ledger fsck FOLDER",
     )
 
 

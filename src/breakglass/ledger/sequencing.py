@@ -92,8 +92,8 @@ class Sequencer:
             raise MisconfiguredError(
                 f"{error}; not started",
                 name="journal",
-                hint="look at the disk, then run: breakglass ledger fsck; a damaged journal is"
-                " replaced by a copy or from the archive, never repaired",
+                hint="look at the disk, then run: breakglass ledger fsck FOLDER; a damaged journal"
+                " is replaced by a copy or from the archive, never repaired",
             ) from error
         try:
             self._guarded = self._panel.confirm(self._leads_to, self._ask_within)

@@ -49,7 +49,7 @@ def _done(state: State, grant: GrantState, signed: Signature) -> Ended:
         raise RefusedError(
             f"grant {grant.intent.grant!r} is {grant.intent.who!r}'s, not {said.who!r}'s",
             name="unknown_person",
-            hint="security ends another's grant with: breakglass kill --grant GRANT",
+            hint="security ends another's grant with: breakglass kill GRANT --why TEXT",
         )
     return Ended(grant.intent.grant, EndedWhy.DONE, said.reason.text, signed)
 

@@ -136,7 +136,7 @@ def _asking(subject: str, body: kinds.Asked | kinds.Refused, index: int, at: dat
         "refused": f"Refused: {said.who} asked for {said.glass!r} and did not get it: {why}.",
         "approval_wanted": (
             f"APPROVAL WANTED: {said.who} asks for {said.glass!r}, {body.decision.need} must say"
-            f" yes. Answer: breakglass approve {body.grant}"
+            " yes."
         ),
     }[subject]
     text = f"{lead} Why: {said.reason.text} [{said.reason.code}]."

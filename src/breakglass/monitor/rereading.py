@@ -104,7 +104,7 @@ class Rereading:
         text = (
             f"The ledger's past was changed: it does not show {what} as it was logged and"
             " followed here. The archive and every follower hold what was logged. Keep the"
-            " ledger's host as it is, and run: breakglass ledger fsck"
+            " ledger's host as it is, and run: breakglass ledger fsck FOLDER"
         )
         news = News(
             "past_changed", "ledger", index, "ledger", self._clock.now(), text, stated=False

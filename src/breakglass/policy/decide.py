@@ -131,7 +131,12 @@ def _too_few(
             policies,
         )
     if facts.path == Path.JIT and glass.need == 0:
-        return _no("no_approvers", f"{asks}; break the glass itself: breakglass break", policies)
+        return _no(
+            "no_approvers",
+            f"{asks}; break the glass itself: breakglass break {glass.name} --incident INCIDENT"
+            " --why REASON",
+            policies,
+        )
     return _no("no_approvers", f"{asks}; a maintainer must name more people", policies)
 
 

@@ -27,7 +27,7 @@ def read_bundle(folder: Path | str) -> dict[str, bytes]:
             raise MalformedError(
                 f"{root}: expected a policy bundle with '{MAIN_FILE}', got none",
                 name="no_main_file",
-                hint="start one with: breakglass init",
+                hint="start one with: breakglass init FOLDER",
             )
         if len(names) > FILES_AT_MOST:
             raise MalformedError(

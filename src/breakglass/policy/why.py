@@ -125,20 +125,21 @@ def _incident(glass: Glass, facts: Facts) -> Iterator[Why]:
         yield Why(
             "no_incident",
             f"{glass.name!r} asks for an open incident of {wanted}, and none is named; declare"
-            " one: breakglass incident declare",
+            " one: breakglass incident declare ID --severity SEVERITY --title TEXT",
         )
         return
     if not incident.open:
         yield Why(
             "incident_closed",
             f"incident {incident.id!r} is closed; name an open one of {wanted}, or declare a new"
-            " one: breakglass incident declare",
+            " one: breakglass incident declare ID --severity SEVERITY --title TEXT",
         )
     if incident.severity not in glass.when.incident:
         yield Why(
             "incident_severity",
             f"incident {incident.id!r} is {incident.severity}, {glass.name!r} asks for {wanted};"
-            " if it has grown worse, declare it so: breakglass incident declare",
+            " if it has grown worse, declare it so: breakglass incident declare"
+            f" {incident.id} --severity SEVERITY --title TEXT",
         )
     if incident.self_declared and glass.when.source is Source.OUTSIDE:
         yield Why(
