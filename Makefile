@@ -13,7 +13,7 @@ help:  ## say what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(STAMP)  ## break a glass, end to end, on a real target
-	$(BIN)/python -m breakglass.embedded.demo
+	$(BIN)/python -m breakglass.demo
 
 test: $(STAMP)  ## run all tests of the short form
 	$(BIN)/python -m pytest -m "not long" -n $(XDIST) --dist loadgroup

@@ -27,12 +27,12 @@ from tests.kit.postgres import start_postgres
 from tests.kit.processes import LogSet, draft, running_log_set, signed
 
 from breakglass.clock import SystemClock
+from breakglass.replica.following import Follower
+from breakglass.submit.numbering import NO_PREV, numbered, text_digest
+from breakglass.submit.outbox import Outbox
 from breakglass.tlog.key import check_signature
 from breakglass.tlog.note import SignerKey
 from breakglass.tlog.tiles import encode_bundle
-from breakglass.wire.following import Follower
-from breakglass.wire.numbering import NO_PREV, numbered, text_digest
-from breakglass.wire.outbox import Outbox
 
 NOTE_SIZE = 400  # of filling; about 800 bytes a note
 

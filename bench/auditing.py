@@ -28,9 +28,9 @@ from breakglass.ledger.export import export
 from breakglass.ledger.journal import Entry
 from breakglass.ledger.sqlite_journal import SqliteJournal
 from breakglass.ledger.verifying import verify_tree
+from breakglass.submit.numbering import read_numbering, text_digest
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.note import Note
-from breakglass.wire.numbering import read_numbering, text_digest
 
 
 def main() -> None:

@@ -24,18 +24,20 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.clock import SystemClock, to_milliseconds
-from breakglass.embedded.demo import shop as demo_shop
-from breakglass.embedded.demo.shop import LOG, MINTER, REPAIR, make_people, make_shop
-from breakglass.embedded.demo.target import make_target
-from breakglass.embedded.demo.terminal import clean_environment
-from breakglass.embedded.hook import Hook
-from breakglass.embedded.soft_people import SoftKey
+from breakglass.demo import shop as demo_shop
+from breakglass.demo.hook import Hook
+from breakglass.demo.shop import LOG, MINTER, REPAIR, make_people, make_shop
+from breakglass.demo.soft_people import SoftKey
+from breakglass.demo.target import make_target
+from breakglass.demo.terminal import clean_environment
 from breakglass.embedded.up import activate_once, running
-from breakglass.follow.stating import Fact, Stating
+from breakglass.http.calling import Neighbour
+from breakglass.node.stating import Fact, Stating
+from breakglass.process.keeping import read_key
+from breakglass.records.encoding.shape import write
 from breakglass.records.kinds import Passages
 from breakglass.records.presentation import Presentation, presentation_text
-from breakglass.records.shape import write
-from breakglass.records.signing import PRESENTATION_NAMESPACE, STATEMENT_NAMESPACE
+from breakglass.records.signing.signing import PRESENTATION_NAMESPACE, STATEMENT_NAMESPACE
 from breakglass.records.statement import (
     Break,
     Declare,
@@ -46,12 +48,10 @@ from breakglass.records.statement import (
     statement_text,
 )
 from breakglass.records.trust import accept_trust
+from breakglass.submit.outbox import Outbox
 from breakglass.tlog.note import Note
 from breakglass.token.token import parse_token
 from breakglass.token.verify import Verifier, verify_token
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.keeping import read_key
-from breakglass.wire.outbox import Outbox
 
 INCIDENT = "INC-1"
 WITHIN = timedelta(seconds=20)

@@ -19,10 +19,10 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from breakglass.monitor.deviance.charts.page import page
-from breakglass.monitor.deviance.folder import read_folder, write_folder
-from breakglass.monitor.deviance.history import Bypass
-from breakglass.monitor.deviance.standing import Standing
+from breakglass.verdicts.charts.page import page
+from breakglass.verdicts.folder import read_folder, write_folder
+from breakglass.verdicts.history import Bypass
+from breakglass.verdicts.standing import Standing
 
 GATES, WEEKS, PASSAGES = 200, 104, 1_000_000
 AS_OF = datetime(2026, 6, 29, tzinfo=UTC)
@@ -106,7 +106,7 @@ def speed() -> bool:
 def accuracy(organisations: int) -> bool:
     """Score the verdicts on simulated organisations, tuned and held out, and print the matrices."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from tests.monitor.deviance.scoring import score
+    from tests.verdicts.scoring import score
 
     for held_out in (False, True):
         # Organisations 1000 and up were seen while the last thresholds were set; these never were.

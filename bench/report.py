@@ -15,15 +15,15 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from breakglass.monitor.deviance.charts.gate_chart import WIDE, gate_chart
-from breakglass.monitor.deviance.charts.page import NAMES, page
-from breakglass.monitor.deviance.charts.series import shown
-from breakglass.monitor.deviance.charts.style import STYLE, standalone
-from breakglass.monitor.deviance.folder import read_folder, write_folder
-from breakglass.monitor.deviance.history import History
-from breakglass.monitor.deviance.imports.tables import from_tables
-from breakglass.monitor.deviance.sentence import percent
-from breakglass.monitor.deviance.verdict import judge
+from breakglass.verdicts.charts.gate_chart import WIDE, gate_chart
+from breakglass.verdicts.charts.page import NAMES, page
+from breakglass.verdicts.charts.series import shown
+from breakglass.verdicts.charts.style import STYLE, standalone
+from breakglass.verdicts.folder import read_folder, write_folder
+from breakglass.verdicts.history import History
+from breakglass.verdicts.imports.tables import from_tables
+from breakglass.verdicts.sentence import percent
+from breakglass.verdicts.verdict import judge
 
 DATA = Path(__file__).parents[1] / "data" / "bypass"
 DAYS = {

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.kit.organisation import NOW, Organisation
 
 from breakglass.records import kinds
-from breakglass.records.fold import fold
+from breakglass.records.fold.fold import fold
 from breakglass.records.kinds.grants import EndedWhy
 from breakglass.token.token import parse_token
 from breakglass.token.verify import verify_token

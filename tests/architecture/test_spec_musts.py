@@ -18,12 +18,13 @@ from typing import Any
 
 import pytest
 
-from breakglass.records import card, kinds, passkey, policy_note, presentation, signing, statement
-from breakglass.records import words as vocabulary
-from breakglass.records.fold import ROLES
+from breakglass.records import card, kinds, policy_note, presentation, statement
+from breakglass.records.encoding import words as vocabulary
+from breakglass.records.fold.fold import ROLES
 from breakglass.records.kinds import gates, governance, grants, incidents, monitoring
 from breakglass.records.record import KINDS, Envelope
-from breakglass.records.sshsig import armored
+from breakglass.records.signing import passkey, signing
+from breakglass.records.signing.sshsig import armored
 from breakglass.tlog.note import Note
 
 from ..kit.organisation import Organisation

@@ -14,14 +14,14 @@ from breakglass.archiver.object_store import PosixObjectStore
 from breakglass.archiver.segment import Segment, segment_digest
 from breakglass.clock import SystemClock
 from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.http.answering import Answer
+from breakglass.http.calling import Incoming, Neighbour, Reply
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import verify_cosignature
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.merkle import root_of
 from breakglass.tlog.note import COSIGNATURE, SignerKey, parse_signature_lines
 from breakglass.tlog.tiles import decode_bundle, root_from_tiles
-from breakglass.wire.answering import Answer
-from breakglass.wire.calling import Incoming, Neighbour, Reply
 from tests.kit.processes import draft, signed
 
 KEY = SignerKey.generate("archiver.example", COSIGNATURE)

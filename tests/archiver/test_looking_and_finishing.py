@@ -22,8 +22,8 @@ DAY = timedelta(days=1)
 
 def append(logs: LogSet, count: int) -> None:
     """Append one record after the other."""
+    from breakglass.submit.numbering import NO_PREV, text_digest
     from breakglass.tlog.note import Note
-    from breakglass.wire.numbering import NO_PREV, text_digest
 
     prev = NO_PREV
     with logs.ledger.neighbour() as ledger:

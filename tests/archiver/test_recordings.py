@@ -21,7 +21,7 @@ from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.clock import SystemClock
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
 from breakglass.policy.bundle import unpack_bundle
-from breakglass.records.canonical import parse_canonical
+from breakglass.records.encoding.canonical import parse_canonical
 from breakglass.records.policy_note import parse_policy_note
 from breakglass.records.trust import parse_trust
 from breakglass.tlog.note import Note

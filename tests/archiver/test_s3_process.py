@@ -14,8 +14,8 @@ from breakglass.archiver.s3_settings import S3Settings
 from breakglass.clock import SystemClock
 from breakglass.errors import MisconfiguredError
 from breakglass.ledger.export import export
+from breakglass.submit.outbox import Outbox
 from breakglass.tlog.checkpoint import parse_checkpoint
-from breakglass.wire.outbox import Outbox
 from tests.kit.processes import LogSet, draft, make_log_set
 from tests.kit.s3 import CEPH, bucket_on, client_for
 

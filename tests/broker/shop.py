@@ -23,19 +23,21 @@ from typing import Any
 import pyrage
 
 from breakglass.clock import SystemClock, to_milliseconds
-from breakglass.follow.stating import Fact, Stating
-from breakglass.follow.view import LedgerView
+from breakglass.http.calling import Neighbour
 from breakglass.minter.platforms.simulated import Simulated
+from breakglass.node.stating import Fact, Stating
+from breakglass.node.view import LedgerView
 from breakglass.policy.bundle import pack_bundle
 from breakglass.policy.cards import make_cards, make_policy_note
 from breakglass.policy.compile import compile_policy
 from breakglass.records.card import LONGEST_LIFE, card_text
+from breakglass.records.encoding.shape import write
+from breakglass.records.encoding.words import ZERO_DIGEST
 from breakglass.records.kinds import Genesis, Pulse
 from breakglass.records.policy_note import policy_text
 from breakglass.records.presentation import Presentation, presentation_text
 from breakglass.records.record import Envelope, parse_record, record_text
-from breakglass.records.shape import write
-from breakglass.records.signing import (
+from breakglass.records.signing.signing import (
     CARD_NAMESPACE,
     POLICY_NAMESPACE,
     PRESENTATION_NAMESPACE,
@@ -58,11 +60,9 @@ from breakglass.records.statement import (
     statement_text,
 )
 from breakglass.records.trust import Trust, accept_trust
-from breakglass.records.words import ZERO_DIGEST
+from breakglass.submit.outbox import Outbox, Receipt
 from breakglass.tlog.note import Note, SignerKey, sign_note
 from breakglass.token.token import Token, parse_token
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.outbox import Outbox, Receipt
 from tests.kit.people import SoftKey, SoftSecurityKey
 from tests.kit.processes import ORIGIN, LogSet, Process, make_log_set, make_process, until
 
@@ -521,7 +521,7 @@ def armed(room: str) -> tuple[str, ...]:
     code = (
         "import os, pathlib, sys, time\n"
         f"from breakglass.{room}.app import build\n"
-        "from breakglass.wire.serving import process_main\n"
+        "from breakglass.process.serving import process_main\n"
         "def armed(folder, clock):\n"
         "    file, halt = pathlib.Path(folder) / 'crash-at', pathlib.Path(folder) / 'halt-at'\n"
         "    def at(step):\n"

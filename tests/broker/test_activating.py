@@ -10,7 +10,7 @@ import pytest
 
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnprovenError
 from breakglass.policy.bundle import PACKED_BYTES_AT_MOST, pack_bundle
-from breakglass.records.signing import TRUST_NAMESPACE
+from breakglass.records.signing.signing import TRUST_NAMESPACE
 from breakglass.tlog.note import Note
 from tests.broker.shop import Shop
 from tests.kit.processes import until

@@ -351,7 +351,7 @@ def test_a_broker_that_lost_its_folder_knows_everything_again(shop: Shop) -> Non
 def test_a_silent_monitor_is_written_on_the_grant_and_the_broker_rings(shop: Shop) -> None:
     from breakglass.broker.grants import deciding
     from breakglass.records.kinds.grants import Factors
-    from breakglass.records.signing import Factor
+    from breakglass.records.signing.signing import Factor
 
     now = datetime.now(UTC)
     who = deciding.Known(Factors(Factor.TWO, 1, False), timedelta(seconds=1))

@@ -15,9 +15,9 @@ from breakglass.clock import SystemClock
 from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError, RefusedError
 from breakglass.monitor.app import Monitor
 from breakglass.monitor.settings import MonitorSettings
+from breakglass.process.settings import read_settings
 from breakglass.records import kinds
 from breakglass.records.statement import GateVerdict
-from breakglass.wire.settings import read_settings
 from tests.kit.people import SoftKey
 from tests.monitor.served import served
 from tests.monitor.stand_ins import Shop, StandInLedger, eventually, make_folder, moment

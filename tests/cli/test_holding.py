@@ -9,10 +9,10 @@ import pyrage
 import pytest
 
 from breakglass.cli import holding
-from breakglass.embedded import ssh_keygen
 from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.person import ssh_keygen
 from breakglass.records.presentation import parse_presentation
-from breakglass.records.sshsig import verify_sshsig
+from breakglass.records.signing.sshsig import verify_sshsig
 
 GRANT = "g-7kq3m2x4p5ab"
 

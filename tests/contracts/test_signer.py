@@ -15,6 +15,7 @@ from threading import Lock
 import pytest
 
 from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.process.keeping import Keeping, read_key
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, sign_checkpoint
 from breakglass.tlog.cosignature import cosign, verify_cosignature
 from breakglass.tlog.hashing import EMPTY_ROOT
@@ -29,7 +30,6 @@ from breakglass.tlog.note import (
     sign_note,
     verified_lines,
 )
-from breakglass.wire.keeping import Keeping, read_key
 
 NAME = "ledger.example/one"
 TEXT = "a text\n"

@@ -19,7 +19,7 @@ from breakglass.records.kinds import Intent
 from breakglass.records.kinds.grants import Path as By
 from breakglass.records.kinds.grants import handle_of
 from breakglass.records.record import Envelope, parse_record, record_text
-from breakglass.records.signing import Signed
+from breakglass.records.signing.signing import Signed
 from breakglass.tlog.note import Note, sign_note
 from breakglass.tlog.tiles import encode_bundle
 from tests.broker.shop import SIMULATED, Asking

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from breakglass.demo.hook import Hook
 from breakglass.embedded.alarm_log import AlarmLog
-from breakglass.embedded.hook import Hook
 
 
 def post(hook: Hook, body: bytes, key: str, secret: str) -> int:

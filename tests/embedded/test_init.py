@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.embedded.doctor import Weight, examine
-from breakglass.embedded.soft_agent import SoftAgent
-from breakglass.embedded.soft_people import SoftSecurityKey
+from breakglass.demo.soft_agent import SoftAgent
+from breakglass.demo.soft_people import SoftSecurityKey
+from breakglass.operate.doctor import Weight, examine
 from breakglass.records.kinds import Genesis
 from breakglass.records.record import parse_record
 from breakglass.records.trust import accept_trust

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from breakglass.clock import SystemClock
+from breakglass.http.calling import Reply
 from breakglass.ledger.sqlite_journal import SqliteJournal
+from breakglass.submit.outbox import Outbox
 from breakglass.tlog.tiles import encode_bundle
-from breakglass.wire.calling import Reply
-from breakglass.wire.outbox import Outbox
 from tests.faults.audit import Auditor
 from tests.faults.told import Book
 from tests.kit.disks import Disk

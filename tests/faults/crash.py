@@ -27,14 +27,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from breakglass.http.calling import Neighbour
 from breakglass.ledger.journal import Journal
 from breakglass.ledger.opening import open_stores
 from breakglass.ledger.settings import LedgerSettings
 from breakglass.ledger.sqlite_journal import SqliteJournal
+from breakglass.process.settings import read_settings
+from breakglass.replica.following import FollowedEntry, Follower
 from breakglass.tlog.checkpoint import parse_checkpoint
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.following import FollowedEntry, Follower
-from breakglass.wire.settings import read_settings
 from tests.faults.audit import Auditor, Found
 from tests.faults.told import Book, Client, OutboxClient, PlainClient
 from tests.kit.postgres import Postgres, start_postgres

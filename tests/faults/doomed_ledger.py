@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from breakglass.ledger.app import build
-from breakglass.wire.serving import process_main
+from breakglass.process.serving import process_main
 
 
 def main(argv: list[str]) -> int:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from breakglass.submit.numbering import NO_PREV
+from breakglass.submit.outbox import Receipt
 from breakglass.tlog.tiles import encode_bundle
-from breakglass.wire.numbering import NO_PREV
-from breakglass.wire.outbox import Receipt
 from tests.faults.clerk import Clerk, told
 from tests.kit.postgres import Postgres, start_postgres
 from tests.kit.processes import draft, signed, until

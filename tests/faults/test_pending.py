@@ -14,10 +14,10 @@ import pytest
 
 from breakglass.clock import SystemClock
 from breakglass.errors import UnavailableError
+from breakglass.submit.numbering import NO_PREV, numbered, text_digest
+from breakglass.submit.outbox import Outbox, Receipt
 from breakglass.tlog.note import SignerKey
 from breakglass.tlog.tiles import encode_bundle
-from breakglass.wire.numbering import NO_PREV, numbered, text_digest
-from breakglass.wire.outbox import Outbox, Receipt
 from tests.faults.clerk import Clerk, on_disk, told
 from tests.kit.processes import Process, draft, signed, until
 

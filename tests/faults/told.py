@@ -20,11 +20,11 @@ from pathlib import Path
 
 from breakglass.clock import SystemClock
 from breakglass.errors import BreakglassError, UnavailableError
+from breakglass.http.calling import Neighbour
+from breakglass.submit.numbering import NO_PREV, numbered, text_digest
+from breakglass.submit.outbox import Outbox, Receipt
 from breakglass.tlog.note import SignerKey
 from breakglass.tlog.tiles import encode_bundle
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.numbering import NO_PREV, numbered, text_digest
-from breakglass.wire.outbox import Outbox, Receipt
 from tests.kit.processes import draft, permit, signed
 
 _CALL = timedelta(seconds=3)

@@ -11,9 +11,9 @@ import pytest
 
 from breakglass.records.kinds import Bypassed, Passages
 from breakglass.records.record import parse_record
+from breakglass.submit.numbering import numbered
+from breakglass.submit.spool import Spool
 from breakglass.tlog.note import sign_note
-from breakglass.wire.numbering import numbered
-from breakglass.wire.spool import Spool
 from tests.gate.conftest import FAIL, PASS, GateHome
 from tests.kit.processes import no_process_left, until
 

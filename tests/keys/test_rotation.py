@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import UnprovenError
+from breakglass.http.calling import Neighbour
+from breakglass.process.keeping import keeping_of, read_key
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.checkpoint import parse_checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.note import Note, Signer
 from breakglass.tlog.proof import verify_head
 from breakglass.tlog.tiles import encode_bundle
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.keeping import keeping_of, read_key
 from tests.embedded.isolated import Person, Typed, running_up
 from tests.kit.processes import draft, signed
 

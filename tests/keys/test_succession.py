@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from breakglass.http.calling import Neighbour
+from breakglass.process.keeping import read_key
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.note import Note, Signer
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.keeping import read_key
 from tests.embedded.isolated import Person, Typed, running_up
 
 DECLARE = ("incident", "declare", "INC-1", "--severity", "SEV1", "--title", "checkout 5xx")

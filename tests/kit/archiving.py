@@ -10,13 +10,13 @@ from breakglass.archiver.cosigning import ArchiveCosigning
 from breakglass.archiver.object_store import ObjectStore
 from breakglass.clock import SystemClock
 from breakglass.errors import UnavailableError
+from breakglass.http.answering import Answer
+from breakglass.http.calling import Incoming, Neighbour, Reply
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import cosign, verify_cosignature
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.merkle import root_of
 from breakglass.tlog.note import COSIGNATURE, SignerKey, parse_signature_lines
-from breakglass.wire.answering import Answer
-from breakglass.wire.calling import Incoming, Neighbour, Reply
 from tests.kit.processes import draft, signed
 
 LOG = SignerKey.generate("ledger.example/one")

@@ -10,7 +10,7 @@ import sys
 from functools import partial
 
 from breakglass.ledger.app import build
-from breakglass.wire.serving import process_main
+from breakglass.process.serving import process_main
 
 
 def main(argv: list[str]) -> int:

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from breakglass.errors import UnavailableError
+from breakglass.http.calling import Incoming, Neighbour, Outgoing, Reply
+from breakglass.submit.attaching import PERMIT, read_permit
+from breakglass.submit.numbering import NO_PREV, read_numbering, text_digest
 from breakglass.tlog.checkpoint import Checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.hashing import leaf_hash
@@ -21,9 +24,6 @@ from breakglass.tlog.note import COSIGNATURE, Note, SignerKey
 from breakglass.tlog.policy import TlogPolicy, parse_policy
 from breakglass.tlog.proof import TlogProof
 from breakglass.tlog.tiles import decode_bundle
-from breakglass.wire.attaching import PERMIT, read_permit
-from breakglass.wire.calling import Incoming, Neighbour, Outgoing, Reply
-from breakglass.wire.numbering import NO_PREV, read_numbering, text_digest
 
 LOG = SignerKey.generate("ledger.example/fake")
 WITNESS = SignerKey.generate("witness.example", COSIGNATURE)

@@ -19,7 +19,7 @@ from typing import Any
 
 from breakglass.ledger.app import build
 from breakglass.ledger.postgres_journal import PostgresJournal
-from breakglass.wire.serving import process_main
+from breakglass.process.serving import process_main
 
 
 def main(argv: list[str]) -> int:

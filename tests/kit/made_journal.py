@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from breakglass.ledger.growing import GrowingTree
 from breakglass.ledger.journal import Commit, Entry, Head, Journal
 from breakglass.ledger.journal_tiles import JournalTiles
+from breakglass.submit.numbering import NO_PREV, text_digest
 from breakglass.tlog.checkpoint import Checkpoint, sign_checkpoint
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.note import Note, SignerKey
-from breakglass.wire.numbering import NO_PREV, text_digest
 from tests.kit.processes import draft, signed
 
 

@@ -20,7 +20,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from breakglass.records import kinds
-from breakglass.records.canonical import canonical
 from breakglass.records.card import (
     Card,
     CardMachine,
@@ -31,13 +30,16 @@ from breakglass.records.card import (
     card_digest,
     card_text,
 )
-from breakglass.records.fold import Judged, apply
+from breakglass.records.encoding.canonical import canonical
+from breakglass.records.encoding.words import ZERO_DIGEST
+from breakglass.records.fold.fold import Judged, apply
+from breakglass.records.fold.state import State
 from breakglass.records.kinds.grants import Decided, Factors, Outcome, Path, handle_of
 from breakglass.records.kinds.incidents import IncidentChange
 from breakglass.records.policy_note import PolicyNote, policy_text
 from breakglass.records.presentation import Presentation, presentation_text
 from breakglass.records.record import Attachment, Envelope, Kind, record_text
-from breakglass.records.signing import (
+from breakglass.records.signing.signing import (
     CARD_NAMESPACE,
     DOOR_NAMESPACE,
     POLICY_NAMESPACE,
@@ -48,7 +50,6 @@ from breakglass.records.signing import (
     Signature,
     person_line,
 )
-from breakglass.records.state import State
 from breakglass.records.statement import (
     Answer,
     Break,
@@ -65,7 +66,6 @@ from breakglass.records.statement import (
     statement_text,
 )
 from breakglass.records.trust import Trust, accept_trust
-from breakglass.records.words import ZERO_DIGEST
 from breakglass.tlog.note import COSIGNATURE, ED25519, Note, SignatureLine, SignerKey, sign_note
 from breakglass.token.token import Token
 from breakglass.token.verify import Verifier

@@ -1,6 +1,6 @@
-"""Software people for tests; see ``breakglass.embedded.soft_people``."""
+"""Software people for tests; see ``breakglass.demo.soft_people``."""
 
-from breakglass.embedded.soft_people import (
+from breakglass.demo.soft_people import (
     PRESENT,
     VERIFIED,
     SoftKey,

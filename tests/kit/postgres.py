@@ -18,7 +18,7 @@ from typing import Any
 
 import psycopg
 
-from breakglass.embedded.demo.server_place import ServerPlace, make_server_place
+from breakglass.demo.server_place import ServerPlace, make_server_place
 
 SUPERUSER, PASSWORD = "postgres", "only-for-tests"
 START_WITHIN_S = 30

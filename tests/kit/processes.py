@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from breakglass.http.calling import Neighbour
+from breakglass.submit.attaching import PERMIT, signed_permit
+from breakglass.submit.numbering import NO_PREV, numbered
+from breakglass.submit.spool import Draft
 from breakglass.tlog.note import COSIGNATURE, SignerKey, sign_note
 from breakglass.tlog.policy import TlogPolicy, parse_policy
-from breakglass.wire.attaching import PERMIT, signed_permit
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.numbering import NO_PREV, numbered
-from breakglass.wire.spool import Draft
 
 _START_WITHIN_S = 20
 ORIGIN = "ledger.example/test"

@@ -1,5 +1,5 @@
-"""A small ssh-agent for tests; see ``breakglass.embedded.soft_agent``."""
+"""A small ssh-agent for tests; see ``breakglass.demo.soft_agent``."""
 
-from breakglass.embedded.soft_agent import SoftAgent
+from breakglass.demo.soft_agent import SoftAgent
 
 __all__ = ["SoftAgent"]

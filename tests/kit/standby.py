@@ -16,12 +16,12 @@ import psycopg
 
 from breakglass.clock import SystemClock
 from breakglass.errors import BreakglassError, UnavailableError
+from breakglass.http.calling import Neighbour
 from breakglass.ledger.export import export
 from breakglass.ledger.verifying import verify_heads, verify_tree
+from breakglass.submit.outbox import Outbox, Receipt
 from breakglass.tlog.checkpoint import parse_checkpoint
 from breakglass.tlog.proof import TlogProof, verify_proof
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.outbox import Outbox, Receipt
 from tests.kit.journals import journal_database
 from tests.kit.postgres import Postgres
 from tests.kit.processes import LogSet, Process, draft, make_log_set, until

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from breakglass.http.calling import Reply
 from breakglass.tlog.checkpoint import Checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.merkle import consistency_path, root_of
 from breakglass.tlog.note import Note, SignerKey
 from breakglass.tlog.spelling import print_base64
-from breakglass.wire.calling import Reply
 from tests.kit.processes import Process
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from breakglass.http.calling import Neighbour, Reply
+from breakglass.submit.attaching import put_attachment
+from breakglass.submit.numbering import NO_PREV, text_digest
 from breakglass.tlog.note import Note, SignerKey, sign_note
 from breakglass.tlog.proof import TlogProof, verify_head, verify_proof
 from breakglass.tlog.tiles import decode_bundle, encode_bundle, entries_path, tile_path
-from breakglass.wire.attaching import put_attachment
-from breakglass.wire.calling import Neighbour, Reply
-from breakglass.wire.numbering import NO_PREV, text_digest
 from tests.kit.processes import ORIGIN, LogSet, draft, running_log_set, signed, until
 
 

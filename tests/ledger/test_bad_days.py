@@ -23,10 +23,10 @@ from breakglass.clock import SystemClock
 from breakglass.errors import UnavailableError
 from breakglass.ledger.export import export
 from breakglass.ledger.verifying import verify_heads, verify_tree
+from breakglass.submit.numbering import NO_PREV
+from breakglass.submit.outbox import Outbox, Receipt
 from breakglass.tlog.proof import TlogProof, verify_proof
 from breakglass.tlog.tiles import encode_bundle
-from breakglass.wire.numbering import NO_PREV
-from breakglass.wire.outbox import Outbox, Receipt
 from tests.kit.processes import LogSet, draft, make_log_set, signed, until
 
 WITHIN = timedelta(seconds=15)

@@ -17,8 +17,8 @@ from breakglass.ledger.fsck import check_folder
 from breakglass.ledger.postgres_calls import PostgresCalls
 from breakglass.ledger.postgres_journal import PostgresJournal
 from breakglass.ledger.sqlite_journal import SqliteJournal
+from breakglass.process.folder import held
 from breakglass.tlog.note import SignerKey
-from breakglass.wire.folder import held
 from tests.kit.journals import journal_database
 from tests.kit.made_journal import fill, signed_entries
 from tests.kit.postgres import start_postgres

@@ -16,8 +16,8 @@ from breakglass.clock import SystemClock
 from breakglass.errors import MalformedError, RefusedError, UnavailableError, UnprovenError
 from breakglass.ledger.export import export
 from breakglass.ledger.verifying import verify_attachments, verify_heads, verify_tree
+from breakglass.submit.outbox import Outbox, Receipt
 from breakglass.tlog.note import SignerKey
-from breakglass.wire.outbox import Outbox, Receipt
 from tests.kit.processes import LogSet, draft, running_log_set
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,7 @@ from breakglass.archiver.object_store import UNFINISHED, PosixObjectStore
 from breakglass.clock import SystemClock
 from breakglass.errors import MisconfiguredError, RefusedError
 from breakglass.ledger.fsck import check_folder
-from breakglass.wire.outbox import Outbox
+from breakglass.submit.outbox import Outbox
 from tests.kit.processes import ORIGIN, LogSet, draft, make_log_set
 
 DATA = b"evidence" * 1000

@@ -16,12 +16,12 @@ import psycopg
 import pytest
 
 from breakglass.errors import UnavailableError
+from breakglass.replica.following import Follower
+from breakglass.submit.numbering import NO_PREV, text_digest
+from breakglass.submit.outbox import Receipt
 from breakglass.tlog.note import Note, SignerKey
 from breakglass.tlog.proof import verify_head
 from breakglass.tlog.tiles import encode_bundle
-from breakglass.wire.following import Follower
-from breakglass.wire.numbering import NO_PREV, text_digest
-from breakglass.wire.outbox import Receipt
 from tests.kit.postgres import Postgres, start_postgres
 from tests.kit.processes import Process, draft, signed, until
 from tests.kit.standby import (

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import UnavailableError
+from breakglass.submit.numbering import NO_PREV
+from breakglass.submit.outbox import Receipt
 from breakglass.tlog.tiles import encode_bundle
-from breakglass.wire.numbering import NO_PREV
-from breakglass.wire.outbox import Receipt
 from tests.kit.postgres import Postgres, start_postgres
 from tests.kit.processes import draft, signed, until
 from tests.kit.standby import Pair, Watch, append, check_everything, make_pair, role

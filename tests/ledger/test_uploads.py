@@ -18,9 +18,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from breakglass.errors import BreakglassError, MalformedError, UnavailableError
-from breakglass.tlog.note import Note, SignerKey
-from breakglass.tlog.tiles import encode_bundle
-from breakglass.wire.attaching import (
+from breakglass.http.calling import Neighbour, Outgoing
+from breakglass.submit.attaching import (
     PERMIT,
     file_parts,
     get_attachment,
@@ -28,9 +27,10 @@ from breakglass.wire.attaching import (
     put_attachment,
     signed_permit,
 )
-from breakglass.wire.calling import Neighbour, Outgoing
-from breakglass.wire.numbering import NO_PREV, text_digest
-from breakglass.wire.spool import Draft
+from breakglass.submit.numbering import NO_PREV, text_digest
+from breakglass.submit.spool import Draft
+from breakglass.tlog.note import Note, SignerKey
+from breakglass.tlog.tiles import encode_bundle
 from tests.kit.large import LARGEST, MIB, encrypted_file, plain_file
 from tests.kit.processes import ORIGIN, LogSet, draft, make_log_set, signed, until
 

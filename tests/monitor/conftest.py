@@ -11,7 +11,7 @@ import pytest
 from breakglass.clock import Clock, SystemClock
 from breakglass.monitor.app import Monitor
 from breakglass.monitor.settings import MonitorSettings
-from breakglass.wire.settings import read_settings
+from breakglass.process.settings import read_settings
 from tests.monitor.stand_ins import Shop, Sink, StandInLedger, hook, make_folder
 
 

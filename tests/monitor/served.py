@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from breakglass.http.answering import dressed
 from breakglass.monitor.app import Monitor
 from breakglass.monitor.routes import make_app
-from breakglass.wire.answering import dressed
 from tests.monitor.stand_ins import eventually
 
 

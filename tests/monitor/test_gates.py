@@ -13,17 +13,17 @@ import pytest
 
 from breakglass.clock import format_time
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
+from breakglass.http.calling import Neighbour
 from breakglass.monitor.app import Monitor
-from breakglass.monitor.deviance.answer import answer as told
-from breakglass.monitor.deviance.folder import read_folder
-from breakglass.monitor.deviance.verdict import judge
 from breakglass.monitor.gates.reviewing import ReviewedBody
 from breakglass.monitor.gates.standing import siblings_of
 from breakglass.policy.bundle import pack_bundle, unpack_bundle
 from breakglass.records import kinds
-from breakglass.records.shape import write
+from breakglass.records.encoding.shape import write
 from breakglass.records.statement import GateVerdict, Why
-from breakglass.wire.calling import Neighbour
+from breakglass.verdicts.answer import answer as told
+from breakglass.verdicts.folder import read_folder
+from breakglass.verdicts.verdict import judge
 from tests.kit.people import SoftKey
 from tests.monitor.served import served
 from tests.monitor.stand_ins import Shop, StandInLedger, bundle, eventually, moment

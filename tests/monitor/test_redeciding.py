@@ -12,7 +12,7 @@ from breakglass.monitor.chronicle import Chronicle, IncidentThen
 from breakglass.monitor.redeciding import Case, Unjustified, case_of, redecide
 from breakglass.records.kinds import Justified
 from breakglass.records.kinds.grants import Factors, Path
-from breakglass.records.signing import Factor
+from breakglass.records.signing.signing import Factor
 from tests.monitor.stand_ins import Shop
 
 

@@ -17,7 +17,7 @@ from breakglass.monitor.app import Monitor
 from breakglass.records import kinds
 from breakglass.records.kinds.grants import EndedWhy, Factors
 from breakglass.records.kinds.monitoring import Delivery
-from breakglass.records.signing import Factor
+from breakglass.records.signing.signing import Factor
 from breakglass.records.statement import Target
 from tests.kit.organisation import signer
 from tests.kit.people import SoftKey

@@ -21,13 +21,13 @@ from breakglass.monitor.looking import Looking
 from breakglass.monitor.missing import Patience, missing
 from breakglass.monitor.settings import ChannelSettings, MonitorSettings
 from breakglass.monitor.witnessed_time import SAMPLES, WitnessedTime
+from breakglass.process.settings import read_settings
 from breakglass.records import kinds
+from breakglass.records.encoding.words import ZERO_DIGEST
+from breakglass.records.fold.state import State
 from breakglass.records.kinds.grants import EndedWhy
 from breakglass.records.record import Envelope, parse_record, record_text
-from breakglass.records.state import State
-from breakglass.records.words import ZERO_DIGEST
 from breakglass.tlog.note import sign_note
-from breakglass.wire.settings import read_settings
 from tests.kit.organisation import Organisation, signer
 from tests.monitor.stand_ins import Shop, Sink, StandInLedger, hook, make_folder
 

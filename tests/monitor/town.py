@@ -9,8 +9,8 @@ from typing import Any
 from urllib.request import urlopen
 
 from breakglass.records.record import parse_record
+from breakglass.submit.attaching import put_attachment
 from breakglass.tlog.tiles import encode_bundle
-from breakglass.wire.attaching import put_attachment
 from tests.kit.processes import Process, make_process
 from tests.monitor.stand_ins import Shop, Sink, hook
 

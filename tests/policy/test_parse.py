@@ -15,7 +15,7 @@ from breakglass.policy.glass import BlastRadius, Source
 from breakglass.policy.parse import parse_bundle
 from breakglass.policy.reading import BusinessDays
 from breakglass.records.card import Tier
-from breakglass.records.signing import Factor
+from breakglass.records.signing.signing import Factor
 from tests.policy.kit import files_of, text_of, with_keys
 
 

@@ -14,7 +14,7 @@ from breakglass.policy.explain import explain, review_due
 from breakglass.policy.lint import Level, lint
 from breakglass.policy.reading import BusinessDays
 from breakglass.policy.starter import starter_bundle
-from breakglass.records.signing import Factor
+from breakglass.records.signing.signing import Factor
 from tests.kit.people import SoftKey
 from tests.policy.kit import NOW, facts, policy_of
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from breakglass.records import kinds
-from breakglass.records.fold import Judged
+from breakglass.records.fold.fold import Judged
 from breakglass.records.kinds.grants import EndedWhy
 from breakglass.records.statement import digest_of
 from breakglass.tlog.note import sign_note

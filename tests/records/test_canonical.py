@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breakglass.errors import MalformedError
-from breakglass.records.canonical import (
+from breakglass.records.encoding.canonical import (
     MAX_INTEGER,
     canonical,
     parse_canonical,

@@ -10,7 +10,7 @@ import pytest
 
 from breakglass.errors import MalformedError, UnavailableError
 from breakglass.records import kinds
-from breakglass.records.fold import apply, fold
+from breakglass.records.fold.fold import apply, fold
 from breakglass.records.record import (
     Unknown,
     parse_record,

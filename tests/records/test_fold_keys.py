@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from breakglass.errors import MalformedError, MisconfiguredError, UnprovenError
-from breakglass.follow.first_trust import first_trust
+from breakglass.node.first_trust import first_trust
 from breakglass.records import kinds
-from breakglass.records.fold import Judged
+from breakglass.records.fold.fold import Judged
 from breakglass.records.handover import Handover
 from breakglass.records.record import Attachment
 from breakglass.records.rotating import next_text, with_both, with_one

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
 from breakglass.records import kinds
-from breakglass.records.fold import apply, fold
-from breakglass.records.judging import Entry
+from breakglass.records.fold.fold import apply, fold
+from breakglass.records.fold.judging import Entry
+from breakglass.records.fold.state import State
 from breakglass.records.kinds.grants import EndedWhy, Intent
 from breakglass.records.proven import Proven, prove
 from breakglass.records.record import (
@@ -22,7 +23,6 @@ from breakglass.records.record import (
     parse_record,
     record_text,
 )
-from breakglass.records.state import State
 from breakglass.records.statement import Target, digest_of
 from breakglass.tlog.note import sign_note
 

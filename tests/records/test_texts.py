@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breakglass.errors import MalformedError
-from breakglass.records import words
-from breakglass.records.canonical import canonical
+from breakglass.records.encoding import words
+from breakglass.records.encoding.canonical import canonical
 from breakglass.records.presentation import parse_presentation, presentation_text
 from breakglass.records.statement import (
     Answer,
@@ -100,7 +100,7 @@ def test_a_gate_review_looks_again_later_and_has_one_of_six_verdicts() -> None:
 
 
 def forged(**changes: object) -> str:
-    from breakglass.records.shape import write
+    from breakglass.records.encoding.shape import write
 
     value = {**write(ORG.statement()), **changes}
     return f"breakglass.dev/statement/v1\n{canonical(value)}\n"  # type: ignore[arg-type]

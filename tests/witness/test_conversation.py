@@ -11,13 +11,13 @@ import pytest
 
 from breakglass.clock import SystemClock
 from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.http.calling import Neighbour
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import verify_cosignature
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.merkle import consistency_path, root_of
 from breakglass.tlog.note import COSIGNATURE, SignerKey, VerifierKey, parse_signature_lines
 from breakglass.tlog.spelling import print_base64
-from breakglass.wire.calling import Neighbour
 from breakglass.witness.cosigning import Cosigning
 from breakglass.witness.heads import Heads
 from tests.kit.ledger_vectors import load

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from breakglass.archiver.app import build
-from breakglass.wire.serving import process_main
+from breakglass.process.serving import process_main
 
 
 def main(argv: list[str]) -> int:

@@ -18,15 +18,15 @@ from breakglass.archiver.settings import ArchiverSettings
 from breakglass.archiver.tampering import EvidenceFile
 from breakglass.clock import Clock
 from breakglass.errors import MisconfiguredError, RefusedError
+from breakglass.http.answering import Answer, Asked, StatusError, json_answer, route, text_answer
+from breakglass.http.calling import Neighbour
+from breakglass.process.folder import make_folder
+from breakglass.process.keeping import read_signers
+from breakglass.process.logs import read_logs
+from breakglass.process.serving import Room
+from breakglass.process.settings import read_settings
+from breakglass.submit.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
 from breakglass.tlog.note import COSIGNATURE
-from breakglass.wire.answering import Answer, Asked, StatusError, json_answer, route, text_answer
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.folder import make_folder
-from breakglass.wire.keeping import read_signers
-from breakglass.wire.logs import read_logs
-from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
-from breakglass.wire.serving import Room
-from breakglass.wire.settings import read_settings
 
 _BODY_BYTES = NOTES_AT_MOST * (NOTE_BYTES_AT_MOST + 2) + 256 * 1024
 

@@ -15,13 +15,13 @@ from breakglass.archiver.attachment_names import attachment_names
 from breakglass.archiver.object_store import ObjectStore
 from breakglass.archiver.segment import NO_PREVIOUS, Segment, segment_digest
 from breakglass.errors import MalformedError, RefusedError, UnprovenError
+from breakglass.submit.attaching import measured
+from breakglass.submit.numbering import read_numbering
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
 from breakglass.tlog.edge import TreeEdge
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.note import Note, VerifierKey
 from breakglass.tlog.tile_rows import TileRows
-from breakglass.wire.attaching import measured
-from breakglass.wire.numbering import read_numbering
 
 HOLE = "archive_hole"
 ALTERED = "archive_altered"

@@ -16,13 +16,13 @@ from breakglass.archiver.archive import Archive
 from breakglass.archiver.segment import Pushed, parse_pushed
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MalformedError, UnavailableError, UnprovenError
+from breakglass.http.answering import Answer, text_answer
+from breakglass.http.calling import Neighbour
+from breakglass.submit.attaching import ATTACHMENT_BYTES_AT_MOST, get_attachment
+from breakglass.submit.numbering import read_numbering
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.note import Note, SignatureLine, Signer, VerifierKey
-from breakglass.wire.answering import Answer, text_answer
-from breakglass.wire.attaching import ATTACHMENT_BYTES_AT_MOST, get_attachment
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.numbering import read_numbering
 
 log = logging.getLogger("breakglass.archiver")
 _TURN_WITHIN_S = 5.0  # the ledger asks again anyway

@@ -24,7 +24,7 @@ from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.archiver.settings import ArchiverSettings
 from breakglass.clock import Clock, SystemClock, format_time
 from breakglass.errors import BreakglassError, RefusedError
-from breakglass.wire.settings import read_settings
+from breakglass.process.settings import read_settings
 
 __all__ = ["Finding", "examine", "main"]
 

@@ -14,7 +14,7 @@ from functools import partial
 
 from breakglass.archiver.cosigning import ArchiveCosigning
 from breakglass.errors import BreakglassError
-from breakglass.wire.calling import Neighbour
+from breakglass.http.calling import Neighbour
 
 log = logging.getLogger("breakglass.archiver")
 _QUIET = timedelta(seconds=1)  # a busy log brings its final heads itself

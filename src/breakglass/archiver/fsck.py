@@ -18,9 +18,9 @@ from breakglass.archiver.attachment_names import ATTACHMENTS, RECORDINGS
 from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
 from breakglass.archiver.rebuilding import open_store
 from breakglass.errors import RefusedError, UnprovenError
+from breakglass.process.folder import held
+from breakglass.process.logs import read_logs
 from breakglass.tlog.note import VerifierKey
-from breakglass.wire.folder import held
-from breakglass.wire.logs import read_logs
 
 
 @dataclass(frozen=True)

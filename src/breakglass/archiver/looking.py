@@ -18,7 +18,7 @@ from typing import Any
 from breakglass.archiver.bucket_examination import Finding
 from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError
-from breakglass.wire.folder import write_whole
+from breakglass.process.folder import write_whole
 
 log = logging.getLogger("breakglass.archiver")
 Examine = Callable[[], Iterable[Finding]]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from breakglass.errors import MalformedError, UnavailableError
-from breakglass.wire.attaching import file_parts
-from breakglass.wire.folder import make_folder, sync_folder, write_synced
+from breakglass.process.folder import make_folder, sync_folder, write_synced
+from breakglass.submit.attaching import file_parts
 
 UNFINISHED = ".unfinished"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*", re.ASCII)

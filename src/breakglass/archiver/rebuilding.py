@@ -37,12 +37,12 @@ from breakglass.errors import (
     UnavailableError,
     UnprovenError,
 )
+from breakglass.process.folder import SETTINGS, sync_folder
+from breakglass.process.logs import read_logs
+from breakglass.process.settings import read_settings
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
 from breakglass.tlog.note import VerifierKey
 from breakglass.tlog.tile_rows import TileRows
-from breakglass.wire.folder import SETTINGS, sync_folder
-from breakglass.wire.logs import read_logs
-from breakglass.wire.settings import read_settings
 
 Progress = Callable[[int], None]
 """Told entries written so far."""

@@ -27,7 +27,7 @@ from breakglass.archiver.s3_versions import Standing, Version, standing, walk
 from breakglass.archiver.tampering import Alarm, Evidence, log_evidence
 from breakglass.clock import Clock
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
-from breakglass.wire.attaching import measured
+from breakglass.submit.attaching import measured
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from breakglass.archiver.retention import FilesSettings
 from breakglass.archiver.s3_settings import S3Settings
-from breakglass.wire.serving import Serving
+from breakglass.process.serving import Serving
 
 
 @dataclass(frozen=True)

@@ -22,26 +22,26 @@ from breakglass.broker.grants.closing import Closing
 from breakglass.broker.grants.ending import EndingEarly
 from breakglass.broker.grants.opened import Opened
 from breakglass.broker.grants.tokens import Tokens
-from breakglass.broker.http.routes import Stories, application
 from breakglass.broker.incidents.declaring import Declaring
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
-from breakglass.broker.recording import Recording
+from breakglass.broker.routes import Stories, application
 from breakglass.broker.settings import BrokerSettings
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MisconfiguredError
-from breakglass.follow.catching_up import CatchingUp
-from breakglass.follow.stating import Stating, gap_draft
-from breakglass.follow.view import LedgerView
+from breakglass.http.calling import Neighbour
+from breakglass.node.catching_up import CatchingUp
+from breakglass.node.recording import Recording
+from breakglass.node.stating import Stating, gap_draft
+from breakglass.node.view import LedgerView
+from breakglass.process.bell import Bell
+from breakglass.process.folder import make_folder
+from breakglass.process.keeping import DOOR_KEY, keeping_of, read_key
+from breakglass.process.serving import Room
+from breakglass.process.settings import neighbour_at, read_settings
 from breakglass.records.trust import Trust, accept_trust
+from breakglass.submit.outbox import Outbox
 from breakglass.tlog.note import Note
-from breakglass.wire.bell import Bell
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.folder import make_folder
-from breakglass.wire.keeping import DOOR_KEY, keeping_of, read_key
-from breakglass.wire.outbox import Outbox
-from breakglass.wire.serving import Room
-from breakglass.wire.settings import neighbour_at, read_settings
 
 _DECLARED_PER_MINUTE = 10
 

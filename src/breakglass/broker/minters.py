@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.errors import UnavailableError
-from breakglass.records.shape import write
-from breakglass.records.signing import Signature
-from breakglass.wire.addresses import read_address, read_places
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.settings import neighbour_at
+from breakglass.http.addresses import read_address, read_places
+from breakglass.http.calling import Neighbour
+from breakglass.process.settings import neighbour_at
+from breakglass.records.encoding.shape import write
+from breakglass.records.signing.signing import Signature
 
 _WITHIN = timedelta(seconds=20)
 

@@ -7,7 +7,7 @@ import threading
 from breakglass.errors import RefusedError
 from breakglass.policy.bundle import unpack_bundle
 from breakglass.policy.compile import CompiledPolicy, compile_policy
-from breakglass.records.state import State
+from breakglass.records.fold.state import State
 
 _KEPT = 4
 

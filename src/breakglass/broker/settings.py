@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from breakglass.wire.serving import Serving
+from breakglass.process.serving import Serving
 
 
 @dataclass(frozen=True)

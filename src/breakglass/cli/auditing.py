@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from breakglass.errors import BreakglassError, UnprovenError
-from breakglass.follow.first_trust import first_trust, later_trusts
 from breakglass.ledger.export import attachments
 from breakglass.ledger.verifying import entries, verify_attachments, verify_heads, verify_tree
-from breakglass.records.fold import NEEDS_ATTACHMENTS, Judged, apply
-from breakglass.records.judging import Entry, too_long_to_read
+from breakglass.node.first_trust import first_trust, later_trusts
+from breakglass.records.fold.fold import NEEDS_ATTACHMENTS, Judged, apply
+from breakglass.records.fold.judging import Entry, too_long_to_read
+from breakglass.records.fold.state import State
 from breakglass.records.record import parse_record
-from breakglass.records.state import State
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.note import Note
 from breakglass.tlog.tiles import TILE_WIDTH, decode_bundle, entries_path

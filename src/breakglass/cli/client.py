@@ -13,7 +13,7 @@ import click
 
 from breakglass.cli.speaking import state_folder
 from breakglass.errors import MisconfiguredError, UnavailableError
-from breakglass.wire.calling import Neighbour
+from breakglass.http.calling import Neighbour
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = "client.toml"

@@ -17,6 +17,6 @@ Example:
 @click.option("--keep", is_flag=True, help="Leave the organisation's folder there, to look around.")
 def demo(keep: bool) -> None:
     """Play an emergency on a real database, attacks included, in under a minute."""
-    from breakglass.embedded.demo import play
+    from breakglass.demo import play
 
     sys.exit(play(keep=keep))

@@ -12,7 +12,7 @@ from breakglass.cli import speaking
 from breakglass.cli.client import find, takes_org
 
 if TYPE_CHECKING:
-    from breakglass.embedded.doctor import Examined
+    from breakglass.operate.doctor import Examined
 
 EXAMPLE = """\
 \b
@@ -31,7 +31,7 @@ def doctor(org: str | None, as_json: bool) -> None:
     Looked at from this host: what lies elsewhere is known by its address alone.
     """
     from breakglass.cli.stating import now
-    from breakglass.embedded.doctor import Weight, examine
+    from breakglass.operate.doctor import Weight, examine
 
     client = find(org)
     found = examine(client.file.absolute().parent, client.who, client.key, now())

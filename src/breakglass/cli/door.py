@@ -141,7 +141,7 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
     from breakglass.cli.door_bell import ledger_unreached, ring
     from breakglass.cli.door_request import NAMESPACE, custodian_line, read_request
     from breakglass.clock import format_time
-    from breakglass.embedded import ssh_keygen
+    from breakglass.person import ssh_keygen
 
     client = find(org)
     found = read_request(request)
@@ -411,7 +411,7 @@ def _check_enough(client: Client, signed: list[str], holder: str) -> None:
 
 def _minted(client: Client, grant: str, token: str, minter_at: str) -> dict[str, Any]:
     """Show the token to the minter: through the broker, or straight if the broker is away."""
-    from breakglass.wire.calling import Neighbour
+    from breakglass.http.calling import Neighbour
 
     try:
         return client.broker("POST", f"/doors/{grant}/mint", {"token": token})
@@ -429,7 +429,7 @@ def _minted(client: Client, grant: str, token: str, minter_at: str) -> dict[str,
 def _write(path: Path, text: str) -> None:
     import os
 
-    from breakglass.wire.folder import write_whole
+    from breakglass.process.folder import write_whole
 
     try:
         write_whole(path, text.encode())

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from breakglass.cli.client import Client
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
-from breakglass.wire.calling import Neighbour
+from breakglass.http.calling import Neighbour
 
 _TRIED_WITHIN = timedelta(seconds=3)
 _COMMAND_S = 20

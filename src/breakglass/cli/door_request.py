@@ -17,7 +17,7 @@ from typing import Any
 
 from breakglass.clock import parse_time
 from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError, UnprovenError
-from breakglass.records.canonical import parse_canonical
+from breakglass.records.encoding.canonical import parse_canonical
 from breakglass.records.statement import Break, Do, grant_id, parse_as
 
 NAMESPACE = "breakglass-door@v1"

@@ -89,7 +89,7 @@ def add(
     The gate opens for tokens at once. Its own records count from the trust file that names its
     key; the line for it is printed.
     """
-    from breakglass.embedded.new_gate import make_gate, sign_gate_in
+    from breakglass.operate.new_gate import make_gate, sign_gate_in
 
     client = find(org)
     line = make_gate(out, name, client.log, glasses, client.ledger, client.trust)

@@ -21,8 +21,8 @@ from breakglass.cli.importing import import_
 from breakglass.errors import MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
-    from breakglass.monitor.deviance.history import Gate, History
-    from breakglass.monitor.deviance.verdict import Verdict
+    from breakglass.verdicts.history import Gate, History
+    from breakglass.verdicts.verdict import Verdict
 
 # The room is imported inside the commands: other commands should not wait for it.
 
@@ -83,8 +83,8 @@ def _reads(command: F) -> F:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one line a gate.")
 def verdict(folder: Path | None, org: str | None, as_of: str, *, as_json: bool) -> None:
     """Say what the numbers say of every gate."""
-    from breakglass.monitor.deviance.answer import answer
-    from breakglass.monitor.deviance.sentence import sentence, what_would_change
+    from breakglass.verdicts.answer import answer
+    from breakglass.verdicts.sentence import sentence, what_would_change
 
     history, _ = _read(folder, org, as_of)
     judged = _judged(history)
@@ -108,7 +108,7 @@ def report(
     folder: Path | None, org: str | None, as_of: str, out: Path | None, title: str, *, whole: bool
 ) -> None:
     """Show every gate on one line; with --html, on one self-contained page."""
-    from breakglass.monitor.deviance.charts.page import page
+    from breakglass.verdicts.charts.page import page
 
     history, where = _read(folder, org, as_of)
     judged = _judged(history)
@@ -124,9 +124,9 @@ def report(
 @_reads
 def review(gate: str, folder: Path | None, org: str | None, as_of: str) -> None:
     """Draft the issue against GATE as Markdown; decides and records nothing."""
-    from breakglass.monitor.deviance.drafting import draft
-    from breakglass.monitor.deviance.siblings import displacements
-    from breakglass.monitor.deviance.verdict import judge
+    from breakglass.verdicts.drafting import draft
+    from breakglass.verdicts.siblings import displacements
+    from breakglass.verdicts.verdict import judge
 
     history, where = _read(folder, org, as_of)
     read = judge(_found(history, gate, where), history.as_of)
@@ -194,10 +194,10 @@ def _append(
     day: date | None,
     by: str,
 ) -> dict[str, Any]:
-    from breakglass.monitor.deviance.drafting import look_again
-    from breakglass.monitor.deviance.folder import append_review
-    from breakglass.monitor.deviance.history import GateReview
-    from breakglass.monitor.deviance.verdict import judge
+    from breakglass.verdicts.drafting import look_again
+    from breakglass.verdicts.folder import append_review
+    from breakglass.verdicts.history import GateReview
+    from breakglass.verdicts.verdict import judge
 
     history, where = _read(folder, None, as_of)
     read = judge(_found(history, gate, where), history.as_of)
@@ -224,13 +224,13 @@ def _sign(
     client: Client, gate: str, decision: str, verdict_: str | None, day: date | None
 ) -> dict[str, Any]:
     from breakglass.cli import stating
-    from breakglass.monitor.deviance.history import midnight
     from breakglass.records.statement import Do, GateVerdict, ReviewGate
+    from breakglass.verdicts.history import midnight
 
     # (1) What was not said is what the numbers say now.
     if verdict_ is None or day is None:
-        from breakglass.monitor.deviance.drafting import look_again
-        from breakglass.monitor.deviance.verdict import judge
+        from breakglass.verdicts.drafting import look_again
+        from breakglass.verdicts.verdict import judge
 
         history = _ask(client)
         read = judge(_found(history, gate, client.log), history.as_of)
@@ -261,8 +261,8 @@ def _sign(
 
 def _read(folder: Path | None, org: str | None, as_of: str) -> tuple[History, str]:
     """Return the history, and the name of where it was read from."""
-    from breakglass.monitor.deviance.folder import read_folder
-    from breakglass.monitor.deviance.history import midnight
+    from breakglass.verdicts.folder import read_folder
+    from breakglass.verdicts.history import midnight
 
     at = midnight(_day(as_of, "--as-of")) if as_of else None
     if folder is not None:
@@ -279,7 +279,7 @@ def _ask(client: Client, at: datetime | None = None) -> History:
     """Read the history that the monitor makes from the ledger, as any history folder."""
     from tempfile import TemporaryDirectory
 
-    from breakglass.monitor.deviance.folder import FILES, read_folder
+    from breakglass.verdicts.folder import FILES, read_folder
 
     answer = client.ask_monitor("/gates/history")
     with TemporaryDirectory(prefix="breakglass-history-") as name:
@@ -301,7 +301,7 @@ def _found(history: History, gate: str, where: str) -> Gate:
 
 
 def _judged(history: History) -> list[Verdict]:
-    from breakglass.monitor.deviance.verdict import judge
+    from breakglass.verdicts.verdict import judge
 
     return [judge(gate, history.as_of) for gate in history.gates]
 
@@ -312,11 +312,11 @@ def _say_if_none(judged: list[Verdict]) -> None:
 
 
 def _lines(history: History, judged: list[Verdict]) -> None:
-    from breakglass.monitor.deviance.alerts import rising
-    from breakglass.monitor.deviance.charts.series import shown
-    from breakglass.monitor.deviance.charts.sparkline import sparkline
-    from breakglass.monitor.deviance.sentence import percent
-    from breakglass.monitor.deviance.siblings import displacements
+    from breakglass.verdicts.alerts import rising
+    from breakglass.verdicts.charts.series import shown
+    from breakglass.verdicts.charts.sparkline import sparkline
+    from breakglass.verdicts.sentence import percent
+    from breakglass.verdicts.siblings import displacements
 
     width = max((len(each.gate) for each in judged), default=4)
     for each in judged:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.cli.stating import now
-from breakglass.embedded import ssh_keygen
 from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.person import ssh_keygen
 from breakglass.records.presentation import Presentation, presentation_text
 from breakglass.records.statement import digest_of
 

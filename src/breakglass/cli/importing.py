@@ -11,7 +11,7 @@ import click
 from breakglass.errors import MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
-    from breakglass.monitor.deviance.imports.git_log import Imported
+    from breakglass.verdicts.imports.git_log import Imported
 
 # The room is imported inside the commands: other commands should not wait for it.
 
@@ -72,9 +72,9 @@ def import_git(
     pseudonyms: bool,
 ) -> None:
     """Read a git history by a rule file: footers such as No-Try, [skip ci], TBR."""
-    from breakglass.monitor.deviance.imports.git_log import from_changes, read_log
-    from breakglass.monitor.deviance.imports.rules import read_rules
-    from breakglass.monitor.deviance.imports.usual_signs import gates_gone_round, usual_rules
+    from breakglass.verdicts.imports.git_log import from_changes, read_log
+    from breakglass.verdicts.imports.rules import read_rules
+    from breakglass.verdicts.imports.usual_signs import gates_gone_round, usual_rules
 
     rules = read_rules(_file(rule_file), str(rule_file)) if rule_file else usual_rules()
     who = _who(salt_file, pseudonyms=pseudonyms)
@@ -104,7 +104,7 @@ def import_csv(
     pseudonyms: bool,
 ) -> None:
     """Read tables of bypasses, of passages a week and of people."""
-    from breakglass.monitor.deviance.imports.tables import NAMES, from_tables
+    from breakglass.verdicts.imports.tables import NAMES, from_tables
 
     mapped = dict(pair.split("=", 1) for pair in mapping if "=" in pair)
     wrong = [pair for pair in mapping if pair.partition("=")[0] not in NAMES or "=" not in pair]
@@ -127,7 +127,7 @@ def import_github(
     pulls: Path, audit_log: Path | None, out: Path, salt_file: Path | None, *, pseudonyms: bool
 ) -> None:
     """Read GitHub's exports: merges without review, overrides of branch protection."""
-    from breakglass.monitor.deviance.imports.github import from_github
+    from breakglass.verdicts.imports.github import from_github
 
     who = _who(salt_file, pseudonyms=pseudonyms)
     hidden = pseudonyms or salt_file is not None
@@ -135,7 +135,7 @@ def import_github(
 
 
 def _save(found: Imported, out: Path) -> None:
-    from breakglass.monitor.deviance.folder import write_folder
+    from breakglass.verdicts.folder import write_folder
 
     if found.as_of is None:
         raise MalformedError("nothing was found to import; nothing was written")
@@ -151,7 +151,7 @@ def _save(found: Imported, out: Path) -> None:
 
 
 def _who(salt_file: Path | None, *, pseudonyms: bool) -> Callable[[str], str]:
-    from breakglass.monitor.deviance.imports import pseudonyms as hashing
+    from breakglass.verdicts.imports import pseudonyms as hashing
 
     if salt_file is None:
         return hashing.pseudonyms() if pseudonyms else str.strip

@@ -12,7 +12,7 @@ from breakglass.cli.client import find, takes_org
 from breakglass.errors import MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
-    from breakglass.embedded.joining import Joined, Listening
+    from breakglass.operate.joining import Joined, Listening
     from breakglass.tlog.note import VerifierKey
 
 LEDGER_EXAMPLE = """\
@@ -54,8 +54,8 @@ def ledger(listen: str, org: str | None, as_json: bool) -> None:
     Nothing secret is in what it prints. Restart the ledger afterwards.
     """
     from breakglass.cli.stating import now
-    from breakglass.embedded.joining import read_endpoint
-    from breakglass.embedded.opening_ledger import open_ledger
+    from breakglass.operate.joining import read_endpoint
+    from breakglass.operate.opening_ledger import open_ledger
     from breakglass.records.trust import accept_trust
     from breakglass.tlog.note import Note
 
@@ -108,7 +108,7 @@ def witness(
 
     It sees heads only, never records. A second run prints the same and changes nothing.
     """
-    from breakglass.embedded.joining import WITNESS
+    from breakglass.operate.joining import WITNESS
 
     keys, group = _log(log, name)
     _tell(_join(WITNESS, out, name, keys, _listening(listen, known_as), ""), group, as_json)
@@ -177,8 +177,8 @@ def archiver(
     A bucket is looked at first, and one that does not lock is refused: nothing is made then. A
     second run prints the same and changes nothing.
     """
-    from breakglass.embedded.bucket import check_bucket, s3_settings, s3_table
-    from breakglass.embedded.joining import ARCHIVER
+    from breakglass.operate.bucket import check_bucket, s3_settings, s3_table
+    from breakglass.operate.joining import ARCHIVER
 
     if bool(folder) == bool(s3):
         raise MalformedError("an archive is in --folder PATH or in --s3 BUCKET: give one")
@@ -198,7 +198,7 @@ def archiver(
 
 def _log(log: str, place: str) -> tuple[tuple[VerifierKey, ...], str]:
     """Return the log's keys and, if a trust file was given, the group line of the place."""
-    from breakglass.embedded.joining import read_log_keys
+    from breakglass.operate.joining import read_log_keys
 
     path = Path(log)
     if "+" in log and not path.exists():
@@ -217,7 +217,7 @@ def _log(log: str, place: str) -> tuple[tuple[VerifierKey, ...], str]:
 def _listening(listen: str | None, known_as: str | None) -> Listening | None:
     import ipaddress
 
-    from breakglass.embedded.joining import Listening, read_endpoint
+    from breakglass.operate.joining import Listening, read_endpoint
 
     if listen is None:
         return None
@@ -238,15 +238,15 @@ def _join(
     settings: str,
 ) -> Joined:
     from breakglass.cli.stating import now
-    from breakglass.embedded.joining import Joining
-    from breakglass.embedded.joining import join as make
+    from breakglass.operate.joining import Joining
+    from breakglass.operate.joining import join as make
 
     return make(Joining(room, out, name, keys, listening, settings), now())
 
 
 def _tell(joined: Joined, group: str, as_json: bool) -> None:
-    from breakglass.embedded.joining import ARCHIVER
-    from breakglass.wire.folder import write_whole
+    from breakglass.operate.joining import ARCHIVER
+    from breakglass.process.folder import write_whole
 
     second = f"archiver {joined.place}" if joined.room == ARCHIVER else group
     lines = [joined.witness_line, *([second] if second else [])]

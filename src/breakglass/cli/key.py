@@ -11,7 +11,7 @@ from breakglass.cli import speaking
 from breakglass.cli.client import find, takes_org
 
 if TYPE_CHECKING:
-    from breakglass.wire.keeping import Keeping
+    from breakglass.process.keeping import Keeping
 
 ROTATE_EXAMPLE = """\
 \b
@@ -75,7 +75,7 @@ def seal(folder: Path, credential: str, as_json: bool) -> None:
     It is asked for here, and at each start, or is the credential NAME. The process may run
     meanwhile; it reads its key at its start alone.
     """
-    from breakglass.wire.sealing import seal as put_under
+    from breakglass.process.sealing import seal as put_under
 
     _tell(put_under(folder, credential), [], as_json)
     speaking.talk("the plain file is gone; a backup or a copy of the disk may still hold it")
@@ -86,7 +86,7 @@ def seal(folder: Path, credential: str, as_json: bool) -> None:
 @speaking.says_json
 def unseal(folder: Path, as_json: bool) -> None:
     """Put the sealed key in FOLDER back into a plain file, 0600."""
-    from breakglass.wire.sealing import unseal as take_out
+    from breakglass.process.sealing import unseal as take_out
 
     _tell(take_out(folder), [], as_json)
 
@@ -103,7 +103,7 @@ def rotate(party: str, finish: bool, anyway: bool, org: str | None, as_json: boo
     First the new key stands beside the old one and either is believed; with --finish the old one
     goes. Maintainers sign both steps. After a crash, type the same again.
     """
-    from breakglass.embedded.rotating import Rotation
+    from breakglass.operate.rotating import Rotation
 
     client = find(org)
     here = client.file.absolute().parent
@@ -136,9 +136,9 @@ def next_(folder: Path, party: str, log: str, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
+    from breakglass.process.keeping import KEY, NEXT, keeping_of
+    from breakglass.process.sealing import make_next
     from breakglass.records.handover import Handover
-    from breakglass.wire.keeping import KEY, NEXT, keeping_of
-    from breakglass.wire.sealing import make_next
 
     make_next(folder)
     if not as_json:
@@ -166,14 +166,14 @@ def turn(folder: Path, as_json: bool) -> None:
 
 
 def _show(folder: Path, as_json: bool) -> None:
-    from breakglass.wire.keeping import keeping_of
-    from breakglass.wire.sealing import clear_copies
+    from breakglass.process.keeping import keeping_of
+    from breakglass.process.sealing import clear_copies
 
     _tell(keeping_of(folder), clear_copies(folder), as_json)
 
 
 def _tell(keeping: Keeping, clear: list[Path], as_json: bool) -> None:
-    from breakglass.wire.keeping import NEXT
+    from breakglass.process.keeping import NEXT
 
     now = keeping.verifier()
     following = keeping.verifier(NEXT) if keeping.stands(NEXT) else None

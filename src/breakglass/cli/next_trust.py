@@ -63,8 +63,8 @@ def next_version(
     A LINE is one that `breakglass join` printed on the other host: who stands under that name is
     replaced. A FILE holds such lines. Nothing changes before it is activated.
     """
-    from breakglass.embedded.next_trust import next_text
-    from breakglass.embedded.signing_trust import sign_trust
+    from breakglass.operate.next_trust import next_text
+    from breakglass.operate.signing_trust import sign_trust
 
     client = find(org)
     standing = _standing(client)
@@ -91,7 +91,7 @@ def sign(file: Path, sign_here: bool, org: str | None, as_json: bool) -> None:
     It may be a text that nobody has signed yet. What changes is shown first: each line that goes,
     and each that comes.
     """
-    from breakglass.embedded.signing_trust import changes, sign_trust
+    from breakglass.operate.signing_trust import changes, sign_trust
 
     client = find(org)
     standing, (text, note) = _standing(client), _read_text(file)
@@ -127,8 +127,8 @@ def activate(
     alike, until the record stands; then the new ones alone, and the old keys here are dropped.
     Cut off anywhere: type it again.
     """
-    from breakglass.embedded.taking_force import take_force
-    from breakglass.wire.calling import Neighbour
+    from breakglass.http.calling import Neighbour
+    from breakglass.operate.taking_force import take_force
 
     client, note = find(org), read_note(file)
     with Neighbour(client.ledger, name="ledger") as ledger:
@@ -221,9 +221,9 @@ def _taken(lines: tuple[str, ...]) -> list[str]:
 
 
 def _signers(client: Client, trust: Trust, sign_here: bool) -> list[Any]:
-    from breakglass.embedded import ssh_keygen
-    from breakglass.embedded.maintaining import Maintainer
-    from breakglass.embedded.new_gate import local_maintainers
+    from breakglass.operate.maintaining import Maintainer
+    from breakglass.operate.new_gate import local_maintainers
+    from breakglass.person import ssh_keygen
 
     if sign_here:
         org = client.file.absolute().parent
@@ -234,13 +234,13 @@ def _signers(client: Client, trust: Trust, sign_here: bool) -> list[Any]:
 
 
 def _write(file: Path, note: Any) -> None:
-    from breakglass.wire.folder import write_whole
+    from breakglass.process.folder import write_whole
 
     write_whole(file, note.encoded(), 0o600)
 
 
 def _tell_signed(file: Path, note: Note, trust: Trust, client: Client, as_json: bool) -> None:
-    from breakglass.embedded.signing_trust import signers_of
+    from breakglass.operate.signing_trust import signers_of
     from breakglass.records.trust import parse_trust
 
     people, needed = signers_of(note, trust), trust.maintainers_needed

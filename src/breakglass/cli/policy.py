@@ -137,9 +137,10 @@ def sign(bundle: Path | None, sign_here: bool, org: str | None, as_json: bool) -
     The signatures stand in BUNDLE/signed: commit them, so that the next maintainer gets them.
     """
     from breakglass.cli.stating import now
-    from breakglass.embedded import repository, ssh_keygen
-    from breakglass.embedded.maintaining import Maintainer, sign_policy
-    from breakglass.embedded.new_gate import local_maintainers
+    from breakglass.operate import repository
+    from breakglass.operate.maintaining import Maintainer, sign_policy
+    from breakglass.operate.new_gate import local_maintainers
+    from breakglass.person import ssh_keygen
     from breakglass.records.trust import accept_trust
     from breakglass.tlog.note import Note
 
@@ -182,7 +183,7 @@ def sign(bundle: Path | None, sign_here: bool, org: str | None, as_json: bool) -
 @speaking.says_json
 def activate(bundle: Path | None, org: str | None, as_json: bool) -> None:
     """Put the signed policy in BUNDLE in force, with its cards; it rings."""
-    from breakglass.embedded.maintaining import read_signed
+    from breakglass.operate.maintaining import read_signed
 
     client = find(org)
     signed = read_signed(_folder(bundle, org))

@@ -81,7 +81,7 @@ def rebuild(
     records. The state's digest is the one that broker and monitor show at that size.
     """
     from breakglass.cli.auditing import audit
-    from breakglass.embedded import rebuilding
+    from breakglass.operate import rebuilding
     from breakglass.records.trust import accept_trust
     from breakglass.tlog.note import Note
 

@@ -10,7 +10,7 @@ from typing import Any
 from breakglass.cli import speaking
 from breakglass.cli.client import Client
 from breakglass.clock import SystemClock, to_milliseconds
-from breakglass.embedded import ssh_keygen
+from breakglass.person import ssh_keygen
 from breakglass.records.statement import Answer, Do, Statement, Why, statement_text
 
 NAMESPACE = "breakglass-statement@v1"

@@ -19,13 +19,13 @@ from breakglass.cli.auditing import Audited, Progress, audit
 from breakglass.clock import to_milliseconds
 from breakglass.errors import MisconfiguredError, RefusedError, UnprovenError
 from breakglass.ledger.verifying import root_at
+from breakglass.process.folder import make_folder, sync_folder, write_synced
+from breakglass.records.encoding.words import ZERO_DIGEST
 from breakglass.records.kinds import Genesis
 from breakglass.records.record import Attachment, Envelope, Record, record_text
 from breakglass.records.trust import Succession, Trust, accept_trust, parse_trust
-from breakglass.records.words import ZERO_DIGEST
 from breakglass.tlog.note import Note, SignerKey, sign_note
 from breakglass.tlog.proof import ProvenHead, verify_head
-from breakglass.wire.folder import make_folder, sync_folder, write_synced
 
 TRUST_NEXT = "trust.next"
 

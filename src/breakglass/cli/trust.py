@@ -101,7 +101,7 @@ def show(org: str | None, as_json: bool) -> None:
 @takes_org
 def policy(file: Path | None, joint: Path | None, org: str | None) -> None:
     """Print the plain C2SP tlog-policy in it, for the ledger and for verifiers not ours."""
-    from breakglass.embedded.taking_force import joint_policy
+    from breakglass.operate.taking_force import joint_policy
     from breakglass.records.trust import accept_trust
 
     standing = _read(find(org))
@@ -121,9 +121,9 @@ def update(file: Path | None, org: str | None, as_json: bool) -> None:
 
     From FILE, or else from the ledger, which keeps them all.
     """
+    from breakglass.process.folder import write_whole
     from breakglass.records.trust import accept_trust
     from breakglass.tlog.note import Note
-    from breakglass.wire.folder import write_whole
 
     client = find(org)
     before = standing = _read(client)
@@ -155,9 +155,9 @@ def _bytes(file: Path) -> bytes:
 
 def _from_ledger(client: Client) -> list[bytes]:
     """Return every trust file that the ledger keeps; they are believed by their signatures."""
+    from breakglass.http.calling import Neighbour
     from breakglass.records.record import parse_attachments
     from breakglass.tlog.note import Note
-    from breakglass.wire.calling import Neighbour
 
     found, start = [], 0
     with Neighbour(client.ledger, name="ledger") as ledger:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from breakglass.clock import SystemClock
 from breakglass.errors import BreakglassError, MisconfiguredError, UnprovenError
-from breakglass.follow.turning import turn_submitter
 from breakglass.ledger.opening import open_stores
 from breakglass.ledger.settings import LedgerSettings
+from breakglass.node.turning import turn_submitter
+from breakglass.process.folder import held
+from breakglass.process.keeping import keeping_of, read_next_key
+from breakglass.process.settings import read_settings
 from breakglass.tlog.checkpoint import check_log_signature, parse_checkpoint
 from breakglass.tlog.note import VerifierKey
-from breakglass.wire.folder import held
-from breakglass.wire.keeping import keeping_of, read_next_key
-from breakglass.wire.settings import read_settings
 
 _WITHIN = timedelta(seconds=10)
 

@@ -19,7 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.errors import BreakglassError, UnavailableError
-from breakglass.wire.calling import Neighbour
+from breakglass.http.calling import Neighbour
 
 START_WITHIN = timedelta(seconds=20)
 STOP_WITHIN = timedelta(seconds=4)  # a room stops within two seconds of SIGTERM

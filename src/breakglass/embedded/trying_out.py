@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from breakglass.embedded import ssh_keygen
 from breakglass.embedded.alarm_log import ALARMS
 from breakglass.embedded.init import (
     Made,
@@ -18,13 +17,14 @@ from breakglass.embedded.init import (
     second_maintainer,
     undo,
 )
-from breakglass.embedded.maintaining import Maintainer
-from breakglass.embedded.plan import Plan
-from breakglass.embedded.ssh_keygen import PersonalKey, Say
 from breakglass.errors import MisconfiguredError
+from breakglass.operate.maintaining import Maintainer
+from breakglass.operate.plan import Plan
+from breakglass.person import ssh_keygen
+from breakglass.person.ssh_keygen import PersonalKey, Say
 from breakglass.policy.compile import compile_policy
 from breakglass.policy.starter import starter_bundle
-from breakglass.records.words import Handle
+from breakglass.records.encoding.words import Handle
 
 SECOND = "second"
 CUSTODIANS_AT_MOST = 9

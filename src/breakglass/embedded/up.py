@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.embedded.alarm_log import ALARMS, AlarmLog
-from breakglass.embedded.maintaining import encoded_activation, read_signed
-from breakglass.embedded.moved_out import moved_out
 from breakglass.embedded.supervising import (
     Child,
     Started,
@@ -30,8 +28,10 @@ from breakglass.embedded.supervising import (
     wait_until_up,
 )
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.folder import held
+from breakglass.http.calling import Neighbour
+from breakglass.operate.maintaining import encoded_activation, read_signed
+from breakglass.operate.moved_out import moved_out
+from breakglass.process.folder import held
 
 _REST_AT_MOST_S = 30.0
 _LIVED_LONG_S = 60.0

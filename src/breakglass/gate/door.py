@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import UnavailableError, UnprovenError
-from breakglass.follow.doors import Doors, TakenDoor, door_record, settle_by_proof, taken_door
-from breakglass.follow.reaching import unreached
 from breakglass.gate.place import Place
 from breakglass.gate.spooling import spool_door
+from breakglass.http.calling import Neighbour
+from breakglass.node.doors import Doors, TakenDoor, door_record, settle_by_proof, taken_door
+from breakglass.node.reaching import unreached
+from breakglass.process.bell import Bell
+from breakglass.process.settings import neighbour_at
 from breakglass.token.token import Token, parse_token
 from breakglass.token.verify import Shown
-from breakglass.wire.bell import Bell
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.settings import neighbour_at
 
 
 def take_door(place: Place, token: Token, shown: Shown, clock: Clock) -> None:

@@ -19,10 +19,10 @@ from pathlib import Path
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.gate.checking import COULD_NOT_RUN
 from breakglass.gate.memory import Memory
+from breakglass.process.folder import write_whole
+from breakglass.process.settings import read_settings
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.note import Note
-from breakglass.wire.folder import write_whole
-from breakglass.wire.settings import read_settings
 
 TRUST_BYTES_AT_MOST = 64 * 1024
 

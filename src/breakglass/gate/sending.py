@@ -9,14 +9,14 @@ from datetime import timedelta
 
 from breakglass.clock import Clock
 from breakglass.errors import MisconfiguredError
-from breakglass.follow.doors import DoorsFirst, TakenDoor
-from breakglass.follow.stating import gap_draft
 from breakglass.gate.door import place_doors, ring_unappended
 from breakglass.gate.place import Place
-from breakglass.wire.folder import held
-from breakglass.wire.keeping import read_key
-from breakglass.wire.outbox import Outbox
-from breakglass.wire.settings import neighbour_at
+from breakglass.node.doors import DoorsFirst, TakenDoor
+from breakglass.node.stating import gap_draft
+from breakglass.process.folder import held
+from breakglass.process.keeping import read_key
+from breakglass.process.settings import neighbour_at
+from breakglass.submit.outbox import Outbox
 
 
 def send(place: Place, clock: Clock, within: timedelta) -> bool:

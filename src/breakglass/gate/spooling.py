@@ -17,13 +17,13 @@ from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.gate.memory import Tally
 from breakglass.gate.place import Place
+from breakglass.records.encoding.words import ZERO_DIGEST, one_line
 from breakglass.records.kinds import Bypassed, Door, Passages
 from breakglass.records.kinds.gates import GateState
 from breakglass.records.record import Envelope, Kind, record_text
-from breakglass.records.signing import Signed
-from breakglass.records.words import ZERO_DIGEST, one_line
+from breakglass.records.signing.signing import Signed
+from breakglass.submit.spool import Draft, Spool
 from breakglass.token.verify import Shown
-from breakglass.wire.spool import Draft, Spool
 
 
 def spool_bypass(

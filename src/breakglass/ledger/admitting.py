@@ -19,14 +19,14 @@ from breakglass.errors import (
     RefusedError,
     UnavailableError,
 )
+from breakglass.http.answering import StatusError
 from breakglass.ledger.attachments import Attachments
 from breakglass.ledger.journal import Entry
 from breakglass.ledger.settings import Submitter, Submitters
+from breakglass.submit.numbering import NOTE_BYTES_AT_MOST, Numbering, read_numbering, text_digest
 from breakglass.tlog.key import check_signature
 from breakglass.tlog.note import Note, SignatureLine
 from breakglass.tlog.tiles import decode_bundle
-from breakglass.wire.answering import StatusError
-from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, Numbering, read_numbering, text_digest
 
 _LONG_RUN = 16  # notes; fewer are checked sooner than threads wake
 _CORES_AT_MOST = 4

@@ -19,6 +19,17 @@ from breakglass.errors import (
     RefusedError,
     UnavailableError,
 )
+from breakglass.http.answering import (
+    Answer,
+    Asked,
+    Crowd,
+    StatusError,
+    Streamed,
+    json_answer,
+    route,
+)
+from breakglass.http.calling import Neighbour
+from breakglass.http.receiving import upload_route
 from breakglass.ledger.admitting import Admission
 from breakglass.ledger.attachments import Attachments
 from breakglass.ledger.cosigner import ArchivingCosigner, Cosigner
@@ -32,26 +43,15 @@ from breakglass.ledger.sequencing import Sequencer, proof_of
 from breakglass.ledger.settings import LedgerSettings, Watched, parse_quorum, parse_submitters
 from breakglass.ledger.standing_by import StandingBy
 from breakglass.ledger.uploads import Upload, Uploads
+from breakglass.process.folder import make_folder
+from breakglass.process.keeping import read_signers
+from breakglass.process.serving import Room
+from breakglass.process.settings import read_settings
+from breakglass.submit.attaching import transfer_within
+from breakglass.submit.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
 from breakglass.tlog.note import Signer, VerifierKey
 from breakglass.tlog.policy import NEXT, TlogPolicy, Witness
 from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, parse_tile_path
-from breakglass.wire.answering import (
-    Answer,
-    Asked,
-    Crowd,
-    StatusError,
-    Streamed,
-    json_answer,
-    route,
-)
-from breakglass.wire.attaching import transfer_within
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.folder import make_folder
-from breakglass.wire.keeping import read_signers
-from breakglass.wire.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
-from breakglass.wire.receiving import upload_route
-from breakglass.wire.serving import Room
-from breakglass.wire.settings import read_settings
 
 log = logging.getLogger("breakglass.ledger")
 _APPEND_BYTES = NOTES_AT_MOST * (NOTE_BYTES_AT_MOST + 2)

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from breakglass.errors import MalformedError, RefusedError, UnavailableError
-from breakglass.wire.attaching import PART_BYTES
-from breakglass.wire.folder import make_folder, sync_folder
+from breakglass.process.folder import make_folder, sync_folder
+from breakglass.submit.attaching import PART_BYTES
 
 WAITING = "waiting"
 _HEX = frozenset("0123456789abcdef")

@@ -13,11 +13,11 @@ from typing import Protocol
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnprovenError
 from breakglass.ledger.growing import GrowingTree
 from breakglass.ledger.journal import Head, Journal, Place
+from breakglass.submit.numbering import Numbering, read_numbering, text_digest
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
 from breakglass.tlog.hashing import HASH_BYTES, leaf_hash
 from breakglass.tlog.note import Note, VerifierKey
 from breakglass.tlog.tiles import TILE_WIDTH
-from breakglass.wire.numbering import Numbering, read_numbering, text_digest
 
 _TOLD = 20  # of one kind; a damaged disk makes thousands
 Progress = Callable[[int, int], None]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
+from breakglass.http.calling import Neighbour, Reply
 from breakglass.ledger.journal import Head, Journal
 from breakglass.ledger.journal_tiles import JournalTiles
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
@@ -20,7 +21,6 @@ from breakglass.tlog.cosignature import verify_cosignature
 from breakglass.tlog.note import Note, SignatureLine, VerifierKey, parse_signature_lines
 from breakglass.tlog.spelling import print_base64
 from breakglass.tlog.tiles import consistency_from_tiles
-from breakglass.wire.calling import Neighbour, Reply
 
 log = logging.getLogger("breakglass.ledger")
 _TRIES = 3

@@ -23,19 +23,19 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError, UnprovenError
+from breakglass.http.calling import Neighbour
 from breakglass.ledger.attachments import AttachmentStore
 from breakglass.ledger.feed import Feed, Published
 from breakglass.ledger.growing import GrowingTree
 from breakglass.ledger.journal import Head
 from breakglass.ledger.sqlite_journal import SqliteJournal
+from breakglass.process.folder import sync_folder
+from breakglass.submit.attaching import ATTACHMENT_BYTES_AT_MOST, file_parts, get_attachment
+from breakglass.submit.numbering import read_numbering
 from breakglass.tlog.checkpoint import parse_checkpoint
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.note import Note
 from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, entries_path, tile_path
-from breakglass.wire.attaching import ATTACHMENT_BYTES_AT_MOST, file_parts, get_attachment
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.folder import sync_folder
-from breakglass.wire.numbering import read_numbering
 
 Progress = Callable[[int, int], None]
 """Told entries done, and entries in all (0 while that is not known)."""

@@ -9,9 +9,9 @@ from breakglass.ledger.checking import Examined, Progress, examine, mend
 from breakglass.ledger.checking_attachments import examine_attachments, mend_attachments
 from breakglass.ledger.opening import open_stores
 from breakglass.ledger.settings import LedgerSettings
-from breakglass.wire.folder import held
-from breakglass.wire.keeping import KEY, NEXT, keeping_of
-from breakglass.wire.settings import read_settings
+from breakglass.process.folder import held
+from breakglass.process.keeping import KEY, NEXT, keeping_of
+from breakglass.process.settings import read_settings
 
 
 def check_folder(

@@ -16,7 +16,7 @@ from breakglass.ledger.postgres_journal import PostgresJournal
 from breakglass.ledger.settings import LedgerSettings
 from breakglass.ledger.sqlite_journal import SqliteJournal
 from breakglass.ledger.standing_by import StandingBy
-from breakglass.wire.serving import ADDRESS
+from breakglass.process.serving import ADDRESS
 
 StandBy = Callable[[Feed, Callable[[], None]], StandingBy]
 

@@ -7,9 +7,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from breakglass.errors import BreakglassError, RefusedError
+from breakglass.http.answering import StatusError
 from breakglass.ledger.admitting import Admitted, Run
 from breakglass.ledger.journal import Entry, Journal, Place
-from breakglass.wire.answering import StatusError
 
 
 @dataclass(frozen=True)

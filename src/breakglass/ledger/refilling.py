@@ -17,12 +17,12 @@ from breakglass.ledger.journal import Commit, Entry, Head, Place
 from breakglass.ledger.journal_tiles import JournalTiles
 from breakglass.ledger.settings import LedgerSettings
 from breakglass.ledger.sqlite_journal import SqliteJournal
+from breakglass.process.folder import held, make_folder, sync_folder
+from breakglass.process.keeping import keeping_of
+from breakglass.process.settings import read_settings
+from breakglass.submit.numbering import read_numbering, text_digest
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.note import Note
-from breakglass.wire.folder import held, make_folder, sync_folder
-from breakglass.wire.keeping import keeping_of
-from breakglass.wire.numbering import read_numbering, text_digest
-from breakglass.wire.settings import read_settings
 
 _SUFFIXES = ("", "-wal", "-shm")
 _NOBODY = bytes(4)  # the key id of no submitter: what is kept at once waits for nobody

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
+from breakglass.http.answering import StatusError
 from breakglass.ledger.admitting import Run
 from breakglass.ledger.cosigner import AheadError, Target
 from breakglass.ledger.feed import Feed, Published
@@ -21,13 +22,12 @@ from breakglass.ledger.journal import Commit, ForkedError, Head, Journal, Journa
 from breakglass.ledger.journal_tiles import JournalTiles
 from breakglass.ledger.ordering import Accepted, Batch, Ordering, Waiting
 from breakglass.ledger.panel import Panel
+from breakglass.submit.numbering import NOTES_AT_MOST
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.hashing import EMPTY_ROOT, leaf_hash
 from breakglass.tlog.note import Signer
 from breakglass.tlog.proof import TlogProof
 from breakglass.tlog.tiles import inclusion_from_tiles, root_from_tiles
-from breakglass.wire.answering import StatusError
-from breakglass.wire.numbering import NOTES_AT_MOST
 
 log = logging.getLogger("breakglass.ledger")
 _UNSEEN_BYTES = 8 * 1024 * 1024  # committed without a quorum; beyond it, commits wait too

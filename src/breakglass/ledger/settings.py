@@ -16,11 +16,11 @@ from typing import Generic, TypeVar
 
 from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError
 from breakglass.ledger.postgres_calls import PostgresSettings
+from breakglass.process.serving import Serving
+from breakglass.submit.attaching import ATTACHMENT_BYTES_AT_MOST
+from breakglass.submit.numbering import NOTE_BYTES_AT_MOST
 from breakglass.tlog.note import ED25519, VerifierKey
 from breakglass.tlog.policy import NEXT, NO_QUORUM, TlogPolicy, parse_policy
-from breakglass.wire.attaching import ATTACHMENT_BYTES_AT_MOST
-from breakglass.wire.numbering import NOTE_BYTES_AT_MOST
-from breakglass.wire.serving import Serving
 
 T = TypeVar("T")
 _MIB = 1024 * 1024

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from breakglass.errors import MalformedError, MisconfiguredError, RefusedError, UnavailableError
+from breakglass.http.answering import Answer, Asked, StatusError, json_answer
 from breakglass.ledger.attachments import Attachments, check_digest, not_stored
 from breakglass.ledger.settings import Submitter, Submitters
+from breakglass.process.folder import make_folder
+from breakglass.submit.attaching import PERMIT, Permit, read_permit
 from breakglass.tlog.key import check_signature
-from breakglass.wire.answering import Answer, Asked, StatusError, json_answer
-from breakglass.wire.attaching import PERMIT, Permit, read_permit
-from breakglass.wire.folder import make_folder
 
 _AT_ONCE = 8  # of all submitters; each holds 256 KiB
 _AT_ONCE_EACH = 2  # so that one that drips does not hold up the others

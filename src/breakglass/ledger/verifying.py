@@ -15,6 +15,7 @@ from pathlib import Path
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.ledger.export import Progress, attachments
 from breakglass.ledger.heads_ahead import prove_heads
+from breakglass.submit.attaching import measured
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint
 from breakglass.tlog.edge import TreeEdge
 from breakglass.tlog.hashing import HASH_BYTES, leaf_hash, root_of
@@ -27,7 +28,6 @@ from breakglass.tlog.tiles import (
     root_from_tiles,
     tile_path,
 )
-from breakglass.wire.attaching import measured
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,8 @@ from starlette.applications import Starlette
 
 from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
-from breakglass.follow.catching_up import CatchingUp
-from breakglass.follow.doors import Doors, DoorsFirst, TakenDoor
-from breakglass.follow.stating import Stating, gap_draft
-from breakglass.follow.view import LedgerView
+from breakglass.http.answering import Answer, Asked, json_answer, route
+from breakglass.http.calling import Neighbour
 from breakglass.minter.doors import DoorTaking
 from breakglass.minter.ending import Ending, EndingLimits
 from breakglass.minter.giving_up import GivingUp
@@ -29,18 +27,20 @@ from breakglass.minter.saying import Saying
 from breakglass.minter.settings import MinterSettings
 from breakglass.minter.table import Row, Stage, Table
 from breakglass.minter.watching import Watch
-from breakglass.records.shape import read_body
+from breakglass.node.catching_up import CatchingUp
+from breakglass.node.doors import Doors, DoorsFirst, TakenDoor
+from breakglass.node.stating import Stating, gap_draft
+from breakglass.node.view import LedgerView
+from breakglass.process.bell import Bell
+from breakglass.process.folder import make_folder
+from breakglass.process.keeping import read_key
+from breakglass.process.serving import Room
+from breakglass.process.settings import neighbour_at, read_settings
+from breakglass.records.encoding.shape import read_body
 from breakglass.records.trust import Trust, accept_trust
+from breakglass.submit.outbox import Outbox, OutboxLimits
 from breakglass.tlog.note import Note
 from breakglass.token.token import BYTES_AT_MOST
-from breakglass.wire.answering import Answer, Asked, json_answer, route
-from breakglass.wire.bell import Bell
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.folder import make_folder
-from breakglass.wire.keeping import read_key
-from breakglass.wire.outbox import Outbox, OutboxLimits
-from breakglass.wire.serving import Room
-from breakglass.wire.settings import neighbour_at, read_settings
 
 PULSE_AT_MOST_OLD = timedelta(minutes=3)
 

@@ -6,20 +6,20 @@ from collections.abc import Callable
 
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import RefusedError
-from breakglass.follow.doors import Doors, door_record, taken_door
-from breakglass.follow.reaching import unreached
-from breakglass.follow.stating import Fact, Stating
-from breakglass.follow.view import LedgerView
+from breakglass.http.calling import Neighbour
 from breakglass.minter.table import Claim
+from breakglass.node.doors import Doors, door_record, taken_door
+from breakglass.node.reaching import unreached
+from breakglass.node.stating import Fact, Stating
+from breakglass.node.view import LedgerView
+from breakglass.process.bell import Bell
 from breakglass.records.card import card_digest
+from breakglass.records.fold.state import GrantState, State
 from breakglass.records.kinds.grants import Intent
 from breakglass.records.record import parse_record
-from breakglass.records.state import GrantState, State
 from breakglass.tlog.note import Note
 from breakglass.token.token import Token
 from breakglass.token.verify import Shown
-from breakglass.wire.bell import Bell
-from breakglass.wire.calling import Neighbour
 
 At = Callable[[str], None]
 NOT_YET = -1

@@ -17,15 +17,15 @@ from datetime import datetime, timedelta
 
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import BreakglassError
-from breakglass.follow.view import LedgerView
 from breakglass.minter.locks import GrantLocks
 from breakglass.minter.minting import At
 from breakglass.minter.platforms.platform import Platform
 from breakglass.minter.saying import Saying
 from breakglass.minter.table import Claim, Row, Said, Stage, Table
 from breakglass.minter.watching import Watch
+from breakglass.node.view import LedgerView
+from breakglass.process.bell import Bell
 from breakglass.records.kinds.grants import Ended, EndedWhy
-from breakglass.wire.bell import Bell
 
 log = logging.getLogger("breakglass.minter")
 _BATCH = 200

@@ -7,8 +7,6 @@ from datetime import timedelta
 
 from breakglass.clock import Clock
 from breakglass.errors import RefusedError
-from breakglass.follow.catching_up import CatchingUp
-from breakglass.follow.view import LedgerView
 from breakglass.minter.doors import DoorTaking
 from breakglass.minter.ending import Ending
 from breakglass.minter.locks import GrantLocks
@@ -16,9 +14,11 @@ from breakglass.minter.platforms.platform import Platform
 from breakglass.minter.stopping import ended_by_word
 from breakglass.minter.table import Row, Stage, Table
 from breakglass.minter.watching import claim_of
+from breakglass.node.catching_up import CatchingUp
+from breakglass.node.view import LedgerView
+from breakglass.records.fold.state import GrantState, State
 from breakglass.records.kinds.grants import Ended, EndedWhy
-from breakglass.records.signing import Signature
-from breakglass.records.state import GrantState, State
+from breakglass.records.signing.signing import Signature
 
 
 class GivingUp:

@@ -13,19 +13,19 @@ from datetime import datetime, timedelta
 
 from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
-from breakglass.follow.catching_up import CatchingUp
-from breakglass.follow.stating import Stating
-from breakglass.follow.view import LedgerView
 from breakglass.minter.doors import DoorTaking
 from breakglass.minter.locks import GrantLocks
 from breakglass.minter.platforms.platform import Credential, Order, Platform
 from breakglass.minter.sealing import seal
 from breakglass.minter.table import Claim, Made, Row, Stage, Table
 from breakglass.minter.watching import Watch, claim_of
+from breakglass.node.catching_up import CatchingUp
+from breakglass.node.stating import Stating
+from breakglass.node.view import LedgerView
 from breakglass.records.card import card_digest
+from breakglass.records.fold.state import State
 from breakglass.records.kinds.grants import Intent, session_name
 from breakglass.records.record import parse_record
-from breakglass.records.state import State
 from breakglass.tlog.note import Note
 from breakglass.token.token import Token, parse_token
 from breakglass.token.verify import Shown, Verifier, verify_token

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from breakglass.records.shape import Count
-from breakglass.records.signing import Signed, SignedByPasskey
-from breakglass.records.words import GrantId
+from breakglass.records.encoding.shape import Count
+from breakglass.records.encoding.words import GrantId
+from breakglass.records.signing.signing import Signed, SignedByPasskey
 
 
 @dataclass(frozen=True)

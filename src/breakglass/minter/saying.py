@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from breakglass.follow.stating import Fact, Stating
 from breakglass.minter.table import Row, Said, Stage, Table
+from breakglass.node.stating import Fact, Stating
 from breakglass.records.kinds import Dead, Minted, Usable
 from breakglass.records.kinds.grants import EndedWhy
 

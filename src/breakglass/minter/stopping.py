@@ -6,10 +6,10 @@ The same rules as the fold's, so that what we end on a word is never void in the
 from __future__ import annotations
 
 from breakglass.errors import RefusedError
-from breakglass.records.judging import Void, word_of
+from breakglass.records.fold.judging import Void, word_of
+from breakglass.records.fold.state import GrantState, State
 from breakglass.records.kinds.grants import Ended, EndedWhy
-from breakglass.records.signing import Signature
-from breakglass.records.state import GrantState, State
+from breakglass.records.signing.signing import Signature
 from breakglass.records.statement import (
     Answer,
     Do,

@@ -20,9 +20,9 @@ from typing import Any
 
 from breakglass.clock import format_time, parse_time
 from breakglass.errors import MisconfiguredError, UnavailableError
-from breakglass.records.canonical import Json, canonical, parse_canonical
+from breakglass.records.encoding.canonical import Json, canonical, parse_canonical
+from breakglass.records.encoding.shape import read, write
 from breakglass.records.kinds.grants import Ended
-from breakglass.records.shape import read, write
 
 _SCHEMA = """
 create table if not exists grants(

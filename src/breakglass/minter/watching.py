@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from breakglass.minter.table import Claim
-from breakglass.records.fold import Judged
-from breakglass.records.judging import Entry
+from breakglass.records.fold.fold import Judged
+from breakglass.records.fold.judging import Entry
+from breakglass.records.fold.state import GrantState, State
 from breakglass.records.kinds import Dead, Ended, Minted, Suspended
-from breakglass.records.signing import Signature
-from breakglass.records.state import GrantState, State
+from breakglass.records.signing.signing import Signature
 from breakglass.records.trust import Role
 
 

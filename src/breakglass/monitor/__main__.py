@@ -3,7 +3,7 @@
 import sys
 
 from breakglass.monitor.app import build
-from breakglass.wire.serving import process_main
+from breakglass.process.serving import process_main
 
 if __name__ == "__main__":
     sys.exit(process_main(sys.argv[1:], build, "monitor"))

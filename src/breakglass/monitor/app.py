@@ -19,8 +19,7 @@ from pathlib import Path
 
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
-from breakglass.follow.stating import Stating, gap_draft
-from breakglass.follow.view import LedgerView
+from breakglass.http.calling import Neighbour
 from breakglass.monitor.alarms.bell import BellLimits
 from breakglass.monitor.alarms.ringing import Ringing
 from breakglass.monitor.alarms.webhook import Webhook
@@ -36,20 +35,21 @@ from breakglass.monitor.missing import Patience
 from breakglass.monitor.news import News
 from breakglass.monitor.parties import Parties
 from breakglass.monitor.pulse import Pulsing
-from breakglass.monitor.repeating import Repeating
 from breakglass.monitor.rereading import Rereading
 from breakglass.monitor.reviews.opening import Reviews
 from breakglass.monitor.routes import make_app
 from breakglass.monitor.settings import MonitorSettings
 from breakglass.monitor.witnessed_time import WitnessedTime
+from breakglass.node.repeating import Repeating
+from breakglass.node.stating import Stating, gap_draft
+from breakglass.node.view import LedgerView
+from breakglass.process.folder import make_folder
+from breakglass.process.keeping import read_key
+from breakglass.process.serving import Room
+from breakglass.process.settings import read_settings
 from breakglass.records.trust import Trust, accept_trust
+from breakglass.submit.outbox import Outbox
 from breakglass.tlog.note import Note
-from breakglass.wire.calling import Neighbour
-from breakglass.wire.folder import make_folder
-from breakglass.wire.keeping import read_key
-from breakglass.wire.outbox import Outbox
-from breakglass.wire.serving import Room
-from breakglass.wire.settings import read_settings
 
 log = logging.getLogger("breakglass.monitor")
 _ANSWER_WITHIN = timedelta(seconds=2)

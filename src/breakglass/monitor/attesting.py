@@ -14,15 +14,15 @@ from typing import Any
 
 from breakglass.clock import format_time, parse_time
 from breakglass.errors import BreakglassError
-from breakglass.follow.stating import Fact, Stating
-from breakglass.follow.view import LedgerView
+from breakglass.http.calling import Neighbour
 from breakglass.monitor.alarms.ringing import Ringing
 from breakglass.monitor.news import News
 from breakglass.monitor.witnessed_time import WitnessedTime
+from breakglass.node.stating import Fact, Stating
+from breakglass.node.view import LedgerView
+from breakglass.records.encoding.words import one_line
 from breakglass.records.kinds import Attested
 from breakglass.records.kinds.monitoring import Attesting
-from breakglass.records.words import one_line
-from breakglass.wire.calling import Neighbour
 
 log = logging.getLogger("breakglass.monitor")
 ARCHIVE = "archive"

@@ -13,11 +13,11 @@ from datetime import UTC, date, datetime
 
 from breakglass.clock import format_time
 from breakglass.records import kinds
-from breakglass.records.canonical import Json, canonical
-from breakglass.records.fold import Judged
+from breakglass.records.encoding.canonical import Json, canonical
+from breakglass.records.fold.fold import Judged
+from breakglass.records.fold.state import State
 from breakglass.records.kinds.grants import Path
 from breakglass.records.kinds.monitoring import Delivery
-from breakglass.records.state import State
 from breakglass.records.trust import Trust
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from breakglass.errors import UnavailableError
-from breakglass.follow.stating import Fact, Stating
 from breakglass.monitor.alarms.ringing import Ringing
 from breakglass.monitor.chronicle import Chronicle
 from breakglass.monitor.hearing import hear, unjustified
@@ -21,10 +20,11 @@ from breakglass.monitor.news import News
 from breakglass.monitor.redeciding import Case, Unjustified, case_of, redecide
 from breakglass.monitor.roots import RootsBySize
 from breakglass.monitor.witnessed_time import WitnessedTime
-from breakglass.records.fold import Judged
-from breakglass.records.judging import Entry
+from breakglass.node.stating import Fact, Stating
+from breakglass.records.fold.fold import Judged
+from breakglass.records.fold.judging import Entry
+from breakglass.records.fold.state import State
 from breakglass.records.kinds import Intent
-from breakglass.records.state import State
 from breakglass.tlog.merkle import leaf_hash
 
 log = logging.getLogger("breakglass.monitor")

@@ -15,15 +15,15 @@ from datetime import timedelta
 
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, UnavailableError
-from breakglass.follow.view import LedgerView
+from breakglass.http.calling import Neighbour
 from breakglass.monitor.alarms.ringing import Ringing
 from breakglass.monitor.belief import Belief
 from breakglass.monitor.kept_heads import Head, KeptHeads
 from breakglass.monitor.news import News
 from breakglass.monitor.roots import RootsBySize
+from breakglass.node.view import LedgerView
 from breakglass.tlog.checkpoint import check_log_signature, parse_checkpoint
 from breakglass.tlog.note import VerifierKey
-from breakglass.wire.calling import Neighbour
 
 log = logging.getLogger("breakglass.monitor")
 WITHHELD_AFTER = timedelta(seconds=60)

@@ -9,12 +9,12 @@ from breakglass.monitor.chronicle import Chronicle
 from breakglass.monitor.news import News
 from breakglass.monitor.redeciding import Unjustified
 from breakglass.records import kinds
-from breakglass.records.fold import Judged
-from breakglass.records.judging import Entry
+from breakglass.records.fold.fold import Judged
+from breakglass.records.fold.judging import Entry
+from breakglass.records.fold.state import State
 from breakglass.records.kinds.grants import Outcome
 from breakglass.records.kinds.monitoring import Attesting
 from breakglass.records.record import Unknown
-from breakglass.records.state import State
 from breakglass.records.statement import Break, parse_as
 
 _OWN = frozenset({"alarm", "pulse"})

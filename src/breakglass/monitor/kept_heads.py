@@ -16,8 +16,8 @@ from pathlib import Path
 from breakglass.clock import format_time
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.monitor.roots import RootsBySize
+from breakglass.process.folder import make_folder, write_whole
 from breakglass.tlog.checkpoint import Checkpoint
-from breakglass.wire.folder import make_folder, write_whole
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
-from breakglass.follow.view import LedgerView
 from breakglass.monitor.alarms.ringing import Ringing
 from breakglass.monitor.following import Following
 from breakglass.monitor.missing import Patience, missing
 from breakglass.monitor.news import News
 from breakglass.monitor.witnessed_time import WitnessedTime
+from breakglass.node.view import LedgerView
 
 
 class Looking:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from breakglass.monitor.chronicle import Chronicle
 from breakglass.monitor.news import News
 from breakglass.monitor.wording import span
-from breakglass.records.state import GrantState, State
+from breakglass.records.fold.state import GrantState, State
 
 CARDS_NOTICE = timedelta(days=14)
 RING_DOORS_AGAIN = timedelta(hours=1)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from breakglass.follow.view import LedgerView
+from breakglass.http.calling import Neighbour
 from breakglass.monitor.heads import witness_path
 from breakglass.monitor.settings import MonitorSettings
-from breakglass.wire.calling import Neighbour
+from breakglass.node.view import LedgerView
 
 
 class Parties:

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 
 from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError
-from breakglass.follow.stating import Fact, Stating
 from breakglass.monitor.alarms.channel import Channel, Message
+from breakglass.node.stating import Fact, Stating
 from breakglass.records.kinds import Pulse
 
 log = logging.getLogger("breakglass.monitor")

@@ -21,9 +21,9 @@ from breakglass.policy.due import review_due
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.policy.facts import Facts, IncidentFacts
 from breakglass.records.authority import Asking, check_statements
+from breakglass.records.fold.state import GrantState, State
 from breakglass.records.kinds.monitoring import Justified
-from breakglass.records.signing import Factor
-from breakglass.records.state import GrantState, State
+from breakglass.records.signing.signing import Factor
 from breakglass.records.statement import Do
 from breakglass.tlog.merkle import leaf_hash
 

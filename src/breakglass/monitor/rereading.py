@@ -13,13 +13,13 @@ from datetime import timedelta
 
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MalformedError
-from breakglass.follow.view import LedgerView
+from breakglass.http.calling import Neighbour
 from breakglass.monitor.alarms.ringing import Ringing
 from breakglass.monitor.news import News
 from breakglass.monitor.roots import RootsBySize
+from breakglass.node.view import LedgerView
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.tiles import TILE_WIDTH, decode_bundle, entries_path
-from breakglass.wire.calling import Neighbour
 
 BUNDLES_A_LOOK = 4
 """1,024 entries: a log of 6,000 is read whole within a minute, one of a million in three hours."""

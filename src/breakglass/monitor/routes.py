@@ -11,10 +11,10 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from breakglass.clock import format_time
+from breakglass.http.answering import Answer, Asked, json_answer, route
 from breakglass.monitor.gates.reviewing import ReviewedBody
 from breakglass.monitor.reviews.printing import yaml_text
-from breakglass.records.shape import read_body
-from breakglass.wire.answering import Answer, Asked, json_answer, route
+from breakglass.records.encoding.shape import read_body
 
 if TYPE_CHECKING:
     from breakglass.monitor.app import Monitor

@@ -11,7 +11,7 @@ from breakglass.errors import MisconfiguredError
 from breakglass.monitor.alarms.channel import Channel
 from breakglass.monitor.alarms.log_file import LogFile
 from breakglass.monitor.alarms.webhook import Webhook
-from breakglass.wire.serving import Serving
+from breakglass.process.serving import Serving
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from breakglass.errors import BreakglassError
 from breakglass.monitor.chronicle import IncidentThen
 from breakglass.records import kinds
 from breakglass.records.card import Card
+from breakglass.records.fold.state import GrantState
 from breakglass.records.kinds.grants import Path
-from breakglass.records.state import GrantState
 from breakglass.records.statement import Break, Do, parse_as
 from breakglass.tlog.note import Note
 

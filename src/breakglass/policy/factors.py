@@ -10,7 +10,7 @@ from enum import StrEnum
 from breakglass.policy import reading
 from breakglass.policy.people import Directory, person
 from breakglass.policy.tree import Node, wrong
-from breakglass.records.signing import Factor
+from breakglass.records.signing.signing import Factor
 
 MFA_DOWN = ".mfa-down"
 """Ends the name of the glass that stands in while MFA is down."""

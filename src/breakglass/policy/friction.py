@@ -13,7 +13,7 @@ from breakglass.policy.glass import BlastRadius, Glass
 from breakglass.policy.parse import Bundle
 from breakglass.policy.reading import say_span
 from breakglass.records.card import Tier
-from breakglass.records.signing import Factor
+from breakglass.records.signing.signing import Factor
 
 _LONGEST = {
     BlastRadius.CONTAINED: timedelta(hours=4),

@@ -14,7 +14,7 @@ from breakglass.policy.people import Directory, person, refs
 from breakglass.policy.reading import Due
 from breakglass.policy.tree import Node, wrong
 from breakglass.records.card import Tier
-from breakglass.records.signing import Factor
+from breakglass.records.signing.signing import Factor
 
 SILENCE = timedelta(seconds=120)
 SEALED_LIFE = timedelta(hours=1)  # a sealed secret has no life of its own; the opening has

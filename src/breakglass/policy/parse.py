@@ -23,7 +23,7 @@ from breakglass.policy.factors import Factors, parse_factors, refuse_unknown_gla
 from breakglass.policy.glass import BlastRadius, Glass, parse_glasses
 from breakglass.policy.people import Directory, parse_directory, parse_people, person, refs
 from breakglass.policy.tree import Fields, Items, Node, Place, parse_yaml, wrong, wrong_at
-from breakglass.records.words import Code
+from breakglass.records.encoding.words import Code
 
 NO_REASONS = {"other": "none of these"}
 

@@ -14,8 +14,8 @@ from types import MappingProxyType
 from breakglass.errors import MalformedError
 from breakglass.policy import reading
 from breakglass.policy.tree import Fields, Node, wrong
-from breakglass.records.passkey import PasskeyKey
-from breakglass.records.sshsig import SshPublicKey
+from breakglass.records.signing.passkey import PasskeyKey
+from breakglass.records.signing.sshsig import SshPublicKey
 
 GROUP = "group:"
 Rosters = Mapping[str, tuple[str, ...]]

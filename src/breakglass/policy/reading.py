@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias, TypeVar
 
 from breakglass.policy.tree import Fields, Items, Node, Scalar, wrong, wrong_at
-from breakglass.records.words import Code, Handle, Pattern, Prose, Severity, Word
+from breakglass.records.encoding.words import Code, Handle, Pattern, Prose, Severity, Word
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)

@@ -17,7 +17,7 @@ from breakglass.policy.people import Person
 from breakglass.policy.reading import say_span
 from breakglass.policy.signers import suspended
 from breakglass.records.kinds.grants import Path
-from breakglass.records.signing import Factor
+from breakglass.records.signing.signing import Factor
 
 _NAMES_SHOWN = 6
 

@@ -15,11 +15,11 @@ from enum import StrEnum
 from typing import Annotated
 
 from breakglass.errors import MalformedError
-from breakglass.records.canonical import canonical, parse_lines
-from breakglass.records.shape import Between, Count, Many, read, written
-from breakglass.records.signing import Factor, check_keys
+from breakglass.records.encoding.canonical import canonical, parse_lines
+from breakglass.records.encoding.shape import Between, Count, Many, read, written
+from breakglass.records.encoding.words import Digest, Handle, LogName, Pattern, Reason, Word
+from breakglass.records.signing.signing import Factor, check_keys
 from breakglass.records.statement import Scope, Seconds, check_scope
-from breakglass.records.words import Digest, Handle, LogName, Pattern, Reason, Word
 from breakglass.tlog.note import Note
 
 HEADER = "breakglass.dev/card/v1"

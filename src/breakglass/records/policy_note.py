@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from breakglass.records.canonical import canonical, parse_lines
 from breakglass.records.card import PersonKey
-from breakglass.records.shape import Between, Many, read, written
-from breakglass.records.signing import check_keys
-from breakglass.records.words import Digest, Handle, LogName, Word
+from breakglass.records.encoding.canonical import canonical, parse_lines
+from breakglass.records.encoding.shape import Between, Many, read, written
+from breakglass.records.encoding.words import Digest, Handle, LogName, Word
+from breakglass.records.signing.signing import check_keys
 from breakglass.tlog.note import Note
 
 HEADER = "breakglass.dev/policy/v1"

@@ -23,9 +23,9 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
 from breakglass.errors import MalformedError
-from breakglass.records.canonical import Json, canonical, parse_canonical
-from breakglass.records.shape import Count, read, written
-from breakglass.records.words import Digest, LogName, RecordId
+from breakglass.records.encoding.canonical import Json, canonical, parse_canonical
+from breakglass.records.encoding.shape import Count, read, written
+from breakglass.records.encoding.words import Digest, LogName, RecordId
 from breakglass.tlog.note import Note
 
 HEADER = "breakglass.dev/record/v1"

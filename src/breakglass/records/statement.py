@@ -15,9 +15,9 @@ from enum import StrEnum
 from typing import Annotated, TypeVar
 
 from breakglass.errors import MalformedError
-from breakglass.records.canonical import canonical, parse_lines, utf8
-from breakglass.records.shape import Between, Many, read, written
-from breakglass.records.words import (
+from breakglass.records.encoding.canonical import canonical, parse_lines, utf8
+from breakglass.records.encoding.shape import Between, Many, read, written
+from breakglass.records.encoding.words import (
     Code,
     Digest,
     GrantId,

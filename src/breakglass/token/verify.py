@@ -27,7 +27,7 @@ from breakglass.records.kinds.grants import Intent
 from breakglass.records.presentation import Presentation, parse_presentation
 from breakglass.records.proven import check_single, check_submitter, prove_entry
 from breakglass.records.record import Record, parse_record
-from breakglass.records.signing import PRESENTATION_NAMESPACE, verify_signature
+from breakglass.records.signing.signing import PRESENTATION_NAMESPACE, verify_signature
 from breakglass.records.statement import Do
 from breakglass.records.terms import check_terms
 from breakglass.records.trust import Level, Trust

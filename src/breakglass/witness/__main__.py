@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from breakglass.wire.serving import process_main
+from breakglass.process.serving import process_main
 from breakglass.witness.app import build
 
 

@@ -9,13 +9,13 @@ from starlette.applications import Starlette
 
 from breakglass.clock import Clock
 from breakglass.errors import MisconfiguredError, RefusedError
+from breakglass.http.answering import Answer, Asked, StatusError, json_answer, route, text_answer
+from breakglass.process.folder import make_folder
+from breakglass.process.keeping import read_signers
+from breakglass.process.logs import read_logs
+from breakglass.process.serving import Room, Serving
+from breakglass.process.settings import read_settings
 from breakglass.tlog.note import COSIGNATURE
-from breakglass.wire.answering import Answer, Asked, StatusError, json_answer, route, text_answer
-from breakglass.wire.folder import make_folder
-from breakglass.wire.keeping import read_signers
-from breakglass.wire.logs import read_logs
-from breakglass.wire.serving import Room, Serving
-from breakglass.wire.settings import read_settings
 from breakglass.witness.cosigning import Cosigning
 from breakglass.witness.heads import Heads, origin_hash
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from breakglass.clock import Clock
 from breakglass.errors import MalformedError, UnprovenError
+from breakglass.http.answering import Answer, text_answer
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.merkle import verify_growth
 from breakglass.tlog.note import Note, SignatureLine, Signer, VerifierKey
 from breakglass.tlog.spelling import exact_base64, exact_decimal
-from breakglass.wire.answering import Answer, text_answer
 from breakglass.witness.heads import Heads, LastHead
 
 _PROOF_LINES_AT_MOST = 63

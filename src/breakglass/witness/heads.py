@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
+from breakglass.process.folder import make_folder, write_whole
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint
 from breakglass.tlog.hashing import EMPTY_ROOT
-from breakglass.wire.folder import make_folder, write_whole
 
 
 def origin_hash(origin: str) -> str:

@@ -19,20 +19,20 @@ from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
 from breakglass.clock import Clock, format_time, to_milliseconds
 from breakglass.errors import RefusedError, UnavailableError, UnprovenError
-from breakglass.follow.reaching import unreached
-from breakglass.follow.view import LedgerView
+from breakglass.http.calling import Neighbour
+from breakglass.node.reaching import unreached
+from breakglass.node.view import LedgerView
 from breakglass.policy.decide import Allowed, Refused
+from breakglass.process.bell import Bell
 from breakglass.records.authority import check_statements, eligible_custodians
+from breakglass.records.fold.state import SubmitterState
 from breakglass.records.kinds import Intent
 from breakglass.records.record import Envelope, parse_record, record_text
-from breakglass.records.signing import DOOR_NAMESPACE, people_who_signed
-from breakglass.records.state import SubmitterState
+from breakglass.records.signing.signing import DOOR_NAMESPACE, people_who_signed
 from breakglass.records.statement import Do
 from breakglass.records.terms import DOOR_LIFE, check_terms
 from breakglass.records.trust import Trust
 from breakglass.tlog.note import Note, SignatureLine, SignerKey, sign_note
-from breakglass.wire.bell import Bell
-from breakglass.wire.calling import Neighbour
 
 _VIEW_WITHIN = timedelta(seconds=2)
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from breakglass.clock import format_time, parse_time
 from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.records.encoding.words import ZERO_DIGEST
 from breakglass.records.record import parse_record
-from breakglass.records.words import ZERO_DIGEST
+from breakglass.submit.numbering import text_digest
 from breakglass.tlog.note import Note
-from breakglass.wire.numbering import text_digest
 
 _SCHEMA = """
 create table if not exists doors(

@@ -10,14 +10,14 @@ from breakglass.broker.doors.chain import DoorChain, KeptDoor
 from breakglass.broker.grants.breaking import At
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, UnavailableError
-from breakglass.follow.view import LedgerView
-from breakglass.records.signing import DOOR_NAMESPACE, people_who_signed
-from breakglass.records.state import SubmitterState
+from breakglass.http.calling import Neighbour
+from breakglass.node.view import LedgerView
+from breakglass.process.bell import Bell
+from breakglass.records.fold.state import SubmitterState
+from breakglass.records.signing.signing import DOOR_NAMESPACE, people_who_signed
 from breakglass.records.terms import DOOR_WITHIN
 from breakglass.tlog.note import SignerKey
 from breakglass.tlog.tiles import encode_bundle
-from breakglass.wire.bell import Bell
-from breakglass.wire.calling import Neighbour
 
 log = logging.getLogger("breakglass.broker")
 _LOOK_EVERY = timedelta(seconds=1)

@@ -12,18 +12,18 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from breakglass.broker.policies import Policies
-from breakglass.broker.recording import Recording
 from breakglass.errors import MalformedError, RefusedError
-from breakglass.follow.stating import Fact
+from breakglass.node.recording import Recording
+from breakglass.node.stating import Fact
 from breakglass.policy.bundle import PACKED_BYTES_AT_MOST
-from breakglass.records.canonical import canonical
 from breakglass.records.card import card_digest
+from breakglass.records.encoding.canonical import canonical
+from breakglass.records.encoding.shape import Many
+from breakglass.records.encoding.words import ExactBase64, Handle
 from breakglass.records.kinds import Cards, KeyHandedOver, Policy, TrustActivated
 from breakglass.records.policy_note import parse_policy_note
 from breakglass.records.record import Attachment
-from breakglass.records.shape import Many
 from breakglass.records.trust import Trust, accept_trust
-from breakglass.records.words import ExactBase64, Handle
 from breakglass.tlog.note import Note
 
 _TRUST_WITHIN = timedelta(seconds=10)

@@ -19,13 +19,13 @@ from breakglass.errors import (
     MisconfiguredError,
     RefusedError,
 )
-from breakglass.follow.stating import Stating
-from breakglass.follow.view import LedgerView
+from breakglass.node.stating import Stating
+from breakglass.node.view import LedgerView
+from breakglass.records.encoding.words import ZERO_DIGEST
 from breakglass.records.record import Attachment, Envelope, parse_record, record_text
 from breakglass.records.trust import Trust, accept_trust
-from breakglass.records.words import ZERO_DIGEST
+from breakglass.submit.outbox import Draft, Outbox
 from breakglass.tlog.note import Note
-from breakglass.wire.outbox import Draft, Outbox
 
 log = logging.getLogger("breakglass.broker")
 _WITHIN = timedelta(seconds=5)

@@ -8,9 +8,9 @@ from typing import Any
 
 from breakglass.broker.grants.ending import EndingEarly
 from breakglass.broker.incidents.declaring import StatementBody
-from breakglass.broker.recording import Recording
 from breakglass.errors import BreakglassError, RefusedError
-from breakglass.follow.stating import Fact
+from breakglass.node.recording import Recording
+from breakglass.node.stating import Fact
 from breakglass.records.kinds import Suspended
 from breakglass.records.kinds.grants import EndedWhy
 from breakglass.records.statement import Do, Kill, Target, digest_of, parse_as

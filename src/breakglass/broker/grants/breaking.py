@@ -22,18 +22,18 @@ from breakglass.broker.grants.request import BreakRequest
 from breakglass.broker.grants.tokens import Tokens
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
-from breakglass.broker.recording import Recording
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
-from breakglass.follow.stating import Fact
+from breakglass.node.recording import Recording
+from breakglass.node.stating import Fact
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.decide import Allowed, Refused
 from breakglass.policy.due import review_due
+from breakglass.process.bell import Bell
+from breakglass.records.fold.state import GrantState
 from breakglass.records.kinds import Asked, Intent
 from breakglass.records.kinds import Refused as RefusedRecord
 from breakglass.records.kinds.grants import handle_of
-from breakglass.records.state import GrantState
-from breakglass.wire.bell import Bell
 
 log = logging.getLogger("breakglass.broker")
 At = Callable[[str], None]

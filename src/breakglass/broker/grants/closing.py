@@ -13,15 +13,15 @@ from datetime import datetime, timedelta
 
 from breakglass.broker.grants.opened import Opened
 from breakglass.broker.minters import Minters
-from breakglass.broker.recording import Recording
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError
-from breakglass.follow.catching_up import CatchingUp
-from breakglass.follow.stating import Fact
+from breakglass.node.catching_up import CatchingUp
+from breakglass.node.recording import Recording
+from breakglass.node.stating import Fact
+from breakglass.process.bell import Bell
+from breakglass.records.fold.state import GrantState
 from breakglass.records.kinds.grants import Ended, EndedWhy
-from breakglass.records.state import GrantState
 from breakglass.tlog.note import Note
-from breakglass.wire.bell import Bell
 
 log = logging.getLogger("breakglass.broker")
 _LOOK_EVERY = timedelta(seconds=1)

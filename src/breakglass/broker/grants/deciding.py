@@ -15,9 +15,9 @@ from breakglass.policy import decide as policies
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.policy.facts import Facts, IncidentFacts
+from breakglass.records.fold.state import ActiveCard, IncidentState, State
 from breakglass.records.kinds.grants import Decided, Factors, Outcome, Path
-from breakglass.records.signing import STATEMENT_NAMESPACE, verify_signature
-from breakglass.records.state import ActiveCard, IncidentState, State
+from breakglass.records.signing.signing import STATEMENT_NAMESPACE, verify_signature
 from breakglass.records.statement import Break, Do, digest_of
 
 PULSE_AT_MOST_OLD = timedelta(minutes=3)

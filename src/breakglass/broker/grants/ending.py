@@ -12,15 +12,15 @@ from typing import Any
 
 from breakglass.broker.grants.tokens import standing
 from breakglass.broker.minters import Minters
-from breakglass.broker.recording import Recording
 from breakglass.clock import Clock, format_time
 from breakglass.errors import MalformedError, RefusedError
-from breakglass.follow.stating import Fact
+from breakglass.node.recording import Recording
+from breakglass.node.stating import Fact
+from breakglass.records.encoding.words import GrantId
+from breakglass.records.fold.state import GrantState
 from breakglass.records.kinds.grants import Ended, EndedWhy
-from breakglass.records.signing import Signature, Signed, SignedByPasskey
-from breakglass.records.state import GrantState
+from breakglass.records.signing.signing import Signature, Signed, SignedByPasskey
 from breakglass.records.statement import Answer, Do, parse_as
-from breakglass.records.words import GrantId
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime
 
-from breakglass.records.fold import Judged
-from breakglass.records.judging import Entry
+from breakglass.records.fold.fold import Judged
+from breakglass.records.fold.judging import Entry
+from breakglass.records.fold.state import GrantState, State
 from breakglass.records.kinds import Ended, Intent, Minted, Suspended
-from breakglass.records.signing import Signature
-from breakglass.records.state import GrantState, State
+from breakglass.records.signing.signing import Signature
 
 
 @dataclass(frozen=True)

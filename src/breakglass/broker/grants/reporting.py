@@ -9,7 +9,7 @@ from breakglass.broker.grants.breaking import Granted
 from breakglass.clock import format_time
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.records.card import Card, May
-from breakglass.records.state import GrantState, State
+from breakglass.records.fold.state import GrantState, State
 from breakglass.token.token import Token
 
 

@@ -7,13 +7,13 @@ from collections import OrderedDict
 from datetime import timedelta
 
 from breakglass.errors import RefusedError
-from breakglass.follow.view import LedgerView
+from breakglass.http.calling import Neighbour
+from breakglass.node.view import LedgerView
+from breakglass.records.fold.state import GrantState
 from breakglass.records.kinds.grants import Intent
 from breakglass.records.proven import Proven, prove, prove_door
-from breakglass.records.state import GrantState
 from breakglass.tlog.note import Note
 from breakglass.token.token import Token
-from breakglass.wire.calling import Neighbour
 
 _KEPT = 1024
 _WITHIN = timedelta(seconds=3)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from breakglass.broker.allowance import Allowance
-from breakglass.broker.recording import Recording
 from breakglass.errors import RefusedError, UnprovenError
-from breakglass.follow.stating import Fact
+from breakglass.node.recording import Recording
+from breakglass.node.stating import Fact
 from breakglass.records.kinds.incidents import Incident, IncidentChange
-from breakglass.records.signing import (
+from breakglass.records.signing.signing import (
     STATEMENT_NAMESPACE,
     Signed,
     SignedByPasskey,

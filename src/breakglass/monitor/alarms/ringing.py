@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.clock import Clock
-from breakglass.follow.stating import Fact, Stating
 from breakglass.monitor.alarms.bell import Bell, BellLimits
 from breakglass.monitor.alarms.channel import Channel
 from breakglass.monitor.alarms.outbox import Delivered
 from breakglass.monitor.news import News
+from breakglass.node.stating import Fact, Stating
 from breakglass.records.kinds.monitoring import Alarm, Delivery
 
 Heard = Collection[tuple[str, str]]

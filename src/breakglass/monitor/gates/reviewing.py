@@ -11,12 +11,12 @@ from typing import Any
 
 from breakglass.clock import Clock, format_time, to_milliseconds
 from breakglass.errors import MalformedError, RefusedError, UnavailableError
-from breakglass.follow.rehearsing import rehearse
-from breakglass.follow.stating import Fact, Stating
-from breakglass.follow.view import LedgerView
 from breakglass.monitor.gates.standing import Gates, siblings_of
+from breakglass.node.rehearsing import rehearse
+from breakglass.node.stating import Fact, Stating
+from breakglass.node.view import LedgerView
 from breakglass.records.kinds.monitoring import GateReviewed
-from breakglass.records.signing import Signed, SignedByPasskey
+from breakglass.records.signing.signing import Signed, SignedByPasskey
 from breakglass.records.statement import ReviewGate, digest_of, parse_as
 from breakglass.tlog.note import Signer
 

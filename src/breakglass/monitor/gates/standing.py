@@ -11,16 +11,16 @@ from typing import Any
 
 from breakglass.clock import format_time
 from breakglass.errors import BreakglassError
-from breakglass.follow.view import LedgerView
 from breakglass.monitor.chronicle import Chronicle
-from breakglass.monitor.deviance.answer import answer
-from breakglass.monitor.deviance.folder import append_review, write_folder
-from breakglass.monitor.deviance.history import Gate, History
-from breakglass.monitor.deviance.imports.records import from_records
-from breakglass.monitor.deviance.standing import Standing
 from breakglass.monitor.gates.telling import GateRecords, gate_records
 from breakglass.monitor.redeciding import compiled
 from breakglass.monitor.witnessed_time import WitnessedTime
+from breakglass.node.view import LedgerView
+from breakglass.verdicts.answer import answer
+from breakglass.verdicts.folder import append_review, write_folder
+from breakglass.verdicts.history import Gate, History
+from breakglass.verdicts.imports.records import from_records
+from breakglass.verdicts.standing import Standing
 
 _SECOND = timedelta(seconds=1)
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from breakglass.clock import format_time
 from breakglass.monitor.chronicle import BypassThen, Chronicle, GateReviewThen, Tally
-from breakglass.monitor.deviance.history import midnight
+from breakglass.records.fold.state import State
 from breakglass.records.kinds.grants import Intent, Path
-from breakglass.records.state import State
 from breakglass.records.statement import Break, Why, parse_as
+from breakglass.verdicts.history import midnight
 
 
 @dataclass(frozen=True)

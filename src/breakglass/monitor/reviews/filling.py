@@ -11,9 +11,9 @@ from breakglass.monitor.chronicle import BypassThen, GrantHistory
 from breakglass.monitor.reviews.auditing import Audit
 from breakglass.monitor.reviews.rates import rate_of
 from breakglass.monitor.reviews.record import NOT_RECORDED, OPEN, Review, ReviewRecord
+from breakglass.records.fold.state import GrantState
 from breakglass.records.kinds.grants import EndedWhy, Path, Reply, session_name
-from breakglass.records.signing import Factor
-from breakglass.records.state import GrantState
+from breakglass.records.signing.signing import Factor
 
 _ENDED = {
     EndedWhy.EXPIRED: "auto-expired",

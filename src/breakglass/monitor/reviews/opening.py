@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from breakglass.clock import to_milliseconds
 from breakglass.errors import BreakglassError, RefusedError
-from breakglass.follow.view import LedgerView
 from breakglass.monitor.chronicle import Chronicle
 from breakglass.monitor.redeciding import compiled
 from breakglass.monitor.reviews.auditing import Audit, audit
@@ -14,7 +13,8 @@ from breakglass.monitor.reviews.filling import Sources, fill
 from breakglass.monitor.reviews.record import Review
 from breakglass.monitor.roots import RootsBySize
 from breakglass.monitor.witnessed_time import WitnessedTime
-from breakglass.records.state import GrantState
+from breakglass.node.view import LedgerView
+from breakglass.records.fold.state import GrantState
 
 
 class Reviews:

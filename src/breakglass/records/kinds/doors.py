@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, ClassVar
 
+from breakglass.records.encoding.shape import Many
+from breakglass.records.encoding.words import Digest, GrantId, Handle, Line, Word
 from breakglass.records.record import Kind, known
-from breakglass.records.shape import Many
-from breakglass.records.words import Digest, GrantId, Handle, Line, Word
 
 
 @known

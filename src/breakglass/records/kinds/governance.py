@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from breakglass.records.encoding.shape import Between, Count, Many
+from breakglass.records.encoding.words import Base64, Digest, Handle, Line, SshKey, Word
 from breakglass.records.record import Kind, known
-from breakglass.records.shape import Between, Count, Many
-from breakglass.records.signing import Signed, SignedByPasskey
+from breakglass.records.signing.signing import Signed, SignedByPasskey
 from breakglass.records.statement import Target
-from breakglass.records.words import Base64, Digest, Handle, Line, SshKey, Word
 
 MaintainerKeys = Annotated[tuple[SshKey, ...], Many(8, 1)]
 

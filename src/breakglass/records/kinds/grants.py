@@ -8,11 +8,8 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from breakglass.records.card import Tier
-from breakglass.records.record import Kind, known
-from breakglass.records.shape import Between, Count, Many
-from breakglass.records.signing import Factor, Signed, SignedByPasskey
-from breakglass.records.statement import Scope
-from breakglass.records.words import (
+from breakglass.records.encoding.shape import Between, Count, Many
+from breakglass.records.encoding.words import (
     Code,
     Digest,
     GrantId,
@@ -24,6 +21,9 @@ from breakglass.records.words import (
     RecordId,
     Word,
 )
+from breakglass.records.record import Kind, known
+from breakglass.records.signing.signing import Factor, Signed, SignedByPasskey
+from breakglass.records.statement import Scope
 
 
 class Path(StrEnum):

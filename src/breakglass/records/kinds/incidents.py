@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
+from breakglass.records.encoding.words import Handle, IncidentId, Reason, Severity
 from breakglass.records.record import Kind, known
-from breakglass.records.signing import Signed, SignedByPasskey
-from breakglass.records.words import Handle, IncidentId, Reason, Severity
+from breakglass.records.signing.signing import Signed, SignedByPasskey
 
 
 class IncidentChange(StrEnum):

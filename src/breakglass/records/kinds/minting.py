@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, ClassVar
 
+from breakglass.records.encoding.shape import Count, Many
+from breakglass.records.encoding.words import Code, GrantId, Handle, Line, Word
 from breakglass.records.record import Kind, known
-from breakglass.records.shape import Count, Many
-from breakglass.records.words import Code, GrantId, Handle, Line, Word
 
 
 @known

@@ -7,11 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from breakglass.records.record import Kind, known
-from breakglass.records.shape import Count, Many
-from breakglass.records.signing import Signed, SignedByPasskey
-from breakglass.records.statement import GateVerdict
-from breakglass.records.words import (
+from breakglass.records.encoding.shape import Count, Many
+from breakglass.records.encoding.words import (
     Code,
     Digest,
     GrantId,
@@ -21,6 +18,9 @@ from breakglass.records.words import (
     Reason,
     Word,
 )
+from breakglass.records.record import Kind, known
+from breakglass.records.signing.signing import Signed, SignedByPasskey
+from breakglass.records.statement import GateVerdict
 
 
 class Delivery(StrEnum):

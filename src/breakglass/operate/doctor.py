@@ -1,0 +1,231 @@
+"""What this installation does not give, found by looking, and the next cheapest step.
+
+Nothing here is changed. A *limit* is how the set-up is; a *wrong* is something to mend now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from breakglass.errors import BreakglassError
+from breakglass.http.calling import Neighbour
+from breakglass.operate.holdings import Installation, look
+from breakglass.operate.maintaining import card_life_left, read_signed
+from breakglass.operate.moved_out import moved_out
+from breakglass.operate.powers import Power, Step, next_step, one_host, powers
+from breakglass.person import ssh_keygen
+from breakglass.records.trust import Level, accept_trust
+from breakglass.tlog.note import Note
+
+_SOON = timedelta(days=14)
+
+
+class Weight(StrEnum):
+    """How much a finding weighs."""
+
+    GOOD = "good"
+    LIMIT = "limit"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at, and what would be better."""
+
+    weight: Weight
+    name: str
+    says: str
+    step: str = ""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """All of it: who holds what, what could be done with it, the next step, and the rest."""
+
+    installation: Installation | None
+    powers: list[Power]
+    step: Step | None
+    findings: list[Finding]
+
+
+def examine(org: Path, who: str, key: Path, now: datetime) -> Examined:
+    """Look at an organisation's folder from its owner's side.
+
+    Args:
+        org: where ``client.toml`` lies.
+        who: the person.
+        key: the person's own key.
+        now: for what expires.
+    """
+    installation = None
+    unreadable: list[Finding] = []
+    try:
+        trust = accept_trust(Note.parse((org / "trust").read_bytes()), None)
+        installation = look(org, trust, who, key)
+    except (BreakglassError, OSError) as error:
+        unreadable.append(Finding(Weight.WRONG, "unreadable", str(error)))
+    findings = [*unreadable, *_findings(org, key, now, installation)]
+    if installation is None:
+        return Examined(None, [], None, findings)
+    step = next_step(installation, _channel_count(org))
+    return Examined(installation, powers(installation), step, findings)
+
+
+def _findings(
+    org: Path, key: Path, now: datetime, installation: Installation | None
+) -> list[Finding]:
+    looks: tuple[Callable[[], Iterator[Finding]], ...] = (
+        lambda: _one_host(installation) if installation else iter(()),
+        lambda: _archive(installation) if installation else iter(()),
+        lambda: _generated_maintainer(org),
+        lambda: _own_key(key),
+        lambda: _trust(org),
+        lambda: _cards(org, now),
+        lambda: _modes(org),
+        lambda: _alive(org),
+        lambda: _channels(org),
+    )
+    found: list[Finding] = []
+    for each in looks:
+        try:
+            found += each()
+        except (BreakglassError, OSError) as error:
+            found.append(Finding(Weight.WRONG, "unreadable", str(error)))
+    return found
+
+
+def _one_host(found: Installation) -> Iterator[Finding]:
+    if one_host(found):
+        yield Finding(
+            Weight.LIMIT,
+            "one_host",
+            "this host can forge a quorum alone: tamper-evident, not out of reach",
+        )
+    else:
+        yield Finding(Weight.GOOD, "one_host", "no single host can forge a quorum of signatures")
+
+
+def _archive(found: Installation) -> Iterator[Finding]:
+    archive = found.archive
+    looked = f", looked at {archive.looked}" if archive.looked else ""
+    if archive.outcome == "failed":
+        yield Finding(
+            Weight.WRONG,
+            "archive",
+            f"the archive's doctor finds it wrong{looked}: {archive.where}",
+            "breakglass archiver doctor, on the archiver's host",
+        )
+    elif archive.outcome == "held":
+        yield Finding(Weight.GOOD, "archive", f"the archive holds{looked}: {archive.where}")
+    else:
+        yield Finding(
+            Weight.LIMIT,
+            "archive",
+            "the archive's doctor has not been heard",
+            "breakglass archiver doctor, on the archiver's host",
+        )
+
+
+def _generated_maintainer(org: Path) -> Iterator[Finding]:
+    for path in sorted((org / "keys" / "maintainers").glob("*.pub")):
+        if path.with_suffix("").is_file():
+            yield Finding(
+                Weight.LIMIT,
+                "generated_maintainer",
+                f"maintainer '{path.stem}' is a key file that was generated here: whoever reads"
+                " this folder can change the policy with one key more",
+                "give that place to a second human being, with a key of their own",
+            )
+
+
+def _own_key(key: Path) -> Iterator[Finding]:
+    mine = ssh_keygen.read_key(key)
+    if mine.hardware:
+        yield Finding(Weight.GOOD, "own_key", "your key is a security key: two factors")
+        return
+    yield Finding(
+        Weight.LIMIT,
+        "own_key",
+        "your key is a software key: one factor; a glass with 'mfa_age' refuses it",
+        "ssh-keygen -t ed25519-sk, and put its public half into the bundle",
+    )
+
+
+def _trust(org: Path) -> Iterator[Finding]:
+    trust = accept_trust(Note.parse((org / "trust").read_bytes()), None)
+    kept = trust.level is not Level.WITNESSED
+    says = f"tokens are believed at level '{trust.level.value}', trust file {trust.version}"
+    yield Finding(Weight.GOOD if kept else Weight.LIMIT, "trust", says)
+
+
+def _cards(org: Path, now: datetime) -> Iterator[Finding]:
+    left = card_life_left(read_signed(org / "bundle"), now)
+    step = "sign and activate the policy again: breakglass policy sign, then activate"
+    if left <= timedelta(0):
+        yield Finding(Weight.WRONG, "cards", "a glass card has expired: it opens nothing", step)
+    elif left < _SOON:
+        yield Finding(Weight.WRONG, "cards", f"a glass card expires in {left.days} days", step)
+    else:
+        yield Finding(Weight.GOOD, "cards", f"the glass cards hold for {left.days} days more")
+
+
+def _modes(org: Path) -> Iterator[Finding]:
+    open_keys = [path for path in org.glob("**/key") if path.stat().st_mode & 0o077]
+    folders = [path.parent for path in org.glob("*/key") if path.parent.stat().st_mode & 0o077]
+    for path in open_keys + folders:
+        mode = path.stat().st_mode & 0o777
+        wanted = "0600" if path.is_file() else "0700"
+        yield Finding(
+            Weight.WRONG,
+            "modes",
+            f"{str(path)!r} has mode {mode:04o}: others can read it",
+            f"chmod {wanted} {path}; if somebody may have read it, make a new key",
+        )
+    if not open_keys + folders:
+        yield Finding(Weight.GOOD, "modes", "keys and folders are closed to other users")
+
+
+def _alive(org: Path) -> Iterator[Finding]:
+    silent = []
+    # A cosigner whose key was dropped has moved out, and is none of ours any more.
+    folders = [path.parent for path in sorted(org.glob("*/settings.toml"))]
+    parties = [each for each in folders if not moved_out(each)]
+    for folder in parties:
+        try:
+            with Neighbour(folder, name=folder.name, within=timedelta(seconds=2)) as each:
+                each.get("/healthz")
+        except BreakglassError:
+            silent.append(folder.name)
+    if silent:
+        yield Finding(
+            Weight.WRONG,
+            "alive",
+            f"{len(silent)} of {len(parties)} processes do not answer: {', '.join(silent)}",
+            f"breakglass up --org {org}",
+        )
+    else:
+        yield Finding(Weight.GOOD, "alive", f"all {len(parties)} processes answer")
+
+
+def _channels(org: Path) -> Iterator[Finding]:
+    count = _channel_count(org)
+    if count < 2:
+        yield Finding(
+            Weight.LIMIT,
+            "channels",
+            f"alarms ring on {count} channel, a file on this host: nobody is woken",
+            "add [channels.NAME] with a webhook to monitor/settings.toml",
+        )
+    else:
+        yield Finding(Weight.GOOD, "channels", f"alarms ring on {count} channels")
+
+
+def _channel_count(org: Path) -> int:
+    try:
+        return (org / "monitor" / "settings.toml").read_text("utf-8").count("[channels.")
+    except OSError:
+        return 0  # another host has the monitor, or nobody

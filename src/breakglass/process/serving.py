@@ -1,0 +1,268 @@
+"""Runs one process from its folder: lock, key, port, address file, and an end that is prompt."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import hashlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import anyio.to_thread
+import uvicorn
+from starlette.applications import Starlette
+
+from breakglass.clock import Clock, SystemClock
+from breakglass.errors import BreakglassError, MisconfiguredError
+from breakglass.http.answering import dressed
+from breakglass.process.folder import held, write_whole
+
+ADDRESS = "address"
+STOP_WITHIN = timedelta(seconds=2)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Where a process listens: the table ``[serving]`` of its settings."""
+
+    host: str = "127.0.0.1"
+    port: int = 0  # 0: a free one, written to the file ``address``
+    certificate: Path | None = None  # PEM; needed off loopback
+    certificate_key: Path | None = None
+    threads: int = 256  # each request, and each long poll, holds one
+    body_bytes: int = 8 * 1024 * 1024
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """A process as built from its folder: what to serve, and what to do around it.
+
+    ``start`` runs before the address is written; ``closing`` must return at once and let every
+    waiting handler go; ``close`` runs when the last answer is out.
+    """
+
+    app: Starlette
+    serving: Serving = Serving()
+    start: Callable[[], None] = _nothing
+    closing: Callable[[], None] = _nothing
+    close: Callable[[], None] = _nothing
+
+
+Build = Callable[[Path, Clock], Room]
+
+
+def run(folder: Path, build: Build, clock: Clock | None = None) -> None:
+    """Serve ``folder`` until SIGTERM or SIGINT, then stop within 2 s, long polls or not.
+
+    Raises:
+        MisconfiguredError: the folder is in use, or its settings cannot be kept.
+    """
+    with held(folder):
+        # (1) Read everything; a mistake ends here and no port was opened.
+        room = build(folder, clock or SystemClock())
+        config = _config(room)
+        # (2) Bind. From here a neighbour's call waits in the backlog.
+        listener = _bound(room.serving)
+        server = _Server(config, room)
+        try:
+            # (3) Recover and start the room's own threads.
+            room.start()
+            with _signals(server):
+                # (4) Accept; only then is the address told. A crash leaves an address that
+                #     refuses connections, which callers bear as they bear a dead neighbour.
+                server.on_started = lambda: _tell(folder, listener, room.serving)
+                server.run(sockets=[listener])
+        finally:
+            room.closing()
+            room.close()
+            listener.close()
+            with contextlib.suppress(OSError):
+                (folder / ADDRESS).unlink()
+
+
+def process_main(argv: Sequence[str], build: Build, name: str, clock: Clock | None = None) -> int:
+    """Be the ``main`` of a process: ``python -m breakglass.<name> FOLDER [--die-with-parent]``.
+
+    Args:
+        argv: without the program's name.
+        build: makes the room from the folder and the clock.
+        name: for help and messages.
+        clock: the machine's if not given; no setting and no argument names another.
+
+    Returns:
+        the exit code; one line for people is on standard error if it is not 0.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m breakglass.{name}",
+        description=f"Serve the {name} whose folder this is, until SIGTERM.",
+        epilog=f"example: python -m breakglass.{name} org/{name}",
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "--die-with-parent", action="store_true", help="stop when the starting thread ends"
+    )
+    given = parser.parse_args(argv)
+    logging.basicConfig(stream=sys.stderr, format=f"{name}: %(levelname)s %(message)s")
+    if given.die_with_parent:
+        die_with_parent()
+    try:
+        _run_said(given.folder, build, clock)
+    except BreakglassError as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"{name}: hint: {error.hint}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _run_said(folder: Path, build: Build, clock: Clock | None) -> None:
+    try:
+        run(folder, build, clock)
+    except OSError as error:
+        # Lock, address and data folders are written at the start, before anything is served.
+        raise MisconfiguredError(
+            f"{str(folder)!r} cannot be used: {error}; not started",
+            hint="is its disk full, or read-only",
+        ) from error
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to end this process when the thread that started it ends, even by -9.
+
+    Linux only; elsewhere nothing happens. Mind *thread*: start processes from one that lives on.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM, 0, 0, 0)
+    # The parent may have died before the kernel was asked.
+    if os.getppid() == 1:
+        sys.exit(0)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, room: Room) -> None:
+        super().__init__(config)
+        self._room = room
+        self.on_started: Callable[[], None] = _nothing
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        limiter = anyio.to_thread.current_default_thread_limiter()
+        limiter.total_tokens = self._room.serving.threads
+        await super().startup(sockets=sockets)
+        self.on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Let the long polls answer first; else each would hold its connection until its time.
+        self._room.closing()
+        await super().shutdown(sockets=sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # ours are set in ``run``: a SIGTERM that was heeded is exit 0
+
+
+@contextlib.contextmanager
+def _signals(server: uvicorn.Server) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        server.should_exit = True
+        # What hangs past the bound is cut off; every room bears a crash at any point.
+        bound = threading.Timer(STOP_WITHIN.total_seconds() * 0.9, os._exit, (0,))
+        bound.daemon = True
+        bound.start()
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _config(room: Room) -> uvicorn.Config:
+    serving = room.serving
+    if not _loopback(serving.host) and not (serving.certificate and serving.certificate_key):
+        raise MisconfiguredError(
+            f"'serving.host' is {serving.host!r} and there is no certificate; not started",
+            name="no_tls",
+            hint="off loopback give serving.certificate and serving.certificate_key",
+        )
+    try:
+        config = uvicorn.Config(
+            dressed(room.app, serving.body_bytes),
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            log_level=logging.WARNING,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=75,  # above the 30 s that our callers keep a connection
+            timeout_graceful_shutdown=1,
+            ssl_certfile=serving.certificate,
+            ssl_keyfile=serving.certificate_key,
+        )
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise MisconfiguredError(
+            f"'serving.certificate' cannot be used: {error}; not started"
+        ) from error
+    return config
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _bound(serving: Serving) -> socket.socket:
+    family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
+    # Named as TCP, or asyncio leaves Nagle's algorithm on and every answer waits 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((serving.host, serving.port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise MisconfiguredError(
+            f"cannot listen on {serving.host}:{serving.port}: {error}; not started"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _tell(folder: Path, listener: socket.socket, serving: Serving) -> None:
+    host, port = listener.getsockname()[:2]
+    host = f"[{host}]" if ":" in host else host
+    if serving.certificate is None:
+        address = f"http://{host}:{port}"
+    else:
+        # The first certificate of the file is the one that is shown; callers pin it.
+        pem = serving.certificate.read_text("ascii")
+        begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+        first = begin + pem.partition(begin)[2].partition(end)[0] + end
+        pin = hashlib.sha256(ssl.PEM_cert_to_DER_cert(first)).hexdigest()
+        address = f"https://{host}:{port}#{pin}"
+    write_whole(folder / ADDRESS, address.encode() + b"\n", 0o644)

@@ -1,0 +1,1 @@
+"""Records in, state out: one pure function that every party shares."""

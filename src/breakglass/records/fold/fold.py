@@ -1,0 +1,346 @@
+"""The fold: records in, state out; one rule for form, authority and order.
+
+It reads no clock and asks nobody. Its only time is the records' own ``at``, which may not go back
+per submitter and must lie near the witnesses' times. It does not run policy: the monitor re-runs
+decisions and writes ``justified``, or rings. A record that does not hold is *void* and changes
+nothing but its submitter's place in the chain. Source: docs/spec/record.md, «The fold».
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from breakglass.errors import BreakglassError, MalformedError, UnavailableError
+from breakglass.records import kinds
+from breakglass.records.fold import governing, granting, observing
+from breakglass.records.fold.judging import (
+    READ_BYTES_AT_MOST,
+    Entry,
+    Stated,
+    Void,
+    is_here,
+    too_long_to_read,
+)
+from breakglass.records.fold.state import State, SubmitterState
+from breakglass.records.kinds import Gap, Genesis, Intent, TrustActivated
+from breakglass.records.proven import submitter_of
+from breakglass.records.record import (
+    GATE_NOTE_BYTES_AT_MOST,
+    Kind,
+    Outer,
+    Record,
+    Unknown,
+    parse_outer,
+)
+from breakglass.records.terms import DOOR_WITHIN
+from breakglass.records.trust import Role, Trust, accept_first_trust
+from breakglass.tlog.note import Note
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the fold made of an entry: it holds (``void`` empty) or is void, by name.
+
+    ``quiet`` is true for a lost race between two honest replicas; every other void is an alarm.
+    ``record`` is ``None`` where the bytes are no record at all.
+    """
+
+    index: int
+    record: Record[Any] | None
+    role: Role | None
+    void: str = ""
+    why: str = ""
+    quiet: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Say whether the record counts."""
+        return not self.void
+
+
+NEEDS_ATTACHMENTS = frozenset({"trust", "policy", "cards"})
+"""Kinds whose attachments a follower must hand in."""
+
+
+def fold(genesis: str, entries: Iterable[Entry]) -> State:
+    """Fold a whole log from its first entry.
+
+    Args:
+        genesis: SHA-256 of the text of entry 0, as the trust file pins it.
+        entries: in order, from index 0, without a hole.
+    """
+    state = State(genesis)
+    for entry in entries:
+        apply(state, entry)
+    return state
+
+
+def apply(state: State, entry: Entry) -> Judged:
+    """Fold one entry into ``state``, in place, and say whether it holds.
+
+    The state is one follower's own; copying it for each record would make a long log quadratic.
+
+    Raises:
+        ValueError: the entry is not the next one; a follower's own mistake.
+        UnavailableError: ``attachment``; one that the record names was not handed in. Nothing
+            has changed; judging without it would make this state differ from everybody else's.
+    """
+    if entry.index != state.size:
+        raise ValueError(f"entry {entry.index} is not the next one, {state.size}")
+    try:
+        outer = parse_outer(entry.note)
+    except BreakglassError as error:
+        # The ledger reads less than we do, so a taken-over submitter can have this stored.
+        state.size += 1
+        return _void(state, Judged(entry.index, None, None, "malformed", str(error)))
+    _check_attachments(state, entry, outer)
+    state.size += 1
+    judged = Judged(entry.index, outer.unread(), None)
+    try:
+        if entry.index == 0:
+            return _take_genesis(state, entry, outer)
+        if state.trust is None:
+            return _take_first_trust(state, entry, outer)
+        return _take(state, entry, outer, state.trust)
+    except _Refusal as refusal:
+        judged = refusal.judged
+    except Void as void:
+        judged = _judged_void(judged, void)
+    except BreakglassError as error:
+        judged = _judged_void(judged, error)
+    return _void(state, judged)
+
+
+class _Refusal(Exception):
+    """Carries how far a void record was read."""
+
+    def __init__(self, judged: Judged) -> None:
+        super().__init__(judged.why)
+        self.judged = judged
+
+
+def _judged_void(judged: Judged, trouble: Void | BreakglassError) -> Judged:
+    quiet = isinstance(trouble, Void) and trouble.quiet
+    return Judged(judged.index, judged.record, judged.role, trouble.name, str(trouble), quiet)
+
+
+def _void(state: State, judged: Judged) -> Judged:
+    state.void.append((judged.index, judged.void))
+    return judged
+
+
+def _check_attachments(state: State, entry: Entry, outer: Outer) -> None:
+    if outer.name not in NEEDS_ATTACHMENTS or outer.envelope.log != state.log:
+        return
+    try:
+        record = outer.record()
+        if state.trust is not None:
+            submitter_of(record, state.trust)
+    except BreakglassError:
+        return  # void whatever is attached; what nobody stated must not hold up a follower
+    if too_long_to_read(outer.attachments):
+        return  # void unread; else one record could fill every follower's memory, or stop it
+    for named in outer.attachments:
+        if not is_here(named, entry.attachments):
+            raise UnavailableError(
+                f"attachment {named.digest[:12]}… of entry {entry.index} is not here; nothing was"
+                " judged",
+                name="attachment",
+            )
+
+
+def _take_genesis(state: State, entry: Entry, outer: Outer) -> Judged:
+    # Entries 0 and 1 bootstrap each other: the genesis names the maintainers and is pinned by
+    # digest; the first trust file, which those maintainers signed, names the key that signed both.
+    record = outer.record()
+    if not isinstance(record.body, Genesis) or record.text_digest != state.genesis:
+        raise Void("genesis", "entry 0 is not the genesis that the trust file names")
+    state.begun, state.log = record, record.envelope.log
+    return Judged(entry.index, record, None)
+
+
+def _take_first_trust(state: State, entry: Entry, outer: Outer) -> Judged:
+    begun = state.begun
+    if begun is None or entry.index != 1 or outer.name != TrustActivated.kind:
+        raise Void("no_trust", "entry 1 of this log put no trust file in force")
+    # A record that will be void anyway was let in without its attachments.
+    long = too_long_to_read(outer.attachments)
+    if long or not outer.attachments or not is_here(outer.attachments[0], entry.attachments):
+        raise MalformedError("the record names no attachment that is here")
+    body: Genesis = begun.body
+    trust = accept_first_trust(
+        Note.parse(entry.attachments[outer.attachments[0].digest]),
+        state.genesis,
+        body.maintainers,
+        body.maintainers_needed,
+    )
+    key, role = submitter_of(begun, trust)
+    if role.kind != "broker":
+        raise Void("role", f"the genesis is signed by {str(role)!r}")
+    envelope = begun.envelope
+    state.submitters[key.label] = SubmitterState(
+        envelope.seq + 1, begun.text_digest, envelope.at, None, {envelope.id}
+    )
+    try:
+        return _take(state, entry, outer, trust)
+    except (_Refusal, Void, BreakglassError):
+        state.submitters.clear()
+        raise
+
+
+def _take(state: State, entry: Entry, outer: Outer, trust: Trust) -> Judged:
+    record: Record[Any] = outer.unread()
+    key, role = submitter_of(record, trust)
+    reached = Judged(entry.index, record, role)
+    try:
+        if outer.envelope.log != state.log:
+            # A record of another log has its place there; it moves nothing here.
+            raise Void("wrong_log", f"the record is of log {outer.envelope.log!r}")
+        chain = state.submitters.setdefault(key.label, SubmitterState())
+        _check_chain(chain, record)
+        record = outer.record()
+        reached = Judged(entry.index, record, role)
+        stated = Stated(record.body, record, role, key.label, entry)
+        _check_form(stated)
+        _check_timely(stated, chain, trust)
+        chain.last_at = outer.envelope.at
+        if state.trust is None:
+            governing.activate_trust(state, stated, trust)
+        elif not isinstance(record.body, Unknown):
+            JUDGES[type(record.body)](state, stated)
+    except (Void, BreakglassError) as trouble:
+        raise _Refusal(_judged_void(reached, trouble)) from trouble
+    return reached
+
+
+def _check_chain(chain: SubmitterState, record: Record[Any]) -> None:
+    """Move the chain on, whatever becomes of the record, and check that this is its next link."""
+    envelope = record.envelope
+    if envelope.seq < chain.next_seq:
+        # Somebody stores an old record again; the place that it had is taken, and stays.
+        raise Void("replayed", f"seq {envelope.seq} where {chain.next_seq} was next")
+    linked = (envelope.seq, envelope.prev) == (chain.next_seq, chain.prev)
+    wanted, taken = chain.next_seq, envelope.id in chain.ids
+    chain.next_seq, chain.prev = envelope.seq + 1, record.text_digest
+    chain.ids.add(envelope.id)
+    if not linked:
+        raise Void("chain", f"seq {envelope.seq} where {wanted} was next: a record is missing")
+    if taken:
+        raise Void("id_taken", f"id {envelope.id!r} stands already")
+
+
+def _check_form(stated: Stated) -> None:
+    record, body = stated.record, stated.body
+    oversized = len(stated.entry.note) > GATE_NOTE_BYTES_AT_MOST or bool(record.attachments)
+    if stated.role.kind == "gate" and oversized:
+        raise MalformedError(
+            f"a gate's record has {GATE_NOTE_BYTES_AT_MOST} bytes at most and no attachments",
+            name="too_large",
+        )
+    if body.kind in NEEDS_ATTACHMENTS and too_long_to_read(record.attachments):
+        raise MalformedError(
+            f"an attachment of {body.kind!r} has {READ_BYTES_AT_MOST} bytes at most",
+            name="too_large",
+        )
+    # The custodians' door alone adds lines, and its judge looks at each of them.
+    if len(record.note.lines) != 1 and not isinstance(body, Intent):
+        raise Void("extra_lines", "the note carries a line beside its submitter's")
+    if not isinstance(body, Unknown) and stated.role.kind not in ROLES[type(body)]:
+        raise Void("role", f"{str(stated.role)!r} may not state {body.kind!r}")
+
+
+def _check_timely(stated: Stated, chain: SubmitterState, trust: Trust) -> None:
+    at, body = stated.at, stated.body
+    if chain.last_at is not None and at < chain.last_at:
+        raise Void("time_back", "the submitter's time went back")
+    if _witnessed(stated, trust, -trust.skew, trust.skew):
+        return
+    if isinstance(body, Intent):
+        door = len(stated.record.note.lines) > 1
+        if door and _witnessed(stated, trust, -trust.skew, DOOR_WITHIN):
+            return
+        raise Void("proven_late", "the intent was witnessed long after its own time")
+    if isinstance(body, Gap):
+        # A gap stands before the records of the outage, so its own time is the outage's start.
+        least = body.end - at - trust.skew
+        began = body.start - trust.skew <= at <= body.end
+        if began and _witnessed(stated, trust, least, timedelta.max):
+            return
+        raise Void("late", "a gap is of the outage's time and comes after it")
+    if not _excused(stated, chain.late, trust.skew):
+        raise Void("late", "the record was witnessed long after its time, and no gap says why")
+
+
+def _witnessed(stated: Stated, trust: Trust, least: timedelta, most: timedelta) -> bool:
+    """Say whether those who cosigned between ``least`` and ``most`` after ``at`` are a quorum."""
+    cosigned = stated.entry.cosigned
+    return trust.tlog.quorum_met(
+        {name for name, time in cosigned.items() if least <= time - stated.at <= most}
+    )
+
+
+def _excused(stated: Stated, gap: Gap | None, skew: timedelta) -> bool:
+    if gap is None or not gap.first_seq <= stated.record.envelope.seq <= gap.last_seq:
+        return False
+    return gap.start - skew <= stated.at <= gap.end + skew
+
+
+JUDGES: dict[type[Kind], Callable[[State, Stated], None]] = {
+    kinds.Genesis: governing.genesis,
+    kinds.TrustActivated: governing.trust,
+    kinds.KeyHandedOver: governing.key,
+    kinds.Policy: governing.policy,
+    kinds.Cards: governing.cards,
+    kinds.Suspended: governing.suspended,
+    kinds.Incident: governing.incident,
+    kinds.Asked: granting.asked,
+    kinds.Refused: granting.refused,
+    kinds.Answered: granting.answered,
+    kinds.Intent: granting.intent,
+    kinds.Minted: granting.minted,
+    kinds.Usable: granting.usable,
+    kinds.Ended: granting.ended,
+    kinds.Dead: granting.dead,
+    kinds.Bypassed: observing.bypassed,
+    kinds.Passages: observing.passages,
+    kinds.Gap: observing.gap,
+    kinds.Door: observing.door,
+    kinds.Alarm: observing.alarm,
+    kinds.Pulse: observing.pulse,
+    kinds.Justified: observing.justified,
+    kinds.GateReviewed: observing.gate_reviewed,
+    kinds.Attested: observing.attested,
+}
+"""What each kind changes, if it holds."""
+
+_BROKER, _MINTER, _MONITOR, _GATE = "broker", "minter", "monitor", "gate"
+ROLES: dict[type[Kind], frozenset[str]] = {
+    kinds.Genesis: frozenset({_BROKER}),
+    kinds.TrustActivated: frozenset({_BROKER}),
+    kinds.KeyHandedOver: frozenset({_BROKER}),
+    kinds.Policy: frozenset({_BROKER}),
+    kinds.Cards: frozenset({_BROKER}),
+    kinds.Suspended: frozenset({_BROKER}),
+    kinds.Incident: frozenset({_BROKER}),
+    kinds.Asked: frozenset({_BROKER}),
+    kinds.Refused: frozenset({_BROKER}),
+    kinds.Answered: frozenset({_BROKER}),
+    kinds.Intent: frozenset({_BROKER}),
+    kinds.Minted: frozenset({_MINTER}),
+    kinds.Usable: frozenset({_MINTER}),
+    kinds.Ended: frozenset({_MINTER, _BROKER}),
+    kinds.Dead: frozenset({_MINTER}),
+    kinds.Bypassed: frozenset({_GATE}),
+    kinds.Passages: frozenset({_GATE}),
+    kinds.Gap: frozenset({_BROKER, _MINTER, _MONITOR, _GATE}),
+    kinds.Door: frozenset({_MINTER, _GATE}),
+    kinds.Alarm: frozenset({_MONITOR}),
+    kinds.Pulse: frozenset({_MONITOR}),
+    kinds.Justified: frozenset({_MONITOR}),
+    kinds.GateReviewed: frozenset({_MONITOR}),
+    kinds.Attested: frozenset({_MONITOR}),
+}
+"""Who may state each kind (DESIGN.md section 3, the table of kinds)."""

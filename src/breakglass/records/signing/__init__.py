@@ -1,0 +1,1 @@
+"""How people sign, and how that is checked: SSH signatures and passkeys."""

@@ -1,0 +1,220 @@
+"""The signs that a reading rests on, each a yes or no with its threshold and its reason.
+
+Starting values are those of DEVIANCE.md 3; they were tuned on half of our simulations and on the
+public histories in ``data/bypass``. docs/explanation/verdicts.md has the figures on the other half.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from breakglass.verdicts.evidence import Evidence, spoken
+from breakglass.verdicts.intervals import share_read
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where one reading ends and the next begins; counts are bypasses in the recent window."""
+
+    raised_low: float = 1.25  # lower limit of the careful ratio: above its own past beyond doubt
+    raised_ratio: float = 1.8
+    backed_low: float = 0.85  # less will do where reasons or incidents tell the same story
+    backed_ratio: float = 1.3
+    troubled_low: float = 0.7
+    troubled_ratio: float = 1.15
+    theme_low: float = 1.5
+    theme_events: int = 6
+    theme_weeks: int = 4
+    theme_people: int = 4
+    raised_excess: float = 6.0  # fewer extra bypasses are not worth a gate owner's time
+    chronic_low: float = 0.05  # a gate gone round one time in twenty (DEVIANCE.md 3.7)
+    chronic_events: int = 12
+    chronic_people: int = 3
+    shared_events: int = 9
+    shared_left: int = 5
+    shared_ratio: float = 1.3
+    burst_chance: float = 0.005
+    burst_chance_alone: float = 1e-4  # where the whole window does not stand out
+    burst_ratio_left: float = 1.5
+    burst_explains: float = 0.65
+    burst_cause: float = 0.35
+    burst_elsewhere: float = 0.3  # of other short incidents, beside the burst
+    burst_events: int = 6
+    burst_one_person: float = 0.85  # beyond this it is one person's fortnight
+    burst_family: int = 6  # one incident that needs a gate opened so often is no ordinary one
+    burst_excess: float = 7.0
+    person_chance: float = 1e-3
+    person_excess: float = 8.0
+    person_explains: float = 0.5
+    person_own_low: float = 1.5
+    trouble_incidents: int = 3
+    trouble_points: float = 2.3
+    trouble_covers: float = 0.3  # of all events, unnamed ones too
+    trouble_share: float = 0.4
+    production_share: float = 0.20
+    production_sure: float = 0.50
+    recurring_share: float = 0.30
+    breakage_share: float = 0.33
+    breakage_weeks: int = 5
+    usual_known: int = 8
+    open_low: float = 0.9  # from here to "raised", more weeks are asked for instead of an answer
+    open_ratio: float = 1.6
+    sure_few: int = 4
+    sure_ratio: float = 8.0
+    sure_rate: float = 0.02
+
+
+THRESHOLDS = Thresholds()
+
+
+def is_raised(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether the rate is above its own past, beyond noise and worth a look.
+
+    A rise that the ratio leaves in doubt is still taken where many people newly give one reason in
+    many weeks, or where short incidents now fill the window: two weak signs that agree.
+    """
+    enough = e.excess >= limits.raised_excess
+    if enough and e.careful.low >= limits.raised_low and e.ratio.middle >= limits.raised_ratio:
+        return True
+    late = e.late.low >= limits.raised_low and e.late.middle >= limits.raised_ratio
+    if late and e.late_excess >= limits.raised_excess:
+        return True
+    if enough and is_troubled(e, limits) and len(e.short_incidents) > limits.trouble_incidents:
+        return e.careful.low >= limits.troubled_low and e.ratio.middle >= limits.troubled_ratio
+    doubtful = e.careful.low >= limits.backed_low and e.ratio.middle >= limits.backed_ratio
+    return enough and doubtful and (has_new_theme(e, limits) or is_troubled(e, limits))
+
+
+def has_new_theme(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether one reason is given newly, by many, in many weeks."""
+    return any(
+        theme.ratio.low >= limits.theme_low
+        and theme.cluster.events >= limits.theme_events
+        and theme.cluster.weeks >= limits.theme_weeks
+        and theme.cluster.people >= limits.theme_people
+        for theme in e.themes
+    )
+
+
+def is_troubled(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether several short incidents each needed the gate opened more than once."""
+    return (
+        len(e.short_incidents) >= limits.trouble_incidents
+        and e.in_short_incidents >= limits.trouble_share
+        and e.in_short_incidents >= 2 * e.in_short_incidents_before
+    )
+
+
+def is_chronic(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether the gate is gone round so often, by several, that no trend is needed."""
+    return (
+        e.low_rate >= limits.chronic_low
+        and e.recent.k >= limits.chronic_events
+        and len(e.people) >= limits.chronic_people
+    )
+
+
+def is_chronic_without_burst(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether the gate is gone round as often in the weeks outside the burst."""
+    b = e.burst
+    if b is None:
+        return True
+    left = share_read(b.left, b.passages_left, 0.90)
+    return b.left >= limits.chronic_events and left.low >= limits.chronic_low
+
+
+def is_shared(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether enough bypasses by enough people remain to say something of the gate itself.
+
+    A low rate of which one person has most means nothing (DEVIANCE.md 7).
+    """
+    if e.recent.k < limits.shared_events or len(e.people) < limits.chronic_people:
+        return False
+    t = e.top
+    if t is None or t.chance >= limits.person_chance:
+        return True
+    left = e.recent.k - t.events
+    return left >= limits.shared_left and t.ratio_without.middle >= limits.shared_ratio
+
+
+def is_burst(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
+    """Return whether one burst with one cause accounts for what stands out."""
+    b = e.burst
+    if b is None or len(b.events) < limits.burst_events or b.excess < limits.burst_excess:
+        return False
+    if max(b.family_share, b.cluster_share) < limits.burst_cause:
+        return False
+    # Whoever is on call has most of a bad month; one person's own series names no incident.
+    alone = b.top_person_share >= limits.burst_one_person
+    if alone and b.family_share < limits.burst_cause:
+        return False
+    named = b.family_share >= limits.burst_cause
+    sure = named and (raised or b.family_events >= limits.burst_family)
+    chance = limits.burst_chance if sure else limits.burst_chance_alone
+    without = b.ratio_without
+    usual = e.k0 * e.recent.passages / e.before.passages if e.before.passages else 0.0
+    explains = 1 - max(0.0, b.left - usual) / e.excess if e.excess > 0 else 1.0
+    explained = explains >= limits.burst_explains or (
+        without.middle < limits.burst_ratio_left and without.low < 1.1
+    )
+    inside = {event.incident for event in b.events}
+    elsewhere = sum(n for incident, n in e.short_incidents.items() if incident not in inside)
+    return b.chance < chance and explained and elsewhere < limits.burst_elsewhere * len(b.events)
+
+
+def is_person(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether one person's bypasses make up the excess, beyond their share of the work."""
+    t = e.top
+    if t is None or e.ratio.low <= 1.0:
+        return False
+    left = e.recent.k - t.events
+    chronic_without = left >= limits.chronic_events and t.rate_without.low >= limits.chronic_low
+    return (
+        not chronic_without
+        and t.chance < limits.person_chance
+        and e.excess >= limits.person_excess
+        and t.explains >= limits.person_explains
+        and t.own_ratio.low >= limits.person_own_low
+    )
+
+
+def has_root_cause(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
+    """Return whether there is positive evidence of a recurring trouble behind the gate.
+
+    Never from silent text (DEVIANCE.md 3.8): several short incidents that each need the gate
+    opened more than once, or reasons that speak of production or of a breakage, week after week.
+    """
+    production = e.share_speaking("production")
+    # Changes of one bug often land together: what was so before says nothing of a trouble now.
+    usual = e.in_short_incidents_before if e.before.k >= limits.usual_known else 0.15
+    points = (
+        10 * (min(0.8, e.in_short_incidents) - usual * 0.8)
+        + 5 * (production - e.share_speaking("production", e.before.events))
+        - 5 * (e.share_speaking("gate") - e.share_speaking("gate", e.before.events))
+    )
+    covered = sum(e.short_incidents.values()) >= limits.trouble_covers * e.recent.k
+    several = len(e.short_incidents) >= limits.trouble_incidents and covered
+    if raised and sum(e.recurring_families.values()) >= limits.recurring_share * e.recent.k:
+        return True
+    weeks = len({event.time.isocalendar()[:2] for event in e.recent.events})
+    if raised and production >= limits.production_sure and weeks >= limits.breakage_weeks:
+        # Many reasons, many weeks, all of production and hardly one of the gate.
+        named = sum(spoken(event).production for event in e.recent.events)
+        gate = sum(spoken(event).gate for event in e.recent.events)
+        if named >= limits.production_sure * e.recent.k and gate <= 0.5 * named:
+            return True
+    told = production >= limits.production_share and len(e.short_incidents) >= 2
+    # A plateau of years proves no trouble by its incidents alone; its reasons must speak of one.
+    if ((several and raised) or told) and points >= limits.trouble_points:
+        return True
+    return is_breakage(e, limits)
+
+
+def is_breakage(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether reasons speak of a breakage upstream, by several people, week after week."""
+    broken = [event for event in e.recent.events if spoken(event).breakage]
+    return (
+        e.share_speaking("breakage") >= limits.breakage_share
+        and len({event.time.isocalendar()[:2] for event in broken}) >= limits.breakage_weeks
+        and len({event.person for event in broken}) >= limits.chronic_people
+    )
