@@ -27,9 +27,9 @@ from tests.kit.postgres import start_postgres
 from tests.kit.processes import LogSet, draft, running_log_set, signed
 
 from breakglass.clock import SystemClock
-from breakglass.replica.following import Follower
-from breakglass.submit.numbering import NO_PREV, numbered, text_digest
+from breakglass.replica.follower import Follower
 from breakglass.submit.outbox import Outbox
+from breakglass.submit.record_header import NO_PREV, numbered, text_digest
 from breakglass.tlog.key import check_signature
 from breakglass.tlog.note import SignerKey
 from breakglass.tlog.tiles import encode_bundle

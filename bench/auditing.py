@@ -23,12 +23,12 @@ from bench.verifying import lives
 from tests.kit.made_journal import fill
 from tests.kit.organisation import Organisation
 
-from breakglass.cli.auditing import audit
+from breakglass.cli.verify_copy import audit
 from breakglass.ledger.export import export
 from breakglass.ledger.journal import Entry
 from breakglass.ledger.sqlite_journal import SqliteJournal
-from breakglass.ledger.verifying import verify_tree
-from breakglass.submit.numbering import read_numbering, text_digest
+from breakglass.ledger.verifier import verify_tree
+from breakglass.submit.record_header import read_numbering, text_digest
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.note import Note
 

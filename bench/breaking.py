@@ -25,19 +25,19 @@ from typing import Any
 
 from breakglass.clock import SystemClock, to_milliseconds
 from breakglass.demo import shop as demo_shop
-from breakglass.demo.hook import Hook
 from breakglass.demo.shop import LOG, MINTER, REPAIR, make_people, make_shop
-from breakglass.demo.soft_people import SoftKey
+from breakglass.demo.software_keys import SoftKey
 from breakglass.demo.target import make_target
 from breakglass.demo.terminal import clean_environment
+from breakglass.demo.webhook_sink import WebhookSink
 from breakglass.embedded.up import activate_once, running
-from breakglass.http.calling import Neighbour
-from breakglass.node.stating import Fact, Stating
-from breakglass.process.keeping import read_key
-from breakglass.records.encoding.shape import write
+from breakglass.http.client import Peer
+from breakglass.node.submitter import Fact, Submitter
+from breakglass.process.key_store import read_key
+from breakglass.records.encoding.strict_json import write
 from breakglass.records.kinds import Passages
 from breakglass.records.presentation import Presentation, presentation_text
-from breakglass.records.signing.signing import PRESENTATION_NAMESPACE, STATEMENT_NAMESPACE
+from breakglass.records.signing.signature import PRESENTATION_NAMESPACE, STATEMENT_NAMESPACE
 from breakglass.records.statement import (
     Break,
     Declare,
@@ -73,12 +73,12 @@ def main(breaks: int) -> None:
             target.start()
             target.fill()
             held.enter_context(agent)
-            hook = Hook()
+            hook = WebhookSink()
             held.callback(hook.close)
             org = folder / "org"
             shop = make_shop(org, people, agent.path, target, hook, SystemClock().now())
             activate_once(held.enter_context(running(org, shop.groups())))
-            broker = held.enter_context(Neighbour(org / "broker", name="broker", within=WITHIN))
+            broker = held.enter_context(Peer(org / "broker", name="broker", within=WITHIN))
             tokens = breaking(broker, people["mira"], breaks)
             receipts(org)
             verifying(org, tokens[-1])
@@ -86,7 +86,7 @@ def main(breaks: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def breaking(broker: Neighbour, mira: Any, breaks: int) -> list[tuple[str, SoftKey, str]]:
+def breaking(broker: Peer, mira: Any, breaks: int) -> list[tuple[str, SoftKey, str]]:
     """Break ``orders-repair`` again and again, one at a time."""
     told = broker.get("/glasses").json()
     now = to_milliseconds(datetime.now(UTC))
@@ -132,13 +132,13 @@ def breaking(broker: Neighbour, mira: Any, breaks: int) -> list[tuple[str, SoftK
 
 def receipts(org: Path) -> None:
     """Append a small record and wait for its receipt, one client."""
-    ledger = Neighbour(org / "ledger", name="ledger", within=WITHIN)
+    ledger = Peer(org / "ledger", name="ledger", within=WITHIN)
     folder = org / "bench"
     folder.mkdir()
     # The gate's key is idle here, and every submitter has one writer.
     signer = read_key(org / "gates" / demo_shop.GATE)
     outbox = Outbox(ledger, signer, folder, SystemClock())
-    stating = Stating(outbox, LOG, SystemClock())
+    stating = Submitter(outbox, LOG, SystemClock())
     took = []
     began_at = to_milliseconds(datetime.now(UTC))
     for number in range(200):

@@ -18,7 +18,7 @@ from struct import pack
 from breakglass.policy.compile import compile_policy
 from breakglass.policy.decide import decide
 from breakglass.policy.facts import Facts, IncidentFacts
-from breakglass.records.signing.signing import Factor
+from breakglass.records.signing.signature import Factor
 
 PEOPLE, GLASSES, DECISIONS = 500, 50, 3000
 KIND = b"sk-ssh-ed25519@openssh.com"

@@ -22,7 +22,7 @@ from pathlib import Path
 from breakglass.verdicts.charts.page import page
 from breakglass.verdicts.folder import read_folder, write_folder
 from breakglass.verdicts.history import Bypass
-from breakglass.verdicts.standing import Standing
+from breakglass.verdicts.verdict_board import VerdictBoard
 
 GATES, WEEKS, PASSAGES = 200, 104, 1_000_000
 AS_OF = datetime(2026, 6, 29, tzinfo=UTC)
@@ -82,7 +82,7 @@ def speed() -> bool:
         began = time.perf_counter()
         history = read_folder(folder)
         read = time.perf_counter() - began
-        standing = Standing()
+        standing = VerdictBoard()
         standing.refresh(history)
         cold = time.perf_counter() - began
         say("read", round(read, 3), "s")

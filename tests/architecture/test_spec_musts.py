@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 
 from breakglass.records import card, kinds, policy_note, presentation, statement
-from breakglass.records.encoding import words as vocabulary
+from breakglass.records.encoding import text_types as vocabulary
 from breakglass.records.fold.fold import ROLES
 from breakglass.records.kinds import gates, governance, grants, incidents, monitoring
 from breakglass.records.record import KINDS, Envelope
-from breakglass.records.signing import passkey, signing
+from breakglass.records.signing import passkey, signature
 from breakglass.records.signing.sshsig import armored
 from breakglass.tlog.note import Note
 
@@ -181,9 +181,16 @@ def _kinds() -> str:
         by = ", ".join(sorted(ROLES[kind]))
         rows.append(_form(kind, f"{name} ({by})"))
     rows += [_form(kind, kind.__name__) for kind in (grants.Factors, grants.Decided)]
-    rows += [_form(signing.Signed, "Signed"), _form(signing.SignedByPasskey, "SignedByPasskey")]
+    rows += [_form(signature.Signed, "Signed"), _form(signature.SignedByPasskey, "SignedByPasskey")]
     rows += [_form(passkey.Assertion, "Assertion")]
-    listed = (grants.Path, grants.Outcome, grants.Reply, grants.EndedWhy, signing.Factor, card.Tier)
+    listed = (
+        grants.Path,
+        grants.Outcome,
+        grants.Reply,
+        grants.EndedWhy,
+        signature.Factor,
+        card.Tier,
+    )
     more = (statement.Target, incidents.IncidentChange, gates.GateState, monitoring.Delivery)
     return "\n".join(rows) + "\n" + "".join(map(_enum, (*listed, *more)))
 
@@ -200,7 +207,7 @@ def _statements() -> str:
 def _cards() -> str:
     listed = (card.Card, card.CardPerson, card.CardMint, card.CardMachine)
     rows = [_form(kind, kind.__name__) for kind in listed]
-    return "\n".join([*rows, *map(_enum, (card.May, card.Tier, signing.Factor))])
+    return "\n".join([*rows, *map(_enum, (card.May, card.Tier, signature.Factor))])
 
 
 def _org() -> Organisation:
@@ -221,7 +228,7 @@ def _statement_ids() -> str:
 def _sshsig() -> str:
     org = Organisation()
     signed = org.sign(org.statement())
-    assert isinstance(signed, signing.Signed)
+    assert isinstance(signed, signature.Signed)
     return armored(base64.b64decode(signed.sshsig))
 
 

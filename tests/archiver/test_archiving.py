@@ -14,8 +14,8 @@ from breakglass.archiver.object_store import PosixObjectStore
 from breakglass.archiver.segment import Segment, segment_digest
 from breakglass.clock import SystemClock
 from breakglass.errors import MisconfiguredError, UnavailableError
-from breakglass.http.answering import Answer
-from breakglass.http.calling import Incoming, Neighbour, Reply
+from breakglass.http.client import Incoming, Peer, Reply
+from breakglass.http.routes import Response
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import verify_cosignature
 from breakglass.tlog.hashing import leaf_hash
@@ -31,7 +31,7 @@ ENTRIES = [f"entry {number}".encode() for number in range(1000)]
 PREFIX = hashlib.sha256(LOG.name.encode()).hexdigest()
 
 
-class LedgerWithAttachments(Neighbour):
+class LedgerWithAttachments(Peer):
     """Gives attachments; can be away, and can lie."""
 
     def __init__(self) -> None:
@@ -64,7 +64,9 @@ class World:
             [KEY], opened, {LOG.name: [LOG.verifier]}, self.ledger, SystemClock()
         )
 
-    def push(self, old: int, new: int, entries: list[bytes] | None = None, **more: bytes) -> Answer:
+    def push(
+        self, old: int, new: int, entries: list[bytes] | None = None, **more: bytes
+    ) -> Response:
         given = ENTRIES if entries is None else entries
         return self.archiver.add_segment(pushed(old, new, given, **more))
 

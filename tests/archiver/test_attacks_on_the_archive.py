@@ -23,7 +23,7 @@ from breakglass.archiver.bucket_examination import BucketExamination
 from breakglass.archiver.s3_settings import S3Settings
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.archiver.segment import Segment, segment_digest
-from breakglass.archiver.tampering import Evidence
+from breakglass.archiver.tamper_evidence import Evidence
 from breakglass.clock import SystemClock
 from breakglass.errors import UnprovenError
 from tests.kit.archiving import PREFIX, ArchivedWorld

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from breakglass.archiver.bucket_examination import BucketExamination, Finding
+from breakglass.archiver.bucket_examination import BucketExamination, BucketFinding
 from breakglass.archiver.doctor import examine, main
 from breakglass.archiver.object_store import PosixObjectStore
 from breakglass.archiver.s3_settings import S3Settings
@@ -40,13 +40,13 @@ class Strict:
             settings, SystemClock(), lambda evidence: None, client_for(settings)
         )
 
-    def look(self, **more: Any) -> dict[str, Finding]:
+    def look(self, **more: Any) -> dict[str, BucketFinding]:
         return looked(self.settings, **more)
 
 
-def looked(settings: S3Settings, **more: Any) -> dict[str, Finding]:
+def looked(settings: S3Settings, **more: Any) -> dict[str, BucketFinding]:
     store = S3ObjectStore(settings, SystemClock(), lambda evidence: None, client_for(settings))
-    found: dict[str, Finding] = {}
+    found: dict[str, BucketFinding] = {}
     for each in BucketExamination(store, SystemClock(), **more).findings():
         worse = ["good", "unknown", "limit", "wrong"]
         before = found.get(each.name)

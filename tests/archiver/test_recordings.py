@@ -15,7 +15,7 @@ import pytest
 from breakglass.archiver.archived_log import ALTERED, HOLE
 from breakglass.archiver.attachment_names import AGE_HEADER, attachment_folder
 from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
-from breakglass.archiver.rebuilding import write_folder
+from breakglass.archiver.rebuild import write_folder
 from breakglass.archiver.s3_settings import SEVEN_YEARS_DAYS, THIRTEEN_MONTHS_DAYS, S3Settings
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.clock import SystemClock

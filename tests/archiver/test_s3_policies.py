@@ -14,8 +14,8 @@ import pytest
 from breakglass.archiver.bucket_policy import (
     BUCKET_ACTIONS,
     OBJECT_ACTIONS,
-    Asked,
     BucketPolicy,
+    PolicyQuestion,
     denies_good_put,
     undenied,
 )
@@ -84,9 +84,9 @@ def test_the_bucket_policy_denies_what_it_must_and_lets_the_archiver_put() -> No
     assert list(undenied(policy, BUCKET)) == []
     assert not denies_good_put(policy, BUCKET, ARCHIVER)
     assert denies_good_put(policy, BUCKET, MALLORY)
-    assert not policy.denies(Asked(MALLORY, "s3:GetObjectVersion", OBJECT))
+    assert not policy.denies(PolicyQuestion(MALLORY, "s3:GetObjectVersion", OBJECT))
     for action in BUCKET_ACTIONS:
-        assert not policy.denies(Asked(SEAL, action, f"arn:aws:s3:::{BUCKET}"))
+        assert not policy.denies(PolicyQuestion(SEAL, action, f"arn:aws:s3:::{BUCKET}"))
 
 
 @pytest.mark.parametrize(
@@ -107,30 +107,32 @@ def test_a_statement_that_lacks_is_missed(without: str, allowed: tuple[str, ...]
 @pytest.mark.parametrize("key", sorted(LOCKED))
 def test_the_archivers_own_keys_cannot_put_otherwise_than_it_does(key: str) -> None:
     policy = BucketPolicy.parse(POLICY)
-    assert not policy.denies(Asked(ARCHIVER, "s3:PutObject", OBJECT, LOCKED))
+    assert not policy.denies(PolicyQuestion(ARCHIVER, "s3:PutObject", OBJECT, LOCKED))
     worse = {
         "s3:if-none-match": None,
         "s3:object-lock-mode": "GOVERNANCE",
         "s3:object-lock-remaining-retention-days": "30",
     }
     keys = {name: value for name, value in {**LOCKED, key: worse[key]}.items() if value}
-    assert policy.denies(Asked(ARCHIVER, "s3:PutObject", OBJECT, keys))
+    assert policy.denies(PolicyQuestion(ARCHIVER, "s3:PutObject", OBJECT, keys))
     probe = f"arn:aws:s3:::{BUCKET}/doctor/20260622"
     day = {**LOCKED, "s3:object-lock-remaining-retention-days": "1"}
-    assert not policy.denies(Asked(ARCHIVER, "s3:PutObject", probe, day))
+    assert not policy.denies(PolicyQuestion(ARCHIVER, "s3:PutObject", probe, day))
 
 
 def test_the_control_policy_binds_root_and_keeps_roles_and_account() -> None:
     policy = BucketPolicy.parse(SCP)
     root = "arn:aws:iam::444455556666:root"
     for action in BUCKET_ACTIONS:
-        assert policy.denies(Asked(root, action, f"arn:aws:s3:::{BUCKET}")), action
+        assert policy.denies(PolicyQuestion(root, action, f"arn:aws:s3:::{BUCKET}")), action
     for action in OBJECT_ACTIONS:
-        assert policy.denies(Asked(root, action, OBJECT)), action
+        assert policy.denies(PolicyQuestion(root, action, OBJECT)), action
     for action in ("account:CloseAccount", "organizations:LeaveOrganization"):
-        assert policy.denies(Asked(SEAL, action, "*"))
-    assert policy.denies(Asked(MALLORY, "iam:UpdateAssumeRolePolicy", SEAL))
-    assert not policy.denies(Asked(MALLORY, "s3:DeleteObject", "arn:aws:s3:::another/thing"))
+        assert policy.denies(PolicyQuestion(SEAL, action, "*"))
+    assert policy.denies(PolicyQuestion(MALLORY, "iam:UpdateAssumeRolePolicy", SEAL))
+    assert not policy.denies(
+        PolicyQuestion(MALLORY, "s3:DeleteObject", "arn:aws:s3:::another/thing")
+    )
 
 
 def test_on_the_strict_store_the_policy_holds_and_the_archiver_works(tmp_path: Path) -> None:
@@ -221,7 +223,7 @@ def test_a_denial_is_found_only_where_it_surely_holds(statement: Any, denied: bo
     if "Condition" in statement:
         base |= {"Principal": "*", "Action": "s3:*", "Resource": "*"}
     policy = BucketPolicy.parse(json.dumps({"Statement": {**base, **statement}}))
-    assert policy.denies(Asked(MALLORY, "s3:DeleteObject", OBJECT)) is denied
+    assert policy.denies(PolicyQuestion(MALLORY, "s3:DeleteObject", OBJECT)) is denied
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"Statement": [1]}', '{"Statement": [{}]}'])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.archiver.app import build
-from breakglass.archiver.rebuilding import main
+from breakglass.archiver.rebuild import main
 from breakglass.archiver.s3_settings import S3Settings
 from breakglass.clock import SystemClock
 from breakglass.errors import MisconfiguredError

@@ -14,7 +14,7 @@ import pytest
 
 from breakglass.archiver.s3_settings import S3Settings
 from breakglass.archiver.s3_store import S3ObjectStore
-from breakglass.archiver.tampering import Evidence
+from breakglass.archiver.tamper_evidence import Evidence
 from breakglass.clock import SystemClock
 from breakglass.errors import MisconfiguredError, UnavailableError, UnprovenError
 from tests.kit.s3 import CEPH, MOTO, bucket_on, client_for, made_bucket, settings_for, shared_moto

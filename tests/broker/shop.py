@@ -23,21 +23,21 @@ from typing import Any
 import pyrage
 
 from breakglass.clock import SystemClock, to_milliseconds
-from breakglass.http.calling import Neighbour
+from breakglass.http.client import Peer
 from breakglass.minter.platforms.simulated import Simulated
-from breakglass.node.stating import Fact, Stating
-from breakglass.node.view import LedgerView
+from breakglass.node.replica import Replica
+from breakglass.node.submitter import Fact, Submitter
 from breakglass.policy.bundle import pack_bundle
 from breakglass.policy.cards import make_cards, make_policy_note
 from breakglass.policy.compile import compile_policy
 from breakglass.records.card import LONGEST_LIFE, card_text
-from breakglass.records.encoding.shape import write
-from breakglass.records.encoding.words import ZERO_DIGEST
+from breakglass.records.encoding.strict_json import write
+from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.kinds import Genesis, Pulse
 from breakglass.records.policy_note import policy_text
 from breakglass.records.presentation import Presentation, presentation_text
 from breakglass.records.record import Envelope, parse_record, record_text
-from breakglass.records.signing.signing import (
+from breakglass.records.signing.signature import (
     CARD_NAMESPACE,
     POLICY_NAMESPACE,
     PRESENTATION_NAMESPACE,
@@ -310,10 +310,10 @@ class Shop:
         """State facts with somebody's own key, as its process (or a thief) would."""
         folder = self.folder / f"as-{role.replace(':', '-')}-{secrets.token_hex(4)}"
         folder.mkdir()
-        ledger = Neighbour(self.logs.ledger.folder, name="ledger")
+        ledger = Peer(self.logs.ledger.folder, name="ledger")
         outbox = Outbox(ledger, self.keys[role], folder, SystemClock())
         try:
-            return Stating(outbox, ORIGIN, SystemClock()).append(facts, timedelta(seconds=10))
+            return Submitter(outbox, ORIGIN, SystemClock()).append(facts, timedelta(seconds=10))
         finally:
             outbox.close()
             shutil.rmtree(folder)
@@ -460,10 +460,10 @@ class Shop:
         until(lambda: self.get(f"/grants/{grant}")["state"] == state, within_s)
         return self.get(f"/grants/{grant}")
 
-    def view(self) -> LedgerView:
+    def view(self) -> Replica:
         """Follow the ledger as anybody may."""
-        ledger = Neighbour(self.logs.ledger.folder, name="ledger")
-        view = LedgerView(ledger, self.trust(), self.folder / f"view-{secrets.token_hex(4)}")
+        ledger = Peer(self.logs.ledger.folder, name="ledger")
+        view = Replica(ledger, self.trust(), self.folder / f"view-{secrets.token_hex(4)}")
         self.others.append(view)
         return view.start()
 

@@ -349,16 +349,16 @@ def test_a_broker_that_lost_its_folder_knows_everything_again(shop: Shop) -> Non
 
 
 def test_a_silent_monitor_is_written_on_the_grant_and_the_broker_rings(shop: Shop) -> None:
-    from breakglass.broker.grants import deciding
+    from breakglass.broker.grants import authorization
     from breakglass.records.kinds.grants import Factors
-    from breakglass.records.signing.signing import Factor
+    from breakglass.records.signing.signature import Factor
 
     now = datetime.now(UTC)
-    who = deciding.Known(Factors(Factor.TWO, 1, False), timedelta(seconds=1))
-    moment = deciding.Moment("", None, None, frozenset(), now - timedelta(minutes=4))
-    assert deciding.labels(who, moment, now) == ("monitor_silent",)
-    moment = deciding.Moment("", None, None, frozenset(), now - timedelta(minutes=2))
-    assert deciding.labels(who, moment, now) == ()
+    who = authorization.Known(Factors(Factor.TWO, 1, False), timedelta(seconds=1))
+    moment = authorization.Moment("", None, None, frozenset(), now - timedelta(minutes=4))
+    assert authorization.labels(who, moment, now) == ("monitor_silent",)
+    moment = authorization.Moment("", None, None, frozenset(), now - timedelta(minutes=2))
+    assert authorization.labels(who, moment, now) == ()
 
 
 def test_sixty_people_at_once_are_all_served(shop: Shop) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.cli import client, holding
+from breakglass.cli import client, held_grants
 from breakglass.errors import RefusedError, UnavailableError
 from tests.broker.shop import Asking, Shop
 from tests.kit.bad_server import BadServer
@@ -59,9 +59,9 @@ def client_of(shop: Shop, folder: Path, *brokers: str) -> client.Client:
 
 def signed_by_mira(shop: Shop, mira: client.Client) -> Asking:
     """Keep a signed statement on mira's machine: she has not been answered yet."""
-    folder, public = holding.begin(mira.state)
+    folder, public = held_grants.begin(mira.state)
     asking = shop.asking(holder=public)
-    holding.settle(folder, asking.grant, asking.body["statement"])
+    held_grants.settle(folder, asking.grant, asking.body["statement"])
     return asking
 
 
@@ -79,7 +79,7 @@ def test_a_break_ends_well_at_the_second_broker(two, bad, tmp_path, mood):
     asking = signed_by_mira(two, mira)
     said = types(mira, "break", "--again", asking.grant)
     assert said.returncode == 0, said.stderr
-    found = holding.held(mira.state, asking.grant)
+    found = held_grants.held(mira.state, asking.grant)
     minted = two.get(f"/grants/{asking.grant}/credential", 1)
     assert found.answer["minted"]["sealed"] == minted["sealed"]
     assert found.unseal(minted["sealed"])["password"]
@@ -96,10 +96,10 @@ def test_a_broker_that_dies_after_recording_is_no_second_grant(two, tmp_path, st
     said = types(mira, "break", "--again", asking.grant)
     assert said.returncode == 0, said.stderr
     assert two.brokers[0].wait_ended() == 137
-    answer = holding.held(mira.state, asking.grant).answer
+    answer = held_grants.held(mira.state, asking.grant).answer
     again = types(mira, "break", "--again", asking.grant)  # the first is dead by now
     assert again.returncode == 0, again.stderr
-    then = holding.held(mira.state, asking.grant).answer
+    then = held_grants.held(mira.state, asking.grant).answer
     assert (then["token"], then["minted"]["sealed"]) == (
         answer["token"],
         answer["minted"]["sealed"],

@@ -16,7 +16,7 @@ from breakglass.ledger.attachments import Attachments, AttachmentStore
 from breakglass.ledger.postgres_attachments import PostgresAttachments
 from breakglass.ledger.postgres_calls import PostgresCalls
 from breakglass.ledger.postgres_journal import PostgresJournal
-from breakglass.submit.attaching import measured
+from breakglass.submit.blob_upload import measured
 from tests.kit.journals import journal_database
 from tests.kit.large import LARGEST, MIB, encrypted_file, plain_file
 from tests.kit.postgres import Postgres, start_postgres

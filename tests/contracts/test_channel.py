@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import UnavailableError
-from breakglass.monitor.alarms.channel import Channel, Message
-from breakglass.monitor.alarms.log_file import LogFile
-from breakglass.monitor.alarms.webhook import Webhook
+from breakglass.monitor.alerts.channel import Channel, Message
+from breakglass.monitor.alerts.log_file import LogFile
+from breakglass.monitor.alerts.webhook import Webhook
 from tests.monitor.stand_ins import Sink
 
 WITHIN = timedelta(seconds=0.4)

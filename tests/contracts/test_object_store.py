@@ -14,7 +14,7 @@ from breakglass.archiver.object_store import UNFINISHED, ObjectStore, PosixObjec
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.clock import SystemClock
 from breakglass.errors import MalformedError, UnavailableError
-from breakglass.submit.attaching import measured
+from breakglass.submit.blob_upload import measured
 from tests.kit.large import LARGEST, MIB, encrypted_file, plain_file
 from tests.kit.s3 import CEPH, MOTO, bucket_on, client_for
 

@@ -15,7 +15,7 @@ from threading import Lock
 import pytest
 
 from breakglass.errors import MisconfiguredError, UnavailableError
-from breakglass.process.keeping import Keeping, read_key
+from breakglass.process.key_store import KeyStore, read_key
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, sign_checkpoint
 from breakglass.tlog.cosignature import cosign, verify_cosignature
 from breakglass.tlog.hashing import EMPTY_ROOT
@@ -104,7 +104,7 @@ def kept(
             started[0].stdin.write(key.encoded() + "\n")
             return FarSigner(key.verifier, started[0], Lock())
         name = {"file": "file", "sealed": "sealed:secret", "credential": "credential:secret"}
-        keeping = Keeping.parse(folder, name[request.param])
+        keeping = KeyStore.parse(folder, name[request.param])
         (folder / "settings.toml").write_text(f'key = "{keeping}"\n')
         secret = key.encoded() if request.param == "credential" else "correct horse\n"
         (credentials / "secret").write_text(secret)

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import BreakglassError, UnavailableError
-from breakglass.monitor.chronicle import Chronicle
-from breakglass.monitor.missing import Patience, missing
+from breakglass.monitor.history_projection import HistoryProjection
+from breakglass.monitor.overdue_records import Patience, missing
 from breakglass.records.card import card_digest
 from breakglass.records.kinds import Intent
 from breakglass.records.kinds.grants import Path as By
 from breakglass.records.kinds.grants import handle_of
 from breakglass.records.record import Envelope, parse_record, record_text
-from breakglass.records.signing.signing import Signed
+from breakglass.records.signing.signature import Signed
 from breakglass.tlog.note import Note, sign_note
 from breakglass.tlog.tiles import encode_bundle
 from tests.broker.shop import SIMULATED, Asking
@@ -97,9 +97,9 @@ def test_a_minter_killed_at_a_step_of_the_door_gives_one_credential(
 @pytest.mark.parametrize(
     ("after", "opened_doors", "rings"),
     [
-        ("follow.doors.Doors.take", 1, 0),
-        ("wire.bell.Bell.ring_first", 1, 1),
-        ("gate.spooling._spool", 1, 1),
+        ("node.door.Doors.take", 1, 0),
+        ("process.alert_channel.AlertChannel.ring_first", 1, 1),
+        ("gate.record_spool._spool", 1, 1),
     ],
     ids=["remembered", "rung", "spooled"],
 )
@@ -232,11 +232,11 @@ def test_a_door_that_cannot_be_recorded_rings_at_minter_and_monitor(shop: DoorSh
         assert door.uses[0].by == "minter:orders-db"
         patience = Patience(door=timedelta(minutes=5))
         soon, late = door.seen + timedelta(minutes=4), door.seen + timedelta(minutes=6)
-        assert missing(state, Chronicle(), soon, patience) == ()
-        (news,) = missing(state, Chronicle(), late, patience)
+        assert missing(state, HistoryProjection(), soon, patience) == ()
+        (news,) = missing(state, HistoryProjection(), late, patience)
         assert (news.subject, news.about) == ("door_unappended", minted.grant)
         assert "UNRECORDED DOOR: mira used the custodians' door" in news.text
-        (again,) = missing(state, Chronicle(), late + timedelta(hours=2), patience)
+        (again,) = missing(state, HistoryProjection(), late + timedelta(hours=2), patience)
         assert again.subject == "door_unappended_2h"
 
 

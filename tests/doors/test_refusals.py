@@ -20,7 +20,7 @@ import pytest
 
 from breakglass.errors import BreakglassError
 from breakglass.records.record import parse_record, record_text
-from breakglass.records.signing.signing import DOOR_NAMESPACE, person_line
+from breakglass.records.signing.signature import DOOR_NAMESPACE, person_line
 from breakglass.records.statement import Target
 from breakglass.tlog.note import Note, sign_note
 from tests.broker.shop import SIMULATED, Asking

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.demo.soft_agent import SoftAgent
-from breakglass.demo.soft_people import SoftSecurityKey
+from breakglass.demo.software_agent import SoftAgent
+from breakglass.demo.software_keys import SoftSecurityKey
 from breakglass.operate.doctor import Weight, examine
 from breakglass.records.kinds import Genesis
 from breakglass.records.record import parse_record
@@ -138,7 +138,7 @@ def test_json_names_what_was_made(mira):
 
 
 def test_doctor_says_what_this_does_not_give(mira):
-    from breakglass.cli.stating import now
+    from breakglass.cli.sign_statement import now
 
     org = init(mira, "--key", str(mira.key))
     found = {each.name: each for each in examine(org, "mira", mira.key, now()).findings}
@@ -149,7 +149,7 @@ def test_doctor_says_what_this_does_not_give(mira):
 
 
 def test_doctor_finds_a_key_that_others_can_read(mira):
-    from breakglass.cli.stating import now
+    from breakglass.cli.sign_statement import now
 
     org = init(mira, "--key", str(mira.key))
     (org / "ledger" / "key").chmod(0o644)

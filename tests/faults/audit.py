@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from breakglass.archiver.archived_log import ArchivedLog
 from breakglass.archiver.object_store import PosixObjectStore
 from breakglass.errors import BreakglassError
-from breakglass.ledger.checking import examine
 from breakglass.ledger.journal import Head, Journal
-from breakglass.submit.numbering import NO_PREV, read_numbering, text_digest
+from breakglass.ledger.journal_check import examine
+from breakglass.submit.record_header import NO_PREV, read_numbering, text_digest
 from breakglass.tlog.edge import TreeEdge
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.key import check_signature
 from breakglass.tlog.note import Note
 from breakglass.tlog.proof import TlogProof, verify_head, verify_proof
 from breakglass.witness.heads import Heads
-from tests.faults.told import Book, Id
+from tests.faults.acknowledged import Book, Id
 from tests.kit.processes import LogSet
 
 ALARMS = (

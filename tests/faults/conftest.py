@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.clerk import Clerk
+from tests.faults.ledger_client import Clerk
 from tests.kit.processes import LogSet, make_log_set
 
 

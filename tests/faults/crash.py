@@ -27,16 +27,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from breakglass.http.calling import Neighbour
+from breakglass.http.client import Peer
 from breakglass.ledger.journal import Journal
-from breakglass.ledger.opening import open_stores
 from breakglass.ledger.settings import LedgerSettings
 from breakglass.ledger.sqlite_journal import SqliteJournal
+from breakglass.ledger.stores import open_stores
 from breakglass.process.settings import read_settings
-from breakglass.replica.following import FollowedEntry, Follower
+from breakglass.replica.follower import FollowedEntry, Follower
 from breakglass.tlog.checkpoint import parse_checkpoint
+from tests.faults.acknowledged import Book, Client, OutboxClient, PlainClient
 from tests.faults.audit import Auditor, Found
-from tests.faults.told import Book, Client, OutboxClient, PlainClient
 from tests.kit.postgres import Postgres, start_postgres
 from tests.kit.processes import Process, make_log_set, until
 from tests.kit.standby import Pair, make_pair, role
@@ -150,7 +150,7 @@ class Town:
         self.follower.close()
         self.pair.kill() if self.pair else self.log_set.kill()
 
-    def neighbour(self) -> Neighbour:
+    def neighbour(self) -> Peer:
         """Speak to the ledger, or to whichever is active."""
         return self.pair.neighbour() if self.pair else self.log_set.ledger.neighbour()
 

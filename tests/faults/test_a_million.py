@@ -14,7 +14,7 @@ from breakglass.ledger.journal import Entry
 from breakglass.ledger.sqlite_journal import SqliteJournal
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.note import Note
-from tests.faults.clerk import Clerk
+from tests.faults.ledger_client import Clerk
 from tests.kit.made_journal import fill
 
 LEDGER_MB = 200  # resident, of the whole process
@@ -83,7 +83,7 @@ VERIFY = """
 import sys
 from pathlib import Path
 from breakglass.ledger.export import export
-from breakglass.ledger.verifying import verify_heads, verify_tree
+from breakglass.ledger.verifier import verify_heads, verify_tree
 from breakglass.tlog.policy import parse_policy
 ledger, copy = map(Path, sys.argv[1:])
 text = (ledger / "policy").read_text()

@@ -27,8 +27,8 @@ from breakglass.tlog.tiles import encode_bundle
 from tests.kit.processes import Process, make_process
 from tests.kit.thief import Thief, edited, served_as_last_head
 from tests.monitor.conftest import sink
+from tests.monitor.real_monitor import Town
 from tests.monitor.stand_ins import Sink, eventually
-from tests.monitor.town import Town
 
 __all__ = ["sink"]
 

@@ -19,8 +19,8 @@ import pytest
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.ledger.fsck import check_folder
 from breakglass.tlog.tiles import encode_bundle
-from tests.faults.clerk import Clerk, on_disk, told
 from tests.faults.crash import DOOMED
+from tests.faults.ledger_client import Clerk, on_disk, told
 from tests.kit.disks import small_disk
 from tests.kit.processes import Process, draft, make_log_set, permit, signed, until
 

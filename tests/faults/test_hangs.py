@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.submit.numbering import NO_PREV
 from breakglass.submit.outbox import Receipt
+from breakglass.submit.record_header import NO_PREV
 from breakglass.tlog.tiles import encode_bundle
-from tests.faults.clerk import Clerk, told
+from tests.faults.ledger_client import Clerk, told
 from tests.kit.postgres import Postgres, start_postgres
 from tests.kit.processes import draft, signed, until
 from tests.kit.standby import Pair, append, check_everything, make_pair

@@ -14,11 +14,11 @@ import pytest
 
 from breakglass.clock import SystemClock
 from breakglass.errors import UnavailableError
-from breakglass.submit.numbering import NO_PREV, numbered, text_digest
 from breakglass.submit.outbox import Outbox, Receipt
+from breakglass.submit.record_header import NO_PREV, numbered, text_digest
 from breakglass.tlog.note import SignerKey
 from breakglass.tlog.tiles import encode_bundle
-from tests.faults.clerk import Clerk, on_disk, told
+from tests.faults.ledger_client import Clerk, on_disk, told
 from tests.kit.processes import Process, draft, signed, until
 
 Answers = list[tuple[int, dict[str, object]]]

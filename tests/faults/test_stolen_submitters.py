@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import UnprovenError
-from breakglass.node.stating import Fact
+from breakglass.node.submitter import Fact
 from breakglass.records.kinds import Pulse
 from breakglass.token.verify import verify_token
 from tests.broker.shop import running_shop

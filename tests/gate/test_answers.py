@@ -11,7 +11,7 @@ import pytest
 
 from breakglass.records.kinds import Bypassed, Passages
 from breakglass.records.record import parse_record
-from breakglass.submit.numbering import numbered
+from breakglass.submit.record_header import numbered
 from breakglass.submit.spool import Spool
 from breakglass.tlog.note import sign_note
 from tests.gate.conftest import FAIL, PASS, GateHome

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import UnavailableError
-from breakglass.http.calling import Neighbour
+from breakglass.http.client import Peer
 from tests.kit.bad_server import BadServer
 
 STANDBY = json.dumps({"error": "standby", "message": "this ledger stands by", "hint": ""}).encode()
@@ -27,9 +27,9 @@ def two() -> Iterator[tuple[BadServer, BadServer]]:
         each.close()
 
 
-def of(*servers: BadServer) -> Neighbour:
+def of(*servers: BadServer) -> Peer:
     where = " , ".join(each.address for each in servers)
-    return Neighbour(where, name="ledger", within=WITHIN)
+    return Peer(where, name="ledger", within=WITHIN)
 
 
 def stand_by(server: BadServer) -> None:
@@ -115,7 +115,7 @@ def test_a_file_names_several_folders_or_addresses(
     (tmp_path / "ledger-1" / "address").write_text(first.address + "\n")
     (tmp_path / "broker").mkdir()
     (tmp_path / "broker" / "ledgers").write_text(f"../ledger-1\n{second.address}\n")
-    neighbour = Neighbour(tmp_path / "broker" / "ledgers", name="ledger", within=WITHIN)
+    neighbour = Peer(tmp_path / "broker" / "ledgers", name="ledger", within=WITHIN)
     assert neighbour.get("/x").json() == {"well": True}
     assert neighbour.several
     # One that has not started yet has no address: not reached, and the other one is.

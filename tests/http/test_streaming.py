@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from breakglass.errors import MalformedError, RefusedError, UnavailableError
-from breakglass.http.calling import Incoming, Neighbour, Outgoing
-from breakglass.submit.attaching import file_parts, get_attachment, measured
+from breakglass.http.client import Incoming, Outgoing, Peer
+from breakglass.submit.blob_upload import file_parts, get_attachment, measured
 from tests.kit.large import LARGEST, MIB
 from tests.kit.processes import Process, until
 
@@ -25,9 +25,9 @@ import sys
 from datetime import timedelta
 from starlette.applications import Starlette
 from breakglass.errors import RefusedError
-from breakglass.http.answering import Crowd, Streamed, json_answer, route
-from breakglass.http.receiving import upload_route
-from breakglass.process.serving import Room, process_main
+from breakglass.http.routes import Crowd, Streamed, json_response, route
+from breakglass.http.streaming import upload_route
+from breakglass.process.serving import Service, process_main
 
 log = []
 
@@ -39,7 +39,7 @@ class Receiving:
         if self.digest == "fails": raise ValueError("secret")
     def finish(self):
         log.append("finished")
-        return json_answer({"size": self.size, "longest": self.longest})
+        return json_response({"size": self.size, "longest": self.longest})
     def abandon(self): log.append("abandoned")
 
 def begin(asked, size):
@@ -61,9 +61,10 @@ def give(asked):
 def build(folder, clock):
     within = lambda size: timedelta(seconds=1 if size == 777 else 30)
     crowd = Crowd(2, RefusedError("full", name="full"))
-    return Room(Starlette(routes=[
+    return Service(Starlette(routes=[
         upload_route("/up/{name}", begin, body_at_most=67108864, within=within, crowd=crowd),
-        route("GET", "/down", give), route("GET", "/log", lambda asked: json_answer({"log": log})),
+        route("GET", "/down", give),
+        route("GET", "/log", lambda asked: json_response({"log": log})),
     ]))
 
 sys.exit(process_main(sys.argv[1:], build, "room"))
@@ -82,7 +83,7 @@ def room(tmp_path: Path) -> Iterator[Process]:
     process.kill()
 
 
-def up(neighbour: Neighbour, name: str, size: int) -> dict[str, object]:
+def up(neighbour: Peer, name: str, size: int) -> dict[str, object]:
     file = io.BytesIO(b"z" * size)
     outgoing = Outgoing(size, lambda: file_parts(file))
     return neighbour.send("PUT", f"/up/{name}", outgoing).checked().json()
@@ -144,7 +145,7 @@ def test_so_many_at_once_and_each_frees_its_place(room: Process) -> None:
         with began(room, "any", 10), began(room, "any", 10):
             neighbour = room.neighbour()
 
-            def full(neighbour: Neighbour = neighbour) -> bool:
+            def full(neighbour: Peer = neighbour) -> bool:
                 answer = neighbour.send("PUT", "/up/any", b"z").json()
                 return answer.get("error") == "full"
 

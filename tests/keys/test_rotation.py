@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import UnprovenError
-from breakglass.http.calling import Neighbour
-from breakglass.process.keeping import keeping_of, read_key
+from breakglass.http.client import Peer
+from breakglass.process.key_store import keeping_of, read_key
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.checkpoint import parse_checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import cosign
@@ -46,7 +46,7 @@ class Org:
         return accept_trust(Note.parse((self.folder / "trust").read_bytes()), None)
 
     def ask(self, name: str, path: str) -> bytes:
-        with Neighbour(self.folder / name, name=name) as neighbour:
+        with Peer(self.folder / name, name=name) as neighbour:
             return neighbour.get(path).body
 
     def opens(self, grant: str, run: str) -> int:
@@ -150,10 +150,10 @@ def test_the_logs_key_is_replaced_and_heads_of_the_old_one_alone_are_refused(org
     with pytest.raises(UnprovenError) as said:
         verify_head(stolen.encoded(), org.trust().tlog)
     assert said.value.name == "log_signature"
-    with Neighbour(org.folder / "witness-1", name="witness") as witness:
+    with Peer(org.folder / "witness-1", name="witness") as witness:
         body = f"old {head.size}\n\n".encode() + stolen.encoded()
         assert witness.send("POST", "/add-checkpoint", body, "text/plain").status == 403
-    with Neighbour(org.folder / "archiver", name="archiver") as archiver:
+    with Peer(org.folder / "archiver", name="archiver") as archiver:
         length = len(stolen.encoded())
         body = f"old {head.size}\nhead {length}\nlast 0\n\n".encode() + stolen.encoded()
         assert archiver.send("POST", "/add-segment", body, "application/octet-stream").status == 403
@@ -185,7 +185,7 @@ def test_a_submitters_key_is_replaced_and_records_of_the_old_one_are_refused(org
     old = whole_story(org, party, waits=waits)
     log = org.trust().tlog.logs[0].vkey.name
     note = signed(draft("stolen/1", log), old, 0, "0" * 64)
-    with Neighbour(org.folder / "ledger", name="ledger") as ledger:
+    with Peer(org.folder / "ledger", name="ledger") as ledger:
         reply = ledger.send("POST", "/append", encode_bundle([note]))
     assert (reply.status, reply.json()["error"]) == (403, "unknown_submitter")
 

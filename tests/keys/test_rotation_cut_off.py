@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from breakglass.cli.client import read
-from breakglass.operate.rotating import Rotation
-from breakglass.process.keeping import NEXT, keeping_of
+from breakglass.operate.key_rotation import Rotation
+from breakglass.process.key_store import NEXT, keeping_of
 from tests.embedded.isolated import Person, running_up
 
 BEGIN = ["_made", "_introduce", "_activate", "_hand_over", "_rewrite", "_turn"]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.http.calling import Neighbour
-from breakglass.process.keeping import read_key
+from breakglass.http.client import Peer
+from breakglass.process.key_store import read_key
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.note import Note, Signer
@@ -104,7 +104,7 @@ def drill(tmp_path_factory: pytest.TempPathFactory) -> Drill:
 
 def a_fork_is_refused_by_all_who_saw_the_log(made: Drill) -> None:
     for name in ("witness-1", "witness-2", "witness-3", "archiver"):
-        with Neighbour(made.org / name, name=name) as each:
+        with Peer(made.org / name, name=name) as each:
             origin = hashlib.sha256(made.stolen.name.encode()).hexdigest()
             size = parse_checkpoint(each.get(f"/{origin}/checkpoint").body)[0].size
             for fork, old, status in ((size, size, 422), (size + 1, size, 422), (size, 1, 409)):
@@ -220,7 +220,7 @@ def test_a_new_log_follows_glass_breaks_on_it_and_the_old_one_ends_at_its_last_g
         refused = drill.gate(drill.shows(after, "4"), "4")
         assert (refused.code, "names another genesis" in refused.err) == (4, True)
         gate_trust.write_bytes((drill.org / "trust").read_bytes())
-        with Neighbour(drill.org / "witness-1", name="witness") as witness:
+        with Peer(drill.org / "witness-1", name="witness") as witness:
             note = sign_checkpoint(Checkpoint(drill.stolen.name, 9, b"x" * 32), drill.stolen)
             body = b"old 0\n\n" + note.encoded()
             assert witness.send("POST", "/add-checkpoint", body, "text/plain").status == 404

@@ -10,8 +10,8 @@ from breakglass.archiver.cosigning import ArchiveCosigning
 from breakglass.archiver.object_store import ObjectStore
 from breakglass.clock import SystemClock
 from breakglass.errors import UnavailableError
-from breakglass.http.answering import Answer
-from breakglass.http.calling import Incoming, Neighbour, Reply
+from breakglass.http.client import Incoming, Peer, Reply
+from breakglass.http.routes import Response
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import cosign, verify_cosignature
 from breakglass.tlog.hashing import leaf_hash
@@ -26,7 +26,7 @@ SUBMITTER = SignerKey.generate("submitter.example")
 PREFIX = hashlib.sha256(LOG.name.encode()).hexdigest()
 
 
-class _Attachments(Neighbour):
+class _Attachments(Peer):
     def __init__(self, held: dict[str, bytes]) -> None:
         super().__init__("http://127.0.0.1:1", name="ledger")
         self.held = held
@@ -62,7 +62,7 @@ class ArchivedWorld:
             SystemClock(),
         )
 
-    def push(self, count: int = 1, attachments: tuple[bytes, ...] = ()) -> Answer:
+    def push(self, count: int = 1, attachments: tuple[bytes, ...] = ()) -> Response:
         """Append entries and push them as one commit."""
         for data in attachments:
             self.attachments[hashlib.sha256(data).hexdigest()] = data
@@ -71,7 +71,7 @@ class ArchivedWorld:
         self.entries += [f"entry {len(self.entries) + at}".encode() for at in range(count)]
         return self.push_again()
 
-    def push_again(self) -> Answer:
+    def push_again(self) -> Response:
         """Push what is not archived yet."""
         size = len(self.entries)
         head = self.head(size)

@@ -1,4 +1,4 @@
-"""A ledger in memory with switches for trouble, behind ``Neighbour``; for outbox and follower.
+"""A ledger in memory with switches for trouble, behind ``Peer``; for outbox and follower.
 
 It takes what the real one takes and says what the real one says, as far as they look at it.
 """
@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from breakglass.errors import UnavailableError
-from breakglass.http.calling import Incoming, Neighbour, Outgoing, Reply
-from breakglass.submit.attaching import PERMIT, read_permit
-from breakglass.submit.numbering import NO_PREV, read_numbering, text_digest
+from breakglass.http.client import Incoming, Outgoing, Peer, Reply
+from breakglass.submit.blob_upload import PERMIT, read_permit
+from breakglass.submit.record_header import NO_PREV, read_numbering, text_digest
 from breakglass.tlog.checkpoint import Checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.hashing import leaf_hash
@@ -31,7 +31,7 @@ POLICY: TlogPolicy = parse_policy(f"log {LOG.verifier}\nwitness w {WITNESS.verif
 
 
 @dataclass
-class FakeLedger(Neighbour):
+class FakeLedger(Peer):
     """One submitter's ledger. ``trouble`` is looked at for each append."""
 
     trouble: list[str] = field(default_factory=list)  # one word per append to come

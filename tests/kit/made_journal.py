@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from breakglass.ledger.growing import GrowingTree
 from breakglass.ledger.journal import Commit, Entry, Head, Journal
 from breakglass.ledger.journal_tiles import JournalTiles
-from breakglass.submit.numbering import NO_PREV, text_digest
+from breakglass.ledger.merkle_frontier import GrowingTree
+from breakglass.submit.record_header import NO_PREV, text_digest
 from breakglass.tlog.checkpoint import Checkpoint, sign_checkpoint
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.note import Note, SignerKey

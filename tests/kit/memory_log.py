@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from breakglass.records.fold.judging import Entry
+from breakglass.records.fold.context import Entry
 from breakglass.tlog.checkpoint import Checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.edge import TreeEdge

@@ -31,7 +31,7 @@ from breakglass.records.card import (
     card_text,
 )
 from breakglass.records.encoding.canonical import canonical
-from breakglass.records.encoding.words import ZERO_DIGEST
+from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.fold.fold import Judged, apply
 from breakglass.records.fold.state import State
 from breakglass.records.kinds.grants import Decided, Factors, Outcome, Path, handle_of
@@ -39,7 +39,7 @@ from breakglass.records.kinds.incidents import IncidentChange
 from breakglass.records.policy_note import PolicyNote, policy_text
 from breakglass.records.presentation import Presentation, presentation_text
 from breakglass.records.record import Attachment, Envelope, Kind, record_text
-from breakglass.records.signing.signing import (
+from breakglass.records.signing.signature import (
     CARD_NAMESPACE,
     DOOR_NAMESPACE,
     POLICY_NAMESPACE,

@@ -1,6 +1,6 @@
-"""Software people for tests; see ``breakglass.demo.soft_people``."""
+"""Software people for tests; see ``breakglass.demo.software_keys``."""
 
-from breakglass.demo.soft_people import (
+from breakglass.demo.software_keys import (
     PRESENT,
     VERIFIED,
     SoftKey,

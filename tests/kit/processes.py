@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from breakglass.http.calling import Neighbour
-from breakglass.submit.attaching import PERMIT, signed_permit
-from breakglass.submit.numbering import NO_PREV, numbered
+from breakglass.http.client import Peer
+from breakglass.submit.blob_upload import PERMIT, signed_permit
+from breakglass.submit.record_header import NO_PREV, numbered
 from breakglass.submit.spool import Draft
 from breakglass.tlog.note import COSIGNATURE, SignerKey, sign_note
 from breakglass.tlog.policy import TlogPolicy, parse_policy
@@ -112,9 +112,9 @@ class Process:
         """Where it listens."""
         return (self.folder / "address").read_text().strip()
 
-    def neighbour(self, within_s: float = 5) -> Neighbour:
+    def neighbour(self, within_s: float = 5) -> Peer:
         """Speak to it."""
-        return Neighbour(self.folder, name=self.folder.name, within=timedelta(seconds=within_s))
+        return Peer(self.folder, name=self.folder.name, within=timedelta(seconds=within_s))
 
 
 @dataclass

@@ -1,5 +1,5 @@
-"""A small ssh-agent for tests; see ``breakglass.demo.soft_agent``."""
+"""A small ssh-agent for tests; see ``breakglass.demo.software_agent``."""
 
-from breakglass.demo.soft_agent import SoftAgent
+from breakglass.demo.software_agent import SoftAgent
 
 __all__ = ["SoftAgent"]

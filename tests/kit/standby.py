@@ -16,9 +16,9 @@ import psycopg
 
 from breakglass.clock import SystemClock
 from breakglass.errors import BreakglassError, UnavailableError
-from breakglass.http.calling import Neighbour
+from breakglass.http.client import Peer
 from breakglass.ledger.export import export
-from breakglass.ledger.verifying import verify_heads, verify_tree
+from breakglass.ledger.verifier import verify_heads, verify_tree
 from breakglass.submit.outbox import Outbox, Receipt
 from breakglass.tlog.checkpoint import parse_checkpoint
 from breakglass.tlog.proof import TlogProof, verify_proof
@@ -60,9 +60,9 @@ class Pair:
         self.second.start()
         return self
 
-    def neighbour(self, within_s: float = 5) -> Neighbour:
+    def neighbour(self, within_s: float = 5) -> Peer:
         """Speak to whichever answers."""
-        return Neighbour(self.ledgers, name="ledger", within=timedelta(seconds=within_s))
+        return Peer(self.ledgers, name="ledger", within=timedelta(seconds=within_s))
 
     def outbox(self, number: int = 0) -> Outbox:
         """Be a submitter that knows both addresses."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from breakglass.archiver.bucket_policy import Asked, BucketPolicy
+from breakglass.archiver.bucket_policy import BucketPolicy, PolicyQuestion
 
 
 class S3Error(Exception):
@@ -106,7 +106,7 @@ class StrictS3:
             return
         arn = self.principals.get(access, f"arn:aws:iam::111122223333:user/{access}")
         resource = f"arn:aws:s3:::{bucket}" + (f"/{key}" if key else "")
-        asked = Asked(arn, action, resource, keys)
+        asked = PolicyQuestion(arn, action, resource, keys)
         if BucketPolicy.parse(found.policy).denies(asked):
             raise S3Error(
                 403, "AccessDenied", f"{arn} is not authorized: explicit deny in a policy"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from breakglass.http.calling import Reply
+from breakglass.http.client import Reply
 from breakglass.tlog.checkpoint import Checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.hashing import leaf_hash

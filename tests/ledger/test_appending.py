@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.http.calling import Neighbour, Reply
-from breakglass.submit.attaching import put_attachment
-from breakglass.submit.numbering import NO_PREV, text_digest
+from breakglass.http.client import Peer, Reply
+from breakglass.submit.blob_upload import put_attachment
+from breakglass.submit.record_header import NO_PREV, text_digest
 from breakglass.tlog.note import Note, SignerKey, sign_note
 from breakglass.tlog.proof import TlogProof, verify_head, verify_proof
 from breakglass.tlog.tiles import decode_bundle, encode_bundle, entries_path, tile_path
@@ -32,7 +32,7 @@ class Submitter:
     """One that does everything by hand."""
 
     signer: SignerKey
-    ledger: Neighbour
+    ledger: Peer
     seq: int = 0
     prev: str = NO_PREV
 

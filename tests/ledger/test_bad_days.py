@@ -22,9 +22,9 @@ import pytest
 from breakglass.clock import SystemClock
 from breakglass.errors import UnavailableError
 from breakglass.ledger.export import export
-from breakglass.ledger.verifying import verify_heads, verify_tree
-from breakglass.submit.numbering import NO_PREV
+from breakglass.ledger.verifier import verify_heads, verify_tree
 from breakglass.submit.outbox import Outbox, Receipt
+from breakglass.submit.record_header import NO_PREV
 from breakglass.tlog.proof import TlogProof, verify_proof
 from breakglass.tlog.tiles import encode_bundle
 from tests.kit.processes import LogSet, draft, make_log_set, signed, until

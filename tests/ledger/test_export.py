@@ -15,7 +15,7 @@ import pytest
 from breakglass.clock import SystemClock
 from breakglass.errors import MalformedError, RefusedError, UnavailableError, UnprovenError
 from breakglass.ledger.export import export
-from breakglass.ledger.verifying import verify_attachments, verify_heads, verify_tree
+from breakglass.ledger.verifier import verify_attachments, verify_heads, verify_tree
 from breakglass.submit.outbox import Outbox, Receipt
 from breakglass.tlog.note import SignerKey
 from tests.kit.processes import LogSet, draft, running_log_set

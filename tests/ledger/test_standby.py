@@ -16,9 +16,9 @@ import psycopg
 import pytest
 
 from breakglass.errors import UnavailableError
-from breakglass.replica.following import Follower
-from breakglass.submit.numbering import NO_PREV, text_digest
+from breakglass.replica.follower import Follower
 from breakglass.submit.outbox import Receipt
+from breakglass.submit.record_header import NO_PREV, text_digest
 from breakglass.tlog.note import Note, SignerKey
 from breakglass.tlog.proof import verify_head
 from breakglass.tlog.tiles import encode_bundle

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import UnavailableError
-from breakglass.submit.numbering import NO_PREV
 from breakglass.submit.outbox import Receipt
+from breakglass.submit.record_header import NO_PREV
 from breakglass.tlog.tiles import encode_bundle
 from tests.kit.postgres import Postgres, start_postgres
 from tests.kit.processes import draft, signed, until

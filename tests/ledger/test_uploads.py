@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from breakglass.errors import BreakglassError, MalformedError, UnavailableError
-from breakglass.http.calling import Neighbour, Outgoing
-from breakglass.submit.attaching import (
+from breakglass.http.client import Outgoing, Peer
+from breakglass.submit.blob_upload import (
     PERMIT,
     file_parts,
     get_attachment,
@@ -27,7 +27,7 @@ from breakglass.submit.attaching import (
     put_attachment,
     signed_permit,
 )
-from breakglass.submit.numbering import NO_PREV, text_digest
+from breakglass.submit.record_header import NO_PREV, text_digest
 from breakglass.submit.spool import Draft
 from breakglass.tlog.note import Note, SignerKey
 from breakglass.tlog.tiles import encode_bundle
@@ -46,7 +46,7 @@ class Uploader:
         self.seq, self.prev = 0, NO_PREV
 
     @property
-    def ledger(self) -> Neighbour:
+    def ledger(self) -> Peer:
         return self.log_set.ledger.neighbour(within_s=60)
 
     def put(self, data: bytes) -> str:

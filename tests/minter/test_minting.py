@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
-from breakglass.node.stating import Fact
+from breakglass.node.submitter import Fact
 from breakglass.records.kinds.grants import Intent
 from breakglass.records.record import parse_record
-from breakglass.records.signing.signing import PRESENTATION_NAMESPACE
+from breakglass.records.signing.signature import PRESENTATION_NAMESPACE
 from breakglass.records.statement import Target
 from breakglass.token.token import Token, parse_token
 from tests.broker.shop import Asking, Shop

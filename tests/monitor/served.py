@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from breakglass.http.answering import dressed
+from breakglass.http.routes import dressed
 from breakglass.monitor.app import Monitor
 from breakglass.monitor.routes import make_app
 from tests.monitor.stand_ins import eventually

@@ -19,7 +19,7 @@ from breakglass.records import kinds
 from breakglass.records.kinds.grants import Decided, Factors, Outcome
 from breakglass.records.kinds.grants import Path as Way
 from breakglass.records.record import parse_record
-from breakglass.records.signing.signing import Factor
+from breakglass.records.signing.signature import Factor
 from breakglass.tlog.checkpoint import parse_checkpoint
 from breakglass.tlog.tiles import decode_bundle
 from tests.kit.organisation import Broken, Organisation

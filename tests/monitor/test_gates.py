@@ -13,17 +13,17 @@ import pytest
 
 from breakglass.clock import format_time
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
-from breakglass.http.calling import Neighbour
+from breakglass.http.client import Peer
 from breakglass.monitor.app import Monitor
-from breakglass.monitor.gates.reviewing import ReviewedBody
-from breakglass.monitor.gates.standing import siblings_of
+from breakglass.monitor.gates.gate_reviews import ReviewedBody
+from breakglass.monitor.gates.gate_status import siblings_of
 from breakglass.policy.bundle import pack_bundle, unpack_bundle
 from breakglass.records import kinds
-from breakglass.records.encoding.shape import write
+from breakglass.records.encoding.strict_json import write
 from breakglass.records.statement import GateVerdict, Why
-from breakglass.verdicts.answer import answer as told
 from breakglass.verdicts.folder import read_folder
 from breakglass.verdicts.verdict import judge
+from breakglass.verdicts.verdict_json import answer as told
 from tests.kit.people import SoftKey
 from tests.monitor.served import served
 from tests.monitor.stand_ins import Shop, StandInLedger, bundle, eventually, moment
@@ -39,8 +39,8 @@ def monitor(folder: Path, monitor_of: Start) -> Monitor:
 
 
 @pytest.fixture
-def asking(monitor: Monitor) -> Iterator[Neighbour]:
-    with served(monitor) as address, Neighbour(address, within=timedelta(seconds=15)) as asking:
+def asking(monitor: Monitor) -> Iterator[Peer]:
+    with served(monitor) as address, Peer(address, within=timedelta(seconds=15)) as asking:
         yield asking
 
 
@@ -58,14 +58,14 @@ def signed(shop: Shop, key: Any = None, **changes: Any) -> dict[str, Any]:
     return {"statement": write(shop.org.sign(said, key))}
 
 
-def post(asking: Neighbour, body: dict[str, Any], gate: str = "deploy-approval") -> dict[str, Any]:
+def post(asking: Peer, body: dict[str, Any], gate: str = "deploy-approval") -> dict[str, Any]:
     data = json.dumps(body).encode()
     path = f"/gates/{gate}/reviewed"
     return asking.send("POST", path, data, "application/json").checked().json()
 
 
 def test_the_history_joins_each_bypass_with_who_and_why(
-    shop: Shop, monitor: Monitor, asking: Neighbour, tmp_path: Path
+    shop: Shop, monitor: Monitor, asking: Peer, tmp_path: Path
 ) -> None:
     tally(shop, passed=900, blocked=40, could_not_evaluate=10, bypassed=2, sanctioned=3)
     tally(shop, passed=50)
@@ -100,7 +100,7 @@ def test_doors_that_the_policy_names_together_are_judged_together() -> None:
 
 
 def test_each_gate_has_a_verdict_and_a_new_record_is_judged_again(
-    shop: Shop, monitor: Monitor, asking: Neighbour
+    shop: Shop, monitor: Monitor, asking: Peer
 ) -> None:
     assert asking.get("/gates").json()["gates"] == []
     tally(shop, passed=9000)
@@ -114,7 +114,7 @@ def test_each_gate_has_a_verdict_and_a_new_record_is_judged_again(
 
 
 def test_a_signed_review_is_recorded_and_stands_in_the_history(
-    shop: Shop, monitor: Monitor, asking: Neighbour
+    shop: Shop, monitor: Monitor, asking: Peer
 ) -> None:
     body = signed(shop)
     answer = post(asking, body)
@@ -141,7 +141,7 @@ def test_a_signed_review_is_recorded_and_stands_in_the_history(
     ],
 )
 def test_what_the_fold_would_not_take_is_refused_and_not_recorded(
-    shop: Shop, asking: Neighbour, changes: dict[str, Any], kind: type[BreakglassError], name: str
+    shop: Shop, asking: Peer, changes: dict[str, Any], kind: type[BreakglassError], name: str
 ) -> None:
     with pytest.raises(kind, match="nothing was recorded") as refused:
         post(asking, signed(shop, **changes), changes.get("gate", "deploy-approval"))
@@ -151,7 +151,7 @@ def test_what_the_fold_would_not_take_is_refused_and_not_recorded(
 
 
 def test_a_review_of_another_gate_or_another_statement_is_malformed(
-    shop: Shop, asking: Neighbour
+    shop: Shop, asking: Peer
 ) -> None:
     with pytest.raises(MalformedError, match="of gate 'deploy-approval', not of 'orders-write'"):
         post(asking, signed(shop), "orders-write")

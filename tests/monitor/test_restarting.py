@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from breakglass.monitor.alarms.outbox import AlarmOutbox
+from breakglass.monitor.alerts.outbox import AlertOutbox
 from breakglass.monitor.app import Monitor
 from breakglass.records import kinds
 from tests.monitor.stand_ins import Shop, Sink, StandInLedger, eventually
@@ -228,13 +228,13 @@ def test_the_process_answers_over_http_and_stops_when_told(
 
 
 def test_a_message_never_overtakes_another_of_its_thread(tmp_path: Path) -> None:
-    from breakglass.monitor.news import News
+    from breakglass.monitor.alerts.alert import Alert
     from tests.monitor.stand_ins import moment
 
-    outbox = AlarmOutbox(tmp_path / "hook.sqlite")
+    outbox = AlertOutbox(tmp_path / "hook.sqlite")
     now = moment()
-    first, second = (News("broke_glass", "g-a", n, "g-a", now, "text") for n in (1, 2))
-    other = News("broke_glass", "g-b", 3, "g-b", now, "text")
+    first, second = (Alert("broke_glass", "g-a", n, "g-a", now, "text") for n in (1, 2))
+    other = Alert("broke_glass", "g-b", 3, "g-b", now, "text")
     outbox.put([first, second, other, first], "log", now)
     assert [each.message.key for each in outbox.waiting()] == ["broke_glass/1", "broke_glass/3"]
     outbox.failed(1, "down")

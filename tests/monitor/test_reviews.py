@@ -12,10 +12,10 @@ import yaml
 
 from breakglass.errors import RefusedError
 from breakglass.monitor.app import Monitor
-from breakglass.monitor.chronicle import BypassThen
-from breakglass.monitor.reviews.printing import scalar, yaml_text
+from breakglass.monitor.history_projection import BypassThen
 from breakglass.monitor.reviews.rates import rate_of
 from breakglass.monitor.reviews.record import Review
+from breakglass.monitor.reviews.review_yaml import scalar, yaml_text
 from breakglass.records import kinds
 from breakglass.records.kinds.grants import EndedWhy
 from breakglass.records.statement import Target, Why

@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 
 from breakglass.errors import MisconfiguredError, UnavailableError
-from breakglass.monitor.alarms.outbox import Delivered
-from breakglass.monitor.alarms.ringing import alarm_fact
+from breakglass.monitor.alerts.dispatch import alarm_fact
+from breakglass.monitor.alerts.outbox import Delivered
 from breakglass.monitor.app import build, read_trust
-from breakglass.monitor.chronicle import Chronicle
-from breakglass.monitor.looking import Looking
-from breakglass.monitor.missing import Patience, missing
+from breakglass.monitor.deadline_monitor import DeadlineMonitor
+from breakglass.monitor.history_projection import HistoryProjection
+from breakglass.monitor.overdue_records import Patience, missing
 from breakglass.monitor.settings import ChannelSettings, MonitorSettings
 from breakglass.monitor.witnessed_time import SAMPLES, WitnessedTime
 from breakglass.process.settings import read_settings
 from breakglass.records import kinds
-from breakglass.records.encoding.words import ZERO_DIGEST
+from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.fold.state import State
 from breakglass.records.kinds.grants import EndedWhy
 from breakglass.records.record import Envelope, parse_record, record_text
@@ -65,11 +65,11 @@ def test_an_old_head_moves_the_time_neither_back_nor_at_all() -> None:
     assert time.now() == NOW - 60 * SECOND
 
 
-def _broken(glass: str) -> tuple[Organisation, Chronicle, str]:
+def _broken(glass: str) -> tuple[Organisation, HistoryProjection, str]:
     org = Organisation()
     org.begin()
     broken = org.break_glass(statement={"glass": glass})
-    chronicle = Chronicle()
+    chronicle = HistoryProjection()
     for judged in org.judged:
         chronicle.take(judged, org.state)
     return org, chronicle, broken.grant
@@ -124,8 +124,8 @@ def test_cards_ring_a_fortnight_before_they_expire() -> None:
     org.begin()
     expires = org.state.cards["deploy-rollback"].card.expires
     early, late = expires - timedelta(days=14), expires - timedelta(days=14) + SECOND
-    assert missing(org.state, Chronicle(), early, Patience()) == ()
-    (news,) = missing(org.state, Chronicle(), late, Patience())
+    assert missing(org.state, HistoryProjection(), early, Patience()) == ()
+    (news,) = missing(org.state, HistoryProjection(), late, Patience())
     assert news.subject == "cards_expire"
     assert "'deploy-rollback' on 2026-09-22" in news.text
 
@@ -186,13 +186,13 @@ def test_a_trust_file_that_its_maintainers_did_not_sign_starts_no_monitor(
 
 def test_a_silent_ledger_is_one_message_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = [0.0]
-    monkeypatch.setattr("breakglass.monitor.looking.time.monotonic", lambda: seconds[0])
+    monkeypatch.setattr("breakglass.monitor.deadline_monitor.time.monotonic", lambda: seconds[0])
     view = SimpleNamespace(away=UnavailableError("gone"), size=812, reading=_nothing_there)
     rung: list[str] = []
     ringing = SimpleNamespace(ring=lambda news, heard: rung.extend(each.key for each in news))
-    following = SimpleNamespace(chronicle=Chronicle())
+    following = SimpleNamespace(chronicle=HistoryProjection())
     time = WitnessedTime(FixedClock(NOW))
-    looking = Looking(view, following, ringing, time, Patience(), 60 * SECOND)  # type: ignore[arg-type]
+    looking = DeadlineMonitor(view, following, ringing, time, Patience(), 60 * SECOND)  # type: ignore[arg-type]
     looking.look()
     seconds[0] = 59.0
     looking.look()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from breakglass.records import kinds
+from tests.monitor.real_monitor import Town
 from tests.monitor.stand_ins import Sink, eventually
-from tests.monitor.town import Town
 
 
 @pytest.fixture

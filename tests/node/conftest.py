@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from breakglass.clock import to_milliseconds
-from breakglass.http.calling import Neighbour
-from breakglass.node.view import LedgerView
-from breakglass.submit.attaching import put_attachment
+from breakglass.http.client import Peer
+from breakglass.node.replica import Replica
+from breakglass.submit.blob_upload import put_attachment
 from breakglass.tlog.policy import parse_policy
 from breakglass.tlog.tiles import encode_bundle
 from tests.kit.organisation import Organisation
@@ -41,9 +41,9 @@ class Followed:
                 self.sent += 1
         return self.sent
 
-    def view(self, name: str = "cache", **given: object) -> LedgerView:
-        ledger = Neighbour(self.parties.ledger.folder, name="ledger")
-        return LedgerView(
+    def view(self, name: str = "cache", **given: object) -> Replica:
+        ledger = Peer(self.parties.ledger.folder, name="ledger")
+        return Replica(
             ledger,
             self.org.trust(),
             self.folder / name,

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from breakglass.errors import MalformedError, RefusedError
-from breakglass.operate.holdings import HERE, UNSEEN, Archive, Holding, Installation
+from breakglass.operate.compromise_matrix import next_step, powers
+from breakglass.operate.key_inventory import HERE, UNSEEN, Archive, Holding, Installation
 from breakglass.operate.next_trust import both, left, newcomers, next_text
-from breakglass.operate.powers import next_step, powers
 from breakglass.records.trust import Level, Trust, parse_trust
 from breakglass.tlog.note import COSIGNATURE
 from breakglass.tlog.policy import parse_policy

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from breakglass.embedded.alarm_log import ALARMS
+from breakglass.embedded.alert_log import ALARMS
 from breakglass.tlog.note import COSIGNATURE, SignerKey
 from tests.embedded.isolated import Person, Typed, gone_within, running_up
 from tests.kit.processes import until
@@ -307,8 +307,8 @@ def exported_head(moved: Moved, folder: str) -> str:
 def told_by(moved: Moved, room: str, *more: str) -> dict[str, Any]:
     """Ask a process on the first host, from there, for its state."""
     code = (
-        "import sys; from pathlib import Path; from breakglass.http.calling import Neighbour;"
-        "print(Neighbour(Path(sys.argv[1])).get('/state').body.decode())"
+        "import sys; from pathlib import Path; from breakglass.http.client import Peer;"
+        "print(Peer(Path(sys.argv[1])).get('/state').body.decode())"
     )
     folder = moved.mira.cwd / "org" / room
     words = [*moved.mira.prefix, sys.executable, "-c", code, str(folder)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from breakglass.policy.compile import CompiledPolicy, compile_policy
 from breakglass.policy.facts import Facts, IncidentFacts
-from breakglass.records.signing.signing import Factor
+from breakglass.records.signing.signature import Factor
 from tests.kit.people import SoftKey, SoftSecurityKey
 
 NOW = datetime(2026, 6, 22, 3, 14, 9, 221000, UTC)  # a Monday

@@ -11,7 +11,12 @@ from breakglass.policy.cards import make_cards, make_policy_note
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.records.card import Card, CardMint, May, Tier, card_text, parse_card
 from breakglass.records.policy_note import parse_policy_note, policy_text
-from breakglass.records.signing.signing import CARD_NAMESPACE, POLICY_NAMESPACE, Factor, person_line
+from breakglass.records.signing.signature import (
+    CARD_NAMESPACE,
+    POLICY_NAMESPACE,
+    Factor,
+    person_line,
+)
 from breakglass.tlog.note import Note
 from tests.kit.people import SoftKey, SoftSecurityKey
 from tests.policy.kit import NOW, policy_of

@@ -9,7 +9,7 @@ import pytest
 
 from breakglass.policy.decide import Allowed, NeedsApproval, NeedsCustodians, Refused, decide
 from breakglass.policy.facts import IncidentFacts
-from breakglass.records.signing.signing import Factor
+from breakglass.records.signing.signature import Factor
 from tests.policy.kit import NOW, OWN_WORD, SEV1, facts, policy_of
 
 EXAMPLE = policy_of("example")

@@ -11,7 +11,7 @@ from breakglass.errors import MalformedError
 from breakglass.policy.decide import Allowed, Refused, decide
 from breakglass.policy.lint import Level, lint
 from breakglass.policy.schema import SCHEMA
-from breakglass.records.signing.signing import Factor
+from breakglass.records.signing.signature import Factor
 from tests.policy.kit import facts, files_of, policy_of
 
 FREEZE = """

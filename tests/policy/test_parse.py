@@ -13,9 +13,9 @@ from breakglass.errors import MalformedError
 from breakglass.policy.around import ChannelType, Fail
 from breakglass.policy.glass import BlastRadius, Source
 from breakglass.policy.parse import parse_bundle
-from breakglass.policy.reading import BusinessDays
+from breakglass.policy.yaml_fields import BusinessDays
 from breakglass.records.card import Tier
-from breakglass.records.signing.signing import Factor
+from breakglass.records.signing.signature import Factor
 from tests.policy.kit import files_of, text_of, with_keys
 
 

@@ -9,12 +9,12 @@ import pytest
 from breakglass.errors import RefusedError
 from breakglass.policy.compile import compile_policy
 from breakglass.policy.decide import Allowed, decide
-from breakglass.policy.due import after
 from breakglass.policy.explain import explain, review_due
 from breakglass.policy.lint import Level, lint
-from breakglass.policy.reading import BusinessDays
+from breakglass.policy.review_deadline import after
 from breakglass.policy.starter import starter_bundle
-from breakglass.records.signing.signing import Factor
+from breakglass.policy.yaml_fields import BusinessDays
+from breakglass.records.signing.signature import Factor
 from tests.kit.people import SoftKey
 from tests.policy.kit import NOW, facts, policy_of
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import RefusedError, UnavailableError
-from breakglass.http.calling import Neighbour
+from breakglass.http.client import Peer
 from tests.kit.processes import Process, no_process_left, until
 
 ROOM = """
@@ -26,8 +26,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from breakglass.errors import RefusedError
-from breakglass.http.answering import Answer, json_answer, route
-from breakglass.process.serving import Room, Serving, process_main
+from breakglass.http.routes import Response, json_response, route
+from breakglass.process.serving import Service, Serving, process_main
 from breakglass.process.settings import read_settings
 
 class Body(BaseModel):
@@ -38,7 +38,7 @@ def build(folder, clock):
     released = threading.Event()
     def wait(asked):
         released.wait(30)
-        return json_answer({"released": True})
+        return json_response({"released": True})
     def hang(asked):
         time.sleep(30)
     def no(asked):
@@ -62,7 +62,7 @@ def build(folder, clock):
     @app.get("/now")
     def now() -> str:
         return clock.now().isoformat()
-    return Room(app, serving, closing=released.set)
+    return Service(app, serving, closing=released.set)
 
 sys.exit(process_main(sys.argv[1:], build, "room"))
 """
@@ -223,14 +223,14 @@ def test_tls_with_a_pinned_certificate(process: Process) -> None:
     process.start()
     address = process.address.replace("0.0.0.0", "127.0.0.1")
     assert address.startswith("https://127.0.0.1:")
-    assert Neighbour(address).get("/now").status == 200
+    assert Peer(address).get("/now").status == 200
     other = address.partition("#")[0] + "#" + "0" * 64
     with pytest.raises(UnavailableError, match="not the pinned"):
-        Neighbour(other).get("/now")
+        Peer(other).get("/now")
     with pytest.raises(UnavailableError, match="cannot be reached"):
-        Neighbour(address.partition("#")[0]).get("/now")  # no authority vouches for it
+        Peer(address.partition("#")[0]).get("/now")  # no authority vouches for it
     with pytest.raises(UnavailableError):
-        Neighbour(address.replace("https", "http")).get("/now")
+        Peer(address.replace("https", "http")).get("/now")
 
 
 def _certificate() -> tuple[bytes, bytes]:

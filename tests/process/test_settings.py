@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import MisconfiguredError
-from breakglass.process.keeping import read_key
+from breakglass.process.key_store import read_key
 from breakglass.process.settings import read_settings
 from breakglass.tlog.note import SignerKey
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from breakglass.records import kinds
+from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged, apply
-from breakglass.records.fold.judging import Entry
 from breakglass.records.kinds.gates import GateState
 from breakglass.records.kinds.grants import EndedWhy, Reply
 from breakglass.records.kinds.monitoring import Delivery
-from breakglass.records.signing.signing import Factor
+from breakglass.records.signing.signature import Factor
 from breakglass.records.statement import Do, Target, digest_of
 from breakglass.tlog.note import Note, sign_note
 

@@ -12,11 +12,11 @@ from breakglass.errors import MalformedError, MisconfiguredError, UnprovenError
 from breakglass.node.first_trust import first_trust
 from breakglass.records import kinds
 from breakglass.records.fold.fold import Judged
-from breakglass.records.handover import Handover
+from breakglass.records.key_rollover import Handover
 from breakglass.records.record import Attachment
-from breakglass.records.rotating import next_text, with_both, with_one
 from breakglass.records.statement import digest_of
 from breakglass.records.trust import Trust, accept_trust, parse_trust
+from breakglass.records.trust_lines import next_text, with_both, with_one
 from breakglass.tlog.note import ED25519, Note, SignerKey
 from breakglass.tlog.policy import parse_policy
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
 from breakglass.records import kinds
+from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import apply, fold
-from breakglass.records.fold.judging import Entry
 from breakglass.records.fold.state import State
 from breakglass.records.kinds.grants import EndedWhy, Intent
 from breakglass.records.proven import Proven, prove

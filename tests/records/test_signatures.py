@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from breakglass.errors import BreakglassError, MalformedError, UnprovenError
 from breakglass.records.signing.passkey import Assertion, PasskeyKey, verify_assertion
-from breakglass.records.signing.signing import (
+from breakglass.records.signing.signature import (
     CARD_NAMESPACE,
     STATEMENT_NAMESPACE,
     Factor,
@@ -128,7 +128,7 @@ def test_the_agent_is_a_process_that_ends_when_it_is_told(tmp_path: Path) -> Non
     socket = tmp_path / "agent"
     words = [str(socket), str(tmp_path / "soft"), str(tmp_path / "hard")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "breakglass.demo.soft_agent", "--die-with-parent", *words],
+        [sys.executable, "-m", "breakglass.demo.software_agent", "--die-with-parent", *words],
         stdout=subprocess.PIPE,
         text=True,
     )

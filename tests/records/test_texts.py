@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breakglass.errors import MalformedError
-from breakglass.records.encoding import words
+from breakglass.records.encoding import text_types
 from breakglass.records.encoding.canonical import canonical
 from breakglass.records.presentation import parse_presentation, presentation_text
 from breakglass.records.statement import (
@@ -43,30 +43,30 @@ def test_unseen_characters_are_refused_with_their_place(point: str) -> None:
     """(S-6) Control, line-separating, bidirectional, invisible, private, never a character."""
     char = chr(int(point, 16))
     with pytest.raises(MalformedError, match=f"U\\+{ord(char):04X} at position 3"):
-        words.Prose(10).check(f"abc{char}", "x")
-    assert words.one_line(f"a{char}b") == "a b"
+        text_types.Prose(10).check(f"abc{char}", "x")
+    assert text_types.one_line(f"a{char}b") == "a b"
 
 
 def test_what_people_type_is_taken() -> None:
     for text in ("Überfällig: 5xx, 決済が止まった", "שרת נפל", "❤️ gone", "naïve", "\U0001fae9"):
-        words.Prose(60, 1).check(text, "x")
+        text_types.Prose(60, 1).check(text, "x")
     for text in ("", "   ", "x" * 61):
         with pytest.raises(MalformedError):
-            words.Prose(60, 1).check(text, "x")
+            text_types.Prose(60, 1).check(text, "x")
 
 
 def test_the_ranges_do_not_change_with_pythons_unicode() -> None:
     """(S-6) U+1FAE9 came with Unicode 16; an older Python has no category for it."""
-    words.Prose(10).check("\U0001fae9\u0378", "x")
+    text_types.Prose(10).check("\U0001fae9\u0378", "x")
 
 
 @pytest.mark.parametrize("text", ["QQ==", "QUI=", "QUJD", ""])
 def test_base64_has_one_spelling(text: str) -> None:
-    words.ExactBase64(8).check(text, "x")
+    text_types.ExactBase64(8).check(text, "x")
     for other in (text + "=", text + "\n", text.replace("Q=", "R="), "Q", "_-==", "QR==", "é"):
         if other != text:
             with pytest.raises(MalformedError):
-                words.ExactBase64(8).check(other, "x")
+                text_types.ExactBase64(8).check(other, "x")
 
 
 def test_a_statement_is_read_as_it_was_written() -> None:
@@ -100,7 +100,7 @@ def test_a_gate_review_looks_again_later_and_has_one_of_six_verdicts() -> None:
 
 
 def forged(**changes: object) -> str:
-    from breakglass.records.encoding.shape import write
+    from breakglass.records.encoding.strict_json import write
 
     value = {**write(ORG.statement()), **changes}
     return f"breakglass.dev/statement/v1\n{canonical(value)}\n"  # type: ignore[arg-type]
@@ -222,7 +222,8 @@ def test_a_presentation_is_read_as_it_was_written() -> None:
 
 def test_a_client_reads_and_writes_statements_without_cryptography() -> None:
     """The client has 150 ms of CPU and signs by ssh-keygen."""
-    names = ["statement", "presentation", "canonical", "shape", "words"]
+    names = ["statement", "presentation", "encoding.canonical", "encoding.strict_json"]
+    names += ["encoding.text_types"]
     code = (
         "import sys; sys.modules['cryptography'] = None\n"
         + "\n".join(f"import breakglass.records.{name}" for name in names)

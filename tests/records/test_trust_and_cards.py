@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from breakglass.errors import BreakglassError, MalformedError, UnprovenError
 from breakglass.records.card import CardMachine, CardMint, Tier, card_text, parse_card
 from breakglass.records.policy_note import parse_policy_note
-from breakglass.records.signing.signing import TRUST_NAMESPACE
+from breakglass.records.signing.signature import TRUST_NAMESPACE
 from breakglass.records.trust import accept_first_trust, accept_trust, parse_trust
 from breakglass.tlog.note import Note
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
-from breakglass.submit.numbering import read_numbering
 from breakglass.submit.outbox import Draft, Gap, Outbox, OutboxLimits
+from breakglass.submit.record_header import read_numbering
 from breakglass.tlog.note import Note, SignerKey
 from breakglass.tlog.proof import TlogProof, verify_proof
 from tests.kit.fake_ledger import LOG, POLICY, FakeLedger

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from breakglass.verdicts.answer import answer
 from breakglass.verdicts.charts.page import page
-from breakglass.verdicts.drafting import draft
+from breakglass.verdicts.drafts import draft
 from breakglass.verdicts.history import Bypass, Gate, GateChange, History, monday
 from breakglass.verdicts.verdict import judge
+from breakglass.verdicts.verdict_json import answer
 
 AS_OF = datetime(2026, 6, 29, 15, 30, tzinfo=UTC)
 NAMES = st.sampled_from(["", "mira", "sam", "p3", "日本"])

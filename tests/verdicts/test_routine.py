@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from breakglass.verdicts.history import Bypass
+from breakglass.verdicts.reason_topics import speaks
 from breakglass.verdicts.routine import Series, series_of
-from breakglass.verdicts.wording import speaks
 
 
 def said(reason: str, **more: object) -> Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from breakglass.verdicts.drafting import draft
+from breakglass.verdicts.drafts import draft
 from breakglass.verdicts.history import Gate, History
 from breakglass.verdicts.siblings import displacements, groups, joined
 from breakglass.verdicts.verdict import judge

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from breakglass.verdicts.answer import answer
 from breakglass.verdicts.history import Bypass, GateChange
 from breakglass.verdicts.sentence import sentence
 from breakglass.verdicts.verdict import Reading, Verdict, judge
+from breakglass.verdicts.verdict_json import answer
 
 from .kit import AS_OF, PEOPLE, bypass, gate, monday_of, steady
 

@@ -11,7 +11,7 @@ import pytest
 
 from breakglass.clock import SystemClock
 from breakglass.errors import MisconfiguredError, UnavailableError
-from breakglass.http.calling import Neighbour
+from breakglass.http.client import Peer
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import verify_cosignature
 from breakglass.tlog.hashing import leaf_hash
@@ -186,7 +186,7 @@ def process(tmp_path: Path) -> Iterator[Process]:
 
 
 def test_over_http_with_kill_9_between(process: Process) -> None:
-    neighbour: Neighbour = process.neighbour()
+    neighbour: Peer = process.neighbour()
     assert neighbour.send("POST", "/add-checkpoint", request(0, 7)).status == 200
     process.kill()
     process.start()

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.kit.organisation import Broken, Organisation
 
-from breakglass.records.signing.signing import Signed
+from breakglass.records.signing.signature import Signed
 from breakglass.records.statement import Do, digest_of
 from breakglass.tlog.note import Note
 from breakglass.token.token import Token

@@ -10,7 +10,7 @@ from tests.kit.people import PRESENT, SoftKey, SoftPasskey
 
 from breakglass.records.card import CardMint, CardPerson, May
 from breakglass.records.kinds.grants import Path as Way
-from breakglass.records.signing.signing import Factor, Signed
+from breakglass.records.signing.signature import Factor, Signed
 from breakglass.records.statement import Do, digest_of, statement_text
 
 from .forging import (

@@ -11,7 +11,7 @@ from tests.kit.organisation import SKEW, Organisation
 from tests.kit.people import SoftKey
 
 from breakglass.clock import format_time
-from breakglass.records.signing.signing import CARD_NAMESPACE
+from breakglass.records.signing.signature import CARD_NAMESPACE
 from breakglass.tlog.note import Note, SignatureLine
 from breakglass.token.token import Token
 

@@ -10,28 +10,35 @@ from starlette.applications import Starlette
 from breakglass.archiver.archive import Archive
 from breakglass.archiver.cosigning import ArchiveCosigning
 from breakglass.archiver.doctor import examine
-from breakglass.archiver.finishing import Finishing
-from breakglass.archiver.looking import Looking
+from breakglass.archiver.doctor_schedule import DoctorSchedule
+from breakglass.archiver.final_checkpoint import FinalCheckpoint
 from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.archiver.settings import ArchiverSettings
-from breakglass.archiver.tampering import EvidenceFile
+from breakglass.archiver.tamper_evidence import EvidenceFile
 from breakglass.clock import Clock
 from breakglass.errors import MisconfiguredError, RefusedError
-from breakglass.http.answering import Answer, Asked, StatusError, json_answer, route, text_answer
-from breakglass.http.calling import Neighbour
+from breakglass.http.client import Peer
+from breakglass.http.routes import (
+    Request,
+    Response,
+    StatusError,
+    json_response,
+    route,
+    text_response,
+)
 from breakglass.process.folder import make_folder
-from breakglass.process.keeping import read_signers
-from breakglass.process.logs import read_logs
-from breakglass.process.serving import Room
+from breakglass.process.key_store import read_signers
+from breakglass.process.served_logs import read_logs
+from breakglass.process.serving import Service
 from breakglass.process.settings import read_settings
-from breakglass.submit.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
+from breakglass.submit.record_header import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
 from breakglass.tlog.note import COSIGNATURE
 
 _BODY_BYTES = NOTES_AT_MOST * (NOTE_BYTES_AT_MOST + 2) + 256 * 1024
 
 
-def build(folder: Path, clock: Clock) -> Room:
+def build(folder: Path, clock: Clock) -> Service:
     """Make an archiver from its folder: ``settings.toml``, ``key``, ``logs``; ``data/`` is ours.
 
     Raises:
@@ -59,13 +66,11 @@ def build(folder: Path, clock: Clock) -> Room:
         genesis = f"breakglass.dev/archive/v1\n{keys}archiver {signer.verifier}\n"
         return Archive(store, origin, genesis.encode(), folder / "data")
 
-    cosigning = ArchiveCosigning(
-        signers, open_archive, logs, Neighbour(address, name="ledger"), clock
-    )
+    cosigning = ArchiveCosigning(signers, open_archive, logs, Peer(address, name="ledger"), clock)
     # With a connection of its own: a slow checkpoint must not stand before an attachment.
-    finishing = Finishing(cosigning, Neighbour(address, name="ledger"))
+    finishing = FinalCheckpoint(cosigning, Peer(address, name="ledger"))
     cosigning.stored = finishing.stored
-    looking = Looking(
+    looking = DoctorSchedule(
         lambda: examine(folder, clock),
         folder / "data" / "doctor.json",
         settings.archive(folder),
@@ -74,22 +79,22 @@ def build(folder: Path, clock: Clock) -> Room:
     )
     origins = {hashlib.sha256(origin.encode()).hexdigest(): origin for origin in logs}
 
-    def add_segment(asked: Asked) -> Answer:
+    def add_segment(asked: Request) -> Response:
         return cosigning.add_segment(asked.body)
 
-    def checkpoint(asked: Asked) -> Answer:
+    def checkpoint(asked: Request) -> Response:
         origin = origins.get(asked.path["origin_hash"])
         note = cosigning.checkpoint(origin) if origin else b""
         if not note:
             raise StatusError(RefusedError("nothing is archived", name="not_found"), 404)
-        return text_answer(note.decode())
+        return text_response(note.decode())
 
-    def healthz(asked: Asked) -> Answer:
+    def healthz(asked: Request) -> Response:
         told = {"archiver": signer.name, "logs": len(logs), "tampering": evidence.count}
-        return json_answer(told)
+        return json_response(told)
 
-    def doctor(asked: Asked) -> Answer:
-        return json_answer(looking.told())
+    def doctor(asked: Request) -> Response:
+        return json_response(looking.told())
 
     def start() -> None:
         finishing.start()
@@ -107,4 +112,4 @@ def build(folder: Path, clock: Clock) -> Room:
             route("GET", "/healthz", healthz),
         ]
     )
-    return Room(app, settings.serving, start, closing)
+    return Service(app, settings.serving, start, closing)

@@ -22,7 +22,7 @@ from breakglass.archiver.attachment_names import (
 from breakglass.archiver.object_store import ObjectStore
 from breakglass.archiver.segment import NO_PREVIOUS, Segment, segment_digest
 from breakglass.errors import MalformedError, MisconfiguredError, UnprovenError
-from breakglass.submit.attaching import measured
+from breakglass.submit.blob_upload import measured
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint
 from breakglass.tlog.edge import TreeEdge
 from breakglass.tlog.hashing import EMPTY_ROOT, HASH_BYTES, leaf_hash, root_of

@@ -15,8 +15,8 @@ from breakglass.archiver.attachment_names import attachment_names
 from breakglass.archiver.object_store import ObjectStore
 from breakglass.archiver.segment import NO_PREVIOUS, Segment, segment_digest
 from breakglass.errors import MalformedError, RefusedError, UnprovenError
-from breakglass.submit.attaching import measured
-from breakglass.submit.numbering import read_numbering
+from breakglass.submit.blob_upload import measured
+from breakglass.submit.record_header import read_numbering
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
 from breakglass.tlog.edge import TreeEdge
 from breakglass.tlog.hashing import leaf_hash
@@ -28,7 +28,7 @@ ALTERED = "archive_altered"
 
 
 @dataclass(frozen=True)
-class Commit:
+class ArchivedCommit:
     """One commit as it was archived, checked.
 
     Attributes:
@@ -99,7 +99,7 @@ class ArchivedLog:
         self._expected = expected
         self._missing_tile = missing_tile
 
-    def commits(self) -> Iterator[Commit]:
+    def commits(self) -> Iterator[ArchivedCommit]:
         """Give every commit in order; the first thing that does not fit ends it.
 
         Raises:
@@ -128,7 +128,9 @@ class ArchivedLog:
             # (3) The tiles that an archiver starts from are those that the entries make.
             self._check_tiles(rows, segment.entries)
             finals = tuple(each.note for each in passed if each.note)
-            yield Commit(number, segment.first, segment.entries, head, segment.head, finals, named)
+            yield ArchivedCommit(
+                number, segment.first, segment.entries, head, segment.head, finals, named
+            )
             previous = segment_digest(data)
         if mark is not None:
             raise UnprovenError(

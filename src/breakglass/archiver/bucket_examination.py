@@ -20,7 +20,7 @@ from breakglass.archiver.s3_calls import Answer, S3Calls, S3RefusedError
 from breakglass.archiver.s3_settings import PROBES
 from breakglass.archiver.s3_store import COMPLIANCE, S3ObjectStore
 from breakglass.archiver.s3_versions import Standing, standing, walk
-from breakglass.archiver.tampering import Evidence
+from breakglass.archiver.tamper_evidence import Evidence
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MalformedError, UnavailableError
 
@@ -31,7 +31,7 @@ _NOT_MADE = {"NotImplemented", "MethodNotAllowed", "XNotImplemented"}
 
 
 @dataclass(frozen=True)
-class Finding:
+class BucketFinding:
     """One thing that was looked at.
 
     Attributes:
@@ -68,9 +68,9 @@ class BucketExamination:
         self._objects_at_most = objects_at_most
         self._after = after
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[BucketFinding]:
         """Make every look; one that fails is a finding itself, and the others go on."""
-        looks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+        looks: tuple[tuple[str, Callable[[], Iterator[BucketFinding]]], ...] = (
             ("clock", self._clocks),
             ("versioning", self._versioning),
             ("object_lock", self._object_lock),
@@ -87,7 +87,7 @@ class BucketExamination:
                 yield _not_looked(name, error)
             except BreakglassError as error:
                 level: Level = "unknown" if isinstance(error, UnavailableError) else "wrong"
-                yield Finding(level, name, str(error), error.hint)
+                yield BucketFinding(level, name, str(error), error.hint)
 
     def _ask(self, operation: str, **parameters: Any) -> Answer:
         return self._calls.call(operation, self._until(), **parameters)
@@ -95,31 +95,33 @@ class BucketExamination:
     def _until(self) -> float:
         return time.monotonic() + self._settings.within.total_seconds()
 
-    def _clocks(self) -> Iterator[Finding]:
+    def _clocks(self) -> Iterator[BucketFinding]:
         before = self._clock.now()
         headers = self._ask("head_bucket")["ResponseMetadata"]["HTTPHeaders"]
         try:
             there = email.utils.parsedate_to_datetime(str(headers.get("date")))
             apart = there - before
         except (TypeError, ValueError):
-            yield Finding("unknown", "clock", "the store does not say its time")
+            yield BucketFinding("unknown", "clock", "the store does not say its time")
             return
         seconds = apart.total_seconds()
         what = f"the store's clock and ours are {abs(seconds):.0f} s apart"
         if abs(apart) > _CLOCK_SKEW_AT_MOST:
-            yield Finding(
+            yield BucketFinding(
                 "wrong", "clock", what, "retain-until dates follow our clock: set it right"
             )
         else:
-            yield Finding("good", "clock", what)
+            yield BucketFinding("good", "clock", what)
 
-    def _versioning(self) -> Iterator[Finding]:
+    def _versioning(self) -> Iterator[BucketFinding]:
         status = self._ask("get_bucket_versioning").get("Status")
         level: Level = "good" if status == "Enabled" else "wrong"
         hint = "" if level == "good" else "without versions a put overwrites; make a new bucket"
-        yield Finding(level, "versioning", f"versioning is {status!r}, wanted 'Enabled'", hint)
+        yield BucketFinding(
+            level, "versioning", f"versioning is {status!r}, wanted 'Enabled'", hint
+        )
 
-    def _object_lock(self) -> Iterator[Finding]:
+    def _object_lock(self) -> Iterator[BucketFinding]:
         try:
             given = self._ask("get_object_lock_configuration")["ObjectLockConfiguration"]
         except S3RefusedError as error:
@@ -128,49 +130,51 @@ class BucketExamination:
             given = {}
         if given.get("ObjectLockEnabled") != "Enabled":
             hint = "make a new bucket with object lock; the archiver puts nothing into this one"
-            yield Finding("wrong", "object_lock", "the bucket does not lock objects", hint)
+            yield BucketFinding("wrong", "object_lock", "the bucket does not lock objects", hint)
             return
-        yield Finding("good", "object_lock", "the bucket locks objects")
+        yield BucketFinding("good", "object_lock", "the bucket locks objects")
         default = given.get("Rule", {}).get("DefaultRetention", {})
         mode = default.get("Mode")
         length = f"{default.get('Days') or 0} days, {default.get('Years') or 0} years"
         if mode == COMPLIANCE:
-            yield Finding("good", "default_retention", f"default: {mode}, {length}")
+            yield BucketFinding("good", "default_retention", f"default: {mode}, {length}")
             return
         what = (
             f"no default retention in compliance mode (mode {mode!r}); each put of ours asks itself"
         )
         hint = "set a default, so that what others put is evidence that cannot be removed either"
-        yield Finding("limit", "default_retention", what, hint)
+        yield BucketFinding("limit", "default_retention", what, hint)
 
-    def _policy(self) -> Iterator[Finding]:
+    def _policy(self) -> Iterator[BucketFinding]:
         try:
             text = str(self._ask("get_bucket_policy")["Policy"])
         except S3RefusedError as error:
             if error.code != "NoSuchBucketPolicy":
                 raise
             hint = "docs/how-to/ledger-in-another-account.md has one to copy"
-            yield Finding("wrong", "policy", "the bucket has no policy", hint)
+            yield BucketFinding("wrong", "policy", "the bucket has no policy", hint)
             return
         try:
             policy, aws = BucketPolicy.parse(text), not self._settings.endpoint
             allowed = list(undenied(policy, self._settings.bucket, aws=aws))
         except MalformedError as error:
-            yield Finding("unknown", "policy", str(error))
+            yield BucketFinding("unknown", "policy", str(error))
             return
         if allowed:
             what = f"the policy does not deny everybody: {', '.join(allowed)}"
-            yield Finding("wrong", "policy", what, "docs/how-to/ledger-in-another-account.md")
+            yield BucketFinding("wrong", "policy", what, "docs/how-to/ledger-in-another-account.md")
         else:
-            yield Finding("good", "policy", "the policy denies what it must, but to its exceptions")
+            yield BucketFinding(
+                "good", "policy", "the policy denies what it must, but to its exceptions"
+            )
         if not aws:
             what = (
                 "not checkable here: that a put without If-None-Match or without a lock is denied"
             )
             hint = "this store knows no such conditions; the archiver looks before it puts"
-            yield Finding("unknown", "policy_conditions", what, hint)
+            yield BucketFinding("unknown", "policy_conditions", what, hint)
 
-    def _lifecycle(self) -> Iterator[Finding]:
+    def _lifecycle(self) -> Iterator[BucketFinding]:
         try:
             rules = self._ask("get_bucket_lifecycle_configuration").get("Rules", [])
         except S3RefusedError as error:
@@ -184,11 +188,13 @@ class BucketExamination:
         ]
         if names:
             what = f"lifecycle rules put delete markers over the archive: {', '.join(names)}"
-            yield Finding("wrong", "lifecycle", what, "remove the rules; read on from the oldest")
+            yield BucketFinding(
+                "wrong", "lifecycle", what, "remove the rules; read on from the oldest"
+            )
         else:
-            yield Finding("good", "lifecycle", "no lifecycle rule hides objects")
+            yield BucketFinding("good", "lifecycle", "no lifecycle rule hides objects")
 
-    def _encryption(self) -> Iterator[Finding]:
+    def _encryption(self) -> Iterator[BucketFinding]:
         try:
             given = self._ask("get_bucket_encryption").get("ServerSideEncryptionConfiguration", {})
         except S3RefusedError as error:
@@ -204,13 +210,13 @@ class BucketExamination:
                 f"objects are encrypted with {keys[0]}: who deletes that key, deletes the archive"
             )
             hint = "use SSE-S3, or a key in an account of its own whose deletion an SCP denies"
-            yield Finding("limit", "encryption", what, hint)
+            yield BucketFinding("limit", "encryption", what, hint)
         else:
-            yield Finding(
+            yield BucketFinding(
                 "good", "encryption", "no key of the customer's can make objects unreadable"
             )
 
-    def _refused_delete(self) -> Iterator[Finding]:
+    def _refused_delete(self) -> Iterator[BucketFinding]:
         """Put an object that is locked for a day, and try to be rid of it."""
         now = self._clock.now()
         name = f"{PROBES}/{now:%Y%m%dt%H%M%S}-{secrets.token_hex(4)}"
@@ -239,21 +245,21 @@ class BucketExamination:
                 level: Level = "good" if by == "the lock" else "limit"
                 hint = "" if by == "the lock" else _MORE_RIGHTS
                 what = f"{words} was refused by {by} (object {full!r})"
-                yield Finding(level, "refused_delete", what, hint)
+                yield BucketFinding(level, "refused_delete", what, hint)
             else:
                 what = f"{words} was ACCEPTED on object {full!r}, locked for a day"
                 hint = "this store does not hold what compliance mode promises: use another"
-                yield Finding("wrong", "refused_delete", what, hint)
+                yield BucketFinding("wrong", "refused_delete", what, hint)
                 return
 
-    def _history(self) -> Iterator[Finding]:
+    def _history(self) -> Iterator[BucketFinding]:
         """Go through the names for what only tampering leaves."""
         found: list[Evidence] = []
         looked, last, total = 0, "", 0
         for each in walk(self._calls, self._settings.prefix, self._page_s(), self._after):
             if looked == self._objects_at_most:
                 what = f"looked at {looked} objects, up to {last!r}; there are more"
-                yield Finding("limit", "history_part", what, f"go on with --after {last}")
+                yield BucketFinding("limit", "history_part", what, f"go on with --after {last}")
                 break
             looked, last = looked + 1, each.name
             before = len(found)
@@ -261,14 +267,18 @@ class BucketExamination:
             total += len(found) - before
             del found[_TOLD_AT_MOST:]
         for evidence in found:
-            yield Finding("wrong", evidence.kind, evidence.says, _EVIDENCE)
+            yield BucketFinding("wrong", evidence.kind, evidence.says, _EVIDENCE)
         if total > len(found):
-            yield Finding("wrong", "history", f"and {total - len(found)} findings more", _EVIDENCE)
+            yield BucketFinding(
+                "wrong", "history", f"and {total - len(found)} findings more", _EVIDENCE
+            )
         if not total:
-            yield Finding("good", "history", f"{looked} objects, each with one version, no marker")
+            yield BucketFinding(
+                "good", "history", f"{looked} objects, each with one version, no marker"
+            )
         yield from self._locks_of(last)
 
-    def _locks_of(self, last: str) -> Iterator[Finding]:
+    def _locks_of(self, last: str) -> Iterator[BucketFinding]:
         if not last:
             return
         found: Standing = standing(self._calls, last, self._until())
@@ -278,7 +288,7 @@ class BucketExamination:
         mode, until = head.get("ObjectLockMode"), head.get("ObjectLockRetainUntilDate")
         locked = mode == COMPLIANCE and isinstance(until, datetime) and until > self._clock.now()
         what = f"object {last!r}, the last one seen, is locked {mode!r} until {until}"
-        yield Finding("good" if locked else "wrong", "lock_mode", what)
+        yield BucketFinding("good" if locked else "wrong", "lock_mode", what)
 
     def _page_s(self) -> float:
         return self._settings.within.total_seconds()
@@ -297,10 +307,12 @@ def _refused_by(error: S3RefusedError) -> str:
     return "the lock" if "object lock" in said or "retention" in said else "the keys' rights"
 
 
-def _not_looked(name: str, error: S3RefusedError) -> Finding:
+def _not_looked(name: str, error: S3RefusedError) -> BucketFinding:
     if error.status in (405, 501) or error.code in _NOT_MADE:
-        return Finding("unknown", name, f"not checkable here: {error}")
-    return Finding("unknown", name, str(error), "allow these keys to look, or look with others")
+        return BucketFinding("unknown", name, f"not checkable here: {error}")
+    return BucketFinding(
+        "unknown", name, str(error), "allow these keys to look, or look with others"
+    )
 
 
 def _of_probes(rule: Answer) -> bool:

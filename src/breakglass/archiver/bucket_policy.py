@@ -40,7 +40,7 @@ OBJECT_ACTIONS = ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGoverna
 
 
 @dataclass(frozen=True)
-class Asked:
+class PolicyQuestion:
     """One request: who, what, on what, and the condition keys that it carries."""
 
     principal: str  # ARN
@@ -72,7 +72,7 @@ class BucketPolicy:
             raise MalformedError("policy holds a statement without an 'Effect'")
         return cls(tuple(found))
 
-    def denies(self, asked: Asked) -> bool:
+    def denies(self, asked: PolicyQuestion) -> bool:
         """Say whether a statement denies this request for sure."""
         return any(each["Effect"] == "Deny" and _applies(each, asked) for each in self.statements)
 
@@ -105,14 +105,14 @@ def undenied(policy: BucketPolicy, bucket: str, *, aws: bool = True) -> Iterator
         "arn:aws:iam::444455556666:role/somebody-9f1c",
     )
     for action, resource, keys, words in wanted:
-        if not all(policy.denies(Asked(who, action, resource, keys)) for who in everybody):
+        if not all(policy.denies(PolicyQuestion(who, action, resource, keys)) for who in everybody):
             yield words
 
 
 def denies_good_put(policy: BucketPolicy, bucket: str, principal: str) -> bool:
     """Say whether the policy denies the very put that an archiver makes."""
     resource = f"arn:aws:s3:::{bucket}/{_SOME_OBJECT}"
-    return policy.denies(Asked(principal, "s3:PutObject", resource, _GOOD_PUT))
+    return policy.denies(PolicyQuestion(principal, "s3:PutObject", resource, _GOOD_PUT))
 
 
 _ELEMENTS = {
@@ -121,7 +121,7 @@ _ELEMENTS = {
 }  # fmt: skip
 
 
-def _applies(statement: Mapping[str, Any], asked: Asked) -> bool:
+def _applies(statement: Mapping[str, Any], asked: PolicyQuestion) -> bool:
     if statement.keys() - _ELEMENTS:
         return False
     if "Principal" in statement and not _is_principal(statement["Principal"], asked.principal):
@@ -148,7 +148,7 @@ def _is_principal(wanted: Any, principal: str) -> bool:
     return bool(names & set(_texts(wanted)))
 
 
-def _holds(conditions: Any, asked: Asked) -> bool:
+def _holds(conditions: Any, asked: PolicyQuestion) -> bool:
     if not isinstance(conditions, dict):
         return False
     keys = {key.lower(): value for key, value in asked.keys.items()}

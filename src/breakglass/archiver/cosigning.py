@@ -16,10 +16,10 @@ from breakglass.archiver.archive import Archive
 from breakglass.archiver.segment import Pushed, parse_pushed
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MalformedError, UnavailableError, UnprovenError
-from breakglass.http.answering import Answer, text_answer
-from breakglass.http.calling import Neighbour
-from breakglass.submit.attaching import ATTACHMENT_BYTES_AT_MOST, get_attachment
-from breakglass.submit.numbering import read_numbering
+from breakglass.http.client import Peer
+from breakglass.http.routes import Response, text_response
+from breakglass.submit.blob_upload import ATTACHMENT_BYTES_AT_MOST, get_attachment
+from breakglass.submit.record_header import read_numbering
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.note import Note, SignatureLine, Signer, VerifierKey
@@ -44,7 +44,7 @@ class ArchiveCosigning:
         signers: Sequence[Signer],
         open_archive: Callable[[str], Archive],
         logs: Mapping[str, Sequence[VerifierKey]],
-        ledger: Neighbour,
+        ledger: Peer,
         clock: Clock,
     ) -> None:
         self._signers = tuple(signers)
@@ -56,7 +56,7 @@ class ArchiveCosigning:
         self._lock = threading.Lock()
         self._archives = {origin: open_archive(origin) for origin in logs}
 
-    def add_segment(self, body: bytes) -> Answer:
+    def add_segment(self, body: bytes) -> Response:
         """Answer one request."""
         # (1) Form.
         try:
@@ -65,28 +65,28 @@ class ArchiveCosigning:
             if pushed.old > checkpoint.size:
                 raise MalformedError(f"old size {pushed.old} is over {checkpoint.size}")
         except MalformedError as error:
-            return text_answer(f"{error}\n", 400)
+            return text_response(f"{error}\n", 400)
         # (2) A log that we serve, and its signature.
         keys = self._logs.get(checkpoint.origin)
         if keys is None:
-            return text_answer("unknown log\n", 404)
+            return text_response("unknown log\n", 404)
         try:
             check_log_signature(checkpoint, note, keys)
         except UnprovenError:
-            return text_answer("invalid signature of the log\n", 403)
+            return text_response("invalid signature of the log\n", 403)
         # One at a time. Storing 64 MiB takes longer than the ledger waits: it asks again, and those
         # that asked in vain must not pile up here.
         if not self._lock.acquire(timeout=_TURN_WITHIN_S):
-            return text_answer("storing what came before; ask again\n", 503)
+            return text_response("storing what came before; ask again\n", 503)
         try:
             return self._add(pushed, checkpoint, note)
         except UnprovenError as error:
             log.error("not archived: %s", error)
-            return text_answer(f"{error}\n", 422)
+            return text_response(f"{error}\n", 422)
         except BreakglassError as error:
             # What of it was stored is unknown: read the archive again.
             self._archives.pop(checkpoint.origin, None)
-            return text_answer(f"{error}\n", 503)
+            return text_response(f"{error}\n", 503)
         finally:
             self._lock.release()
 
@@ -130,12 +130,12 @@ class ArchiveCosigning:
             self._archives[origin] = self._open(origin)
         return self._archives[origin]
 
-    def _add(self, pushed: Pushed, checkpoint: Checkpoint, note: Note) -> Answer:
+    def _add(self, pushed: Pushed, checkpoint: Checkpoint, note: Note) -> Response:
         archive = self._archive(checkpoint.origin)
         stored = archive.last
         # (3) From where we stand.
         if pushed.old != stored.size:
-            return text_answer(f"{stored.size}\n", 409, "text/x.tlog.size")
+            return text_response(f"{stored.size}\n", 409, "text/x.tlog.size")
         if checkpoint.size == stored.size:
             # Stored before, and the answer was lost. Another root for it is a second history.
             if checkpoint.root != stored.root or pushed.entries:
@@ -151,7 +151,7 @@ class ArchiveCosigning:
             self.stored()
         # (6) All of it is durable: cosign. A crash before loses an answer, and the same head is
         #     cosigned when asked again.
-        return text_answer("".join(map(str, self._cosigned(note))))
+        return text_response("".join(map(str, self._cosigned(note))))
 
     def _keep_final(self, archive: Archive, last: bytes, stored: Checkpoint) -> None:
         if not last:

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from breakglass.archiver.attachment_names import RECORDINGS
-from breakglass.archiver.bucket_examination import BucketExamination, Finding
+from breakglass.archiver.bucket_examination import BucketExamination, BucketFinding
 from breakglass.archiver.retention import FilesSettings
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.archiver.settings import ArchiverSettings
@@ -26,14 +26,14 @@ from breakglass.clock import Clock, SystemClock, format_time
 from breakglass.errors import BreakglassError, RefusedError
 from breakglass.process.settings import read_settings
 
-__all__ = ["Finding", "examine", "main"]
+__all__ = ["BucketFinding", "examine", "main"]
 
 _FILES_AT_MOST = 200_000
 
 
 def examine(
     folder: Path, clock: Clock, *, objects_at_most: int = _FILES_AT_MOST, after: str = ""
-) -> Iterator[Finding]:
+) -> Iterator[BucketFinding]:
     """Look at the store of an archiver's folder; may be run while the archiver runs.
 
     Args:
@@ -56,8 +56,8 @@ def examine(
         yield _retention(files, settings.files, clock, objects_at_most)
 
 
-def _files(store: Path, at_most: int) -> Iterator[Finding]:
-    yield Finding(
+def _files(store: Path, at_most: int) -> Iterator[BucketFinding]:
+    yield BucketFinding(
         "limit",
         "out_of_reach",
         f"the archive is a folder, {str(store)!r}: whoever is root on this host can erase it",
@@ -72,23 +72,23 @@ def _files(store: Path, at_most: int) -> Iterator[Finding]:
         ]
         others = os.stat(store).st_mode & 0o077
     except OSError as error:
-        yield Finding("unknown", "files", f"{str(store)!r} cannot be looked at: {error}")
+        yield BucketFinding("unknown", "files", f"{str(store)!r} cannot be looked at: {error}")
         return
     if here != there and there != 0:
-        yield Finding("limit", "owner", f"the folder is of user {here}, and we are {there}")
+        yield BucketFinding("limit", "owner", f"the folder is of user {here}, and we are {there}")
     if others:
         hint = f"chmod 0700 {store}"
-        yield Finding("wrong", "modes", f"{str(store)!r} is open to other users", hint)
+        yield BucketFinding("wrong", "modes", f"{str(store)!r} is open to other users", hint)
     if writable:
         what = f"{len(writable)} objects may be written, {writable[0]!r} among them"
-        yield Finding(
+        yield BucketFinding(
             "wrong", "modes", what, "ours are read-only (0400): find out who changed them"
         )
     if not others and not writable:
-        yield Finding("good", "modes", "objects are read-only files in a private folder")
+        yield BucketFinding("good", "modes", "objects are read-only files in a private folder")
 
 
-def _retention(store: Path, kept: FilesSettings, clock: Clock, at_most: int) -> Finding:
+def _retention(store: Path, kept: FilesSettings, clock: Clock, at_most: int) -> BucketFinding:
     """Say what a folder promises of times (nothing), and which recordings may go."""
     now, past = clock.now(), []
     for path in islice(store.glob(f"*/{RECORDINGS}/*"), at_most):
@@ -98,8 +98,8 @@ def _retention(store: Path, kept: FilesSettings, clock: Clock, at_most: int) -> 
     days = f"recordings {kept.recordings_kept_days} days, records {kept.records_kept_days}"
     if not past:
         what = f"a folder locks nothing; {days} are its settings' word, and none is past its time"
-        return Finding("limit", "retention", what)
-    return Finding(
+        return BucketFinding("limit", "retention", what)
+    return BucketFinding(
         "limit",
         "retention",
         f"a folder locks and deletes nothing; {len(past)} recordings are past their time"

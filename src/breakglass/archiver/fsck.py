@@ -16,15 +16,15 @@ from pathlib import Path
 from breakglass.archiver.archived_log import HOLE, ArchivedLog
 from breakglass.archiver.attachment_names import ATTACHMENTS, RECORDINGS
 from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
-from breakglass.archiver.rebuilding import open_store
+from breakglass.archiver.rebuild import open_store
 from breakglass.errors import RefusedError, UnprovenError
 from breakglass.process.folder import held
-from breakglass.process.logs import read_logs
+from breakglass.process.served_logs import read_logs
 from breakglass.tlog.note import VerifierKey
 
 
 @dataclass(frozen=True)
-class Finding:
+class ArchiveFinding:
     """One thing, in words for a person; ``label``: wrong, derived, lost, or left (harmless)."""
 
     name: str  # segment, tile, attachment_lost, attachment_unnamed, unfinished
@@ -42,7 +42,7 @@ class Examined:
     """What an examination of an archive has found; ``tiles`` are missing, as entries make them."""
 
     size: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[ArchiveFinding] = field(default_factory=list)
     tiles: dict[str, bytes] = field(default_factory=dict)
 
     @property
@@ -62,7 +62,7 @@ class Examined:
 
     def add(self, name: str, what: str, label: str) -> None:
         """Note a finding."""
-        self.findings.append(Finding(name, what, label))
+        self.findings.append(ArchiveFinding(name, what, label))
 
 
 def check_archive(folder: Path, *, mending: bool = False) -> Examined:

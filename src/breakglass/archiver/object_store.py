@@ -14,7 +14,7 @@ from typing import BinaryIO, Protocol
 
 from breakglass.errors import MalformedError, UnavailableError
 from breakglass.process.folder import make_folder, sync_folder, write_synced
-from breakglass.submit.attaching import file_parts
+from breakglass.submit.blob_upload import file_parts
 
 UNFINISHED = ".unfinished"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*", re.ASCII)

@@ -24,10 +24,10 @@ from typing import Any, BinaryIO, TypeVar
 from breakglass.archiver.s3_calls import Answer, S3Calls, S3LostError, S3RefusedError, make_client
 from breakglass.archiver.s3_settings import S3Settings
 from breakglass.archiver.s3_versions import Standing, Version, standing, walk
-from breakglass.archiver.tampering import Alarm, Evidence, log_evidence
+from breakglass.archiver.tamper_evidence import Alarm, Evidence, log_evidence
 from breakglass.clock import Clock
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
-from breakglass.submit.attaching import measured
+from breakglass.submit.blob_upload import measured
 
 T = TypeVar("T")
 

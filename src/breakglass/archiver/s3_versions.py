@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import groupby
 
 from breakglass.archiver.s3_calls import Answer, S3Calls, S3LostError
-from breakglass.archiver.tampering import Alarm, Evidence
+from breakglass.archiver.tamper_evidence import Alarm, Evidence
 
 _PAGES_AT_MOST = 200  # 200,000 versions of one name: somebody stuffs it
 

@@ -10,34 +10,34 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from breakglass.broker.allowance import Allowance
-from breakglass.broker.doors.asking import DoorAsking
-from breakglass.broker.doors.chain import DoorChain
-from breakglass.broker.doors.returning import DoorReturning
-from breakglass.broker.governance.activating import Activating
-from breakglass.broker.governance.beginning import Beginning
-from breakglass.broker.governance.stopping import Stopping
+from breakglass.broker.door.door_chain import DoorChain
+from breakglass.broker.door.door_request import DoorRequests
+from breakglass.broker.door.door_return import DoorReturn
+from breakglass.broker.governance.activation import Activation
+from breakglass.broker.governance.genesis import Beginning
+from breakglass.broker.governance.suspension import Suspending
 from breakglass.broker.grants.breaking import At, Breaking
-from breakglass.broker.grants.closing import Closing
-from breakglass.broker.grants.ending import EndingEarly
-from breakglass.broker.grants.opened import Opened
+from breakglass.broker.grants.early_end import EndingEarly
+from breakglass.broker.grants.open_grants import OpenGrants
+from breakglass.broker.grants.reaper import Reaper
 from breakglass.broker.grants.tokens import Tokens
-from breakglass.broker.incidents.declaring import Declaring
+from breakglass.broker.incidents.declarations import Declarations
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
+from breakglass.broker.rate_limit import RateLimit
 from breakglass.broker.routes import Stories, application
 from breakglass.broker.settings import BrokerSettings
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MisconfiguredError
-from breakglass.http.calling import Neighbour
-from breakglass.node.catching_up import CatchingUp
-from breakglass.node.recording import Recording
-from breakglass.node.stating import Stating, gap_draft
-from breakglass.node.view import LedgerView
-from breakglass.process.bell import Bell
+from breakglass.http.client import Peer
+from breakglass.node.catch_up import CatchingUp
+from breakglass.node.recorder import Recorder
+from breakglass.node.replica import Replica
+from breakglass.node.submitter import Submitter, gap_draft
+from breakglass.process.alert_channel import AlertChannel
 from breakglass.process.folder import make_folder
-from breakglass.process.keeping import DOOR_KEY, keeping_of, read_key
-from breakglass.process.serving import Room
+from breakglass.process.key_store import DOOR_KEY, keeping_of, read_key
+from breakglass.process.serving import Service
 from breakglass.process.settings import neighbour_at, read_settings
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.submit.outbox import Outbox
@@ -50,8 +50,8 @@ def _go_on(step: str) -> None:
     """Do nothing at a step; tests end the process there."""
 
 
-def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
-    """Make a broker from its folder; nothing runs before ``Room.start``.
+def build(folder: Path, clock: Clock, at: At = _go_on) -> Service:
+    """Make a broker from its folder; nothing runs before ``Service.start``.
 
     Args:
         folder: with ``settings.toml``, ``key``, the trust file, and ``bootstrap/`` for the first.
@@ -65,17 +65,17 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
     key = read_key(folder)
     make_folder(folder / "data")
     ledger = neighbour_at(folder, settings.ledger)
-    bell = Bell(folder / settings.ring.log, settings.ring.webhook, "broker", clock)
-    opened = Opened()
-    view = LedgerView(
-        Neighbour(ledger, name="ledger"),
+    bell = AlertChannel(folder / settings.ring.log, settings.ring.webhook, "broker", clock)
+    opened = OpenGrants()
+    view = Replica(
+        Peer(ledger, name="ledger"),
         read_trust(folder / settings.trust),
         folder / "data" / "view",
         on_judged=opened.judged,
         trouble=lambda error: bell.ring("ledger", "ledger", str(error)),
     )
     outbox = Outbox(
-        Neighbour(ledger, name="ledger"),
+        Peer(ledger, name="ledger"),
         key,
         folder / "data",
         clock,
@@ -83,31 +83,27 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
         stranger=lambda words: bell.ring("stolen_key", "ledger", words),
     )
     ours = key.verifier.label
-    stating = Stating(outbox, settings.log, clock, lambda: view.last_at(ours))
+    stating = Submitter(outbox, settings.log, clock, lambda: view.last_at(ours))
     beginning = Beginning(folder / "bootstrap", view, outbox, stating)
-    recording = Recording(
-        view, stating, key, clock, settings.receipt_within, settings.follow_within
-    )
+    recording = Recorder(view, stating, key, clock, settings.receipt_within, settings.follow_within)
     policies = Policies()
-    proofs = Neighbour(ledger, name="ledger")
+    proofs = Peer(ledger, name="ledger")
     tokens = Tokens(view, proofs)
     catching_up = CatchingUp(view, proofs, "recorded")
     minters = Minters(folder, settings.minters, settings.mint_within)
     minute = timedelta(minutes=1)
-    refusals = Allowance(settings.refusals_per_minute, minute)
+    refusals = RateLimit(settings.refusals_per_minute, minute)
     breaking = Breaking(recording, policies, tokens, minters, bell, clock, refusals, at)
     ending = EndingEarly(recording, minters, clock)
     keeping = keeping_of(folder)
     door_key = keeping.read(DOOR_KEY) if keeping.stands(DOOR_KEY) else None
     names = frozenset(each.name for each in (key, door_key) if each is not None)
-    closing = Closing(
-        recording, minters, clock, settings.recovery, catching_up, opened, bell, names
-    )
+    closing = Reaper(recording, minters, clock, settings.recovery, catching_up, opened, bell, names)
     make_folder(folder / "kept")
     chain = DoorChain(folder / "kept" / "doors.sqlite")
-    trying = Neighbour(ledger, name="ledger")
-    returning = DoorReturning(view, trying, door_key, chain, bell, clock, at)
-    doors = DoorAsking(
+    trying = Peer(ledger, name="ledger")
+    returning = DoorReturn(view, trying, door_key, chain, bell, clock, at)
+    doors = DoorRequests(
         view, trying, settings.log, door_key, chain, policies, minters, bell, clock, at
     )
     stories = Stories(
@@ -118,9 +114,9 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
         minters,
         breaking,
         ending,
-        Declaring(recording, Allowance(_DECLARED_PER_MINUTE, minute)),
-        Stopping(recording, ending),
-        Activating(recording, policies),
+        Declarations(recording, RateLimit(_DECLARED_PER_MINUTE, minute)),
+        Suspending(recording, ending),
+        Activation(recording, policies),
         doors,
         returning,
         clock,
@@ -146,7 +142,7 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
         chain.close()
         bell.close()
 
-    return Room(application(stories), settings.serving, start=start, close=close)
+    return Service(application(stories), settings.serving, start=start, close=close)
 
 
 def read_trust(path: Path) -> Trust:

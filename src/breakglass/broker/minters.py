@@ -9,10 +9,10 @@ from typing import Any
 
 from breakglass.errors import UnavailableError
 from breakglass.http.addresses import read_address, read_places
-from breakglass.http.calling import Neighbour
+from breakglass.http.client import Peer
 from breakglass.process.settings import neighbour_at
-from breakglass.records.encoding.shape import write
-from breakglass.records.signing.signing import Signature
+from breakglass.records.encoding.strict_json import write
+from breakglass.records.signing.signature import Signature
 
 _WITHIN = timedelta(seconds=20)
 
@@ -29,7 +29,7 @@ class Minters:
     def __init__(self, folder: Path, addresses: Mapping[str, str], mint_within: timedelta) -> None:
         self._within = mint_within
         self._minters = {
-            name: Neighbour(neighbour_at(folder, where), name=f"minter {name}")
+            name: Peer(neighbour_at(folder, where), name=f"minter {name}")
             for name, where in addresses.items()
         }
 
@@ -96,7 +96,7 @@ class Minters:
         for each in self._minters.values():
             each.close()
 
-    def _of(self, minter: str) -> Neighbour:
+    def _of(self, minter: str) -> Peer:
         found = self._minters.get(minter)
         if found is None:
             raise UnavailableError(

@@ -10,13 +10,13 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from breakglass.broker.doors.asking import DoorAsking, SignedNote, TokenBody
-from breakglass.broker.doors.returning import DoorReturning
-from breakglass.broker.governance.activating import Activating, PolicyBody, TrustBody
-from breakglass.broker.governance.stopping import Stopping
+from breakglass.broker.door.door_request import DoorRequests, SignedNote, TokenBody
+from breakglass.broker.door.door_return import DoorReturn
+from breakglass.broker.governance.activation import Activation, PolicyBody, TrustBody
+from breakglass.broker.governance.suspension import Suspending
 from breakglass.broker.grants.breaking import Breaking
-from breakglass.broker.grants.ending import DoneBody, EndingEarly
-from breakglass.broker.grants.reporting import (
+from breakglass.broker.grants.early_end import DoneBody, EndingEarly
+from breakglass.broker.grants.grant_views import (
     glasses_json,
     grant_json,
     granted_json,
@@ -25,15 +25,15 @@ from breakglass.broker.grants.reporting import (
 )
 from breakglass.broker.grants.request import BreakBody, break_request
 from breakglass.broker.grants.tokens import Tokens, standing
-from breakglass.broker.incidents.declaring import Declaring, StatementBody
+from breakglass.broker.incidents.declarations import Declarations, StatementBody
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
 from breakglass.clock import Clock
 from breakglass.errors import MalformedError, RefusedError
-from breakglass.http.answering import Answer, Asked, Handler, json_answer, route
-from breakglass.node.catching_up import CatchingUp
-from breakglass.node.view import LedgerView
-from breakglass.records.encoding.shape import read_body
+from breakglass.http.routes import Handler, Request, Response, json_response, route
+from breakglass.node.catch_up import CatchingUp
+from breakglass.node.replica import Replica
+from breakglass.records.encoding.strict_json import read_body
 from breakglass.records.kinds import KeyHandedOver
 from breakglass.token.token import BYTES_AT_MOST
 
@@ -46,18 +46,18 @@ _CURRENT_WITHIN = timedelta(seconds=2)
 class Stories:
     """What the routes call."""
 
-    view: LedgerView
+    view: Replica
     catching_up: CatchingUp
     policies: Policies
     tokens: Tokens
     minters: Minters
     breaking: Breaking
     ending: EndingEarly
-    declaring: Declaring
-    stopping: Stopping
-    activating: Activating
-    doors: DoorAsking
-    returning: DoorReturning
+    declaring: Declarations
+    stopping: Suspending
+    activating: Activation
+    doors: DoorRequests
+    returning: DoorReturn
     clock: Clock
 
 
@@ -113,7 +113,7 @@ class _Doors:
     def when_current(self, handler: Handler) -> Handler:
         """Return a handler that decides nothing before we have read what the ledger holds."""
 
-        def waiting(asked: Asked) -> Answer:
+        def waiting(asked: Request) -> Response:
             self.stories.catching_up.require(_CURRENT_WITHIN)
             # Nothing that we record now may come between a door and the moment it was used in.
             self.stories.returning.first()
@@ -121,48 +121,48 @@ class _Doors:
 
         return waiting
 
-    def glasses(self, asked: Asked) -> Answer:
+    def glasses(self, asked: Request) -> Response:
         with self.stories.view.reading() as state:
             try:
                 policy = self.stories.policies.in_force(state)
             except RefusedError:
                 policy = None  # there is none yet, and so no glass
-            return json_answer(glasses_json(state, policy))
+            return json_response(glasses_json(state, policy))
 
-    def break_glass(self, asked: Asked) -> Answer:
+    def break_glass(self, asked: Request) -> Response:
         request = break_request(read_body(BreakBody, asked.body))
-        return json_answer(granted_json(self.stories.breaking.break_glass(request)))
+        return json_response(granted_json(self.stories.breaking.break_glass(request)))
 
-    def declare(self, asked: Asked) -> Answer:
-        return json_answer(self.stories.declaring.declare(read_body(StatementBody, asked.body)))
+    def declare(self, asked: Request) -> Response:
+        return json_response(self.stories.declaring.declare(read_body(StatementBody, asked.body)))
 
-    def incidents(self, asked: Asked) -> Answer:
+    def incidents(self, asked: Request) -> Response:
         with self.stories.view.reading() as state:
-            return json_answer(incidents_json(state))
+            return json_response(incidents_json(state))
 
-    def done(self, asked: Asked) -> Answer:
-        return json_answer(self.stories.ending.done(read_body(DoneBody, asked.body)))
+    def done(self, asked: Request) -> Response:
+        return json_response(self.stories.ending.done(read_body(DoneBody, asked.body)))
 
-    def kill(self, asked: Asked) -> Answer:
-        return json_answer(self.stories.stopping.kill(read_body(StatementBody, asked.body)))
+    def kill(self, asked: Request) -> Response:
+        return json_response(self.stories.stopping.kill(read_body(StatementBody, asked.body)))
 
-    def grants(self, asked: Asked) -> Answer:
+    def grants(self, asked: Request) -> Response:
         now = self.stories.clock.now()
         with self.stories.view.reading() as state:
             found = [grant_json(each, now) for each in state.grants.values()]
-        return json_answer({"grants": sorted(found, key=lambda each: -each["index"])})
+        return json_response({"grants": sorted(found, key=lambda each: -each["index"])})
 
-    def grant(self, asked: Asked) -> Answer:
+    def grant(self, asked: Request) -> Response:
         with self.stories.view.reading() as state:
             grant = standing(state.grants, asked.path["grant"])
-            return json_answer(grant_json(grant, self.stories.clock.now()))
+            return json_response(grant_json(grant, self.stories.clock.now()))
 
-    def token(self, asked: Asked) -> Answer:
+    def token(self, asked: Request) -> Response:
         with self.stories.view.reading() as state:
             grant = standing(state.grants, asked.path["grant"])
-        return json_answer(token_json(self.stories.tokens.token(grant)))
+        return json_response(token_json(self.stories.tokens.token(grant)))
 
-    def credential(self, asked: Asked) -> Answer:
+    def credential(self, asked: Request) -> Response:
         with self.stories.view.reading() as state:
             grant = standing(state.grants, asked.path["grant"])
         minter = grant.intent.minter
@@ -171,51 +171,51 @@ class _Doors:
                 f"grant {grant.intent.grant!r} has no credential; its token is all of it",
                 name="no_credential",
             )
-        return json_answer(self.stories.minters.credential(minter, grant.intent.grant))
+        return json_response(self.stories.minters.credential(minter, grant.intent.grant))
 
-    def policy(self, asked: Asked) -> Answer:
+    def policy(self, asked: Request) -> Response:
         body = read_body(PolicyBody, asked.body)
         try:
             bundle = base64.b64decode(body.bundle, validate=True)
         except (binascii.Error, ValueError) as error:
             raise MalformedError("request.bundle: base64 is broken", name="bad_base64") from error
-        return json_answer(self.stories.activating.policy(body, bundle))
+        return json_response(self.stories.activating.policy(body, bundle))
 
-    def key(self, asked: Asked) -> Answer:
+    def key(self, asked: Request) -> Response:
         body = read_body(KeyHandedOver, asked.body)
-        return json_answer(self.stories.activating.key(body))
+        return json_response(self.stories.activating.key(body))
 
-    def trust(self, asked: Asked) -> Answer:
-        return json_answer(self.stories.activating.trust(read_body(TrustBody, asked.body)))
+    def trust(self, asked: Request) -> Response:
+        return json_response(self.stories.activating.trust(read_body(TrustBody, asked.body)))
 
-    def ask_custodians(self, asked: Asked) -> Answer:
+    def ask_custodians(self, asked: Request) -> Response:
         request = break_request(read_body(BreakBody, asked.body))
-        return json_answer(self.stories.doors.ask(request))
+        return json_response(self.stories.doors.ask(request))
 
-    def signed_by_custodians(self, asked: Asked) -> Answer:
+    def signed_by_custodians(self, asked: Request) -> Response:
         body = read_body(SignedNote, asked.body)
-        return json_answer(self.stories.doors.sign(asked.path["grant"], body))
+        return json_response(self.stories.doors.sign(asked.path["grant"], body))
 
-    def mint_by_door(self, asked: Asked) -> Answer:
+    def mint_by_door(self, asked: Request) -> Response:
         body = read_body(TokenBody, asked.body)
-        return json_answer(self.stories.doors.mint(asked.path["grant"], body.token))
+        return json_response(self.stories.doors.mint(asked.path["grant"], body.token))
 
-    def custodians_doors(self, asked: Asked) -> Answer:
-        return json_answer(self.stories.doors.listing())
+    def custodians_doors(self, asked: Request) -> Response:
+        return json_response(self.stories.doors.listing())
 
-    def custodians_door(self, asked: Asked) -> Answer:
-        return json_answer(self.stories.doors.find(asked.path["grant"]))
+    def custodians_door(self, asked: Request) -> Response:
+        return json_response(self.stories.doors.find(asked.path["grant"]))
 
-    def state(self, asked: Asked) -> Answer:
+    def state(self, asked: Request) -> Response:
         with self.stories.view.reading() as state:
             summary: dict[str, Any] = state.summary()
             found = {"size": state.size, "digest": state.digest(), "summary": summary}
-            return json_answer(found)
+            return json_response(found)
 
-    def health(self, asked: Asked) -> Answer:
+    def health(self, asked: Request) -> Response:
         with self.stories.view.reading() as state:
             ready = state.trust is not None and self.stories.catching_up.current
         away = self.stories.view.away
-        return json_answer(
+        return json_response(
             {"ok": ready, "size": self.stories.view.size, "ledger": str(away) if away else ""}
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 
 EXAMPLE = """\
 \b
@@ -30,7 +30,7 @@ def archiver() -> None:
 )
 @click.option("--after", default="", metavar="NAME", help="Go on behind this object.")
 @click.option("--org", envvar="BREAKGLASS_ORG", metavar="PATH", help="If no FOLDER is given.")
-@speaking.says_json
+@output.says_json
 def doctor(
     folder: Path | None, objects_at_most: int, after: str, org: str | None, as_json: bool
 ) -> None:
@@ -42,7 +42,7 @@ def doctor(
     result recorded. Exit code 3: something is wrong.
     """
     from breakglass.archiver.doctor import examine
-    from breakglass.archiver.looking import outcome
+    from breakglass.archiver.doctor_schedule import outcome
     from breakglass.cli.client import find
     from breakglass.clock import SystemClock, format_time
     from breakglass.errors import RefusedError
@@ -53,12 +53,12 @@ def doctor(
     result = outcome(found)
     if as_json:
         told = {"at": format_time(clock.now()), "outcome": result}
-        speaking.tell_json({**told, "findings": [asdict(each) for each in found]})
+        output.tell_json({**told, "findings": [asdict(each) for each in found]})
     else:
         for each in found:
-            speaking.tell_rows([(each.level, f"{each.name}: {each.what}")])
+            output.tell_rows([(each.level, f"{each.name}: {each.what}")])
             if each.hint:
-                speaking.tell_rows([("", f"mend: {each.hint}")])
-        speaking.tell_rows([("outcome", result)])
+                output.tell_rows([("", f"mend: {each.hint}")])
+        output.tell_rows([("outcome", result)])
     if result == "failed":
         sys.exit(RefusedError.exit_code)

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
-from breakglass.cli.granted import tell_grant
+from breakglass.cli.grant_output import tell_grant
 from breakglass.errors import MalformedError, RefusedError, UnavailableError
 
 EXAMPLE = """\
@@ -36,7 +36,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 @click.option("--drill", is_flag=True, help="Rehearse: the same path, labelled a drill.")
 @click.option("--again", metavar="GRANT", help="Send a statement again whose answer never came.")
 @takes_org
-@speaking.says_json
+@output.says_json
 def break_(
     glass: str | None,
     incident: str,
@@ -81,11 +81,11 @@ def _break(
     why: str,
     drill: bool,
 ) -> tuple[dict[str, Any], str]:
-    from breakglass.cli import holding, stating
+    from breakglass.cli import held_grants, sign_statement
     from breakglass.records.statement import Break, Do, Why, grant_id
 
     # (1) One key for this grant alone; what is minted will be sealed to it.
-    folder, holder = holding.begin(client.state)
+    folder, holder = held_grants.begin(client.state)
     try:
         statement = Break(
             do=Do.BREAK,
@@ -100,16 +100,16 @@ def _break(
             reason=Why(code, why),
             for_s=int(terms.total_seconds()),
             holder=holder,
-            at=stating.now(),
-            nonce=stating.nonce(),
+            at=sign_statement.now(),
+            nonce=sign_statement.nonce(),
         )
         # (2) The person signs; from here the grant has its id.
-        said = stating.say(client, statement)
+        said = sign_statement.say(client, statement)
     except BaseException:
-        holding.abandon(folder)
+        held_grants.abandon(folder)
         raise
     # (3) Kept before it is sent: a lost answer is asked for again, with the same bytes.
-    held = holding.settle(folder, grant_id(said.text), said.signed)
+    held = held_grants.settle(folder, grant_id(said.text), said.signed)
     return _send(client, held, mint["minter"] if mint else ""), held.grant
 
 
@@ -131,10 +131,10 @@ def _send(client: Client, held: Any, minter: str) -> dict[str, Any]:
 
 
 def _send_again(client: Client, grant: str, as_json: bool) -> None:
-    from breakglass.cli import holding
+    from breakglass.cli import held_grants
     from breakglass.records.statement import Break, parse_as
 
-    held = holding.held(client.state, grant)
+    held = held_grants.held(client.state, grant)
     said = parse_as(Break, held.statement["text"])
     known = client.broker("GET", "/glasses")
     glass = choose(known, said.glass)
@@ -199,8 +199,8 @@ def terms_of(glass: dict[str, Any], given: str) -> timedelta:
     asked = timedelta(**{_UNITS[match[2]]: int(match[1])})
     if asked > longest:
         raise RefusedError(
-            f"glass {glass['glass']!r} is for {speaking.duration(longest.total_seconds())} at most,"
-            f" asked {speaking.duration(asked.total_seconds())}",
+            f"glass {glass['glass']!r} is for {output.duration(longest.total_seconds())} at most,"
+            f" asked {output.duration(asked.total_seconds())}",
             name="too_long",
         )
     return asked
@@ -209,19 +209,19 @@ def terms_of(glass: dict[str, Any], given: str) -> timedelta:
 def _list(client: Client, known: dict[str, Any], as_json: bool) -> None:
     mine = [each for each in known["glasses"] if client.who in each["people"]]
     if as_json:
-        speaking.tell_json({**known, "glasses": mine})
+        output.tell_json({**known, "glasses": mine})
         return
     if not mine:
-        speaking.talk(f"no glass of policy {known['version']} names {client.who!r}")
+        output.talk(f"no glass of policy {known['version']} names {client.who!r}")
         return
     rows = [
         (
             each["glass"],
             each["tier"],
-            speaking.duration(each["for_s"]),
+            output.duration(each["for_s"]),
             " ".join(each["incident"]) or "none",
             each["does"],
         )
         for each in mine
     ]
-    speaking.tell_table(("glass", "people", "for", "incident", "what it grants"), rows)
+    output.tell_table(("glass", "people", "for", "incident", "what it grants"), rows)

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
-from breakglass.cli.speaking import state_folder
+from breakglass.cli.output import state_folder
 from breakglass.errors import MisconfiguredError, UnavailableError
-from breakglass.http.calling import Neighbour
+from breakglass.http.client import Peer
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = "client.toml"
@@ -67,10 +67,10 @@ class Client:
 
         body = b"" if value is None else json.dumps(value, separators=(",", ":")).encode()
         heard: queue.SimpleQueue[dict[str, Any] | BaseException] = queue.SimpleQueue()
-        asked: list[Neighbour] = []
+        asked: list[Peer] = []
         failed: list[UnavailableError] = []
 
-        def ask(broker: Neighbour) -> None:
+        def ask(broker: Peer) -> None:
             try:
                 heard.put(_answer(broker, method, path, body))
             except BaseException as error:  # noqa: BLE001  raised again by who waits for it
@@ -79,7 +79,7 @@ class Client:
         try:
             while len(failed) < len(self.brokers):
                 if len(asked) < len(self.brokers):
-                    broker = Neighbour(self.brokers[len(asked)], name="broker", within=WITHIN)
+                    broker = Peer(self.brokers[len(asked)], name="broker", within=WITHIN)
                     asked.append(broker)
                     threading.Thread(target=ask, args=(broker,), daemon=True).start()
                 more = len(asked) < len(self.brokers)
@@ -117,13 +117,11 @@ class Client:
         with self._monitor() as monitor:
             return monitor.send("POST", path, body, "application/json").checked().json()
 
-    def _monitor(self) -> Neighbour:
-        return Neighbour(
-            self.monitor, name="monitor", within=WITHIN, answer_bytes_at_most=HISTORY_BYTES
-        )
+    def _monitor(self) -> Peer:
+        return Peer(self.monitor, name="monitor", within=WITHIN, answer_bytes_at_most=HISTORY_BYTES)
 
 
-def _answer(broker: Neighbour, method: str, path: str, body: bytes) -> dict[str, Any]:
+def _answer(broker: Peer, method: str, path: str, body: bytes) -> dict[str, Any]:
     answer = broker.send(method, path, body, "application/json").checked().json()
     if _HOLDS.get(path, "") not in {"", *answer}:
         raise UnavailableError(f"broker's answer to {path} makes no sense", name="nonsense")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 
 if TYPE_CHECKING:
@@ -24,19 +24,19 @@ _COLUMNS = 80
 
 @click.command(epilog=EXAMPLE)
 @takes_org
-@speaking.says_json
+@output.says_json
 def doctor(org: str | None, as_json: bool) -> None:
     """Say who holds which key, who could still erase what, and the next cheapest step.
 
     Looked at from this host: what lies elsewhere is known by its address alone.
     """
-    from breakglass.cli.stating import now
+    from breakglass.cli.sign_statement import now
     from breakglass.operate.doctor import Weight, examine
 
     client = find(org)
     found = examine(client.file.absolute().parent, client.who, client.key, now())
     if as_json:
-        speaking.tell_json(_json(found))
+        output.tell_json(_json(found))
     else:
         _tell(found)
     if any(each.weight is Weight.WRONG for each in found.findings):
@@ -48,19 +48,19 @@ def _tell(found: Examined) -> None:
         _tell_keys(found)
         click.echo("")
         rows = [(each.what, each.said, each.noticed) for each in found.powers]
-        speaking.tell_wrapped(
+        output.tell_wrapped(
             ("what could be done", "who could", "noticed by"), rows, (22, 25), _COLUMNS
         )
     click.echo("")
     for each in found.findings:
-        speaking.tell_rows([(each.weight.value, each.says)])
+        output.tell_rows([(each.weight.value, each.says)])
         if each.step:
-            speaking.tell_rows([("", f"mend: {each.step}")])
+            output.tell_rows([("", f"mend: {each.step}")])
     if found.step is not None:
         click.echo("")
-        speaking.tell_rows([("next", found.step.says)])
+        output.tell_rows([("next", found.step.says)])
         if found.step.command:
-            speaking.tell_rows([("", found.step.command)])
+            output.tell_rows([("", found.step.command)])
 
 
 def _tell_keys(found: Examined) -> None:
@@ -76,9 +76,7 @@ def _tell_keys(found: Examined) -> None:
         rows.append((archive.host, "-", f"the archive itself, {archive.where} ({lock})"))
     width = max(11, *(len(host) for host, _, _ in rows))
     account = max(7, *(len(each) for _, each, _ in rows))
-    speaking.tell_wrapped(
-        ("host", "account", "holds the keys of"), rows, (width, account), _COLUMNS
-    )
+    output.tell_wrapped(("host", "account", "holds the keys of"), rows, (width, account), _COLUMNS)
 
 
 def _json(found: Examined) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.breaking import choose, choose_mint, terms_of
 from breakglass.cli.client import Client, find, takes_org
 from breakglass.errors import (
@@ -42,7 +42,7 @@ Example:
   breakglass door list
 """
 if TYPE_CHECKING:
-    from breakglass.cli.holding import Held
+    from breakglass.cli.held_grants import Held
 
 _MINT_WITHIN = timedelta(seconds=20)
 
@@ -64,7 +64,7 @@ def door() -> None:
 )
 @click.option("--again", metavar="GRANT", help="Send a statement again whose answer never came.")
 @takes_org
-@speaking.says_json
+@output.says_json
 def ask(
     glass: str | None,
     incident: str,
@@ -81,7 +81,7 @@ def ask(
 
     Refused while anybody can reach the ledger. Nothing opens before enough custodians have signed.
     """
-    from breakglass.cli import holding
+    from breakglass.cli import held_grants
     from breakglass.cli.door_bell import ledger_unreached
     from breakglass.cli.door_request import request_of
 
@@ -92,7 +92,7 @@ def ask(
     tried = ledger_unreached(client)
     # (2) Kept before it is sent: a lost answer is asked for again, with the same bytes.
     if again:
-        held = holding.held(client.state, again)
+        held = held_grants.held(client.state, again)
     else:
         held = _said(client, str(glass), incident, why, code, for_, minter)
     asked = {"statement": held.statement, "presentation": None}
@@ -105,9 +105,9 @@ def ask(
     path = out or Path(f"{held.grant}.door")
     _write(path, request.encoded())
     if as_json:
-        speaking.tell_json({**told, "request": str(path), "tried": tried})
+        output.tell_json({**told, "request": str(path), "tried": tried})
         return
-    speaking.tell_rows(
+    output.tell_rows(
         [
             (
                 "asked",
@@ -119,11 +119,11 @@ def ask(
             ("grant", held.grant),
         ]
     )
-    speaking.talk(
+    output.talk(
         f"nothing is open yet. Send {path} to {request.needed} custodians, by any way; each runs:"
         f" breakglass door sign {path.name}"
     )
-    speaking.talk("then, with what they send back: breakglass door use FILE FILE")
+    output.talk("then, with what they send back: breakglass door use FILE FILE")
 
 
 @door.command(epilog=SIGN_EXAMPLE, short_help="As a custodian: look, ring, and sign a request.")
@@ -131,13 +131,13 @@ def ask(
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Else into REQUEST.")
 @click.option("--yes", is_flag=True, help="Do not ask again before your key is used.")
 @takes_org
-@speaking.says_json
+@output.says_json
 def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: bool) -> None:
     """Say what REQUEST asks, try the ledger from here, ring your own channel, and sign.
 
     Refused if the ledger answers, if nobody hears your bell, or if the request is your own.
     """
-    from breakglass.cli import stating
+    from breakglass.cli import sign_statement
     from breakglass.cli.door_bell import ledger_unreached, ring
     from breakglass.cli.door_request import NAMESPACE, custodian_line, read_request
     from breakglass.clock import format_time
@@ -147,9 +147,9 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
     found = read_request(request)
     key = ssh_keygen.read_key(client.key)
     if not as_json:
-        speaking.tell_rows(_in_words(found))
+        output.tell_rows(_in_words(found))
     _check_custodian(client, found.said.who, key.public)
-    now = stating.now()
+    now = sign_statement.now()
     if now > found.not_after:
         raise RefusedError(
             f"this request ended {found.not_after:%Y-%m-%d %H:%M:%S} UTC; nothing was signed",
@@ -158,7 +158,7 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
         )
     # (1) Our own try, from our own machine.
     tried = ledger_unreached(client)
-    if not yes and speaking.somebody_is_there():
+    if not yes and output.somebody_is_there():
         click.confirm("sign this as a custodian", abort=True, err=True)
     # (2) Ring. A crash behind it has rung for nothing, which is the better way.
     told = {
@@ -179,14 +179,14 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
     seen.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(seen, json.dumps({**told, "rung": heard}, ensure_ascii=False, indent=1) + "\n")
     # (4) Sign. Until the file goes back to the responder nothing has changed for anybody.
-    sshsig = ssh_keygen.sign(found.text, NAMESPACE, key, speaking.talk)
+    sshsig = ssh_keygen.sign(found.text, NAMESPACE, key, output.talk)
     fuller = found.with_lines([custodian_line(client.who, key.public, sshsig)])
     path = out or request
     _write(path, fuller.encoded())
     if as_json:
-        speaking.tell_json({**told, "rung": heard, "request": str(path), "signed": fuller.signed})
+        output.tell_json({**told, "rung": heard, "request": str(path), "signed": fuller.signed})
         return
-    speaking.tell_rows(
+    output.tell_rows(
         [
             ("ledger", tried),
             ("rung", ", ".join(heard)),
@@ -194,7 +194,7 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
             ("kept", str(seen)),
         ]
     )
-    speaking.talk(f"send {path} back to {found.said.who!r}")
+    output.talk(f"send {path} back to {found.said.who!r}")
 
 
 @door.command(epilog=USE_EXAMPLE, short_help="Use what custodians signed.")
@@ -206,7 +206,7 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
 )
 @click.option("--minter-at", default="", metavar="URL", help="The minter's address, if not known.")
 @takes_org
-@speaking.says_json
+@output.says_json
 def use(
     requests: tuple[Path, ...],
     gate_name: str,
@@ -221,7 +221,7 @@ def use(
     The broker keeps them too, so that the ledger gets them when it is back; if the broker is away
     the minter is asked straight.
     """
-    from breakglass.cli import holding
+    from breakglass.cli import held_grants
     from breakglass.cli.door_bell import ledger_unreached
     from breakglass.cli.door_request import read_request, request_of
 
@@ -236,14 +236,14 @@ def use(
                 hint="join what custodians signed of one request",
             )
     joined = first.with_lines(line for other in others for line in other.lines[1:])
-    held = holding.held(client.state, joined.grant)
+    held = held_grants.held(client.state, joined.grant)
     # (1) The broker gets the lines first: from here the ledger gets them, whatever becomes of us.
     try:
         told = client.broker("POST", f"/doors/{joined.grant}", {"note": joined.note})
         joined = request_of(told)
     except UnavailableError as error:
         told = {}
-        speaking.talk(f"the broker has not got the custodians' lines: {error}")
+        output.talk(f"the broker has not got the custodians' lines: {error}")
     _check_enough(client, joined.signed, joined.said.who)
     # (2) Once more: who reaches the ledger needs no door.
     tried = ledger_unreached(client)
@@ -263,29 +263,29 @@ def use(
             rows.append(("token", f"{out}, for run {run!r} of gate {gate_name!r}"))
     rows.append(("grant", joined.grant))
     if as_json:
-        speaking.tell_json(answer)
+        output.tell_json(answer)
         return
     if gate_name and out is None:
         click.echo(answer["token"], nl=False)
         return
-    speaking.tell_rows(rows)
+    output.tell_rows(rows)
     if not gate_name and not joined.said.minter:
         gate = joined.gates[0] if joined.gates else "GATE"
-        speaking.talk(f"next: breakglass door use FILE --gate {gate} --for RUN --out token")
+        output.talk(f"next: breakglass door use FILE --gate {gate} --for RUN --out token")
     elif not gate_name:
-        speaking.talk(f"next: breakglass run {joined.grant} -- COMMAND")
-    speaking.talk("a second door stays shut here until this one is in the ledger")
+        output.talk(f"next: breakglass run {joined.grant} -- COMMAND")
+    output.talk("a second door stays shut here until this one is in the ledger")
 
 
 @door.command(name="list", epilog=LIST_EXAMPLE, short_help="Show doors, and who has signed.")
 @takes_org
-@speaking.says_json
+@output.says_json
 def list_(org: str | None, as_json: bool) -> None:
     """Show the doors that the broker keeps, and those used whose intent is not in the ledger."""
     client = find(org)
     found = client.broker("GET", "/doors")
     if as_json:
-        speaking.tell_json(found)
+        output.tell_json(found)
         return
     rows = [
         (
@@ -297,28 +297,28 @@ def list_(org: str | None, as_json: bool) -> None:
         for each in found["doors"]
     ]
     if rows:
-        speaking.tell_table(("grant", "until (UTC)", "signed", "recorded"), rows)
+        output.tell_table(("grant", "until (UTC)", "signed", "recorded"), rows)
     for each in found["unappended"]:
-        speaking.talk(
+        output.talk(
             f"UNRECORDED: {each['who']!r} used the door for {each['glass']!r} at"
             f" {', '.join(each['used'])}; its intent ({each['grant']}) is not in the ledger"
         )
     if not rows and not found["unappended"]:
-        speaking.talk("no door was ever asked for")
+        output.talk("no door was ever asked for")
 
 
 def _said(
     client: Client, glass: str, incident: str, why: str, code: str, for_: str, minter: str
 ) -> Held:
     """Sign what is asked of the custodians, with a new holder key, and keep both."""
-    from breakglass.cli import holding, stating
+    from breakglass.cli import held_grants, sign_statement
     from breakglass.records.statement import Break, Do, Why, grant_id
 
     known = client.broker("GET", "/glasses")
     chosen = choose(known, glass)
     mint = choose_mint(chosen, minter)
     life = min(terms_of(chosen, for_), timedelta(hours=1))
-    folder, holder = holding.begin(client.state)
+    folder, holder = held_grants.begin(client.state)
     try:
         statement = Break(
             do=Do.DOOR,
@@ -333,14 +333,14 @@ def _said(
             reason=Why(code, why),
             for_s=int(life.total_seconds()),
             holder=holder,
-            at=stating.now(),
-            nonce=stating.nonce(),
+            at=sign_statement.now(),
+            nonce=sign_statement.nonce(),
         )
-        said = stating.say(client, statement)
+        said = sign_statement.say(client, statement)
     except BaseException:
-        holding.abandon(folder)
+        held_grants.abandon(folder)
         raise
-    return holding.settle(folder, grant_id(said.text), said.signed)
+    return held_grants.settle(folder, grant_id(said.text), said.signed)
 
 
 def _in_words(found: Any) -> list[tuple[str, str]]:
@@ -411,7 +411,7 @@ def _check_enough(client: Client, signed: list[str], holder: str) -> None:
 
 def _minted(client: Client, grant: str, token: str, minter_at: str) -> dict[str, Any]:
     """Show the token to the minter: through the broker, or straight if the broker is away."""
-    from breakglass.http.calling import Neighbour
+    from breakglass.http.client import Peer
 
     try:
         return client.broker("POST", f"/doors/{grant}/mint", {"token": token})
@@ -421,8 +421,8 @@ def _minted(client: Client, grant: str, token: str, minter_at: str) -> dict[str,
         if not minter_at:
             error.hint = "ask the minter straight: --minter-at URL"
             raise
-        speaking.talk(f"not through the broker ({error.name}); asking the minter straight")
-    with Neighbour(minter_at, name="minter", within=_MINT_WITHIN) as minter:
+        output.talk(f"not through the broker ({error.name}); asking the minter straight")
+    with Peer(minter_at, name="minter", within=_MINT_WITHIN) as minter:
         return minter.post_json("/mint", {"token": token, "asked_ms_ago": 0})
 
 

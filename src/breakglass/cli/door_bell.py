@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from breakglass.cli.client import Client
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
-from breakglass.http.calling import Neighbour
+from breakglass.http.client import Peer
 
 _TRIED_WITHIN = timedelta(seconds=3)
 _COMMAND_S = 20
@@ -24,7 +24,7 @@ def ledger_unreached(client: Client) -> str:
         RefusedError: ``ledger_reachable``: something at its address serves this log's head. No
             signature is checked: here a doubt keeps the door shut.
     """
-    with Neighbour(client.ledger, name="ledger", within=_TRIED_WITHIN) as ledger:
+    with Peer(client.ledger, name="ledger", within=_TRIED_WITHIN) as ledger:
         try:
             reply = ledger.send("GET", "/checkpoint")
         except UnavailableError as error:
@@ -71,7 +71,7 @@ def ring(client: Client, told: dict[str, Any]) -> list[str]:
 
 
 def _webhook(client: Client, where: str, body: bytes) -> None:
-    with Neighbour(where, name="door_webhook", within=timedelta(seconds=5)) as webhook:
+    with Peer(where, name="door_webhook", within=timedelta(seconds=5)) as webhook:
         webhook.post("" if urlsplit(where).path else "/", body, "application/json")
 
 

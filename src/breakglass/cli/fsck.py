@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.errors import RefusedError
 
 if TYPE_CHECKING:
     from breakglass.archiver import fsck as archive
-    from breakglass.ledger import checking
+    from breakglass.ledger import journal_check
 
 EXAMPLE = """\
 \b
@@ -27,7 +27,7 @@ Example:
 @click.command(epilog=EXAMPLE)
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
 @click.option("--mend", is_flag=True, help="Write what is derived anew; stop the process first.")
-@speaking.says_json
+@output.says_json
 def fsck(folder: Path, mend: bool, as_json: bool) -> None:
     """Examine the folder of a ledger or an archiver.
 
@@ -43,15 +43,13 @@ def fsck(folder: Path, mend: bool, as_json: bool) -> None:
             {"name": each.name, "what": each.what, "history": each.history}
             for each in found.findings
         ]
-        speaking.tell_json(
-            {"size": found.size, "findings": told, "more": found.more, "mended": mend}
-        )
+        output.tell_json({"size": found.size, "findings": told, "more": found.more, "mended": mend})
     else:
         rows = [(each.label, each.what) for each in found.findings]
         if found.more:
             rows.append(("", f"and {found.more} more like these"))
         what = "mended" if mend and found.derived else "examined"
-        speaking.tell_rows([*rows, (what, f"{found.size} entries")])
+        output.tell_rows([*rows, (what, f"{found.size} entries")])
     if not found.sound:
         raise RefusedError(
             "history is damaged; nothing was touched",
@@ -66,10 +64,10 @@ def fsck(folder: Path, mend: bool, as_json: bool) -> None:
             hint="ledger and archive each have a copy: docs/reference/ledger.md",
         )
     if found.derived and not mend:
-        speaking.talk(f"next: stop the {process}, and: breakglass ledger fsck {folder} --mend")
+        output.talk(f"next: stop the {process}, and: breakglass ledger fsck {folder} --mend")
 
 
-def _examined(folder: Path, mend: bool, quiet: bool) -> checking.Examined | archive.Examined:
+def _examined(folder: Path, mend: bool, quiet: bool) -> journal_check.Examined | archive.Examined:
     if (folder / "logs").is_file():  # which logs it keeps: an archiver's folder
         from breakglass.archiver.fsck import check_archive
 

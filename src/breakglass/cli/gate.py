@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 from breakglass.errors import MisconfiguredError
 
@@ -38,7 +38,7 @@ def gate() -> None:
     "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, 0600."
 )
 @takes_org
-@speaking.says_json
+@output.says_json
 def token(
     grant: str, gate_name: str, run: str, out: Path | None, org: str | None, as_json: bool
 ) -> None:
@@ -46,19 +46,19 @@ def token(
 
     The token opens nothing else and nothing later; who reads it can open that one run.
     """
-    from breakglass.cli import holding
+    from breakglass.cli import held_grants
 
     client = find(org)
-    held = holding.held(client.state, grant)
+    held = held_grants.held(client.state, grant)
     bare = held.answer.get("token") or client.broker("GET", f"/grants/{grant}/token")["token"]
     shown = held.present(client.log, f"gate:{gate_name}", run)
     text = base64.b64encode(shown["text"].encode()).decode()
     presented = f"{bare}presentation {text} {shown['sshsig']}\n"
     if out is not None:
         _write_private(out, presented)
-        speaking.talk(f"token for run {run!r} of gate {gate_name!r} is in {out}")
+        output.talk(f"token for run {run!r} of gate {gate_name!r} is in {out}")
     if as_json:
-        speaking.tell_json({"grant": grant, "gate": gate_name, "run": run, "token": presented})
+        output.tell_json({"grant": grant, "gate": gate_name, "run": run, "token": presented})
     elif out is None:
         click.echo(presented, nl=False)
 
@@ -75,7 +75,7 @@ def token(
     help="Embedded set-up: sign the next trust file with the maintainers' keys that lie here.",
 )
 @takes_org
-@speaking.says_json
+@output.says_json
 def add(
     name: str,
     out: Path,
@@ -97,7 +97,7 @@ def add(
     rows = [("made", f"{out}, the folder of gate '{name}'"), ("trust line", line)]
     if sign_here:
         note, signers = sign_gate_in(
-            client.file.absolute().parent, client.who, client.key, line, speaking.talk
+            client.file.absolute().parent, client.who, client.key, line, output.talk
         )
         answer = client.broker("POST", "/trust", {"note": note})
         client.trust.write_text(note, "utf-8")
@@ -106,11 +106,11 @@ def add(
         signed = f"trust file {answer['version']}, by {' and '.join(signers)}"
         rows.append(("in force", f"{signed}, entry {answer['index']}"))
     if as_json:
-        speaking.tell_json(told)
+        output.tell_json(told)
         return
-    speaking.tell_rows(rows)
+    output.tell_rows(rows)
     if not sign_here:
-        speaking.talk("next: maintainers put that line into the trust file's next version")
+        output.talk("next: maintainers put that line into the trust file's next version")
 
 
 def _write_private(path: Path, text: str) -> None:

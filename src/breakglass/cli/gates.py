@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
-from breakglass.cli.importing import import_
+from breakglass.cli.gate_import import import_
 from breakglass.errors import MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ def _reads(command: F) -> F:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one line a gate.")
 def verdict(folder: Path | None, org: str | None, as_of: str, *, as_json: bool) -> None:
     """Say what the numbers say of every gate."""
-    from breakglass.verdicts.answer import answer
     from breakglass.verdicts.sentence import sentence, what_would_change
+    from breakglass.verdicts.verdict_json import answer
 
     history, _ = _read(folder, org, as_of)
     judged = _judged(history)
@@ -124,7 +124,7 @@ def report(
 @_reads
 def review(gate: str, folder: Path | None, org: str | None, as_of: str) -> None:
     """Draft the issue against GATE as Markdown; decides and records nothing."""
-    from breakglass.verdicts.drafting import draft
+    from breakglass.verdicts.drafts import draft
     from breakglass.verdicts.siblings import displacements
     from breakglass.verdicts.verdict import judge
 
@@ -146,7 +146,7 @@ def review(gate: str, folder: Path | None, org: str | None, as_of: str) -> None:
 )
 @click.option("--look-again", default="", metavar="DAY", help="When to look again: 2026-09-21.")
 @click.option("--by", default="", metavar="NAME", help="Who decided; with --history alone.")
-@speaking.says_json
+@output.says_json
 def decide(
     gate: str,
     folder: Path | None,
@@ -173,10 +173,10 @@ def decide(
     else:
         told = _sign(find(org), gate, decision, verdict_, day)
     if as_json:
-        speaking.tell_json(told)
+        output.tell_json(told)
         return
     where = f", entry {told['index']}" if "index" in told else ""
-    speaking.tell_rows(
+    output.tell_rows(
         [
             ("recorded", f"gate_reviewed {gate}: {told['verdict']}, by {told['by']}{where}"),
             ("decision", told["decision"]),
@@ -194,7 +194,7 @@ def _append(
     day: date | None,
     by: str,
 ) -> dict[str, Any]:
-    from breakglass.verdicts.drafting import look_again
+    from breakglass.verdicts.drafts import look_again
     from breakglass.verdicts.folder import append_review
     from breakglass.verdicts.history import GateReview
     from breakglass.verdicts.verdict import judge
@@ -223,26 +223,26 @@ def _append(
 def _sign(
     client: Client, gate: str, decision: str, verdict_: str | None, day: date | None
 ) -> dict[str, Any]:
-    from breakglass.cli import stating
+    from breakglass.cli import sign_statement
     from breakglass.records.statement import Do, GateVerdict, ReviewGate
     from breakglass.verdicts.history import midnight
 
     # (1) What was not said is what the numbers say now.
     if verdict_ is None or day is None:
-        from breakglass.verdicts.drafting import look_again
+        from breakglass.verdicts.drafts import look_again
         from breakglass.verdicts.verdict import judge
 
         history = _ask(client)
         read = judge(_found(history, gate, client.log), history.as_of)
         verdict_, day = verdict_ or read.reading.value, day or look_again(read)
-    now = stating.now()
+    now = sign_statement.now()
     if midnight(day) <= now:
         raise MalformedError(
             f"--look-again is {day}, which is not after today; nothing was recorded",
             hint=f"such as --look-again {(now + timedelta(weeks=13)).date()}",
         )
     # (2) Sign, and hand it to the monitor, which states it.
-    said = stating.say(
+    said = sign_statement.say(
         client,
         ReviewGate(
             do=Do.REVIEW_GATE,
@@ -253,7 +253,7 @@ def _sign(
             look_again=midnight(day),
             who=client.who,
             at=now,
-            nonce=stating.nonce(),
+            nonce=sign_statement.nonce(),
         ),
     )
     return client.tell_monitor(f"/gates/{gate}/reviewed", {"statement": said.signed})
@@ -308,13 +308,13 @@ def _judged(history: History) -> list[Verdict]:
 
 def _say_if_none(judged: list[Verdict]) -> None:
     if not judged:
-        speaking.talk("no gate has stated a passage or a bypass yet")
+        output.talk("no gate has stated a passage or a bypass yet")
 
 
 def _lines(history: History, judged: list[Verdict]) -> None:
-    from breakglass.verdicts.alerts import rising
     from breakglass.verdicts.charts.series import shown
     from breakglass.verdicts.charts.sparkline import sparkline
+    from breakglass.verdicts.rising_gates import rising
     from breakglass.verdicts.sentence import percent
     from breakglass.verdicts.siblings import displacements
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 from breakglass.errors import RefusedError
 
@@ -35,7 +35,7 @@ def incident() -> None:
 @click.option("--severity", required=True, metavar="SEV", help="How bad it is: SEV1, SEV2 …")
 @click.option("--title", required=True, metavar="TEXT", help="What is happening, on one line.")
 @takes_org
-@speaking.says_json
+@output.says_json
 def declare(name: str, severity: str, title: str, org: str | None, as_json: bool) -> None:
     """Declare incident ID by your own word; it satisfies contained glasses only."""
     _change("declare", name, severity, title, org, as_json)
@@ -44,7 +44,7 @@ def declare(name: str, severity: str, title: str, org: str | None, as_json: bool
 @incident.command(epilog=CLOSE_EXAMPLE)
 @click.argument("name", metavar="ID")
 @takes_org
-@speaking.says_json
+@output.says_json
 def close(name: str, org: str | None, as_json: bool) -> None:
     """Close incident ID; nothing new can be broken for it."""
     known = find(org).broker("GET", "/incidents")["incidents"]
@@ -55,34 +55,41 @@ def close(name: str, org: str | None, as_json: bool) -> None:
 
 
 def _change(do: str, name: str, severity: str, title: str, org: str | None, as_json: bool) -> None:
-    from breakglass.cli import stating
+    from breakglass.cli import sign_statement
     from breakglass.records.statement import Declare, Do
 
     client = find(org)
     statement = Declare(
-        Do(do), client.log, name, severity, title, client.who, stating.now(), stating.nonce()
+        Do(do),
+        client.log,
+        name,
+        severity,
+        title,
+        client.who,
+        sign_statement.now(),
+        sign_statement.nonce(),
     )
-    said = stating.say(client, statement)
+    said = sign_statement.say(client, statement)
     answer = client.broker("POST", "/incidents", {"statement": said.signed})
     if as_json:
-        speaking.tell_json(answer)
+        output.tell_json(answer)
         return
     verb = "declared" if do == "declare" else "closed"
-    speaking.tell_rows([(verb, f"{name} ({severity}), entry {answer['index']}, by {client.who}")])
+    output.tell_rows([(verb, f"{name} ({severity}), entry {answer['index']}, by {client.who}")])
 
 
 @incident.command(name="list", epilog=LIST_EXAMPLE)
 @takes_org
-@speaking.says_json
+@output.says_json
 def list_(org: str | None, as_json: bool) -> None:
     """List the incidents, open ones first."""
     answer = find(org).broker("GET", "/incidents")
     if as_json:
-        speaking.tell_json(answer)
+        output.tell_json(answer)
         return
     known = sorted(answer["incidents"], key=lambda each: (not each["open"], each["opened_at"]))
     if not known:
-        speaking.talk("no incident was ever declared")
+        output.talk("no incident was ever declared")
         return
     rows = [
         (
@@ -94,4 +101,4 @@ def list_(org: str | None, as_json: bool) -> None:
         )
         for each in known
     ]
-    speaking.tell_table(("incident", "severity", "state", "declared", "title"), rows)
+    output.tell_table(("incident", "severity", "state", "declared", "title"), rows)

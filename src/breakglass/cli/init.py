@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 
 EXAMPLE = """\
 \b
@@ -33,7 +33,7 @@ Example:
     metavar="N",
     help="Generate N custodians, two needed, who may open the door while the ledger is down.",
 )
-@speaking.says_json
+@output.says_json
 def init(
     folder: Path, who: str, key: Path | None, organisation: str, custodians: int, as_json: bool
 ) -> None:
@@ -42,13 +42,13 @@ def init(
     Everything in it is real; that all of it lies on one machine is what `breakglass doctor` is
     about.
     """
-    from breakglass.cli.stating import now
+    from breakglass.cli.sign_statement import now
     from breakglass.embedded.init import WHY_ONLY_FOR_TRYING
-    from breakglass.embedded.trying_out import make
+    from breakglass.embedded.quickstart import make
 
-    made = make(folder, organisation, who, key, now(), speaking.talk, custodians)
+    made = make(folder, organisation, who, key, now(), output.talk, custodians)
     if as_json:
-        speaking.tell_json(
+        output.tell_json(
             {
                 "folder": str(made.folder),
                 "maintainers": made.maintainers,
@@ -59,7 +59,7 @@ def init(
             }
         )
     else:
-        speaking.tell_rows(
+        output.tell_rows(
             [
                 ("made", f"{made.folder} ({len(made.processes)} processes, each with its own key)"),
                 ("policy", f"glass {', '.join(made.glasses)}; signed, in {made.folder}/bundle"),
@@ -67,9 +67,9 @@ def init(
             ]
         )
     if made.custodians:
-        speaking.talk(
+        output.talk(
             f"{len(made.custodians)} custodians were generated, in {made.folder}/keys/custodians:"
             " give each folder to a person, on a machine of their own"
         )
-    speaking.talk(f"for trying out only: {WHY_ONLY_FOR_TRYING}")
-    speaking.talk(f"next: breakglass up --org {made.folder}")
+    output.talk(f"for trying out only: {WHY_ONLY_FOR_TRYING}")
+    output.talk(f"next: breakglass up --org {made.folder}")

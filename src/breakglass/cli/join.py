@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 from breakglass.errors import MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
-    from breakglass.operate.joining import Joined, Listening
+    from breakglass.operate.host_join import Joined, Listening
     from breakglass.tlog.note import VerifierKey
 
 LEDGER_EXAMPLE = """\
@@ -47,15 +47,15 @@ def join() -> None:
 @join.command(epilog=LEDGER_EXAMPLE, short_help="On the first host: let the second one in.")
 @click.option("--listen", required=True, metavar="IP:PORT", help="Where the ledger listens then.")
 @takes_org
-@speaking.says_json
+@output.says_json
 def ledger(listen: str, org: str | None, as_json: bool) -> None:
     """Give the ledger an address off this host, with TLS, and say what to type on the second.
 
     Nothing secret is in what it prints. Restart the ledger afterwards.
     """
-    from breakglass.cli.stating import now
-    from breakglass.operate.joining import read_endpoint
-    from breakglass.operate.opening_ledger import open_ledger
+    from breakglass.cli.sign_statement import now
+    from breakglass.operate.host_join import read_endpoint
+    from breakglass.operate.ledger_exposure import open_ledger
     from breakglass.records.trust import accept_trust
     from breakglass.tlog.note import Note
 
@@ -65,14 +65,14 @@ def ledger(listen: str, org: str | None, as_json: bool) -> None:
     trust = accept_trust(Note.parse(client.trust.read_bytes()), None)
     key = str(trust.tlog.logs[0].vkey)
     if as_json:
-        speaking.tell_json({"ledger": url, "log": key})
+        output.tell_json({"ledger": url, "log": key})
         return
-    speaking.tell_rows([("ledger", url), ("log", key)])
-    speaking.talk("restart it: Ctrl-C where 'breakglass up' runs, and start it again")
-    speaking.talk("next, on the second host, with an address of that host:")
+    output.tell_rows([("ledger", url), ("log", key)])
+    output.talk("restart it: Ctrl-C where 'breakglass up' runs, and start it again")
+    output.talk("next, on the second host, with an address of that host:")
     for room in ("witness --out witness-1", "archiver --out archiver"):
         more = f" --ledger '{url}' --folder DIR" if room.startswith("archiver") else ""
-        speaking.talk(f"breakglass join {room} --listen IP:PORT --log '{key}'{more}")
+        output.talk(f"breakglass join {room} --listen IP:PORT --log '{key}'{more}")
 
 
 def _common(command: Any) -> Any:
@@ -89,7 +89,7 @@ def _common(command: Any) -> Any:
         )
     ):  # fmt: skip
         command = option(command)
-    return speaking.says_json(command)
+    return output.says_json(command)
 
 
 @join.command(epilog=WITNESS_EXAMPLE, short_help="On the second host: make a witness.")
@@ -108,7 +108,7 @@ def witness(
 
     It sees heads only, never records. A second run prints the same and changes nothing.
     """
-    from breakglass.operate.joining import WITNESS
+    from breakglass.operate.host_join import WITNESS
 
     keys, group = _log(log, name)
     _tell(_join(WITNESS, out, name, keys, _listening(listen, known_as), ""), group, as_json)
@@ -177,8 +177,8 @@ def archiver(
     A bucket is looked at first, and one that does not lock is refused: nothing is made then. A
     second run prints the same and changes nothing.
     """
-    from breakglass.operate.bucket import check_bucket, s3_settings, s3_table
-    from breakglass.operate.joining import ARCHIVER
+    from breakglass.operate.bucket_check import check_bucket, s3_settings, s3_table
+    from breakglass.operate.host_join import ARCHIVER
 
     if bool(folder) == bool(s3):
         raise MalformedError("an archive is in --folder PATH or in --s3 BUCKET: give one")
@@ -188,7 +188,7 @@ def archiver(
     if s3:
         settings = s3_settings(s3, region, endpoint, path_style, credentials, kept_days)
         for each in check_bucket(settings):
-            speaking.talk(f"{each.level:8} {each.what}")
+            output.talk(f"{each.level:8} {each.what}")
         top += s3_table(settings)
     elif folder is not None:
         top += f'store = "{folder.absolute()}"\n'
@@ -198,7 +198,7 @@ def archiver(
 
 def _log(log: str, place: str) -> tuple[tuple[VerifierKey, ...], str]:
     """Return the log's keys and, if a trust file was given, the group line of the place."""
-    from breakglass.operate.joining import read_log_keys
+    from breakglass.operate.host_join import read_log_keys
 
     path = Path(log)
     if "+" in log and not path.exists():
@@ -217,7 +217,7 @@ def _log(log: str, place: str) -> tuple[tuple[VerifierKey, ...], str]:
 def _listening(listen: str | None, known_as: str | None) -> Listening | None:
     import ipaddress
 
-    from breakglass.operate.joining import Listening, read_endpoint
+    from breakglass.operate.host_join import Listening, read_endpoint
 
     if listen is None:
         return None
@@ -237,22 +237,22 @@ def _join(
     listening: Listening | None,
     settings: str,
 ) -> Joined:
-    from breakglass.cli.stating import now
-    from breakglass.operate.joining import Joining
-    from breakglass.operate.joining import join as make
+    from breakglass.cli.sign_statement import now
+    from breakglass.operate.host_join import HostJoin
+    from breakglass.operate.host_join import join as make
 
-    return make(Joining(room, out, name, keys, listening, settings), now())
+    return make(HostJoin(room, out, name, keys, listening, settings), now())
 
 
 def _tell(joined: Joined, group: str, as_json: bool) -> None:
-    from breakglass.operate.joining import ARCHIVER
+    from breakglass.operate.host_join import ARCHIVER
     from breakglass.process.folder import write_whole
 
     second = f"archiver {joined.place}" if joined.room == ARCHIVER else group
     lines = [joined.witness_line, *([second] if second else [])]
     write_whole(joined.folder / "lines", "".join(f"{each}\n" for each in lines).encode(), 0o644)
     if as_json:
-        speaking.tell_json(
+        output.tell_json(
             {
                 "folder": str(joined.folder),
                 "new": joined.new,
@@ -265,7 +265,7 @@ def _tell(joined: Joined, group: str, as_json: bool) -> None:
         )
         return
     made = "made" if joined.new else "stands"
-    speaking.tell_rows(
+    output.tell_rows(
         [
             (made, f"{joined.folder}, the folder of {joined.room} '{joined.place}'"),
             ("key", f"{joined.vkey.label}; it was made here and stays here"),
@@ -280,6 +280,6 @@ def _tell(joined: Joined, group: str, as_json: bool) -> None:
     click.echo("\nfor [neighbours] of the ledger, where its policy gives no address:")
     click.echo(joined.neighbour_line)
     click.echo("")
-    speaking.talk(f"start it here: {joined.command}")
-    speaking.talk(f"the lines for the trust file stand in {joined.folder}/lines")
-    speaking.talk("next, on the first host, with that file: breakglass trust next FILE")
+    output.talk(f"start it here: {joined.command}")
+    output.talk(f"the lines for the trust file stand in {joined.folder}/lines")
+    output.talk("next, on the first host, with that file: breakglass trust next FILE")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 
 if TYPE_CHECKING:
-    from breakglass.process.keeping import Keeping
+    from breakglass.process.key_store import KeyStore
 
 ROTATE_EXAMPLE = """\
 \b
@@ -54,7 +54,7 @@ def key() -> None:
 
 @key.command(epilog=SHOW_EXAMPLE)
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
-@speaking.says_json
+@output.says_json
 def show(folder: Path, as_json: bool) -> None:
     """Say whose key FOLDER holds and how it is kept; never the key."""
     _show(folder, as_json)
@@ -68,25 +68,25 @@ def show(folder: Path, as_json: bool) -> None:
     metavar="NAME",
     help="The systemd credential with the passphrase, now and at each start.",
 )
-@speaking.says_json
+@output.says_json
 def seal(folder: Path, credential: str, as_json: bool) -> None:
     """Put the key in FOLDER under a passphrase.
 
     It is asked for here, and at each start, or is the credential NAME. The process may run
     meanwhile; it reads its key at its start alone.
     """
-    from breakglass.process.sealing import seal as put_under
+    from breakglass.process.key_sealing import seal as put_under
 
     _tell(put_under(folder, credential), [], as_json)
-    speaking.talk("the plain file is gone; a backup or a copy of the disk may still hold it")
+    output.talk("the plain file is gone; a backup or a copy of the disk may still hold it")
 
 
 @key.command(epilog=UNSEAL_EXAMPLE)
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
-@speaking.says_json
+@output.says_json
 def unseal(folder: Path, as_json: bool) -> None:
     """Put the sealed key in FOLDER back into a plain file, 0600."""
-    from breakglass.process.sealing import unseal as take_out
+    from breakglass.process.key_sealing import unseal as take_out
 
     _tell(take_out(folder), [], as_json)
 
@@ -96,38 +96,36 @@ def unseal(folder: Path, as_json: bool) -> None:
 @click.option("--finish", is_flag=True, help="Let the old key go.")
 @click.option("--anyway", is_flag=True, help="With --finish: even if a live grant stops working.")
 @takes_org
-@speaking.says_json
+@output.says_json
 def rotate(party: str, finish: bool, anyway: bool, org: str | None, as_json: bool) -> None:
     """Replace the key of PARTY, a folder of an organisation that runs here.
 
     First the new key stands beside the old one and either is believed; with --finish the old one
     goes. Maintainers sign both steps. After a crash, type the same again.
     """
-    from breakglass.operate.rotating import Rotation
+    from breakglass.operate.key_rotation import Rotation
 
     client = find(org)
     here = client.file.absolute().parent
-    rotation = Rotation(
-        here, party.rstrip("/"), client.who, client.key, client.broker, speaking.talk
-    )
+    rotation = Rotation(here, party.rstrip("/"), client.who, client.key, client.broker, output.talk)
     version = rotation.finish(anyway=anyway) if finish else rotation.begin()
     if as_json:
         told = [{"step": step, "what": what} for step, what in rotation.done]
-        speaking.tell_json({"party": rotation.party, "trust_version": version, "done": told})
+        output.tell_json({"party": rotation.party, "trust_version": version, "done": told})
         return
-    speaking.tell_rows(rotation.done)
+    output.tell_rows(rotation.done)
     if finish:
-        speaking.talk(f"the old key convinces nobody who has trust file {version}")
+        output.talk(f"the old key convinces nobody who has trust file {version}")
         return
-    speaking.talk(f"bring trust file {version} to every gate: put it over its file 'trust'")
-    speaking.talk(f"then, when no older grant lives: breakglass key rotate {party} --finish")
+    output.talk(f"bring trust file {version} to every gate: put it over its file 'trust'")
+    output.talk(f"then, when no older grant lives: breakglass key rotate {party} --finish")
 
 
 @key.command("next", epilog=NEXT_EXAMPLE, short_help="Make the key that is to follow this one.")
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
 @click.option("--party", required=True, metavar="P", help="log, witness:NAME, or a role.")
 @click.option("--log", required=True, metavar="ORIGIN", help="The log that it is for.")
-@speaking.says_json
+@output.says_json
 def next_(folder: Path, party: str, log: str, as_json: bool) -> None:
     """Make the next key in FOLDER; with --json, print what both keys sign about it.
 
@@ -136,9 +134,9 @@ def next_(folder: Path, party: str, log: str, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from breakglass.process.keeping import KEY, NEXT, keeping_of
-    from breakglass.process.sealing import make_next
-    from breakglass.records.handover import Handover
+    from breakglass.process.key_sealing import make_next
+    from breakglass.process.key_store import KEY, NEXT, keeping_of
+    from breakglass.records.key_rollover import Handover
 
     make_next(folder)
     if not as_json:
@@ -147,33 +145,33 @@ def next_(folder: Path, party: str, log: str, as_json: bool) -> None:
     keeping = keeping_of(folder)
     old, new = keeping.read(KEY), keeping.read(NEXT)
     handover = Handover(log, party, old.verifier, new.verifier)
-    speaking.tell_json(asdict(handover.signed(old, new, 1)))
+    output.tell_json(asdict(handover.signed(old, new, 1)))
 
 
 @key.command(epilog=TURN_EXAMPLE, short_help="Make the next key the key; stop the process first.")
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
-@speaking.says_json
+@output.says_json
 def turn(folder: Path, as_json: bool) -> None:
     """Make the next key in FOLDER its key; the process must be stopped.
 
     What a broker, minter, monitor or gate still has to say is said under the old key first; if the
     ledger does not take it, the old key stays. A ledger must have signed a head with both.
     """
-    from breakglass.cli.turning import turned
+    from breakglass.cli.key_rollover import turned
 
     turned(folder)
     _show(folder, as_json)
 
 
 def _show(folder: Path, as_json: bool) -> None:
-    from breakglass.process.keeping import keeping_of
-    from breakglass.process.sealing import clear_copies
+    from breakglass.process.key_sealing import clear_copies
+    from breakglass.process.key_store import keeping_of
 
     _tell(keeping_of(folder), clear_copies(folder), as_json)
 
 
-def _tell(keeping: Keeping, clear: list[Path], as_json: bool) -> None:
-    from breakglass.process.keeping import NEXT
+def _tell(keeping: KeyStore, clear: list[Path], as_json: bool) -> None:
+    from breakglass.process.key_store import NEXT
 
     now = keeping.verifier()
     following = keeping.verifier(NEXT) if keeping.stands(NEXT) else None
@@ -186,7 +184,7 @@ def _tell(keeping: Keeping, clear: list[Path], as_json: bool) -> None:
             "next": None if following is None else str(following),
             "clear_copies": [str(each) for each in clear],
         }
-        speaking.tell_json(told)
+        output.tell_json(told)
         return
     rows = [
         ("key", now.label),
@@ -196,7 +194,7 @@ def _tell(keeping: Keeping, clear: list[Path], as_json: bool) -> None:
     if following is not None:
         rows.append(("next", str(following)))
     rows += [("in clear", f"{each} lies there too: run `key seal` again") for each in clear]
-    speaking.tell_rows(rows)
+    output.tell_rows(rows)
 
 
 _IN_WORDS = {

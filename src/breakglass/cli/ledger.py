@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 from breakglass.cli.fsck import fsck
 from breakglass.cli.rebuild import rebuild
@@ -44,7 +44,7 @@ ledger.add_command(rebuild)
 @ledger.command(epilog=EXPORT_EXAMPLE)
 @click.option("--to", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR")
 @takes_org
-@speaking.says_json
+@output.says_json
 def export(folder: Path, org: str | None, as_json: bool) -> None:
     """Copy the whole ledger into DIR, in the C2SP tlog-tiles layout."""
     from breakglass.ledger.export import export as copy
@@ -57,12 +57,10 @@ def export(folder: Path, org: str | None, as_json: bool) -> None:
     progress = _show_copying if sys.stderr.isatty() and not as_json else _silent_copying
     size = copy(client.ledger, folder, policy_text=policy, trust=trust, progress=progress)
     if as_json:
-        speaking.tell_json({"folder": str(folder), "size": size})
+        output.tell_json({"folder": str(folder), "size": size})
         return
-    speaking.tell_rows(
-        [("copied", f"{size} records into {folder}, with every head and attachment")]
-    )
-    speaking.talk(f"next: breakglass ledger verify {folder} --trust FILE")
+    output.tell_rows([("copied", f"{size} records into {folder}, with every head and attachment")])
+    output.talk(f"next: breakglass ledger verify {folder} --trust FILE")
 
 
 @ledger.command(epilog=VERIFY_EXAMPLE)
@@ -78,7 +76,7 @@ def export(folder: Path, org: str | None, as_json: bool) -> None:
     help="Also check a copy of the log that this one follows, and where they meet.",
 )  # fmt: skip
 @takes_org
-@speaking.says_json
+@output.says_json
 def verify(
     folder: Path, trust: Path | None, older: Path | None, org: str | None, as_json: bool
 ) -> None:
@@ -86,8 +84,8 @@ def verify(
 
     Every hash, every head with its witnesses, every signature, and every rule of the records.
     """
-    from breakglass.cli.auditing import audit
-    from breakglass.cli.succeeding import check_link
+    from breakglass.cli.log_succession import check_link
+    from breakglass.cli.verify_copy import audit
 
     file = trust or find(org).trust
     try:
@@ -106,7 +104,7 @@ def verify(
         forbidden = [
             {"index": each.index, "name": each.void, "why": each.why} for each in done.forbidden
         ]
-        speaking.tell_json(
+        output.tell_json(
             {
                 "size": state.size,
                 "heads": done.heads,
@@ -129,10 +127,10 @@ def verify(
         rows.append(("follows", f"{link.said.origin}, believed up to {link.said.size} records"))
         rows.append(("nobody's", f"{link.behind} records of its copy lie behind that"))
     rows += [("void", f"record {each.index}, {each.void}: {each.why}") for each in done.forbidden]
-    speaking.tell_rows(rows)
+    output.tell_rows(rows)
     if done.forbidden:
         count = len(done.forbidden)
-        speaking.talk(f"{count} records break a rule: they count for nothing, and each rang")
+        output.talk(f"{count} records break a rule: they count for nothing, and each rang")
 
 
 @ledger.command(epilog=SUCCEED_EXAMPLE, short_help="Prepare a new log that follows a stolen one.")
@@ -151,7 +149,7 @@ def verify(
     help="The old ledger's folder, for settings and submitters.",
 )  # fmt: skip
 @takes_org
-@speaking.says_json
+@output.says_json
 def succeed(
     file: Path, origin: str, copy: Path, out: Path, like: Path | None, org: str | None,
     as_json: bool,
@@ -161,8 +159,8 @@ def succeed(
     Checks that head and the copy, makes a fresh key, a genesis that names the head, and the trust
     file that maintainers sign next. Nothing that runs is touched.
     """
-    from breakglass.cli.succeeding import TRUST_NEXT
-    from breakglass.cli.succeeding import succeed as prepared
+    from breakglass.cli.log_succession import TRUST_NEXT
+    from breakglass.cli.log_succession import succeed as prepared
     from breakglass.clock import SystemClock
 
     client = find(org)
@@ -176,7 +174,7 @@ def succeed(
     )  # fmt: skip
     checkpoint = made.head.checkpoint
     if as_json:
-        speaking.tell_json(
+        output.tell_json(
             {
                 "folder": str(out),
                 "origin": origin,
@@ -195,10 +193,10 @@ def succeed(
         ("new log", f"{origin}, key {made.key.verifier.label}"),
         ("made", f"{out}: ledger/ bootstrap/ {TRUST_NEXT}"),
     ]
-    speaking.tell_rows(rows)
-    speaking.talk(f"next, each maintainer: breakglass trust sign {out / TRUST_NEXT}")
-    speaking.talk("then move each process to the new log: docs/how-to/keys.md, «After a theft»")
-    speaking.talk("grants of the old log: minters end them by their not-after; kill what must end")
+    output.tell_rows(rows)
+    output.talk(f"next, each maintainer: breakglass trust sign {out / TRUST_NEXT}")
+    output.talk("then move each process to the new log: docs/how-to/keys.md, «After a theft»")
+    output.talk("grants of the old log: minters end them by their not-after; kill what must end")
 
 
 def _silent_copying(done: int, of: int) -> None:

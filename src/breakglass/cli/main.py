@@ -15,10 +15,10 @@ from breakglass.errors import BreakglassError
 COMMANDS: dict[str, tuple[str, str]] = {
     "break": ("breaking:break_", "Break a glass: get the emergency access that was agreed."),
     "status": ("status:status", "Show open incidents and what is granted now."),
-    "run": ("running:run", "Run a command with a grant's credential, until the grant ends."),
-    "psql": ("running:psql", "Open psql with a grant's credential, until the grant ends."),
-    "done": ("ending:done", "Hand a grant back before it expires."),
-    "kill": ("ending:kill", "Stop a grant, a person or a glass at once."),
+    "run": ("run:run", "Run a command with a grant's credential, until the grant ends."),
+    "psql": ("run:psql", "Open psql with a grant's credential, until the grant ends."),
+    "done": ("early_end:done", "Hand a grant back before it expires."),
+    "kill": ("early_end:kill", "Stop a grant, a person or a glass at once."),
     "incident": ("incident:incident", "Declare, close and list incidents."),
     "gate": ("gate:gate", "Sign a token for a gate; make a new gate."),
     "door": ("door:door", "When the ledger is down: custodians open the door, loudly."),
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: list[str], as_json: bool) -> int:
-    from breakglass.cli import speaking
+    from breakglass.cli import output
 
     try:
         breakglass.main(arguments, prog_name="breakglass", standalone_mode=False)
@@ -94,10 +94,10 @@ def _run(arguments: list[str], as_json: bool) -> int:
     except click.ClickException as error:
         path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
         hint = f"{path or 'breakglass'} --help ends in an example that works"
-        speaking.tell_error("usage", _plain(error.format_message()), hint, as_json)
+        output.tell_error("usage", _plain(error.format_message()), hint, as_json)
         return 2
     except BreakglassError as error:
-        speaking.tell_error(error.name, error.message, error.hint, as_json)
+        output.tell_error(error.name, error.message, error.hint, as_json)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("", err=True)
@@ -122,11 +122,11 @@ def _plain(message: str) -> str:
 
 
 def _own_mistake(error: Exception, as_json: bool) -> int:
-    from breakglass.cli import speaking
+    from breakglass.cli import output
 
-    where = speaking.keep_traceback(error)
+    where = output.keep_traceback(error)
     hint = f"what happened is kept in {where}" if where else "it could not be kept in a file"
-    speaking.tell_error(
+    output.tell_error(
         "internal",
         f"a mistake of our own: {type(error).__name__}; nothing is assumed",
         hint,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
 from breakglass.errors import MisconfiguredError
 
@@ -49,7 +49,7 @@ FILE = "trust.next"
     help="Embedded set-up: also sign with the maintainers' keys that lie in its folder.",
 )
 @takes_org
-@speaking.says_json
+@output.says_json
 def next_version(
     lines: tuple[str, ...],
     drop: tuple[str, ...],
@@ -64,14 +64,14 @@ def next_version(
     replaced. A FILE holds such lines. Nothing changes before it is activated.
     """
     from breakglass.operate.next_trust import next_text
-    from breakglass.operate.signing_trust import sign_trust
+    from breakglass.operate.trust_signing import sign_trust
 
     client = find(org)
     standing = _standing(client)
     text = next_text(standing, _taken(lines), drop, level or "")
     file = client.trust.with_name(FILE)
     signers = _signers(client, standing, sign_here)
-    note = sign_trust(text, None, signers, speaking.talk)
+    note = sign_trust(text, None, signers, output.talk)
     _write(file, note)
     _tell_signed(file, note, standing, client, as_json)
 
@@ -84,20 +84,20 @@ def next_version(
     help="Embedded set-up: also sign with the maintainers' keys that lie in its folder.",
 )
 @takes_org
-@speaking.says_json
+@output.says_json
 def sign(file: Path, sign_here: bool, org: str | None, as_json: bool) -> None:
     """Sign FILE, a next version of the trust file, beside who signed before.
 
     It may be a text that nobody has signed yet. What changes is shown first: each line that goes,
     and each that comes.
     """
-    from breakglass.operate.signing_trust import changes, sign_trust
+    from breakglass.operate.trust_signing import changes, sign_trust
 
     client = find(org)
     standing, (text, note) = _standing(client), _read_text(file)
     for line in changes(standing.text, text):
-        speaking.talk(line)
-    signed = sign_trust(text, note, _signers(client, standing, sign_here), speaking.talk)
+        output.talk(line)
+    signed = sign_trust(text, note, _signers(client, standing, sign_here), output.talk)
     _write(file, signed)
     _tell_signed(file, signed, standing, client, as_json)
 
@@ -117,7 +117,7 @@ def sign(file: Path, sign_here: bool, org: str | None, as_json: bool) -> None:
     help="What `key next --json` printed: recorded too, signed by both keys.",
 )
 @takes_org
-@speaking.says_json
+@output.says_json
 def activate(
     file: Path, policy_stands: bool, handover: Path | None, org: str | None, as_json: bool
 ) -> None:
@@ -127,25 +127,25 @@ def activate(
     alike, until the record stands; then the new ones alone, and the old keys here are dropped.
     Cut off anywhere: type it again.
     """
-    from breakglass.http.calling import Neighbour
-    from breakglass.operate.taking_force import take_force
+    from breakglass.http.client import Peer
+    from breakglass.operate.trust_activation import activate_trust
 
     client, note = find(org), read_note(file)
-    with Neighbour(client.ledger, name="ledger") as ledger:
-        done = take_force(
+    with Peer(client.ledger, name="ledger") as ledger:
+        done = activate_trust(
             client.file.absolute().parent,
             client.trust,
             note,
             ledger,
             lambda text: client.broker("POST", "/trust", {"note": text}),
-            speaking.talk,
+            output.talk,
             policy_stands=policy_stands,
         )
     key = None if handover is None else _hand_over(client, handover, done.version)
     if as_json:
         told: dict[str, Any] = {"version": done.version, "index": done.index, "key": key}
         told |= {"brought": list(done.brought), "dropped": [str(each) for each in done.dropped]}
-        speaking.tell_json(told)
+        output.tell_json(told)
         return
     entry = f", entry {done.index}" if done.index is not None else ""
     rows = [("in force", f"trust file {done.version}{entry}")]
@@ -153,9 +153,9 @@ def activate(
     rows += [("moved in", ", ".join(done.brought))] if done.brought else []
     rows += [("dropped", f"the key in {each}: nobody trusts it any more") for each in done.dropped]
     rows += [("copies", ", ".join(str(each) for each in done.copies))]
-    speaking.tell_rows(rows)
-    speaking.talk("gates elsewhere take it by hand: copy the file 'trust' into their folders")
-    speaking.talk("next: breakglass doctor")
+    output.tell_rows(rows)
+    output.talk("gates elsewhere take it by hand: copy the file 'trust' into their folders")
+    output.talk("next: breakglass doctor")
 
 
 def _hand_over(client: Client, file: Path, version: int) -> int:
@@ -221,7 +221,7 @@ def _taken(lines: tuple[str, ...]) -> list[str]:
 
 
 def _signers(client: Client, trust: Trust, sign_here: bool) -> list[Any]:
-    from breakglass.operate.maintaining import Maintainer
+    from breakglass.operate.maintainer_signing import Maintainer
     from breakglass.operate.new_gate import local_maintainers
     from breakglass.person import ssh_keygen
 
@@ -240,21 +240,21 @@ def _write(file: Path, note: Any) -> None:
 
 
 def _tell_signed(file: Path, note: Note, trust: Trust, client: Client, as_json: bool) -> None:
-    from breakglass.operate.signing_trust import signers_of
+    from breakglass.operate.trust_signing import signers_of
     from breakglass.records.trust import parse_trust
 
     people, needed = signers_of(note, trust), trust.maintainers_needed
     version = parse_trust(note.text).version
     if as_json:
-        speaking.tell_json(
+        output.tell_json(
             {"file": str(file), "version": version, "signed": people, "needed": needed}
         )
         return
-    speaking.tell_rows(
+    output.tell_rows(
         [("written", f"{file}, version {version}"), ("signed", ", ".join(people) or "by nobody")]
     )
     if len(people) < needed:
-        speaking.talk(f"{len(people)} of {needed} maintainers; next, each of them elsewhere:")
-        speaking.talk(f"breakglass trust sign {file.name}")
+        output.talk(f"{len(people)} of {needed} maintainers; next, each of them elsewhere:")
+        output.talk(f"breakglass trust sign {file.name}")
     else:
-        speaking.talk(f"next: breakglass trust activate {file}")
+        output.talk(f"next: breakglass trust activate {file}")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 from breakglass.errors import MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
-    from breakglass.policy.finding import Finding
+    from breakglass.policy.lint_finding import LintFinding
 
 CHECK_EXAMPLE = """\
 \b
@@ -51,7 +51,7 @@ def policy() -> None:
 @policy.command(epilog=CHECK_EXAMPLE, short_help="Say whether it could take force.")
 @_BUNDLE
 @takes_org
-@speaking.says_json
+@output.says_json
 def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
     """Say whether the policy in BUNDLE could take force: it reads, compiles, and has no error."""
     from breakglass.policy.bundle import bundle_digest, pack_bundle
@@ -62,7 +62,7 @@ def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
         _compile(files)
     glasses = sorted(read.glasses)
     if as_json:
-        speaking.tell_json(
+        output.tell_json(
             {
                 "holds": not errors,
                 "version": read.version,
@@ -78,26 +78,26 @@ def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
             rows = [
                 ("holds", f"policy {read.version}: {len(glasses)} glasses, {', '.join(glasses)}")
             ]
-            speaking.tell_rows(rows)
+            output.tell_rows(rows)
     if errors:
-        speaking.talk(f"{len(errors)} errors; this policy cannot take force")
+        output.talk(f"{len(errors)} errors; this policy cannot take force")
         sys.exit(MalformedError.exit_code)
 
 
 @policy.command(epilog=LINT_EXAMPLE, short_help="List what deserves a second look.")
 @_BUNDLE
 @takes_org
-@speaking.says_json
+@output.says_json
 def lint(bundle: Path | None, org: str | None, as_json: bool) -> None:
     """List everything that deserves a second look in BUNDLE, errors first."""
     _, _, findings = _read(_folder(bundle, org))
     if as_json:
-        speaking.tell_json({"findings": [_plain(each) for each in findings]})
+        output.tell_json({"findings": [_plain(each) for each in findings]})
         return
     for each in findings:
         _tell(each)
     if not findings:
-        speaking.talk("nothing to say")
+        output.talk("nothing to say")
 
 
 @policy.command(epilog=EXPLAIN_EXAMPLE)
@@ -105,18 +105,18 @@ def lint(bundle: Path | None, org: str | None, as_json: bool) -> None:
 @click.option("--glass", metavar="G", help="Only this glass.")
 @click.option("--bundle", type=click.Path(path_type=Path), metavar="DIR")
 @takes_org
-@speaking.says_json
+@output.says_json
 def explain(
     person: str, glass: str | None, bundle: Path | None, org: str | None, as_json: bool
 ) -> None:
     """Say in words what PERSON may do, and what it takes."""
-    from breakglass.cli.stating import now
+    from breakglass.cli.sign_statement import now
     from breakglass.policy.explain import explain as say
 
     files, _, _ = _read(_folder(bundle, org))
     lines = say(_compile(files), person, glass, now())
     if as_json:
-        speaking.tell_json({"person": person, "lines": lines})
+        output.tell_json({"person": person, "lines": lines})
         return
     for line in lines:
         click.echo(line)
@@ -130,15 +130,15 @@ def explain(
     help="Embedded set-up: also sign with the maintainers' keys that lie in its folder.",
 )
 @takes_org
-@speaking.says_json
+@output.says_json
 def sign(bundle: Path | None, sign_here: bool, org: str | None, as_json: bool) -> None:
     """Sign the policy in BUNDLE and its cards, as one maintainer, beside who signed before.
 
     The signatures stand in BUNDLE/signed: commit them, so that the next maintainer gets them.
     """
-    from breakglass.cli.stating import now
+    from breakglass.cli.sign_statement import now
     from breakglass.operate import repository
-    from breakglass.operate.maintaining import Maintainer, sign_policy
+    from breakglass.operate.maintainer_signing import Maintainer, sign_policy
     from breakglass.operate.new_gate import local_maintainers
     from breakglass.person import ssh_keygen
     from breakglass.records.trust import accept_trust
@@ -158,12 +158,12 @@ def sign(bundle: Path | None, sign_here: bool, org: str | None, as_json: bool) -
     if sign_here:
         signers = local_maintainers(client.file.absolute().parent, trust, client.who, client.key)
     commit = repository.head(folder)
-    signed = sign_policy(folder, client.log, commit, signers, now(), speaking.talk)
+    signed = sign_policy(folder, client.log, commit, signers, now(), output.talk)
     people, needed = sorted(signed.signers(trust)), trust.maintainers_needed
     if as_json:
-        speaking.tell_json({"version": signed.policy.version, "signed": people, "needed": needed})
+        output.tell_json({"version": signed.policy.version, "signed": people, "needed": needed})
         return
-    speaking.tell_rows(
+    output.tell_rows(
         [
             (
                 "signed",
@@ -172,36 +172,36 @@ def sign(bundle: Path | None, sign_here: bool, org: str | None, as_json: bool) -
         ]
     )
     if len(people) < needed:
-        speaking.talk(f"{len(people)} of {needed} maintainers; next: commit {folder}/signed")
+        output.talk(f"{len(people)} of {needed} maintainers; next: commit {folder}/signed")
     else:
-        speaking.talk(f"next: breakglass policy activate {folder}")
+        output.talk(f"next: breakglass policy activate {folder}")
 
 
 @policy.command(epilog=ACTIVATE_EXAMPLE, short_help="Put the signed policy in force.")
 @_BUNDLE
 @takes_org
-@speaking.says_json
+@output.says_json
 def activate(bundle: Path | None, org: str | None, as_json: bool) -> None:
     """Put the signed policy in BUNDLE in force, with its cards; it rings."""
-    from breakglass.operate.maintaining import read_signed
+    from breakglass.operate.maintainer_signing import read_signed
 
     client = find(org)
     signed = read_signed(_folder(bundle, org))
     answer = client.broker("POST", "/policy", signed.activation())
     if as_json:
-        speaking.tell_json(answer)
+        output.tell_json(answer)
         return
     glasses = ", ".join(sorted(signed.cards))
     rows = [("in force", f"policy {answer['version']}, entry {answer['index']}: {glasses}")]
-    speaking.tell_rows(rows)
+    output.tell_rows(rows)
 
 
 def _folder(bundle: Path | None, org: str | None) -> Path:
     return bundle if bundle is not None else find(org).file.absolute().parent / "bundle"
 
 
-def _read(folder: Path) -> tuple[dict[str, bytes], Any, list[Finding]]:
-    from breakglass.cli.stating import now
+def _read(folder: Path) -> tuple[dict[str, bytes], Any, list[LintFinding]]:
+    from breakglass.cli.sign_statement import now
     from breakglass.policy.folder import read_bundle
     from breakglass.policy.lint import lint as look
     from breakglass.policy.parse import parse_bundle
@@ -212,13 +212,13 @@ def _read(folder: Path) -> tuple[dict[str, bytes], Any, list[Finding]]:
 
 
 def _compile(files: dict[str, bytes]) -> Any:
-    from breakglass.cli.stating import now
+    from breakglass.cli.sign_statement import now
     from breakglass.policy.compile import compile_policy
 
     return compile_policy(files, now=now())
 
 
-def _plain(finding: Finding) -> dict[str, str]:
+def _plain(finding: LintFinding) -> dict[str, str]:
     return {
         "level": finding.level.value,
         "place": str(finding.place),
@@ -228,7 +228,7 @@ def _plain(finding: Finding) -> dict[str, str]:
     }
 
 
-def _tell(finding: Finding) -> None:
+def _tell(finding: LintFinding) -> None:
     click.echo(f"{finding.level.value}: {finding}")
     if finding.hint:
         click.echo(f"  hint: {finding.hint}")

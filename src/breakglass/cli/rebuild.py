@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 from breakglass.errors import MisconfiguredError
 
@@ -61,7 +61,7 @@ Example:
 @click.option("--path-style", is_flag=True, help="For an S3 that wants the bucket in the path.")
 @click.option("--credentials", default="", metavar="FILE", help="AWS credentials file.")
 @takes_org
-@speaking.says_json
+@output.says_json
 def rebuild(
     where: str,
     folder: Path,
@@ -80,27 +80,29 @@ def rebuild(
     Every byte is checked on the way: entries, tree, signatures, cosignatures, and the rules of the
     records. The state's digest is the one that broker and monitor show at that size.
     """
-    from breakglass.cli.auditing import audit
-    from breakglass.operate import rebuilding
+    from breakglass.cli.verify_copy import audit
+    from breakglass.operate import ledger_rebuild
     from breakglass.records.trust import accept_trust
     from breakglass.tlog.note import Note
 
     believed = _bytes(trust or find(org).trust)
     kept = _bytes(head) if head is not None else None
-    source = rebuilding.Source(where, region, endpoint, path_style, credentials)
+    source = ledger_rebuild.Source(where, region, endpoint, path_style, credentials)
     accepted = accept_trust(Note.parse(believed), None)
     say = _Telling(sys.stderr.isatty() and not as_json)
-    copied = rebuilding.copy_of(source, accepted, folder, kept, lambda done: say("entries", done))
-    rebuilding.check_whole(copied)
+    copied = ledger_rebuild.copy_of(
+        source, accepted, folder, kept, lambda done: say("entries", done)
+    )
+    ledger_rebuild.check_whole(copied)
     done = audit(folder, believed, say)
     if journal is not None:
-        rebuilding.journal_of(source, accepted, journal, lambda size: say("journal", size))
+        ledger_rebuild.journal_of(source, accepted, journal, lambda size: say("journal", size))
     digest = done.state.digest()
     if as_json:
         told: dict[str, Any] = {"folder": str(folder), "size": done.state.size}
         told |= {"root": copied.root, "state": digest, "attachments": done.attachments}
         told |= {"forbidden": len(done.forbidden), "journal": str(journal) if journal else ""}
-        speaking.tell_json(told)
+        output.tell_json(told)
         return
     rows = [
         ("rebuilt", f"{done.state.size} records into {folder}, {done.attachments} attachments"),
@@ -108,9 +110,9 @@ def rebuild(
         ("state", digest),
     ]
     rows += [("journal", f"{journal}, which can be started")] if journal is not None else []
-    speaking.tell_rows(rows)
+    output.tell_rows(rows)
     if done.forbidden:
-        speaking.talk(f"{len(done.forbidden)} records break a rule: they count for nothing")
+        output.talk(f"{len(done.forbidden)} records break a rule: they count for nothing")
 
 
 class _Telling:
@@ -123,7 +125,7 @@ class _Telling:
     def __call__(self, step: str, done: int, of: int = 0) -> None:
         if self._watched and time.monotonic() >= self._next:
             self._next = time.monotonic() + 1
-            speaking.talk(f"{step} {done}" + (f" of {of}" if of else ""))
+            output.talk(f"{step} {done}" + (f" of {of}" if of else ""))
 
 
 def _bytes(path: Path) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 
 LIST_EXAMPLE = """\
@@ -28,40 +28,40 @@ def review() -> None:
 
 @review.command(name="list", epilog=LIST_EXAMPLE)
 @takes_org
-@speaking.says_json
+@output.says_json
 def list_(org: str | None, as_json: bool) -> None:
     """List the open reviews, the first due first."""
     answer = find(org).ask_monitor("/reviews")
     if as_json:
-        speaking.tell_json(answer)
+        output.tell_json(answer)
         return
     found = answer["reviews"]
     if not found:
-        speaking.talk("no review is open")
+        output.talk("no review is open")
         return
     rows = [
         tuple(str(each.get(name, "")) for name in ("grant", "incident", "who", "glass", "due"))
         for each in found
     ]
-    speaking.tell_table(("review", "incident", "who", "glass", "due"), rows)
+    output.tell_table(("review", "incident", "who", "glass", "due"), rows)
 
 
 @review.command(epilog=SHOW_EXAMPLE, short_help="Show one review, filled in from records.")
 @click.argument("grant")
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print the review record as YAML.")
 @takes_org
-@speaking.says_json
+@output.says_json
 def show(grant: str, as_yaml: bool, org: str | None, as_json: bool) -> None:
     """Show the review of GRANT, with all that the records say already filled in."""
     found = find(org).ask_monitor(f"/reviews/{grant}")
     if as_json:
-        speaking.tell_json(found)
+        output.tell_json(found)
         return
     if as_yaml:
         click.echo(found["yaml"], nl=False)
         return
     record = found["record"]
-    speaking.tell_rows((name.replace("_", " "), _text(value)) for name, value in record.items())
+    output.tell_rows((name.replace("_", " "), _text(value)) for name, value in record.items())
 
 
 def _text(value: Any) -> str:

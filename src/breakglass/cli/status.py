@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
 
 EXAMPLE = """\
@@ -20,7 +20,7 @@ Example:
 @click.command(epilog=EXAMPLE)
 @click.argument("grant", required=False)
 @takes_org
-@speaking.says_json
+@output.says_json
 def status(grant: str | None, org: str | None, as_json: bool) -> None:
     """Show open incidents and running grants, or everything about one GRANT."""
     client = find(org)
@@ -34,17 +34,17 @@ def status(grant: str | None, org: str | None, as_json: bool) -> None:
     unrecorded |= {each["grant"] for each in doors["doors"] if each["index"] is None}
     if as_json:
         told = {"incidents": incidents, "grants": grants, "unrecorded_doors": sorted(unrecorded)}
-        speaking.tell_json(told)
+        output.tell_json(told)
         return
     _overview(client, incidents, grants)
     if unrecorded:
         names = ", ".join(sorted(unrecorded))
-        speaking.talk(f"custodians' door, not in the ledger: {names}; see: breakglass door list")
+        output.talk(f"custodians' door, not in the ledger: {names}; see: breakglass door list")
 
 
 def _one(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        speaking.tell_json(found)
+        output.tell_json(found)
         return
     rows = []
     for name, value in found.items():
@@ -53,7 +53,7 @@ def _one(found: dict[str, Any], as_json: bool) -> None:
         if isinstance(value, dict):
             value = ", ".join(f"{key} {_plain(each)}" for key, each in value.items())
         rows.append((name, _plain(value)))
-    speaking.tell_rows(rows)
+    output.tell_rows(rows)
 
 
 def _plain(value: Any) -> str:
@@ -63,12 +63,12 @@ def _plain(value: Any) -> str:
 
 
 def _overview(client: Client, incidents: list[Any], grants: list[Any]) -> None:
-    from breakglass.cli import holding
+    from breakglass.cli import held_grants
 
-    mine = {each.grant for each in holding.all_held(client.state)}
+    mine = {each.grant for each in held_grants.all_held(client.state)}
     for each in incidents:
         if each["open"]:
-            speaking.tell_rows(
+            output.tell_rows(
                 [("incident", f"{each['incident']} {each['severity']} {each['title']}")]
             )
     live = [each for each in grants if each["state"] not in ("ended", "dead", "expired")]
@@ -84,7 +84,7 @@ def _overview(client: Client, incidents: list[Any], grants: list[Any]) -> None:
         for each in live
     ]
     if rows:
-        speaking.tell_table(("grant", "glass", "who", "state", "until (UTC)", "its key"), rows)
+        output.tell_table(("grant", "glass", "who", "state", "until (UTC)", "its key"), rows)
     over = len(grants) - len(live)
     words = f"{len(live)} live, {over} over" if grants else "nothing was ever granted"
-    speaking.talk(words)
+    output.talk(words)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
 from breakglass.cli.next_trust import activate, next_version, read_note, sign
 from breakglass.errors import MisconfiguredError
@@ -44,14 +44,14 @@ trust.add_command(activate)
 
 @trust.command(epilog=SHOW_EXAMPLE)
 @takes_org
-@speaking.says_json
+@output.says_json
 def show(org: str | None, as_json: bool) -> None:
     """Say whom this client believes."""
     client = find(org)
     found = _read(client)
     roles = {str(role): key.label for key, role in found.submitters.items()}
     if as_json:
-        speaking.tell_json(
+        output.tell_json(
             {
                 "version": found.version,
                 "digest": found.digest,
@@ -70,7 +70,7 @@ def show(org: str | None, as_json: bool) -> None:
         )
         return
     people = ", ".join(sorted(found.maintainers))
-    speaking.tell_rows(
+    output.tell_rows(
         [
             ("version", f"{found.version}, {found.digest[:16]}…"),
             ("log", ", ".join(log.vkey.label for log in found.tlog.logs)),
@@ -101,7 +101,7 @@ def show(org: str | None, as_json: bool) -> None:
 @takes_org
 def policy(file: Path | None, joint: Path | None, org: str | None) -> None:
     """Print the plain C2SP tlog-policy in it, for the ledger and for verifiers not ours."""
-    from breakglass.operate.taking_force import joint_policy
+    from breakglass.operate.trust_activation import joint_policy
     from breakglass.records.trust import accept_trust
 
     standing = _read(find(org))
@@ -115,7 +115,7 @@ def policy(file: Path | None, joint: Path | None, org: str | None) -> None:
 @trust.command(epilog=UPDATE_EXAMPLE, short_help="Take newer signed versions.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @takes_org
-@speaking.says_json
+@output.says_json
 def update(file: Path | None, org: str | None, as_json: bool) -> None:
     """Take newer versions, each signed by the maintainers of the one before.
 
@@ -133,10 +133,10 @@ def update(file: Path | None, org: str | None, as_json: bool) -> None:
             standing = accept_trust(note, standing)
             write_whole(client.trust, data, 0o600)
     if as_json:
-        speaking.tell_json({"before": before.version, "version": standing.version})
+        output.tell_json({"before": before.version, "version": standing.version})
         return
     news = "nothing newer" if standing.version == before.version else f"was {before.version}"
-    speaking.tell_rows([("version", f"{standing.version} ({news})")])
+    output.tell_rows([("version", f"{standing.version} ({news})")])
 
 
 def _read(client: Client) -> Trust:
@@ -155,12 +155,12 @@ def _bytes(file: Path) -> bytes:
 
 def _from_ledger(client: Client) -> list[bytes]:
     """Return every trust file that the ledger keeps; they are believed by their signatures."""
-    from breakglass.http.calling import Neighbour
+    from breakglass.http.client import Peer
     from breakglass.records.record import parse_attachments
     from breakglass.tlog.note import Note
 
     found, start = [], 0
-    with Neighbour(client.ledger, name="ledger") as ledger:
+    with Peer(client.ledger, name="ledger") as ledger:
         while commits := ledger.get(f"/entries?from={start}&wait=0").json()["commits"]:
             notes = [note for each in commits for note in each["entries"]]
             start += len(notes)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from breakglass.cli import speaking
+from breakglass.cli import output
 
 if TYPE_CHECKING:
-    from breakglass.embedded.supervising import Started
+    from breakglass.embedded.supervisor import Started
 
 EXAMPLE = """\
 \b
@@ -29,7 +29,7 @@ Example:
     metavar="FOLDER",
     help="The organisation's folder.  [default: here]",
 )
-@speaking.says_json
+@output.says_json
 def up(org: Path, as_json: bool) -> None:
     """Start every process of the organisation and stay; Ctrl-C stops them all."""
     from breakglass.embedded import up as embedded
@@ -48,6 +48,6 @@ def up(org: Path, as_json: bool) -> None:
             click.echo(json.dumps({"ready": True, "policy": version}))
         else:
             click.echo(f"{'ready':<12} policy {version} is in force")
-            speaking.talk("Ctrl-C stops everything; in another terminal: breakglass status")
-        embedded.stay(running, speaking.talk)
-    speaking.talk("stopped")
+            output.talk("Ctrl-C stops everything; in another terminal: breakglass status")
+        embedded.stay(running, output.talk)
+    output.talk("stopped")

@@ -16,19 +16,19 @@ from typing import Any
 
 from breakglass.clock import SystemClock, to_milliseconds
 from breakglass.demo.shop import GATE, LOG, MINTER, REPAIR, ROLLBACK
-from breakglass.demo.soft_people import SoftKey, SoftSecurityKey
+from breakglass.demo.software_keys import SoftKey, SoftSecurityKey
 from breakglass.embedded.up import Organisation
 from breakglass.errors import BreakglassError
-from breakglass.process.keeping import read_key
+from breakglass.process.key_store import read_key
 from breakglass.records.card import Tier, card_digest, parse_card
-from breakglass.records.encoding.words import ZERO_DIGEST
+from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.kinds.grants import Intent, handle_of
 from breakglass.records.kinds.grants import Path as Way
 from breakglass.records.presentation import Presentation, presentation_text
 from breakglass.records.record import Envelope, record_text
-from breakglass.records.signing.signing import PRESENTATION_NAMESPACE, STATEMENT_NAMESPACE, Signed
+from breakglass.records.signing.signature import PRESENTATION_NAMESPACE, STATEMENT_NAMESPACE, Signed
 from breakglass.records.statement import Break, Do, Why, digest_of, grant_id, statement_text
-from breakglass.submit.numbering import numbered
+from breakglass.submit.record_header import numbered
 from breakglass.tlog.note import Note, Signer, sign_note
 from breakglass.tlog.tiles import encode_bundle
 from breakglass.token.token import Token

@@ -8,7 +8,7 @@ from datetime import timedelta
 from breakglass.demo.attacks import DOOR, Thief, cards_of, proof_in, rang
 from breakglass.demo.night import GATE, Night
 from breakglass.demo.shop import REPAIR, ROLLBACK
-from breakglass.demo.soft_people import SoftKey
+from breakglass.demo.software_keys import SoftKey
 from breakglass.demo.terminal import Said
 
 _RING_WITHIN_S = 15.0

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.clock import SystemClock, parse_time
-from breakglass.demo.hook import Hook
 from breakglass.demo.shop import GATE, MINTER, REPAIR, ROLLBACK, Shop
 from breakglass.demo.stage import Stage
 from breakglass.demo.target import Target
 from breakglass.demo.terminal import Terminal
+from breakglass.demo.webhook_sink import WebhookSink
 from breakglass.embedded.up import Organisation
 
 INCIDENT = "INC-4821"
@@ -33,7 +33,7 @@ class Night:
     shop: Shop
     running: Organisation
     target: Target
-    hook: Hook
+    hook: WebhookSink
     mira: Terminal
     folder: Path
     repair: dict[str, Any] = field(default_factory=dict)

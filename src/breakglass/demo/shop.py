@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from breakglass.demo.hook import Hook
-from breakglass.demo.soft_agent import SoftAgent
-from breakglass.demo.soft_people import PRESENT, VERIFIED, SoftSecurityKey
+from breakglass.demo.software_agent import SoftAgent
+from breakglass.demo.software_keys import PRESENT, VERIFIED, SoftSecurityKey
 from breakglass.demo.target import Target
+from breakglass.demo.webhook_sink import WebhookSink
 from breakglass.embedded.init import client_toml, make_organisation, prepare
 from breakglass.embedded.up import Process, processes_of
-from breakglass.operate.maintaining import Maintainer
+from breakglass.operate.maintainer_signing import Maintainer
 from breakglass.operate.plan import Plan
 from breakglass.person import ssh_keygen
 from breakglass.policy.bundle import MAIN_FILE
@@ -85,7 +85,7 @@ class Shop:
     def groups(self) -> list[list[Process]]:
         """Return what to start; one witness and the monitor have clocks that are 90 s off."""
         off = {"witness-3": WITNESS_OFF_S, "monitor": MONITOR_OFF_S}
-        skewed = ("-m", "breakglass.demo.skewed")
+        skewed = ("-m", "breakglass.demo.skewed_clock")
         return [
             [
                 Process(each.name, each.room, (*skewed, each.room, str(off[each.name])))
@@ -124,7 +124,7 @@ def make_shop(
     people: Mapping[str, SoftSecurityKey],
     agent: Path,
     target: Target,
-    hook: Hook,
+    hook: WebhookSink,
     now: datetime,
 ) -> Shop:
     """Make the organisation. The agent must be running: sam and noor sign with it."""
@@ -165,7 +165,7 @@ def _public_file(org: Path, name: str, key: SoftSecurityKey) -> Path:
     return path
 
 
-def _channels(hook: Hook) -> str:
+def _channels(hook: WebhookSink) -> str:
     return (
         '[channels.file]\ntype = "log_file"\nfile = "data/alarms.log"\n\n'
         f'[channels.hook]\ntype = "webhook"\naddress = "{hook.address}"\nsecret = "{hook.secret}"\n'

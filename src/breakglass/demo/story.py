@@ -11,13 +11,13 @@ from pathlib import Path
 from breakglass.clock import SystemClock
 from breakglass.demo.break_in import break_in
 from breakglass.demo.evidence import evidence
-from breakglass.demo.hook import Hook
 from breakglass.demo.night import Night, expiry, gate, opening, repair
-from breakglass.demo.rebuilding import rebuild
+from breakglass.demo.rebuild import rebuild
 from breakglass.demo.shop import make_people, make_shop
 from breakglass.demo.stage import CurtainError, Stage
 from breakglass.demo.target import make_target
 from breakglass.demo.terminal import Terminal, clean_environment
+from breakglass.demo.webhook_sink import WebhookSink
 from breakglass.embedded.up import activate_once, running
 from breakglass.errors import BreakglassError
 
@@ -64,7 +64,7 @@ def _play(stage: Stage, folder: Path) -> None:
             target.fill()
             check.says(f"PostgreSQL {target.version()} is up, and asks for passwords")
         held.enter_context(agent)
-        hook = Hook()
+        hook = WebhookSink()
         held.callback(hook.close)
         org = folder / "org"
         shop = make_shop(org, people, agent.path, target, hook, SystemClock().now())

@@ -16,14 +16,14 @@ from pathlib import Path
 from breakglass.clock import to_milliseconds
 from breakglass.errors import MisconfiguredError
 from breakglass.operate import folders, repository
-from breakglass.operate.maintaining import Maintainer, sign_policy, sign_text
+from breakglass.operate.maintainer_signing import Maintainer, sign_policy, sign_text
 from breakglass.operate.plan import Keys, Plan, trust_text
 from breakglass.person import ssh_keygen
 from breakglass.person.ssh_keygen import Say
-from breakglass.records.encoding.words import ZERO_DIGEST
+from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.kinds import Genesis
 from breakglass.records.record import Envelope, record_text
-from breakglass.records.signing.signing import TRUST_NAMESPACE
+from breakglass.records.signing.signature import TRUST_NAMESPACE
 from breakglass.records.trust import accept_trust
 from breakglass.tlog.note import Note, sign_note
 

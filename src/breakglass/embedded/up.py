@@ -17,8 +17,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from breakglass.embedded.alarm_log import ALARMS, AlarmLog
-from breakglass.embedded.supervising import (
+from breakglass.embedded.alert_log import ALARMS, AlertLog
+from breakglass.embedded.supervisor import (
     Child,
     Started,
     kill,
@@ -28,9 +28,9 @@ from breakglass.embedded.supervising import (
     wait_until_up,
 )
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
-from breakglass.http.calling import Neighbour
-from breakglass.operate.maintaining import encoded_activation, read_signed
-from breakglass.operate.moved_out import moved_out
+from breakglass.http.client import Peer
+from breakglass.operate.maintainer_signing import encoded_activation, read_signed
+from breakglass.operate.retired_cosigners import moved_out
 from breakglass.process.folder import held
 
 _REST_AT_MOST_S = 30.0
@@ -107,9 +107,9 @@ class Organisation:
         """End one process as a power cut would."""
         kill(self.children[name])
 
-    def call(self, name: str, within: timedelta = timedelta(seconds=15)) -> Neighbour:
+    def call(self, name: str, within: timedelta = timedelta(seconds=15)) -> Peer:
         """Return a caller for one process."""
-        return Neighbour(self.org / name, name=name, within=within)
+        return Peer(self.org / name, name=name, within=within)
 
     def get(self, name: str, path: str) -> dict[str, Any]:
         """Ask one process."""
@@ -189,7 +189,7 @@ def stay(running: Organisation, say: Callable[[str], None]) -> None:
     before = {
         each: signal.signal(each, lambda *_: done.set()) for each in (signal.SIGINT, signal.SIGTERM)
     }
-    alarms = AlarmLog(running.org / "monitor" / ALARMS)
+    alarms = AlertLog(running.org / "monitor" / ALARMS)
     rest = dict.fromkeys(running.children, 0.5)
     again: dict[str, float] = {}
     try:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import UnavailableError, UnprovenError
-from breakglass.gate.place import Place
-from breakglass.gate.spooling import spool_door
-from breakglass.http.calling import Neighbour
-from breakglass.node.doors import Doors, TakenDoor, door_record, settle_by_proof, taken_door
-from breakglass.node.reaching import unreached
-from breakglass.process.bell import Bell
+from breakglass.gate.gate_config import GateConfig
+from breakglass.gate.record_spool import spool_door
+from breakglass.http.client import Peer
+from breakglass.node.door import Doors, TakenDoor, door_record, settle_by_proof, taken_door
+from breakglass.node.ledger_probe import unreached
+from breakglass.process.alert_channel import AlertChannel
 from breakglass.process.settings import neighbour_at
 from breakglass.token.token import Token, parse_token
-from breakglass.token.verify import Shown
+from breakglass.token.verify import VerifiedToken
 
 
-def take_door(place: Place, token: Token, shown: Shown, clock: Clock) -> None:
+def take_door(place: GateConfig, token: Token, shown: VerifiedToken, clock: Clock) -> None:
     """Let a verified token of the door count here, or refuse it; the gate opens behind this.
 
     Raises:
@@ -25,7 +25,7 @@ def take_door(place: Place, token: Token, shown: Shown, clock: Clock) -> None:
     trust = place.trust()
     # (1) Try the ledger. Nothing was written; nothing has happened.
     where = neighbour_at(place.folder, place.settings.ledger)
-    with Neighbour(where, name="ledger") as ledger:
+    with Peer(where, name="ledger") as ledger:
         tried = unreached(ledger, trust)
     # (2) Remember which door, on disk. A crash from here leaves a door that opened nothing here,
     #     and that a second one has to wait for.
@@ -47,12 +47,12 @@ def take_door(place: Place, token: Token, shown: Shown, clock: Clock) -> None:
     spool_door(place, door_record(door, shown, trust, tried), clock)
 
 
-def place_doors(place: Place) -> Doors:
+def place_doors(place: GateConfig) -> Doors:
     """Return the doors that this gate took; kept beside its memory."""
     return Doors(place.folder / "data" / "doors.sqlite")
 
 
-def settle(place: Place, data: bytes) -> str:
+def settle(place: GateConfig, data: bytes) -> str:
     """Take a token with a proof as the proof that a door's intent is in the log.
 
     Returns:
@@ -67,7 +67,7 @@ def settle(place: Place, data: bytes) -> str:
     return settle_by_proof(place_doors(place), token.intent, token.proof, place.trust()).body.grant
 
 
-def ring_unappended(place: Place, clock: Clock, door: TakenDoor, why: str) -> None:
+def ring_unappended(place: GateConfig, clock: Clock, door: TakenDoor, why: str) -> None:
     """Ring that a door was taken here and its intent is still not in the log."""
     bell = open_bell(place, clock)
     try:
@@ -83,7 +83,7 @@ def ring_unappended(place: Place, clock: Clock, door: TakenDoor, why: str) -> No
         bell.close()
 
 
-def open_bell(place: Place, clock: Clock) -> Bell:
+def open_bell(place: GateConfig, clock: Clock) -> AlertChannel:
     """Return the gate's own bell; its owner closes it."""
     ring = place.settings.ring
-    return Bell(place.folder / ring.log, ring.webhook, place.door, clock)
+    return AlertChannel(place.folder / ring.log, ring.webhook, place.door, clock)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from breakglass.clock import Clock, SystemClock
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
-from breakglass.gate.checking import Check, Checked, run_callable
-from breakglass.gate.place import Place
-from breakglass.gate.spooling import spool_bypass, spool_passages
+from breakglass.gate.check import Check, Checked, run_callable
+from breakglass.gate.gate_config import GateConfig
+from breakglass.gate.record_spool import spool_bypass, spool_passages
 from breakglass.records.kinds.gates import GateState
 from breakglass.token.answer import Answer, Opens
 from breakglass.token.token import Token, parse_token
-from breakglass.token.verify import Shown, Verifier, verify_token
+from breakglass.token.verify import VerifiedToken, Verifier, verify_token
 
 _SHUT = {
     Checked.FAILED: Opens.SHUT_FAILED,
@@ -23,7 +23,7 @@ _SHUT = {
 }
 
 
-def answer_check(place: Place, check: Check, clock: Clock, given: str = "") -> Answer:
+def answer_check(place: GateConfig, check: Check, clock: Clock, given: str = "") -> Answer:
     """Answer from the check alone, and count the passage.
 
     Args:
@@ -42,7 +42,9 @@ def answer_check(place: Place, check: Check, clock: Clock, given: str = "") -> A
     return Answer(gate, _SHUT[check.outcome], check.detail, _way_out(place))
 
 
-def answer_with_token(place: Place, shut: Answer, data: bytes, run: str, clock: Clock) -> Answer:
+def answer_with_token(
+    place: GateConfig, shut: Answer, data: bytes, run: str, clock: Clock
+) -> Answer:
     """Let glass open a shut gate for one run, if the token holds.
 
     Args:
@@ -78,7 +80,7 @@ def answer_with_token(place: Place, shut: Answer, data: bytes, run: str, clock: 
     return Answer(place.settings.gate, Opens.OPEN_BY_GLASS, shut.reason, shown=shown)
 
 
-def show(place: Place, data: bytes, run: str, now: datetime) -> tuple[Token, Shown]:
+def show(place: GateConfig, data: bytes, run: str, now: datetime) -> tuple[Token, VerifiedToken]:
     """Verify a token for this gate and run; writes nothing.
 
     Raises:
@@ -89,13 +91,13 @@ def show(place: Place, data: bytes, run: str, now: datetime) -> tuple[Token, Sho
     return token, verify_token(token, verifier, run, now)
 
 
-def tell(place: Place, clock: Clock) -> None:
+def tell(place: GateConfig, clock: Clock) -> None:
     """Hand over what happened, within the place's bound; what is left waits for the next run.
 
     Called after the answer is known. Trouble here changes no answer.
     """
     # Imported here, behind the answer: HTTP would double a gate's cold start.
-    from breakglass.gate.sending import send
+    from breakglass.gate.spool_flush import send
 
     try:
         spool_passages(place, clock)
@@ -135,7 +137,7 @@ def guard(
     ...     deploy()
     """
     now = clock or SystemClock()
-    place = Place.open(folder, gate)
+    place = GateConfig.open(folder, gate)
     found = run_callable(check, place.settings.check_within)
     answer = answer_check(place, found, now)
     if not answer.open and token is not None:
@@ -152,7 +154,7 @@ def guard(
         tell(place, now)
 
 
-def _way_out(place: Place) -> str:
+def _way_out(place: GateConfig) -> str:
     gate, glasses = place.settings.gate, place.settings.glasses
     glass = glasses[0] if glasses else "GLASS"
     return (

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from breakglass.clock import Clock, SystemClock, format_time
 from breakglass.errors import BreakglassError, MisconfiguredError
-from breakglass.gate.checking import run_command
+from breakglass.gate.check import run_command
+from breakglass.gate.gate_config import GateConfig
 from breakglass.gate.guard import answer_check, answer_with_token, show, tell
-from breakglass.gate.place import Place
-from breakglass.gate.spooling import waiting
+from breakglass.gate.record_spool import waiting
 from breakglass.token.answer import Answer, Opens
 from breakglass.token.token import BYTES_AT_MOST
 
@@ -96,7 +96,7 @@ def _verify(arguments: argparse.Namespace, clock: Clock) -> int:
 
 
 def _flush(arguments: argparse.Namespace, clock: Clock) -> int:
-    from breakglass.gate.sending import send
+    from breakglass.gate.spool_flush import send
 
     place = _place(arguments)
     done = send(place, clock, place.settings.send_within)
@@ -120,13 +120,13 @@ def _doors(arguments: argparse.Namespace, clock: Clock) -> int:
     return 0 if not left else 5
 
 
-def _place(arguments: argparse.Namespace) -> Place:
+def _place(arguments: argparse.Namespace) -> GateConfig:
     if arguments.folder:
-        return Place.open(Path(arguments.folder), arguments.gate)
+        return GateConfig.open(Path(arguments.folder), arguments.gate)
     for each in _FOLDERS:
         folder = Path(each).expanduser() / arguments.gate
         if folder.is_dir():
-            return Place.open(folder, arguments.gate)
+            return GateConfig.open(folder, arguments.gate)
     raise MisconfiguredError(
         f"no folder of gate {arguments.gate!r} in {' or '.join(_FOLDERS)}; it stays shut",
         hint="name it with --folder, or make one with: breakglass gate add NAME --out DIR",

@@ -19,36 +19,36 @@ from breakglass.errors import (
     RefusedError,
     UnavailableError,
 )
-from breakglass.http.answering import (
-    Answer,
-    Asked,
+from breakglass.http.client import Peer
+from breakglass.http.routes import (
     Crowd,
+    Request,
+    Response,
     StatusError,
     Streamed,
-    json_answer,
+    json_response,
     route,
 )
-from breakglass.http.calling import Neighbour
-from breakglass.http.receiving import upload_route
-from breakglass.ledger.admitting import Admission
+from breakglass.http.streaming import upload_route
+from breakglass.ledger.admission import Admission
 from breakglass.ledger.attachments import Attachments
 from breakglass.ledger.cosigner import ArchivingCosigner, Cosigner
+from breakglass.ledger.failover import Failover
 from breakglass.ledger.feed import Feed
 from breakglass.ledger.journal import Journal
 from breakglass.ledger.journal_tiles import JournalTiles
-from breakglass.ledger.opening import open_stores
-from breakglass.ledger.ordering import Accepted
-from breakglass.ledger.panel import Panel
+from breakglass.ledger.sequence_check import Accepted
 from breakglass.ledger.sequencing import Sequencer, proof_of
 from breakglass.ledger.settings import LedgerSettings, Watched, parse_quorum, parse_submitters
-from breakglass.ledger.standing_by import StandingBy
+from breakglass.ledger.stores import open_stores
 from breakglass.ledger.uploads import Upload, Uploads
+from breakglass.ledger.witness_pool import WitnessPool
 from breakglass.process.folder import make_folder
-from breakglass.process.keeping import read_signers
-from breakglass.process.serving import Room
+from breakglass.process.key_store import read_signers
+from breakglass.process.serving import Service
 from breakglass.process.settings import read_settings
-from breakglass.submit.attaching import transfer_within
-from breakglass.submit.numbering import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
+from breakglass.submit.blob_upload import transfer_within
+from breakglass.submit.record_header import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
 from breakglass.tlog.note import Signer, VerifierKey
 from breakglass.tlog.policy import NEXT, TlogPolicy, Witness
 from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, parse_tile_path
@@ -59,7 +59,9 @@ _ANSWER_WITHIN = timedelta(seconds=5)  # above a commit's own bounds; then the s
 _IMMUTABLE = {"cache-control": "public, max-age=31536000, immutable"}
 
 
-def build(folder: Path, clock: Clock, reached: Callable[[int], None] = lambda step: None) -> Room:
+def build(
+    folder: Path, clock: Clock, reached: Callable[[int], None] = lambda step: None
+) -> Service:
     """Make a ledger from its folder.
 
     Args:
@@ -81,7 +83,7 @@ def build(folder: Path, clock: Clock, reached: Callable[[int], None] = lambda st
     opened = open_stores(folder, settings)
     journal, attachments = opened.journal, opened.attachments
     feed = Feed(journal)
-    panel = Panel(policy, lambda each: cosigners.made(each, journal), clock, settings.skew)
+    panel = WitnessPool(policy, lambda each: cosigners.made(each, journal), clock, settings.skew)
     sequencer = Sequencer(
         journal,
         signers,
@@ -112,7 +114,7 @@ def build(folder: Path, clock: Clock, reached: Callable[[int], None] = lambda st
             standing.close()
         journal.close()
 
-    return Room(
+    return Service(
         doors.app(),
         settings.serving,
         start=standing.start if standing else sequencer.start,
@@ -153,7 +155,7 @@ class _Cosigners:
         for given, vkeys in at.items():
             name = next(iter(vkeys))
             where = given if given.startswith(("http://", "https://")) else self._folder / given
-            neighbour = Neighbour(where, name=name, within=self._settings.ask_within)
+            neighbour = Peer(where, name=name, within=self._settings.ask_within)
             kind = ArchivingCosigner if any(map(self._settings.archives, vkeys)) else Cosigner
             found[name] = kind(vkeys, neighbour, self._own, journal)
         return found
@@ -178,8 +180,8 @@ class _Doors:
     feed: Feed
     sequencer: Sequencer
     admission: Admission
-    panel: Panel
-    standing: StandingBy | None
+    panel: WitnessPool
+    standing: Failover | None
 
     def app(self) -> Starlette:
         most = self.settings.attachment_bytes
@@ -209,7 +211,7 @@ class _Doors:
             ]
         )
 
-    def append(self, asked: Asked) -> Answer:
+    def append(self, asked: Request) -> Response:
         if self.standing is not None:
             self.standing.refuse_unless_active()
         waiting = self.sequencer.submit(self.admission.admit(asked.body))
@@ -223,7 +225,7 @@ class _Doors:
             ) from error
         return _accepted_answer(accepted)
 
-    def entries(self, asked: Asked) -> Answer:
+    def entries(self, asked: Request) -> Response:
         wait = min(timedelta(seconds=asked.number("wait", 0)), self.settings.poll_at_most)
         commits = [
             {
@@ -233,42 +235,42 @@ class _Doors:
             }
             for each in self.feed.after(asked.number("from"), wait)
         ]
-        return json_answer({"commits": commits})
+        return json_response({"commits": commits})
 
-    def submitter(self, asked: Asked) -> Answer:
+    def submitter(self, asked: Request) -> Response:
         text = asked.path["key_id"]
         if len(text) != 8 or set(text) - set("0123456789abcdef"):
             raise MalformedError(f"{text[:40]!r} is no key id: 8 hex digits")
         place = self.journal.place(bytes.fromhex(text))
         seq = place.next - 1 if place.next else None
-        return json_answer({"seq": seq, "prev": place.prev, "next": place.next})
+        return json_response({"seq": seq, "prev": place.prev, "next": place.next})
 
-    def proof(self, asked: Asked) -> Answer:
+    def proof(self, asked: Request) -> Response:
         index = asked.number("index")
         if index >= self.feed.size:
             raise _not_found(f"entry {index}")
         tiles = JournalTiles(self.journal)
-        return Answer(proof_of(self.journal, tiles, index), content_type=_TEXT)
+        return Response(proof_of(self.journal, tiles, index), content_type=_TEXT)
 
-    def put_attachment(self, asked: Asked, size: int) -> Upload | Answer:
+    def put_attachment(self, asked: Request, size: int) -> Upload | Response:
         if self.standing is not None:
             self.standing.refuse_unless_active()
         return self.uploads.begin(asked, size)
 
-    def get_attachment(self, asked: Asked) -> Streamed:
+    def get_attachment(self, asked: Request) -> Streamed:
         try:
             stored = self.attachments.read(asked.path["digest"])
         except RefusedError as error:
             raise StatusError(error, 404) from error
         return Streamed(stored.size, stored.parts, _BYTES, _IMMUTABLE)
 
-    def checkpoint(self, asked: Asked) -> Answer:
+    def checkpoint(self, asked: Request) -> Response:
         newest = self.feed.newest
         if newest is None or newest.cosigned is None:
             raise _not_found("a checkpoint")
-        return Answer(newest.cosigned, content_type=_TEXT, headers={"cache-control": "no-store"})
+        return Response(newest.cosigned, content_type=_TEXT, headers={"cache-control": "no-store"})
 
-    def tile(self, asked: Asked) -> Answer:
+    def tile(self, asked: Request) -> Response:
         name = parse_tile_path(f"tile/{asked.path['rest']}")
         start = name.n * TILE_WIDTH
         stop = start + name.width
@@ -279,9 +281,9 @@ class _Doors:
             data = encode_bundle(self.journal.notes(start, stop))
         else:
             data = b"".join(JournalTiles(self.journal).hashes(name.level, start, stop))
-        return Answer(data, content_type=_BYTES, headers=_IMMUTABLE)
+        return Response(data, content_type=_BYTES, headers=_IMMUTABLE)
 
-    def healthz(self, asked: Asked) -> Answer:
+    def healthz(self, asked: Request) -> Response:
         stopped = self.sequencer.stopped
         if stopped is not None:
             raise stopped
@@ -290,18 +292,18 @@ class _Doors:
         trouble = self.sequencer.trouble
         told = {"origin": self.signer.name, "size": self.feed.size, "away": away}
         told |= {"journal": trouble, **role}
-        return json_answer(told)
+        return json_response(told)
 
 
 _TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
 
 
-def _accepted_answer(accepted: Accepted) -> Answer:
+def _accepted_answer(accepted: Accepted) -> Response:
     refused = None
     if accepted.refusal is not None:
         refused = {"at": len(accepted.indices), **_said(accepted.refusal)}
-    return json_answer(
+    return json_response(
         {
             "first": accepted.indices[0],
             "count": len(accepted.indices),

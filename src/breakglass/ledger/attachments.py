@@ -23,7 +23,7 @@ from typing import BinaryIO, Protocol
 
 from breakglass.errors import MalformedError, RefusedError, UnavailableError
 from breakglass.process.folder import make_folder, sync_folder
-from breakglass.submit.attaching import PART_BYTES
+from breakglass.submit.blob_upload import PART_BYTES
 
 WAITING = "waiting"
 _HEX = frozenset("0123456789abcdef")

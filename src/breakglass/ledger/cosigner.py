@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
-from breakglass.http.calling import Neighbour, Reply
+from breakglass.http.client import Peer, Reply
 from breakglass.ledger.journal import Head, Journal
 from breakglass.ledger.journal_tiles import JournalTiles
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
@@ -38,7 +38,7 @@ class AheadError(UnprovenError):
 
 
 @dataclass(frozen=True)
-class Target:
+class CosignTarget:
     """A head to be cosigned, with what most cosigners need to get there from the head before."""
 
     head: Head
@@ -63,7 +63,7 @@ class Cosigner:
     def __init__(
         self,
         vkeys: Mapping[str, VerifierKey],
-        neighbour: Neighbour,
+        neighbour: Peer,
         own: Sequence[VerifierKey],
         journal: Journal,
     ) -> None:
@@ -99,7 +99,7 @@ class Cosigner:
         reply = self._neighbour.send("GET", f"/{origin}/checkpoint", within=within)
         return None if reply.status == 404 else self._believed(reply)
 
-    def bring(self, target: Target, within: timedelta) -> Lines:
+    def bring(self, target: CosignTarget, within: timedelta) -> Lines:
         """Bring it to ``target`` and return its cosignatures, checked, with their times.
 
         One for each of its keys that it has; at least one.
@@ -126,7 +126,7 @@ class Cosigner:
                 raise UnavailableError(f"{self.name!r} claims size {self._size} without proof")
         raise UnavailableError(f"{self.name!r} keeps changing its size", name="not_cosigned")
 
-    def _ask(self, target: Target, within: timedelta) -> Reply:
+    def _ask(self, target: CosignTarget, within: timedelta) -> Reply:
         old, new = self._size, target.head.size
         proof: tuple[bytes, ...] | list[bytes] = target.proof
         if old != target.before:
@@ -135,7 +135,7 @@ class Cosigner:
         body = f"old {old}\n{lines}\n".encode() + target.head.signed
         return self._neighbour.send("POST", self.path, body, "text/plain", within=within)
 
-    def _lines(self, reply: Reply, target: Target) -> Lines:
+    def _lines(self, reply: Reply, target: CosignTarget) -> Lines:
         found: dict[str, tuple[SignatureLine, datetime]] = {}
         known = {(key.name, key.key_id): name for name, key in self.vkeys.items()}
         text = Note.parse(target.head.signed).text
@@ -168,7 +168,7 @@ class ArchivingCosigner(Cosigner):
 
     path = "/add-segment"
 
-    def _ask(self, target: Target, within: timedelta) -> Reply:
+    def _ask(self, target: CosignTarget, within: timedelta) -> Reply:
         if not self._size and target.before:
             # Asked for the first time since the policy changed. To begin at its first segment would
             # show it heads of a key that it may have been told to forget.

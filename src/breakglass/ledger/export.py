@@ -23,15 +23,15 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError, UnprovenError
-from breakglass.http.calling import Neighbour
+from breakglass.http.client import Peer
 from breakglass.ledger.attachments import AttachmentStore
 from breakglass.ledger.feed import Feed, Published
-from breakglass.ledger.growing import GrowingTree
 from breakglass.ledger.journal import Head
+from breakglass.ledger.merkle_frontier import GrowingTree
 from breakglass.ledger.sqlite_journal import SqliteJournal
 from breakglass.process.folder import sync_folder
-from breakglass.submit.attaching import ATTACHMENT_BYTES_AT_MOST, file_parts, get_attachment
-from breakglass.submit.numbering import read_numbering
+from breakglass.submit.blob_upload import ATTACHMENT_BYTES_AT_MOST, file_parts, get_attachment
+from breakglass.submit.record_header import read_numbering
 from breakglass.tlog.checkpoint import parse_checkpoint
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.note import Note
@@ -99,7 +99,7 @@ def _opened(source: Path | str) -> Source:
             lambda: _all(lambda at: feed.after(at, timedelta(0))),
             lambda digest: store.read(digest).parts,
         )
-    neighbour = Neighbour(source, name="ledger", within=timedelta(seconds=30))
+    neighbour = Peer(source, name="ledger", within=timedelta(seconds=30))
 
     def fetched(digest: str) -> Iterator[bytes]:
         with tempfile.TemporaryFile() as file:
@@ -116,7 +116,7 @@ def _all(after: Callable[[int], list[Published]]) -> Iterator[Published]:
         at = commits[-1].head.size
 
 
-def _asked(neighbour: Neighbour, at: int) -> list[Published]:
+def _asked(neighbour: Peer, at: int) -> list[Published]:
     answer = neighbour.get(f"/entries?from={at}&wait=0").json()
     try:
         return [

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from breakglass.ledger.checking import Examined, Progress, examine, mend
-from breakglass.ledger.checking_attachments import examine_attachments, mend_attachments
-from breakglass.ledger.opening import open_stores
+from breakglass.ledger.attachment_check import examine_attachments, mend_attachments
+from breakglass.ledger.journal_check import Examined, Progress, examine, mend
 from breakglass.ledger.settings import LedgerSettings
+from breakglass.ledger.stores import open_stores
 from breakglass.process.folder import held
-from breakglass.process.keeping import KEY, NEXT, keeping_of
+from breakglass.process.key_store import KEY, NEXT, keeping_of
 from breakglass.process.settings import read_settings
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from breakglass.errors import MisconfiguredError, UnavailableError
-from breakglass.submit.numbering import NO_PREV
+from breakglass.submit.record_header import NO_PREV
 
 
 class JournalError(UnavailableError):

@@ -13,16 +13,16 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
-from breakglass.http.answering import StatusError
-from breakglass.ledger.admitting import Run
-from breakglass.ledger.cosigner import AheadError, Target
+from breakglass.http.routes import StatusError
+from breakglass.ledger.admission import Run
+from breakglass.ledger.cosigner import AheadError, CosignTarget
 from breakglass.ledger.feed import Feed, Published
-from breakglass.ledger.growing import GrowingTree
 from breakglass.ledger.journal import Commit, ForkedError, Head, Journal, JournalError
 from breakglass.ledger.journal_tiles import JournalTiles
-from breakglass.ledger.ordering import Accepted, Batch, Ordering, Waiting
-from breakglass.ledger.panel import Panel
-from breakglass.submit.numbering import NOTES_AT_MOST
+from breakglass.ledger.merkle_frontier import GrowingTree
+from breakglass.ledger.sequence_check import Accepted, Batch, Ordering, Waiting
+from breakglass.ledger.witness_pool import WitnessPool
+from breakglass.submit.record_header import NOTES_AT_MOST
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.hashing import EMPTY_ROOT, leaf_hash
 from breakglass.tlog.note import Signer
@@ -52,7 +52,7 @@ class Sequencer:
         self,
         journal: Journal,
         signers: Sequence[Signer],
-        panel: Panel,
+        panel: WitnessPool,
         feed: Feed,
         *,
         ask_within: timedelta,
@@ -165,11 +165,11 @@ class Sequencer:
         # A head that a crash left without its cosignatures is brought to the witnesses again.
         self._target = self._target_again(head) if head and head.cosigned is None else None
 
-    def _target_again(self, head: Head) -> Target:
+    def _target_again(self, head: Head) -> CosignTarget:
         self._unseen = sum(map(len, self._journal.notes(self._feed.size, head.size)))
         before = self._size_before(head)
         proof = tuple(self._tree.consistency(before))
-        return Target(head, before, proof, tuple(self._journal.notes(before, head.size)))
+        return CosignTarget(head, before, proof, tuple(self._journal.notes(before, head.size)))
 
     def _size_before(self, head: Head) -> int:
         """Return the size of the head before this one; a commit holds 256 entries at most."""
@@ -276,10 +276,10 @@ class Sequencer:
         self._head = head
         self._unseen += sum(len(entry.note) for entry in batch.entries)
         notes = tuple(entry.note for entry in batch.entries)
-        self._target = Target(head, size, tuple(self._tree.consistency(size)), notes)
+        self._target = CosignTarget(head, size, tuple(self._tree.consistency(size)), notes)
         self._tree.forget()
 
-    def _have_cosigned(self, target: Target) -> bool:
+    def _have_cosigned(self, target: CosignTarget) -> bool:
         cosigned = self._panel.gather(target, self._ask_within)
         self._reached(4)
         if cosigned is None:

@@ -17,8 +17,8 @@ from typing import Generic, TypeVar
 from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError
 from breakglass.ledger.postgres_calls import PostgresSettings
 from breakglass.process.serving import Serving
-from breakglass.submit.attaching import ATTACHMENT_BYTES_AT_MOST
-from breakglass.submit.numbering import NOTE_BYTES_AT_MOST
+from breakglass.submit.blob_upload import ATTACHMENT_BYTES_AT_MOST
+from breakglass.submit.record_header import NOTE_BYTES_AT_MOST
 from breakglass.tlog.note import ED25519, VerifierKey
 from breakglass.tlog.policy import NEXT, NO_QUORUM, TlogPolicy, parse_policy
 
@@ -56,7 +56,7 @@ class LedgerSettings:
 
 
 @dataclass(frozen=True)
-class Submitter:
+class KnownSubmitter:
     """Who may append, and how much."""
 
     vkey: VerifierKey
@@ -67,16 +67,16 @@ class Submitter:
     attach_bytes_per_day: int = 4096 * _MIB
 
 
-Submitters = Mapping[tuple[str, bytes], Submitter]
+KnownSubmitters = Mapping[tuple[str, bytes], KnownSubmitter]
 
 
-def parse_submitters(text: str) -> Submitters:
+def parse_submitters(text: str) -> KnownSubmitters:
     """Read a ``submitters`` file.
 
     Raises:
         MalformedError: with the line: another form, or a key that stands already.
     """
-    found: dict[tuple[str, bytes], Submitter] = {}
+    found: dict[tuple[str, bytes], KnownSubmitter] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
@@ -92,13 +92,13 @@ def parse_submitters(text: str) -> Submitters:
     return found
 
 
-def _submitter(words: list[str]) -> Submitter:
+def _submitter(words: list[str]) -> KnownSubmitter:
     vkey = VerifierKey.parse(words[0])
     if vkey.kind != ED25519:
         raise MalformedError("a submitter's key is Ed25519")
     roles = [word for word in words[1:] if "=" not in word]
     options = dict(word.split("=", 1) for word in words[1:] if "=" in word)
-    submitter = Submitter(
+    submitter = KnownSubmitter(
         vkey,
         roles[0] if roles else "",
         min(int(options.pop("note-bytes", NOTE_BYTES_AT_MOST)), NOTE_BYTES_AT_MOST),

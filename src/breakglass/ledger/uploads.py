@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from breakglass.errors import MalformedError, MisconfiguredError, RefusedError, UnavailableError
-from breakglass.http.answering import Answer, Asked, StatusError, json_answer
+from breakglass.http.routes import Request, Response, StatusError, json_response
 from breakglass.ledger.attachments import Attachments, check_digest, not_stored
-from breakglass.ledger.settings import Submitter, Submitters
+from breakglass.ledger.settings import KnownSubmitter, KnownSubmitters
 from breakglass.process.folder import make_folder
-from breakglass.submit.attaching import PERMIT, Permit, read_permit
+from breakglass.submit.blob_upload import PERMIT, Permit, read_permit
 from breakglass.tlog.key import check_signature
 
 _AT_ONCE = 8  # of all submitters; each holds 256 KiB
@@ -50,7 +50,7 @@ class Uploads:
         self,
         folder: Path,
         store: Attachments,
-        submitters: Callable[[], Submitters],
+        submitters: Callable[[], KnownSubmitters],
         *,
         unnamed_for: timedelta,
     ) -> None:
@@ -71,7 +71,7 @@ class Uploads:
                 f"{str(folder)!r} cannot be used: {error}; not started"
             ) from error
 
-    def begin(self, asked: Asked, size: int) -> Upload | Answer:
+    def begin(self, asked: Request, size: int) -> Upload | Response:
         """Answer ``PUT /attachment/<digest>`` before its body is read.
 
         Raises:
@@ -120,7 +120,7 @@ class Uploads:
                         del self._brought[key][at]
                         break
 
-    def _allowed(self, permit: Permit) -> Submitter:
+    def _allowed(self, permit: Permit) -> KnownSubmitter:
         submitters = self._submitters()
         for line in permit.note.lines:
             submitter = submitters.get((line.name, line.key_id))
@@ -138,7 +138,7 @@ class Uploads:
             hint="the ledger's file 'submitters' names who may append",
         )
 
-    def _reserve(self, submitter: Submitter, size: int) -> None:
+    def _reserve(self, submitter: KnownSubmitter, size: int) -> None:
         key, most = submitter.vkey.key_id, submitter.attach_bytes_per_day
         waiting = self._store.waiting_bytes(key)  # counts after a restart, too
         now = time.monotonic()
@@ -195,7 +195,7 @@ class Upload:
         self._sha256.update(data)
         self._written += len(data)
 
-    def finish(self) -> Answer:
+    def finish(self) -> Response:
         """Keep the file if it is what it was said to be; durable before the answer."""
         found = (self._sha256.hexdigest(), self._written)
         if found != (self._digest, self._size):
@@ -216,8 +216,8 @@ class Upload:
         self._uploads.done(self._key, self._size, kept=self._kept)
 
 
-def _stored(size: int) -> Answer:
-    return json_answer({"stored": size})
+def _stored(size: int) -> Response:
+    return json_response({"stored": size})
 
 
 def _later(why: str, name: str) -> StatusError:

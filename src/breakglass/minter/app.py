@@ -12,31 +12,31 @@ from starlette.applications import Starlette
 
 from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
-from breakglass.http.answering import Answer, Asked, json_answer, route
-from breakglass.http.calling import Neighbour
-from breakglass.minter.doors import DoorTaking
-from breakglass.minter.ending import Ending, EndingLimits
-from breakglass.minter.giving_up import GivingUp
+from breakglass.http.client import Peer
+from breakglass.http.routes import Request, Response, json_response, route
+from breakglass.minter.door import MinterDoor
+from breakglass.minter.early_end import EarlyEnd
+from breakglass.minter.grant_store import GrantStore, Row, Stage
 from breakglass.minter.locks import GrantLocks
 from breakglass.minter.minting import At, Minting, Patience
+from breakglass.minter.outcome_records import OutcomeRecords
 from breakglass.minter.platforms.platform import Platform
 from breakglass.minter.platforms.postgres import Postgres
 from breakglass.minter.platforms.simulated import Simulated
+from breakglass.minter.reconciler import Reconciler, ReconcilerLimits
 from breakglass.minter.requests import EndRequest, ForgoRequest, MintRequest
-from breakglass.minter.saying import Saying
 from breakglass.minter.settings import MinterSettings
-from breakglass.minter.table import Row, Stage, Table
-from breakglass.minter.watching import Watch
-from breakglass.node.catching_up import CatchingUp
-from breakglass.node.doors import Doors, DoorsFirst, TakenDoor
-from breakglass.node.stating import Stating, gap_draft
-from breakglass.node.view import LedgerView
-from breakglass.process.bell import Bell
+from breakglass.minter.suspensions import Suspensions
+from breakglass.node.catch_up import CatchingUp
+from breakglass.node.door import Doors, DoorsFirst, TakenDoor
+from breakglass.node.replica import Replica
+from breakglass.node.submitter import Submitter, gap_draft
+from breakglass.process.alert_channel import AlertChannel
 from breakglass.process.folder import make_folder
-from breakglass.process.keeping import read_key
-from breakglass.process.serving import Room
+from breakglass.process.key_store import read_key
+from breakglass.process.serving import Service
 from breakglass.process.settings import neighbour_at, read_settings
-from breakglass.records.encoding.shape import read_body
+from breakglass.records.encoding.strict_json import read_body
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.submit.outbox import Outbox, OutboxLimits
 from breakglass.tlog.note import Note
@@ -49,8 +49,8 @@ def _go_on(step: str) -> None:
     """Do nothing at a step; tests end the process there."""
 
 
-def build(folder: Path, clock: Clock, at: At = _go_on) -> Room:
-    """Make a minter from its folder; nothing runs before ``Room.start``.
+def build(folder: Path, clock: Clock, at: At = _go_on) -> Service:
+    """Make a minter from its folder; nothing runs before ``Service.start``.
 
     Args:
         folder: with ``settings.toml``, ``key`` and the trust file.
@@ -73,13 +73,13 @@ class Minter:
         self._settings = settings
         self._clock = clock
         self._at = at
-        self._bell = Bell(
+        self._bell = AlertChannel(
             folder / settings.ring.log, settings.ring.webhook, f"minter:{settings.name}", clock
         )
-        self._table = Table(folder / "data" / "grants.sqlite")
-        self._watch = Watch(settings.name, lambda: self._ending.wake())
-        self._view = LedgerView(
-            Neighbour(ledger, name="ledger"),
+        self._table = GrantStore(folder / "data" / "grants.sqlite")
+        self._watch = Suspensions(settings.name, lambda: self._ending.wake())
+        self._view = Replica(
+            Peer(ledger, name="ledger"),
             read_trust(folder / settings.trust),
             folder / "data" / "view",
             on_judged=self._watch.judged,
@@ -104,14 +104,14 @@ class Minter:
             stranger=lambda words: self._bell.ring("stolen_key", "ledger", words),
             limits=OutboxLimits(notes_at_most=settings.spool_notes, age_at_most=settings.spool_for),
         )
-        self._asking = Neighbour(ledger, name="ledger")
+        self._asking = Peer(ledger, name="ledger")
         self._catching_up = CatchingUp(self._view, self._asking, "minted")
         ours = key.verifier.label
-        stating = Stating(self._outbox, settings.log, clock, lambda: self._view.last_at(ours))
-        self._doors = DoorTaking(
+        stating = Submitter(self._outbox, settings.log, clock, lambda: self._view.last_at(ours))
+        self._doors = MinterDoor(
             settings.name,
             self._view,
-            Neighbour(ledger, name="ledger"),
+            Peer(ledger, name="ledger"),
             doors,
             stating,
             self._bell,
@@ -119,7 +119,7 @@ class Minter:
             at,
         )
         self._locks = GrantLocks()
-        self._saying = Saying(stating, self._table, self._platform.limits.platform)
+        self._saying = OutcomeRecords(stating, self._table, self._platform.limits.platform)
         self._minting = Minting(
             settings.name,
             self._view,
@@ -134,7 +134,7 @@ class Minter:
             self._doors,
             at,
         )
-        self._ending = Ending(
+        self._ending = Reconciler(
             self._view,
             self._watch,
             self._table,
@@ -143,10 +143,10 @@ class Minter:
             self._saying,
             self._bell,
             clock,
-            EndingLimits(settings.sweep_every, settings.ring_after, settings.ending_threads),
+            ReconcilerLimits(settings.sweep_every, settings.ring_after, settings.ending_threads),
             at,
         )
-        self._giving_up = GivingUp(
+        self._giving_up = EarlyEnd(
             settings.name,
             self._view,
             self._catching_up,
@@ -161,7 +161,7 @@ class Minter:
         )
         self._behind = ThreadPoolExecutor(2, thread_name_prefix="behind")
 
-    def room(self) -> Room:
+    def room(self) -> Service:
         """Return what to serve and what to do around it."""
         routes = [
             route("POST", "/mint", self._mint, body_at_most=2 * BYTES_AT_MOST),
@@ -172,7 +172,7 @@ class Minter:
             route("GET", "/healthz", self._health),
         ]
         app = Starlette(routes=routes)
-        return Room(app, self._settings.serving, start=self._start, close=self._close)
+        return Service(app, self._settings.serving, start=self._start, close=self._close)
 
     def _start(self) -> None:
         self._view.start()
@@ -191,11 +191,11 @@ class Minter:
         self._bell.close()
         self._table.close()
 
-    def _mint(self, asked: Asked) -> Answer:
+    def _mint(self, asked: Request) -> Response:
         request = read_body(MintRequest, asked.body)
         text = request.token.encode("utf-8", "surrogatepass")
         row = self._minting.mint(text, timedelta(milliseconds=request.asked_ms_ago))
-        answer = json_answer(self._told(row))
+        answer = json_response(self._told(row))
         self._behind.submit(self._say_behind, row.grant)
         return answer
 
@@ -226,11 +226,11 @@ class Minter:
             f" {door.taken:%Y-%m-%d %H:%M} UTC, and the ledger does not have its intent: {why}",
         )
 
-    def _end(self, asked: Asked) -> Answer:
+    def _end(self, asked: Request) -> Response:
         request = read_body(EndRequest, asked.body)
         row = self._giving_up.end(request.grant, request.statement)
         ended_at = row.ended_at
-        return json_answer(
+        return json_response(
             {
                 "grant": row.grant,
                 "ended": format_time(ended_at) if ended_at else "",
@@ -239,12 +239,12 @@ class Minter:
             }
         )
 
-    def _forgo(self, asked: Asked) -> Answer:
+    def _forgo(self, asked: Request) -> Response:
         request = read_body(ForgoRequest, asked.body)
         minted = self._giving_up.forgo(request.grant)
-        return json_answer({"grant": request.grant, "minted": minted})
+        return json_response({"grant": request.grant, "minted": minted})
 
-    def _credential(self, asked: Asked) -> Answer:
+    def _credential(self, asked: Request) -> Response:
         row = self._table.find(asked.path["grant"])
         if row is None or row.stage is not Stage.MINTED or row.made is None:
             state = row.stage.value if row else "not minted here"
@@ -252,9 +252,9 @@ class Minter:
                 f"grant {asked.path['grant'][:40]!r} has no credential: {state}",
                 name="no_credential",
             )
-        return json_answer(self._told(row))
+        return json_response(self._told(row))
 
-    def _state(self, asked: Asked) -> Answer:
+    def _state(self, asked: Request) -> Response:
         with self._view.reading() as state:
             size, digest = state.size, state.digest()
         limits = self._platform.limits
@@ -268,11 +268,11 @@ class Minter:
             "unrecorded": limits.unrecorded,
             "witnessed": format_time(newest) if newest else "",
         }
-        return json_answer({"size": size, "digest": digest, "summary": summary})
+        return json_response({"size": size, "digest": digest, "summary": summary})
 
-    def _health(self, asked: Asked) -> Answer:
+    def _health(self, asked: Request) -> Response:
         away = self._view.away
-        return json_answer(
+        return json_response(
             {"ok": True, "size": self._view.size, "ledger": str(away) if away else ""}
         )
 

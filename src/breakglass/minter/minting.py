@@ -13,22 +13,22 @@ from datetime import datetime, timedelta
 
 from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
-from breakglass.minter.doors import DoorTaking
+from breakglass.minter.credential_sealing import seal
+from breakglass.minter.door import MinterDoor
+from breakglass.minter.grant_store import Claim, GrantStore, Row, SealedCredential, Stage
 from breakglass.minter.locks import GrantLocks
 from breakglass.minter.platforms.platform import Credential, Order, Platform
-from breakglass.minter.sealing import seal
-from breakglass.minter.table import Claim, Made, Row, Stage, Table
-from breakglass.minter.watching import Watch, claim_of
-from breakglass.node.catching_up import CatchingUp
-from breakglass.node.stating import Stating
-from breakglass.node.view import LedgerView
+from breakglass.minter.suspensions import Suspensions, claim_of
+from breakglass.node.catch_up import CatchingUp
+from breakglass.node.replica import Replica
+from breakglass.node.submitter import Submitter
 from breakglass.records.card import card_digest
 from breakglass.records.fold.state import State
 from breakglass.records.kinds.grants import Intent, session_name
 from breakglass.records.record import parse_record
 from breakglass.tlog.note import Note
 from breakglass.token.token import Token, parse_token
-from breakglass.token.verify import Shown, Verifier, verify_token
+from breakglass.token.verify import VerifiedToken, Verifier, verify_token
 
 At = Callable[[str], None]
 """Told each step as it is done; tests end the process there."""
@@ -50,16 +50,16 @@ class Minting:
     def __init__(
         self,
         name: str,
-        view: LedgerView,
+        view: Replica,
         catching_up: CatchingUp,
-        watch: Watch,
-        table: Table,
+        watch: Suspensions,
+        table: GrantStore,
         platform: Platform,
         locks: GrantLocks,
-        stating: Stating,
+        stating: Submitter,
         clock: Clock,
         patience: Patience,
-        doors: DoorTaking,
+        doors: MinterDoor,
         at: At,
     ) -> None:
         self._name = name
@@ -117,7 +117,9 @@ class Minting:
             # (6) Keep it sealed. From here a restart hands out the same credential. If somebody
             #     ended the grant meanwhile, that word stands and nothing is handed out.
             sealed = seal(credential.secret, shown.intent.holder)
-            made = Made(sealed, credential.connect, credential.ids, probe, minted_ms, usable_ms)
+            made = SealedCredential(
+                sealed, credential.connect, credential.ids, probe, minted_ms, usable_ms
+            )
             self._table.minted(claim.grant, made)
             row = self._table.find(claim.grant) or row
             self._at("kept")
@@ -125,14 +127,14 @@ class Minting:
             #     reconciler states them.
             return _standing(row)
 
-    def _verified(self, token: Token) -> Shown:
+    def _verified(self, token: Token) -> VerifiedToken:
         record = parse_record(token.intent)
         if not isinstance(record.body, Intent):
             raise MalformedError("the token's record is no intent", name="not_an_intent")
         verifier = Verifier(self._view.trust(), f"minter:{self._name}", self._watch.newest)
         return verify_token(token, verifier, record.body.grant, self._clock.now())
 
-    def _agreed(self, shown: Shown, token: Token) -> Claim:
+    def _agreed(self, shown: VerifiedToken, token: Token) -> Claim:
         grant = shown.intent.grant
         self._check_limits(shown.intent)
         if self._stating.full:
@@ -165,7 +167,7 @@ class Minting:
         with self._view.reading() as state:
             return self._judged(shown, token, state)
 
-    def _judged(self, shown: Shown, token: Token, state: State) -> Claim:
+    def _judged(self, shown: VerifiedToken, token: Token, state: State) -> Claim:
         intent = shown.intent
         found = state.grants.get(intent.grant)
         if found is None or found.index != shown.index:
@@ -219,7 +221,7 @@ class Minting:
                 name="limits",
             )
 
-    def _order(self, shown: Shown) -> Order:
+    def _order(self, shown: VerifiedToken) -> Order:
         intent = shown.intent
         return Order(
             intent.grant,

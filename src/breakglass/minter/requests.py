@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from breakglass.records.encoding.shape import Count
-from breakglass.records.encoding.words import GrantId
-from breakglass.records.signing.signing import Signed, SignedByPasskey
+from breakglass.records.encoding.strict_json import Count
+from breakglass.records.encoding.text_types import GrantId
+from breakglass.records.signing.signature import Signed, SignedByPasskey
 
 
 @dataclass(frozen=True)

@@ -19,33 +19,33 @@ from pathlib import Path
 
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
-from breakglass.http.calling import Neighbour
-from breakglass.monitor.alarms.bell import BellLimits
-from breakglass.monitor.alarms.ringing import Ringing
-from breakglass.monitor.alarms.webhook import Webhook
-from breakglass.monitor.attesting import AttestingArchive
-from breakglass.monitor.belief import Belief
-from breakglass.monitor.following import Following
-from breakglass.monitor.gates.reviewing import GateReviewing
-from breakglass.monitor.gates.standing import Gates
-from breakglass.monitor.heads import Comparing, read_head
-from breakglass.monitor.kept_heads import KeptHeads
-from breakglass.monitor.looking import Looking
-from breakglass.monitor.missing import Patience
-from breakglass.monitor.news import News
-from breakglass.monitor.parties import Parties
+from breakglass.http.client import Peer
+from breakglass.monitor.alerts.alert import Alert
+from breakglass.monitor.alerts.delivery import DeliveryLimits
+from breakglass.monitor.alerts.dispatch import Dispatch
+from breakglass.monitor.alerts.webhook import Webhook
+from breakglass.monitor.archive_health import ArchiveHealth
+from breakglass.monitor.checkpoint_store import CheckpointStore
+from breakglass.monitor.cosigner_directory import CosignerDirectory
+from breakglass.monitor.deadline_monitor import DeadlineMonitor
+from breakglass.monitor.entry_handler import EntryHandler
+from breakglass.monitor.fork_latch import ForkLatch
+from breakglass.monitor.gates.gate_reviews import GateReviews
+from breakglass.monitor.gates.gate_status import Gates
+from breakglass.monitor.overdue_records import Patience
 from breakglass.monitor.pulse import Pulsing
-from breakglass.monitor.rereading import Rereading
-from breakglass.monitor.reviews.opening import Reviews
+from breakglass.monitor.reviews.open_reviews import Reviews
 from breakglass.monitor.routes import make_app
 from breakglass.monitor.settings import MonitorSettings
+from breakglass.monitor.split_view import SplitViewCheck, read_head
+from breakglass.monitor.tile_audit import TileAudit
 from breakglass.monitor.witnessed_time import WitnessedTime
-from breakglass.node.repeating import Repeating
-from breakglass.node.stating import Stating, gap_draft
-from breakglass.node.view import LedgerView
+from breakglass.node.periodic import PeriodicTask
+from breakglass.node.replica import Replica
+from breakglass.node.submitter import Submitter, gap_draft
 from breakglass.process.folder import make_folder
-from breakglass.process.keeping import read_key
-from breakglass.process.serving import Room
+from breakglass.process.key_store import read_key
+from breakglass.process.serving import Service
 from breakglass.process.settings import read_settings
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.submit.outbox import Outbox
@@ -72,33 +72,33 @@ class Monitor:
             make_folder(each)
         where = settings.neighbour(folder, settings.ledger)
         # Each has connections of its own: a long poll must not stand before an append.
-        self._ledger = Neighbour(where, name="ledger", within=_ANSWER_WITHIN)
-        writing = Neighbour(where, name="ledger", within=_ANSWER_WITHIN)
+        self._ledger = Peer(where, name="ledger", within=_ANSWER_WITHIN)
+        writing = Peer(where, name="ledger", within=_ANSWER_WITHIN)
         key = read_key(folder)
         self._outbox = Outbox(writing, key, kept_folder, clock, gap=gap_draft(settings.log))
         ours = key.verifier.label
-        stating = Stating(self._outbox, settings.log, clock, lambda: self.view.last_at(ours))
+        stating = Submitter(self._outbox, settings.log, clock, lambda: self.view.last_at(ours))
         self.time = WitnessedTime(clock)
-        limits = BellLimits(settings.retry_at_most)
+        limits = DeliveryLimits(settings.retry_at_most)
         channels = settings.made_channels()
-        self.ringing = Ringing(channels, channel_folder, settings.log, clock, stating, limits)
-        self.kept = KeptHeads(kept_folder)
-        self.belief = Belief(self.kept, self.ringing, clock)
-        self.following = Following(
+        self.ringing = Dispatch(channels, channel_folder, settings.log, clock, stating, limits)
+        self.kept = CheckpointStore(kept_folder)
+        self.belief = ForkLatch(self.kept, self.ringing, clock)
+        self.following = EntryHandler(
             self.ringing, stating, self.time, settings.ring_back, lambda: self.belief.broken
         )
         self._stopped = ""
         self._ledger_folder = ledger_folder
         self._clock = clock
-        self.view = LedgerView(
-            Neighbour(where, name="ledger"),
+        self.view = Replica(
+            Peer(where, name="ledger"),
             trust,
             ledger_folder,
             on_judged=self.following.taking,
             trouble=self._trouble,
         )
-        parties = Parties(folder, settings, self.view, self._ledger)
-        self.comparing = Comparing(
+        parties = CosignerDirectory(folder, settings, self.view, self._ledger)
+        self.comparing = SplitViewCheck(
             parties,
             self.view,
             self.following.roots,
@@ -107,8 +107,8 @@ class Monitor:
             self.ringing,
             clock,
         )
-        self._tiles = Neighbour(where, name="ledger", within=_ANSWER_WITHIN)
-        self.rereading = Rereading(
+        self._tiles = Peer(where, name="ledger", within=_ANSWER_WITHIN)
+        self.rereading = TileAudit(
             self._tiles,
             self.view,
             self.following.roots,
@@ -117,7 +117,7 @@ class Monitor:
             settings.silent_after,
         )
         patience = Patience(settings.minted_within, settings.dead_within, settings.door_within)
-        self.looking = Looking(
+        self.looking = DeadlineMonitor(
             self.view, self.following, self.ringing, self.time, patience, settings.silent_after
         )
         switch = (
@@ -139,11 +139,9 @@ class Monitor:
             lambda: self.broken,
         )
         self.gates = Gates(self.view, self.following.chronicle, self.time)
-        self.gate_reviewing = GateReviewing(
-            self.view, self.gates, stating, key, clock, self._not_yet
-        )
-        self.attesting = AttestingArchive(
-            Parties(folder, settings, self.view, self._ledger).one,
+        self.gate_reviewing = GateReviews(self.view, self.gates, stating, key, clock, self._not_yet)
+        self.attesting = ArchiveHealth(
+            CosignerDirectory(folder, settings, self.view, self._ledger).one,
             self.view,
             stating,
             self.ringing,
@@ -152,11 +150,11 @@ class Monitor:
             settings.attested_within,
         )
         self._loops = [
-            Repeating("pulse", settings.pulse_every, self.pulsing.beat),
-            Repeating("look", settings.look_every, self.looking.look),
-            Repeating("heads", settings.heads_every, self.comparing.compare),
-            Repeating("reread", settings.heads_every, self.rereading.look),
-            Repeating("attest", settings.attest_every, self.attesting.look),
+            PeriodicTask("pulse", settings.pulse_every, self.pulsing.beat),
+            PeriodicTask("look", settings.look_every, self.looking.look),
+            PeriodicTask("heads", settings.heads_every, self.comparing.compare),
+            PeriodicTask("reread", settings.heads_every, self.rereading.look),
+            PeriodicTask("attest", settings.attest_every, self.attesting.look),
         ]
         self._catching_up = threading.Thread(target=self._catch_up, name="catch up", daemon=True)
 
@@ -241,7 +239,7 @@ class Monitor:
             " happens from here on is not heard. Start it again."
         )
         size = self.view.size
-        news = News(
+        news = Alert(
             "not_following", "ledger", size, "ledger", self._clock.now(), text, stated=False
         )
         self.ringing.ring([news])
@@ -259,8 +257,10 @@ def read_trust(path: Path) -> Trust:
         raise MisconfiguredError(f"{str(path)!r} cannot be used: {error}; not started") from error
 
 
-def build(folder: Path, clock: Clock) -> Room:
-    """Build the monitor of a folder; see ``Room``."""
+def build(folder: Path, clock: Clock) -> Service:
+    """Build the monitor of a folder; see ``Service``."""
     settings = read_settings(folder, MonitorSettings)
     monitor = Monitor(folder, settings, clock)
-    return Room(make_app(monitor), settings.serving, monitor.start, monitor.closing, monitor.close)
+    return Service(
+        make_app(monitor), settings.serving, monitor.start, monitor.closing, monitor.close
+    )

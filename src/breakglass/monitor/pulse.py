@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 
 from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError
-from breakglass.monitor.alarms.channel import Channel, Message
-from breakglass.node.stating import Fact, Stating
+from breakglass.monitor.alerts.channel import Channel, Message
+from breakglass.node.submitter import Fact, Submitter
 from breakglass.records.kinds import Pulse
 
 log = logging.getLogger("breakglass.monitor")
@@ -37,7 +37,7 @@ class Pulsing:
 
     def __init__(
         self,
-        stating: Stating,
+        stating: Submitter,
         size: Callable[[], int],
         channels: Sequence[str],
         broken: Callable[[], str],

@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import Response as StarletteResponse
 
 from breakglass.clock import format_time
-from breakglass.http.answering import Answer, Asked, json_answer, route
-from breakglass.monitor.gates.reviewing import ReviewedBody
-from breakglass.monitor.reviews.printing import yaml_text
-from breakglass.records.encoding.shape import read_body
+from breakglass.http.routes import Request, Response, json_response, route
+from breakglass.monitor.gates.gate_reviews import ReviewedBody
+from breakglass.monitor.reviews.review_yaml import yaml_text
+from breakglass.records.encoding.strict_json import read_body
 
 if TYPE_CHECKING:
     from breakglass.monitor.app import Monitor
@@ -40,7 +41,7 @@ def make_app(monitor: Monitor) -> FastAPI:
         return {**found.json(), "yaml": yaml_text(found)}
 
     @app.get("/reviews/{grant}/yaml")
-    def review_yaml(grant: str) -> Response:
+    def review_yaml(grant: str) -> StarletteResponse:
         return PlainTextResponse(yaml_text(monitor.reviews.one(grant)))
 
     @app.get("/gates")
@@ -51,9 +52,9 @@ def make_app(monitor: Monitor) -> FastAPI:
     def gates_history() -> dict[str, Any]:
         return monitor.gates.exported()
 
-    def gate_reviewed(asked: Asked) -> Answer:
+    def gate_reviewed(asked: Request) -> Response:
         body = read_body(ReviewedBody, asked.body)
-        return json_answer(monitor.gate_reviewing.review(asked.path["gate"], body))
+        return json_response(monitor.gate_reviewing.review(asked.path["gate"], body))
 
     # Our own route form: the body is read strictly by us, capped before it is read whole.
     path = "/gates/{gate}/reviewed"

@@ -8,9 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.errors import MisconfiguredError
-from breakglass.monitor.alarms.channel import Channel
-from breakglass.monitor.alarms.log_file import LogFile
-from breakglass.monitor.alarms.webhook import Webhook
+from breakglass.monitor.alerts.channel import Channel
+from breakglass.monitor.alerts.log_file import LogFile
+from breakglass.monitor.alerts.webhook import Webhook
 from breakglass.process.serving import Serving
 
 
@@ -84,7 +84,7 @@ class MonitorSettings:
                 raise ValueError(f"channel {name[:40]!r}: expected a name of a-z, 0-9, '_', '-'")
 
     def neighbour(self, folder: Path, where: str) -> str | Path:
-        """Return what a ``Neighbour`` is made of: the address, or a path from the folder."""
+        """Return what a ``Peer`` is made of: the address, or a path from the folder."""
         return where if where.startswith(("http://", "https://")) else folder / where
 
     def made_channels(self) -> dict[str, Channel]:

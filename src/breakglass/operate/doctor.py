@@ -12,11 +12,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from breakglass.errors import BreakglassError
-from breakglass.http.calling import Neighbour
-from breakglass.operate.holdings import Installation, look
-from breakglass.operate.maintaining import card_life_left, read_signed
-from breakglass.operate.moved_out import moved_out
-from breakglass.operate.powers import Power, Step, next_step, one_host, powers
+from breakglass.http.client import Peer
+from breakglass.operate.compromise_matrix import Power, Step, next_step, one_host, powers
+from breakglass.operate.key_inventory import Installation, look
+from breakglass.operate.maintainer_signing import card_life_left, read_signed
+from breakglass.operate.retired_cosigners import moved_out
 from breakglass.person import ssh_keygen
 from breakglass.records.trust import Level, accept_trust
 from breakglass.tlog.note import Note
@@ -196,7 +196,7 @@ def _alive(org: Path) -> Iterator[Finding]:
     parties = [each for each in folders if not moved_out(each)]
     for folder in parties:
         try:
-            with Neighbour(folder, name=folder.name, within=timedelta(seconds=2)) as each:
+            with Peer(folder, name=folder.name, within=timedelta(seconds=2)) as each:
                 each.get("/healthz")
         except BreakglassError:
             silent.append(folder.name)

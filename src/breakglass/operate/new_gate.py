@@ -7,11 +7,11 @@ from pathlib import Path
 
 from breakglass.errors import MisconfiguredError, RefusedError
 from breakglass.operate.folders import Folder, gate_settings, submitter_line, write_folder
-from breakglass.operate.maintaining import Maintainer, sign_text
+from breakglass.operate.maintainer_signing import Maintainer, sign_text
 from breakglass.person import ssh_keygen
 from breakglass.person.ssh_keygen import Say
 from breakglass.process.folder import write_whole
-from breakglass.records.signing.signing import TRUST_NAMESPACE
+from breakglass.records.signing.signature import TRUST_NAMESPACE
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.note import Note, SignerKey
 

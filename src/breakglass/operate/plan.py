@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from breakglass.operate.maintaining import Maintainer
+from breakglass.operate.maintainer_signing import Maintainer
 from breakglass.tlog.note import COSIGNATURE, SignerKey
 
 SKEW_S = 120

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 
-from breakglass.policy import reading
+from breakglass.policy import yaml_fields
 from breakglass.policy.people import Directory, key, ref
-from breakglass.policy.reading import BusinessDays, Due
-from breakglass.policy.tree import Items, Node, wrong
+from breakglass.policy.yaml_fields import BusinessDays, Due
+from breakglass.policy.yaml_nodes import Items, Node, wrong
 
 
 class Fail(StrEnum):
@@ -113,60 +113,60 @@ _PER = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(
 
 def parse_gate(name: str, node: Node, directory: Directory) -> Gate:
     """Read one gate. Whether ``fail: open`` has a reason is for ``lint``."""
-    at = reading.fields(
+    at = yaml_fields.fields(
         node, "a gate", need=("protects", "owner", "fail"),
         may=("reason", "could_not_evaluate_after", "siblings", "sanctioned"),
     )  # fmt: skip
     after = at.get("could_not_evaluate_after")
     return Gate(
         name,
-        reading.text(at["protects"]),
+        yaml_fields.text(at["protects"]),
         ref(at["owner"], directory),
-        reading.choice(at["fail"], Fail),
-        reading.text(at["reason"]) if "reason" in at else "",
-        reading.span(after, timedelta(seconds=1), timedelta(hours=1)) if after else None,
-        reading.items(at["siblings"], reading.handle, most=64) if "siblings" in at else (),
-        reading.items(at["sanctioned"], _sanctioned, most=16) if "sanctioned" in at else (),
+        yaml_fields.choice(at["fail"], Fail),
+        yaml_fields.text(at["reason"]) if "reason" in at else "",
+        yaml_fields.span(after, timedelta(seconds=1), timedelta(hours=1)) if after else None,
+        yaml_fields.items(at["siblings"], yaml_fields.handle, most=64) if "siblings" in at else (),
+        yaml_fields.items(at["sanctioned"], _sanctioned, most=16) if "sanctioned" in at else (),
     )
 
 
 def _sanctioned(node: Node) -> Sanctioned:
-    at = reading.fields(node, "a sanctioned way", need=("when", "cedar"))
-    file = reading.word(at["cedar"])
+    at = yaml_fields.fields(node, "a sanctioned way", need=("when", "cedar"))
+    file = yaml_fields.word(at["cedar"])
     if not file.endswith(".cedar"):
         raise wrong(at["cedar"], "a file of this bundle such as 'fast-path.cedar'")
-    return Sanctioned(reading.text(at["when"]), file)
+    return Sanctioned(yaml_fields.text(at["when"]), file)
 
 
 def parse_machine(name: str, node: Node, glasses: Collection[str]) -> Machine:
     """Read one machine."""
-    at = reading.fields(
+    at = yaml_fields.fields(
         node, "a machine",
         need=("glass", "condition", "prometheus", "sustained", "cool_down", "at_most", "act"),
         may=("key", "minter"),
     )  # fmt: skip
-    if reading.handle(at["glass"]) not in glasses:
+    if yaml_fields.handle(at["glass"]) not in glasses:
         raise wrong(at["glass"], "a glass of this bundle", name="unknown_name")
-    rate = _RATE.fullmatch(reading.scalar(at["at_most"], "a cap such as '3 per day'"))
+    rate = _RATE.fullmatch(yaml_fields.scalar(at["at_most"], "a cap such as '3 per day'"))
     if rate is None:
         raise wrong(at["at_most"], "a cap such as '3 per day'")
     return Machine(
         name,
-        reading.handle(at["glass"]),
-        reading.text(at["condition"]),
+        yaml_fields.handle(at["glass"]),
+        yaml_fields.text(at["condition"]),
         _address(at["prometheus"]),
-        reading.span(at["sustained"], timedelta(seconds=1), timedelta(hours=6)),
-        reading.span(at["cool_down"], timedelta(seconds=1), timedelta(days=7)),
+        yaml_fields.span(at["sustained"], timedelta(seconds=1), timedelta(hours=6)),
+        yaml_fields.span(at["cool_down"], timedelta(seconds=1), timedelta(days=7)),
         int(rate[1]),
         _PER[rate[2]],
-        reading.items(at["act"], reading.word, least=1, most=64),
+        yaml_fields.items(at["act"], yaml_fields.word, least=1, most=64),
         key(at["key"]) if "key" in at else "",
-        reading.handle(at["minter"]) if "minter" in at else "",
+        yaml_fields.handle(at["minter"]) if "minter" in at else "",
     )
 
 
 def _address(node: Node) -> str:
-    found = reading.word(node)
+    found = yaml_fields.word(node)
     if not found.startswith(("http://", "https://")):
         raise wrong(node, "an address such as https://prometheus.example")
     return found
@@ -174,14 +174,14 @@ def _address(node: Node) -> str:
 
 def parse_channel(name: str, node: Node) -> Channel:
     """Read one channel: exactly one type, and for mail whom it goes to."""
-    at = reading.fields(node, "a channel", may=(*ChannelType, "to"))
+    at = yaml_fields.fields(node, "a channel", may=(*ChannelType, "to"))
     types = [each for each in at if each != "to"]
     if len(types) != 1:
         raise wrong(node, f"exactly one of {', '.join(ChannelType)}", f"{len(types)}")
     kind = ChannelType(types[0])
     if (kind is ChannelType.SMTP) != ("to" in at):
         raise wrong(node, "'to' beside 'smtp', and only there")
-    target = reading.word(at[types[0]])
+    target = yaml_fields.word(at[types[0]])
     if kind is ChannelType.LOG_FILE:
         if target.startswith("secret:") or "\0" in target:
             raise wrong(at[types[0]], "a file, relative to the monitor's data folder")
@@ -193,16 +193,16 @@ def parse_channel(name: str, node: Node) -> Channel:
             "something else",
             hint="put the value under that name in the monitor's secrets folder",
         )
-    to = reading.items(at["to"], reading.word, least=1, most=64) if "to" in at else ()
+    to = yaml_fields.items(at["to"], yaml_fields.word, least=1, most=64) if "to" in at else ()
     return Channel(name, kind, target, to)
 
 
 def parse_alarms(node: Node, channels: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Read ``alarms:``: which channels each class of news goes to."""
-    at = reading.fields(node, "alarms", may=ALARM_CLASSES)
+    at = yaml_fields.fields(node, "alarms", may=ALARM_CLASSES)
     found = {}
     for name, value in at.items():
-        found[name] = reading.items(value, reading.handle, least=1, most=16)
+        found[name] = yaml_fields.items(value, yaml_fields.handle, least=1, most=16)
         for each in found[name]:
             if each not in channels:
                 raise wrong(value, "channels of this bundle", repr(each), name="unknown_name")
@@ -213,19 +213,19 @@ def parse_reviews(node: Node | None) -> Reviews:
     """Read ``reviews:``; left out, every review is due in 5 business days."""
     if node is None:
         return REVIEWS
-    at = reading.fields(node, "reviews", may=("default", "holidays", "overdue"))
+    at = yaml_fields.fields(node, "reviews", may=("default", "holidays", "overdue"))
     default: dict[str, Due] = dict(REVIEWS.default)
     if "default" in at:
-        rule = reading.CODE_OR_SEVERITY
-        default |= reading.named(
-            at["default"], "deadlines", lambda _, each: reading.due(each), rule
+        rule = yaml_fields.CODE_OR_SEVERITY
+        default |= yaml_fields.named(
+            at["default"], "deadlines", lambda _, each: yaml_fields.due(each), rule
         )
     holidays: tuple[date, ...] = ()
     calendar = ""
     if "holidays" in at:
         if isinstance(at["holidays"], Items):
-            holidays = reading.items(at["holidays"], reading.day)
+            holidays = yaml_fields.items(at["holidays"], yaml_fields.day)
         else:
-            calendar = reading.word(at["holidays"])
-    overdue = reading.choice(at["overdue"], Overdue) if "overdue" in at else Overdue.REMIND
+            calendar = yaml_fields.word(at["holidays"])
+    overdue = yaml_fields.choice(at["overdue"], Overdue) if "overdue" in at else Overdue.REMIND
     return Reviews(default, holidays, calendar, overdue)

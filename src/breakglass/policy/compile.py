@@ -11,10 +11,10 @@ import cedarpy
 
 from breakglass.errors import MalformedError
 from breakglass.policy.bundle import bundle_digest, pack_bundle
-from breakglass.policy.extra import ExtraPolicy, read_extras
+from breakglass.policy.cedar_files import ExtraPolicy, read_extras
 from breakglass.policy.facts import NO_ROSTERS
-from breakglass.policy.finding import Level
 from breakglass.policy.lint import lint_bundle
+from breakglass.policy.lint_finding import Level
 from breakglass.policy.parse import Bundle, parse_bundle
 from breakglass.policy.people import Rosters
 from breakglass.policy.schema import SCHEMA, entities_of, rules_of

@@ -11,18 +11,18 @@ from typing import Any, TypeAlias
 
 import cedarpy
 
-from breakglass.policy.compile import CompiledPolicy
-from breakglass.policy.facts import Facts
-from breakglass.policy.glass import Glass
-from breakglass.policy.schema import ACTIONS, FACTOR_LEVELS, instant, length, reach
-from breakglass.policy.signers import (
+from breakglass.policy.approvers import (
     could_sign,
-    counted,
     needed,
     second_signer_for_own_word,
     suspended,
+    valid_approvals,
 )
-from breakglass.policy.why import names, why_not
+from breakglass.policy.compile import CompiledPolicy
+from breakglass.policy.denial_reasons import names, why_not
+from breakglass.policy.facts import Facts
+from breakglass.policy.glass import Glass
+from breakglass.policy.schema import ACTIONS, FACTOR_LEVELS, instant, length, reach
 from breakglass.records.card import Tier
 from breakglass.records.kinds.grants import Path
 
@@ -109,7 +109,7 @@ def _people(
     policy: CompiledPolicy, glass: Glass, facts: Facts, policies: tuple[str, ...]
 ) -> Decision:
     need = needed(glass, facts)
-    if len(counted(policy.bundle, glass, facts)) >= need:
+    if len(valid_approvals(policy.bundle, glass, facts)) >= need:
         return Allowed(policies)
     if len(could_sign(policy.bundle, glass, facts)) < need:
         return _too_few(policy, glass, facts, need, policies)
@@ -189,7 +189,7 @@ def _request(policy: CompiledPolicy, glass: Glass, facts: Facts) -> dict[str, An
         "reach": reach(facts.minter, sorted(facts.scope.items())),
         "approvals": [
             {"__entity": {"type": "Person", "id": name}}
-            for name in counted(policy.bundle, glass, facts)
+            for name in valid_approvals(policy.bundle, glass, facts)
         ],
         "suspended": bool(suspended(facts, who, glass.name)),
         "mfa_down": facts.mfa_down,

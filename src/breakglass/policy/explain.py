@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 from breakglass.errors import RefusedError
 from breakglass.policy.compile import CompiledPolicy
-from breakglass.policy.due import due_of, review_due
+from breakglass.policy.denial_reasons import names
 from breakglass.policy.facts import NO_ROSTERS
 from breakglass.policy.glass import Glass, Source
 from breakglass.policy.people import Person
-from breakglass.policy.reading import say_span
-from breakglass.policy.why import names
+from breakglass.policy.review_deadline import due_of, review_due
+from breakglass.policy.yaml_fields import say_span
 from breakglass.records.card import Tier
 
 __all__ = ["explain", "review_due"]

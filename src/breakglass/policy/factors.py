@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from breakglass.policy import reading
+from breakglass.policy import yaml_fields
 from breakglass.policy.people import Directory, person
-from breakglass.policy.tree import Node, wrong
-from breakglass.records.signing.signing import Factor
+from breakglass.policy.yaml_nodes import Node, wrong
+from breakglass.records.signing.signature import Factor
 
 MFA_DOWN = ".mfa-down"
 """Ends the name of the glass that stands in while MFA is down."""
@@ -50,16 +50,16 @@ def parse_factors(node: Node | None, directory: Directory) -> Factors:
     """
     if node is None:
         return Factors()
-    at = reading.fields(node, "factors", may=("two", "phishing_resistant", "down"))
+    at = yaml_fields.fields(node, "factors", may=("two", "phishing_resistant", "down"))
     fresh = Factor.TWO
     if "two" in at:
-        two = set(reading.items(at["two"], _kind, least=1))
+        two = set(yaml_fields.items(at["two"], _kind, least=1))
         if Kind.PASSKEY not in two:
             # A card knows three classes only, and a passkey is in the strongest of them.
             raise wrong(at["two"], "'passkey' among them", "none")
         fresh = Factor.TWO if Kind.SK_PRESENCE in two else Factor.PHISHING_RESISTANT
     if "phishing_resistant" in at:
-        strongest = set(reading.items(at["phishing_resistant"], _kind))
+        strongest = set(yaml_fields.items(at["phishing_resistant"], _kind))
         if strongest != {Kind.SK_VERIFIED, Kind.PASSKEY}:
             raise wrong(at["phishing_resistant"], "[sk-verified, passkey]", "another list")
     return Factors(fresh, _down(at["down"], directory) if "down" in at else None)
@@ -75,15 +75,15 @@ def refuse_unknown_glasses(node: Node | None, factors: Factors, glasses: Collect
 
 
 def _kind(node: Node) -> Kind:
-    if reading.scalar(node, "a kind of factor") in {"software", "ssh-ed25519", "key"}:
+    if yaml_fields.scalar(node, "a kind of factor") in {"software", "ssh-ed25519", "key"}:
         raise wrong(node, "a security key or passkey", hint="a software key is one factor")
-    return reading.choice(node, Kind)
+    return yaml_fields.choice(node, Kind)
 
 
 def _down(node: Node, directory: Directory) -> MfaDown:
-    at = reading.fields(node, "the MFA-is-down path", need=("approved_by", "glasses", "for"))
+    at = yaml_fields.fields(node, "the MFA-is-down path", need=("approved_by", "glasses", "for"))
     return MfaDown(
         person(at["approved_by"], directory),
-        reading.items(at["glasses"], reading.handle, least=1),
-        reading.span(at["for"], timedelta(minutes=1), timedelta(hours=1)),
+        yaml_fields.items(at["glasses"], yaml_fields.handle, least=1),
+        yaml_fields.span(at["for"], timedelta(minutes=1), timedelta(hours=1)),
     )

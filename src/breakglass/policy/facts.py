@@ -13,7 +13,7 @@ from typing import Literal
 
 from breakglass.policy.people import Rosters
 from breakglass.records.kinds.grants import Path
-from breakglass.records.signing.signing import Factor
+from breakglass.records.signing.signature import Factor
 
 NO_ROSTERS: Rosters = MappingProxyType({})
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
-from breakglass.policy import reading
+from breakglass.policy import yaml_fields
 from breakglass.policy.factors import MFA_DOWN, Factors
 from breakglass.policy.mint import LONGEST, Mint, parse_mints
 from breakglass.policy.people import Directory, person, refs
-from breakglass.policy.reading import Due
-from breakglass.policy.tree import Node, wrong
+from breakglass.policy.yaml_fields import Due
+from breakglass.policy.yaml_nodes import Node, wrong
 from breakglass.records.card import Tier
-from breakglass.records.signing.signing import Factor
+from breakglass.records.signing.signature import Factor
 
 SILENCE = timedelta(seconds=120)
 SEALED_LIFE = timedelta(hours=1)  # a sealed secret has no life of its own; the opening has
@@ -143,7 +143,7 @@ def parse_glasses(
     Raises:
         MalformedError: with the place.
     """
-    glasses = reading.named(
+    glasses = yaml_fields.named(
         node, "glasses", lambda name, each: _glass(name, each, directory, factors, gates)
     )
     for name in list(glasses):
@@ -155,7 +155,7 @@ def parse_glasses(
 def _glass(
     name: str, node: Node, directory: Directory, factors: Factors, gates: Collection[str]
 ) -> Glass:
-    at = reading.fields(node, "a glass", need=("does", "blast_radius", "who"), may=_MAY)
+    at = yaml_fields.fields(node, "a glass", need=("does", "blast_radius", "who"), may=_MAY)
     if name.endswith(MFA_DOWN) or len(name) > 63 - len(MFA_DOWN):
         raise wrong(node, f"a name of 54 characters at most that does not end in '{MFA_DOWN}'")
     if "for" not in at and "seal" not in at:
@@ -167,16 +167,18 @@ def _glass(
     when = _when(at["when"]) if "when" in at else When()
     return Glass(
         name=name,
-        does=reading.text(at["does"]),
-        blast_radius=reading.choice(at["blast_radius"], BlastRadius),
+        does=yaml_fields.text(at["does"]),
+        blast_radius=yaml_fields.choice(at["blast_radius"], BlastRadius),
         opens_gates=_gates(at["opens_gates"], gates) if "opens_gates" in at else (),
         mints=parse_mints(at["mint"]) if "mint" in at else (),
-        for_=reading.span(at["for"], timedelta(seconds=1), LONGEST) if "for" in at else SEALED_LIFE,
+        for_=yaml_fields.span(at["for"], timedelta(seconds=1), LONGEST)
+        if "for" in at
+        else SEALED_LIFE,
         who=refs(at["who"], directory),
         when=when,
         least=_least(when, factors),
         approvers=_approvers(at["approvers"], directory) if "approvers" in at else None,
-        silence=reading.span(at["silence"], timedelta(seconds=1), timedelta(minutes=50))
+        silence=yaml_fields.span(at["silence"], timedelta(seconds=1), timedelta(minutes=50))
         if "silence" in at
         else SILENCE,
         review=_review(at["review"], directory) if "review" in at else Review(),
@@ -203,23 +205,23 @@ def _stand_in(glass: Glass, longest: timedelta) -> Glass:
 
 
 def _when(node: Node) -> When:
-    at = reading.fields(node, "'when'", may=("incident", "mfa_age", "factor", "source"))
+    at = yaml_fields.fields(node, "'when'", may=("incident", "mfa_age", "factor", "source"))
     if "source" in at and "incident" not in at:
         raise wrong(node, "'incident' beside 'source'", "none", name="missing_key")
     return When(
-        reading.items(at["incident"], reading.severity, least=1, most=16)
+        yaml_fields.items(at["incident"], yaml_fields.severity, least=1, most=16)
         if "incident" in at
         else (),
-        reading.span(at["mfa_age"], timedelta(seconds=30), timedelta(hours=12))
+        yaml_fields.span(at["mfa_age"], timedelta(seconds=30), timedelta(hours=12))
         if "mfa_age" in at
         else None,
-        reading.choice(at["factor"], Factor) if "factor" in at else Factor.ONE,
-        reading.choice(at["source"], Source) if "source" in at else Source.ANY,
+        yaml_fields.choice(at["factor"], Factor) if "factor" in at else Factor.ONE,
+        yaml_fields.choice(at["source"], Source) if "source" in at else Source.ANY,
     )
 
 
 def _gates(node: Node, gates: Collection[str]) -> tuple[str, ...]:
-    found = reading.items(node, reading.handle, most=64)
+    found = yaml_fields.items(node, yaml_fields.handle, most=64)
     for name in found:
         if name not in gates:
             raise wrong(
@@ -234,16 +236,16 @@ def _gates(node: Node, gates: Collection[str]) -> tuple[str, ...]:
 
 
 def _approvers(node: Node, directory: Directory) -> Approvers:
-    at = reading.fields(node, "approvers", need=("from", "need"))
-    return Approvers(refs(at["from"], directory), reading.whole(at["need"], 1, 16))
+    at = yaml_fields.fields(node, "approvers", need=("from", "need"))
+    return Approvers(refs(at["from"], directory), yaml_fields.whole(at["need"], 1, 16))
 
 
 def _seal(node: Node, directory: Directory) -> Seal:
-    at = reading.fields(node, "a seal", need=("name", "threshold", "custodians"))
+    at = yaml_fields.fields(node, "a seal", need=("name", "threshold", "custodians"))
     found = Seal(
-        reading.handle(at["name"]),
-        reading.whole(at["threshold"], 1, 16),
-        reading.items(at["custodians"], lambda each: person(each, directory), least=1, most=16),
+        yaml_fields.handle(at["name"]),
+        yaml_fields.whole(at["threshold"], 1, 16),
+        yaml_fields.items(at["custodians"], lambda each: person(each, directory), least=1, most=16),
     )
     if len(set(found.custodians)) != len(found.custodians):
         raise wrong(at["custodians"], "each custodian once", "one twice")
@@ -255,9 +257,11 @@ def _seal(node: Node, directory: Directory) -> Seal:
 
 
 def _review(node: Node, directory: Directory) -> Review:
-    at: Mapping[str, Node] = reading.fields(node, "a review", may=("due", "by", "second_reader"))
+    at: Mapping[str, Node] = yaml_fields.fields(
+        node, "a review", may=("due", "by", "second_reader")
+    )
     return Review(
-        reading.due(at["due"]) if "due" in at else None,
+        yaml_fields.due(at["due"]) if "due" in at else None,
         refs(at["by"], directory) if "by" in at else (),
-        reading.flag(at["second_reader"]) if "second_reader" in at else False,
+        yaml_fields.flag(at["second_reader"]) if "second_reader" in at else False,
     )

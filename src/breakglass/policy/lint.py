@@ -7,18 +7,18 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from breakglass.policy.around import Fail
-from breakglass.policy.finding import Desk, Finding, Level
-from breakglass.policy.friction import check_glass, check_uniform
+from breakglass.policy.lint_finding import Desk, Level, LintFinding
+from breakglass.policy.lint_glass import check_glass, check_uniform
 from breakglass.policy.parse import Bundle
 
 if TYPE_CHECKING:
     from breakglass.policy.compile import CompiledPolicy
 
 CERTIFIED_FOR = timedelta(days=92)
-__all__ = ["Finding", "Level", "lint", "lint_bundle"]
+__all__ = ["Level", "LintFinding", "lint", "lint_bundle"]
 
 
-def lint(policy: CompiledPolicy | Bundle, *, now: datetime | None = None) -> list[Finding]:
+def lint(policy: CompiledPolicy | Bundle, *, now: datetime | None = None) -> list[LintFinding]:
     """Return everything there is to say about a policy, errors first, then in file order.
 
     Args:
@@ -30,7 +30,7 @@ def lint(policy: CompiledPolicy | Bundle, *, now: datetime | None = None) -> lis
         return lint_bundle(policy, now=now)
     found = lint_bundle(policy.bundle, now=now)
     found += [
-        Finding(
+        LintFinding(
             Level.ADVICE, each.place, "policy",
             f"permit {each.id!r} widens the conditions of glasses; no floor is lowered by it",
         )
@@ -40,7 +40,7 @@ def lint(policy: CompiledPolicy | Bundle, *, now: datetime | None = None) -> lis
     return found
 
 
-def lint_bundle(bundle: Bundle, *, now: datetime | None = None) -> list[Finding]:
+def lint_bundle(bundle: Bundle, *, now: datetime | None = None) -> list[LintFinding]:
     """As ``lint``, without what only extra policies show."""
     found = [each for glass in bundle.glasses.values() for each in check_glass(bundle, glass)]
     found += check_uniform(bundle)
@@ -60,7 +60,7 @@ def lint_bundle(bundle: Bundle, *, now: datetime | None = None) -> list[Finding]
     )
 
 
-def _gates(bundle: Bundle) -> Iterator[Finding]:
+def _gates(bundle: Bundle) -> Iterator[LintFinding]:
     desk = Desk(bundle)
     opened = {gate for glass in bundle.glasses.values() for gate in glass.opens_gates}
     for gate in bundle.gates.values():
@@ -85,7 +85,7 @@ def _gates(bundle: Bundle) -> Iterator[Finding]:
                 )
 
 
-def _organisation(bundle: Bundle) -> Iterator[Finding]:
+def _organisation(bundle: Bundle) -> Iterator[LintFinding]:
     desk = Desk(bundle)
     if not bundle.kill:
         yield desk.warning("kill", "nobody can stop a grant", "kill: [group:security]")
@@ -111,7 +111,7 @@ def _organisation(bundle: Bundle) -> Iterator[Finding]:
             )
 
 
-def _dated(bundle: Bundle, now: datetime) -> Iterator[Finding]:
+def _dated(bundle: Bundle, now: datetime) -> Iterator[LintFinding]:
     desk = Desk(bundle)
     for person in bundle.directory.people.values():
         if person.ends and now >= person.ends:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 
-from breakglass.policy import reading
-from breakglass.policy.tree import Fields, Node, wrong
+from breakglass.policy import yaml_fields
+from breakglass.policy.yaml_nodes import Fields, Node, wrong
 
 LONGEST = timedelta(hours=12)  # a card can say no more; also the longest STS session
 
@@ -83,17 +83,17 @@ def parse_mints(node: Node) -> tuple[Mint, ...]:
 def _mint(name: str, node: Node) -> Mint:
     platform = PLATFORMS[name]
     need = [each for each in platform.dimensions if each not in platform.optional]
-    at = reading.fields(
+    at = yaml_fields.fields(
         node, f"a mint on {name}", need=("minter", *need), may=(*platform.optional, "act")
     )
     scope = {
-        dimension: tuple(sorted(set(reading.one_or_more(at[each], reading.word))))
+        dimension: tuple(sorted(set(yaml_fields.one_or_more(at[each], yaml_fields.word))))
         for each, dimension in platform.dimensions.items()
         if each in at
     }
     return Mint(
         name,
-        reading.handle(at["minter"]),
+        yaml_fields.handle(at["minter"]),
         MappingProxyType(scope),
-        reading.items(at["act"], reading.word, least=1, most=64) if "act" in at else (),
+        yaml_fields.items(at["act"], yaml_fields.word, least=1, most=64) if "act" in at else (),
     )

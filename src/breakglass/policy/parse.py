@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from breakglass.policy import reading
+from breakglass.policy import yaml_fields
 from breakglass.policy.around import (
     Channel,
     Gate,
@@ -22,8 +22,8 @@ from breakglass.policy.bundle import MAIN_FILE, check_names
 from breakglass.policy.factors import Factors, parse_factors, refuse_unknown_glasses
 from breakglass.policy.glass import BlastRadius, Glass, parse_glasses
 from breakglass.policy.people import Directory, parse_directory, parse_people, person, refs
-from breakglass.policy.tree import Fields, Items, Node, Place, parse_yaml, wrong, wrong_at
-from breakglass.records.encoding.words import Code
+from breakglass.policy.yaml_nodes import Fields, Items, Node, Place, parse_yaml, wrong, wrong_at
+from breakglass.records.encoding.text_types import Code
 
 NO_REASONS = {"other": "none of these"}
 
@@ -90,20 +90,20 @@ def parse_bundle(files: Mapping[str, bytes]) -> Bundle:
     """
     check_names(files)
     root = parse_yaml(MAIN_FILE, files[MAIN_FILE])
-    at = reading.fields(root, "a policy bundle", need=_NEED, may=_MAY)
+    at = yaml_fields.fields(root, "a policy bundle", need=_NEED, may=_MAY)
     directory = parse_directory(parse_people(at["people"]), at.get("groups"))
     factors = parse_factors(at.get("factors"), directory)
     gates = _named(at.get("gates"), "gates", lambda name, each: parse_gate(name, each, directory))
     glasses = parse_glasses(at["glasses"], directory, factors, gates)
     refuse_unknown_glasses(at.get("factors"), factors, glasses)
-    channels = reading.named(at["channels"], "channels", parse_channel)
+    channels = yaml_fields.named(at["channels"], "channels", parse_channel)
     machines = _named(
         at.get("machines"), "machines", lambda name, each: parse_machine(name, each, glasses)
     )
     _refuse_double_names(at.get("machines"), machines, directory)
     return Bundle(
-        version=reading.whole(at["version"], 1, 10**9),
-        organisation=reading.word(at["organisation"]),
+        version=yaml_fields.whole(at["version"], 1, 10**9),
+        organisation=yaml_fields.word(at["organisation"]),
         directory=directory,
         factors=factors,
         reasons=MappingProxyType(_reasons(at.get("reasons"))),
@@ -121,25 +121,27 @@ def parse_bundle(files: Mapping[str, bytes]) -> Bundle:
     )
 
 
-def _named(node: Node | None, what: str, each: reading.Each[reading.T]) -> dict[str, reading.T]:
-    return reading.named(node, what, each) if node is not None else {}
+def _named(
+    node: Node | None, what: str, each: yaml_fields.Each[yaml_fields.T]
+) -> dict[str, yaml_fields.T]:
+    return yaml_fields.named(node, what, each) if node is not None else {}
 
 
 def _reasons(node: Node | None) -> dict[str, str]:
     if node is None:
         return dict(NO_REASONS)
-    found = reading.named(node, "reasons", lambda _, each: reading.text(each), Code)
+    found = yaml_fields.named(node, "reasons", lambda _, each: yaml_fields.text(each), Code)
     if not found:
         raise wrong(node, "one coded reason at least")
     return found
 
 
 def _quorum(node: Node, directory: Directory, least: int) -> Quorum:
-    at = reading.fields(node, "a quorum", need=("need", "of"))
-    of = reading.items(at["of"], lambda each: person(each, directory), least=1, most=64)
+    at = yaml_fields.fields(node, "a quorum", need=("need", "of"))
+    of = yaml_fields.items(at["of"], lambda each: person(each, directory), least=1, most=64)
     if len(set(of)) != len(of):
         raise wrong(at["of"], "each person once", "one twice")
-    need = reading.whole(at["need"], least, 64)
+    need = yaml_fields.whole(at["need"], least, 64)
     if need > len(of):
         raise wrong(at["need"], f"{len(of)} at most: so many people are named")
     return Quorum(need, of)

@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from types import MappingProxyType
 
 from breakglass.errors import MalformedError
-from breakglass.policy import reading
-from breakglass.policy.tree import Fields, Node, wrong
+from breakglass.policy import yaml_fields
+from breakglass.policy.yaml_nodes import Fields, Node, wrong
 from breakglass.records.signing.passkey import PasskeyKey
 from breakglass.records.signing.sshsig import SshPublicKey
 
@@ -133,7 +133,7 @@ def parse_people(node: Node) -> dict[str, Person]:
     Raises:
         MalformedError: a key of no kind that we verify, or a key or alias of two people.
     """
-    people = reading.named(node, "people", _person)
+    people = yaml_fields.named(node, "people", _person)
     _refuse_shared(node, people)
     return people
 
@@ -146,7 +146,7 @@ def parse_directory(people: dict[str, Person], node: Node | None) -> Directory:
     """
     names = {name: name for name in people}
     names |= {alias: person.name for person in people.values() for alias in person.aliases}
-    raw = reading.named(node, "groups", lambda name, each: each) if node else {}
+    raw = yaml_fields.named(node, "groups", lambda name, each: each) if node else {}
     known = Directory(
         MappingProxyType(people),
         MappingProxyType({name: Group(name, ()) for name in raw}),
@@ -160,7 +160,7 @@ def parse_directory(people: dict[str, Person], node: Node | None) -> Directory:
 
 def refs(node: Node, directory: Directory, *, least: int = 1) -> tuple[str, ...]:
     """Read a list of people and ``group:NAME``, each under its canonical name, each once."""
-    found = reading.items(node, lambda each: ref(each, directory), least=least)
+    found = yaml_fields.items(node, lambda each: ref(each, directory), least=least)
     if len(set(found)) != len(found):
         raise wrong(node, "each once", "a name twice")
     return found
@@ -168,7 +168,7 @@ def refs(node: Node, directory: Directory, *, least: int = 1) -> tuple[str, ...]
 
 def ref(node: Node, directory: Directory) -> str:
     """Read one person or ``group:NAME`` that the bundle knows."""
-    found = reading.word(node)
+    found = yaml_fields.word(node)
     if found.startswith(GROUP):
         if found.removeprefix(GROUP) not in directory.groups:
             raise wrong(node, "a group of this bundle", name="unknown_name")
@@ -199,7 +199,7 @@ def key(node: Node) -> str:
     Raises:
         MalformedError: a key of no kind that we verify.
     """
-    found = reading.scalar(node, "a public key")
+    found = yaml_fields.scalar(node, "a public key")
     try:
         if found.startswith("passkey "):
             return str(PasskeyKey.parse(found))
@@ -215,17 +215,17 @@ def key(node: Node) -> str:
 
 
 def _person(name: str, node: Node) -> Person:
-    at = reading.fields(
+    at = yaml_fields.fields(
         node, "a person", need=("name", "keys"), may=("aliases", "oidc", "from", "until")
     )
     found = Person(
         name,
-        reading.text(at["name"]),
-        reading.items(at["keys"], key, least=1, most=16),
-        reading.items(at["aliases"], reading.word, most=32) if "aliases" in at else (),
-        reading.word(at["oidc"]) if "oidc" in at else "",
-        reading.day(at["from"]) if "from" in at else None,
-        reading.day(at["until"]) if "until" in at else None,
+        yaml_fields.text(at["name"]),
+        yaml_fields.items(at["keys"], key, least=1, most=16),
+        yaml_fields.items(at["aliases"], yaml_fields.word, most=32) if "aliases" in at else (),
+        yaml_fields.word(at["oidc"]) if "oidc" in at else "",
+        yaml_fields.day(at["from"]) if "from" in at else None,
+        yaml_fields.day(at["until"]) if "until" in at else None,
     )
     if found.starts and found.until and found.until < found.starts:
         raise wrong(at["until"], f"a day from {found.starts} on")
@@ -249,7 +249,7 @@ def _refuse_shared(node: Node, people: Mapping[str, Person]) -> None:
 
 
 def _group(name: str, node: Node, known: Directory) -> Group:
-    at = reading.fields(
+    at = yaml_fields.fields(
         node, "a group", may=("members", "roster", "at_most_old", "else", "certified")
     )
     if "roster" not in at and "members" not in at:
@@ -263,8 +263,8 @@ def _group(name: str, node: Node, known: Directory) -> Group:
     return Group(
         name,
         refs(at["members"], known) if "members" in at else (),
-        reading.word(at["roster"]) if "roster" in at else "",
-        reading.span(at["at_most_old"], timedelta(minutes=5), timedelta(days=14))
+        yaml_fields.word(at["roster"]) if "roster" in at else "",
+        yaml_fields.span(at["at_most_old"], timedelta(minutes=5), timedelta(days=14))
         if "at_most_old" in at
         else None,
         refs(at["else"], known) if "else" in at else (),
@@ -273,8 +273,8 @@ def _group(name: str, node: Node, known: Directory) -> Group:
 
 
 def _certified(node: Node, known: Directory) -> Certified:
-    at = reading.fields(node, "a certification", need=("by", "on"))
-    return Certified(person(at["by"], known), reading.day(at["on"]))
+    at = yaml_fields.fields(node, "a certification", need=("by", "on"))
+    return Certified(person(at["by"], known), yaml_fields.day(at["on"]))
 
 
 def _refuse_cycle(node: Node, name: str, groups: Mapping[str, Group]) -> None:

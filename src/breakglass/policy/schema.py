@@ -18,7 +18,7 @@ from breakglass.policy.glass import Glass, Source
 from breakglass.policy.parse import Bundle
 from breakglass.policy.people import GROUP, Directory, Person, Rosters
 from breakglass.records.kinds.grants import Path
-from breakglass.records.signing.signing import Factor
+from breakglass.records.signing.signature import Factor
 
 SCHEMA = """
 entity Group in [Group];

@@ -25,7 +25,7 @@ from starlette.applications import Starlette
 
 from breakglass.clock import Clock, SystemClock
 from breakglass.errors import BreakglassError, MisconfiguredError
-from breakglass.http.answering import dressed
+from breakglass.http.routes import dressed
 from breakglass.process.folder import held, write_whole
 
 ADDRESS = "address"
@@ -49,7 +49,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Room:
+class Service:
     """A process as built from its folder: what to serve, and what to do around it.
 
     ``start`` runs before the address is written; ``closing`` must return at once and let every
@@ -63,7 +63,7 @@ class Room:
     close: Callable[[], None] = _nothing
 
 
-Build = Callable[[Path, Clock], Room]
+Build = Callable[[Path, Clock], Service]
 
 
 def run(folder: Path, build: Build, clock: Clock | None = None) -> None:
@@ -156,7 +156,7 @@ def die_with_parent() -> None:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, room: Room) -> None:
+    def __init__(self, config: uvicorn.Config, room: Service) -> None:
         super().__init__(config)
         self._room = room
         self.on_started: Callable[[], None] = _nothing
@@ -198,7 +198,7 @@ def _signals(server: uvicorn.Server) -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _config(room: Room) -> uvicorn.Config:
+def _config(room: Service) -> uvicorn.Config:
     serving = room.serving
     if not _loopback(serving.host) and not (serving.certificate and serving.certificate_key):
         raise MisconfiguredError(

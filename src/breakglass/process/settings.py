@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from breakglass.errors import MisconfiguredError
 from breakglass.process.folder import SETTINGS
-from breakglass.process.keeping import KEY
+from breakglass.process.key_store import KEY
 
 S = TypeVar("S")
 

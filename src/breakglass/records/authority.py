@@ -14,7 +14,7 @@ from breakglass.errors import RefusedError, UnprovenError
 from breakglass.records.card import Card, CardMachine, May, Tier, card_digest, parse_card
 from breakglass.records.kinds.grants import Intent, handle_of
 from breakglass.records.record import Envelope
-from breakglass.records.signing.signing import (
+from breakglass.records.signing.signature import (
     CARD_NAMESPACE,
     DOOR_NAMESPACE,
     STATEMENT_NAMESPACE,

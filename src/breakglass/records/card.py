@@ -16,9 +16,9 @@ from typing import Annotated
 
 from breakglass.errors import MalformedError
 from breakglass.records.encoding.canonical import canonical, parse_lines
-from breakglass.records.encoding.shape import Between, Count, Many, read, written
-from breakglass.records.encoding.words import Digest, Handle, LogName, Pattern, Reason, Word
-from breakglass.records.signing.signing import Factor, check_keys
+from breakglass.records.encoding.strict_json import Between, Count, Many, read, written
+from breakglass.records.encoding.text_types import Digest, Handle, LogName, Pattern, Reason, Word
+from breakglass.records.signing.signature import Factor, check_keys
 from breakglass.records.statement import Scope, Seconds, check_scope
 from breakglass.tlog.note import Note
 

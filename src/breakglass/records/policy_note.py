@@ -14,9 +14,9 @@ from typing import Annotated
 
 from breakglass.records.card import PersonKey
 from breakglass.records.encoding.canonical import canonical, parse_lines
-from breakglass.records.encoding.shape import Between, Many, read, written
-from breakglass.records.encoding.words import Digest, Handle, LogName, Word
-from breakglass.records.signing.signing import check_keys
+from breakglass.records.encoding.strict_json import Between, Many, read, written
+from breakglass.records.encoding.text_types import Digest, Handle, LogName, Word
+from breakglass.records.signing.signature import check_keys
 from breakglass.tlog.note import Note
 
 HEADER = "breakglass.dev/policy/v1"

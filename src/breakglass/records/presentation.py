@@ -11,8 +11,8 @@ from typing import Annotated
 
 from breakglass.errors import MalformedError
 from breakglass.records.encoding.canonical import canonical, parse_lines, utf8
-from breakglass.records.encoding.shape import read, written
-from breakglass.records.encoding.words import Digest, LogName, Pattern, Word
+from breakglass.records.encoding.strict_json import read, written
+from breakglass.records.encoding.text_types import Digest, LogName, Pattern, Word
 
 HEADER = "breakglass.dev/presentation/v1"
 BYTES_AT_MOST = 2048

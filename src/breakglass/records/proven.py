@@ -13,9 +13,9 @@ from typing import Any, Generic, TypeVar
 
 from breakglass.clock import format_time
 from breakglass.errors import MalformedError, UnprovenError
+from breakglass.records.intent_limits import DOOR_WITHIN
 from breakglass.records.kinds.grants import Intent
 from breakglass.records.record import Envelope, Kind, Record, parse_record
-from breakglass.records.terms import DOOR_WITHIN
 from breakglass.records.trust import Role, Trust
 from breakglass.tlog.note import VerifierKey, verified_lines
 from breakglass.tlog.proof import ProvenEntry, TlogProof, verify_proof

@@ -24,8 +24,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from breakglass.errors import MalformedError
 from breakglass.records.encoding.canonical import Json, canonical, parse_canonical
-from breakglass.records.encoding.shape import Count, read, written
-from breakglass.records.encoding.words import Digest, LogName, RecordId
+from breakglass.records.encoding.strict_json import Count, read, written
+from breakglass.records.encoding.text_types import Digest, LogName, RecordId
 from breakglass.tlog.note import Note
 
 HEADER = "breakglass.dev/record/v1"

@@ -16,8 +16,8 @@ from typing import Annotated, TypeVar
 
 from breakglass.errors import MalformedError
 from breakglass.records.encoding.canonical import canonical, parse_lines, utf8
-from breakglass.records.encoding.shape import Between, Many, read, written
-from breakglass.records.encoding.words import (
+from breakglass.records.encoding.strict_json import Between, Many, read, written
+from breakglass.records.encoding.text_types import (
     Code,
     Digest,
     GrantId,

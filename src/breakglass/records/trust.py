@@ -17,8 +17,8 @@ from functools import cached_property
 from types import MappingProxyType
 
 from breakglass.errors import MalformedError, UnprovenError
-from breakglass.records.encoding.words import Digest
-from breakglass.records.signing.signing import TRUST_NAMESPACE, check_keys, people_who_signed
+from breakglass.records.encoding.text_types import Digest
+from breakglass.records.signing.signature import TRUST_NAMESPACE, check_keys, people_who_signed
 from breakglass.records.signing.sshsig import SshPublicKey
 from breakglass.tlog.note import ED25519, Note, VerifierKey
 from breakglass.tlog.policy import NO_QUORUM, TlogPolicy, parse_policy_lines

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, UnavailableError
-from breakglass.http.calling import Neighbour, Reply
-from breakglass.submit.numbering import NOTES_AT_MOST
-from breakglass.submit.queued import Call, Drafting, Gap, Item, OutboxLimits, give, made
-from breakglass.submit.sending import Receipt, Run, Sender, Unsent
+from breakglass.http.client import Peer, Reply
+from breakglass.submit.append_batch import Receipt, Run, Sender, Unsent
+from breakglass.submit.queue_items import Call, Drafting, Gap, Item, OutboxLimits, give, made
+from breakglass.submit.record_header import NOTES_AT_MOST
 from breakglass.submit.spool import Draft, Spool, Spooled
 from breakglass.tlog.note import Signer
 
@@ -42,7 +42,7 @@ class Outbox:
 
     def __init__(
         self,
-        ledger: Neighbour,
+        ledger: Peer,
         signer: Signer,
         folder: Path,
         clock: Clock,
@@ -54,7 +54,7 @@ class Outbox:
         """Open the spool in ``folder`` (which exists) and start sending.
 
         Args:
-            ledger: where to; a ``Neighbour`` of our own, closed with us.
+            ledger: where to; a ``Peer`` of our own, closed with us.
             signer: the submitter's key.
             folder: holds ``spool.sqlite``.
             clock: for the age of spooled notes.

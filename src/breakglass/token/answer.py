@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from breakglass.token.verify import Shown
+from breakglass.token.verify import VerifiedToken
 
 
 class Opens(StrEnum):
@@ -29,7 +29,7 @@ class Answer:
     opens: Opens
     reason: str
     hint: str = ""
-    shown: Shown | None = None
+    shown: VerifiedToken | None = None
 
     @property
     def open(self) -> bool:

@@ -19,7 +19,7 @@ import binascii
 from dataclasses import dataclass, replace
 
 from breakglass.errors import MalformedError
-from breakglass.records.signing.signing import Signed
+from breakglass.records.signing.signature import Signed
 
 HEADER = "breakglass.dev/token/v1"
 BYTES_AT_MOST = 512 * 1024

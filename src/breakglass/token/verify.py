@@ -23,13 +23,13 @@ from breakglass.records.authority import (
     check_statements,
 )
 from breakglass.records.card import Card
+from breakglass.records.intent_limits import check_terms
 from breakglass.records.kinds.grants import Intent
 from breakglass.records.presentation import Presentation, parse_presentation
 from breakglass.records.proven import check_single, check_submitter, prove_entry
 from breakglass.records.record import Record, parse_record
-from breakglass.records.signing.signing import PRESENTATION_NAMESPACE, verify_signature
+from breakglass.records.signing.signature import PRESENTATION_NAMESPACE, verify_signature
 from breakglass.records.statement import Do
-from breakglass.records.terms import check_terms
 from breakglass.records.trust import Level, Trust
 from breakglass.tlog.merkle import leaf_hash
 from breakglass.tlog.note import Note
@@ -37,7 +37,7 @@ from breakglass.token.token import Token
 
 
 @dataclass(frozen=True)
-class Shown:
+class VerifiedToken:
     """What a token proves to the verifier that it was shown to.
 
     ``index`` is the intent's place in the log and ``cosigned`` the witnesses' times; both are
@@ -66,7 +66,7 @@ class Verifier:
     newest_seen: datetime | None = None
 
 
-def verify_token(token: Token, verifier: Verifier, run: str, now: datetime) -> Shown:
+def verify_token(token: Token, verifier: Verifier, run: str, now: datetime) -> VerifiedToken:
     """Check a token in the order of the specification and return what it proves.
 
     Args:
@@ -111,7 +111,7 @@ def verify_token(token: Token, verifier: Verifier, run: str, now: datetime) -> S
     if shown is not None:
         _check_presentation(shown, asking, record.envelope.log, verifier.door, run)
         _check_presented_in_time(shown, intent, asking, trust.skew, now)
-    return Shown(intent, card, asking, record.envelope.at, run, index, cosigned)
+    return VerifiedToken(intent, card, asking, record.envelope.at, run, index, cosigned)
 
 
 def check_life(intent: Intent, skew: timedelta, now: datetime) -> None:

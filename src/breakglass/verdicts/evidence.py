@@ -13,10 +13,10 @@ from breakglass.verdicts.bursts import Burst, find_burst
 from breakglass.verdicts.history import Bypass, Gate
 from breakglass.verdicts.intervals import Interval, dispersion, ratio_exact, share_read
 from breakglass.verdicts.people import TopPerson, find_top_person
+from breakglass.verdicts.reason_topics import Speaks, speaks
 from breakglass.verdicts.reasons import Cluster, cluster_reasons, summarise
 from breakglass.verdicts.routine import Series, series_of
 from breakglass.verdicts.windows import Span, Windows, weekly, windows
-from breakglass.verdicts.wording import Speaks, speaks
 
 LATE = timedelta(weeks=14)
 

@@ -9,11 +9,18 @@ from starlette.applications import Starlette
 
 from breakglass.clock import Clock
 from breakglass.errors import MisconfiguredError, RefusedError
-from breakglass.http.answering import Answer, Asked, StatusError, json_answer, route, text_answer
+from breakglass.http.routes import (
+    Request,
+    Response,
+    StatusError,
+    json_response,
+    route,
+    text_response,
+)
 from breakglass.process.folder import make_folder
-from breakglass.process.keeping import read_signers
-from breakglass.process.logs import read_logs
-from breakglass.process.serving import Room, Serving
+from breakglass.process.key_store import read_signers
+from breakglass.process.served_logs import read_logs
+from breakglass.process.serving import Service, Serving
 from breakglass.process.settings import read_settings
 from breakglass.tlog.note import COSIGNATURE
 from breakglass.witness.cosigning import Cosigning
@@ -29,7 +36,7 @@ class WitnessSettings:
     serving: Serving = field(default_factory=Serving)
 
 
-def build(folder: Path, clock: Clock) -> Room:
+def build(folder: Path, clock: Clock) -> Service:
     """Make a witness from its folder: ``settings.toml``, ``key``, ``logs``; ``data/`` is ours.
 
     Raises:
@@ -48,18 +55,18 @@ def build(folder: Path, clock: Clock) -> Room:
     cosigning = Cosigning(signers, heads, logs, clock)
     origins = {origin_hash(origin): origin for origin in logs}
 
-    def add_checkpoint(asked: Asked) -> Answer:
+    def add_checkpoint(asked: Request) -> Response:
         return cosigning.add_checkpoint(asked.body)
 
-    def checkpoint(asked: Asked) -> Answer:
+    def checkpoint(asked: Request) -> Response:
         origin = origins.get(asked.path["origin_hash"])
         note = cosigning.checkpoint(origin) if origin else b""
         if not note:
             raise StatusError(RefusedError("never cosigned", name="not_found"), 404)
-        return text_answer(note.decode())
+        return text_response(note.decode())
 
-    def healthz(asked: Asked) -> Answer:
-        return json_answer({"witness": signer.name, "logs": len(logs)})
+    def healthz(asked: Request) -> Response:
+        return json_response({"witness": signer.name, "logs": len(logs)})
 
     app = Starlette(
         routes=[
@@ -68,4 +75,4 @@ def build(folder: Path, clock: Clock) -> Room:
             route("GET", "/healthz", healthz),
         ]
     )
-    return Room(app, settings.serving)
+    return Service(app, settings.serving)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from breakglass.clock import Clock
 from breakglass.errors import MalformedError, UnprovenError
-from breakglass.http.answering import Answer, text_answer
+from breakglass.http.routes import Response, text_response
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.merkle import verify_growth
@@ -74,21 +74,21 @@ class Cosigning:
         self._clock = clock
         self._lock = threading.Lock()
 
-    def add_checkpoint(self, body: bytes) -> Answer:
+    def add_checkpoint(self, body: bytes) -> Response:
         """Answer one request with the status and body that the protocol gives."""
         # (1) Form.
         try:
             request = parse_request(body)
         except MalformedError as error:
-            return text_answer(f"{error}\n", 400)
+            return text_response(f"{error}\n", 400)
         # (2) A log that we serve, and its signature.
         origin = request.checkpoint.origin
         if origin not in self._logs:
-            return text_answer("unknown log\n", 404)
+            return text_response("unknown log\n", 404)
         try:
             check_log_signature(request.checkpoint, request.note, self._logs[origin])
         except UnprovenError:
-            return text_answer("invalid signature of the log\n", 403)
+            return text_response("invalid signature of the log\n", 403)
         # Check and keep are one step: two requests from one old size must not both pass.
         with self._lock:
             return self._grow(request)
@@ -98,19 +98,19 @@ class Cosigning:
         with self._lock:
             return self._heads.last(origin).note
 
-    def _grow(self, request: Request) -> Answer:
+    def _grow(self, request: Request) -> Response:
         new = request.checkpoint
         last = self._heads.last(new.origin)
         # (3) From where we stand.
         if request.old != last.checkpoint.size:
-            return text_answer(f"{last.checkpoint.size}\n", 409, "text/x.tlog.size")
+            return text_response(f"{last.checkpoint.size}\n", 409, "text/x.tlog.size")
         # (4) The new tree begins with the old one.
         try:
             verify_growth(
                 last.checkpoint.size, last.checkpoint.root, new.size, new.root, request.proof
             )
         except UnprovenError as error:
-            return text_answer(f"consistency proof does not hold: {error}\n", 422)
+            return text_response(f"consistency proof does not hold: {error}\n", 422)
         now = self._clock.now()
         lines = [cosign(request.note.text, signer, now) for signer in self._signers]
         if new.size != last.checkpoint.size or not last.note:
@@ -119,7 +119,7 @@ class Cosigning:
             note = Note(request.note.text, self._log_lines(request)).with_lines(*lines)
             self._heads.keep(LastHead(new, note.encoded()))
         # (6) Answer.
-        return text_answer("".join(map(str, lines)))
+        return text_response("".join(map(str, lines)))
 
     def _log_lines(self, request: Request) -> tuple[SignatureLine, ...]:
         keys = {(key.name, key.key_id) for key in self._logs[request.checkpoint.origin]}

@@ -15,21 +15,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
-from breakglass.broker.allowance import Allowance
-from breakglass.broker.grants import deciding
-from breakglass.broker.grants.deciding import Known, Moment
+from breakglass.broker.grants import authorization
+from breakglass.broker.grants.authorization import Known, Moment
 from breakglass.broker.grants.request import BreakRequest
 from breakglass.broker.grants.tokens import Tokens
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
+from breakglass.broker.rate_limit import RateLimit
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
-from breakglass.node.recording import Recording
-from breakglass.node.stating import Fact
+from breakglass.node.recorder import Recorder
+from breakglass.node.submitter import Fact
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.decide import Allowed, Refused
-from breakglass.policy.due import review_due
-from breakglass.process.bell import Bell
+from breakglass.policy.review_deadline import review_due
+from breakglass.process.alert_channel import AlertChannel
 from breakglass.records.fold.state import GrantState
 from breakglass.records.kinds import Asked, Intent
 from breakglass.records.kinds import Refused as RefusedRecord
@@ -57,13 +57,13 @@ class Breaking:
 
     def __init__(
         self,
-        recording: Recording,
+        recording: Recorder,
         policies: Policies,
         tokens: Tokens,
         minters: Minters,
-        bell: Bell,
+        bell: AlertChannel,
         clock: Clock,
-        refusals: Allowance,
+        refusals: RateLimit,
         at: At,
     ) -> None:
         self._recording = recording
@@ -97,7 +97,9 @@ class Breaking:
             grant = self._standing(request, now)
             if grant is None:
                 who, moment, policy = self._known(request, now)
-                decision = deciding.offered(deciding.decide(request, who, moment, policy, now))
+                decision = authorization.offered(
+                    authorization.decide(request, who, moment, policy, now)
+                )
                 self._at("decided")
                 match decision:
                     case Refused():
@@ -129,7 +131,7 @@ class Breaking:
     def _standing(self, request: BreakRequest, now: datetime) -> GrantState | None:
         """Return the grant of an earlier try of the same statement, if there is one."""
         with self._recording.view.reading() as state:
-            deciding.known(request, state, now)
+            authorization.known(request, state, now)
             found = state.grants.get(request.grant)
         if found is None:
             return None
@@ -141,10 +143,10 @@ class Breaking:
 
     def _known(self, request: BreakRequest, now: datetime) -> tuple[Known, Moment, CompiledPolicy]:
         with self._recording.view.reading() as state:
-            who = deciding.known(request, state, now)
-            deciding.check_timely(request, state, now)
+            who = authorization.known(request, state, now)
+            authorization.check_timely(request, state, now)
             policy = self._policies.in_force(state)
-            moment = deciding.moment_of(request.said, request.grant, state)
+            moment = authorization.moment_of(request.said, request.grant, state)
         if request.said.minter and moment.card and moment.card.card.mint(request.said.minter):
             self._minters.check(request.said.minter)
         return who, moment, policy
@@ -155,10 +157,10 @@ class Breaking:
         record_id = f"{request.grant}/refused"
         body = RefusedRecord(
             request.grant,
-            deciding.path_of(request.said),
+            authorization.path_of(request.said),
             request.signed,
             who.factors,
-            deciding.written(decision),
+            authorization.written(decision),
             decision.name,
         )
         told = "; ".join(decision.why)
@@ -235,8 +237,8 @@ class Breaking:
         decision: Allowed,
         now: datetime,
     ) -> list[Fact]:
-        path, signed = deciding.path_of(request.said), request.signed
-        written = deciding.written(decision)
+        path, signed = authorization.path_of(request.said), request.signed
+        written = authorization.written(decision)
         asked = Asked(request.grant, path, signed, who.factors, written)
         intent = make_intent(request, who, moment, policy, now)
         facts = [Fact(f"{request.grant}/intent", intent)]
@@ -287,7 +289,7 @@ def make_intent(
     severity = moment.incident.severity if moment.incident else ""
     return Intent(
         grant=request.grant,
-        path=deciding.path_of(said),
+        path=authorization.path_of(said),
         tier=card.tier,
         card=moment.card.digest,
         policy=said.policy,
@@ -302,7 +304,7 @@ def make_intent(
         not_after=now + life,
         handle=handle_of(request.grant),
         review_by=review_due(policy, said.glass, severity, now),
-        labels=deciding.labels(who, moment, now),
+        labels=authorization.labels(who, moment, now),
         statements=(request.signed,),
     )
 

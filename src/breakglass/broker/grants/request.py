@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from breakglass.errors import MalformedError
 from breakglass.records.presentation import parse_presentation
-from breakglass.records.signing.signing import Signature, Signed, SignedByPasskey
+from breakglass.records.signing.signature import Signature, Signed, SignedByPasskey
 from breakglass.records.statement import Break, digest_of, grant_id, parse_as
 
 

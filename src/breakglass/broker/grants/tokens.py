@@ -7,8 +7,8 @@ from collections import OrderedDict
 from datetime import timedelta
 
 from breakglass.errors import RefusedError
-from breakglass.http.calling import Neighbour
-from breakglass.node.view import LedgerView
+from breakglass.http.client import Peer
+from breakglass.node.replica import Replica
 from breakglass.records.fold.state import GrantState
 from breakglass.records.kinds.grants import Intent
 from breakglass.records.proven import Proven, prove, prove_door
@@ -22,7 +22,7 @@ _WITHIN = timedelta(seconds=3)
 class Tokens:
     """Keeps the proofs of recent intents; others are asked of the ledger. Safe under threads."""
 
-    def __init__(self, view: LedgerView, ledger: Neighbour) -> None:
+    def __init__(self, view: Replica, ledger: Peer) -> None:
         self._view = view
         self._ledger = ledger
         self._lock = threading.Lock()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from breakglass.monitor.chronicle import BypassThen
+from breakglass.monitor.history_projection import BypassThen
 
 WINDOW = timedelta(days=90)
 

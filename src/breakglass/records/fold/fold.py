@@ -15,16 +15,17 @@ from typing import Any
 
 from breakglass.errors import BreakglassError, MalformedError, UnavailableError
 from breakglass.records import kinds
-from breakglass.records.fold import governing, granting, observing
-from breakglass.records.fold.judging import (
+from breakglass.records.fold import gate_rules, governance_rules, grant_rules
+from breakglass.records.fold.context import (
     READ_BYTES_AT_MOST,
     Entry,
-    Stated,
+    Submission,
     Void,
     is_here,
     too_long_to_read,
 )
 from breakglass.records.fold.state import State, SubmitterState
+from breakglass.records.intent_limits import DOOR_WITHIN
 from breakglass.records.kinds import Gap, Genesis, Intent, TrustActivated
 from breakglass.records.proven import submitter_of
 from breakglass.records.record import (
@@ -35,7 +36,6 @@ from breakglass.records.record import (
     Unknown,
     parse_outer,
 )
-from breakglass.records.terms import DOOR_WITHIN
 from breakglass.records.trust import Role, Trust, accept_first_trust
 from breakglass.tlog.note import Note
 
@@ -203,12 +203,12 @@ def _take(state: State, entry: Entry, outer: Outer, trust: Trust) -> Judged:
         _check_chain(chain, record)
         record = outer.record()
         reached = Judged(entry.index, record, role)
-        stated = Stated(record.body, record, role, key.label, entry)
+        stated = Submission(record.body, record, role, key.label, entry)
         _check_form(stated)
         _check_timely(stated, chain, trust)
         chain.last_at = outer.envelope.at
         if state.trust is None:
-            governing.activate_trust(state, stated, trust)
+            governance_rules.activate_trust(state, stated, trust)
         elif not isinstance(record.body, Unknown):
             JUDGES[type(record.body)](state, stated)
     except (Void, BreakglassError) as trouble:
@@ -232,7 +232,7 @@ def _check_chain(chain: SubmitterState, record: Record[Any]) -> None:
         raise Void("id_taken", f"id {envelope.id!r} stands already")
 
 
-def _check_form(stated: Stated) -> None:
+def _check_form(stated: Submission) -> None:
     record, body = stated.record, stated.body
     oversized = len(stated.entry.note) > GATE_NOTE_BYTES_AT_MOST or bool(record.attachments)
     if stated.role.kind == "gate" and oversized:
@@ -252,7 +252,7 @@ def _check_form(stated: Stated) -> None:
         raise Void("role", f"{str(stated.role)!r} may not state {body.kind!r}")
 
 
-def _check_timely(stated: Stated, chain: SubmitterState, trust: Trust) -> None:
+def _check_timely(stated: Submission, chain: SubmitterState, trust: Trust) -> None:
     at, body = stated.at, stated.body
     if chain.last_at is not None and at < chain.last_at:
         raise Void("time_back", "the submitter's time went back")
@@ -274,7 +274,7 @@ def _check_timely(stated: Stated, chain: SubmitterState, trust: Trust) -> None:
         raise Void("late", "the record was witnessed long after its time, and no gap says why")
 
 
-def _witnessed(stated: Stated, trust: Trust, least: timedelta, most: timedelta) -> bool:
+def _witnessed(stated: Submission, trust: Trust, least: timedelta, most: timedelta) -> bool:
     """Say whether those who cosigned between ``least`` and ``most`` after ``at`` are a quorum."""
     cosigned = stated.entry.cosigned
     return trust.tlog.quorum_met(
@@ -282,37 +282,37 @@ def _witnessed(stated: Stated, trust: Trust, least: timedelta, most: timedelta) 
     )
 
 
-def _excused(stated: Stated, gap: Gap | None, skew: timedelta) -> bool:
+def _excused(stated: Submission, gap: Gap | None, skew: timedelta) -> bool:
     if gap is None or not gap.first_seq <= stated.record.envelope.seq <= gap.last_seq:
         return False
     return gap.start - skew <= stated.at <= gap.end + skew
 
 
-JUDGES: dict[type[Kind], Callable[[State, Stated], None]] = {
-    kinds.Genesis: governing.genesis,
-    kinds.TrustActivated: governing.trust,
-    kinds.KeyHandedOver: governing.key,
-    kinds.Policy: governing.policy,
-    kinds.Cards: governing.cards,
-    kinds.Suspended: governing.suspended,
-    kinds.Incident: governing.incident,
-    kinds.Asked: granting.asked,
-    kinds.Refused: granting.refused,
-    kinds.Answered: granting.answered,
-    kinds.Intent: granting.intent,
-    kinds.Minted: granting.minted,
-    kinds.Usable: granting.usable,
-    kinds.Ended: granting.ended,
-    kinds.Dead: granting.dead,
-    kinds.Bypassed: observing.bypassed,
-    kinds.Passages: observing.passages,
-    kinds.Gap: observing.gap,
-    kinds.Door: observing.door,
-    kinds.Alarm: observing.alarm,
-    kinds.Pulse: observing.pulse,
-    kinds.Justified: observing.justified,
-    kinds.GateReviewed: observing.gate_reviewed,
-    kinds.Attested: observing.attested,
+JUDGES: dict[type[Kind], Callable[[State, Submission], None]] = {
+    kinds.Genesis: governance_rules.genesis,
+    kinds.TrustActivated: governance_rules.trust,
+    kinds.KeyHandedOver: governance_rules.key,
+    kinds.Policy: governance_rules.policy,
+    kinds.Cards: governance_rules.cards,
+    kinds.Suspended: governance_rules.suspended,
+    kinds.Incident: governance_rules.incident,
+    kinds.Asked: grant_rules.asked,
+    kinds.Refused: grant_rules.refused,
+    kinds.Answered: grant_rules.answered,
+    kinds.Intent: grant_rules.intent,
+    kinds.Minted: grant_rules.minted,
+    kinds.Usable: grant_rules.usable,
+    kinds.Ended: grant_rules.ended,
+    kinds.Dead: grant_rules.dead,
+    kinds.Bypassed: gate_rules.bypassed,
+    kinds.Passages: gate_rules.passages,
+    kinds.Gap: gate_rules.gap,
+    kinds.Door: gate_rules.door,
+    kinds.Alarm: gate_rules.alarm,
+    kinds.Pulse: gate_rules.pulse,
+    kinds.Justified: gate_rules.justified,
+    kinds.GateReviewed: gate_rules.gate_reviewed,
+    kinds.Attested: gate_rules.attested,
 }
 """What each kind changes, if it holds."""
 

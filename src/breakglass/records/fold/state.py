@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from breakglass.clock import format_time
 from breakglass.records.card import Card
 from breakglass.records.encoding.canonical import Json, canonical
-from breakglass.records.encoding.words import ZERO_DIGEST
+from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.kinds.gates import Gap
 from breakglass.records.kinds.grants import Ended, Intent
 from breakglass.records.kinds.incidents import IncidentChange

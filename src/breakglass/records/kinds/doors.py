@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, ClassVar
 
-from breakglass.records.encoding.shape import Many
-from breakglass.records.encoding.words import Digest, GrantId, Handle, Line, Word
+from breakglass.records.encoding.strict_json import Many
+from breakglass.records.encoding.text_types import Digest, GrantId, Handle, Line, Word
 from breakglass.records.record import Kind, known
 
 

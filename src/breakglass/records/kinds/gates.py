@@ -7,10 +7,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from breakglass.records.encoding.shape import Count, Many
-from breakglass.records.encoding.words import Digest, GrantId, Handle, Line, Word
+from breakglass.records.encoding.strict_json import Count, Many
+from breakglass.records.encoding.text_types import Digest, GrantId, Handle, Line, Word
 from breakglass.records.record import Kind, known
-from breakglass.records.signing.signing import Signed
+from breakglass.records.signing.signature import Signed
 
 
 class GateState(StrEnum):

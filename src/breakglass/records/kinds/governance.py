@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from breakglass.records.encoding.shape import Between, Count, Many
-from breakglass.records.encoding.words import Base64, Digest, Handle, Line, SshKey, Word
+from breakglass.records.encoding.strict_json import Between, Count, Many
+from breakglass.records.encoding.text_types import Base64, Digest, Handle, Line, SshKey, Word
 from breakglass.records.record import Kind, known
-from breakglass.records.signing.signing import Signed, SignedByPasskey
+from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import Target
 
 MaintainerKeys = Annotated[tuple[SshKey, ...], Many(8, 1)]

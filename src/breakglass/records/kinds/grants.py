@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from breakglass.records.card import Tier
-from breakglass.records.encoding.shape import Between, Count, Many
-from breakglass.records.encoding.words import (
+from breakglass.records.encoding.strict_json import Between, Count, Many
+from breakglass.records.encoding.text_types import (
     Code,
     Digest,
     GrantId,
@@ -22,7 +22,7 @@ from breakglass.records.encoding.words import (
     Word,
 )
 from breakglass.records.record import Kind, known
-from breakglass.records.signing.signing import Factor, Signed, SignedByPasskey
+from breakglass.records.signing.signature import Factor, Signed, SignedByPasskey
 from breakglass.records.statement import Scope
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from breakglass.records.encoding.words import Handle, IncidentId, Reason, Severity
+from breakglass.records.encoding.text_types import Handle, IncidentId, Reason, Severity
 from breakglass.records.record import Kind, known
-from breakglass.records.signing.signing import Signed, SignedByPasskey
+from breakglass.records.signing.signature import Signed, SignedByPasskey
 
 
 class IncidentChange(StrEnum):

@@ -7,8 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from breakglass.records.encoding.shape import Count, Many
-from breakglass.records.encoding.words import (
+from breakglass.records.encoding.strict_json import Count, Many
+from breakglass.records.encoding.text_types import (
     Code,
     Digest,
     GrantId,
@@ -19,7 +19,7 @@ from breakglass.records.encoding.words import (
     Word,
 )
 from breakglass.records.record import Kind, known
-from breakglass.records.signing.signing import Signed, SignedByPasskey
+from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import GateVerdict
 
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from breakglass.errors import MalformedError, UnprovenError
-from breakglass.records.encoding.words import Base64
+from breakglass.records.encoding.text_types import Base64
 from breakglass.tlog.spelling import exact_base64, print_base64
 
 _PRESENT, _VERIFIED = 0x01, 0x04

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from html import escape
 
 from breakglass.clock import format_time
-from breakglass.verdicts.alerts import Rising, rising
-from breakglass.verdicts.answer import answer
-from breakglass.verdicts.charts.doors_chart import doors_chart
 from breakglass.verdicts.charts.gate_chart import NARROW, WIDE, gate_chart
 from breakglass.verdicts.charts.series import Shown, blocks, shown
+from breakglass.verdicts.charts.siblings_chart import doors_chart
 from breakglass.verdicts.charts.sparkline import sparkline
 from breakglass.verdicts.charts.style import STYLE
 from breakglass.verdicts.history import GateReview, History
+from breakglass.verdicts.rising_gates import Rising, rising
 from breakglass.verdicts.sentence import number, percent, sentence, what_would_change
 from breakglass.verdicts.siblings import Displacement, displacements, groups
 from breakglass.verdicts.verdict import Reading, Verdict
+from breakglass.verdicts.verdict_json import answer
 from breakglass.verdicts.windows import table
 
 NAMES = {

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from breakglass.verdicts.answer import FEWEST_PER_PERSON
 from breakglass.verdicts.charts.scale import weeks_between
 from breakglass.verdicts.evidence import Evidence, counted
 from breakglass.verdicts.history import WEEK, Bypass, GateReview, monday
 from breakglass.verdicts.intervals import Interval, share_read
 from breakglass.verdicts.routine import Series, series_of
+from breakglass.verdicts.verdict_json import FEWEST_PER_PERSON
 from breakglass.verdicts.windows import BASELINE, RECENT
 
 SMOOTH = 13  # weeks of the moving rate

@@ -1,0 +1,149 @@
+"""Activation of policies and trust files: signed by maintainers elsewhere, only recorded here.
+
+Everything that the fold will ask is tried before anything is written: a bundle that does not
+compile, or cards that do not fit, must never stand in a ledger that forgets nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any
+
+from breakglass.broker.policies import Policies
+from breakglass.errors import MalformedError, RefusedError
+from breakglass.node.recorder import Recorder
+from breakglass.node.submitter import Fact
+from breakglass.policy.bundle import PACKED_BYTES_AT_MOST
+from breakglass.records.card import card_digest
+from breakglass.records.encoding.canonical import canonical
+from breakglass.records.encoding.strict_json import Many
+from breakglass.records.encoding.text_types import ExactBase64, Handle
+from breakglass.records.kinds import Cards, KeyHandedOver, Policy, TrustActivated
+from breakglass.records.policy_note import parse_policy_note
+from breakglass.records.record import Attachment
+from breakglass.records.trust import Trust, accept_trust
+from breakglass.tlog.note import Note
+
+_TRUST_WITHIN = timedelta(seconds=10)
+_BUNDLE_CHARACTERS = -(-PACKED_BYTES_AT_MOST // 3) * 4  # base64 writes 3 bytes as 4 characters
+
+
+@dataclass(frozen=True)
+class PolicyBody:
+    """``POST /policy``: the signed note, the packed bundle in base64, and the signed cards."""
+
+    note: str
+    bundle: Annotated[str, ExactBase64(_BUNDLE_CHARACTERS)]
+    cards: Annotated[Mapping[Handle, str], Many(1000)]
+
+
+@dataclass(frozen=True)
+class TrustBody:
+    """``POST /trust``: the signed trust file."""
+
+    note: str
+
+
+@dataclass(frozen=True)
+class Activation:
+    """See the module."""
+
+    recording: Recorder
+    policies: Policies
+
+    def policy(self, body: PolicyBody, bundle: bytes) -> dict[str, Any]:
+        """Put a policy and its cards in force.
+
+        Args:
+            body: as sent.
+            bundle: its packed bundle, decoded.
+
+        Raises:
+            MalformedError: a note, the bundle or a card is not in its form, or does not compile.
+            UnprovenError: too few maintainers signed.
+            RefusedError: not newer than the one in force, or the parts do not belong together.
+            UnavailableError: the ledger did not take it.
+        """
+        self.recording.wait_for_trust(_TRUST_WITHIN)
+        if len(bundle) > PACKED_BYTES_AT_MOST:
+            raise MalformedError(f"bundle: {len(bundle)} bytes, {PACKED_BYTES_AT_MOST} at most")
+        digest = Attachment.of(bundle).digest
+        # (1) It compiles: cards of a policy that cannot decide would open nothing.
+        self.policies.of(digest, bundle)
+        note = Note.parse(body.note.encode("utf-8", "surrogatepass"))
+        policy = parse_policy_note(note)
+        digests = {
+            glass: card_digest(Note.parse(text.encode())) for glass, text in body.cards.items()
+        }
+        cards = canonical(dict(body.cards)).encode()
+        with self.recording.view.reading() as state:
+            stands = state.policy == policy
+            index = state.policy_index
+            active = {glass: state.cards[glass].digest for glass in digests if glass in state.cards}
+        if stands and active == digests:
+            return {"version": policy.version, "index": index}
+        # (2) Both in one append, so that no moment has a policy without its cards. Where the
+        #     policy stands already (only the first got through, or cards are renewed before they
+        #     expire) the cards come alone.
+        facts = [
+            Fact(
+                f"policy/{policy.version}/{Attachment.of(note.text.encode()).digest[:16]}",
+                Policy(policy.version, policy.bundle, policy.commit),
+                (bundle, note.encoded()),
+            ),
+            Fact(
+                f"cards/{policy.version}/{Attachment.of(cards).digest[:16]}",
+                Cards(policy.bundle, policy.version, digests),
+                (cards,),
+            ),
+        ]
+        if stands:
+            facts = facts[1:]
+        receipts = self.recording.record(facts)
+        return {"version": policy.version, "index": receipts[0].index}
+
+    def trust(self, body: TrustBody) -> dict[str, Any]:
+        """Put the next trust file in force.
+
+        Raises:
+            MalformedError, UnprovenError: see ``accept_trust``.
+            UnavailableError: the ledger did not take it.
+        """
+        self.recording.wait_for_trust(_TRUST_WITHIN)
+        note = Note.parse(body.note.encode("utf-8", "surrogatepass"))
+        with self.recording.view.reading() as state:
+            before = state.trust
+        trust = accept_trust(note, before)
+        if before is not None and trust.text == before.text:
+            return {"version": trust.version, "index": None}
+        return {
+            "version": trust.version,
+            "index": self.recording.record([trust_fact(trust, note)])[0].index,
+        }
+
+    def key(self, body: KeyHandedOver) -> dict[str, Any]:
+        """Record that a key follows another, which the trust file in force names both.
+
+        Raises:
+            MalformedError, UnprovenError: a key or a signature is none.
+            RefusedError: the trust file in force is another one.
+            UnavailableError: the ledger did not take it.
+        """
+        self.recording.wait_for_trust(_TRUST_WITHIN)
+        with self.recording.view.reading() as state:
+            standing = state.handed_over.get(body.new)
+        if standing is not None:
+            return {"party": body.party, "index": standing}
+        name = Attachment.of(body.new.encode()).digest[:16]
+        receipts = self.recording.record([Fact(f"key/{body.version}/{name}", body)])
+        return {"party": body.party, "index": receipts[0].index}
+
+
+def trust_fact(trust: Trust, note: Note) -> Fact:
+    """Return the record that puts a trust file in force."""
+    if len(note.encoded()) > PACKED_BYTES_AT_MOST:
+        raise RefusedError("the trust file is over 1 MiB", name="too_large")
+    body = TrustActivated(trust.version, trust.digest)
+    return Fact(f"trust/{trust.version}", body, (note.encoded(),))

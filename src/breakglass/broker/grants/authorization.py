@@ -1,0 +1,227 @@
+"""Whether somebody may break a glass now: the facts of one moment, and one answer. Pure.
+
+The monitor makes the same facts from records and decides again; a different answer is an alarm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from breakglass.broker.grants.request import BreakRequest
+from breakglass.errors import RefusedError, UnprovenError
+from breakglass.policy import decide as policies
+from breakglass.policy.compile import CompiledPolicy
+from breakglass.policy.factors import MFA_DOWN
+from breakglass.policy.facts import Facts, IncidentFacts
+from breakglass.records.fold.state import ActiveCard, IncidentState, State
+from breakglass.records.kinds.grants import Decided, Factors, Outcome, Path
+from breakglass.records.signing.signature import STATEMENT_NAMESPACE, verify_signature
+from breakglass.records.statement import Break, Do, digest_of
+
+PULSE_AT_MOST_OLD = timedelta(minutes=3)
+
+
+@dataclass(frozen=True)
+class Known:
+    """Who asks, beyond doubt: a person of the policy, whose signature holds."""
+
+    factors: Factors
+    age: timedelta
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the ledger said when the request was decided; taken while the state was held still.
+
+    ``refused`` is where this very request was refused before: its statement is spent.
+    """
+
+    policy_digest: str
+    card: ActiveCard | None
+    incident: IncidentState | None
+    suspended: frozenset[str]
+    pulse_at: datetime | None
+    refused: int | None = None
+
+
+def known(request: BreakRequest, state: State, now: datetime) -> Known:
+    """Check who signed. Nothing about a stranger's request is ever written down.
+
+    Raises:
+        RefusedError: ``unknown_person``.
+        UnprovenError: the signature does not hold, or the statement is of another log.
+    """
+    said = request.said
+    if said.log != state.log:
+        raise UnprovenError(
+            f"the statement is of log {said.log!r}, this is {state.log!r}", name="wrong_log"
+        )
+    keys = state.keys_of(said.who)
+    if not keys:
+        raise RefusedError(
+            f"{said.who!r} is nobody of the policy in force",
+            name="unknown_person",
+            hint="a maintainer adds people in the bundle",
+        )
+    factor = verify_signature(request.signed, keys, STATEMENT_NAMESPACE)
+    age = now - said.at
+    whole = timedelta(seconds=max(0, int(age.total_seconds())))
+    down = said.glass.endswith(MFA_DOWN)
+    return Known(Factors(factor, int(whole.total_seconds()), down), whole)
+
+
+def check_timely(request: BreakRequest, state: State, now: datetime) -> None:
+    """Refuse a statement that is not of this moment; not asked of a grant that stands already.
+
+    Raises:
+        RefusedError: ``statement_old`` or ``nonce``.
+    """
+    said = request.said
+    skew = state.trust.skew if state.trust else timedelta(0)
+    if abs(now - said.at) > skew:
+        raise RefusedError(
+            f"the statement was signed at {said.at:%H:%M:%S} UTC, this clock says"
+            f" {now:%H:%M:%S} UTC; {skew.total_seconds():.0f} s may lie between",
+            name="statement_old",
+            hint="ask again, and look at both clocks if this comes back",
+        )
+    digest = digest_of(request.signed.text)
+    if state.nonces.get((said.who, said.nonce), digest) != digest:
+        raise RefusedError("the statement's nonce was used for another one", name="nonce")
+
+
+def moment_of(said: Break, grant: str, state: State) -> Moment:
+    """Gather what the decision looks at."""
+    stopped = {
+        f"{target}:{name}" for target, name in state.suspended if target != "grant" or name == grant
+    }
+    return Moment(
+        state.policy.bundle if state.policy else "",
+        state.cards.get(said.glass),
+        state.incidents.get(said.incident),
+        frozenset(stopped),
+        state.pulse_at,
+        state.refused.get(grant),
+    )
+
+
+def decide(
+    request: BreakRequest,
+    who: Known,
+    moment: Moment,
+    policy: CompiledPolicy,
+    now: datetime,
+    do: Do = Do.BREAK,
+) -> policies.Decision:
+    """Decide: the card, then the policy. Never raises for what the request says.
+
+    ``do`` is what the statement must say: ``door`` at the custodians' door alone.
+    """
+    said = request.said
+    if said.policy != moment.policy_digest:
+        return _no("wrong_policy", "the statement was signed under another policy; ask again")
+    if said.do is not do:
+        return _no("not_offered", f"a statement that says {said.do.value!r} is not taken here")
+    decision = policies.decide(policy, facts(request, who, moment, now))
+    if isinstance(decision, policies.Refused):
+        return decision  # with the policy's own words, which say more than the card's
+    if moment.card is None:
+        return _no("no_card", f"glass {said.glass!r} has no card in force")
+    card = moment.card.card
+    if now > card.expires:
+        return _no(
+            "card_expired",
+            f"the card of {said.glass!r} expired {card.expires:%Y-%m-%d %H:%M} UTC; a maintainer"
+            " activates the policy again",
+        )
+    if moment.refused is not None:
+        return _no(
+            "refused_already",
+            f"this very request was refused before, entry {moment.refused}; sign a new one if"
+            " something has changed since",
+        )
+    return decision
+
+
+def facts(request: BreakRequest, who: Known, moment: Moment, now: datetime) -> Facts:
+    """Make the facts, as the monitor will make them from ``asked`` and ``intent``."""
+    said, then = request.said, moment.incident
+    incident = None
+    if then is not None:
+        incident = IncidentFacts(then.incident, then.severity, then.self_declared, then.open)
+    return Facts(
+        who=said.who,
+        glass=said.glass,
+        incident=incident,
+        factor=who.factors.factor,
+        age=who.age,
+        path=path_of(said),
+        for_=timedelta(seconds=said.for_s),
+        minter=said.minter,
+        scope=dict(said.scope),
+        suspended=moment.suspended,
+        now=now,
+        mfa_down=who.factors.mfa_down,
+    )
+
+
+def path_of(said: Break) -> Path:
+    """Return the way by which this is asked for."""
+    return Path.DRILL if said.drill else Path.GLASS
+
+
+def offered(decision: policies.Decision) -> policies.Allowed | policies.Refused:
+    """Turn away what takes more people than this broker can gather yet."""
+    match decision:
+        case policies.Allowed() | policies.Refused():
+            return decision
+        case policies.NeedsApproval(need=need, policies=by):
+            return policies.Refused(
+                "needs_approval", (f"needs {_people(need, 'approver')}: {_NOT_YET}",), by
+            )
+        case policies.NeedsCustodians(need=need, of=of, policies=by):
+            return policies.Refused(
+                "needs_custodians", (f"needs {need} of {of} custodians: {_NOT_YET}",), by
+            )
+        case _:
+            assert_never(decision)
+
+
+def written(decision: policies.Decision) -> Decided:
+    """Return the decision as a record carries it."""
+    match decision:
+        case policies.Allowed(policies=by):
+            return Decided(Outcome.ALLOWED, 0, by, ())
+        case policies.NeedsApproval(need=need, policies=by):
+            return Decided(Outcome.NEEDS_APPROVAL, need, by, ())
+        case policies.NeedsCustodians(need=need, policies=by):
+            return Decided(Outcome.NEEDS_CUSTODIANS, need, by, ())
+        case policies.Refused(why=why, policies=by):
+            return Decided(Outcome.REFUSED, 0, by, why)
+        case _:
+            assert_never(decision)
+
+
+def labels(who: Known, moment: Moment, now: datetime) -> tuple[str, ...]:
+    """Return what must be said of the grant wherever it is shown."""
+    found = []
+    if moment.pulse_at is None or now - moment.pulse_at > PULSE_AT_MOST_OLD:
+        found.append("monitor_silent")
+    if who.factors.mfa_down:
+        found.append("mfa_down")
+    if moment.incident is not None and moment.incident.self_declared:
+        found.append("self_declared")
+    return tuple(found)
+
+
+_NOT_YET = "not offered by this broker yet"
+
+
+def _people(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count} {what}s"
+
+
+def _no(name: str, why: str) -> policies.Refused:
+    return policies.Refused(name, (why,), ())

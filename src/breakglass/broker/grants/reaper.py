@@ -1,0 +1,151 @@
+"""Closing grants that no minter ends: those without a credential, and those never minted.
+
+A reconciler over the folded state: it keeps nothing, so a restart goes on where another stopped,
+and two replicas that close the same grant are a quiet lost race. It also listens whether the
+monitor has rung for each new grant, and rings itself if not.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import datetime, timedelta
+
+from breakglass.broker.grants.open_grants import OpenGrants
+from breakglass.broker.minters import Minters
+from breakglass.clock import Clock
+from breakglass.errors import BreakglassError
+from breakglass.node.catch_up import CatchingUp
+from breakglass.node.recorder import Recorder
+from breakglass.node.submitter import Fact
+from breakglass.process.alert_channel import AlertChannel
+from breakglass.records.fold.state import GrantState
+from breakglass.records.kinds.grants import Ended, EndedWhy
+from breakglass.tlog.note import Note
+
+log = logging.getLogger("breakglass.broker")
+_LOOK_EVERY = timedelta(seconds=1)
+_OTHERS_AFTER = timedelta(minutes=2)  # another replica's grants are its own to close first
+ALARM_WITHIN = timedelta(seconds=30)  # DESIGN.md section 4, «monitor»
+_ASK_AGAIN_AFTER = timedelta(seconds=20)
+
+
+class Reaper:
+    """See the module; ``start`` begins."""
+
+    def __init__(
+        self,
+        recording: Recorder,
+        minters: Minters,
+        clock: Clock,
+        recovery: timedelta,
+        catching_up: CatchingUp,
+        opened: OpenGrants,
+        bell: AlertChannel,
+        names: frozenset[str] = frozenset(),
+    ) -> None:
+        self._recording = recording
+        self._minters = minters
+        self._clock = clock
+        self._recovery = recovery
+        self._catching_up = catching_up
+        self._closed = threading.Event()
+        self._opened = opened
+        self._bell = bell
+        self._names = names
+        self._asked: dict[str, datetime] = {}
+        self._thread = threading.Thread(target=self._close_for_ever, name="closing", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop; what is open stays open until the next start."""
+        self._closed.set()
+        self._thread.join(1)
+
+    def look(self) -> None:
+        """Look once at every open grant, and at those that nobody was rung for."""
+        now = self._clock.now()
+        names = self._opened.open()
+        with self._recording.view.reading() as state:
+            found = [state.grants[name] for name in names]
+        for grant in found:
+            if self._closed.is_set():
+                return
+            self._look_at(grant, now)
+        self._listen(now)
+
+    def _look_at(self, grant: GrantState, now: datetime) -> None:
+        grace = timedelta(0) if self._stated_by_us(grant) else _OTHERS_AFTER
+        intent = grant.intent
+        if intent.minter:
+            if now > min(grant.at + self._recovery, intent.not_after) + grace:
+                self._give_up(grant, now)
+            return
+        stop = self._opened.stop_of(grant)
+        if stop is not None and now > stop.at + grace:
+            ended = Ended(intent.grant, EndedWhy.KILLED, "suspended", stop.statement)
+            self._end(ended)
+        elif now > intent.not_after + grace:
+            self._end(Ended(intent.grant, EndedWhy.EXPIRED, "", None))
+
+    def _listen(self, now: datetime) -> None:
+        names = self._opened.unheard()
+        with self._recording.view.reading() as state:
+            found = [state.grants[name] for name in names]
+        for grant in found:
+            if grant.rung_at is None and now - grant.at <= ALARM_WITHIN:
+                continue
+            name = grant.intent.grant
+            self._opened.heard(name)
+            # After a start the long past is only taken note of.
+            if grant.rung_at is None and now - grant.at < _OTHERS_AFTER:
+                within = ALARM_WITHIN.total_seconds()
+                self._bell.ring(
+                    "unheard",
+                    name,
+                    f"{grant.intent.who!r} broke {grant.intent.glass!r}, and no alarm was"
+                    f" delivered within {within:.0f} s",
+                )
+
+    def _give_up(self, grant: GrantState, now: datetime) -> None:
+        """Close an intent that nothing came of, once its minter has promised that nothing will."""
+        name = grant.intent.grant
+        if now - self._asked.get(name, grant.at - _ASK_AGAIN_AFTER) < _ASK_AGAIN_AFTER:
+            return
+        self._asked[name] = now
+        try:
+            # (1) The minter's promise, on its disk. A crash behind it: we ask again.
+            minted = self._minters.forgo(grant.intent.minter, name)
+        except BreakglassError as error:
+            log.info("grant %s stays open: %s", name, error)
+            return
+        if not minted:
+            # (2) Only then is it written that nothing was minted.
+            self._end(Ended(name, EndedWhy.NOT_MINTED, "", None))
+
+    def _end(self, ended: Ended) -> None:
+        record_id = f"{ended.grant}/ended"
+        self._asked.pop(ended.grant, None)
+        if self._recording.stated(record_id):
+            return
+        try:
+            self._recording.append([Fact(record_id, ended)])
+        except BreakglassError as error:
+            log.info("end of %s not recorded yet: %s", ended.grant, error)
+
+    def _stated_by_us(self, grant: GrantState) -> bool:
+        lines = Note.parse(grant.note).lines
+        return any(line.name in {self._recording.key.name, *self._names} for line in lines)
+
+    def _close_for_ever(self) -> None:
+        while not self._closed.wait(_LOOK_EVERY.total_seconds()):
+            try:
+                if self._catching_up.current:
+                    self.look()
+            except BreakglassError as error:
+                log.warning("closing: %s", error)
+            except Exception:
+                log.exception("closing: an error inside; it goes on")

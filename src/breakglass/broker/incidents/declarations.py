@@ -1,0 +1,86 @@
+"""Incidents that people declare and close by their own signed word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from breakglass.broker.rate_limit import RateLimit
+from breakglass.errors import RefusedError, UnprovenError
+from breakglass.node.recorder import Recorder
+from breakglass.node.submitter import Fact
+from breakglass.records.kinds.incidents import Incident, IncidentChange
+from breakglass.records.signing.signature import (
+    STATEMENT_NAMESPACE,
+    Signed,
+    SignedByPasskey,
+    verify_signature,
+)
+from breakglass.records.statement import Declare, Do, digest_of, parse_as
+
+
+@dataclass(frozen=True)
+class StatementBody:
+    """A request that is one signed statement."""
+
+    statement: Signed | SignedByPasskey
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """See the module."""
+
+    recording: Recorder
+    allowance: RateLimit
+
+    def declare(self, body: StatementBody) -> dict[str, Any]:
+        """Open or close an incident; the same statement again gives the same answer.
+
+        Raises:
+            RefusedError: a stranger, an old statement, an incident that stands so already, or
+                too many by one person.
+            UnprovenError: the signature does not hold.
+            UnavailableError: the ledger did not take it.
+        """
+        signed = body.statement
+        said = parse_as(Declare, signed.text)
+        change = IncidentChange.CLOSED if said.do is Do.CLOSE else IncidentChange.OPENED
+        record_id = f"{said.incident}/{change.value}/{digest_of(signed.text)[:12]}"
+        # (1) Who: a stranger is turned away before anything else is looked at.
+        with self.recording.view.reading() as state:
+            keys = state.keys_of(said.who)
+        if not keys:
+            raise RefusedError(f"{said.who!r} is nobody of this policy", name="unknown_person")
+        verify_signature(signed, keys, STATEMENT_NAMESPACE)
+        if self.recording.stated(record_id):
+            return {"incident": said.incident, "index": None}
+        if not self.allowance.take(said.who):
+            raise RefusedError(
+                f"{said.who!r} has declared too much within a minute", name="too_many"
+            )
+        # (2) Record it. The fold says no, here and everywhere, to what does not fit.
+        incident = Incident(
+            incident=said.incident,
+            change=change,
+            severity=said.severity,
+            title=said.title,
+            source=said.who,
+            self_declared=True,
+            statement=signed,
+        )
+        try:
+            receipts = self.recording.record([Fact(record_id, incident)])
+        except RefusedError as error:
+            raise _better(error, said) from error
+        return {"incident": said.incident, "index": receipts[0].index}
+
+
+def _better(error: RefusedError, said: Declare) -> RefusedError | UnprovenError:
+    if error.name != "lost_race":
+        return error
+    how = "closed" if said.do is Do.CLOSE else "open"
+    return RefusedError(
+        f"incident {said.incident!r} is {how} already, or was never opened",
+        name="incident_state",
+        hint="see: breakglass incident list",
+    )

@@ -1,0 +1,81 @@
+"""``breakglass done`` and ``breakglass kill``: a grant ends before its time."""
+
+from __future__ import annotations
+
+import click
+
+from breakglass.cli import output
+from breakglass.cli.client import find, takes_org
+
+DONE_EXAMPLE = """\
+\b
+Example:
+  breakglass done g-7kq3m2x4p5ab
+"""
+KILL_EXAMPLE = """\
+\b
+Example:
+  breakglass kill g-7kq3m2x4p5ab --why "not mira"
+  breakglass kill person:sam --why "laptop stolen"
+"""
+
+
+@click.command(epilog=DONE_EXAMPLE)
+@click.argument("grant")
+@click.option("--why", default="done", metavar="TEXT", help="A word for the record.")
+@takes_org
+@output.says_json
+def done(grant: str, why: str, org: str | None, as_json: bool) -> None:
+    """Hand GRANT back now: its sessions are cut and its credential dies."""
+    from breakglass.cli import held_grants, sign_statement
+    from breakglass.records.statement import Do, digest_of
+
+    client = find(org)
+    held = held_grants.held(client.state, grant)
+    said = sign_statement.answer(client, Do.DONE, digest_of(held.statement["text"]), "done", why)
+    answer = client.broker("POST", "/done", {"grant": grant, "statement": said.signed})
+    if as_json:
+        output.tell_json(answer)
+        return
+    output.tell_rows([("ended", f"{grant}, handed back; thank you")])
+
+
+@click.command(epilog=KILL_EXAMPLE)
+@click.argument("target")
+@click.option("--why", default="no reason given", metavar="TEXT", help="Why; it is recorded.")
+@click.option("--lift", is_flag=True, help="Let a stopped person or glass go again.")
+@takes_org
+@output.says_json
+def kill(target: str, why: str, lift: bool, org: str | None, as_json: bool) -> None:
+    """Stop TARGET at once: a grant (g-…), person:NAME or glass:NAME.
+
+    A stopped person or glass stays stopped until it is lifted; a grant is over for good.
+    """
+    from breakglass.cli import sign_statement
+    from breakglass.records.statement import Do, Kill, Target, Why
+
+    client = find(org)
+    kind, colon, name = target.partition(":")
+    if not colon:
+        kind, name = "grant", target
+    if kind not in list(Target) or (kind == "grant" and not name.startswith("g-")):
+        raise click.UsageError(f"{target!r} is no grant (g-…), person:NAME or glass:NAME")
+    if lift and kind == "grant":
+        raise click.UsageError("a grant that was stopped is over; break the glass again")
+    statement = Kill(
+        Do.LIFT if lift else Do.KILL,
+        client.log,
+        Target(kind),
+        name,
+        client.who,
+        Why("kill", why),
+        sign_statement.now(),
+        sign_statement.nonce(),
+    )
+    said = sign_statement.say(client, statement)
+    answer = client.broker("POST", "/kill", {"statement": said.signed})
+    if as_json:
+        output.tell_json(answer)
+        return
+    verb = "lifted" if lift else "stopped"
+    output.tell_rows([(verb, f"{kind} '{name}', entry {answer['index']}")])

@@ -1,0 +1,131 @@
+"""What a responder holds of a grant: a key made for it, the answer, nothing for others to read.
+
+Each grant is a folder ``grants/<id>`` in the client's state, 0700: ``holder`` and ``holder.pub``,
+the signed statement, the broker's answer. The credential itself is never written down: it stays
+sealed in the answer and is opened in memory, by the holder key, when it is used.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from breakglass.cli.sign_statement import now
+from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.person import ssh_keygen
+from breakglass.records.presentation import Presentation, presentation_text
+from breakglass.records.statement import digest_of
+
+NAMESPACE = "breakglass-token@v1"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A grant's folder on this machine."""
+
+    grant: str
+    folder: Path
+
+    @property
+    def statement(self) -> dict[str, Any]:
+        """Return the signed statement as it was sent."""
+        return _read(self.folder / "statement.json")
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """Return what the broker answered; empty if its answer never came."""
+        path = self.folder / "answer.json"
+        return _read(path) if path.exists() else {}
+
+    def keep_answer(self, answer: dict[str, Any]) -> None:
+        """Keep the broker's answer."""
+        _write(self.folder / "answer.json", answer)
+
+    def present(self, log: str, door: str, run: str) -> dict[str, str]:
+        """Sign a presentation with the holder key: this grant, to this door, for this run."""
+        digest = digest_of(self.statement["text"])
+        text = presentation_text(Presentation(log, digest, door, run, now()))
+        key = ssh_keygen.read_key(self.folder / "holder")
+        return {"text": text, "sshsig": ssh_keygen.sign(text, NAMESPACE, key)}
+
+    def unseal(self, sealed: str) -> dict[str, Any]:
+        """Open a credential that was sealed to the holder key.
+
+        Raises:
+            UnavailableError: it was sealed to another key, or is no credential.
+        """
+        import pyrage
+
+        identity = pyrage.ssh.Identity.from_buffer((self.folder / "holder").read_bytes())
+        try:
+            value = json.loads(pyrage.decrypt(base64.b64decode(sealed), [identity]))
+        except (pyrage.DecryptError, ValueError):
+            value = None  # raised below, outside: the cause could quote what was opened
+        if not isinstance(value, dict):
+            raise UnavailableError(
+                f"the credential of {self.grant!r} does not open with its holder key",
+                name="not_sealed_to_us",
+            )
+        return value
+
+
+def begin(state: Path) -> tuple[Path, str]:
+    """Make the key of a grant that has no id yet; returns its folder and public line."""
+    grants = state / "grants"
+    grants.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = grants / f".new-{os.urandom(8).hex()}"
+    folder.mkdir(mode=0o700)
+    return folder, ssh_keygen.make_key(folder / "holder", "breakglass holder key")
+
+
+def settle(folder: Path, grant: str, signed: dict[str, Any]) -> Held:
+    """Give the folder its grant's name, with the statement inside: before anything is sent."""
+    _write(folder / "statement.json", signed)
+    final = folder.with_name(grant)
+    folder.rename(final)
+    return Held(grant, final)
+
+
+def abandon(folder: Path) -> None:
+    """Drop a key that no statement names."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def held(state: Path, grant: str) -> Held:
+    """Return the folder of a grant that this machine holds.
+
+    Raises:
+        MisconfiguredError: its key is not here.
+    """
+    folder = state / "grants" / grant
+    if "/" in grant or grant.startswith(".") or not (folder / "holder").is_file():
+        raise MisconfiguredError(
+            f"the key of grant {grant!r} is not on this machine ({str(state)!r})",
+            name="not_held",
+            hint="only the machine that broke the glass holds its key; see: breakglass status",
+        )
+    return Held(grant, folder)
+
+
+def all_held(state: Path) -> list[Held]:
+    """Return every grant that this machine holds a key of, the newest first."""
+    folders = [path for path in (state / "grants").glob("g-*") if (path / "holder").is_file()]
+    folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    return [Held(path.name, path) for path in folders]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    value = json.loads(path.read_text("utf-8"))
+    assert isinstance(value, dict)
+    return value
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(value, file)

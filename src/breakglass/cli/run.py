@@ -1,0 +1,158 @@
+"""``breakglass run`` and ``breakglass psql``: a credential in one process, gone with the grant."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import click
+
+from breakglass.cli import output
+from breakglass.cli.client import Client, find, takes_org
+from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
+
+RUN_EXAMPLE = """\
+\b
+Example:
+  breakglass run g-7kq3m2x4p5ab -- pg_dump --schema-only
+"""
+PSQL_EXAMPLE = """\
+\b
+Example:
+  breakglass psql g-7kq3m2x4p5ab -c "select count(*) from orders"
+"""
+_ASK_EVERY_S = 2.0  # how soon a kill from elsewhere reaches a command that runs here
+_GRACE_S = 2.0
+_EVERYTHING: dict[str, Any] = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@click.command(epilog=RUN_EXAMPLE, context_settings=_EVERYTHING)
+@click.argument("grant")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@takes_org
+def run(grant: str, command: tuple[str, ...], org: str | None) -> None:
+    """Run COMMAND with the credential of GRANT in its environment, and nowhere else.
+
+    It ends when the grant ends, whether expired, handed back or killed.
+    """
+    _run(find(org), grant, _own(command))
+
+
+@click.command(epilog=PSQL_EXAMPLE, context_settings=_EVERYTHING)
+@click.argument("grant")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@takes_org
+def psql(grant: str, arguments: tuple[str, ...], org: str | None) -> None:
+    """Open psql with the credential of GRANT; further ARGUMENTS go to psql."""
+    from breakglass.cli import held_grants
+
+    client = find(org)
+    if not _has_credential(held_grants.held(client.state, grant)):
+        raise RefusedError(
+            f"grant {grant!r} holds no credential: its token is all of it",
+            name="no_credential",
+            hint=f"open its gate: breakglass gate token {grant} --gate GATE --for RUN",
+        )
+    _run(client, grant, ["psql", *_own(arguments)])
+
+
+def _own(arguments: tuple[str, ...]) -> list[str]:
+    """Drop the ``--`` that parts our words from the command's."""
+    return list(arguments[1:] if arguments[:1] == ("--",) else arguments)
+
+
+def _run(client: Client, grant: str, command: list[str]) -> None:
+    from breakglass.cli import held_grants
+    from breakglass.clock import parse_time
+
+    held = held_grants.held(client.state, grant)
+    answer = held.answer or client.broker("GET", f"/grants/{grant}")
+    until = parse_time(answer["not_after"])
+    left = (until - _now()).total_seconds()
+    if left <= 0:
+        raise RefusedError(
+            f"grant {grant!r} ended {output.clock_time(until, _now())}",
+            name="expired",
+            hint="break the glass again: a grant is never extended",
+        )
+    environment = {**os.environ, **_credential(client, held, answer), "BREAKGLASS_GRANT": grant}
+    if sys.stderr.isatty():
+        output.talk(f"ends with the grant at {output.clock_time(until, _now())}")
+    try:
+        child = subprocess.Popen(command, env=environment)
+    except OSError as error:
+        raise MisconfiguredError(
+            f"{command[0]!r} cannot be started: {error.strerror or error}",
+            hint=f"is {command[0]!r} installed and on the PATH",
+        ) from error
+    ended = _wait(client, grant, child, until)
+    if ended:
+        raise RefusedError(
+            f"grant {grant!r} {ended}; {command[0]!r} was ended with it", name="ended"
+        )
+    sys.exit(child.returncode if child.returncode >= 0 else 128 - child.returncode)
+
+
+def _credential(client: Client, held: Any, answer: dict[str, Any]) -> dict[str, str]:
+    if not _has_credential(held):
+        return {}
+    minted = answer.get("minted")
+    if not minted or "sealed" not in minted:
+        minted = client.broker("GET", f"/grants/{held.grant}/credential")
+    opened = held.unseal(minted["sealed"])
+    names = {"user": "PGUSER", "password": "PGPASSWORD", "host": "PGHOST"}
+    names |= {"port": "PGPORT", "dbname": "PGDATABASE"}
+    return {variable: str(opened[name]) for name, variable in names.items() if name in opened}
+
+
+def _has_credential(held: Any) -> bool:
+    from breakglass.records.statement import Break, parse_as
+
+    return bool(parse_as(Break, held.statement["text"]).minter)
+
+
+def _wait(client: Client, grant: str, child: subprocess.Popen[bytes], until: Any) -> str:
+    """Wait for the command or for the end of the grant; returns how the grant ended, or ''."""
+    # Ctrl-C belongs to the command: in psql it cancels a query and must not end us.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        while True:
+            left = (until - _now()).total_seconds()
+            try:
+                child.wait(timeout=max(0.0, min(_ASK_EVERY_S, left)))
+                return ""
+            except subprocess.TimeoutExpired:
+                ended = (
+                    "expired" if left <= _ASK_EVERY_S and until <= _now() else _over(client, grant)
+                )
+            if ended:
+                _end(child)
+                return ended
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _over(client: Client, grant: str) -> str:
+    try:
+        found = client.broker("GET", f"/grants/{grant}")
+    except BreakglassError:
+        return ""  # the broker is away; the target and the clock end the grant all the same
+    return f"was ended ({found['state']})" if found["state"] in ("ended", "dead") else ""
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _now() -> Any:
+    from breakglass.cli.sign_statement import now
+
+    return now()

@@ -1,0 +1,59 @@
+"""Hand a gate's spool to the ledger: bounded, and it may fail as often as it likes.
+
+Nothing here is imported before the gate has answered: HTTP would double its cold start.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from breakglass.clock import Clock
+from breakglass.errors import MisconfiguredError
+from breakglass.gate.door import place_doors, ring_unappended
+from breakglass.gate.gate_config import GateConfig
+from breakglass.node.door import DoorsFirst, TakenDoor
+from breakglass.node.submitter import gap_draft
+from breakglass.process.folder import held
+from breakglass.process.key_store import read_key
+from breakglass.process.settings import neighbour_at
+from breakglass.submit.outbox import Outbox
+
+
+def send(place: GateConfig, clock: Clock, within: timedelta) -> bool:
+    """Hand the spool to the ledger, for so long at most; say whether nothing is left.
+
+    One process at a time sends; another one that finds it sending leaves it to that one.
+
+    Raises:
+        MisconfiguredError: the key or the spool cannot be used.
+    """
+    data = place.folder / "data"
+
+    def ring(door: TakenDoor, why: str) -> None:
+        ring_unappended(place, clock, door, why)
+
+    try:
+        with held(data):
+            doors = place_doors(place)
+            ledger = DoorsFirst(
+                neighbour_at(place.folder, place.settings.ledger),
+                doors,
+                place.trust,
+                clock,
+                ring,
+                place.settings.door_within,
+                within=within,
+            )
+            outbox = Outbox(
+                ledger, read_key(place.folder), data, clock, gap=gap_draft(place.settings.log)
+            )
+            try:
+                ledger.bring_in()
+                return outbox.flush(within)
+            finally:
+                outbox.close()
+                ledger.close()
+    except MisconfiguredError as error:
+        if error.name == "folder_in_use":
+            return False
+        raise

@@ -1,0 +1,271 @@
+"""Ending grants: a reconciler over our own table and the folded ledger, not a queue.
+
+Whatever is past its end, or told to end, is cut, probed until refused, and told. It never gives
+up, and it holds up nobody: few threads, few sessions, small steps.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from breakglass.clock import Clock, to_milliseconds
+from breakglass.errors import BreakglassError
+from breakglass.minter.grant_store import Claim, GrantStore, Outcome, Row, Stage
+from breakglass.minter.locks import GrantLocks
+from breakglass.minter.minting import At
+from breakglass.minter.outcome_records import OutcomeRecords
+from breakglass.minter.platforms.platform import Platform
+from breakglass.minter.suspensions import Suspensions
+from breakglass.node.replica import Replica
+from breakglass.process.alert_channel import AlertChannel
+from breakglass.records.kinds.grants import Ended, EndedWhy
+
+log = logging.getLogger("breakglass.minter")
+_BATCH = 200
+_REST_AT_LEAST = timedelta(milliseconds=50)  # while thousands wait their turn
+_REST_AT_MOST = timedelta(seconds=1)
+_TRY_AT_MOST = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class ReconcilerLimits:
+    """How often and how hard; see ``MinterSettings``."""
+
+    sweep_every: timedelta
+    ring_after: timedelta
+    threads: int
+
+
+class Reconciler:
+    """See the module. ``start`` begins; ``wake`` makes it look at once."""
+
+    def __init__(
+        self,
+        view: Replica,
+        watch: Suspensions,
+        table: GrantStore,
+        platform: Platform,
+        locks: GrantLocks,
+        saying: OutcomeRecords,
+        bell: AlertChannel,
+        clock: Clock,
+        limits: ReconcilerLimits,
+        at: At,
+    ) -> None:
+        self._view = view
+        self._watch = watch
+        self._table = table
+        self._platform = platform
+        self._locks = locks
+        self._saying = saying
+        self._bell = bell
+        self._clock = clock
+        self._limits = limits
+        self._at = at
+        self._woken = threading.Event()
+        self._closed = threading.Event()
+        self._busy: set[str] = set()
+        self._busy_lock = threading.Lock()
+        self._swept = float("-inf")
+        self._said_all = float("-inf")
+        self._workers = ThreadPoolExecutor(limits.threads, thread_name_prefix="ending")
+        self._thread = threading.Thread(target=self._end_for_ever, name="ending", daemon=True)
+
+    def start(self) -> None:
+        """Begin to reconcile."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop; what is half done goes on at the next start."""
+        self._closed.set()
+        self._woken.set()
+        self._thread.join(2)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    def wake(self) -> None:
+        """Look at once: something was said."""
+        self._woken.set()
+
+    def end_now(self, grant: str) -> Row | None:
+        """Try to end a grant that is told to end, here and now; returns how it stands then."""
+        self._end_one(grant)
+        return self._table.find(grant)
+
+    def reconcile(self) -> None:
+        """Look once at everything that may have to end, and set the workers to it."""
+        now = self._clock.now()
+        # (1) Past its end: promise it on disk, many in one commit.
+        self._tell_expired(now)
+        # (2) Told to end by others: a person, a glass or the grant was stopped.
+        self._tell_stopped(now)
+        # (3) Cut, probe and tell, by the workers.
+        for row in self._table.due(now, _BATCH):
+            self._hand_out(row.grant)
+        # (4) What a crash kept from the outbox; what the target holds that nobody remembers.
+        if time.monotonic() - self._said_all > _REST_AT_MOST.total_seconds() * 5:
+            self._said_all = time.monotonic()
+            self._say_owed()
+        if time.monotonic() - self._swept > self._limits.sweep_every.total_seconds():
+            self._swept = time.monotonic()
+            self._workers.submit(self._guarded, self.sweep)
+
+    def sweep(self) -> None:
+        """Search the target for accounts that should not stand, and end them.
+
+        Raises:
+            UnavailableError: the target did not answer.
+        """
+        self._remember_unfinished()
+        for handle in self._platform.handles():
+            row = self._table.of_handle(handle)
+            if row is None:
+                self._bell.ring("orphan", handle, "an account that no grant of ours explains")
+                self._platform.cut(handle)
+                self._platform.probe_dead(handle)
+            elif row.stage is Stage.CLAIMED:
+                with self._locks.free(row.grant) as held:
+                    if held:  # nobody is minting it: a crash left it, and its secret with nobody
+                        self._platform.cut(handle)
+            elif row.stage is Stage.DEAD:
+                self._platform.cut(handle)  # once left behind; perhaps it can go now
+
+    def _end_for_ever(self) -> None:
+        # What was said before our last breath may still have to be folded.
+        self._view.wait_current(timedelta(seconds=60))
+        while not self._closed.is_set():
+            self._woken.clear()
+            self._guarded(self.reconcile)
+            self._woken.wait(self._rest())
+
+    def _rest(self) -> float:
+        moment = self._table.next_moment()
+        if moment is None:
+            return _REST_AT_MOST.total_seconds()
+        left = (moment - self._clock.now()).total_seconds()
+        return min(max(left, _REST_AT_LEAST.total_seconds()), _REST_AT_MOST.total_seconds())
+
+    def _guarded(self, doing: Callable[[], None]) -> None:
+        try:
+            doing()
+        except BreakglassError as error:
+            log.warning("ending: %s", error)
+        except Exception:
+            log.exception("ending: an error inside; it goes on")
+
+    def _tell_expired(self, now: datetime) -> None:
+        while rows := self._table.expired(now, _BATCH):
+            ends = []
+            for row in rows:
+                why = EndedWhy.EXPIRED if row.stage is Stage.MINTED else self._unminted(row)
+                ends.append((Ended(row.grant, why, "", None), row.claim.expires))
+            self._table.end(now, *ends)
+
+    def _unminted(self, row: Row) -> EndedWhy:
+        with self._view.reading() as state:
+            found = state.grants.get(row.grant)
+            minted = found is not None and found.minted_at is not None
+        return EndedWhy.EXPIRED if minted else EndedWhy.NOT_MINTED
+
+    def _tell_stopped(self, now: datetime) -> None:
+        for row in self._table.living(now):
+            stop = self._watch.stop_of(row.claim)
+            if stop is not None:
+                killed = Ended(row.grant, EndedWhy.KILLED, "suspended", stop.statement)
+                self._table.end(now, (killed, now))
+                continue
+            with self._view.reading() as state:
+                found = state.grants.get(row.grant)
+                ended = found.ended if found is not None else None
+            if ended is not None:
+                self._table.end(now, (ended, now))
+                self._table.said(row.grant, Outcome.ENDED)
+
+    def _hand_out(self, grant: str) -> None:
+        with self._busy_lock:
+            if grant in self._busy:
+                return
+            self._busy.add(grant)
+        self._workers.submit(self._end_handed_out, grant)
+
+    def _end_handed_out(self, grant: str) -> None:
+        try:
+            self._guarded(lambda: self._end_one(grant))
+        finally:
+            with self._busy_lock:
+                self._busy.discard(grant)
+                idle = not self._busy
+            if idle:
+                self._woken.set()  # more of them may be due
+
+    def _end_one(self, grant: str) -> None:
+        with self._locks.free(grant, timedelta(seconds=15)) as held:
+            row = self._table.find(grant) if held else None
+            if row is None or row.stage is not Stage.ENDED:
+                return
+            # (1) Told to end: that is on disk, so no token mints it again, whatever comes.
+            self._at("told")
+            try:
+                # (2) Cut. A crash from here on comes back to (1).
+                cut = self._platform.cut(row.claim.handle)
+                self._at("cut")
+                if cut.sessions:
+                    self._table.add_sessions(grant, cut.sessions)
+                # (3) Try it: dead is what was tried, not what was asked for.
+                evidence = self._platform.probe_dead(row.claim.handle)
+                self._at("probed")
+            except BreakglassError as error:
+                self._later(row, error)
+            else:
+                # (4) Gone: from here only the telling is left, and a restart does it.
+                over_at = row.over_at or self._clock.now()
+                tail = max(self._clock.now() - over_at, timedelta(0))
+                tail_ms = round(tail.total_seconds() * 1000)
+                self._table.dead(grant, tail_ms, evidence, cut.left_behind)
+                self._at("dead")
+            # (5) Tell: ``ended`` at once, also while the target is away, and ``dead`` behind it.
+            self._saying.say(grant)
+            self._at("said")
+
+    def _later(self, row: Row, error: BreakglassError) -> None:
+        now = self._clock.now()
+        rest = min(0.2 * 2 ** min(row.tries, 12), _TRY_AT_MOST.total_seconds())
+        rest *= random.uniform(0.8, 1.2)  # so that many do not come in step
+        self._table.try_again(row.grant, to_milliseconds(now + timedelta(seconds=rest)))
+        late = now - (row.over_at or now)
+        if late > self._limits.ring_after and not row.rang:
+            self._table.rang(row.grant, now)
+            self._bell.ring(
+                "outlived",
+                row.grant,
+                f"{row.claim.handle!r} of {row.claim.who!r} should be gone for"
+                f" {late.total_seconds():.0f} s and is not proven dead: {error}",
+            )
+
+    def _say_owed(self) -> None:
+        for row in self._table.unsaid(_BATCH):
+            with self._locks.free(row.grant) as held:
+                if held:
+                    self._saying.say(row.grant)
+
+    def _remember_unfinished(self) -> None:
+        """Take back what the ledger says of us and our own disk has lost."""
+        for claim in self._watch.unfinished():
+            if self._table.find(claim.grant) is None:
+                self._bell.ring("forgotten", claim.grant, "minted by us, and not in our table")
+                self._remember(claim)
+
+    def _remember(self, claim: Claim) -> None:
+        now = self._clock.now()
+        self._table.claim(claim, now)
+        with self._view.reading() as state:
+            ended = state.grants[claim.grant].ended
+        if ended is not None:
+            self._table.end(now, (ended, now))
+            self._table.said(claim.grant, Outcome.ENDED)

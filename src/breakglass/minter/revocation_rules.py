@@ -1,0 +1,64 @@
+"""Whose word ends a grant before its time: its holder's, or that of somebody who may kill.
+
+The same rules as the fold's, so that what we end on a word is never void in the ledger.
+"""
+
+from __future__ import annotations
+
+from breakglass.errors import RefusedError
+from breakglass.records.fold.context import Void, word_of
+from breakglass.records.fold.state import GrantState, State
+from breakglass.records.kinds.grants import Ended, EndedWhy
+from breakglass.records.signing.signature import Signature
+from breakglass.records.statement import (
+    Answer,
+    Do,
+    Kill,
+    Target,
+    parse_statement,
+)
+
+
+def ended_by_word(state: State, grant: GrantState, signed: Signature) -> Ended:
+    """Check a signed statement and say how it ends ``grant``.
+
+    Raises:
+        MalformedError: no statement.
+        UnprovenError: not signed by the person it names.
+        RefusedError: that person may not end this grant, or the word is of another.
+    """
+    form = type(parse_statement(signed.text))
+    try:
+        if form is Answer:
+            return _done(state, grant, signed)
+        if form is Kill:
+            return _killed(state, grant, signed)
+    except Void as void:
+        raise RefusedError(void.why, name=void.name) from void
+    raise RefusedError("this statement ends nothing", name="wrong_do")
+
+
+def _done(state: State, grant: GrantState, signed: Signature) -> Ended:
+    # A suspended person may still hand back what they hold.
+    said = word_of(state, signed, Answer, None, suspended_too=True).statement
+    if said.do is not Do.DONE:
+        raise RefusedError(f"a statement that says {said.do.value!r} ends nothing", name="wrong_do")
+    if said.answers != grant.statement:
+        raise RefusedError("the statement is of another grant", name="wrong_answer")
+    if said.who != grant.intent.who:
+        raise RefusedError(
+            f"grant {grant.intent.grant!r} is {grant.intent.who!r}'s, not {said.who!r}'s",
+            name="unknown_person",
+            hint="security ends another's grant with: breakglass kill GRANT --why TEXT",
+        )
+    return Ended(grant.intent.grant, EndedWhy.DONE, said.reason.text, signed)
+
+
+def _killed(state: State, grant: GrantState, signed: Signature) -> Ended:
+    said = word_of(state, signed, Kill, None).statement
+    if state.policy is None or said.who not in state.policy.kill:
+        raise RefusedError(f"{said.who!r} may not kill", name="unknown_person")
+    name = grant.intent.grant
+    if (said.do, said.target, said.name) != (Do.KILL, Target.GRANT, name):
+        raise RefusedError("the statement stops something else", name="wrong_answer")
+    return Ended(name, EndedWhy.KILLED, said.reason.text, signed)

@@ -1,0 +1,211 @@
+"""Which records are news, and what is said of each. Pure: the fold's judgement in, news out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from breakglass.monitor import alert_texts
+from breakglass.monitor.alerts.alert import Alert
+from breakglass.monitor.decision_replay import Unjustified
+from breakglass.monitor.history_projection import HistoryProjection
+from breakglass.records import kinds
+from breakglass.records.fold.context import Entry
+from breakglass.records.fold.fold import Judged
+from breakglass.records.fold.state import State
+from breakglass.records.kinds.grants import Outcome
+from breakglass.records.kinds.monitoring import Attesting
+from breakglass.records.record import Unknown
+from breakglass.records.statement import Break, parse_as
+
+_OWN = frozenset({"alarm", "pulse"})
+
+
+def alert_for(
+    judged: Judged, entry: Entry, state: State, chronicle: HistoryProjection
+) -> tuple[Alert, ...]:
+    """Return what one record tells that people must hear.
+
+    Args:
+        judged: what the fold made of it.
+        entry: the bytes and the times.
+        state: the fold with the record in it.
+        chronicle: likewise.
+    """
+    if judged.quiet:
+        return ()
+    if not judged.holds:
+        return (_forbidden(judged, entry),)
+    assert judged.record is not None
+    envelope, body = judged.record.envelope, judged.record.body
+    told = _of_a_grant(body, judged.index, envelope.at, str(judged.role), state, chronicle)
+    told = told or _of_the_rules(body, judged.index, envelope.at, envelope.id, state)
+    return (told,) if told else ()
+
+
+def unjustified(verdict: Unjustified, index: int, grant: str, state: State) -> Alert:
+    """Return the news that an intent stands in the ledger and should not."""
+    found = state.grants[grant]
+    who, glass = found.intent.who, found.intent.glass
+    text = (
+        f"NOT JUSTIFIED: the intent of {who} for {glass!r} (entry {index}) is in the ledger, but"
+        f" the policy of its time does not allow it: {verdict.why} [{verdict.name}]. The broker"
+        f" granted what it should have refused. Stop it: breakglass kill {grant}"
+    )
+    fields = {
+        "who": who,
+        "glass": glass,
+        "incident": found.intent.incident,
+        "why": f"{verdict.name}: {verdict.why}",
+        "kill": f"breakglass kill {grant}",
+    }
+    return Alert("unjustified", grant, index, grant, found.at, text, fields)
+
+
+def _forbidden(judged: Judged, entry: Entry) -> Alert:
+    if judged.record is None:
+        at = max(entry.cosigned.values())  # whatever a follower hands in was cosigned
+        text = (
+            f"FORBIDDEN: entry {judged.index} of the ledger is no record at all: {judged.why}."
+            " Whoever could append it holds a submitter's key."
+        )
+        about = f"entry/{judged.index}"
+        return Alert("forbidden", about, judged.index, f"record/{judged.index}", at, text)
+    record = judged.record
+    submitter = ", ".join(dict.fromkeys(line.name for line in record.note.lines))
+    role = str(judged.role) if judged.role else "of no role we know"
+    fields = {"who": submitter, "why": f"{judged.void}: {judged.why}", "record": record.envelope.id}
+    if isinstance(record.body, kinds.Intent):
+        fields |= {"glass": record.body.glass, "claims": record.body.who}
+    missing = judged.void == "chain"
+    kind = record.body.name if isinstance(record.body, Unknown) else record.body.kind
+    what = (
+        f"RECORDS MISSING before entry {judged.index}"
+        if missing
+        else f"FORBIDDEN: a record of kind {kind!r} that nobody may believe stands in the ledger"
+    )
+    text = (
+        f"{what}: {record.envelope.id!r}, entry {judged.index}, signed by {submitter} ({role}):"
+        f" {judged.why} [{judged.void}]. Nothing that checks it acts on it. Until somebody can say"
+        f" how it came about, treat the key of {submitter} as stolen."
+    )
+    own = kind in _OWN and judged.role is not None and judged.role.kind == "monitor"
+    return Alert(
+        "missing_records" if missing else "forbidden",
+        record.envelope.id,
+        judged.index,
+        f"record/{judged.index}",
+        record.envelope.at,
+        text,
+        fields,
+        stated=not own,
+    )
+
+
+def _of_a_grant(
+    body: object, index: int, at: datetime, by: str, state: State, chronicle: HistoryProjection
+) -> Alert | None:
+    match body:
+        case kinds.Asked() if body.decision.outcome is Outcome.NEEDS_APPROVAL:
+            return _asking("approval_wanted", body, index, at)
+        case kinds.Refused():
+            return _asking("refused", body, index, at)
+        case kinds.Intent():
+            grant = state.grants[body.grant]
+            text, fields = alert_texts.broke_glass(grant, chronicle.of(body.grant).incident)
+            return Alert("broke_glass", body.grant, index, body.grant, at, text, fields)
+        case kinds.Usable():
+            text = alert_texts.usable(body, state.grants[body.grant])
+        case kinds.Ended():
+            text = alert_texts.ended(body, state.grants[body.grant])
+        case kinds.Dead():
+            text = alert_texts.dead(body, state.grants[body.grant])
+        case kinds.Door():
+            fields = {"who": body.who, "glass": body.glass}
+            return Alert(
+                "door", body.grant, index, body.grant, at, alert_texts.door(body, by), fields
+            )
+        case kinds.Bypassed():
+            text = alert_texts.bypassed(body, state.grants[body.grant])
+        case _:
+            return None
+    intent = state.grants[body.grant].intent
+    fields = {"who": intent.who, "glass": intent.glass, "incident": intent.incident}
+    return Alert(body.kind, body.grant, index, body.grant, at, text, fields)
+
+
+def _asking(subject: str, body: kinds.Asked | kinds.Refused, index: int, at: datetime) -> Alert:
+    said = parse_as(Break, body.statement.text)
+    why = "; ".join(body.decision.why) or body.decision.outcome.value
+    lead = {
+        "refused": f"Refused: {said.who} asked for {said.glass!r} and did not get it: {why}.",
+        "approval_wanted": (
+            f"APPROVAL WANTED: {said.who} asks for {said.glass!r}, {body.decision.need} must say"
+            " yes."
+        ),
+    }[subject]
+    text = f"{lead} Why: {said.reason.text} [{said.reason.code}]."
+    fields = {
+        "who": said.who,
+        "glass": said.glass,
+        "incident": said.incident,
+        "why": f"{said.reason.text} [{said.reason.code}]",
+    }
+    return Alert(subject, body.grant, index, body.grant, at, text, fields)
+
+
+def _of_the_rules(body: object, index: int, at: datetime, ident: str, state: State) -> Alert | None:
+    match body:
+        case kinds.Policy():
+            text = (
+                f"Policy {body.version} took force (commit {body.commit[:12] or 'none'}, bundle"
+                f" {body.bundle[:12]}…). If no maintainer of yours did this, act now."
+            )
+            return Alert("policy_activated", ident, index, "policy", at, text)
+        case kinds.Cards():
+            text = (
+                f"Glass cards of policy {body.version} took force:"
+                f" {', '.join(sorted(body.cards)) or 'no glass at all'}."
+            )
+            return Alert("cards_activated", ident, index, "policy", at, text)
+        case kinds.TrustActivated():
+            text = (
+                f"Trust file {body.version} took force ({body.digest[:12]}…): it says whose"
+                " records, heads and signatures everybody believes. If no maintainer of yours did"
+                " this, act now."
+            )
+            return Alert("trust_activated", ident, index, "trust", at, text)
+        case kinds.KeyHandedOver():
+            text = (
+                f"A new key of {body.party!r} stands beside its old one: {_label(body.new)} follows"
+                f" {_label(body.old)}, by trust file {body.version}. If none of you did this, act"
+                " now."
+            )
+            return Alert("key_rotated", ident, index, "trust", at, text)
+        case kinds.Suspended():
+            what = "Suspended" if body.active else "Let go again"
+            text = f"{what}: {body.target.value} {body.name!r}."
+            thread = body.name if body.target == "grant" else f"suspended/{body.target.value}"
+            subject = "suspended" if body.active else "released"
+            return Alert(subject, ident, index, thread, at, text, {"name": body.name})
+        case kinds.Attested() if body.outcome is not Attesting.HELD:
+            wrong = body.outcome is Attesting.FAILED
+            text = (
+                f"{'ARCHIVE WRONG' if wrong else 'Archive not known to hold'}: {body.about!r} was"
+                f" looked at {body.looked:%Y-%m-%d %H:%M:%S} UTC: {body.detail}. Records may not be"
+                " beyond deletion. On its host: breakglass archiver doctor"
+            )
+            subject = "archive_wrong" if wrong else "archive_unknown"
+            return Alert(subject, ident, index, f"archive/{body.about}", at, text)
+        case kinds.Gap():
+            text = (
+                f"Late records: {ident!r} tells of an outage from {body.start:%Y-%m-%d %H:%M:%S} to"
+                f" {body.end:%H:%M:%S} UTC ({body.cause or 'no cause given'});"
+                f" {body.last_seq - body.first_seq + 1} records come late."
+            )
+            return Alert("gap", ident, index, "gaps", at, text)
+        case _:
+            return None
+
+
+def _label(vkey: str) -> str:
+    return vkey.rpartition("+")[0]

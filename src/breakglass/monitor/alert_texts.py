@@ -1,0 +1,165 @@
+"""What the news says: who, which glass, what it grants, until when, why, and how to kill it.
+
+Names stand in quotes where they could be mistaken for words. A sleepy person reads the first ten
+words on a telephone, so those say what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from breakglass.errors import BreakglassError
+from breakglass.monitor.history_projection import IncidentThen
+from breakglass.records import kinds
+from breakglass.records.card import Card
+from breakglass.records.fold.state import GrantState
+from breakglass.records.kinds.grants import Path
+from breakglass.records.statement import Break, Do, parse_as
+from breakglass.tlog.note import Note
+
+
+def clock_time(moment: datetime) -> str:
+    """Write a time for people: ``03:44 UTC``."""
+    return f"{moment:%H:%M} UTC"
+
+
+def span(length: timedelta) -> str:
+    """Write a length for people.
+
+    >>> span(timedelta(seconds=1799.99)), span(timedelta(seconds=95)), span(timedelta(seconds=1.5))
+    ('30 min', '95 s', '1.5 s')
+    """
+    seconds = length.total_seconds()
+    whole = round(seconds)
+    if whole >= 60 and whole % 60 == 0:
+        return f"{whole // 60} min"
+    return f"{whole} s" if whole >= 100 else f"{seconds:.3g} s"
+
+
+def grants(card: Card, intent: kinds.Intent) -> str:
+    """Say what a grant gives: in the card's words, then exactly."""
+    parts = [card.does]
+    if intent.minter:
+        parts.append(f"on {intent.minter!r}: {scope(intent.scope)}")
+    if intent.gates:
+        parts.append(f"opens gate {' and '.join(map(repr, intent.gates))}")
+    return "; ".join(parts)
+
+
+def scope(dimensions: Mapping[str, tuple[str, ...]]) -> str:
+    """Write a scope on one line: ``databases orders, templates breakglass_orders``."""
+    return ", ".join(f"{name} {' '.join(values)}" for name, values in sorted(dimensions.items()))
+
+
+def incident(then: IncidentThen | None, named: str) -> str:
+    """Write an incident: ``INC-4821 (SEV1: checkout 5xx, self-declared)``."""
+    if not named:
+        return "no incident"
+    if then is None:
+        return named
+    own_word = ", self-declared" if then.self_declared else ""
+    return f"{named} ({then.severity}: {then.title}{own_word})"
+
+
+def reason(intent: kinds.Intent) -> str:
+    """Return what the breaker typed, with its code; empty if no person signed."""
+    said = breaking(intent)
+    return f"{said.reason.text} [{said.reason.code}]" if said else ""
+
+
+def breaking(intent: kinds.Intent) -> Break | None:
+    """Return the breaker's statement, if the intent carries one that can be read."""
+    try:
+        return parse_as(Break, intent.statements[0].text)
+    except (IndexError, BreakglassError):
+        return None
+
+
+def broke_glass(grant: GrantState, then: IncidentThen | None) -> tuple[str, dict[str, str]]:
+    """Return the text and the fields of the loudest news there is."""
+    intent = grant.intent
+    fields = {
+        "who": intent.who,
+        "glass": intent.glass,
+        "grants": grants(grant.card.card, intent),
+        "until": f"{intent.not_after:%Y-%m-%dT%H:%M:%SZ}",
+        "why": reason(intent),
+        "incident": intent.incident,
+        "kill": f"breakglass kill {intent.grant}",
+    }
+    said = breaking(intent)
+    if said is not None and said.do is Do.DOOR:
+        names = [line.name for line in Note.parse(grant.note).lines[1:]]
+        fields["custodians"] = ", ".join(names)
+        text = (
+            f"CUSTODIANS' DOOR: while the ledger was down {' and '.join(names)} opened"
+            f" {intent.glass!r} to {intent.who}, {grant.at:%Y-%m-%d %H:%M} to"
+            f" {clock_time(intent.not_after)}, for {incident(then, intent.incident)}. Why:"
+            f" {fields['why']}. It grants: {fields['grants']}. Ask each of them what they saw."
+            f" Review due {intent.review_by:%Y-%m-%d}. Stop it: {fields['kill']}"
+        )
+        return text, fields
+    label = {Path.DRILL: "DRILL, glass broken", Path.JIT: "Approved access"}.get(
+        intent.path, "GLASS BROKEN"
+    )
+    text = (
+        f"{label}: {intent.who} broke {intent.glass!r} until {clock_time(intent.not_after)}"
+        f" ({span(intent.not_after - grant.at)}) for {incident(then, intent.incident)}."
+        f" Why: {fields['why'] or 'no reason was given'}."
+        f" It grants: {fields['grants']}."
+        f" Review due {intent.review_by:%Y-%m-%d}. Stop it: {fields['kill']}"
+    )
+    return text, fields
+
+
+def ended(body: kinds.Ended, grant: GrantState) -> str:
+    """Say that a grant is over and why."""
+    why = {
+        "expired": "it expired",
+        "done": "its holder handed it back",
+        "killed": "it was killed",
+        "idle": "it was idle",
+        "incident_closed": "its incident closed",
+        "not_minted": "nothing was minted",
+        "withdrawn": "it was withdrawn",
+    }[body.why.value]
+    detail = f" ({body.detail})" if body.detail else ""
+    return f"Ended: {_whose(grant)}: {why}{detail}."
+
+
+def dead(body: kinds.Dead, grant: GrantState) -> str:
+    """Say that access was tried and is gone, and what did not go with it."""
+    left = f" LEFT BEHIND: {'; '.join(body.left_behind)}." if body.left_behind else ""
+    cut = f", {body.sessions_cut} live sessions cut" if body.sessions_cut else ""
+    tail = span(timedelta(milliseconds=body.tail_ms))
+    return f"Dead: {_whose(grant)} no longer works, tried {tail} after its end{cut}.{left}"
+
+
+def usable(body: kinds.Usable, grant: GrantState) -> str:
+    """Say that the credential works."""
+    took = f"{body.since_asked_ms} ms after asking"
+    return f"Usable: {_whose(grant)} is a working credential, {took}."
+
+
+def door(body: kinds.Door, by: str) -> str:
+    """Say that a gate or minter took a token of the custodians' door, and what it had tried."""
+    return (
+        f"The custodians' door was used at {by}: {body.who} with {body.glass!r}, run {body.run!r},"
+        f" signed by {' and '.join(body.custodians) or 'nobody'}. It could not reach the ledger:"
+        f" {body.tried or 'it does not say how'}."
+    )
+
+
+def bypassed(body: kinds.Bypassed, grant: GrantState) -> str:
+    """Say that a gate was opened by glass, and what the gate said."""
+    said = "could not be evaluated" if body.state == "could_not_evaluate" else "said no"
+    detail = f" ({body.detail})" if body.detail else ""
+    return (
+        f"Gate opened by glass: {grant.intent.who} went past {body.gate!r}, which {said}{detail},"
+        f" for run {body.run!r} with {grant.intent.glass!r}."
+    )
+
+
+def _whose(grant: GrantState) -> str:
+    return f"{grant.intent.glass!r} of {grant.intent.who}"

@@ -1,0 +1,58 @@
+"""One piece of news: what rings on every channel, under a key that a restart makes again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from breakglass.clock import format_time
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something that people must hear.
+
+    Attributes:
+        subject: the stable word for what happened: ``broke_glass``, ``forbidden``.
+        about: a grant or a record id.
+        index: the entry that it rests on; of news without one, the size of the log at hand.
+        thread: messages of one thread belong together: a grant's id, ``policy``, ``record/812``.
+        at: when it happened, by the record's own word.
+        text: the whole story in one paragraph, for people.
+        fields: the same, taken apart for machines: who, glass, grants, until, why, incident, kill.
+        stated: whether its deliveries become ``alarm`` records. News of our own alarm records
+            does not, or one bad record would breed the next for ever; and news that the ledger
+            itself is wrong cannot.
+    """
+
+    subject: str
+    about: str
+    index: int
+    thread: str
+    at: datetime
+    text: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    stated: bool = True
+
+    @property
+    def key(self) -> str:
+        """Name this news for ever: whoever folds the same log finds the same key."""
+        return f"{self.subject}/{self.index}"
+
+    def body(self, log: str) -> bytes:
+        """Write the message as channels send it; the same news is the same bytes."""
+        value = {
+            "v": 1,
+            "log": log,
+            "key": self.key,
+            "thread": self.thread,
+            "subject": self.subject,
+            "about": self.about,
+            "index": self.index,
+            "at": format_time(self.at),
+            "text": self.text,
+            **self.fields,
+        }
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,219 @@
+"""One channel's bell: its outbox, and the thread that never gives up emptying it."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from breakglass.clock import Clock
+from breakglass.errors import BreakglassError, UnavailableError
+from breakglass.monitor.alerts.alert import Alert
+from breakglass.monitor.alerts.channel import Channel, Message
+from breakglass.monitor.alerts.outbox import AlertOutbox, Delivered, Waiting
+
+log = logging.getLogger("breakglass.alarms")
+
+
+@dataclass(frozen=True)
+class DeliveryLimits:
+    """How patiently a bell tries again: for ever, and at least this often."""
+
+    retry_at_most: timedelta = timedelta(seconds=60)
+    first_rest: timedelta = timedelta(milliseconds=200)  # doubles with each attempt
+
+
+class ChannelDelivery:
+    """Rings one channel; safe under threads.
+
+    Bells share nothing but the disk, so one that hangs delays no other, and none of them stands
+    on the way of a grant.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        channel: Channel,
+        outbox: Path,
+        clock: Clock,
+        state: Callable[[str, Delivered], None],
+        limits: DeliveryLimits | None = None,
+    ) -> None:
+        """Open the outbox.
+
+        Args:
+            name: the channel's, as the settings have it.
+            channel: how to reach people.
+            outbox: its file; made if missing.
+            clock: for the times in the outbox.
+            state: writes what became of a message into the ledger, or keeps it to be written;
+                called again for the same delivery after a crash or an ``UnavailableError``.
+            limits: as above.
+
+        Raises:
+            MisconfiguredError: the outbox cannot be opened.
+        """
+        self.name = name
+        self._channel = channel
+        self._outbox = AlertOutbox(outbox)
+        self._clock = clock
+        self._state = state
+        limits = limits or DeliveryLimits()
+        self._most = limits.retry_at_most.total_seconds()
+        self._first_rest = limits.first_rest.total_seconds()
+        self._changed = threading.Condition()
+        self._news = True
+        self._closed = False
+        self._unkept: dict[str, tuple[Alert, str]] = {}  # news that the disk did not take, by key
+        self._called: set[str] = set()  # which of these were heard
+        self._not_before: dict[int, float] = {}  # by monotonic time: a wrong clock delays nothing
+        self._thread = threading.Thread(
+            target=self._ring_for_ever, name=f"bell {name}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin with what waits since last time."""
+        self._thread.start()
+
+    def put(self, news: Iterable[Alert], ledger: str) -> int:
+        """Queue news, on disk when this returns; what is here already is left alone.
+
+        If the disk refuses it is rung all the same, at once and from memory, and once more under
+        its key when the disk takes it: a full disk must not silence us.
+        """
+        news = list(news)
+        try:
+            count = self._outbox.put(news, ledger, self._clock.now())
+        except sqlite3.Error as error:
+            log.error("channel %r: its outbox cannot be written: %s", self.name, error)
+            with self._changed:
+                self._unkept |= {each.key: (each, ledger) for each in news}
+            count = len(news)
+        if count:
+            self._wake()
+        return count
+
+    def summary(self) -> Mapping[str, Any]:
+        """Say how this bell stands."""
+        return self._outbox.summary()
+
+    def listing(self, most: int) -> list[dict[str, Any]]:
+        """Return the newest messages on this channel."""
+        return [{"channel": self.name, **each} for each in self._outbox.listing(most)]
+
+    def close(self) -> None:
+        """Stop. What waits stays on disk."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            # A delivery under way is cut off by its own bound; a crash there is borne anyway.
+            self._thread.join(0.5)
+        if not self._thread.is_alive():
+            self._outbox.close()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._news = True
+            self._changed.notify_all()
+
+    def _ring_for_ever(self) -> None:
+        rest = 0.0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._news, rest)
+                if self._closed:
+                    return
+                self._news = False
+            try:
+                self._ring_unkept()
+                rest = self._ring_once()
+            except sqlite3.Error:
+                if self._closed:
+                    return
+                log.exception("channel %r: its outbox fails; trying again", self.name)
+                rest = 1.0
+
+    def _ring_unkept(self) -> None:
+        """Put into the outbox what it did not take before; while it does not, ring from memory.
+
+        Raises:
+            sqlite3.Error: it still does not.
+        """
+        with self._changed:
+            unkept = dict(self._unkept)
+        if not unkept:
+            return
+        try:
+            for news, ledger in unkept.values():
+                self._outbox.put([news], ledger, self._clock.now())
+        except sqlite3.Error:
+            for key, (news, ledger) in unkept.items():
+                if key not in self._called:
+                    self._call(Message(key, news.thread, news.body(ledger)))
+            raise
+        with self._changed:
+            for key in unkept:
+                del self._unkept[key]
+        self._called.clear()
+
+    def _call(self, message: Message) -> None:
+        try:
+            self._channel.deliver(message)
+            self._called.add(message.key)
+        except Exception as error:
+            log.exception("channel %r: %s", self.name, type(error).__name__)
+
+    def _ring_once(self) -> float:
+        """Deliver what is due; returns the seconds until something may be."""
+        while not self._closed:
+            now = time.monotonic()
+            waiting = self._outbox.waiting()
+            due = [each for each in waiting if self._not_before.get(each.number, 0.0) <= now]
+            if not due:
+                self._tell()
+                times = [self._not_before.get(each.number, now) - now for each in waiting]
+                return max(0.01, min([*times, self._most]))
+            self._deliver(due[0])
+        return 0.0
+
+    def _deliver(self, waiting: Waiting) -> None:
+        # (1) Ring. A crash behind this rings again under the same key, which the receiver knows.
+        try:
+            self._channel.deliver(waiting.message)
+        except UnavailableError as error:
+            self._failed(waiting, str(error))
+            return
+        except Exception as error:
+            log.exception("channel %r: an error inside", self.name)
+            self._failed(waiting, f"an error inside: {type(error).__name__}")
+            return
+        # (2) Mark it. From here no restart rings it again.
+        self._outbox.heard(waiting.number, self._clock.now())
+        # The channel is back: what rested because of it need rest no longer.
+        self._not_before.clear()
+        # (3) State it. A crash before this states it after the restart, under the same id.
+        self._tell()
+
+    def _failed(self, waiting: Waiting, why: str) -> None:
+        rest = min(self._first_rest * 2 ** min(waiting.attempts, 20), self._most)
+        self._not_before[waiting.number] = time.monotonic() + rest
+        self._outbox.failed(waiting.number, why)
+        if waiting.attempts == 0:
+            log.warning("channel %r: %s; trying again for as long as it takes", self.name, why)
+            self._tell()
+
+    def _tell(self) -> None:
+        for each in self._outbox.untold():
+            try:
+                self._state(self.name, each)
+            except BreakglassError as error:
+                log.error("channel %r: a delivery is not stated yet: %s", self.name, error)
+                return
+            self._outbox.told(each)

@@ -1,0 +1,101 @@
+"""All the bells of a monitor: news goes to every one, deliveries go into the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from breakglass.clock import Clock
+from breakglass.monitor.alerts.alert import Alert
+from breakglass.monitor.alerts.channel import Channel
+from breakglass.monitor.alerts.delivery import ChannelDelivery, DeliveryLimits
+from breakglass.monitor.alerts.outbox import Delivered
+from breakglass.node.submitter import Fact, Submitter
+from breakglass.records.kinds.monitoring import Alarm, Delivery
+
+Heard = Collection[tuple[str, str]]
+"""(channel, key) of deliveries that the ledger shows."""
+
+
+class Dispatch:
+    """Rings news on every channel that has not heard it; safe under threads.
+
+    Every channel hears everything: a route that a policy could bend is a way to break glass in
+    silence.
+    """
+
+    def __init__(
+        self,
+        channels: Mapping[str, Channel],
+        folder: Path,
+        log: str,
+        clock: Clock,
+        stating: Submitter,
+        limits: DeliveryLimits | None = None,
+    ) -> None:
+        """Open the outboxes, one file a channel in ``folder``.
+
+        Raises:
+            MisconfiguredError: one cannot be opened.
+        """
+        self._log = log
+        self._stating = stating
+        self._bells = [
+            ChannelDelivery(name, channel, folder / f"{name}.sqlite", clock, self._state, limits)
+            for name, channel in sorted(channels.items())
+        ]
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The names of the channels."""
+        return tuple(bell.name for bell in self._bells)
+
+    def start(self) -> None:
+        """Begin with what waits since last time."""
+        for bell in self._bells:
+            bell.start()
+
+    def ring(self, news: Sequence[Alert], heard: Heard = frozenset()) -> None:
+        """Queue news on every channel; on disk when this returns, out in a moment.
+
+        Args:
+            news: as told; what a channel's outbox has already is left alone.
+            heard: what need not be rung, by the ledger's word.
+        """
+        for bell in self._bells:
+            bell.put([each for each in news if (bell.name, each.key) not in heard], self._log)
+
+    def summary(self) -> dict[str, Mapping[str, Any]]:
+        """Say how every channel stands."""
+        return {bell.name: bell.summary() for bell in self._bells}
+
+    def listing(self, most: int = 200) -> list[dict[str, Any]]:
+        """Return the newest messages of all channels, newest first."""
+        rows: Iterable[dict[str, Any]] = (row for bell in self._bells for row in bell.listing(most))
+        return sorted(rows, key=lambda row: (row["queued"], row["index"]), reverse=True)[:most]
+
+    def close(self) -> None:
+        """Stop every bell; what waits stays on disk."""
+        for bell in self._bells:
+            bell.close()
+
+    def _state(self, channel: str, delivered: Delivered) -> None:
+        # Kept in the spool until the ledger takes it; the same id is never recorded twice.
+        self._stating.post(alarm_fact(channel, delivered))
+
+
+def alarm_fact(channel: str, delivered: Delivered) -> Fact:
+    """Return the ``alarm`` record for what became of one message on one channel."""
+    delivery = Delivery.FAILED if delivered.failure else Delivery.DELIVERED
+    body = Alarm(
+        subject=delivered.subject,
+        about=delivered.about,
+        index=delivered.index,
+        channel=channel,
+        delivery=delivery,
+        by="",
+        attempts=delivered.attempts,
+        detail=delivered.failure,
+    )
+    return Fact(f"alarm/{delivered.key}/{channel}/{delivery.value}", body)

@@ -1,0 +1,183 @@
+"""Each intent is decided a second time, from records alone, under the policy of its time.
+
+The broker's word counts for nothing here: its decision, its factors and its deadline are made
+again from signatures and from what the ledger held before the intent. ``Justified`` is written;
+anything else rings. Pure: the state is the fold up to the intent, itself included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import assert_never
+
+from breakglass.errors import BreakglassError
+from breakglass.monitor.history_projection import GrantHistory, HistoryProjection
+from breakglass.policy import decide as deciding
+from breakglass.policy.bundle import unpack_bundle
+from breakglass.policy.compile import CompiledPolicy, compile_policy
+from breakglass.policy.factors import MFA_DOWN
+from breakglass.policy.facts import Facts, IncidentFacts
+from breakglass.policy.review_deadline import review_due
+from breakglass.records.authority import Asking, check_statements
+from breakglass.records.fold.state import GrantState, State
+from breakglass.records.kinds.monitoring import Justified
+from breakglass.records.signing.signature import Factor
+from breakglass.records.statement import Do
+from breakglass.tlog.merkle import leaf_hash
+
+ROUNDING = timedelta(seconds=5)  # a factor's age is written in whole seconds, before the record is
+
+
+@dataclass(frozen=True)
+class Unjustified:
+    """The policy of its time does not allow this intent: ``name`` is stable, ``why`` for people."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one intent is judged on, taken while the fold stood at it.
+
+    Small, so that a monitor that starts on a long log can gather all cases first and decide only
+    those that nobody has decided yet.
+    """
+
+    grant: GrantState
+    history: GrantHistory
+    suspended: frozenset[str]
+    skew: timedelta
+
+
+def case_of(grant: str, state: State, chronicle: HistoryProjection) -> Case:
+    """Gather the case of an intent that was just folded and holds."""
+    assert state.trust is not None
+    return Case(
+        state.grants[grant],
+        chronicle.of(grant),
+        frozenset(f"{target}:{name}" for target, name in state.suspended),
+        state.trust.skew,
+    )
+
+
+def replay_decision(case: Case) -> Justified | Unjustified:
+    """Decide again.
+
+    Returns:
+        the record to write, or why the intent should not stand.
+    """
+    intent = case.grant.intent
+    try:
+        policy = compiled(case.history.bundle)
+        asking = check_statements(intent, case.grant.card.card)
+        problem = _asked_badly(case, asking)
+        if problem is None:
+            decision = deciding.decide(policy, _facts(case, asking))
+            problem = _not_allowed(decision) or _due_badly(case, policy)
+    except BreakglassError as error:
+        return Unjustified(error.name, str(error))
+    if problem is not None:
+        return problem
+    leaf = leaf_hash(case.grant.note).hex()
+    return Justified(intent.grant, leaf, case.grant.index, intent.policy)
+
+
+@lru_cache(maxsize=8)
+def compiled(bundle: bytes) -> CompiledPolicy:
+    """Compile a bundle as it lies in the ledger; kept, since many intents share one policy.
+
+    Raises:
+        MalformedError: the bundle does not compile.
+    """
+    return compile_policy(unpack_bundle(bundle))
+
+
+def _asked_badly(case: Case, asking: Asking) -> Unjustified | None:
+    """Check what the broker wrote in ``asked`` against signatures and times."""
+    if asking.statement.do is Do.DOOR:
+        return None  # nobody could write ``asked``; the intent was made when it was asked for
+    asked, at = case.history.asked, case.history.asked_at
+    intent = case.grant.intent
+    if asked is None or at is None:
+        return Unjustified("not_asked", "no 'asked' record comes before the intent")
+    if asked.path is not intent.path:
+        return Unjustified(
+            "other_path", f"asked for by {asked.path.value!r}, granted by {intent.path.value!r}"
+        )
+    signed = asking.factors.get(intent.who, Factor.ONE)
+    if not signed.meets(asked.factors.factor):
+        return Unjustified(
+            "factor_claimed",
+            f"'asked' claims factor {asked.factors.factor.value!r}, the signature shows"
+            f" {signed.value!r}",
+        )
+    age = at - asking.statement.at
+    if age - timedelta(seconds=asked.factors.age_s) > ROUNDING:
+        return Unjustified(
+            "age_claimed",
+            f"'asked' says that the signature was {asked.factors.age_s} s old; by its own time it"
+            f" was {age.total_seconds():.0f} s",
+        )
+    return None
+
+
+def _facts(case: Case, asking: Asking) -> Facts:
+    intent, said, then = case.grant.intent, asking.statement, case.history.incident
+    asked = case.history.asked
+    if asked is not None:
+        age, mfa_down = timedelta(seconds=asked.factors.age_s), asked.factors.mfa_down
+    else:  # by the custodians' door; _asked_badly has looked
+        age = max(case.grant.at - said.at, timedelta(0))
+        mfa_down = intent.glass.endswith(MFA_DOWN)
+    own = f"grant:{intent.grant}"
+    incident = None
+    if then is not None:
+        incident = IncidentFacts(then.incident, then.severity, then.self_declared, then.open)
+    return Facts(
+        who=intent.who,
+        glass=intent.glass,
+        incident=incident,
+        factor=asking.factors.get(intent.who, Factor.ONE),
+        age=age,
+        path=intent.path,
+        for_=timedelta(seconds=said.for_s),
+        minter=intent.minter,
+        scope=dict(intent.scope),
+        approvals=tuple(who for who in asking.factors if who != intent.who),
+        suspended=frozenset(
+            each for each in case.suspended if not each.startswith("grant:") or each == own
+        ),
+        now=case.grant.at,
+        mfa_down=mfa_down,
+    )
+
+
+def _not_allowed(decision: deciding.Decision) -> Unjustified | None:
+    match decision:
+        case deciding.Allowed():
+            return None
+        case deciding.NeedsApproval(need=need):
+            return Unjustified("needs_approval", f"{need} approvals are needed and not there")
+        case deciding.NeedsCustodians(need=need, of=of):
+            return Unjustified("needs_custodians", f"{need} of {of} custodians are needed")
+        case deciding.Refused(name=name, why=why):
+            return Unjustified(name, "; ".join(why))
+        case _:
+            assert_never(decision)
+
+
+def _due_badly(case: Case, policy: CompiledPolicy) -> Unjustified | None:
+    intent, at = case.grant.intent, case.grant.at
+    severity = case.history.incident.severity if case.history.incident else ""
+    latest: datetime = review_due(policy, intent.glass, severity, at + case.skew)
+    if intent.review_by > latest:
+        # Else whoever holds the broker's key could put every review off for ever.
+        return Unjustified(
+            "review_late",
+            f"the review is due {intent.review_by:%Y-%m-%d %H:%M} UTC, the policy says"
+            f" {latest:%Y-%m-%d %H:%M} at the latest",
+        )
+    return None

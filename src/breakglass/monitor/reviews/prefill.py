@@ -1,0 +1,180 @@
+"""Fills a review from records alone. Pure: a grant's state and history in, the record out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from breakglass.monitor import alert_texts
+from breakglass.monitor.history_projection import BypassThen, GrantHistory
+from breakglass.monitor.reviews.inclusion_check import Audit
+from breakglass.monitor.reviews.rates import rate_of
+from breakglass.monitor.reviews.record import NOT_RECORDED, OPEN, Review, ReviewRecord
+from breakglass.records.fold.state import GrantState
+from breakglass.records.kinds.grants import EndedWhy, Path, Reply, session_name
+from breakglass.records.signing.signature import Factor
+
+_ENDED = {
+    EndedWhy.EXPIRED: "auto-expired",
+    EndedWhy.DONE: "handed back by its holder",
+    EndedWhy.KILLED: "killed",
+    EndedWhy.IDLE: "ended for being idle",
+    EndedWhy.INCIDENT_CLOSED: "ended with its incident",
+    EndedWhy.NOT_MINTED: "nothing was minted",
+    EndedWhy.WITHDRAWN: "withdrawn",
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Everything that one review is filled from."""
+
+    grant: GrantState
+    history: GrantHistory
+    bypasses: Mapping[str, Sequence[BypassThen]]
+    reviewers: tuple[str, ...]
+    audit: Audit | None
+    as_of: datetime
+
+
+def fill(sources: Sources) -> Review:
+    """Return the review of one grant as it stands at ``as_of``."""
+    intent, grant = sources.grant.intent, sources.grant
+    overdue = sources.as_of > intent.review_by
+    record = ReviewRecord(
+        incident=intent.incident or "none was named",
+        severity=_severity(sources),
+        broke_glass=intent.who,
+        role_assumed=_role(grant),
+        session=_session(sources),
+        window=_window(grant),
+        why_glass=_why(sources),
+        actions_taken=tuple(_actions(sources)),
+        gate_bypassed=_gates(sources),
+        appropriate=f"{OPEN} — for the reviewer to say",
+        audit_verified=str(sources.audit) if sources.audit else "not checked in this list",
+        follow_ups=(),
+        reviewer=_reviewer(sources, overdue=overdue),
+        bypass_rate=_rates(sources),
+    )
+    return Review(
+        intent.grant,
+        intent.glass,
+        intent.who,
+        grant.index,
+        grant.at,
+        intent.review_by,
+        overdue,
+        intent.path is Path.DRILL,
+        record,
+    )
+
+
+def _severity(sources: Sources) -> str:
+    then = sources.history.incident
+    if then is None:
+        return "none: no incident was named"
+    own_word = "; self-declared" if then.self_declared else ""
+    return f"{then.severity} ({then.title}{own_word})"
+
+
+def _role(grant: GrantState) -> str:
+    intent = grant.intent
+    if not intent.minter:
+        return f"{intent.glass} (no credential: the token alone opens {_names(intent.gates)})"
+    mint = grant.card.card.mint(intent.minter)
+    platform = f"{mint.platform} " if mint else ""
+    return f"{intent.glass} ({platform}{intent.minter}: {alert_texts.scope(intent.scope)})"
+
+
+def _session(sources: Sources) -> str:
+    intent, asked = sources.grant.intent, sources.history.asked
+    name = session_name(intent.incident, intent.who)
+    life = f"{(intent.not_after - sources.grant.at).total_seconds():.0f}s"
+    platform = sources.history.minted.platform if sources.history.minted else "token"
+    if asked is None:
+        return f"{name}  ({platform}, {life}, factor {NOT_RECORDED})"
+    age = f"{asked.factors.age_s}s"
+    factor = {
+        Factor.ONE: f"one factor only, age {age}",
+        Factor.TWO: f"MFA age {age}",
+        Factor.PHISHING_RESISTANT: f"MFA age {age}, phishing-resistant",
+    }[asked.factors.factor]
+    return f"{name}  ({platform}, {life}, {factor})"
+
+
+def _window(grant: GrantState) -> str:
+    start = f"{grant.at:%Y-%m-%dT%H:%M:%SZ}"
+    if grant.ended is None:
+        until = _later(grant.at, grant.intent.not_after)
+        return f"{start} → open until {until}  (no end recorded yet)"
+    assert grant.ended_at is not None
+    end = f"{start} → {_later(grant.at, grant.ended_at)}  ({_ENDED[grant.ended.why]}"
+    if grant.minted_at is None:
+        return f"{end})"
+    if grant.tail_ms is None:
+        return f"{end}; access not yet shown to be gone)"
+    return f"{end}; access gone {alert_texts.span(timedelta(milliseconds=grant.tail_ms))} later)"
+
+
+def _later(start: datetime, end: datetime) -> str:
+    form = "%H:%M:%SZ" if end.date() == start.date() else "%Y-%m-%dT%H:%M:%SZ"
+    return end.strftime(form)
+
+
+def _why(sources: Sources) -> str:
+    parts = [alert_texts.reason(sources.grant.intent) or NOT_RECORDED]
+    for answered in sources.history.answers:
+        if answered.reply is Reply.NOBODY:
+            parts.append(f"nobody answered {len(answered.pages)} delivered pages")
+        else:
+            parts.append(f"an approver said {answered.reply.value}")
+    return "; ".join(parts)
+
+
+def _actions(sources: Sources) -> Iterator[str]:
+    for each in sources.history.bypasses:
+        yield f"went past gate {each.gate} for run {each.run} at {each.at:%H:%M:%SZ}"
+    dead = sources.history.dead
+    if dead is not None and dead.sessions_cut:
+        yield f"{dead.sessions_cut} sessions were still open at the end and were cut"
+    if dead is not None:
+        yield from (f"left behind: {each}" for each in dead.left_behind)
+    if sources.history.minted is not None:
+        yield f"what was done with the credential: {NOT_RECORDED}"
+    elif not sources.history.bypasses:
+        yield "none is recorded"
+
+
+def _gates(sources: Sources) -> str:
+    if not sources.history.bypasses:
+        gates = sources.grant.intent.gates
+        return f"none (it could have opened {_names(gates)})" if gates else "none"
+    said = {
+        each.gate: f"{each.gate} gate — {each.state.replace('_', ' ')}"
+        + (f": {each.detail}" if each.detail else "")
+        for each in sources.history.bypasses
+    }
+    return "; ".join(said.values())
+
+
+def _reviewer(sources: Sources, *, overdue: bool) -> str:
+    intent = sources.grant.intent
+    late = "OVERDUE, was due" if overdue else "due"
+    by = f"; by {' or '.join(sources.reviewers)}" if sources.reviewers else ""
+    return f"{OPEN} — {late} {intent.review_by:%Y-%m-%d}{by}; not {intent.who}, who broke the glass"
+
+
+def _rates(sources: Sources) -> str:
+    gates = sorted(
+        {each.gate for each in sources.history.bypasses} or set(sources.grant.intent.gates)
+    )
+    if not gates:
+        return "no gate stands behind this glass"
+    rates = [rate_of(gate, sources.bypasses.get(gate, ()), sources.as_of) for gate in gates]
+    return "; ".join(map(str, rates))
+
+
+def _names(names: Sequence[str]) -> str:
+    return " and ".join(names) or "no gate"

@@ -1,0 +1,91 @@
+"""After a start: nothing is decided before our view has reached what the ledger holds now.
+
+A replayed cache passes through every policy of the past: a decision in the middle of it would be
+one of last year, and a grant that was stopped later would run again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from datetime import timedelta
+
+from breakglass.errors import BreakglassError, UnavailableError
+from breakglass.http.client import Peer
+from breakglass.node.replica import Replica
+from breakglass.tlog.checkpoint import parse_checkpoint
+
+log = logging.getLogger("breakglass.following")
+_REPLAY_WITHIN = timedelta(minutes=30)
+_STEP = timedelta(seconds=2)
+
+
+class CatchingUp:
+    """Knows whether the view has ever been current; safe under threads.
+
+    Args:
+        view: ours, started by its owner.
+        ledger: asked for its size; a lie about it costs only time, since every entry is proven.
+        withheld: what is not done meanwhile, for messages: ``recorded``, ``minted``.
+    """
+
+    def __init__(self, view: Replica, ledger: Peer, withheld: str) -> None:
+        self._withheld = withheld
+        self._view = view
+        self._ledger = ledger
+        self._current = threading.Event()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._catch_up, name="catching-up", daemon=True)
+
+    def start(self) -> None:
+        """Begin to wait for it."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop waiting."""
+        self._closed.set()
+
+    @property
+    def current(self) -> bool:
+        """Whether the view has been current since the start."""
+        return self._current.is_set()
+
+    def require(self, within: timedelta) -> None:
+        """Wait until the view is current.
+
+        Raises:
+            UnavailableError: ``catching_up``: not within that time; nothing may be decided.
+        """
+        if not self._current.wait(within.total_seconds()):
+            why = f": {self._view.away}" if self._view.away else ""
+            raise UnavailableError(
+                f"still reading the ledger, entry {self._view.size}; nothing was"
+                f" {self._withheld}{why}",
+                name="catching_up",
+                hint="try again in a moment, or another replica",
+            )
+
+    def _catch_up(self) -> None:
+        self._view.wait_current(_REPLAY_WITHIN)
+        while not self._closed.is_set():
+            try:
+                if self._reached(self._size()):
+                    self._current.set()
+                    return
+            except BreakglassError as error:
+                log.debug("catching up: %s", error)
+            self._closed.wait(0.05)
+
+    def _reached(self, size: int) -> bool:
+        until = time.monotonic() + _STEP.total_seconds()
+        while self._view.size < size and time.monotonic() < until:
+            if self._closed.wait(0.01):
+                return False
+        return self._view.size >= size
+
+    def _size(self) -> int:
+        reply = self._ledger.send("GET", "/checkpoint", within=_STEP)
+        if reply.status == 404:  # a log that has not begun
+            return 0
+        return parse_checkpoint(reply.checked().body)[0].size

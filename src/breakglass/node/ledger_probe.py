@@ -1,0 +1,42 @@
+"""Whether the ledger can be reached from here: what every party tries before it takes the door.
+
+A ledger is reached if it serves a head that its own key signed. One that answers but takes nothing
+counts as reached: whoever wants the door then has to stop it first, and that is seen.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from breakglass.errors import MalformedError, RefusedError, UnavailableError, UnprovenError
+from breakglass.http.client import Peer
+from breakglass.records.encoding.text_types import one_line
+from breakglass.records.trust import Trust
+from breakglass.tlog.checkpoint import check_log_signature, parse_checkpoint
+
+WITHIN = timedelta(seconds=2)  # as long as an intent may wait for its proof
+_LINE = 200
+
+
+def unreached(ledger: Peer, trust: Trust, within: timedelta = WITHIN) -> str:
+    """Try the ledger once, bounded; return how it did not answer, on one line.
+
+    Raises:
+        RefusedError: ``ledger_reachable``: it answered, so there is no door.
+    """
+    try:
+        head = ledger.send("GET", "/checkpoint", within=within)
+    except UnavailableError as error:
+        return one_line(str(error))[:_LINE]
+    try:
+        checkpoint, note = parse_checkpoint(head.body)
+        check_log_signature(checkpoint, note, [log.vkey for log in trust.tlog.logs])
+    except (MalformedError, UnprovenError):
+        # Whatever stands in its place, nothing can be recorded there.
+        return f"{ledger.name} answered {head.status} with nothing that its key signed"
+    raise RefusedError(
+        f"the ledger can be reached from here, at {checkpoint.size} entries: the custodians' door"
+        " stays shut",
+        name="ledger_reachable",
+        hint="take the ordinary way: breakglass break GLASS --incident INCIDENT --why REASON",
+    )

@@ -1,0 +1,94 @@
+"""Writing facts down: tried on the fold, appended, proven, and judged where they came to stand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from breakglass.clock import Clock, to_milliseconds
+from breakglass.errors import RefusedError, UnavailableError
+from breakglass.node.dry_run import rehearse
+from breakglass.node.replica import Replica
+from breakglass.node.submitter import Fact, Submitter
+from breakglass.records.fold.fold import Judged
+from breakglass.submit.outbox import Receipt
+from breakglass.tlog.note import Signer
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """The broker's one way to the ledger; safe under threads."""
+
+    view: Replica
+    stating: Submitter
+    key: Signer
+    clock: Clock
+    receipt_within: timedelta
+    follow_within: timedelta
+
+    def append(self, facts: Sequence[Fact]) -> list[Receipt]:
+        """Append facts that the fold would take now, and return their receipts.
+
+        Raises:
+            RefusedError: the fold would not take one (nothing was recorded), or the ledger did
+                not (``id_taken``: an earlier try of ours was recorded after all).
+            UnavailableError: ``not_sent`` (nothing will be recorded) or ``unanswered`` (it may
+                be; the same request again finds out).
+        """
+        with self.view.reading() as state:
+            rehearse(state, facts, self.key, to_milliseconds(self.clock.now()))
+        return self.stating.append(facts, self.receipt_within)
+
+    def settled(self, index: int) -> Judged:
+        """Follow the ledger to entry ``index`` and return how it was judged there.
+
+        Raises:
+            UnavailableError: our view did not get there in time.
+        """
+        return self.view.wait_for(index, self.follow_within)
+
+    def record(self, facts: Sequence[Fact]) -> list[Receipt]:
+        """Append facts, wait until they are folded, and be sure that each holds.
+
+        Raises:
+            RefusedError: as ``append``; or another was first (``lost_race``).
+            UnavailableError: as ``append``; or it is recorded and not yet folded here.
+        """
+        receipts = self.append(facts)
+        for receipt in receipts:
+            judged = self.settled(receipt.index)
+            if judged.void:
+                raise RefusedError(
+                    f"entry {receipt.index} does not hold: {judged.why or judged.void}",
+                    name=judged.void,
+                )
+        return receipts
+
+    def stated(self, record_id: str) -> bool:
+        """Say whether a record of ours with this id is in the ledger already.
+
+        Also one of a key of ours that this one has followed: what it said need not be said again.
+        """
+        with self.view.reading() as state:
+            return any(
+                record_id in chain.ids
+                for label, chain in state.submitters.items()
+                if label.rpartition("+")[0] == self.key.name
+            )
+
+    def wait_for_trust(self, within: timedelta) -> None:
+        """Wait until the first trust file is in force, as it is soon after the first start.
+
+        Raises:
+            UnavailableError: not within that time.
+        """
+        until = time.monotonic() + within.total_seconds()
+        while True:
+            with self.view.reading() as state:
+                if state.trust is not None:
+                    return
+            if time.monotonic() > until:
+                raise UnavailableError("no trust file is in force yet", name="no_trust")
+            time.sleep(0.02)

@@ -1,0 +1,39 @@
+"""Give an embedded ledger an address off its host, with TLS and a certificate of its own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from breakglass.errors import MisconfiguredError
+from breakglass.ledger.settings import LedgerSettings
+from breakglass.operate.certificate import make_certificate
+from breakglass.operate.host_join import serving_table, url_of
+from breakglass.process.folder import SETTINGS, write_whole
+from breakglass.process.settings import read_settings
+
+
+def open_ledger(folder: Path, host: str, port: int, now: datetime) -> str:
+    """Write ``[serving]`` into the settings of the ledger in ``folder``; returns its address.
+
+    The same again changes nothing and returns the same.
+
+    Raises:
+        MisconfiguredError: no ledger is there, or it listens elsewhere already.
+    """
+    settings = read_settings(folder, LedgerSettings)
+    path = folder / SETTINGS
+    text = path.read_text("utf-8")
+    standing = (settings.serving.host, settings.serving.port)
+    if "[serving]" in text and standing != (host, port):
+        raise MisconfiguredError(
+            f"{str(path)!r} says that the ledger listens on {standing[0]}:{standing[1]}; nothing"
+            " was changed",
+            name="listens",
+            hint="change [serving] there by hand, and the ledger's address wherever it is named",
+        )
+    # The certificate first: settings that name one that is not there would not start.
+    pin = make_certificate(folder, host, now)
+    if "[serving]" not in text:
+        write_whole(path, f"{text.rstrip()}\n\n{serving_table(host, port)}".encode())
+    return url_of(host, port, pin)

@@ -1,0 +1,138 @@
+"""The ``*.cedar`` files of a bundle: read one policy at a time, so each error has its line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import cedarpy
+
+from breakglass.errors import MalformedError
+from breakglass.policy.parse import Bundle
+from breakglass.policy.yaml_nodes import Place, wrong_at
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/-]{0,99}", re.ASCII)
+_ENTITY = re.compile(r'\b(Person|Group|Glass|Machine)\s*::\s*"([^"]*)"')
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"?|//[^\n]*|\s+|\w+|.', re.DOTALL | re.ASCII)
+# cedarpy 4.12 overflows its stack, and takes the process with it, from 128 brackets in a thread
+# of 1 MiB and from some 1,000 branches.
+_DEPTH_AT_MOST = 16
+_BRANCHES_AT_MOST = 32
+_CHARACTERS_AT_MOST = 8192
+
+
+@dataclass(frozen=True)
+class ExtraPolicy:
+    """One permit or forbid of the bundle. ``says`` is shown to whom it refuses."""
+
+    id: str
+    says: str
+    forbids: bool
+    text: str
+    place: Place
+
+
+def read_extras(bundle: Bundle, schema: cedarpy.Schema) -> tuple[ExtraPolicy, ...]:
+    """Read and validate the extra policies of every file that no gate's sanctioned way owns.
+
+    Raises:
+        MalformedError: with file and line of the policy: not Cedar, against the schema, without
+            an ``@id`` of its own, a template, or a name that the bundle does not know.
+    """
+    owned = {way.cedar for gate in bundle.gates.values() for way in gate.sanctioned}
+    found: dict[str, ExtraPolicy] = {}
+    for file, text in bundle.cedar.items():
+        for place, source in _split(file, text):
+            extra = _read(place, source, validated=file not in owned, schema=schema)
+            _refuse_unknown_names(bundle, extra)
+            if extra.id in found:
+                raise _wrong(place, "each @id once", f"{extra.id!r} again", "duplicate_id")
+            if file not in owned:
+                found[extra.id] = extra
+    return tuple(found.values())
+
+
+def _read(place: Place, source: str, *, validated: bool, schema: cedarpy.Schema) -> ExtraPolicy:
+    try:
+        document = json.loads(cedarpy.policies_to_json_str(source))
+    except ValueError as error:
+        problem = " ".join(str(error).split())[:300]
+        raise _wrong(place, "a Cedar policy", problem, "not_cedar") from error
+    if document["templates"] or len(document["staticPolicies"]) != 1:
+        raise _wrong(place, "one policy without slots", "a template or nothing", "not_cedar")
+    (policy,) = document["staticPolicies"].values()
+    annotations: Mapping[str, str | None] = policy.get("annotations", {})
+    name = annotations.get("id") or ""
+    if not _ID.fullmatch(name):
+        raise MalformedError(
+            f'{place}: policy: expected an annotation such as @id("change-freeze"), got {name!r}',
+            name="no_id",
+            hint="decisions are recorded by these ids; a position in a file says nothing",
+        )
+    if validated:
+        result = cedarpy.validate_policies(source, schema)
+        if not result.validation_passed:
+            problem = "; ".join(dict.fromkeys(_plain(each.error) for each in result.errors))
+            raise _wrong(place, "a policy that fits the schema", problem[:400], "not_valid")
+    forbids = policy["effect"] == "forbid"
+    return ExtraPolicy(name, annotations.get("says") or "", forbids, source, place)
+
+
+def _refuse_unknown_names(bundle: Bundle, extra: ExtraPolicy) -> None:
+    known: Mapping[str, Mapping[str, object]] = {
+        "Person": bundle.directory.people,
+        "Group": bundle.directory.groups,
+        "Glass": bundle.glasses,
+        "Machine": bundle.machines,
+    }
+    for kind, name in _ENTITY.findall(extra.text):
+        if name not in known[kind]:
+            # A forbid on a name with a slip of the pen would forbid nobody, silently.
+            raise _wrong(
+                extra.place, f"a {kind.lower()} of this bundle", repr(name), "unknown_name"
+            )
+
+
+def _split(file: str, text: str) -> Iterator[tuple[Place, str]]:
+    """Yield each policy up to its semicolon, without comments, with the place where it begins.
+
+    Raises:
+        MalformedError: a policy that Cedar's parser might not survive.
+    """
+    pieces: list[str] = []
+    line = begun = 1
+    depth = branches = 0
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if pieces or not (token.isspace() or token.startswith("//")):
+            begun = begun if pieces else line
+            pieces.append(" " if token.startswith("//") else token)
+        line += token.count("\n")
+        depth += (token in "([{") - (token in ")]}")
+        branches += token == "if"
+        if depth > _DEPTH_AT_MOST or branches > _BRANCHES_AT_MOST:
+            raise _wrong(Place(file, begun), "a policy of few brackets and branches", "too many",
+                         "too_deep")  # fmt: skip
+        if token == ";":
+            yield Place(file, begun), _bounded(file, begun, pieces)
+            pieces, depth, branches = [], 0, 0
+    if pieces:
+        yield Place(file, begun), _bounded(file, begun, pieces)
+
+
+def _bounded(file: str, line: int, pieces: list[str]) -> str:
+    source = "".join(pieces)
+    if len(source) > _CHARACTERS_AT_MOST:
+        expected = f"{_CHARACTERS_AT_MOST} characters at most"
+        raise _wrong(Place(file, line), expected, str(len(source)), "too_large")
+    return source
+
+
+def _plain(error: str) -> str:
+    return re.sub(r"^for policy `policy\d+`, ", "", " ".join(error.split()))
+
+
+def _wrong(place: Place, expected: str, got: str, name: str) -> MalformedError:
+    return wrong_at(place, "policy", expected, got, name=name)

@@ -1,0 +1,192 @@
+"""Why not, in words for a frightened person: the slow, obvious twin of the Cedar rules.
+
+Cedar decides; this explains. A test holds the two together: without extra policies Cedar says no
+exactly when something is found here. Each line says what is so, and the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from breakglass.policy.approvers import suspended
+from breakglass.policy.factors import MFA_DOWN
+from breakglass.policy.facts import Facts
+from breakglass.policy.glass import Glass, Source
+from breakglass.policy.parse import Bundle
+from breakglass.policy.people import Person
+from breakglass.policy.yaml_fields import say_span
+from breakglass.records.kinds.grants import Path
+from breakglass.records.signing.signature import Factor
+
+_NAMES_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class DenialReason:
+    """One reason: a stable word, and a sentence with the way out."""
+
+    name: str
+    text: str
+
+
+def why_not(bundle: Bundle, glass: Glass, facts: Facts) -> tuple[DenialReason, ...]:
+    """Return every reason of the bundle itself for a no, the gravest first; none is a yes."""
+    found = [*_stopped(glass, facts, bundle)]
+    if facts.path == Path.MACHINE:
+        found += _machine(bundle, glass, facts)
+    else:
+        person = bundle.directory.people[bundle.directory.canonical(facts.who) or ""]
+        found += [*_person(bundle, glass, facts, person), *_signature(bundle, glass, facts)]
+        found += _incident(glass, facts)
+    return (*found, *_wanted(glass, facts))
+
+
+def names(people: Iterable[str]) -> str:
+    """Write a few names; a long list helps nobody at night."""
+    all_of_them = list(people)
+    more = len(all_of_them) - _NAMES_SHOWN
+    shown = ", ".join(all_of_them[:_NAMES_SHOWN]) or "nobody"
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _stopped(glass: Glass, facts: Facts, bundle: Bundle) -> Iterator[DenialReason]:
+    who = bundle.directory.canonical(facts.who) or facts.who
+    for entry in suspended(facts, who, glass.name):
+        kind, _, name = entry.partition(":")
+        if kind in {"person", "glass"}:
+            text = f"{kind} {name!r} is suspended"
+        else:
+            text = f"stopped: {entry[:300]}"
+        lift = names(sorted(bundle.maintainers.of))
+        yield DenialReason("suspended", f"{text}; maintainers lift it: {lift}")
+
+
+def _machine(bundle: Bundle, glass: Glass, facts: Facts) -> Iterator[DenialReason]:
+    machine = bundle.machines.get(facts.who)
+    if machine is None or machine.glass != glass.name:
+        yield DenialReason(
+            "unknown_machine",
+            f"the policy gives machine {facts.who!r} no act with {glass.name!r};"
+            f" a person may break it: {names(bundle.directory.everybody(glass.who))}",
+        )
+
+
+def _person(bundle: Bundle, glass: Glass, facts: Facts, person: Person) -> Iterator[DenialReason]:
+    who = person.name
+    allowed = bundle.directory.present(glass.who, facts.rosters)
+    if who not in allowed:
+        yield DenialReason(
+            "not_listed",
+            f"{who!r} is not among those who may break {glass.name!r}; ask one of:"
+            f" {names(allowed)}",
+        )
+    if person.begins and facts.now < person.begins:
+        yield DenialReason(
+            "not_eligible", f"{who!r} may act from {person.starts} on; ask a colleague"
+        )
+    if person.ends and facts.now >= person.ends:
+        yield DenialReason(
+            "not_eligible",
+            f"the policy let {who!r} act until {person.until}; ask one of: {names(allowed)}",
+        )
+
+
+def _signature(bundle: Bundle, glass: Glass, facts: Facts) -> Iterator[DenialReason]:
+    if not facts.factor.meets(glass.least):
+        stand_in = glass.name + MFA_DOWN
+        other = ""
+        if stand_in in bundle.glasses:
+            other = f"; while MFA is declared down, break {stand_in!r} instead"
+        yield DenialReason(
+            "weak_factor",
+            f"{glass.name!r} asks for {_say(glass.least)}, you signed with {_say(facts.factor)};"
+            f" sign again with your security key{other}",
+        )
+    limit = glass.when.mfa_age
+    if limit is not None and facts.age > limit:
+        yield DenialReason(
+            "stale_factor",
+            f"your signature is {say_span(facts.age)} old, {glass.name!r} takes"
+            f" {say_span(limit)} at most; run the same command again and touch your key",
+        )
+    if glass.mfa_down and not facts.mfa_down:
+        yield DenialReason(
+            "mfa_not_down",
+            f"{glass.name!r} opens only while MFA is declared down; break"
+            f" {glass.name.removesuffix(MFA_DOWN)!r} with your security key",
+        )
+
+
+def _incident(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
+    wanted = " or ".join(glass.when.incident)
+    incident = facts.incident
+    if not wanted:
+        return
+    if incident is None:
+        yield DenialReason(
+            "no_incident",
+            f"{glass.name!r} asks for an open incident of {wanted}, and none is named; declare"
+            " one: breakglass incident declare ID --severity SEVERITY --title TEXT",
+        )
+        return
+    if not incident.open:
+        yield DenialReason(
+            "incident_closed",
+            f"incident {incident.id!r} is closed; name an open one of {wanted}, or declare a new"
+            " one: breakglass incident declare ID --severity SEVERITY --title TEXT",
+        )
+    if incident.severity not in glass.when.incident:
+        yield DenialReason(
+            "incident_severity",
+            f"incident {incident.id!r} is {incident.severity}, {glass.name!r} asks for {wanted};"
+            " if it has grown worse, declare it so: breakglass incident declare"
+            f" {incident.id} --severity SEVERITY --title TEXT",
+        )
+    if incident.self_declared and glass.when.source is Source.OUTSIDE:
+        yield DenialReason(
+            "incident_source",
+            f"incident {incident.id!r} stands on a responder's own word; {glass.name!r} asks for"
+            " one that came from monitoring or another outside source",
+        )
+
+
+def _wanted(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
+    if facts.for_ > glass.for_:
+        yield DenialReason(
+            "too_long",
+            f"you asked for {say_span(facts.for_)}, {glass.name!r} gives {say_span(glass.for_)}"
+            f" at most; ask again with: --for {say_span(glass.for_)}",
+        )
+    mint = glass.mint(facts.minter)
+    if facts.minter and mint is None:
+        known = names(each.minter for each in glass.mints)
+        yield DenialReason(
+            "wrong_minter",
+            f"{glass.name!r} mints nothing at {facts.minter[:60]!r}; its minters: {known}",
+        )
+        return
+    widest = mint.scope if mint else {}
+    if set(facts.scope) != set(widest):
+        yield DenialReason(
+            "wrong_scope",
+            f"{glass.name!r} is asked for by {names(sorted(widest))}, you named"
+            f" {names(sorted(facts.scope))}; leave the scope out to get all of it",
+        )
+        return
+    for dimension, values in sorted(facts.scope.items()):
+        beyond = sorted(set(values) - set(widest[dimension]))
+        if beyond:
+            yield DenialReason(
+                "wrong_scope",
+                f"{glass.name!r} does not reach {dimension} {beyond[0][:60]!r}; it reaches:"
+                f" {names(widest[dimension])}"[:480],
+            )
+
+
+def _say(factor: Factor) -> str:
+    return {
+        Factor.ONE: "a software key (one factor)",
+        Factor.TWO: "a security key that is touched",
+        Factor.PHISHING_RESISTANT: "a passkey or a security key with PIN",
+    }[factor]

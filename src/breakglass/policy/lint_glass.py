@@ -1,0 +1,200 @@
+"""Does the friction of a glass match its blast radius, and can its promises be kept?
+
+Source: SOURCE.md, core concept 3: friction scales with the blast radius and is never uniform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from breakglass.policy.glass import BlastRadius, Glass
+from breakglass.policy.lint_finding import Desk, LintFinding
+from breakglass.policy.parse import Bundle
+from breakglass.policy.yaml_fields import say_span
+from breakglass.records.card import Tier
+from breakglass.records.signing.signature import Factor
+
+_LONGEST = {
+    BlastRadius.CONTAINED: timedelta(hours=4),
+    BlastRadius.BROAD: timedelta(hours=1),
+    BlastRadius.SEVERE: timedelta(hours=1),
+    BlastRadius.CATASTROPHIC: timedelta(hours=1),
+}
+_EVERYTHING = frozenset(
+    {"*", "administratoraccess", "cluster-admin", "roles/owner", "owner", "postgres", "root",
+     "superuser", "pg_write_all_data", "pg_execute_server_program"}
+)  # fmt: skip
+_GRAVE = (BlastRadius.SEVERE, BlastRadius.CATASTROPHIC)
+
+
+def check_glass(bundle: Bundle, glass: Glass) -> Iterator[LintFinding]:
+    """Yield what is wrong with one glass."""
+    desk = Desk(bundle)
+    path = f"glasses.{glass.name}"
+    yield from _people(bundle, desk, path, glass)
+    yield from _conditions(bundle, desk, path, glass)
+    yield from _factors(bundle, desk, path, glass)
+    yield from _lifetime(desk, path, glass)
+    yield from _reach(desk, path, glass)
+    yield from _heard(bundle, desk, path, glass)
+    yield from _reviewed(bundle, desk, path, glass)
+
+
+def check_uniform(bundle: Bundle) -> Iterator[LintFinding]:
+    """Warn when many glasses all ask the same: too little for some, too much for others."""
+    asked = {
+        (glass.tier, glass.need, glass.least, glass.when.incident)
+        for glass in bundle.glasses.values()
+    }
+    if len(bundle.glasses) >= 4 and len(asked) == 1:
+        yield Desk(bundle).warning(
+            "glasses",
+            f"all {len(bundle.glasses)} glasses ask for the same friction",
+            "set each 'blast_radius' by what misuse could reach; friction follows from it",
+        )
+
+
+def _people(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
+    if glass.tier is Tier.SEALED:
+        alone = glass.seal is None or glass.seal.threshold < 2
+        if alone:
+            yield desk.error(
+                f"{path}.seal",
+                "a catastrophic glass that one person can open",
+                "name a seal with 'threshold' 2 at least and three custodians",
+            )
+    elif glass.seal is not None:
+        yield desk.error(
+            f"{path}.seal",
+            f"a seal on a {glass.blast_radius} glass: friction does not match the blast radius",
+            "a sealed glass is catastrophic, or it needs no seal",
+        )
+    if glass.tier is Tier.TWO and glass.approvers is None:
+        yield desk.error(
+            f"{path}.approvers",
+            f"a {glass.blast_radius} glass without approvers: nobody could ever break it",
+            "name them: approvers: {from: [group:NAME], need: 1}",
+        )
+    breakers = set(bundle.directory.everybody(glass.who))
+    signers = set(bundle.directory.everybody(glass.second_signers))
+    if glass.second_signers and any(len(signers - {who}) < _asked(glass) for who in breakers):
+        level = desk.error if glass.need else desk.warning
+        yield level(
+            f"{path}.approvers" if glass.approvers else f"{path}.seal",
+            f"too few can sign beside the breaker: {_asked(glass)} are asked for,"
+            " and nobody signs for themselves",
+        )
+
+
+def _asked(glass: Glass) -> int:
+    return max(glass.need, glass.approvers.need if glass.approvers else 0)
+
+
+def _conditions(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
+    if not glass.when.incident:
+        message = f"a {glass.blast_radius} glass that asks for no incident"
+        hint = "when: {incident: [SEV1, SEV2]}"
+        if glass.blast_radius in _GRAVE:
+            yield desk.error(path, message, hint)
+        elif glass.blast_radius is BlastRadius.BROAD:
+            yield desk.warning(path, message, hint)
+        else:
+            yield desk.advice(path, message, hint)
+    for machine in bundle.machines.values():
+        if machine.glass == glass.name and glass.tier is not Tier.SELF:
+            yield desk.error(
+                f"machines.{machine.name}",
+                f"a machine with {glass.blast_radius} glass {glass.name!r}, which takes people",
+            )
+        elif machine.glass == glass.name and not machine.key:
+            yield desk.advice(f"machines.{machine.name}", "without 'key' this machine cannot act")
+
+
+def _factors(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
+    if glass.mfa_down:
+        return
+    if glass.least is Factor.ONE:
+        message = "one factor is enough: no 'mfa_age' and no 'factor'"
+        hint = "when: {mfa_age: 5m}, once everybody has a security key or passkey"
+        if glass.blast_radius is BlastRadius.CONTAINED:
+            yield desk.advice(path, message, hint)
+        else:
+            yield desk.error(path, f"{message}, on a {glass.blast_radius} glass", hint)
+        return
+    people = [bundle.directory.people[name] for name in bundle.directory.everybody(glass.who)]
+    without = [person.name for person in people if not person.hardware]
+    if len(without) == len(people):
+        yield desk.error(
+            f"{path}.when",
+            "asks for two factors, and everybody who may break it holds software keys only",
+            "add a security key (ssh-keygen -t ed25519-sk) or leave 'mfa_age' out",
+        )
+    elif without:
+        yield desk.warning(
+            f"{path}.when",
+            f"asks for two factors; {', '.join(sorted(without))} hold software keys only and"
+            " cannot break it",
+        )
+
+
+def _lifetime(desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
+    for mint in glass.mints:
+        least, most = mint.limits.shortest, mint.limits.longest
+        if not least <= glass.for_ <= most:
+            yield desk.error(
+                f"{path}.for",
+                f"{say_span(glass.for_)} cannot be honoured by {mint.platform}, which gives"
+                f" {say_span(least)} to {say_span(most)}",
+                "the stand-in for MFA being down lives as long as 'factors.down.for'"
+                if glass.mfa_down
+                else f"for: {say_span(max(least, min(glass.for_, most)))}",
+            )
+    if glass.for_ > _LONGEST[glass.blast_radius]:
+        yield desk.warning(
+            f"{path}.for",
+            f"{say_span(glass.for_)} is long for a {glass.blast_radius} glass"
+            f" ({say_span(_LONGEST[glass.blast_radius])} is usual)",
+        )
+
+
+def _reach(desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
+    for mint in glass.mints:
+        for dimension, values in mint.scope.items():
+            for value in values:
+                if value.casefold() in _EVERYTHING and glass.blast_radius not in _GRAVE:
+                    yield desk.error(
+                        f"{path}.blast_radius",
+                        f"{dimension} {value!r} on {mint.platform} is not {glass.blast_radius}:"
+                        " friction must match the blast radius",
+                        "mint a role that does what 'does' says, and nothing else",
+                    )
+
+
+def _heard(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
+    names = bundle.channels_of(glass)
+    ways = {(bundle.channels[name].type, bundle.channels[name].target) for name in names}
+    if len(ways) < 2:
+        yield desk.error(
+            f"alarms.{glass.blast_radius}" if str(glass.blast_radius) in bundle.alarms
+            else "alarms.glass",
+            f"glass {glass.name!r} rings on {len(ways)} channel{'s' if len(ways) != 1 else ''};"
+            " two independent ones at least, so that one outage is not silence",
+        )  # fmt: skip
+    elif len({kind for kind, _ in ways}) < 2:
+        yield desk.advice(path, "both channels are of one type and may fail together")
+
+
+def _reviewed(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
+    reviewers = set(bundle.directory.everybody(glass.review.by))
+    breakers = bundle.directory.everybody(glass.who)
+    if not reviewers:
+        yield desk.warning(
+            f"{path}.review", "nobody is named to review it", "review: {by: [group:NAME]}"
+        )
+    elif any(not reviewers - {who} for who in breakers):
+        yield desk.warning(
+            f"{path}.review", "one breaker would be the only reviewer of their own grant"
+        )
+    if not glass.opens_gates and not glass.mints and glass.seal is None:
+        yield desk.error(path, "opens no gate, mints nothing and holds no seal: it does nothing")

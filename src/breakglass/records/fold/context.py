@@ -1,0 +1,197 @@
+"""What every judge of a record needs: the entry, the reasons to be void, whose word it is.
+
+The judges themselves tell three stories: ``governing`` (who rules), ``granting`` (the life of a
+grant) and ``observing`` (what gates and the monitor saw). Each changes the state if the record
+holds, and raises ``Void`` (or one of our errors) before it has changed anything if it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic
+
+from breakglass.errors import MalformedError, RefusedError
+from breakglass.records.fold.state import GrantState, State
+from breakglass.records.record import Attachment, Record
+from breakglass.records.signing.signature import (
+    STATEMENT_NAMESPACE,
+    Factor,
+    Signature,
+    verify_signature,
+)
+from breakglass.records.statement import S, Statement, digest_of, parse_as
+from breakglass.records.trust import Role, Trust
+
+
+class Void(Exception):
+    """A record does not hold. ``quiet`` marks a race that two honest replicas may have."""
+
+    def __init__(self, name: str, why: str, *, quiet: bool = False) -> None:
+        super().__init__(why)
+        self.name, self.why, self.quiet = name, why, quiet
+
+
+def lost_race(why: str) -> Void:
+    """Return the quiet void: somebody honest was first."""
+    return Void("lost_race", why, quiet=True)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry as a follower hands it in.
+
+    ``cosigned`` are the checked cosignature times of the head that first covered the entry, by
+    witness name. ``attachments`` holds those that the record names, by digest; followers fetch
+    them for the kinds in ``NEEDS_ATTACHMENTS`` only.
+    """
+
+    index: int
+    note: bytes
+    cosigned: Mapping[str, datetime]
+    attachments: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A record with who stated it and where it stands; ``role`` is of a checked signature."""
+
+    body: Any
+    record: Record[Any]
+    role: Role
+    submitter: str
+    entry: Entry
+
+    @property
+    def at(self) -> datetime:
+        """Return the record's own time."""
+        return self.record.envelope.at
+
+    def attachment(self, number: int) -> bytes:
+        """Return the bytes of an attachment; that they are here, ``apply`` has made sure of.
+
+        Raises:
+            MalformedError: the record names no such attachment.
+        """
+        if number >= len(self.record.attachments):
+            raise MalformedError(f"the record names {len(self.record.attachments)} attachments")
+        return self.entry.attachments[self.record.attachments[number].digest]
+
+
+@dataclass(frozen=True)
+class Said(Generic[S]):
+    """A statement whose signature was checked, and how strongly its signer was there."""
+
+    statement: S
+    digest: str
+    factor: Factor
+
+
+READ_BYTES_AT_MOST = 1024 * 1024  # in each attachment that the fold reads; recordings are longer
+
+
+def too_long_to_read(attachments: Iterable[Attachment]) -> bool:
+    """Say whether one of these is longer than the fold reads; nobody fetches such a one."""
+    return any(each.size > READ_BYTES_AT_MOST for each in attachments)
+
+
+def is_here(named: Attachment, attachments: Mapping[str, bytes]) -> bool:
+    """Say whether a named attachment's own bytes were handed in."""
+    data = attachments.get(named.digest)
+    return data is not None and Attachment.of(data) == named
+
+
+def word_of(
+    state: State,
+    signed: Signature | None,
+    form: type[S],
+    at: datetime | None,
+    *,
+    suspended_too: bool = False,
+) -> Said[S]:
+    """Check that somebody of the policy in force signed a statement of this form.
+
+    Args:
+        state: as it stands.
+        signed: the statement, if the record has one.
+        form: what it must be.
+        at: the record's time, which must lie within the skew of the statement's; ``None`` takes
+            a statement of any age.
+        suspended_too: whether the word of a suspended person counts.
+
+    Raises:
+        Void: ``no_statement``, ``wrong_log`` or ``statement_old``.
+        MalformedError: not a statement of that form.
+        RefusedError: ``unknown_person`` or ``suspended``.
+        UnprovenError: see ``verify_signature``.
+    """
+    if signed is None:
+        raise Void("no_statement", "no person signed for this")
+    said = parse_as(form, signed.text)
+    keys = state.keys_of(said.who)
+    if not keys:
+        raise RefusedError(f"{said.who!r} is nobody of this policy", name="unknown_person")
+    factor = verify_signature(signed, keys, STATEMENT_NAMESPACE)
+    check_statement(state, said, at)
+    if not suspended_too and ("person", said.who) in state.suspended:
+        raise RefusedError(f"{said.who!r} is suspended", name="suspended")
+    return Said(said, digest_of(signed.text), factor)
+
+
+def check_statement(state: State, said: Statement, at: datetime | None) -> None:
+    """Check that a statement is of this log and, where ``at`` is given, of about that time.
+
+    Raises:
+        Void: ``wrong_log`` or ``statement_old``.
+    """
+    if said.log != state.log:
+        raise Void("wrong_log", f"the statement is of log {said.log!r}")
+    if at is not None and abs(at - said.at) > in_force(state).skew:
+        raise Void("statement_old", "the statement was signed long before or after the record")
+
+
+def check_nonce(state: State, said: Statement, digest: str) -> None:
+    """Check that a nonce was not used by another statement; the same statement may stand again.
+
+    Raises:
+        Void: ``nonce``.
+    """
+    if state.nonces.get((said.who, said.nonce), digest) != digest:
+        raise Void("nonce", "the statement's nonce was used for another one")
+
+
+def check_first_use(state: State, said: Statement) -> None:
+    """Check that a statement does its one thing now for the first time.
+
+    Raises:
+        Void: ``nonce``; a word that was taken already is not taken again, whoever repeats it.
+    """
+    if (said.who, said.nonce) in state.nonces:
+        raise Void("nonce", "the statement, or its nonce, was used already")
+
+
+def in_force(state: State) -> Trust:
+    """Return the trust file in force.
+
+    Raises:
+        Void: ``no_trust``.
+    """
+    if state.trust is None:
+        raise Void("no_trust", "no trust file is in force yet")
+    return state.trust
+
+
+def grant_of(state: State, grant: str) -> GrantState:
+    """Return a grant whose intent holds.
+
+    Raises:
+        Void: ``no_grant``; or, quietly, ``door_unappended``: the grant is of a door whose intent
+            is not in the log, which rings by itself for as long as that is so.
+    """
+    found = state.grants.get(grant)
+    if found is None and any(each.grant == grant for each in state.doors.values()):
+        raise Void("door_unappended", f"the door intent of {grant!r} is not here", quiet=True)
+    if found is None:
+        raise Void("no_grant", f"there is no grant {grant!r}")
+    return found

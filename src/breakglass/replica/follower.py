@@ -1,0 +1,369 @@
+"""Follows a ledger: every entry, in order, once its head is proven; resumable from a cache.
+
+The cache is only that: deleting its folder and following again gives the same entries with the
+same cosignature times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from breakglass.errors import (
+    BreakglassError,
+    MalformedError,
+    MisconfiguredError,
+    UnavailableError,
+    UnprovenError,
+)
+from breakglass.http.client import Peer
+from breakglass.process.folder import make_folder, write_whole
+from breakglass.replica.follower_cache import FollowedCache, FollowedCommit
+from breakglass.tlog.checkpoint import check_log_signature, parse_checkpoint
+from breakglass.tlog.edge import TreeEdge
+from breakglass.tlog.merkle import leaf_hash
+from breakglass.tlog.policy import TlogPolicy
+from breakglass.tlog.proof import verify_head
+
+log = logging.getLogger("breakglass.following")
+_HEX = frozenset("0123456789abcdef")
+_POLL_OF_SEVERAL = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class FollowedEntry:
+    """An entry whose head was proven under the policy of its time.
+
+    Attributes:
+        index: its place in the log.
+        note: its bytes as stored.
+        cosigned: the policy's names of the witnesses on its commit's head, with their times.
+        head: that head, the cosigned checkpoint's bytes; the same for every follower.
+        attachment: fetches bytes by their SHA-256 in hex, checked; ``UnavailableError`` if not.
+    """
+
+    index: int
+    note: bytes
+    cosigned: dict[str, datetime]
+    head: bytes
+    attachment: Callable[[str], bytes]
+
+
+class Follower:
+    """Follows one ledger on a thread of its own; safe under threads.
+
+    ``deliver`` gets every entry exactly once per start, from 0, in order, on the follower's
+    thread. If it raises, following stops with that error: a fold that missed an entry is worse
+    than one that stands still.
+
+    Args:
+        ledger: whom to follow; a ``Peer`` of our own, closed with us.
+        policy: asked for each commit, before its entries are delivered; so an owner that folds
+            ``trust`` records gives the policy that was in force there, now and on every replay.
+        folder: the cache; made if missing.
+        deliver: takes each entry.
+        trouble: told once if following stops for good (``UnprovenError`` with ``evidence`` in
+            its hint), and then ``wait_for`` raises the same.
+        poll: how long one request waits at the ledger.
+    """
+
+    def __init__(
+        self,
+        ledger: Peer,
+        policy: Callable[[], TlogPolicy],
+        folder: Path,
+        deliver: Callable[[FollowedEntry], None],
+        *,
+        trouble: Callable[[Exception], None] = lambda error: None,
+        poll: timedelta = timedelta(seconds=20),
+    ) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._folder = folder
+        self._deliver = deliver
+        self._trouble = trouble
+        self._poll = poll
+        self._changed = threading.Condition()
+        self._edge = TreeEdge()
+        self._head = b""
+        self._delivered = 0
+        self._closed = False
+        self._stopped: Exception | None = None
+        self._away: UnavailableError | None = None
+        self._replayed = False
+        make_folder(folder / "attachments")
+        self._cache = FollowedCache(folder / "followed.sqlite")
+        self._unkept: deque[FollowedCommit] = (
+            deque()
+        )  # proven, and the cache's disk did not take them
+        self._thread = threading.Thread(target=self._follow, name="follower", daemon=True)
+
+    def start(self) -> Follower:
+        """Begin: replay the cache, then follow."""
+        self._thread.start()
+        return self
+
+    @property
+    def size(self) -> int:
+        """How many entries were delivered."""
+        with self._changed:
+            return self._delivered
+
+    @property
+    def away(self) -> UnavailableError | None:
+        """Why the ledger cannot be followed at this moment; ``None`` when it can."""
+        with self._changed:
+            return self._away
+
+    def wait_for(self, index: int, within: timedelta) -> None:
+        """Return once entry ``index`` was delivered.
+
+        Raises:
+            UnavailableError: not within that time.
+            UnprovenError: following has stopped; see ``trouble``.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._delivered > index or self._stopped or self._closed,
+                within.total_seconds(),
+            )
+            if self._delivered > index:
+                return
+            if self._stopped is not None:
+                raise self._stopped
+            why = f": {self._away}" if self._away else ""
+            raise UnavailableError(
+                f"entry {index} of {self._ledger.name} was not seen within"
+                f" {within.total_seconds():g} s{why}",
+                name="not_followed",
+            )
+
+    def wait_replayed(self, within: timedelta) -> bool:
+        """Wait until the cache is replayed, so that ``size`` is at least what it was; say if so."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._replayed, within.total_seconds())
+
+    def entries(self, start: int = 0) -> Iterator[FollowedEntry]:
+        """Read the followed entries again, from the cache."""
+        unkept = list(self._unkept)  # before the cache is read: what moves there is in both
+        cached = self._cache.commits(start)
+        at = start
+        for commit in itertools.chain(cached, unkept):
+            if commit.first + len(commit.notes) <= at:
+                continue
+            at = commit.first + len(commit.notes)
+            for index, note in enumerate(commit.notes, start=commit.first):
+                if index >= start:
+                    yield self._entry(index, note, commit)
+
+    def unproven(self, count: int) -> list[bytes]:
+        """Return the ledger's first entries as it shows them, with nothing checked.
+
+        For an owner that knows them by other means, a pinned digest.
+
+        Raises:
+            UnavailableError: the ledger is away, or answers no commits.
+        """
+        notes: list[bytes] = []
+        while len(notes) < count:
+            answer = self._ledger.get(f"/entries?from={len(notes)}&wait=1").json()
+            try:
+                found = [_commit(each) for each in answer["commits"]]
+            except (KeyError, TypeError, AttributeError) as error:
+                raise self._nonsense() from error
+            if not found:
+                raise UnavailableError(f"{self._ledger.name} shows no entry", name="not_begun")
+            notes += [note for _, _, some in found for note in some]
+        return notes
+
+    def attachment(self, digest: str) -> bytes:
+        """Return the bytes of this SHA-256 (hex), from the cache or the ledger.
+
+        Raises:
+            MalformedError: no digest.
+            UnavailableError: the ledger is away, or gave other bytes.
+        """
+        if len(digest) != 64 or set(digest) - _HEX:
+            raise MalformedError(f"{digest[:80]!r} is no SHA-256 in hex")
+        kept = self._folder / "attachments" / digest
+        if kept.is_file() and hashlib.sha256(data := kept.read_bytes()).hexdigest() == digest:
+            return data
+        data = self._ledger.get(f"/attachment/{digest}", within=timedelta(seconds=10)).body
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise UnavailableError(
+                f"{self._ledger.name} gave other bytes for attachment {digest}", name="nonsense"
+            )
+        write_whole(kept, data)
+        return data
+
+    def close(self) -> None:
+        """Stop; returns when no entry will be delivered any more, or after 2 s."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._ledger.close()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(2)
+
+    def _follow(self) -> None:
+        try:
+            for commit in self._cache.commits(0):
+                self._take(commit, self._grown_again(commit))
+            with self._changed:
+                self._replayed = True
+                self._changed.notify_all()
+            rest = 0.0
+            while not self._is_closed(rest):
+                rest = self._follow_once(rest)
+        except Exception as error:  # noqa: BLE001  the edge of a thread: stop, and say so
+            if not self._is_closed(0):
+                self._stop(error)
+
+    def _follow_once(self, rest: float) -> float:
+        """Ask once; returns the seconds to rest before the next time."""
+        try:
+            for first, head, notes in self._asked():
+                edge = self._grown(first, head, notes)
+                self._take(FollowedCommit(first, head, notes, self._cosigners(head)), edge)
+        except UnavailableError as error:
+            with self._changed:
+                self._away = error
+            return min(max(rest * 2, 0.05), 2.0)
+        with self._changed:
+            self._away = None
+        return 0.0
+
+    def _asked(self) -> list[tuple[int, bytes, tuple[bytes, ...]]]:
+        # With a standby to turn to, a ledger that is frozen must be noticed soon.
+        wait = min(self._poll, _POLL_OF_SEVERAL) if self._ledger.several else self._poll
+        margin = _POLL_OF_SEVERAL if self._ledger.several else timedelta(seconds=5)
+        path = f"/entries?from={self._edge.size}&wait={wait.total_seconds():g}"
+        answer = self._ledger.get(path, within=wait + margin).json()
+        try:
+            return [_commit(each) for each in answer["commits"]]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._nonsense() from error
+
+    def _grown(self, first: int, head: bytes, notes: tuple[bytes, ...]) -> TreeEdge:
+        """Check that the tree over all entries so far and these has the root that the log signed.
+
+        So the head is consistent with every head before it, by construction.
+        """
+        try:
+            checkpoint, note = parse_checkpoint(head)
+            check_log_signature(checkpoint, note, [log.vkey for log in self._policy().logs])
+        except (MalformedError, UnprovenError) as error:
+            # Anybody can send bytes that the log did not sign: no evidence, only no answer.
+            raise self._unproven(error) from error
+        if first != self._edge.size or checkpoint.size != first + len(notes):
+            raise UnavailableError(
+                f"{self._ledger.name} served {len(notes)} entries from {first} under a head of"
+                f" size {checkpoint.size}, wanted from {self._edge.size}",
+                name="nonsense",
+            )
+        edge = self._edge.copy()
+        edge.extend(map(leaf_hash, notes))
+        if edge.root() != checkpoint.root:
+            raise self._inconsistent(head)
+        return edge
+
+    def _grown_again(self, commit: FollowedCommit) -> TreeEdge:
+        """Check a commit of the cache, whose signatures were checked before it was kept."""
+        edge = self._edge.copy()
+        edge.extend(map(leaf_hash, commit.notes))
+        if (edge.size, edge.root()) != (commit.checkpoint.size, commit.checkpoint.root):
+            raise MisconfiguredError(
+                f"cache in {str(self._folder)!r} is damaged at entry {commit.first}",
+                name="cache_damaged",
+                hint="delete the folder: it is read again from the ledger",
+            )
+        return edge
+
+    def _cosigners(self, head: bytes) -> dict[str, datetime]:
+        try:
+            return verify_head(head, self._policy()).cosigners
+        except (MalformedError, UnprovenError) as error:
+            raise self._unproven(error) from error
+
+    def _nonsense(self) -> UnavailableError:
+        return UnavailableError(f"{self._ledger.name} answered no commits", name="nonsense")
+
+    def _unproven(self, error: BreakglassError) -> UnavailableError:
+        return UnavailableError(
+            f"{self._ledger.name} served a head that is not proven: {error}", name=error.name
+        )
+
+    def _take(self, commit: FollowedCommit, edge: TreeEdge) -> None:
+        """Keep one checked commit and deliver it."""
+        # (1) Keep it. A crash before this asks the ledger again; after it, the cache replays.
+        if self._replayed:
+            self._keep(commit)
+        self._edge, self._head = edge, commit.head
+        # (2) Deliver. A crash in between delivers again from 0, as every start does.
+        for index, note in enumerate(commit.notes, start=commit.first):
+            if self._closed:
+                return
+            self._deliver(self._entry(index, note, commit))
+        with self._changed:
+            self._delivered = edge.size
+            self._changed.notify_all()
+
+    def _keep(self, commit: FollowedCommit) -> None:
+        """Put a commit into the cache; a disk that is full keeps nobody from following."""
+        self._unkept.append(commit)
+        try:
+            while self._unkept:
+                self._cache.add(self._unkept[0])
+                self._unkept.popleft()
+        except UnavailableError as error:
+            if len(self._unkept) == 1:
+                log.error("%s; following goes on, a restart asks the ledger again", error)
+
+    def _entry(self, index: int, note: bytes, commit: FollowedCommit) -> FollowedEntry:
+        return FollowedEntry(index, note, commit.cosigned, commit.head, self.attachment)
+
+    def _inconsistent(self, head: bytes) -> UnprovenError:
+        name = hashlib.sha256(head).hexdigest()[:16]
+        folder = self._folder / "evidence"
+        hint = f"evidence: both heads are kept in {folder}; call whoever owns the ledger"
+        try:
+            make_folder(folder)
+            write_whole(folder / f"{name}.ours", self._head)
+            write_whole(folder / f"{name}.theirs", head)
+        except OSError as error:
+            hint = f"the evidence could not be kept: {error}; call whoever owns the ledger"
+        return UnprovenError(
+            f"{self._ledger.name} showed a head, signed by its key, that is not consistent with"
+            f" its entries up to {self._edge.size}; following stopped",
+            name="inconsistent_head",
+            hint=hint,
+        )
+
+    def _stop(self, error: Exception) -> None:
+        with self._changed:
+            self._stopped = error
+            self._changed.notify_all()
+        if not isinstance(error, BreakglassError):
+            log.error("following stopped by an error inside", exc_info=error)
+        self._trouble(error)
+
+    def _is_closed(self, rest: float) -> bool:
+        with self._changed:
+            if rest:
+                self._changed.wait_for(lambda: self._closed, rest)
+            return self._closed
+
+
+def _commit(each: Any) -> tuple[int, bytes, tuple[bytes, ...]]:
+    first, head, entries = each["first"], each["head"], each["entries"]
+    if not (isinstance(first, int) and isinstance(entries, list) and entries):
+        raise TypeError
+    return first, head.encode(), tuple(note.encode() for note in entries)

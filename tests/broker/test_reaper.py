@@ -1,0 +1,85 @@
+"""Small rules of the broker that need no process: allowance, and who was never rung for."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from breakglass.broker.grants.open_grants import OpenGrants
+from breakglass.broker.grants.reaper import ALARM_WITHIN, Reaper
+from breakglass.broker.rate_limit import RateLimit
+from breakglass.records.kinds.monitoring import Alarm, Delivery
+from tests.kit.organisation import Organisation
+
+
+def test_an_allowance_is_used_up_by_one_person_and_comes_back() -> None:
+    now = [0.0]
+    allowance = RateLimit(2, timedelta(seconds=60), lambda: now[0])
+    assert [allowance.take("mira") for _ in range(3)] == [True, True, False]
+    assert allowance.take("teo")
+    now[0] = 31.0
+    assert [allowance.take("mira") for _ in range(2)] == [True, False]
+
+
+class Rung:
+    def __init__(self) -> None:
+        self.rings: list[str] = []
+
+    def ring(self, subject: str, about: str, words: str) -> None:
+        self.rings.append(f"{subject} {about}")
+
+
+class Still:
+    """A recording whose view is an organisation's state."""
+
+    def __init__(self, organisation: Organisation) -> None:
+        self.organisation = organisation
+        self.view = self
+        self.key = organisation.submitters["broker"]
+
+    def reading(self) -> Any:
+        return contextlib.nullcontext(self.organisation.state)
+
+
+def closing(organisation: Organisation, rung: Rung) -> tuple[Reaper, OpenGrants]:
+    opened = OpenGrants()
+    for entry, judged in zip(organisation.log.entries(), organisation.judged, strict=True):
+        opened.judged(judged, entry, organisation.state)
+
+    class Now:
+        def now(self) -> Any:
+            return organisation.now
+
+    still: Any = Still(organisation)
+    nobody: Any = None
+    bell: Any = rung
+    made = Reaper(still, nobody, Now(), timedelta(hours=1), nobody, opened, bell)
+    return made, opened
+
+
+def test_a_grant_that_no_alarm_was_delivered_for_is_rung_once() -> None:
+    organisation, rung = Organisation(), Rung()
+    organisation.begin()
+    broken = organisation.break_glass()
+    looking, opened = closing(organisation, rung)
+    looking.look()
+    assert rung.rings == []
+    organisation.now += ALARM_WITHIN + timedelta(seconds=1)
+    for _ in range(2):
+        looking.look()
+    assert rung.rings == [f"unheard {broken.grant}"]
+    assert opened.unheard() == []
+
+
+def test_a_grant_that_the_monitor_rang_for_is_left_alone() -> None:
+    organisation, rung = Organisation(), Rung()
+    organisation.begin()
+    broken = organisation.break_glass()
+    alarm = Alarm("glass", broken.grant, broken.index, "hook", Delivery.DELIVERED, "", 1, "")
+    assert organisation.state_that("monitor", replace(alarm)).holds
+    organisation.now += timedelta(minutes=1)
+    looking, _ = closing(organisation, rung)
+    looking.look()
+    assert rung.rings == []
