@@ -10,7 +10,7 @@ from typing import Any
 from breakglass.broker.grants.open_grants import OpenGrants
 from breakglass.broker.grants.reaper import ALARM_WITHIN, Reaper
 from breakglass.broker.rate_limit import RateLimit
-from breakglass.records.kinds.monitoring import Alarm, Delivery
+from breakglass.records.kinds.alarm import Alarm, Delivery
 from tests.kit.organisation import Organisation
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.monitor.app import Monitor
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.tlog.checkpoint import Checkpoint, sign_checkpoint
 from breakglass.tlog.merkle import leaf_hash
 from tests.kit.disks import SmallDisk, small_disk

@@ -14,9 +14,10 @@ import pytest
 
 from breakglass.clock import OffsetClock, SystemClock
 from breakglass.monitor.app import Monitor
-from breakglass.records import kinds
-from breakglass.records.kinds.grants import EndedWhy, Factors
-from breakglass.records.kinds.monitoring import Delivery
+from breakglass.records import all_kinds as kinds
+from breakglass.records.kinds.alarm import Delivery
+from breakglass.records.kinds.asked import Factors
+from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.signing.signature import Factor
 from breakglass.records.statement import Target
 from tests.kit.organisation import signer
@@ -283,7 +284,7 @@ def test_our_own_bad_alarm_record_rings_once_and_breeds_no_other(
     broken = shop.breaks()
     eventually(lambda: len(_told(shop, broken.grant, "hook")) == 1)
     body = kinds.Alarm("broke_glass", "x", 1, "hook", Delivery.DELIVERED, "", 1, "")
-    chain = shop.org.state.submitters[shop.org.submitters["monitor"].verifier.label]
+    chain = shop.org.state.submitters.by_key[shop.org.submitters["monitor"].verifier.label]
     forged = {"seq": chain.next_seq + 5, "prev": chain.prev}
     shop.states("monitor", body, "alarm/forged", envelope=forged)
     eventually(lambda: "missing_records" in sink.subjects())

@@ -18,7 +18,7 @@ import pytest
 
 from breakglass.monitor.alerts.outbox import AlertOutbox
 from breakglass.monitor.app import Monitor
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from tests.monitor.stand_ins import Shop, Sink, StandInLedger, eventually
 
 Start = Callable[..., Monitor]

@@ -11,7 +11,7 @@ import pytest
 
 from breakglass.monitor.app import Monitor
 from breakglass.monitor.root_history import RootHistory
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.merkle import leaf_hash, root_of, verify_consistency
 from tests.kit.organisation import signer

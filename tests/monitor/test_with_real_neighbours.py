@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from tests.monitor.real_monitor import Town
 from tests.monitor.stand_ins import Sink, eventually
 

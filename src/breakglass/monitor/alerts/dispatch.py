@@ -12,7 +12,7 @@ from breakglass.monitor.alerts.channel import Channel
 from breakglass.monitor.alerts.delivery import ChannelDelivery, DeliveryLimits
 from breakglass.monitor.alerts.outbox import Delivered
 from breakglass.node.submitter import Fact, Submitter
-from breakglass.records.kinds.monitoring import Alarm, Delivery
+from breakglass.records.kinds.alarm import Alarm, Delivery
 
 Heard = Collection[tuple[str, str]]
 """(channel, key) of deliveries that the ledger shows."""
