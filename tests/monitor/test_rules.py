@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from breakglass.errors import MisconfiguredError, UnavailableError
-from breakglass.monitor.alerts.dispatch import alarm_fact
+from breakglass.monitor.alerts.dispatch import alert_fact
 from breakglass.monitor.alerts.outbox import Delivered
 from breakglass.monitor.app import build, read_trust
 from breakglass.monitor.deadline_monitor import DeadlineMonitor
@@ -131,9 +131,9 @@ def test_cards_ring_a_fortnight_before_they_expire() -> None:
     assert "'deploy-rollback' on 2026-09-22" in news.text
 
 
-def test_an_alarm_record_is_one_that_can_be_written_and_read() -> None:
+def test_an_alert_record_is_one_that_can_be_written_and_read() -> None:
     delivered = Delivered(1, "broke_glass/812", "broke_glass", "g-7kq3m2x4p5ab", 812, 3, "")
-    fact = alarm_fact("chat", delivered)
+    fact = alert_fact("chat", ("chat",), delivered)
     envelope = Envelope("ledger.example/one", fact.id, NOW, 0, ZERO_DIGEST)
     note = sign_note(record_text(envelope, fact.body), signer("monitor.example"))
     assert parse_record(note.encoded()).body == fact.body

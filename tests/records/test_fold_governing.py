@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from breakglass.records import all_kinds as kinds
-from breakglass.records.kinds.alarm import Delivery
+from breakglass.records.kinds.alert import Delivery
 from breakglass.records.kinds.answered import Reply
 from breakglass.records.kinds.attested import Attesting
 from breakglass.records.kinds.bypassed import GateState
@@ -57,7 +57,7 @@ def bodies() -> dict[str, Any]:
         kinds.Bypassed("orders-write", broken.grant, digest, "42", GateState.FAILED, "", shown),
         kinds.Passages("orders-write", NOW, NOW, 1, 0, 0, 0, 0, 1, 1, ()),
         kinds.Door(broken.grant, "cd" * 32, "mira", "orders-repair", "42", NOW, ("ines",), "away"),
-        kinds.Alarm("x", "y", 1, "sink", Delivery.DELIVERED, "", 1, ""),
+        kinds.Alert("x", "y", 1, "sink", ("sink",), Delivery.DELIVERED, "", 1, ""),
         kinds.KeyHandedOver("broker", "a", "b", 1, "", ""),
         kinds.Pulse(0, ()),
         kinds.Justified(broken.grant, "ab" * 32, 5, broken.intent.policy),
@@ -71,7 +71,7 @@ MAY = {
     "broker": "genesis trust policy cards key suspended incident asked refused answered intent"
     " ended gap",
     "minter:orders-db": "minted usable ended dead door gap",
-    "monitor": "alarm pulse justified gate_reviewed attested gap",
+    "monitor": "alert pulse justified gate_reviewed attested gap",
     "gate:orders-write": "bypassed passages door gap",
 }
 

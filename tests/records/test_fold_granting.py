@@ -11,7 +11,7 @@ import pytest
 from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged, apply
-from breakglass.records.kinds.alarm import Delivery
+from breakglass.records.kinds.alert import Delivery
 from breakglass.records.kinds.answered import Reply
 from breakglass.records.kinds.bypassed import GateState
 from breakglass.records.kinds.ended import EndedWhy
@@ -288,7 +288,9 @@ def test_the_monitors_records() -> None:
     org = begun()
     broken = org.break_glass()
     void(org.state_that("monitor", kinds.Pulse(99, ())), "mismatch")
-    rung = kinds.Alarm("glass", broken.grant, broken.index, "sink", Delivery.FAILED, "", 1, "")
+    rung = kinds.Alert(
+        "glass", broken.grant, broken.index, "sink", ("sink",), Delivery.FAILED, "", 1, ""
+    )
     holds(org.state_that("monitor", rung))
     assert org.state.grants.by_id[broken.grant].rung_at is None
     holds(org.state_that("monitor", replace(rung, delivery=Delivery.DELIVERED)))

@@ -17,7 +17,7 @@ from breakglass.records.kinds.attested import Attesting
 from breakglass.records.record import Unknown
 from breakglass.records.statement import Break, parse_as
 
-_OWN = frozenset({"alarm", "pulse"})
+_OWN = frozenset({"alert", "pulse"})
 
 
 def alert_for(

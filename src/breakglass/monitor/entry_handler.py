@@ -1,6 +1,6 @@
 """What the monitor does with each entry: remember it, ring what is news, decide intents again.
 
-While an old log is read at the start nothing is done yet: an ``alarm`` or ``justified`` record
+While an old log is read at the start nothing is done yet: an ``alert`` or ``justified`` record
 further on may say that it was done already. Once the present is reached, what is left is done.
 """
 

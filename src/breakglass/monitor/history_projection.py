@@ -17,7 +17,7 @@ from breakglass.records.encoding.canonical import Json, canonical
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
 from breakglass.records.grant import Path
-from breakglass.records.kinds.alarm import Delivery
+from breakglass.records.kinds.alert import Delivery
 from breakglass.records.trust import Trust
 
 
@@ -163,7 +163,7 @@ class HistoryProjection:
             case kinds.GateReviewed():
                 ident = judged.record.envelope.id
                 self.gate_reviews.append(GateReviewThen(judged.index, ident, at, body))
-            case kinds.Alarm() if body.delivery is Delivery.DELIVERED:
+            case kinds.Alert() if body.delivery is Delivery.DELIVERED:
                 self.heard.add((body.channel, f"{body.subject}/{body.index}"))
             case kinds.Cards():
                 self.cards_index = judged.index

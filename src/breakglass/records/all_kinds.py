@@ -6,7 +6,7 @@ one kind imports its own file: a gate starts without the others and without the 
 
 from breakglass.records.fold.kind_registry import Registry
 from breakglass.records.kinds import (
-    alarm,
+    alert,
     answered,
     asked,
     attested,
@@ -31,7 +31,7 @@ from breakglass.records.kinds import (
     trust,
     usable,
 )
-from breakglass.records.kinds.alarm import Alarm
+from breakglass.records.kinds.alert import Alert
 from breakglass.records.kinds.answered import Answered
 from breakglass.records.kinds.asked import Asked
 from breakglass.records.kinds.attested import Attested
@@ -77,7 +77,7 @@ KINDS = Registry(
         passages.RULE,
         gap.RULE,
         door.RULE,
-        alarm.RULE,
+        alert.RULE,
         pulse.RULE,
         justified.RULE,
         attested.RULE,
@@ -87,7 +87,7 @@ KINDS = Registry(
 
 __all__ = [
     "KINDS",
-    "Alarm",
+    "Alert",
     "Answered",
     "Asked",
     "Attested",

@@ -28,7 +28,7 @@ class Reply(StrEnum):
 
 @dataclass(frozen=True)
 class Answered(Kind):
-    """An approver answered with a signed statement, or nobody did: ``pages`` cites the alarms."""
+    """An approver answered with a signed statement, or nobody did: ``pages`` cites the alerts."""
 
     kind: ClassVar[str] = "answered"
     grant: GrantId

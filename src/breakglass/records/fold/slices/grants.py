@@ -43,7 +43,7 @@ class AskedState:
 class GrantState:
     """One grant: its intent and what came after; a change makes another one.
 
-    ``index`` is the intent's place in the log, ``rung_at`` the first delivered alarm about it,
+    ``index`` is the intent's place in the log, ``rung_at`` the first delivered alert about it,
     ``runs`` the gates and runs that it opened.
     """
 

@@ -20,21 +20,21 @@ class AttestedState:
 
 @dataclass
 class Monitor:
-    """``alarms`` counts messages by delivery; ``attested`` is the last look, by subject."""
+    """``alerts`` counts messages by delivery; ``attested`` is the last look, by subject."""
 
     pulse_at: datetime | None = None
-    alarms: dict[str, int] = field(default_factory=dict)
+    alerts: dict[str, int] = field(default_factory=dict)
     attested: dict[tuple[str, str], AttestedState] = field(default_factory=dict)
 
     def trial(self) -> Monitor:
         """Return a thin copy that changes alone."""
-        return replace(self, alarms=dict(self.alarms), attested=dict(self.attested))
+        return replace(self, alerts=dict(self.alerts), attested=dict(self.attested))
 
     def summary(self) -> dict[str, Json]:
         """Return this part of the state as plain JSON."""
         return {
             "pulse": format_maybe(self.pulse_at),
-            "alarms": dict(self.alarms),
+            "alerts": dict(self.alerts),
             "attested": {
                 f"{subject} {about}": f"{each.index} {each.outcome}"
                 for (subject, about), each in self.attested.items()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from breakglass.records.encoding.strict_json import Count
+from breakglass.records.encoding.strict_json import Count, Many
 from breakglass.records.encoding.text_types import Code, Handle, Line, MaybeHandle, Word
 from breakglass.records.fold.context import Submission
 from breakglass.records.fold.kind_rule import KindRule
@@ -25,14 +25,18 @@ class Delivery(StrEnum):
 
 
 @dataclass(frozen=True)
-class Alarm(Kind):
-    """One message on one channel: ``subject`` is what rang, ``about`` a grant or a record id."""
+class Alert(Kind):
+    """One message on one channel: ``subject`` is what rang, ``about`` a grant or a record id.
 
-    kind: ClassVar[str] = "alarm"
+    ``to`` names who was called: people, or the channel itself where it is nobody's own.
+    """
+
+    kind: ClassVar[str] = "alert"
     subject: Code
     about: Word
     index: Count
     channel: Handle
+    to: Annotated[tuple[Handle, ...], Many(64, 1)]
     delivery: Delivery
     by: MaybeHandle
     attempts: Count
@@ -42,10 +46,10 @@ class Alarm(Kind):
 def judge(state: State, stated: Submission) -> None:
     """The monitor rang, or tried to."""
     body = stated.body
-    state.monitor.alarms[body.delivery.value] = state.monitor.alarms.get(body.delivery.value, 0) + 1
+    state.monitor.alerts[body.delivery.value] = state.monitor.alerts.get(body.delivery.value, 0) + 1
     grant = state.grants.by_id.get(body.about)
     if grant is not None and body.delivery is Delivery.DELIVERED and grant.rung_at is None:
         state.grants.by_id[body.about] = replace(grant, rung_at=stated.at)
 
 
-RULE = KindRule(Alarm, by=frozenset({"monitor"}), judge=judge)
+RULE = KindRule(Alert, by=frozenset({"monitor"}), judge=judge)
