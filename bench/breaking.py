@@ -35,7 +35,7 @@ from breakglass.http.client import Peer
 from breakglass.node.submitter import Fact, Submitter
 from breakglass.process.key_store import read_key
 from breakglass.records.encoding.strict_json import write
-from breakglass.records.kinds import Passages
+from breakglass.records.kinds.passages import Passages
 from breakglass.records.presentation import Presentation, presentation_text
 from breakglass.records.signing.signature import PRESENTATION_NAMESPACE, STATEMENT_NAMESPACE
 from breakglass.records.statement import (

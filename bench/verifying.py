@@ -15,9 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.kit.organisation import NOW, Organisation
 
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.fold import fold
-from breakglass.records.kinds.grants import EndedWhy
+from breakglass.records.kinds.alert import Delivery
+from breakglass.records.kinds.ended import EndedWhy
 from breakglass.token.token import parse_token
 from breakglass.token.verify import verify_token
 
@@ -60,8 +61,8 @@ def lives(grants: int) -> Organisation:
         body = kinds.Minted(broken.grant, "postgres", "bg", {}, broken.intent.not_after, 41)
         org.state_that(role, body)
         org.state_that(role, kinds.Usable(broken.grant, "select 1", 60))
-        alarm = kinds.Alarm(
-            "glass", broken.grant, broken.index, "sink", kinds.monitoring.Delivery.DELIVERED,
+        alarm = kinds.Alert(
+            "glass", broken.grant, broken.index, "sink", ("sink",), Delivery.DELIVERED,
             "", 1, "",
         )  # fmt: skip
         org.state_that("monitor", alarm)

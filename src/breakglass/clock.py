@@ -60,6 +60,11 @@ def format_time(moment: datetime) -> str:
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
 
 
+def format_maybe(moment: datetime | None) -> str:
+    """Write a time as ``format_time`` does, and none as nothing."""
+    return format_time(moment) if moment else ""
+
+
 def parse_time(text: str) -> datetime:
     """Read exactly the form that ``format_time`` writes.
 

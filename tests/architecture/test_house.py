@@ -99,6 +99,20 @@ def test_the_offline_gate_starts_with_cryptography_alone() -> None:
     assert {name for name in foreign if not name.startswith("_")} <= {"sitecustomize"}
 
 
+def test_the_offline_gate_starts_without_the_fold_and_the_kinds_that_it_does_not_need() -> None:
+    code = "import sys, breakglass.gate.main; print(' '.join(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    inner = "breakglass.records."
+    assert {f"{inner}{each}" for each in ("fold.fold", "fold.state", "all_kinds")}.isdisjoint(
+        loaded
+    )
+    loaded_kinds = {each for each in loaded if each.startswith(f"{inner}kinds.")}
+    wanted = ("bypassed", "door", "intent", "justified", "passages")
+    assert loaded_kinds == {f"{inner}kinds.{each}" for each in wanted}
+
+
 def test_without_the_clients_libraries_breakglass_says_so_in_words() -> None:
     code = "import sys; sys.modules['click'] = None;from breakglass.cli.start import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

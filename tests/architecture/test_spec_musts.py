@@ -9,20 +9,22 @@ import ast
 import base64
 import json
 import re
+import sys
 import typing
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from breakglass.records import card, kinds, policy_note, presentation, statement
+from breakglass.records import card, grant, kinds, policy_note, presentation, statement
+from breakglass.records.all_kinds import KINDS
 from breakglass.records.encoding import text_types as vocabulary
-from breakglass.records.fold.fold import ROLES
-from breakglass.records.kinds import gates, governance, grants, incidents, monitoring
-from breakglass.records.record import KINDS, Envelope
+from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.record import Envelope
 from breakglass.records.signing import passkey, signature
 from breakglass.records.signing.sshsig import armored
 from breakglass.tlog.note import Note
@@ -33,10 +35,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SPECS = {
     name: ROOT / f"docs/spec/{name}.md"
     for name in ["statement", "record", "card", "token", "trust"]
+    + [f"kinds/{each}" for each in KINDS.by_name]
 }
 CASES = ROOT / "vectors/token/cases"
 MUST = re.compile(r"\(([SDFCTR]-\d+)\)")
-BLOCK = re.compile(r"(<!-- example: ([a-z-]+) -->\n```text\n)(.*?)(```\n)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- example: ([a-z_ -]+) -->\n```text\n)(.*?)(```\n)", re.DOTALL)
 
 
 def bullets(name: str) -> list[str]:
@@ -98,10 +101,18 @@ def test_the_examples_are_what_the_code_writes(name: str) -> None:
         assert found == EXAMPLES[example](), f"{name}.md: example {example!r}"
 
 
-def test_every_kind_has_its_place_in_the_record_specification() -> None:
-    text = SPECS["record"].read_text()
-    for kind in KINDS:
-        assert f"\n{kind} (" in text
+def test_every_kind_is_one_file_one_page_and_rules_that_tests_name() -> None:
+    """What tests name is asked above, of every rule that a page states."""
+    wanted = set(KINDS.by_name)
+    files = {path.stem for path in (ROOT / "src/breakglass/records/kinds").glob("*.py")}
+    pages = {path.stem for path in (ROOT / "docs/spec/kinds").glob("*.md")}
+    assert files - {"__init__"} == wanted
+    assert pages == wanted
+    for name, rule in KINDS.by_name.items():
+        assert rule.form.__module__ == rule.judge.__module__ == f"{kinds.__name__}.{name}"
+        page = SPECS[f"kinds/{name}"].read_text()
+        assert MUST.search(page), f"the page of {name!r} states no rule"
+        assert f"<!-- example: kind {name} -->" in page
 
 
 # --- examples -----------------------------------------------------------------------------------
@@ -175,24 +186,29 @@ def _enum(kind: type[StrEnum]) -> str:
     return f"{kind.__name__}: {', '.join(kind)}\n"
 
 
-def _kinds() -> str:
-    rows = []
-    for name, kind in KINDS.items():
-        by = ", ".join(sorted(ROLES[kind]))
-        rows.append(_form(kind, f"{name} ({by})"))
-    rows += [_form(kind, kind.__name__) for kind in (grants.Factors, grants.Decided)]
-    rows += [_form(signature.Signed, "Signed"), _form(signature.SignedByPasskey, "SignedByPasskey")]
+def _own_forms(rule: KindRule) -> list[str]:
+    """Write the forms and enumerations that stand in a kind's file beside the kind itself."""
+    others = [
+        each
+        for each in vars(sys.modules[rule.form.__module__]).values()
+        if isinstance(each, type)
+        and each.__module__ == rule.form.__module__
+        and each is not rule.form
+    ]
+    forms = [_form(each, each.__name__) for each in others if is_dataclass(each)]
+    return [*forms, "".join(_enum(each) for each in others if issubclass(each, StrEnum))]
+
+
+def _kind(rule: KindRule) -> str:
+    title = f"{rule.form.kind} ({', '.join(sorted(rule.by))}), since set {rule.since}"
+    return "\n".join(each for each in [_form(rule.form, title), *_own_forms(rule)] if each)
+
+
+def _shared_forms() -> str:
+    rows = [_form(signature.Signed, "Signed"), _form(signature.SignedByPasskey, "SignedByPasskey")]
     rows += [_form(passkey.Assertion, "Assertion")]
-    listed = (
-        grants.Path,
-        grants.Outcome,
-        grants.Reply,
-        grants.EndedWhy,
-        signature.Factor,
-        card.Tier,
-    )
-    more = (statement.Target, incidents.IncidentChange, gates.GateState, monitoring.Delivery)
-    return "\n".join(rows) + "\n" + "".join(map(_enum, (*listed, *more)))
+    listed = (grant.Path, signature.Factor, card.Tier, statement.Target)
+    return "\n".join(rows) + "\n" + "".join(map(_enum, listed))
 
 
 def _statements() -> str:
@@ -256,7 +272,7 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "statement-ids": _statement_ids,
     "sshsig": _sshsig,
     "envelope": lambda: _form(Envelope, "the envelope"),
-    "kinds": _kinds,
+    "shared-forms": _shared_forms,
     "record": _record,
     "policy-note": lambda: _form(policy_note.PolicyNote, "PolicyNote"),
     "card-forms": _cards,
@@ -265,9 +281,8 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "presentation-form": lambda: _form(presentation.Presentation, "Presentation"),
     "presentation": _presentation,
     "trust": lambda: Organisation().trust_text(),
+    **{f"kind {name}": partial(_kind, rule) for name, rule in KINDS.by_name.items()},
 }
-assert kinds.__all__
-assert governance.Genesis
 
 
 def write() -> None:

@@ -33,10 +33,12 @@ from breakglass.policy.compile import compile_policy
 from breakglass.records.card import LONGEST_LIFE, card_text
 from breakglass.records.encoding.strict_json import write
 from breakglass.records.encoding.text_types import ZERO_DIGEST
-from breakglass.records.kinds import Genesis, Pulse
+from breakglass.records.kinds.genesis import Genesis
+from breakglass.records.kinds.pulse import Pulse
 from breakglass.records.policy_note import policy_text
 from breakglass.records.presentation import Presentation, presentation_text
-from breakglass.records.record import Envelope, parse_record, record_text
+from breakglass.records.record import Envelope, record_text
+from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import (
     CARD_NAMESPACE,
     POLICY_NAMESPACE,

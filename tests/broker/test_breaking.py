@@ -350,7 +350,7 @@ def test_a_broker_that_lost_its_folder_knows_everything_again(shop: Shop) -> Non
 
 def test_a_silent_monitor_is_written_on_the_grant_and_the_broker_rings(shop: Shop) -> None:
     from breakglass.broker.grants import authorization
-    from breakglass.records.kinds.grants import Factors
+    from breakglass.records.kinds.asked import Factors
     from breakglass.records.signing.signature import Factor
 
     now = datetime.now(UTC)

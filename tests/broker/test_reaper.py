@@ -10,7 +10,7 @@ from typing import Any
 from breakglass.broker.grants.open_grants import OpenGrants
 from breakglass.broker.grants.reaper import ALARM_WITHIN, Reaper
 from breakglass.broker.rate_limit import RateLimit
-from breakglass.records.kinds.monitoring import Alarm, Delivery
+from breakglass.records.kinds.alert import Alert, Delivery
 from tests.kit.organisation import Organisation
 
 
@@ -77,7 +77,9 @@ def test_a_grant_that_the_monitor_rang_for_is_left_alone() -> None:
     organisation, rung = Organisation(), Rung()
     organisation.begin()
     broken = organisation.break_glass()
-    alarm = Alarm("glass", broken.grant, broken.index, "hook", Delivery.DELIVERED, "", 1, "")
+    alarm = Alert(
+        "glass", broken.grant, broken.index, "hook", ("hook",), Delivery.DELIVERED, "", 1, ""
+    )
     assert organisation.state_that("monitor", replace(alarm)).holds
     organisation.now += timedelta(minutes=1)
     looking, _ = closing(organisation, rung)

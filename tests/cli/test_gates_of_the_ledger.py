@@ -16,7 +16,7 @@ from breakglass.errors import BreakglassError, MalformedError, MisconfiguredErro
 from breakglass.monitor.app import Monitor
 from breakglass.monitor.settings import MonitorSettings
 from breakglass.process.settings import read_settings
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.statement import GateVerdict
 from tests.kit.people import SoftKey
 from tests.monitor.served import served

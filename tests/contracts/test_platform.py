@@ -18,7 +18,7 @@ from breakglass.errors import RefusedError, UnavailableError
 from breakglass.minter.platforms.platform import Credential, Order, Platform
 from breakglass.minter.platforms.postgres import Postgres, PostgresSettings
 from breakglass.minter.platforms.simulated import Simulated, Trouble
-from breakglass.records.kinds.grants import handle_of
+from breakglass.records.grant import handle_of
 from tests.kit.postgres import prepare, start_postgres
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from breakglass.records.kinds import Intent
+from breakglass.records.kinds.intent import Intent
 from breakglass.records.presentation import Presentation, presentation_text
-from breakglass.records.record import parse_record
+from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import DOOR_NAMESPACE, PRESENTATION_NAMESPACE, person_line
 from breakglass.records.statement import Answer, Do, Why, digest_of
 from breakglass.tlog.note import Note, SignerKey

@@ -15,10 +15,11 @@ from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.monitor.history_projection import HistoryProjection
 from breakglass.monitor.overdue_records import Patience, missing
 from breakglass.records.card import card_digest
-from breakglass.records.kinds import Intent
-from breakglass.records.kinds.grants import Path as By
-from breakglass.records.kinds.grants import handle_of
-from breakglass.records.record import Envelope, parse_record, record_text
+from breakglass.records.grant import Path as By
+from breakglass.records.grant import handle_of
+from breakglass.records.kinds.intent import Intent
+from breakglass.records.record import Envelope, record_text
+from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import Signed
 from breakglass.tlog.note import Note, sign_note
 from breakglass.tlog.tiles import encode_bundle

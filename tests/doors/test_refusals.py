@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from breakglass.errors import BreakglassError
-from breakglass.records.record import parse_record, record_text
+from breakglass.records.record import record_text
+from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import DOOR_NAMESPACE, person_line
 from breakglass.records.statement import Target
 from breakglass.tlog.note import Note, sign_note

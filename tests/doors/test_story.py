@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import RefusedError, UnavailableError
-from breakglass.records.kinds import Door
+from breakglass.records.kinds.door import Door
 from tests.doors.door_shop import running_door_shop
 from tests.kit.postgres import bg_roles, can_log_in, prepare, start_postgres
 from tests.kit.processes import until

@@ -10,8 +10,8 @@ import pytest
 from breakglass.demo.software_agent import SoftAgent
 from breakglass.demo.software_keys import SoftSecurityKey
 from breakglass.operate.doctor import Weight, examine
-from breakglass.records.kinds import Genesis
-from breakglass.records.record import parse_record
+from breakglass.records.kinds.genesis import Genesis
+from breakglass.records.record_reader import parse_record
 from breakglass.records.trust import accept_trust
 from breakglass.tlog.note import Note
 

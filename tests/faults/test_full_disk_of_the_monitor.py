@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.monitor.app import Monitor
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.tlog.checkpoint import Checkpoint, sign_checkpoint
 from breakglass.tlog.merkle import leaf_hash
 from tests.kit.disks import SmallDisk, small_disk
@@ -75,7 +75,7 @@ def test_when_there_is_room_again_nothing_is_missing_and_a_restart_agrees(
             assert first.reviews.one(grant).record.audit_verified.startswith("YES")
     grants.add(shop.breaks().grant)
     stated = lambda: {each.grant for each in shop.bodies(kinds.Justified)}  # noqa: E731
-    eventually(lambda: shop.bodies(kinds.Alarm) and stated() & grants)
+    eventually(lambda: shop.bodies(kinds.Alert) and stated() & grants)
     first.close()
     second = monitor_of(folder)
     eventually(lambda: second.following.live and stated() == grants)

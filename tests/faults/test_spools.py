@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import UnavailableError
-from breakglass.records.kinds import Gap
+from breakglass.records.kinds.gap import Gap
 from tests.broker.shop import SIMULATED, running_shop
 from tests.gate.conftest import FAIL, GateHome, home, org
 from tests.kit.disks import small_disk

@@ -10,7 +10,7 @@ import pytest
 
 from breakglass.errors import UnprovenError
 from breakglass.node.submitter import Fact
-from breakglass.records.kinds import Pulse
+from breakglass.records.kinds.pulse import Pulse
 from breakglass.token.verify import verify_token
 from tests.broker.shop import running_shop
 from tests.kit.organisation import Organisation

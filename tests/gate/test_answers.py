@@ -9,8 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-from breakglass.records.kinds import Bypassed, Passages
-from breakglass.records.record import parse_record
+from breakglass.records.kinds.bypassed import Bypassed
+from breakglass.records.kinds.passages import Passages
+from breakglass.records.record_reader import parse_record
 from breakglass.submit.record_header import numbered
 from breakglass.submit.spool import Spool
 from breakglass.tlog.note import sign_note
@@ -87,7 +88,7 @@ def test_the_spooled_bypass_holds_under_the_fold(home: GateHome) -> None:
     bypass = _spooled(home)[0]
     judged = home.org.state_that("gate:deploy-approval", bypass)  # type: ignore[arg-type]
     assert judged.holds, judged.why
-    assert home.org.state.grants[broken.grant].bypasses == 1
+    assert home.org.state.grants.by_id[broken.grant].bypasses == 1
 
 
 def test_the_same_run_may_show_its_token_again_and_is_one_record(home: GateHome) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.card import (
     Card,
     CardMachine,
@@ -34,8 +34,9 @@ from breakglass.records.encoding.canonical import canonical
 from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.fold.fold import Judged, apply
 from breakglass.records.fold.state import State
-from breakglass.records.kinds.grants import Decided, Factors, Outcome, Path, handle_of
-from breakglass.records.kinds.incidents import IncidentChange
+from breakglass.records.grant import Path, handle_of
+from breakglass.records.kinds.asked import Decided, Factors, Outcome
+from breakglass.records.kinds.incident import IncidentChange
 from breakglass.records.policy_note import PolicyNote, policy_text
 from breakglass.records.presentation import Presentation, presentation_text
 from breakglass.records.record import Attachment, Envelope, Kind, record_text

@@ -11,8 +11,8 @@ import pytest
 
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
 from breakglass.node.submitter import Fact
-from breakglass.records.kinds.grants import Intent
-from breakglass.records.record import parse_record
+from breakglass.records.kinds.intent import Intent
+from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import PRESENTATION_NAMESPACE
 from breakglass.records.statement import Target
 from breakglass.token.token import Token, parse_token

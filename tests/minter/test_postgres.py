@@ -17,7 +17,7 @@ from breakglass.errors import RefusedError, UnavailableError
 from breakglass.minter.platforms.platform import Credential, Order
 from breakglass.minter.platforms.postgres import Postgres as Platform
 from breakglass.minter.platforms.postgres import PostgresSettings
-from breakglass.records.kinds.grants import handle_of
+from breakglass.records.grant import handle_of
 from tests.kit.postgres import Postgres, bg_roles, can_log_in, prepare, start_postgres
 
 ORDERS = {"databases": ("orders",), "templates": ("breakglass_orders_repair",)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
-from breakglass.records.record import parse_record
+from breakglass.records.record_reader import parse_record
 from breakglass.submit.blob_upload import put_attachment
 from breakglass.tlog.tiles import encode_bundle
 from tests.kit.processes import Process, make_process

@@ -15,10 +15,11 @@ from typing import Any
 
 from breakglass.clock import to_milliseconds
 from breakglass.policy.bundle import pack_bundle
-from breakglass.records import kinds
-from breakglass.records.kinds.grants import Decided, Factors, Outcome
-from breakglass.records.kinds.grants import Path as Way
-from breakglass.records.record import parse_record
+from breakglass.records import all_kinds as kinds
+from breakglass.records.grant import Path as Way
+from breakglass.records.kinds.asked import Decided, Factors, Outcome
+from breakglass.records.kinds.bypassed import GateState
+from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import Factor
 from breakglass.tlog.checkpoint import parse_checkpoint
 from breakglass.tlog.tiles import decode_bundle
@@ -140,7 +141,7 @@ class Shop:
                     signed, factors=factors or Factors(Factor.PHISHING_RESISTANT, 0, False)
                 )
                 self.org.state_that("broker", body, f"{body.grant}/asked")
-            card = self.org.state.cards[glass].note
+            card = self.org.state.governance.cards[glass].note
             return self.org.break_glass(said=said, signed=signed, card=card, **how)
 
     def forges_intent(self) -> str:
@@ -148,7 +149,7 @@ class Shop:
         with self.lock:
             self.org.now = moment()
             said = self.asks()
-            card = self.org.state.cards[said.glass].note
+            card = self.org.state.governance.cards[said.glass].note
             body = self.org.intent(said, (self.org.sign(said),), card)
             self.org.state_that("broker", replace(body, statements=()), f"{body.grant}/intent")
             return body.grant
@@ -183,7 +184,7 @@ class Shop:
                 broken.grant,
                 _digest(broken.signed.text),
                 run,
-                kinds.gates.GateState.COULD_NOT_EVALUATE,
+                GateState.COULD_NOT_EVALUATE,
                 "no answer within 20 s",
                 shown,
             )
@@ -305,7 +306,7 @@ class StandInLedger:
         return 404, b'{"error":"unknown_submitter","message":"who","hint":""}'
 
     def _place(self, label: str) -> dict[str, Any]:
-        chain = self.shop.org.state.submitters.get(label)
+        chain = self.shop.org.state.submitters.by_key.get(label)
         return (
             {"next": chain.next_seq, "prev": chain.prev} if chain else {"next": 0, "prev": "0" * 64}
         )
@@ -320,7 +321,7 @@ class StandInLedger:
                 record = parse_record(note)
                 line = record.note.lines[0]
                 label = f"{line.name}+{line.key_id.hex()}"
-                chain = org.state.submitters.get(label)
+                chain = org.state.submitters.by_key.get(label)
                 if note in org.log.notes:
                     index = org.log.notes.index(note)
                 elif chain and record.envelope.id in chain.ids:

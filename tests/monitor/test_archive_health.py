@@ -11,8 +11,8 @@ from typing import Any
 
 from breakglass.clock import format_time, to_milliseconds
 from breakglass.monitor.app import Monitor
-from breakglass.records import kinds
-from breakglass.records.kinds.monitoring import Attesting
+from breakglass.records import all_kinds as kinds
+from breakglass.records.kinds.attested import Attesting
 from tests.monitor.stand_ins import Shop, Sink, StandInLedger, eventually
 
 Start = Callable[..., Monitor]

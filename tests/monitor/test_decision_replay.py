@@ -10,8 +10,9 @@ import pytest
 
 from breakglass.monitor.decision_replay import Case, Unjustified, case_of, replay_decision
 from breakglass.monitor.history_projection import HistoryProjection, IncidentThen
-from breakglass.records.kinds import Justified
-from breakglass.records.kinds.grants import Factors, Path
+from breakglass.records.grant import Path
+from breakglass.records.kinds.asked import Factors
+from breakglass.records.kinds.justified import Justified
 from breakglass.records.signing.signature import Factor
 from tests.monitor.stand_ins import Shop
 

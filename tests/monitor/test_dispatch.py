@@ -14,9 +14,10 @@ import pytest
 
 from breakglass.clock import OffsetClock, SystemClock
 from breakglass.monitor.app import Monitor
-from breakglass.records import kinds
-from breakglass.records.kinds.grants import EndedWhy, Factors
-from breakglass.records.kinds.monitoring import Delivery
+from breakglass.records import all_kinds as kinds
+from breakglass.records.kinds.alert import Delivery
+from breakglass.records.kinds.asked import Factors
+from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.signing.signature import Factor
 from breakglass.records.statement import Target
 from tests.kit.organisation import signer
@@ -102,11 +103,27 @@ def test_deliveries_are_recorded_by_channel(
     def told() -> set[tuple[str, str]]:
         return {
             (each.channel, each.delivery.value)
-            for each in shop.bodies(kinds.Alarm)
+            for each in shop.bodies(kinds.Alert)
             if each.about == broken.grant and each.subject == "broke_glass"
         }
 
     eventually(lambda: told() == {("file", "delivered"), ("hook", "delivered")})
+
+
+def test_a_delivery_says_whom_its_channel_reaches(
+    shop: Shop, sink: Sink, folder: Path, ledger: StandInLedger, monitor_of: Start
+) -> None:
+    settings = folder / "settings.toml"
+    named = settings.read_text().replace("[channels.hook]", '[channels.hook]\nto = ["sam", "noor"]')
+    settings.write_text(named)
+    live(monitor_of(folder))
+    broken = shop.breaks()
+
+    def called() -> set[tuple[str, tuple[str, ...]]]:
+        bodies = shop.bodies(kinds.Alert)
+        return {(each.channel, each.to) for each in bodies if each.about == broken.grant}
+
+    eventually(lambda: called() == {("file", ("file",)), ("hook", ("sam", "noor"))})
 
 
 def test_an_intent_with_no_persons_statement_rings_as_forbidden(
@@ -240,7 +257,7 @@ def test_a_channel_that_is_down_delays_no_other_and_gets_everything_later(
     sink.status = 200
     eventually(lambda: "broke_glass" in sink.subjects())
     eventually(lambda: _told(shop, broken.grant, "hook") == ["failed", "delivered"])
-    attempts = [each.attempts for each in shop.bodies(kinds.Alarm) if each.channel == "hook"]
+    attempts = [each.attempts for each in shop.bodies(kinds.Alert) if each.channel == "hook"]
     assert max(attempts) > 1
 
 
@@ -282,14 +299,14 @@ def test_our_own_bad_alarm_record_rings_once_and_breeds_no_other(
     live(monitor_of(folder))
     broken = shop.breaks()
     eventually(lambda: len(_told(shop, broken.grant, "hook")) == 1)
-    body = kinds.Alarm("broke_glass", "x", 1, "hook", Delivery.DELIVERED, "", 1, "")
-    chain = shop.org.state.submitters[shop.org.submitters["monitor"].verifier.label]
+    body = kinds.Alert("broke_glass", "x", 1, "hook", ("hook",), Delivery.DELIVERED, "", 1, "")
+    chain = shop.org.state.submitters.by_key[shop.org.submitters["monitor"].verifier.label]
     forged = {"seq": chain.next_seq + 5, "prev": chain.prev}
     shop.states("monitor", body, "alarm/forged", envelope=forged)
     eventually(lambda: "missing_records" in sink.subjects())
     later = shop.breaks()
     eventually(lambda: len(_told(shop, later.grant, "hook")) == 1)
-    assert "missing_records" not in [each.subject for each in shop.bodies(kinds.Alarm)]
+    assert "missing_records" not in [each.subject for each in shop.bodies(kinds.Alert)]
     assert sink.subjects().count("missing_records") == 1
 
 
@@ -306,6 +323,6 @@ def test_software_keys_are_one_factor_and_the_fold_stops_them_first(
 def _told(shop: Shop, grant: str, channel: str) -> list[str]:
     return [
         each.delivery.value
-        for each in shop.bodies(kinds.Alarm)
+        for each in shop.bodies(kinds.Alert)
         if each.about == grant and each.channel == channel and each.subject == "broke_glass"
     ]

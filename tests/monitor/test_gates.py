@@ -18,7 +18,7 @@ from breakglass.monitor.app import Monitor
 from breakglass.monitor.gates.gate_reviews import ReviewedBody
 from breakglass.monitor.gates.gate_status import siblings_of
 from breakglass.policy.bundle import pack_bundle, unpack_bundle
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.encoding.strict_json import write
 from breakglass.records.statement import GateVerdict, Why
 from breakglass.verdicts.folder import read_folder

@@ -18,7 +18,7 @@ import pytest
 
 from breakglass.monitor.alerts.outbox import AlertOutbox
 from breakglass.monitor.app import Monitor
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from tests.monitor.stand_ins import Shop, Sink, StandInLedger, eventually
 
 Start = Callable[..., Monitor]
@@ -84,7 +84,7 @@ def test_kill_9_in_the_middle_loses_no_alarm_and_rings_none_twice(
         ours = [m["key"] for m, _, _ in sink.taken if m["thread"] == broken.grant]
         assert set(ours) == {f"broke_glass/{broken.index}"}
         assert len(ours) <= 2
-    alarms = [(each.channel, each.subject, each.index) for each in shop.bodies(kinds.Alarm)]
+    alarms = [(each.channel, each.subject, each.index) for each in shop.bodies(kinds.Alert)]
     assert len(alarms) == len(set(alarms))
     assert "forbidden" not in sink.subjects()
 
@@ -246,7 +246,7 @@ def test_a_message_never_overtakes_another_of_its_thread(tmp_path: Path) -> None
 def _delivered(shop: Shop, channel: str) -> set[str]:
     return {
         f"{each.subject}/{each.index}"
-        for each in shop.bodies(kinds.Alarm)
+        for each in shop.bodies(kinds.Alert)
         if each.channel == channel and each.delivery.value == "delivered"
     }
 

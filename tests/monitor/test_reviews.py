@@ -16,8 +16,8 @@ from breakglass.monitor.history_projection import BypassThen
 from breakglass.monitor.reviews.rates import rate_of
 from breakglass.monitor.reviews.record import Review
 from breakglass.monitor.reviews.review_yaml import scalar, yaml_text
-from breakglass.records import kinds
-from breakglass.records.kinds.grants import EndedWhy
+from breakglass.records import all_kinds as kinds
+from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.statement import Target, Why
 from tests.kit.organisation import NOW
 from tests.monitor.stand_ins import Shop, Sink, StandInLedger, eventually

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from breakglass.errors import MisconfiguredError, UnavailableError
-from breakglass.monitor.alerts.dispatch import alarm_fact
+from breakglass.monitor.alerts.dispatch import alert_fact
 from breakglass.monitor.alerts.outbox import Delivered
 from breakglass.monitor.app import build, read_trust
 from breakglass.monitor.deadline_monitor import DeadlineMonitor
@@ -22,11 +22,12 @@ from breakglass.monitor.overdue_records import Patience, missing
 from breakglass.monitor.settings import ChannelSettings, MonitorSettings
 from breakglass.monitor.witnessed_time import SAMPLES, WitnessedTime
 from breakglass.process.settings import read_settings
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.fold.state import State
-from breakglass.records.kinds.grants import EndedWhy
-from breakglass.records.record import Envelope, parse_record, record_text
+from breakglass.records.kinds.ended import EndedWhy
+from breakglass.records.record import Envelope, record_text
+from breakglass.records.record_reader import parse_record
 from breakglass.tlog.note import sign_note
 from tests.kit.organisation import Organisation, signer
 from tests.monitor.stand_ins import Shop, Sink, StandInLedger, hook, make_folder
@@ -86,11 +87,11 @@ def test_each_absence_is_news_after_its_time_and_not_before() -> None:
     assert subjects(at + 61 * SECOND) == ["not_minted"]
 
     def becomes(**changes: Any) -> None:
-        org.state.grants[grant] = replace(org.state.grants[grant], **changes)
+        org.state.grants.by_id[grant] = replace(org.state.grants.by_id[grant], **changes)
 
     becomes(minted_at=at + 70 * SECOND)
     assert subjects(at + 61 * SECOND) == []
-    end = org.state.grants[grant].intent.not_after
+    end = org.state.grants.by_id[grant].intent.not_after
     assert subjects(end + 60 * SECOND) == []
     assert subjects(end + 61 * SECOND) == ["not_dead"]
     becomes(stopped_at=at + 90 * SECOND)
@@ -105,7 +106,7 @@ def test_each_absence_is_news_after_its_time_and_not_before() -> None:
 
 def test_a_token_alone_has_no_credential_to_be_dead_but_must_end() -> None:
     org, chronicle, grant = _broken("deploy-rollback")
-    end = org.state.grants[grant].intent.not_after
+    end = org.state.grants.by_id[grant].intent.not_after
     assert missing(org.state, chronicle, end + 599 * SECOND, Patience()) == ()
     (news,) = missing(org.state, chronicle, end + 601 * SECOND, Patience())
     assert (news.subject, news.thread) == ("not_ended", grant)
@@ -122,7 +123,7 @@ def test_the_same_absence_is_the_same_news_at_any_time() -> None:
 def test_cards_ring_a_fortnight_before_they_expire() -> None:
     org = Organisation()
     org.begin()
-    expires = org.state.cards["deploy-rollback"].card.expires
+    expires = org.state.governance.cards["deploy-rollback"].card.expires
     early, late = expires - timedelta(days=14), expires - timedelta(days=14) + SECOND
     assert missing(org.state, HistoryProjection(), early, Patience()) == ()
     (news,) = missing(org.state, HistoryProjection(), late, Patience())
@@ -130,9 +131,9 @@ def test_cards_ring_a_fortnight_before_they_expire() -> None:
     assert "'deploy-rollback' on 2026-09-22" in news.text
 
 
-def test_an_alarm_record_is_one_that_can_be_written_and_read() -> None:
+def test_an_alert_record_is_one_that_can_be_written_and_read() -> None:
     delivered = Delivered(1, "broke_glass/812", "broke_glass", "g-7kq3m2x4p5ab", 812, 3, "")
-    fact = alarm_fact("chat", delivered)
+    fact = alert_fact("chat", ("chat",), delivered)
     envelope = Envelope("ledger.example/one", fact.id, NOW, 0, ZERO_DIGEST)
     note = sign_note(record_text(envelope, fact.body), signer("monitor.example"))
     assert parse_record(note.encoded()).body == fact.body

@@ -11,7 +11,7 @@ import pytest
 
 from breakglass.monitor.app import Monitor
 from breakglass.monitor.root_history import RootHistory
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.merkle import leaf_hash, root_of, verify_consistency
 from tests.kit.organisation import signer
@@ -60,7 +60,7 @@ def test_two_histories_end_belief_shout_without_the_ledger_and_are_kept(
     ledger.refuse_appends = True
     ledger.witness_shows = other_history(shop, size)
     eventually(lambda: "ledger_contradicts" in sink.subjects())
-    assert "ledger_contradicts" not in [each.subject for each in shop.bodies(kinds.Alarm)]
+    assert "ledger_contradicts" not in [each.subject for each in shop.bodies(kinds.Alert)]
     (file,) = (folder / "kept" / "evidence").glob("*.json")
     told = json.loads(file.read_text())
     ours, _ = parse_checkpoint(told["ours"]["head"].encode())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from tests.monitor.real_monitor import Town
 from tests.monitor.stand_ins import Sink, eventually
 
@@ -29,7 +29,7 @@ def test_an_intent_rings_and_is_recorded_justified_and_reviewed(town: Town, sink
     grant = town.breaks()
     eventually(lambda: "broke_glass" in sink.subjects(grant))
     eventually(lambda: [each.grant for each in town.recorded(kinds.Justified)] == [grant])
-    eventually(lambda: "broke_glass" in [each.subject for each in town.recorded(kinds.Alarm)])
+    eventually(lambda: "broke_glass" in [each.subject for each in town.recorded(kinds.Alert)])
     review = town.ask(f"/reviews/{grant}")
     assert review["record"]["audit_verified"].startswith("YES — entry ")
     assert "archived by worm" in review["record"]["audit_verified"]

@@ -15,7 +15,7 @@ from breakglass.node.key_rollover import turn_submitter
 from breakglass.process.folder import held
 from breakglass.process.key_store import KeyStore, read_key, read_next_key
 from breakglass.records.encoding.text_types import ZERO_DIGEST
-from breakglass.records.kinds import Pulse
+from breakglass.records.kinds.pulse import Pulse
 from breakglass.records.record import Envelope, record_text
 from breakglass.submit.spool import Draft, Spool
 from breakglass.tlog.note import SignerKey

@@ -22,7 +22,7 @@ def test_the_view_folds_to_the_state_of_everybody_else(followed: Followed) -> No
         assert view.wait_for(size - 1, WITHIN).holds
         with view.reading() as state:
             assert state.digest() == followed.org.state.digest()
-            assert state.grants[broken.grant].intent.who == "mira"
+            assert state.grants.by_id[broken.grant].intent.who == "mira"
     finally:
         view.close()
 

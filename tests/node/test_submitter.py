@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from breakglass.node.submitter import Fact, Submitter, gap_draft
-from breakglass.records.kinds import Pulse
-from breakglass.records.record import parse_record
+from breakglass.records.kinds.pulse import Pulse
+from breakglass.records.record_reader import parse_record
 from breakglass.submit.outbox import Outbox, OutboxLimits
 from tests.node.conftest import WITHIN, Followed
 

@@ -12,7 +12,7 @@ from breakglass.policy.compile import compile_policy
 from breakglass.policy.decide import Allowed, Refused, decide
 from breakglass.policy.denial_reasons import why_not
 from breakglass.policy.facts import Facts, IncidentFacts
-from breakglass.records.kinds.grants import Path
+from breakglass.records.grant import Path
 from breakglass.records.signing.signature import Factor
 from tests.policy.kit import NOW, facts, files_of, policy_of
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.fold import Judged
-from breakglass.records.kinds.grants import EndedWhy
+from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.statement import digest_of
 from breakglass.tlog.note import sign_note
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from breakglass.records.kinds.monitoring import Attested, Attesting
-from breakglass.records.record import parse_record
+from breakglass.records.kinds.attested import Attested, Attesting
+from breakglass.records.record_reader import parse_record
 
 from ..kit.organisation import NOW, SECOND, SKEW, Organisation
 from .folding import begun, holds, void
@@ -28,7 +28,7 @@ def test_a_look_holds_once_and_is_read_as_it_was_written() -> None:
     void(state(org, LOOK, "attested/2"), "mismatch")
     void(state(org, replace(LOOK, looked=NOW - SECOND), "attested/3"), "mismatch")
     holds(state(org, replace(LOOK, looked=NOW + SECOND), "attested/4"))
-    found = org.state.attested["archive", "worm"]
+    found = org.state.monitor.attested["archive", "worm"]
     assert (found.outcome, found.looked) == ("held", NOW + SECOND)
 
 

@@ -9,13 +9,10 @@ from typing import Any
 import pytest
 
 from breakglass.errors import MalformedError, UnavailableError
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.fold import apply, fold
-from breakglass.records.record import (
-    Unknown,
-    parse_record,
-    record_text,
-)
+from breakglass.records.record import Unknown, record_text
+from breakglass.records.record_reader import parse_record
 from breakglass.records.statement import digest_of
 from breakglass.tlog.note import sign_note
 
@@ -60,7 +57,7 @@ def test_a_log_of_another_genesis_holds_nothing() -> None:
     org = begun()
     state = fold("ab" * 32, org.log.entries())
     assert [name for _, name in state.void] == ["genesis", *["no_trust"] * 4]
-    assert state.trust is None
+    assert state.governance.trust is None
 
 
 def test_without_its_trust_at_entry_1_a_log_never_begins() -> None:
@@ -77,8 +74,8 @@ def test_a_broker_cannot_begin_a_log_with_maintainers_of_its_own() -> None:
     start(org)
     org.maintainers = {"zoe": SoftKey.of("zoe"), "yan": SoftKey.of("yan")}
     void(org.activate_trust(), "trust_genesis")
-    assert org.state.trust is None
-    assert org.state.submitters == {}
+    assert org.state.governance.trust is None
+    assert org.state.submitters.by_key == {}
 
 
 def test_the_genesis_is_signed_by_a_broker_of_the_first_trust_file() -> None:
@@ -164,9 +161,9 @@ def test_a_record_of_another_log_moves_nothing() -> None:
 def test_a_stranger_moves_nothing() -> None:
     """(F-5)"""
     org = begun()
-    before = dict(org.state.submitters)
+    before = dict(org.state.submitters.by_key)
     void(pulse(org, signed_by=signer("stranger.example")), "submitter")
-    assert org.state.submitters == before
+    assert org.state.submitters.by_key == before
 
 
 def test_a_forged_line_moves_nothing() -> None:
@@ -235,6 +232,31 @@ def test_a_line_beside_the_submitters_is_void() -> None:
     void(pulse(org, lines=[both]), "submitter")
 
 
+def test_a_log_has_one_genesis() -> None:
+    """(F-74)"""
+    org = begun()
+    second = kinds.Genesis("shop.example", org.judged[0].record.body.maintainers, 2)  # type: ignore[union-attr]
+    void(org.state_that("broker", second), "genesis")
+
+
+def test_a_gate_tells_of_its_own_passages_and_of_windows_that_go_forward() -> None:
+    """(F-72)"""
+    org = begun()
+    tally = kinds.Passages("orders-write", NOW, NOW, 1, 0, 0, 0, 0, 1, 1, ())
+    holds(org.state_that("gate:orders-write", tally))
+    void(org.state_that("gate:orders-write", replace(tally, gate="deploy-approval")), "role")
+    void(org.state_that("gate:orders-write", replace(tally, end=NOW - SECOND)), "mismatch")
+    assert org.state.gates.passages == {
+        "orders-write": {
+            "passed": 1,
+            "blocked": 0,
+            "could_not_evaluate": 0,
+            "bypassed": 0,
+            "sanctioned": 0,
+        }
+    }
+
+
 def test_a_gates_record_is_small_and_carries_nothing() -> None:
     """(F-11)"""
     org = begun()
@@ -243,7 +265,7 @@ def test_a_gates_record_is_small_and_carries_nothing() -> None:
     void(org.state_that("gate:deploy-approval", tally, attachments=[b"x"]), "too_large")
     big = replace(tally, flaky=("x" * 190,) * 11)
     void(org.state_that("gate:deploy-approval", big), "too_large")
-    assert org.state.passages["deploy-approval"]["passed"] == 1
+    assert org.state.gates.passages["deploy-approval"]["passed"] == 1
 
 
 # --- time ---------------------------------------------------------------------------------------

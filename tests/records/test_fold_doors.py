@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 
 from breakglass.errors import UnprovenError
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.proven import prove, prove_door
-from breakglass.records.record import parse_record
+from breakglass.records.record_reader import parse_record
 from breakglass.records.statement import Do
 from breakglass.tlog.note import Note
 
@@ -67,7 +67,7 @@ def test_what_a_door_record_may_not_say() -> None:
     holds(org.state_that(GATE, told))
     for changes in ({"who": "teo"}, {"glass": "key-deletion"}, {"grant": "g-aaaaaaaaaaaa"}):
         void(org.state_that(GATE, replace(told, run="9", **changes)), "mismatch")
-    assert len(org.state.doors) == 1
+    assert len(org.state.gates.doors) == 1
 
 
 def test_what_is_told_of_a_door_before_its_intent_is_quietly_void() -> None:
@@ -86,9 +86,9 @@ def test_a_trial_of_the_state_reads_the_doors_and_leaves_them_alone() -> None:
     note, digest = door_intent(org)
     holds(org.state_that(GATE, use(note, digest)))
     trial = org.state.trial("somebody")
-    assert trial.doors == org.state.doors
-    trial.doors.clear()
-    assert len(org.state.doors) == 1
+    assert trial.gates.doors == org.state.gates.doors
+    trial.gates.doors.clear()
+    assert len(org.state.gates.doors) == 1
     assert digest in org.state.summary()["doors"]  # type: ignore[operator]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from breakglass.records.kinds.monitoring import GateReviewed
-from breakglass.records.record import parse_record
+from breakglass.records.kinds.gate_reviewed import GateReviewed
+from breakglass.records.record_reader import parse_record
 from breakglass.records.statement import GateVerdict, Target
 
 from ..kit.organisation import NOW, SECOND, SKEW, Organisation

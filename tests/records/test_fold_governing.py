@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from breakglass.records import kinds
-from breakglass.records.kinds.gates import GateState
-from breakglass.records.kinds.grants import EndedWhy, Reply
-from breakglass.records.kinds.incidents import IncidentChange
-from breakglass.records.kinds.monitoring import Attesting, Delivery
-from breakglass.records.record import (
-    KINDS,
-    Attachment,
-    parse_record,
-)
+from breakglass.records import all_kinds as kinds
+from breakglass.records.kinds.alert import Delivery
+from breakglass.records.kinds.answered import Reply
+from breakglass.records.kinds.attested import Attesting
+from breakglass.records.kinds.bypassed import GateState
+from breakglass.records.kinds.ended import EndedWhy
+from breakglass.records.kinds.incident import IncidentChange
+from breakglass.records.record import Attachment
+from breakglass.records.record_reader import parse_record
 from breakglass.records.statement import Do, Target, digest_of
 
 from ..kit.organisation import NOW, SECOND, SKEW, Organisation, cards_attachment
@@ -58,7 +57,7 @@ def bodies() -> dict[str, Any]:
         kinds.Bypassed("orders-write", broken.grant, digest, "42", GateState.FAILED, "", shown),
         kinds.Passages("orders-write", NOW, NOW, 1, 0, 0, 0, 0, 1, 1, ()),
         kinds.Door(broken.grant, "cd" * 32, "mira", "orders-repair", "42", NOW, ("ines",), "away"),
-        kinds.Alarm("x", "y", 1, "sink", Delivery.DELIVERED, "", 1, ""),
+        kinds.Alert("x", "y", 1, "sink", ("sink",), Delivery.DELIVERED, "", 1, ""),
         kinds.KeyHandedOver("broker", "a", "b", 1, "", ""),
         kinds.Pulse(0, ()),
         kinds.Justified(broken.grant, "ab" * 32, 5, broken.intent.policy),
@@ -72,7 +71,7 @@ MAY = {
     "broker": "genesis trust policy cards key suspended incident asked refused answered intent"
     " ended gap",
     "minter:orders-db": "minted usable ended dead door gap",
-    "monitor": "alarm pulse justified gate_reviewed attested gap",
+    "monitor": "alert pulse justified gate_reviewed attested gap",
     "gate:orders-write": "bypassed passages door gap",
 }
 
@@ -85,7 +84,7 @@ def test_a_role_states_its_own_kinds_and_no_others(role: str) -> None:
         attached = [b"x"] if kind in ("trust", "policy", "cards") and role == "broker" else []
         judged = org.append(org.record(role, body, f"{role}/{kind}", attachments=attached))
         assert (judged.void == "role") == (kind not in MAY[role].split()), (role, kind, judged)
-    assert set(bodies()) | {"gap"} == set(KINDS)
+    assert set(bodies()) | {"gap"} == set(kinds.KINDS.by_name)
 
 
 def test_one_maintainer_alone_activates_nothing() -> None:
@@ -96,8 +95,8 @@ def test_one_maintainer_alone_activates_nothing() -> None:
     body = kinds.Policy(8, org.policy_digest, "4f2c9d1")
     data = [org.bundle, org.policy_note(signers=one)]
     void(org.state_that("broker", body, attachments=data), "policy_signatures")
-    assert org.state.policy is not None
-    assert org.state.policy.version == 7
+    assert org.state.governance.policy is not None
+    assert org.state.governance.policy.version == 7
     notes = {"deploy-rollback": org.card_note(signers=one, version=7)}
     org.policy_version = 7
     void(org.activate_cards(notes), "card_signatures")
@@ -134,17 +133,17 @@ def test_policy_trust_and_cards_do_not_go_back() -> None:
     again = org.state_that("broker", first, "trust/again", attachments=[org.trust_note()])
     void(again, "trust_order")
     holds(org.activate_trust(version="3", policy_at_least="9"))
-    assert org.state.cards == {}
+    assert org.state.governance.cards == {}
     void(last(org, org.break_glass()), "no_card")
 
 
 def test_whoever_holds_the_brokers_key_takes_no_glass_away() -> None:
     """(F-19) An empty table of cards changes nothing."""
     org = begun()
-    standing = dict(org.state.cards)
+    standing = dict(org.state.governance.cards)
     body = kinds.Cards(org.policy_digest, 7, {})
     holds(org.state_that("broker", body, attachments=[b"{}"]))
-    assert org.state.cards == standing
+    assert org.state.governance.cards == standing
 
 
 @pytest.mark.parametrize(
@@ -215,11 +214,11 @@ def test_an_incident_from_outside_is_not_made_graver_by_a_persons_word() -> None
     void(org.open_incident(**outside), "no_source")
     body = kinds.Incident("INC-2", IncidentChange.OPENED, "SEV3", "slow", "pager", False, None)
     holds(org.state_that("broker", body, attachments=[b"signed by the pager"]))
-    assert not org.state.incidents["INC-2"].self_declared
+    assert not org.state.incidents.by_id["INC-2"].self_declared
     word = org.sign(org.declare(incident="INC-2", severity="SEV1", nonce="66" * 16))
     holds(org.open_incident(incident="INC-2", change=IncidentChange.UPDATED, statement=word))
-    assert org.state.incidents["INC-2"].self_declared
-    assert org.state.incidents["INC-2"].severity == "SEV1"
+    assert org.state.incidents.by_id["INC-2"].self_declared
+    assert org.state.incidents.by_id["INC-2"].severity == "SEV1"
 
 
 def test_a_word_is_of_about_the_records_time_of_this_log_and_form() -> None:
@@ -279,7 +278,7 @@ def test_a_stopped_grant_or_glass_is_not_live(target: Target) -> None:
     kill = org.sign(org.kill(target, name))
     holds(org.state_that("broker", kinds.Suspended(target, name, True, kill)))
     if target is Target.GRANT:
-        assert not org.state.grants[broken.grant].live(org.now)
+        assert not org.state.grants.by_id[broken.grant].live(org.now)
     void(
         last(org, org.break_glass(statement={"nonce": "ab" * 16, "glass": "deploy-rollback"})),
         "suspended",

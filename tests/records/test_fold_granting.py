@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged, apply
-from breakglass.records.kinds.gates import GateState
-from breakglass.records.kinds.grants import EndedWhy, Reply
-from breakglass.records.kinds.monitoring import Delivery
+from breakglass.records.kinds.alert import Delivery
+from breakglass.records.kinds.answered import Reply
+from breakglass.records.kinds.bypassed import GateState
+from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.signing.signature import Factor
 from breakglass.records.statement import Do, Target, digest_of
 from breakglass.tlog.note import Note, sign_note
@@ -47,7 +48,7 @@ def test_two_replicas_may_race_quietly() -> None:
     note = org.record("broker", org.judged[-1].record.body, "again/intent")  # type: ignore[union-attr]
     judged = org.append(note)
     void(judged, "lost_race", quiet=True)
-    grant = next(iter(org.state.grants))
+    grant = next(iter(org.state.grants.by_id))
     holds(ended(org, grant, EndedWhy.NOT_MINTED))
     void(ended(org, grant, EndedWhy.NOT_MINTED), "lost_race", quiet=True)
     void(org.state_that("broker", refused(org, signed)), "lost_race", quiet=True)
@@ -140,7 +141,7 @@ def test_a_broker_whose_key_was_stolen_opens_nothing(how: dict[str, Any], name: 
     """(F-28) The fold judges an intent as a token is judged."""
     org = begun()
     void(last(org, org.break_glass(**how)), name)
-    assert org.state.grants == {}
+    assert org.state.grants.by_id == {}
 
 
 def test_an_intent_takes_the_card_in_force_when_it_was_written() -> None:
@@ -169,9 +170,9 @@ def test_the_door_is_judged_by_its_custodians_when_the_ledger_is_back() -> None:
     trial = org.state.trial(org.submitters["broker"].verifier.label)
     entry = Entry(org.log.size, few.encoded(), dict.fromkeys(org.witness_keys, late), {})
     void(apply(trial, entry), "custodians")
-    assert body.grant not in org.state.grants
+    assert body.grant not in org.state.grants.by_id
     holds(org.append(signed.encoded(), at=late))
-    assert body.grant in org.state.grants
+    assert body.grant in org.state.grants.by_id
 
 
 def test_a_door_intent_comes_within_a_day() -> None:
@@ -186,7 +187,7 @@ def test_a_door_intent_comes_within_a_day() -> None:
 
 
 def test_the_life_of_a_grant() -> None:
-    """(F-30) (F-31)"""
+    """(F-30) (F-31) (F-70) (F-71)"""
     org = begun()
     broken = orders(org)
     grant = broken.grant
@@ -209,12 +210,12 @@ def test_the_life_of_a_grant() -> None:
     void(ended(org, grant, EndedWhy.KILLED, org.sign(old), role), "mismatch")
     mine = org.sign(replace(done, who="mira"))
     holds(ended(org, grant, EndedWhy.DONE, mine, role))
-    assert not org.state.grants[grant].live(org.now)
+    assert not org.state.grants.by_id[grant].live(org.now)
     void(minted(org, broken), "after_end")
     void(org.state_that(role, usable), "after_end")
     holds(org.state_that(role, kinds.Dead(grant, "login refused", 900, 1, ())))
     void(org.state_that(role, kinds.Dead(grant, "", 1, 0, ())), "lost_race", quiet=True)
-    assert org.state.grants[grant].deadline() is None
+    assert org.state.grants.by_id[grant].deadline() is None
     void(org.state_that(role, kinds.Dead("g-aaaaaaaaaaaa", "", 1, 0, ())), "no_grant")
 
 
@@ -232,17 +233,19 @@ def test_nothing_is_minted_before_its_intent_or_after_its_expiry() -> None:
 
 
 def test_another_minter_says_nothing_of_a_grant() -> None:
-    """(F-30)"""
+    """(F-30) (F-70) (F-71)"""
     org = begun()
     broken = org.break_glass()
     void(minted(org, broken), "role")
+    void(org.state_that("minter:orders-db", kinds.Usable(broken.grant, "", 1)), "role")
+    void(org.state_that("minter:orders-db", kinds.Dead(broken.grant, "", 1, 0, ())), "role")
 
 
 def test_overlapping_grants_of_one_person_are_two() -> None:
     org = begun()
     first, second = orders(org), orders(org, statement={"nonce": "ab" * 16})
     holds(ended(org, first.grant, EndedWhy.IDLE, role="minter:orders-db"))
-    assert org.state.grants[second.grant].live(org.now)
+    assert org.state.grants.by_id[second.grant].live(org.now)
 
 
 def bypass(org: Organisation, broken: Broken, run: str = "42", **changes: Any) -> Judged:
@@ -267,7 +270,7 @@ def test_a_bypass_counts_once_per_run_and_only_if_its_holder_showed_it() -> None
     forged = org.token(broken, "47", key=SoftKey.of("x")).presentation
     void(bypass(org, broken, run="47", presentation=forged), "foreign_key")
     void(bypass(org, broken, gate="orders-write"), "role")
-    assert org.state.grants[broken.grant].bypasses == 2
+    assert org.state.grants.by_id[broken.grant].bypasses == 2
     org.now = broken.intent.not_after + SKEW + SECOND
     void(bypass(org, broken, "48"), "after_end")
 
@@ -281,15 +284,17 @@ def test_a_bypass_of_a_grant_that_was_handed_back_still_is_a_fact() -> None:
 
 
 def test_the_monitors_records() -> None:
-    """(F-33)"""
+    """(F-33) (F-38) (F-73)"""
     org = begun()
     broken = org.break_glass()
     void(org.state_that("monitor", kinds.Pulse(99, ())), "mismatch")
-    rung = kinds.Alarm("glass", broken.grant, broken.index, "sink", Delivery.FAILED, "", 1, "")
+    rung = kinds.Alert(
+        "glass", broken.grant, broken.index, "sink", ("sink",), Delivery.FAILED, "", 1, ""
+    )
     holds(org.state_that("monitor", rung))
-    assert org.state.grants[broken.grant].rung_at is None
+    assert org.state.grants.by_id[broken.grant].rung_at is None
     holds(org.state_that("monitor", replace(rung, delivery=Delivery.DELIVERED)))
-    assert org.state.grants[broken.grant].rung_at == org.now
+    assert org.state.grants.by_id[broken.grant].rung_at == org.now
     org.justify(broken, leaf="ab" * 32)
     void(last(org), "mismatch")
     body = kinds.Justified(

@@ -10,7 +10,7 @@ import pytest
 
 from breakglass.errors import MalformedError, MisconfiguredError, UnprovenError
 from breakglass.node.first_trust import first_trust
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.fold import Judged
 from breakglass.records.key_rollover import Handover
 from breakglass.records.record import Attachment
@@ -49,17 +49,21 @@ def activate(org: Organisation, text: str, signers: Any = None) -> Judged:
 def both(org: Organisation, party: str) -> tuple[SignerKey, Trust]:
     """Put a next key beside a party's key, and that in force."""
     new = follower(org, party)
-    assert org.state.trust is not None
-    text = next_text(org.state.trust, lambda lines: with_both(lines, party, new.verifier))
+    assert org.state.governance.trust is not None
+    text = next_text(
+        org.state.governance.trust, lambda lines: with_both(lines, party, new.verifier)
+    )
     holds(activate(org, text))
-    return new, org.state.trust
+    return new, org.state.governance.trust
 
 
 def body_of(org: Organisation, party: str, new: SignerKey, **changes: Any) -> kinds.KeyHandedOver:
-    assert org.state.trust is not None
+    assert org.state.governance.trust is not None
     old = key_of(org, party)
     handover = Handover(LOG, party, old.verifier, new.verifier)
-    return replace(handover.signed(old, new, org.state.trust.version), **changes)
+    return replace(
+        kinds.KeyHandedOver.of(handover, old, new, org.state.governance.trust.version), **changes
+    )
 
 
 @pytest.mark.parametrize("party", PARTIES)
@@ -70,7 +74,7 @@ def test_a_key_that_both_signed_and_the_trust_file_names_follows(party):
     assert trust.version == 2
     body = body_of(org, party, new)
     holds(org.state_that("broker", body, "key/1"))
-    assert list(org.state.handed_over) == [str(new.verifier)]
+    assert list(org.state.governance.handed_over) == [str(new.verifier)]
     assert org.state.summary()["keys"] == {str(new.verifier): org.state.size - 1}
     void(org.state_that("broker", body, "key/2"), "lost_race", quiet=True)
 
@@ -100,12 +104,12 @@ def test_a_key_record_without_its_trust_file_or_a_signature_is_void_and_no_quiet
         void(org.state_that("broker", replace(good, **changes), f"key/w{at}"), name)
     # Signed by both, and by a party of which the file names only one.
     swapped = Handover(LOG, "monitor", key_of(org, "broker").verifier, new.verifier)
-    body = swapped.signed(key_of(org, "broker"), new, 2)
+    body = kinds.KeyHandedOver.of(swapped, key_of(org, "broker"), new, 2)
     void(org.state_that("broker", body, "key/m"), "mismatch")
     unknown = Handover(LOG, "broker", key_of(org, "broker").verifier, stranger.verifier)
-    body = unknown.signed(key_of(org, "broker"), stranger, 2)
+    body = kinds.KeyHandedOver.of(unknown, key_of(org, "broker"), stranger, 2)
     void(org.state_that("broker", body, "key/u"), "mismatch")
-    assert org.state.handed_over == {}
+    assert org.state.governance.handed_over == {}
     holds(org.state_that("broker", good, "key/good"))
 
 

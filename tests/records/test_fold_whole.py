@@ -11,18 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import apply, fold
 from breakglass.records.fold.state import State
-from breakglass.records.kinds.grants import EndedWhy, Intent
+from breakglass.records.kinds.ended import EndedWhy
+from breakglass.records.kinds.intent import Intent
 from breakglass.records.proven import Proven, prove
-from breakglass.records.record import (
-    Envelope,
-    parse_attachments,
-    parse_record,
-    record_text,
-)
+from breakglass.records.record import Envelope, parse_attachments, record_text
+from breakglass.records.record_reader import parse_record
 from breakglass.records.statement import Target, digest_of
 from breakglass.tlog.note import sign_note
 
@@ -69,7 +66,7 @@ def test_every_state_that_is_not_final_has_a_deadline(steps: list[str]) -> None:
         else:
             kill = org.sign(org.kill(Target.GRANT, grant))
             org.state_that("broker", kinds.Suspended(Target.GRANT, grant, True, kill))
-        found = org.state.grants.get(grant)
+        found = org.state.grants.by_id.get(grant)
         if found is not None:
             over = found.ended is not None and (
                 found.minted_at is None or found.dead_at is not None
@@ -78,9 +75,9 @@ def test_every_state_that_is_not_final_has_a_deadline(steps: list[str]) -> None:
             if found.deadline() is not None:
                 assert found.deadline() <= found.intent.not_after + MINUTE  # type: ignore[operator]
             assert found.live(org.now) <= (found.ended is None)
-        for waiting in org.state.asked.values():
+        for waiting in org.state.grants.asked.values():
             assert NOW < waiting.until <= waiting.at + timedelta(hours=1) + SKEW
-        assert grant not in org.state.asked or grant not in org.state.grants
+        assert grant not in org.state.grants.asked or grant not in org.state.grants.by_id
     assert fold(org.genesis, org.log.entries()).digest() == org.state.digest()
 
 
@@ -111,9 +108,9 @@ def test_records_are_tried_on_a_thin_copy_that_changes_nothing() -> None:
     )
     holds(apply(trial, Entry(org.log.size, note, dict.fromkeys(org.witness_keys, org.now), {})))
     grant = org.asked(signed).grant
-    assert grant in trial.grants
-    assert grant not in trial.asked
-    assert (org.state.digest(), grant in org.state.asked) == (before, True)
+    assert grant in trial.grants.by_id
+    assert grant not in trial.grants.asked
+    assert (org.state.digest(), grant in org.state.grants.asked) == (before, True)
 
 
 @settings(max_examples=150, deadline=None)
@@ -142,7 +139,7 @@ def test_an_altered_entry_1_begins_nothing_and_stops_nobody_for_long(data: st.Da
         except UnavailableError:
             continue  # the follower waits for what the record names
         assert judged.holds == (altered == note)
-        assert (state.trust is None) == (altered != note)
+        assert (state.governance.trust is None) == (altered != note)
 
 
 ORG = begun()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.kit.organisation import SKEW, Organisation
 
-from breakglass.records.kinds.grants import Path as Way
+from breakglass.records.grant import Path as Way
 from breakglass.records.statement import Do
 
 from .forging import (

@@ -9,7 +9,7 @@ from tests.kit.organisation import Organisation, signer
 from tests.kit.people import PRESENT, SoftKey, SoftPasskey
 
 from breakglass.records.card import CardMint, CardPerson, May
-from breakglass.records.kinds.grants import Path as Way
+from breakglass.records.grant import Path as Way
 from breakglass.records.signing.signature import Factor, Signed
 from breakglass.records.statement import Do, digest_of, statement_text
 

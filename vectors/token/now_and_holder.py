@@ -8,7 +8,7 @@ from datetime import timedelta
 from tests.kit.organisation import SKEW, Organisation
 from tests.kit.people import SoftKey
 
-from breakglass.records.kinds.grants import Path as Way
+from breakglass.records.grant import Path as Way
 from breakglass.records.signing.signature import STATEMENT_NAMESPACE
 from breakglass.records.statement import Do
 from breakglass.token.token import Token

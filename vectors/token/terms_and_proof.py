@@ -11,7 +11,7 @@ from typing import Any
 from tests.kit.organisation import SKEW, Broken, Organisation, signer
 from tests.kit.people import SoftKey
 
-from breakglass.records.kinds.grants import Path as Way
+from breakglass.records.grant import Path as Way
 from breakglass.records.statement import Do, digest_of
 from breakglass.tlog.note import Note, SignatureLine, sign_note
 from breakglass.tlog.proof import TlogProof

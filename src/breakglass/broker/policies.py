@@ -26,13 +26,13 @@ class Policies:
             RefusedError: ``no_policy``: none was activated yet.
             MalformedError: the bundle in force does not compile; nothing can be decided.
         """
-        if state.policy is None:
+        if state.governance.policy is None:
             raise RefusedError(
                 "no policy is in force yet",
                 name="no_policy",
                 hint="two maintainers activate one with: breakglass policy activate",
             )
-        return self.of(state.policy.bundle, state.bundle)
+        return self.of(state.governance.policy.bundle, state.governance.bundle)
 
     def of(self, digest: str, bundle: bytes) -> CompiledPolicy:
         """Return a compiled bundle.

@@ -34,7 +34,7 @@ from breakglass.http.routes import Handler, Request, Response, json_response, ro
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.replica import Replica
 from breakglass.records.encoding.strict_json import read_body
-from breakglass.records.kinds import KeyHandedOver
+from breakglass.records.kinds.key import KeyHandedOver
 from breakglass.token.token import BYTES_AT_MOST
 
 _STATEMENT_BYTES = 64 * 1024
@@ -149,22 +149,22 @@ class _Doors:
     def grants(self, asked: Request) -> Response:
         now = self.stories.clock.now()
         with self.stories.view.reading() as state:
-            found = [grant_json(each, now) for each in state.grants.values()]
+            found = [grant_json(each, now) for each in state.grants.by_id.values()]
         return json_response({"grants": sorted(found, key=lambda each: -each["index"])})
 
     def grant(self, asked: Request) -> Response:
         with self.stories.view.reading() as state:
-            grant = standing(state.grants, asked.path["grant"])
+            grant = standing(state.grants.by_id, asked.path["grant"])
             return json_response(grant_json(grant, self.stories.clock.now()))
 
     def token(self, asked: Request) -> Response:
         with self.stories.view.reading() as state:
-            grant = standing(state.grants, asked.path["grant"])
+            grant = standing(state.grants.by_id, asked.path["grant"])
         return json_response(token_json(self.stories.tokens.token(grant)))
 
     def credential(self, asked: Request) -> Response:
         with self.stories.view.reading() as state:
-            grant = standing(state.grants, asked.path["grant"])
+            grant = standing(state.grants.by_id, asked.path["grant"])
         minter = grant.intent.minter
         if not minter:
             raise RefusedError(
@@ -214,7 +214,7 @@ class _Doors:
 
     def health(self, asked: Request) -> Response:
         with self.stories.view.reading() as state:
-            ready = state.trust is not None and self.stories.catching_up.current
+            ready = state.governance.trust is not None and self.stories.catching_up.current
         away = self.stories.view.away
         return json_response(
             {"ok": ready, "size": self.stories.view.size, "ledger": str(away) if away else ""}

@@ -137,6 +137,7 @@ def next_(folder: Path, party: str, log: str, as_json: bool) -> None:
     from breakglass.process.key_sealing import make_next
     from breakglass.process.key_store import KEY, NEXT, keeping_of
     from breakglass.records.key_rollover import Handover
+    from breakglass.records.kinds.key import KeyHandedOver
 
     make_next(folder)
     if not as_json:
@@ -145,7 +146,7 @@ def next_(folder: Path, party: str, log: str, as_json: bool) -> None:
     keeping = keeping_of(folder)
     old, new = keeping.read(KEY), keeping.read(NEXT)
     handover = Handover(log, party, old.verifier, new.verifier)
-    output.tell_json(asdict(handover.signed(old, new, 1)))
+    output.tell_json(asdict(KeyHandedOver.of(handover, old, new, 1)))
 
 
 @key.command(epilog=TURN_EXAMPLE, short_help="Make the next key the key; stop the process first.")

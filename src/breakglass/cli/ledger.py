@@ -97,8 +97,8 @@ def verify(
     link = check_link(done, folder, older, progress) if older else None
     state = done.state
     in_force = (
-        state.trust.version if state.trust else 0,
-        state.policy.version if state.policy else 0,
+        state.governance.trust.version if state.governance.trust else 0,
+        state.governance.policy.version if state.governance.policy else 0,
     )
     if as_json:
         forbidden = [
@@ -111,7 +111,7 @@ def verify(
                 "attachments": done.attachments,
                 "trust": in_force[0],
                 "policy": in_force[1],
-                "grants": len(state.grants),
+                "grants": len(state.grants.by_id),
                 "state": state.digest(),
                 "forbidden": forbidden,
                 "follows": None if link is None else asdict(link),
@@ -121,7 +121,7 @@ def verify(
     rows = [
         ("holds", f"{state.size} records under {done.heads} heads, each signed and witnessed"),
         ("in force", f"trust file {in_force[0]}, policy {in_force[1]}"),
-        ("state", f"{state.digest()[:16]}…, {len(state.grants)} grants"),
+        ("state", f"{state.digest()[:16]}…, {len(state.grants.by_id)} grants"),
     ]
     if link is not None:
         rows.append(("follows", f"{link.said.origin}, believed up to {link.said.size} records"))

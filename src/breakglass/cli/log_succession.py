@@ -21,7 +21,7 @@ from breakglass.errors import MisconfiguredError, RefusedError, UnprovenError
 from breakglass.ledger.verifier import root_at
 from breakglass.process.folder import make_folder, sync_folder, write_synced
 from breakglass.records.encoding.text_types import ZERO_DIGEST
-from breakglass.records.kinds import Genesis
+from breakglass.records.kinds.genesis import Genesis
 from breakglass.records.record import Attachment, Envelope, Record, record_text
 from breakglass.records.trust import Succession, Trust, accept_trust, parse_trust
 from breakglass.tlog.note import Note, SignerKey, sign_note
@@ -79,7 +79,7 @@ def succeed(
         raise RefusedError(f"{str(out)!r} stands already; nothing was written", name="exists")
     # (1) The copy holds, under the trust files of its own time; and so we know the last of them.
     audited = audit(copy, trust, progress)
-    believed, begun = audited.state.trust, audited.state.begun
+    believed, begun = audited.state.governance.trust, audited.state.governance.begun
     if believed is None or begun is None:
         raise UnprovenError("the copy is of a log that never began", name="no_trust")
     if believed.names_log(origin):
@@ -139,8 +139,8 @@ def check_link(new: Audited, copy: Path, old_copy: Path, progress: Progress) -> 
         UnprovenError: ``no_succession``, it follows none; ``another_history``, the copies do not
             meet; or what ``audit`` says of the older copy.
     """
-    begun: Record[Genesis] | None = new.state.begun
-    said = new.state.trust.succeeds if new.state.trust else None
+    begun: Record[Genesis] | None = new.state.governance.begun
+    said = new.state.governance.trust.succeeds if new.state.governance.trust else None
     if begun is None or said is None or len(begun.attachments) != 2:
         raise UnprovenError("this log follows no other one", name="no_succession")
     # ``audit`` has checked that these have the digests that the genesis, and so the log, pins.

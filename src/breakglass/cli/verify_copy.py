@@ -14,10 +14,11 @@ from breakglass.errors import BreakglassError, UnprovenError
 from breakglass.ledger.export import attachments
 from breakglass.ledger.verifier import entries, verify_attachments, verify_heads, verify_tree
 from breakglass.node.first_trust import first_trust, later_trusts
+from breakglass.records.all_kinds import KINDS
 from breakglass.records.fold.context import Entry, too_long_to_read
-from breakglass.records.fold.fold import NEEDS_ATTACHMENTS, Judged, apply
+from breakglass.records.fold.fold import Judged, apply
 from breakglass.records.fold.state import State
-from breakglass.records.record import parse_record
+from breakglass.records.record_reader import parse_record
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.note import Note
 from breakglass.tlog.tiles import TILE_WIDTH, decode_bundle, entries_path
@@ -63,7 +64,9 @@ def audit(folder: Path, trust: bytes, progress: Progress) -> Audited:
     audited.attachments = verify_attachments(folder, size)
     # (3) Each commit's own head, under the trust file of its time; and each record, judged.
     state, head = audited.state, b""
-    for each in verify_heads(folder, lambda: (state.trust or chain[0]).tlog, newest.checkpoint):
+    for each in verify_heads(
+        folder, lambda: (state.governance.trust or chain[0]).tlog, newest.checkpoint
+    ):
         judged = apply(state, Entry(each.index, each.note, each.cosigned, _read(folder, each.note)))
         audited.heads += each.head != head
         head = each.head
@@ -109,7 +112,7 @@ def _read(folder: Path, note: bytes) -> dict[str, bytes]:
         record = parse_record(note)
     except BreakglassError:
         return {}  # the fold says what is wrong with it
-    if record.body.kind not in NEEDS_ATTACHMENTS or too_long_to_read(record.attachments):
+    if not KINDS.reads(record.body.kind) or too_long_to_read(record.attachments):
         return {}
     return {each: (folder / "attachment" / each).read_bytes() for each in attachments([note])}
 

@@ -22,8 +22,9 @@ from breakglass.errors import BreakglassError
 from breakglass.process.key_store import read_key
 from breakglass.records.card import Tier, card_digest, parse_card
 from breakglass.records.encoding.text_types import ZERO_DIGEST
-from breakglass.records.kinds.grants import Intent, handle_of
-from breakglass.records.kinds.grants import Path as Way
+from breakglass.records.grant import Path as Way
+from breakglass.records.grant import handle_of
+from breakglass.records.kinds.intent import Intent
 from breakglass.records.presentation import Presentation, presentation_text
 from breakglass.records.record import Envelope, record_text
 from breakglass.records.signing.signature import PRESENTATION_NAMESPACE, STATEMENT_NAMESPACE, Signed

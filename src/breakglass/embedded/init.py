@@ -21,7 +21,7 @@ from breakglass.operate.plan import Keys, Plan, trust_text
 from breakglass.person import ssh_keygen
 from breakglass.person.ssh_keygen import Say
 from breakglass.records.encoding.text_types import ZERO_DIGEST
-from breakglass.records.kinds import Genesis
+from breakglass.records.kinds.genesis import Genesis
 from breakglass.records.record import Envelope, record_text
 from breakglass.records.signing.signature import TRUST_NAMESPACE
 from breakglass.records.trust import accept_trust

@@ -12,7 +12,7 @@ from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.gate.check import Check, Checked, run_callable
 from breakglass.gate.gate_config import GateConfig
 from breakglass.gate.record_spool import spool_bypass, spool_passages
-from breakglass.records.kinds.gates import GateState
+from breakglass.records.kinds.bypassed import GateState
 from breakglass.token.answer import Answer, Opens
 from breakglass.token.token import Token, parse_token
 from breakglass.token.verify import VerifiedToken, Verifier, verify_token

@@ -18,8 +18,9 @@ from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.gate.counters import Tally
 from breakglass.gate.gate_config import GateConfig
 from breakglass.records.encoding.text_types import ZERO_DIGEST, one_line
-from breakglass.records.kinds import Bypassed, Door, Passages
-from breakglass.records.kinds.gates import GateState
+from breakglass.records.kinds.bypassed import Bypassed, GateState
+from breakglass.records.kinds.door import Door
+from breakglass.records.kinds.passages import Passages
 from breakglass.records.record import Envelope, Kind, record_text
 from breakglass.records.signing.signature import Signed
 from breakglass.submit.spool import Draft, Spool

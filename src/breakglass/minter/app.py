@@ -211,7 +211,7 @@ class Minter:
 
     def _ring_if_monitor_is_silent(self, grant: str) -> None:
         with self._view.reading() as state:
-            pulse = state.pulse_at
+            pulse = state.monitor.pulse_at
         if pulse is None or self._clock.now() - pulse > PULSE_AT_MOST_OLD:
             when = format_time(pulse) if pulse else "never"
             self._bell.ring(

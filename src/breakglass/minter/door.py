@@ -14,9 +14,10 @@ from breakglass.node.replica import Replica
 from breakglass.node.submitter import Fact, Submitter
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.records.card import card_digest
-from breakglass.records.fold.state import GrantState, State
-from breakglass.records.kinds.grants import Intent
-from breakglass.records.record import parse_record
+from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.fold.state import State
+from breakglass.records.kinds.intent import Intent
+from breakglass.records.record_reader import parse_record
 from breakglass.tlog.note import Note
 from breakglass.token.token import Token
 from breakglass.token.verify import VerifiedToken
@@ -106,7 +107,7 @@ class MinterDoor:
         if door is None:
             return None
         record = parse_record(door.note)
-        active = state.cards.get(door.glass)
+        active = state.governance.cards.get(door.glass)
         if active is None:
             return None
         return GrantState(record.body, NOT_YET, record.envelope.at, door.note, active)
@@ -121,14 +122,14 @@ class MinterDoor:
 
 
 def _check_last_known(intent: Intent, token: Token, state: State) -> None:
-    if intent.grant in state.grants or intent.grant in state.refused:
+    if intent.grant in state.grants.by_id or intent.grant in state.grants.refused:
         raise RefusedError(
             f"grant {intent.grant!r} is in the ledger already; nothing was minted", name="void"
         )
-    stopped = state.suspensions(intent.who, intent.glass, intent.grant)
+    stopped = state.governance.suspensions(intent.who, intent.glass, intent.grant)
     if stopped:
         raise RefusedError(f"{stopped[0]} is suspended; nothing was minted", name="suspended")
-    active = state.cards.get(intent.glass)
+    active = state.governance.cards.get(intent.glass)
     if active is None or active.digest != card_digest(Note.parse(token.card)):
         raise RefusedError(
             f"the card of {intent.glass!r} is of another activation than we know; nothing was"

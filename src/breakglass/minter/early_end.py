@@ -16,8 +16,9 @@ from breakglass.minter.revocation_rules import ended_by_word
 from breakglass.minter.suspensions import claim_of
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.replica import Replica
-from breakglass.records.fold.state import GrantState, State
-from breakglass.records.kinds.grants import Ended, EndedWhy
+from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.fold.state import State
+from breakglass.records.kinds.ended import Ended, EndedWhy
 from breakglass.records.signing.signature import Signature
 
 
@@ -113,12 +114,12 @@ class EarlyEnd:
             self._catching_up.require(self._view_within)
         while time.monotonic() < until:
             with self._view.reading() as state:
-                if grant in state.grants or self._doors.grant(state, grant) is not None:
+                if grant in state.grants.by_id or self._doors.grant(state, grant) is not None:
                     return
             time.sleep(0.02)
 
     def _ours(self, state: State, grant: str) -> GrantState:
-        found = state.grants.get(grant) or self._doors.grant(state, grant)
+        found = state.grants.by_id.get(grant) or self._doors.grant(state, grant)
         if found is None or found.intent.minter != self._name:
             raise RefusedError(
                 f"our view of the ledger has no grant {grant!r} for minter {self._name!r}",

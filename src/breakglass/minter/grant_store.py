@@ -22,7 +22,7 @@ from breakglass.clock import format_time, parse_time
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.records.encoding.canonical import Json, canonical, parse_canonical
 from breakglass.records.encoding.strict_json import read, write
-from breakglass.records.kinds.grants import Ended
+from breakglass.records.kinds.ended import Ended
 
 _SCHEMA = """
 create table if not exists grants(

@@ -24,8 +24,9 @@ from breakglass.node.replica import Replica
 from breakglass.node.submitter import Submitter
 from breakglass.records.card import card_digest
 from breakglass.records.fold.state import State
-from breakglass.records.kinds.grants import Intent, session_name
-from breakglass.records.record import parse_record
+from breakglass.records.grant import session_name
+from breakglass.records.kinds.intent import Intent
+from breakglass.records.record_reader import parse_record
 from breakglass.tlog.note import Note
 from breakglass.token.token import Token, parse_token
 from breakglass.token.verify import VerifiedToken, Verifier, verify_token
@@ -169,16 +170,16 @@ class Minting:
 
     def _judged(self, shown: VerifiedToken, token: Token, state: State) -> Claim:
         intent = shown.intent
-        found = state.grants.get(intent.grant)
+        found = state.grants.by_id.get(intent.grant)
         if found is None or found.index != shown.index:
             raise RefusedError(f"intent {intent.grant!r} is not the one that counts", name="void")
         claim = claim_of(found)
         if found.ended is not None:
             raise _ended(intent.grant, found.ended.why.value, found.ended_at)
-        stopped = state.suspensions(intent.who, intent.glass, intent.grant)
+        stopped = state.governance.suspensions(intent.who, intent.glass, intent.grant)
         if stopped:
             raise RefusedError(f"{stopped[0]} is suspended; nothing was minted", name="suspended")
-        active = state.cards.get(intent.glass)
+        active = state.governance.cards.get(intent.glass)
         if active is None or active.digest != card_digest(Note.parse(token.card)):
             raise RefusedError(
                 f"the card of {intent.glass!r} is of an older activation; nothing was minted",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from breakglass.minter.grant_store import GrantStore, Outcome, Row, Stage
 from breakglass.node.submitter import Fact, Submitter
-from breakglass.records.kinds import Dead, Minted, Usable
-from breakglass.records.kinds.grants import EndedWhy
+from breakglass.records.kinds.dead import Dead
+from breakglass.records.kinds.ended import EndedWhy
+from breakglass.records.kinds.minted import Minted
+from breakglass.records.kinds.usable import Usable
 
 
 class OutcomeRecords:

@@ -25,7 +25,7 @@ from breakglass.minter.platforms.platform import Platform
 from breakglass.minter.suspensions import Suspensions
 from breakglass.node.replica import Replica
 from breakglass.process.alert_channel import AlertChannel
-from breakglass.records.kinds.grants import Ended, EndedWhy
+from breakglass.records.kinds.ended import Ended, EndedWhy
 
 log = logging.getLogger("breakglass.minter")
 _BATCH = 200
@@ -169,7 +169,7 @@ class Reconciler:
 
     def _unminted(self, row: Row) -> EndedWhy:
         with self._view.reading() as state:
-            found = state.grants.get(row.grant)
+            found = state.grants.by_id.get(row.grant)
             minted = found is not None and found.minted_at is not None
         return EndedWhy.EXPIRED if minted else EndedWhy.NOT_MINTED
 
@@ -181,7 +181,7 @@ class Reconciler:
                 self._table.end(now, (killed, now))
                 continue
             with self._view.reading() as state:
-                found = state.grants.get(row.grant)
+                found = state.grants.by_id.get(row.grant)
                 ended = found.ended if found is not None else None
             if ended is not None:
                 self._table.end(now, (ended, now))
@@ -265,7 +265,7 @@ class Reconciler:
         now = self._clock.now()
         self._table.claim(claim, now)
         with self._view.reading() as state:
-            ended = state.grants[claim.grant].ended
+            ended = state.grants.by_id[claim.grant].ended
         if ended is not None:
             self._table.end(now, (ended, now))
             self._table.said(claim.grant, Outcome.ENDED)

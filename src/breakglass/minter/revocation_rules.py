@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from breakglass.errors import RefusedError
 from breakglass.records.fold.context import Void, word_of
-from breakglass.records.fold.state import GrantState, State
-from breakglass.records.kinds.grants import Ended, EndedWhy
+from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.fold.state import State
+from breakglass.records.kinds.ended import Ended, EndedWhy
 from breakglass.records.signing.signature import Signature
 from breakglass.records.statement import (
     Answer,
@@ -56,7 +57,7 @@ def _done(state: State, grant: GrantState, signed: Signature) -> Ended:
 
 def _killed(state: State, grant: GrantState, signed: Signature) -> Ended:
     said = word_of(state, signed, Kill, None).statement
-    if state.policy is None or said.who not in state.policy.kill:
+    if state.governance.policy is None or said.who not in state.governance.policy.kill:
         raise RefusedError(f"{said.who!r} may not kill", name="unknown_person")
     name = grant.intent.grant
     if (said.do, said.target, said.name) != (Do.KILL, Target.GRANT, name):

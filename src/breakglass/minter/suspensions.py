@@ -11,8 +11,12 @@ from typing import Any
 from breakglass.minter.grant_store import Claim
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
-from breakglass.records.fold.state import GrantState, State
-from breakglass.records.kinds import Dead, Ended, Minted, Suspended
+from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.fold.state import State
+from breakglass.records.kinds.dead import Dead
+from breakglass.records.kinds.ended import Ended
+from breakglass.records.kinds.minted import Minted
+from breakglass.records.kinds.suspended import Suspended
 from breakglass.records.signing.signature import Signature
 from breakglass.records.trust import Role
 
@@ -80,7 +84,7 @@ class Suspensions:
                 self._stops.pop(key, None)
             return True
         if isinstance(body, Minted) and role == self._own:
-            self._open[body.grant] = claim_of(state.grants[body.grant])
+            self._open[body.grant] = claim_of(state.grants.by_id[body.grant])
         elif isinstance(body, Dead) and role == self._own:
             self._open.pop(body.grant, None)
         return isinstance(body, Ended) and role != self._own

@@ -8,16 +8,16 @@ from breakglass.monitor import alert_texts
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.decision_replay import Unjustified
 from breakglass.monitor.history_projection import HistoryProjection
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
-from breakglass.records.kinds.grants import Outcome
-from breakglass.records.kinds.monitoring import Attesting
+from breakglass.records.kinds.asked import Outcome
+from breakglass.records.kinds.attested import Attesting
 from breakglass.records.record import Unknown
 from breakglass.records.statement import Break, parse_as
 
-_OWN = frozenset({"alarm", "pulse"})
+_OWN = frozenset({"alert", "pulse"})
 
 
 def alert_for(
@@ -44,7 +44,7 @@ def alert_for(
 
 def unjustified(verdict: Unjustified, index: int, grant: str, state: State) -> Alert:
     """Return the news that an intent stands in the ledger and should not."""
-    found = state.grants[grant]
+    found = state.grants.by_id[grant]
     who, glass = found.intent.who, found.intent.glass
     text = (
         f"NOT JUSTIFIED: the intent of {who} for {glass!r} (entry {index}) is in the ledger, but"
@@ -110,25 +110,25 @@ def _of_a_grant(
         case kinds.Refused():
             return _asking("refused", body, index, at)
         case kinds.Intent():
-            grant = state.grants[body.grant]
+            grant = state.grants.by_id[body.grant]
             text, fields = alert_texts.broke_glass(grant, chronicle.of(body.grant).incident)
             return Alert("broke_glass", body.grant, index, body.grant, at, text, fields)
         case kinds.Usable():
-            text = alert_texts.usable(body, state.grants[body.grant])
+            text = alert_texts.usable(body, state.grants.by_id[body.grant])
         case kinds.Ended():
-            text = alert_texts.ended(body, state.grants[body.grant])
+            text = alert_texts.ended(body, state.grants.by_id[body.grant])
         case kinds.Dead():
-            text = alert_texts.dead(body, state.grants[body.grant])
+            text = alert_texts.dead(body, state.grants.by_id[body.grant])
         case kinds.Door():
             fields = {"who": body.who, "glass": body.glass}
             return Alert(
                 "door", body.grant, index, body.grant, at, alert_texts.door(body, by), fields
             )
         case kinds.Bypassed():
-            text = alert_texts.bypassed(body, state.grants[body.grant])
+            text = alert_texts.bypassed(body, state.grants.by_id[body.grant])
         case _:
             return None
-    intent = state.grants[body.grant].intent
+    intent = state.grants.by_id[body.grant].intent
     fields = {"who": intent.who, "glass": intent.glass, "incident": intent.incident}
     return Alert(body.kind, body.grant, index, body.grant, at, text, fields)
 

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 from breakglass.errors import BreakglassError
 from breakglass.monitor.history_projection import IncidentThen
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.card import Card
-from breakglass.records.fold.state import GrantState
-from breakglass.records.kinds.grants import Path
+from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.grant import Path
 from breakglass.records.statement import Break, Do, parse_as
 from breakglass.tlog.note import Note
 

@@ -81,7 +81,10 @@ class Monitor:
         self.time = WitnessedTime(clock)
         limits = DeliveryLimits(settings.retry_at_most)
         channels = settings.made_channels()
-        self.ringing = Dispatch(channels, channel_folder, settings.log, clock, stating, limits)
+        people = {name: each.to for name, each in settings.channels.items()}
+        self.ringing = Dispatch(
+            channels, channel_folder, settings.log, clock, stating, limits, people
+        )
         self.kept = CheckpointStore(kept_folder)
         self.belief = ForkLatch(self.kept, self.ringing, clock)
         self.following = EntryHandler(

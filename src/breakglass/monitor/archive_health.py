@@ -21,8 +21,7 @@ from breakglass.monitor.witnessed_time import WitnessedTime
 from breakglass.node.replica import Replica
 from breakglass.node.submitter import Fact, Submitter
 from breakglass.records.encoding.text_types import one_line
-from breakglass.records.kinds import Attested
-from breakglass.records.kinds.monitoring import Attesting
+from breakglass.records.kinds.attested import Attested, Attesting
 
 log = logging.getLogger("breakglass.monitor")
 ARCHIVE = "archive"
@@ -90,7 +89,7 @@ class ArchiveHealth:
         if fact is None or fact.id == self._stated:
             return
         with self._view.reading() as state:
-            before = state.attested.get((ARCHIVE, name))
+            before = state.monitor.attested.get((ARCHIVE, name))
         assert isinstance(fact.body, Attested)
         if before is None or fact.body.looked > before.looked:
             # Kept on disk until the ledger takes it; a restart in between states it again, under
@@ -100,7 +99,7 @@ class ArchiveHealth:
 
     def _ring_if_old(self, name: str, now: datetime) -> None:
         with self._view.reading() as state:
-            last = state.attested.get((ARCHIVE, name))
+            last = state.monitor.attested.get((ARCHIVE, name))
             size = state.size
         since = last.looked if last else self._since
         assert since is not None

@@ -21,8 +21,9 @@ from breakglass.policy.factors import MFA_DOWN
 from breakglass.policy.facts import Facts, IncidentFacts
 from breakglass.policy.review_deadline import review_due
 from breakglass.records.authority import Asking, check_statements
-from breakglass.records.fold.state import GrantState, State
-from breakglass.records.kinds.monitoring import Justified
+from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.fold.state import State
+from breakglass.records.kinds.justified import Justified
 from breakglass.records.signing.signature import Factor
 from breakglass.records.statement import Do
 from breakglass.tlog.merkle import leaf_hash
@@ -54,12 +55,12 @@ class Case:
 
 def case_of(grant: str, state: State, chronicle: HistoryProjection) -> Case:
     """Gather the case of an intent that was just folded and holds."""
-    assert state.trust is not None
+    assert state.governance.trust is not None
     return Case(
-        state.grants[grant],
+        state.grants.by_id[grant],
         chronicle.of(grant),
-        frozenset(f"{target}:{name}" for target, name in state.suspended),
-        state.trust.skew,
+        frozenset(f"{target}:{name}" for target, name in state.governance.suspended),
+        state.governance.trust.skew,
     )
 
 

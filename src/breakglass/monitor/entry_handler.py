@@ -1,6 +1,6 @@
 """What the monitor does with each entry: remember it, ring what is news, decide intents again.
 
-While an old log is read at the start nothing is done yet: an ``alarm`` or ``justified`` record
+While an old log is read at the start nothing is done yet: an ``alert`` or ``justified`` record
 further on may say that it was done already. Once the present is reached, what is left is done.
 """
 
@@ -24,7 +24,7 @@ from breakglass.node.submitter import Fact, Submitter
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
-from breakglass.records.kinds import Intent
+from breakglass.records.kinds.intent import Intent
 from breakglass.tlog.merkle import leaf_hash
 
 log = logging.getLogger("breakglass.monitor")
@@ -93,7 +93,7 @@ class EntryHandler:
         self._ringing.ring(news, self.chronicle.heard)
         cases, self._held_cases = self._held_cases, {}
         for grant, case in cases.items():
-            if not state.grants[grant].justified:
+            if not state.grants.by_id[grant].justified:
                 self._decide(grant, case, state)
 
     def _take(self, judged: Judged, entry: Entry, state: State) -> None:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 from breakglass.clock import format_time
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.encoding.canonical import Json, canonical
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
-from breakglass.records.kinds.grants import Path
-from breakglass.records.kinds.monitoring import Delivery
+from breakglass.records.grant import Path
+from breakglass.records.kinds.alert import Delivery
 from breakglass.records.trust import Trust
 
 
@@ -133,7 +133,7 @@ class HistoryProjection:
             case kinds.Intent():
                 history = self.of(body.grant)
                 history.incident = _incident(state, body.incident)
-                history.bundle, history.trust = state.bundle, state.trust
+                history.bundle, history.trust = state.governance.bundle, state.governance.trust
                 history.witnessed = witnessed
                 self.unfinished.add(body.grant)
             case kinds.Minted():
@@ -141,10 +141,10 @@ class HistoryProjection:
             case kinds.Dead():
                 self.of(body.grant).dead = body
                 self.unfinished.discard(body.grant)
-            case kinds.Ended() if state.grants[body.grant].minted_at is None:
+            case kinds.Ended() if state.grants.by_id[body.grant].minted_at is None:
                 self.unfinished.discard(body.grant)
             case kinds.Bypassed():
-                drill = state.grants[body.grant].intent.path is Path.DRILL
+                drill = state.grants.by_id[body.grant].intent.path is Path.DRILL
                 then = BypassThen(
                     judged.index,
                     at,
@@ -163,7 +163,7 @@ class HistoryProjection:
             case kinds.GateReviewed():
                 ident = judged.record.envelope.id
                 self.gate_reviews.append(GateReviewThen(judged.index, ident, at, body))
-            case kinds.Alarm() if body.delivery is Delivery.DELIVERED:
+            case kinds.Alert() if body.delivery is Delivery.DELIVERED:
                 self.heard.add((body.channel, f"{body.subject}/{body.index}"))
             case kinds.Cards():
                 self.cards_index = judged.index
@@ -194,7 +194,7 @@ class HistoryProjection:
 
 
 def _incident(state: State, incident: str) -> IncidentThen | None:
-    found = state.incidents.get(incident)
+    found = state.incidents.by_id.get(incident)
     if found is None:
         return None
     return IncidentThen(

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from breakglass.monitor.alert_texts import span
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.history_projection import HistoryProjection
-from breakglass.records.fold.state import GrantState, State
+from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.fold.state import State
 
 CARDS_NOTICE = timedelta(days=14)
 RING_DOORS_AGAIN = timedelta(hours=1)
@@ -35,7 +36,7 @@ def missing(
     found = [
         news
         for grant in sorted(chronicle.unfinished)
-        for news in _of(state.grants[grant], chronicle.of(grant).witnessed, now, patience)
+        for news in _of(state.grants.by_id[grant], chronicle.of(grant).witnessed, now, patience)
     ]
     return (*found, *_doors(state, now, patience), *_cards(state, chronicle, now))
 
@@ -104,7 +105,7 @@ def _doors(state: State, now: datetime, patience: Patience) -> Iterator[Alert]:
 def _cards(state: State, chronicle: HistoryProjection, now: datetime) -> Iterator[Alert]:
     soon = sorted(
         (active.card.expires, glass)
-        for glass, active in state.cards.items()
+        for glass, active in state.governance.cards.items()
         if now > active.card.expires - CARDS_NOTICE
     )
     if soon:

@@ -16,7 +16,7 @@ from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError
 from breakglass.monitor.alerts.channel import Channel, Message
 from breakglass.node.submitter import Fact, Submitter
-from breakglass.records.kinds import Pulse
+from breakglass.records.kinds.pulse import Pulse
 
 log = logging.getLogger("breakglass.monitor")
 

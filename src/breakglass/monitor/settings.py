@@ -17,12 +17,13 @@ from breakglass.process.serving import Serving
 @dataclass(frozen=True)
 class ChannelSettings:
     """One table ``[channels.NAME]``: ``webhook`` with ``address`` and ``secret``, or ``log_file``
-    with ``file``."""
+    with ``file``. ``to`` names the people whose own channel it is, as the policy names them."""
 
     type: str
     address: str = ""
     secret: str = ""
     file: Path | None = None
+    to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         given = {

@@ -20,7 +20,8 @@ from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.http.client import Incoming, Outgoing, Peer, Reply
 from breakglass.records.authority import custodians_who_signed
 from breakglass.records.encoding.text_types import one_line
-from breakglass.records.kinds import Door, Intent
+from breakglass.records.kinds.door import Door
+from breakglass.records.kinds.intent import Intent
 from breakglass.records.proven import Proven, prove_door
 from breakglass.records.trust import Trust
 from breakglass.submit.record_header import text_digest

@@ -30,13 +30,13 @@ def rehearse(state: State, facts: Sequence[Fact], key: Signer, now: datetime) ->
     Raises:
         RefusedError: by the fold's own name for it (``policy_order``, ``suspended``, …).
     """
-    if state.trust is None:
+    if state.governance.trust is None:
         raise RefusedError("no trust file is in force yet; nothing was recorded", name="no_trust")
     submitter = key.verifier.label
     trial = state.trial(submitter)
-    everybody = dict.fromkeys((each.name for each in state.trust.tlog.witnesses), now)
+    everybody = dict.fromkeys((each.name for each in state.governance.trust.tlog.witnesses), now)
     for fact in facts:
-        chain = trial.submitters[submitter]
+        chain = trial.submitters.by_key[submitter]
         at = max(now, chain.last_at) if chain.last_at else now
         envelope = Envelope(state.log, fact.id, at, chain.next_seq, chain.prev)
         attachments = {Attachment.of(data).digest: data for data in fact.attachments}

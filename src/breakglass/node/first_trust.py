@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from breakglass.errors import BreakglassError, UnprovenError
-from breakglass.records.kinds import Genesis, TrustActivated
-from breakglass.records.record import parse_attachments, parse_record
+from breakglass.records.kinds.genesis import Genesis
+from breakglass.records.kinds.trust import TrustActivated
+from breakglass.records.record import parse_attachments
+from breakglass.records.record_reader import parse_record
 from breakglass.records.trust import Trust, accept_first_trust, accept_trust
 from breakglass.tlog.note import Note
 

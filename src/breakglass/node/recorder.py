@@ -74,7 +74,7 @@ class Recorder:
         with self.view.reading() as state:
             return any(
                 record_id in chain.ids
-                for label, chain in state.submitters.items()
+                for label, chain in state.submitters.by_key.items()
                 if label.rpartition("+")[0] == self.key.name
             )
 
@@ -87,7 +87,7 @@ class Recorder:
         until = time.monotonic() + within.total_seconds()
         while True:
             with self.view.reading() as state:
-                if state.trust is not None:
+                if state.governance.trust is not None:
                     return
             if time.monotonic() > until:
                 raise UnavailableError("no trust file is in force yet", name="no_trust")

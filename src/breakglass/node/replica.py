@@ -12,10 +12,12 @@ from pathlib import Path
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.node.first_trust import first_trust
+from breakglass.records.all_kinds import KINDS
 from breakglass.records.fold.context import Entry, too_long_to_read
-from breakglass.records.fold.fold import NEEDS_ATTACHMENTS, Judged, apply
+from breakglass.records.fold.fold import Judged, apply
 from breakglass.records.fold.state import State
-from breakglass.records.record import parse_attachments, parse_record
+from breakglass.records.record import parse_attachments
+from breakglass.records.record_reader import parse_record
 from breakglass.records.trust import Trust
 from breakglass.replica.follower import FollowedEntry, Follower
 from breakglass.tlog.policy import TlogPolicy
@@ -118,17 +120,17 @@ class Replica:
     def trust(self) -> Trust:
         """Return the trust file in force: the fold's, or the pinned one before there is any."""
         with self._lock:
-            return self._state.trust or self._pinned
+            return self._state.governance.trust or self._pinned
 
     def last_at(self, submitter: str) -> datetime | None:
         """Return the time of a submitter's last record in time, by its key's label."""
         with self._lock:
-            chain = self._state.submitters.get(submitter)
+            chain = self._state.submitters.by_key.get(submitter)
             return chain.last_at if chain else None
 
     def _policy(self) -> TlogPolicy:
         with self._lock:
-            if self._state.trust is not None or self._pinned.version == 1:
+            if self._state.governance.trust is not None or self._pinned.version == 1:
                 return self.trust().tlog
         if self._first is None:
             self._first = self._first_trust()
@@ -165,7 +167,7 @@ class Replica:
             record = parse_record(followed.note)
         except BreakglassError:
             return {}  # the fold will say what is wrong with it
-        if record.body.kind not in NEEDS_ATTACHMENTS:
+        if not KINDS.reads(record.body.kind):
             return {}
         attachments = parse_attachments(record.note.text)
         if too_long_to_read(attachments):

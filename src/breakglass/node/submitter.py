@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.records.encoding.text_types import ZERO_DIGEST, one_line
-from breakglass.records.kinds import Gap
+from breakglass.records.kinds.gap import Gap
 from breakglass.records.record import Attachment, Envelope, Kind, record_text
 from breakglass.submit.outbox import Draft, Outbox, Receipt
 from breakglass.submit.outbox import Gap as Outage

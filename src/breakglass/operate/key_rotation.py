@@ -26,7 +26,8 @@ from breakglass.process.folder import write_whole
 from breakglass.process.key_sealing import make_next
 from breakglass.process.key_store import KEY, NEXT, KeyStore, keeping_of
 from breakglass.records.key_rollover import LOG, WITNESS, Handover, keys_of
-from breakglass.records.kinds import Intent
+from breakglass.records.kinds.intent import Intent
+from breakglass.records.kinds.key import KeyHandedOver
 from breakglass.records.proven import prove
 from breakglass.records.signing.signature import TRUST_NAMESPACE, people_who_signed
 from breakglass.records.trust import Trust, accept_trust, parse_trust
@@ -192,7 +193,9 @@ class Rotation:
     def _hand_over(self, trust: Trust, old: SignerKey, new: SignerKey) -> None:
         log = trust.tlog.logs[0].vkey.name
         handover = Handover(log, self.party, old.verifier, new.verifier)
-        answer = self.ask("POST", "/keys", asdict(handover.signed(old, new, trust.version)))
+        answer = self.ask(
+            "POST", "/keys", asdict(KeyHandedOver.of(handover, old, new, trust.version))
+        )
         self.done.append(("recorded", f"entry {answer['index']}, signed by both keys"))
 
     def _rewrite(

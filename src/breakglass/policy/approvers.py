@@ -7,7 +7,7 @@ from dataclasses import replace
 from breakglass.policy.facts import Facts
 from breakglass.policy.glass import BlastRadius, Glass
 from breakglass.policy.parse import Bundle
-from breakglass.records.kinds.grants import Path
+from breakglass.records.grant import Path
 
 
 def suspended(facts: Facts, who: str, glass: str) -> tuple[str, ...]:

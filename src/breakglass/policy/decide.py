@@ -24,7 +24,7 @@ from breakglass.policy.facts import Facts
 from breakglass.policy.glass import Glass
 from breakglass.policy.schema import ACTIONS, FACTOR_LEVELS, instant, length, reach
 from breakglass.records.card import Tier
-from breakglass.records.kinds.grants import Path
+from breakglass.records.grant import Path
 
 _LINES_AT_MOST = 16  # a record takes so many reasons of 500 characters
 _CHARACTERS_AT_MOST = 480

@@ -16,7 +16,7 @@ from breakglass.policy.glass import Glass, Source
 from breakglass.policy.parse import Bundle
 from breakglass.policy.people import Person
 from breakglass.policy.yaml_fields import say_span
-from breakglass.records.kinds.grants import Path
+from breakglass.records.grant import Path
 from breakglass.records.signing.signature import Factor
 
 _NAMES_SHOWN = 6

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from breakglass.policy.people import Rosters
-from breakglass.records.kinds.grants import Path
+from breakglass.records.grant import Path
 from breakglass.records.signing.signature import Factor
 
 NO_ROSTERS: Rosters = MappingProxyType({})

@@ -17,7 +17,7 @@ from breakglass.policy.around import Machine
 from breakglass.policy.glass import Glass, Source
 from breakglass.policy.parse import Bundle
 from breakglass.policy.people import GROUP, Directory, Person, Rosters
-from breakglass.records.kinds.grants import Path
+from breakglass.records.grant import Path
 from breakglass.records.signing.signature import Factor
 
 SCHEMA = """

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from breakglass.errors import RefusedError, UnprovenError
 from breakglass.records.card import Card, CardMachine, May, Tier, card_digest, parse_card
-from breakglass.records.kinds.grants import Intent, handle_of
+from breakglass.records.grant import handle_of
 from breakglass.records.record import Envelope
 from breakglass.records.signing.signature import (
     CARD_NAMESPACE,
@@ -33,6 +34,9 @@ from breakglass.records.statement import (
 )
 from breakglass.records.trust import Trust
 from breakglass.tlog.note import Note
+
+if TYPE_CHECKING:
+    from breakglass.records.kinds.intent import Intent
 
 
 @dataclass(frozen=True)

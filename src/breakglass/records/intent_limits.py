@@ -6,12 +6,16 @@ Step 5 of the token's verification order (docs/spec/token.md), shared by token a
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from breakglass.errors import UnprovenError
 from breakglass.records.authority import Asking
 from breakglass.records.card import LONGEST_LIFE, Card
-from breakglass.records.kinds.grants import Intent, Path
+from breakglass.records.grant import Path
 from breakglass.records.statement import Answer, Break, Do, grant_id, parse_as
+
+if TYPE_CHECKING:
+    from breakglass.records.kinds.intent import Intent
 
 DOOR_LIFE = timedelta(hours=1)  # DESIGN.md section 4: what nobody could record ends soon
 DOOR_WITHIN = timedelta(hours=24)  # a door intent is in the log by then, or it does not count

@@ -17,12 +17,15 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from breakglass.errors import MalformedError, UnprovenError
-from breakglass.records.kinds.governance import KeyHandedOver
 from breakglass.records.trust import Trust
 from breakglass.tlog.key import check_signature
-from breakglass.tlog.note import Signer, VerifierKey
+from breakglass.tlog.note import VerifierKey
+
+if TYPE_CHECKING:
+    from breakglass.records.kinds.key import KeyHandedOver
 
 HEADER = "breakglass.dev/key/v1"
 LOG = "log"
@@ -52,19 +55,6 @@ class Handover:
         """What both keys sign."""
         lines = [HEADER, f"log {self.log}", f"party {self.party}"]
         return "\n".join([*lines, f"old {self.old}", f"new {self.new}", ""])
-
-    def signed(self, old: Signer, new: Signer, version: int) -> KeyHandedOver:
-        """Return the record's body, signed by both.
-
-        Args:
-            old: the key that stands.
-            new: the key that follows.
-            version: of the trust file that names both.
-        """
-        both = [
-            base64.b64encode(each.sign_bytes(self.text.encode())).decode() for each in (old, new)
-        ]
-        return KeyHandedOver(self.party, str(self.old), str(self.new), version, *both)
 
 
 def read_handover(log: str, body: KeyHandedOver) -> Handover:

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from breakglass.clock import format_time
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records.intent_limits import DOOR_WITHIN
-from breakglass.records.kinds.grants import Intent
-from breakglass.records.record import Envelope, Kind, Record, parse_record
-from breakglass.records.trust import Role, Trust
-from breakglass.tlog.note import VerifierKey, verified_lines
+from breakglass.records.kinds.intent import Intent
+from breakglass.records.record import Envelope, Kind, parse_as_kind
+from breakglass.records.submitter_line import check_single, check_submitter
+from breakglass.records.trust import Trust
 from breakglass.tlog.proof import ProvenEntry, TlogProof, verify_proof
 
 R_co = TypeVar("R_co", bound=Kind, covariant=True)
@@ -61,7 +61,7 @@ def prove(kind: type[K], note: bytes, proof: bytes, trust: Trust, role: str) -> 
         MalformedError: note or proof is not in its form, or of another kind.
         UnprovenError: by the names of ``check_submitter`` and ``prove_entry``.
     """
-    record = parse_record(note)
+    record = parse_as_kind(kind, note)
     if not isinstance(record.body, kind):
         raise MalformedError(f"expected a record of kind {kind.kind!r}", name="wrong_kind")
     check_submitter(record, trust, role)
@@ -81,7 +81,7 @@ def prove_door(note: bytes, proof: bytes, trust: Trust) -> Proven[Intent]:
         MalformedError: note or proof is not in its form, or no intent.
         UnprovenError: as ``prove``; ``proven_late`` beyond 24 h.
     """
-    record = parse_record(note)
+    record = parse_as_kind(Intent, note)
     if not isinstance(record.body, Intent):
         raise MalformedError("expected a record of kind 'intent'", name="wrong_kind")
     check_submitter(record, trust, "broker")
@@ -89,50 +89,6 @@ def prove_door(note: bytes, proof: bytes, trust: Trust) -> Proven[Intent]:
     return Proven(
         record.body, record.envelope, entry.index, entry.cosigners, note, proof, maker=_MAKER
     )
-
-
-def submitter_of(record: Record[Any], trust: Trust) -> tuple[VerifierKey, Role]:
-    """Check that exactly one line of the note is by a submitter, and holds; say by which.
-
-    Raises:
-        UnprovenError: ``submitter`` (nobody, or several) or ``signature``.
-    """
-    known = [
-        found
-        for line in record.note.lines
-        if (found := trust.submitter(line.name, line.key_id)) is not None
-    ]
-    if len(known) != 1:
-        raise UnprovenError(
-            f"{len(known)} submitters signed this record, one must", name="submitter"
-        )
-    verified_lines(record.note, [known[0][0]])
-    return known[0]
-
-
-def check_submitter(record: Record[Any], trust: Trust, role: str) -> Role:
-    """Check that exactly one line of the note is by a submitter, of this role, and holds.
-
-    Raises:
-        UnprovenError: ``submitter``, ``signature`` or ``submitter_role``.
-    """
-    _, found = submitter_of(record, trust)
-    if found.kind != role:
-        raise UnprovenError(
-            f"a record that only a {role} may state is signed by {str(found)!r}",
-            name="submitter_role",
-        )
-    return found
-
-
-def check_single(record: Record[Any]) -> None:
-    """Check that no line stands beside the submitter's; the door's intents alone have more.
-
-    Raises:
-        UnprovenError: ``extra_lines``.
-    """
-    if len(record.note.lines) != 1:
-        raise UnprovenError("a line stands beside the submitter's", name="extra_lines")
 
 
 def prove_entry(

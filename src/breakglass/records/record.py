@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
@@ -45,20 +45,6 @@ class Kind:
 
 
 R = TypeVar("R", bound=Kind)
-KINDS: dict[str, type[Kind]] = {}
-
-
-def known(kind: type[R]) -> type[R]:
-    """Enter a dataclass into the table of kinds; used as a decorator, once per kind.
-
-    Raises:
-        ValueError: the name is taken, or a field would hide one of the envelope's.
-    """
-    clash = {field.name for field in fields(kind)} & set(_ENVELOPE)
-    if kind.kind in KINDS or clash:
-        raise ValueError(f"kind {kind.kind!r} is taken or hides {sorted(clash)}")
-    KINDS[kind.kind] = kind
-    return kind
 
 
 @dataclass(frozen=True)
@@ -76,7 +62,7 @@ class Envelope:
     prev: Digest
 
 
-_ENVELOPE = ("kind", "v", "log", "id", "at", "seq", "prev")
+ENVELOPE = ("kind", "v", "log", "id", "at", "seq", "prev")
 
 
 @dataclass(frozen=True)
@@ -149,7 +135,7 @@ def parse_attachments(text: str) -> tuple[Attachment, ...]:
 
 @dataclass(frozen=True)
 class Outer:
-    """A record whose envelope was read and whose own fields were not; ``record`` reads them.
+    """A record whose envelope was read and whose own fields were not; ``read_as`` reads them.
 
     A record that breaks its kind's form still takes its place in its submitter's chain.
     """
@@ -165,30 +151,25 @@ class Outer:
         """Return the record with its own fields as they stand."""
         return Record(self.envelope, Unknown(self.name, self.own), self.attachments, self.note)
 
-    def record(self) -> Record[Any]:
-        """Read the kind's own fields.
+    def read_as(self, form: type[Kind]) -> Record[Any]:
+        """Return the record with its own fields read; a record of another kind stays unread.
 
         Raises:
-            MalformedError: they are not what the kind has. An unknown kind is no error.
+            MalformedError: the fields are not what the kind has.
         """
-        # Whoever reads records without having imported the kinds would know none of them.
-        from breakglass.records import kinds  # noqa: F401
-
-        kind = KINDS.get(self.name)
-        if kind is None or kind.v != self.version:
+        if (self.name, self.version) != (form.kind, form.v):
             return self.unread()
-        body = read(kind, self.own, self.name)
+        body = read(form, self.own, self.name)
         return Record(self.envelope, body, self.attachments, self.note)
 
 
-def parse_record(data: bytes) -> Record[Any]:
-    """Read a record from the bytes that the log stores.
+def parse_as_kind(form: type[Kind], data: bytes) -> Record[Any]:
+    """Read a record of one kind, for whoever needs no other; another's body is ``Unknown``.
 
     Raises:
-        MalformedError: not the form of docs/spec/record.md, with the place. An unknown kind is
-            no error: its body is ``Unknown``.
+        MalformedError: not the form of docs/spec/record.md, with the place.
     """
-    return parse_outer(data).record()
+    return parse_outer(data).read_as(form)
 
 
 def parse_outer(data: bytes) -> Outer:
@@ -206,16 +187,16 @@ def parse_outer(data: bytes) -> Outer:
     value = parse_canonical(line, "record")
     if not isinstance(value, Mapping):
         raise MalformedError("record: expected an object")
-    missing = [name for name in _ENVELOPE if name not in value]
+    missing = [name for name in ENVELOPE if name not in value]
     if missing:
         raise MalformedError(f"record.{missing[0]}: missing", name="missing_field")
     envelope = read(
-        Envelope, {key: value[key] for key in _ENVELOPE if key not in ("kind", "v")}, "record"
+        Envelope, {key: value[key] for key in ENVELOPE if key not in ("kind", "v")}, "record"
     )
     name, version = value["kind"], value["v"]
     if not isinstance(name, str) or type(version) is not int:  # true is an int to isinstance
         raise MalformedError("record.kind: expected a text and a version number")
-    own = {key: item for key, item in value.items() if key not in _ENVELOPE}
+    own = {key: item for key, item in value.items() if key not in ENVELOPE}
     return Outer(envelope, name, version, MappingProxyType(own), attachments, note)
 
 

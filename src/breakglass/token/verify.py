@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 
 from breakglass.clock import format_time
 from breakglass.errors import MalformedError, RefusedError, UnprovenError
-from breakglass.records import kinds
 from breakglass.records.authority import (
     Asking,
     check_card,
@@ -24,12 +23,14 @@ from breakglass.records.authority import (
 )
 from breakglass.records.card import Card
 from breakglass.records.intent_limits import check_terms
-from breakglass.records.kinds.grants import Intent
+from breakglass.records.kinds.intent import Intent
+from breakglass.records.kinds.justified import Justified
 from breakglass.records.presentation import Presentation, parse_presentation
-from breakglass.records.proven import check_single, check_submitter, prove_entry
-from breakglass.records.record import Record, parse_record
+from breakglass.records.proven import prove_entry
+from breakglass.records.record import Record, parse_as_kind
 from breakglass.records.signing.signature import PRESENTATION_NAMESPACE, verify_signature
 from breakglass.records.statement import Do
+from breakglass.records.submitter_line import check_single, check_submitter
 from breakglass.records.trust import Level, Trust
 from breakglass.tlog.merkle import leaf_hash
 from breakglass.tlog.note import Note
@@ -148,7 +149,7 @@ def _check_clock(verifier: Verifier, now: datetime) -> None:
 
 
 def _intent(data: bytes) -> tuple[Record[Intent], Intent]:
-    record = parse_record(data)
+    record = parse_as_kind(Intent, data)
     if not isinstance(record.body, Intent):
         raise MalformedError("the token's record is no intent", name="not_an_intent")
     return record, record.body
@@ -181,12 +182,12 @@ def _check_justified(token: Token, record: Record[Intent], index: int, trust: Tr
             hint="wait a moment and get the token again; the monitor decides within seconds",
         )
     data, proof = token.justified
-    note = parse_record(data)
+    note = parse_as_kind(Justified, data)
     check_submitter(note, trust, "monitor")
     check_single(note)
     prove_entry(data, proof, trust, note.envelope)
     leaf = leaf_hash(token.intent).hex()
-    wanted = kinds.Justified(record.body.grant, leaf, index, record.body.policy)
+    wanted = Justified(record.body.grant, leaf, index, record.body.policy)
     if note.body != wanted or note.envelope.log != record.envelope.log:
         raise UnprovenError("the 'justified' record is of another intent", name="justified")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from breakglass.clock import format_time, parse_time
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.records.encoding.text_types import ZERO_DIGEST
-from breakglass.records.record import parse_record
+from breakglass.records.record_reader import parse_record
 from breakglass.submit.record_header import text_digest
 from breakglass.tlog.note import Note
 

@@ -25,10 +25,11 @@ from breakglass.node.replica import Replica
 from breakglass.policy.decide import Allowed, Refused
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.records.authority import check_statements, eligible_custodians
-from breakglass.records.fold.state import SubmitterState
+from breakglass.records.fold.slices.submitters import SubmitterState
 from breakglass.records.intent_limits import DOOR_LIFE, check_terms
-from breakglass.records.kinds import Intent
-from breakglass.records.record import Envelope, parse_record, record_text
+from breakglass.records.kinds.intent import Intent
+from breakglass.records.record import Envelope, record_text
+from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import DOOR_NAMESPACE, people_who_signed
 from breakglass.records.statement import Do
 from breakglass.records.trust import Trust
@@ -229,7 +230,7 @@ class DoorRequests:
             policy = self._policies.in_force(state)
             moment = authorization.moment_of(request.said, request.grant, state)
             trust = self._view.trust()
-            chain = state.submitters.get(key.verifier.label, SubmitterState())
+            chain = state.submitters.by_key.get(key.verifier.label, SubmitterState())
             place = (chain.next_seq, chain.prev)
         times = [*(each.at for each in self._chain.standing()), chain.last_at]
         latest = max((each for each in times if each is not None), default=None)

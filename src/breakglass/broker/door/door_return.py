@@ -13,7 +13,7 @@ from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.node.replica import Replica
 from breakglass.process.alert_channel import AlertChannel
-from breakglass.records.fold.state import SubmitterState
+from breakglass.records.fold.slices.submitters import SubmitterState
 from breakglass.records.intent_limits import DOOR_WITHIN
 from breakglass.records.signing.signature import DOOR_NAMESPACE, people_who_signed
 from breakglass.tlog.note import SignerKey
@@ -99,8 +99,8 @@ class DoorReturn:
     def _found(self, kept: KeptDoor) -> bool:
         assert self._key is not None
         with self._view.reading() as state:
-            chain = state.submitters.get(self._key.verifier.label, SubmitterState())
-            grant = state.grants.get(kept.grant)
+            chain = state.submitters.by_key.get(self._key.verifier.label, SubmitterState())
+            grant = state.grants.by_id.get(kept.grant)
             index = grant.index if grant is not None else state.size - 1
         if chain.next_seq <= kept.seq:
             return False

@@ -20,7 +20,10 @@ from breakglass.records.card import card_digest
 from breakglass.records.encoding.canonical import canonical
 from breakglass.records.encoding.strict_json import Many
 from breakglass.records.encoding.text_types import ExactBase64, Handle
-from breakglass.records.kinds import Cards, KeyHandedOver, Policy, TrustActivated
+from breakglass.records.kinds.cards import Cards
+from breakglass.records.kinds.key import KeyHandedOver
+from breakglass.records.kinds.policy import Policy
+from breakglass.records.kinds.trust import TrustActivated
 from breakglass.records.policy_note import parse_policy_note
 from breakglass.records.record import Attachment
 from breakglass.records.trust import Trust, accept_trust
@@ -79,9 +82,13 @@ class Activation:
         }
         cards = canonical(dict(body.cards)).encode()
         with self.recording.view.reading() as state:
-            stands = state.policy == policy
-            index = state.policy_index
-            active = {glass: state.cards[glass].digest for glass in digests if glass in state.cards}
+            stands = state.governance.policy == policy
+            index = state.governance.policy_index
+            active = {
+                glass: state.governance.cards[glass].digest
+                for glass in digests
+                if glass in state.governance.cards
+            }
         if stands and active == digests:
             return {"version": policy.version, "index": index}
         # (2) Both in one append, so that no moment has a policy without its cards. Where the
@@ -114,7 +121,7 @@ class Activation:
         self.recording.wait_for_trust(_TRUST_WITHIN)
         note = Note.parse(body.note.encode("utf-8", "surrogatepass"))
         with self.recording.view.reading() as state:
-            before = state.trust
+            before = state.governance.trust
         trust = accept_trust(note, before)
         if before is not None and trust.text == before.text:
             return {"version": trust.version, "index": None}
@@ -133,7 +140,7 @@ class Activation:
         """
         self.recording.wait_for_trust(_TRUST_WITHIN)
         with self.recording.view.reading() as state:
-            standing = state.handed_over.get(body.new)
+            standing = state.governance.handed_over.get(body.new)
         if standing is not None:
             return {"party": body.party, "index": standing}
         name = Attachment.of(body.new.encode()).digest[:16]

@@ -22,7 +22,8 @@ from breakglass.errors import (
 from breakglass.node.replica import Replica
 from breakglass.node.submitter import Submitter
 from breakglass.records.encoding.text_types import ZERO_DIGEST
-from breakglass.records.record import Attachment, Envelope, parse_record, record_text
+from breakglass.records.record import Attachment, Envelope, record_text
+from breakglass.records.record_reader import parse_record
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.submit.outbox import Draft, Outbox
 from breakglass.tlog.note import Note
@@ -69,7 +70,7 @@ class Beginning:
         self._view.wait_current(timedelta(seconds=60))
         while not self._closed.is_set():
             with self._view.reading() as state:
-                size, trusted = state.size, state.trust is not None
+                size, trusted = state.size, state.governance.trust is not None
             if trusted:
                 return
             if size > 1:

@@ -11,8 +11,8 @@ from breakglass.broker.incidents.declarations import StatementBody
 from breakglass.errors import BreakglassError, RefusedError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
-from breakglass.records.kinds import Suspended
-from breakglass.records.kinds.grants import EndedWhy
+from breakglass.records.kinds.ended import EndedWhy
+from breakglass.records.kinds.suspended import Suspended
 from breakglass.records.statement import Do, Kill, Target, digest_of, parse_as
 
 log = logging.getLogger("breakglass.broker")
@@ -37,8 +37,8 @@ class Suspending:
         said = parse_as(Kill, signed.text)
         record_id = f"suspended/{digest_of(signed.text)[:24]}"
         with self.recording.view.reading() as state:
-            grant = state.grants.get(said.name) if said.target is Target.GRANT else None
-            index = state.suspended.get((said.target.value, said.name))
+            grant = state.grants.by_id.get(said.name) if said.target is Target.GRANT else None
+            index = state.governance.suspended.get((said.target.value, said.name))
         if said.target is Target.GRANT and grant is None:
             raise RefusedError(f"there is no grant {said.name!r}", name="no_grant")
         # (1) The record first: every minter that follows the ledger acts on it by itself, and no

@@ -15,8 +15,11 @@ from breakglass.policy import decide as policies
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.policy.facts import Facts, IncidentFacts
-from breakglass.records.fold.state import ActiveCard, IncidentState, State
-from breakglass.records.kinds.grants import Decided, Factors, Outcome, Path
+from breakglass.records.fold.slices.governance import ActiveCard
+from breakglass.records.fold.slices.incidents import IncidentState
+from breakglass.records.fold.state import State
+from breakglass.records.grant import Path
+from breakglass.records.kinds.asked import Decided, Factors, Outcome
 from breakglass.records.signing.signature import STATEMENT_NAMESPACE, verify_signature
 from breakglass.records.statement import Break, Do, digest_of
 
@@ -58,7 +61,7 @@ def known(request: BreakRequest, state: State, now: datetime) -> Known:
         raise UnprovenError(
             f"the statement is of log {said.log!r}, this is {state.log!r}", name="wrong_log"
         )
-    keys = state.keys_of(said.who)
+    keys = state.governance.keys_of(said.who)
     if not keys:
         raise RefusedError(
             f"{said.who!r} is nobody of the policy in force",
@@ -79,7 +82,7 @@ def check_timely(request: BreakRequest, state: State, now: datetime) -> None:
         RefusedError: ``statement_old`` or ``nonce``.
     """
     said = request.said
-    skew = state.trust.skew if state.trust else timedelta(0)
+    skew = state.governance.trust.skew if state.governance.trust else timedelta(0)
     if abs(now - said.at) > skew:
         raise RefusedError(
             f"the statement was signed at {said.at:%H:%M:%S} UTC, this clock says"
@@ -88,22 +91,24 @@ def check_timely(request: BreakRequest, state: State, now: datetime) -> None:
             hint="ask again, and look at both clocks if this comes back",
         )
     digest = digest_of(request.signed.text)
-    if state.nonces.get((said.who, said.nonce), digest) != digest:
+    if state.statements.nonces.get((said.who, said.nonce), digest) != digest:
         raise RefusedError("the statement's nonce was used for another one", name="nonce")
 
 
 def moment_of(said: Break, grant: str, state: State) -> Moment:
     """Gather what the decision looks at."""
     stopped = {
-        f"{target}:{name}" for target, name in state.suspended if target != "grant" or name == grant
+        f"{target}:{name}"
+        for target, name in state.governance.suspended
+        if target != "grant" or name == grant
     }
     return Moment(
-        state.policy.bundle if state.policy else "",
-        state.cards.get(said.glass),
-        state.incidents.get(said.incident),
+        state.governance.policy.bundle if state.governance.policy else "",
+        state.governance.cards.get(said.glass),
+        state.incidents.by_id.get(said.incident),
         frozenset(stopped),
-        state.pulse_at,
-        state.refused.get(grant),
+        state.monitor.pulse_at,
+        state.grants.refused.get(grant),
     )
 
 

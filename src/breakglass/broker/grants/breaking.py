@@ -30,10 +30,11 @@ from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.decide import Allowed, Refused
 from breakglass.policy.review_deadline import review_due
 from breakglass.process.alert_channel import AlertChannel
-from breakglass.records.fold.state import GrantState
-from breakglass.records.kinds import Asked, Intent
-from breakglass.records.kinds import Refused as RefusedRecord
-from breakglass.records.kinds.grants import handle_of
+from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.grant import handle_of
+from breakglass.records.kinds.asked import Asked
+from breakglass.records.kinds.intent import Intent
+from breakglass.records.kinds.refused import Refused as RefusedRecord
 
 log = logging.getLogger("breakglass.broker")
 At = Callable[[str], None]
@@ -132,7 +133,7 @@ class Breaking:
         """Return the grant of an earlier try of the same statement, if there is one."""
         with self._recording.view.reading() as state:
             authorization.known(request, state, now)
-            found = state.grants.get(request.grant)
+            found = state.grants.by_id.get(request.grant)
         if found is None:
             return None
         if found.intent.statements[0].text != request.signed.text:
@@ -219,7 +220,7 @@ class Breaking:
             )
         # Another replica may have been first with the same statement: then its intent is ours.
         with self._recording.view.reading() as state:
-            grant = state.grants[request.grant]
+            grant = state.grants.by_id[request.grant]
         if "monitor_silent" in grant.intent.labels:
             self._bell.ring(
                 "monitor_silent",
@@ -243,14 +244,14 @@ class Breaking:
         intent = make_intent(request, who, moment, policy, now)
         facts = [Fact(f"{request.grant}/intent", intent)]
         with self._recording.view.reading() as state:
-            known = request.grant in state.asked
+            known = request.grant in state.grants.asked
         return facts if known else [Fact(f"{request.grant}/asked", asked), *facts]
 
     def _found_again(self, request: BreakRequest, now: datetime) -> GrantState:
         until = time.monotonic() + self._recording.follow_within.total_seconds()
         while True:
             with self._recording.view.reading() as state:
-                found = state.grants.get(request.grant)
+                found = state.grants.by_id.get(request.grant)
             if found is not None:
                 return _still(found, now)
             if time.monotonic() > until:

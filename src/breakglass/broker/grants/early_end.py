@@ -17,8 +17,8 @@ from breakglass.errors import MalformedError, RefusedError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
 from breakglass.records.encoding.text_types import GrantId
-from breakglass.records.fold.state import GrantState
-from breakglass.records.kinds.grants import Ended, EndedWhy
+from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.kinds.ended import Ended, EndedWhy
 from breakglass.records.signing.signature import Signature, Signed, SignedByPasskey
 from breakglass.records.statement import Answer, Do, parse_as
 
@@ -50,7 +50,7 @@ class EndingEarly:
         if said.do is not Do.DONE:
             raise MalformedError(f"statement.do: {said.do.value!r} is not 'done'", name="wrong_do")
         with self.recording.view.reading() as state:
-            grant = standing(state.grants, body.grant)
+            grant = standing(state.grants.by_id, body.grant)
         return self.end(grant, EndedWhy.DONE, said.reason.text, body.statement)
 
     def end(

@@ -9,7 +9,8 @@ from breakglass.broker.grants.breaking import Granted
 from breakglass.clock import format_time
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.records.card import Card, May
-from breakglass.records.fold.state import GrantState, State
+from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.fold.state import State
 from breakglass.token.token import Token
 
 
@@ -81,15 +82,17 @@ def glasses_json(state: State, policy: CompiledPolicy | None) -> dict[str, Any]:
     """Return the glasses that have a card in force."""
     return {
         "log": state.log,
-        "policy": state.policy.bundle if state.policy else "",
-        "version": state.policy.version if state.policy else 0,
-        "glasses": [_glass(active.card, policy) for _, active in sorted(state.cards.items())],
+        "policy": state.governance.policy.bundle if state.governance.policy else "",
+        "version": state.governance.policy.version if state.governance.policy else 0,
+        "glasses": [
+            _glass(active.card, policy) for _, active in sorted(state.governance.cards.items())
+        ],
     }
 
 
 def incidents_json(state: State) -> dict[str, Any]:
     """Return every incident, the newest first."""
-    ordered = sorted(state.incidents.values(), key=lambda each: each.opened_at, reverse=True)
+    ordered = sorted(state.incidents.by_id.values(), key=lambda each: each.opened_at, reverse=True)
     return {
         "incidents": [
             {

@@ -8,8 +8,12 @@ from datetime import datetime
 
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
-from breakglass.records.fold.state import GrantState, State
-from breakglass.records.kinds import Ended, Intent, Minted, Suspended
+from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.fold.state import State
+from breakglass.records.kinds.ended import Ended
+from breakglass.records.kinds.intent import Intent
+from breakglass.records.kinds.minted import Minted
+from breakglass.records.kinds.suspended import Suspended
 from breakglass.records.signing.signature import Signature
 
 

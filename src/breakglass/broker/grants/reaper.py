@@ -19,8 +19,8 @@ from breakglass.node.catch_up import CatchingUp
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
 from breakglass.process.alert_channel import AlertChannel
-from breakglass.records.fold.state import GrantState
-from breakglass.records.kinds.grants import Ended, EndedWhy
+from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.kinds.ended import Ended, EndedWhy
 from breakglass.tlog.note import Note
 
 log = logging.getLogger("breakglass.broker")
@@ -70,7 +70,7 @@ class Reaper:
         now = self._clock.now()
         names = self._opened.open()
         with self._recording.view.reading() as state:
-            found = [state.grants[name] for name in names]
+            found = [state.grants.by_id[name] for name in names]
         for grant in found:
             if self._closed.is_set():
                 return
@@ -94,7 +94,7 @@ class Reaper:
     def _listen(self, now: datetime) -> None:
         names = self._opened.unheard()
         with self._recording.view.reading() as state:
-            found = [state.grants[name] for name in names]
+            found = [state.grants.by_id[name] for name in names]
         for grant in found:
             if grant.rung_at is None and now - grant.at <= ALARM_WITHIN:
                 continue

@@ -9,8 +9,8 @@ from datetime import timedelta
 from breakglass.errors import RefusedError
 from breakglass.http.client import Peer
 from breakglass.node.replica import Replica
-from breakglass.records.fold.state import GrantState
-from breakglass.records.kinds.grants import Intent
+from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.kinds.intent import Intent
 from breakglass.records.proven import Proven, prove, prove_door
 from breakglass.tlog.note import Note
 from breakglass.token.token import Token

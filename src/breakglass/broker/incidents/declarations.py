@@ -9,7 +9,7 @@ from breakglass.broker.rate_limit import RateLimit
 from breakglass.errors import RefusedError, UnprovenError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
-from breakglass.records.kinds.incidents import Incident, IncidentChange
+from breakglass.records.kinds.incident import Incident, IncidentChange
 from breakglass.records.signing.signature import (
     STATEMENT_NAMESPACE,
     Signed,
@@ -48,7 +48,7 @@ class Declarations:
         record_id = f"{said.incident}/{change.value}/{digest_of(signed.text)[:12]}"
         # (1) Who: a stranger is turned away before anything else is looked at.
         with self.recording.view.reading() as state:
-            keys = state.keys_of(said.who)
+            keys = state.governance.keys_of(said.who)
         if not keys:
             raise RefusedError(f"{said.who!r} is nobody of this policy", name="unknown_person")
         verify_signature(signed, keys, STATEMENT_NAMESPACE)

@@ -22,7 +22,7 @@ class Alert:
         at: when it happened, by the record's own word.
         text: the whole story in one paragraph, for people.
         fields: the same, taken apart for machines: who, glass, grants, until, why, incident, kill.
-        stated: whether its deliveries become ``alarm`` records. News of our own alarm records
+        stated: whether its deliveries become ``alert`` records. News of our own alert records
             does not, or one bad record would breed the next for ever; and news that the ledger
             itself is wrong cannot.
     """

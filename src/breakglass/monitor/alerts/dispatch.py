@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.clock import Clock
-from breakglass.monitor.alerts.alert import Alert
+from breakglass.monitor.alerts.alert import Alert as News
 from breakglass.monitor.alerts.channel import Channel
 from breakglass.monitor.alerts.delivery import ChannelDelivery, DeliveryLimits
 from breakglass.monitor.alerts.outbox import Delivered
 from breakglass.node.submitter import Fact, Submitter
-from breakglass.records.kinds.monitoring import Alarm, Delivery
+from breakglass.records.kinds.alert import Alert, Delivery
 
 Heard = Collection[tuple[str, str]]
 """(channel, key) of deliveries that the ledger shows."""
@@ -33,14 +33,19 @@ class Dispatch:
         clock: Clock,
         stating: Submitter,
         limits: DeliveryLimits | None = None,
+        people: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         """Open the outboxes, one file a channel in ``folder``.
+
+        ``people`` gives, by channel, whom it reaches; a channel that stands for nobody of its own
+        is recorded by its name.
 
         Raises:
             MisconfiguredError: one cannot be opened.
         """
         self._log = log
         self._stating = stating
+        self._people = people or {}
         self._bells = [
             ChannelDelivery(name, channel, folder / f"{name}.sqlite", clock, self._state, limits)
             for name, channel in sorted(channels.items())
@@ -56,7 +61,7 @@ class Dispatch:
         for bell in self._bells:
             bell.start()
 
-    def ring(self, news: Sequence[Alert], heard: Heard = frozenset()) -> None:
+    def ring(self, news: Sequence[News], heard: Heard = frozenset()) -> None:
         """Queue news on every channel; on disk when this returns, out in a moment.
 
         Args:
@@ -82,20 +87,22 @@ class Dispatch:
 
     def _state(self, channel: str, delivered: Delivered) -> None:
         # Kept in the spool until the ledger takes it; the same id is never recorded twice.
-        self._stating.post(alarm_fact(channel, delivered))
+        to = self._people.get(channel) or (channel,)
+        self._stating.post(alert_fact(channel, to, delivered))
 
 
-def alarm_fact(channel: str, delivered: Delivered) -> Fact:
-    """Return the ``alarm`` record for what became of one message on one channel."""
+def alert_fact(channel: str, to: tuple[str, ...], delivered: Delivered) -> Fact:
+    """Return the ``alert`` record for what became of one message on one channel."""
     delivery = Delivery.FAILED if delivered.failure else Delivery.DELIVERED
-    body = Alarm(
+    body = Alert(
         subject=delivered.subject,
         about=delivered.about,
         index=delivered.index,
         channel=channel,
+        to=to,
         delivery=delivery,
         by="",
         attempts=delivered.attempts,
         detail=delivered.failure,
     )
-    return Fact(f"alarm/{delivered.key}/{channel}/{delivery.value}", body)
+    return Fact(f"alert/{delivered.key}/{channel}/{delivery.value}", body)

@@ -20,7 +20,8 @@ from breakglass.monitor.history_projection import (
     Tally,
 )
 from breakglass.records.fold.state import State
-from breakglass.records.kinds.grants import Intent, Path
+from breakglass.records.grant import Path
+from breakglass.records.kinds.intent import Intent
 from breakglass.records.statement import Break, Why, parse_as
 from breakglass.verdicts.history import midnight
 
@@ -57,7 +58,7 @@ class GateRecords:
 def gate_records(chronicle: HistoryProjection, state: State) -> GateRecords:
     """Copy what the records say of gates; called under the view's lock, and quick."""
     bypasses = tuple(each for gate in chronicle.bypasses.values() for each in gate)
-    intents = {each.grant: state.grants[each.grant].intent for each in bypasses}
+    intents = {each.grant: state.grants.by_id[each.grant].intent for each in bypasses}
     tallies = tuple(chronicle.tallies.values())
     return GateRecords(bypasses, intents, tallies, tuple(chronicle.gate_reviews))
 

@@ -15,7 +15,7 @@ from breakglass.monitor.gates.gate_status import Gates, siblings_of
 from breakglass.node.dry_run import rehearse
 from breakglass.node.replica import Replica
 from breakglass.node.submitter import Fact, Submitter
-from breakglass.records.kinds.monitoring import GateReviewed
+from breakglass.records.kinds.gate_reviewed import GateReviewed
 from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import ReviewGate, digest_of, parse_as
 from breakglass.tlog.note import Signer
@@ -124,7 +124,7 @@ class GateReviews:
 
     def _check_known(self, gate: str) -> None:
         with self.view.reading() as state:
-            bundle = state.bundle
+            bundle = state.governance.bundle
         known = set(siblings_of(bundle)) | self.gates.records().gates
         if gate not in known:
             raise RefusedError(

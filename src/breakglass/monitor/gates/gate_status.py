@@ -43,7 +43,7 @@ class Gates:
     def history(self) -> History:
         """Return the history of all gates that the ledger tells."""
         with self._view.reading() as state:
-            records, bundle = gate_records(self._chronicle, state), state.bundle
+            records, bundle = gate_records(self._chronicle, state), state.governance.bundle
         # What holds in the ledger is known, also where its submitter's clock is ahead of ours.
         latest = max(filter(None, (self._time.now(), records.latest)))
         history = from_records(records.told(), _whole_second(latest))

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from breakglass.errors import BreakglassError
 from breakglass.monitor.root_history import RootHistory
-from breakglass.records.kinds import Intent
+from breakglass.records.kinds.intent import Intent
 from breakglass.records.proven import prove
 from breakglass.records.trust import Trust
 from breakglass.tlog.checkpoint import parse_checkpoint

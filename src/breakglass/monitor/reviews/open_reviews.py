@@ -14,7 +14,7 @@ from breakglass.monitor.reviews.record import Review
 from breakglass.monitor.root_history import RootHistory
 from breakglass.monitor.witnessed_time import WitnessedTime
 from breakglass.node.replica import Replica
-from breakglass.records.fold.state import GrantState
+from breakglass.records.fold.slices.grants import GrantState
 
 
 class Reviews:
@@ -37,7 +37,7 @@ class Reviews:
     def listed(self) -> list[Review]:
         """Return every open review, the most overdue first. Proofs are not checked here."""
         with self._view.reading() as state:
-            grants = list(state.grants.values())
+            grants = list(state.grants.by_id.values())
         # One lock for each: filling thousands at once would hold the follower up, and the bells.
         found = [self._filled_alone(grant) for grant in grants]
         return sorted(found, key=lambda review: (review.due, review.index))
@@ -46,7 +46,7 @@ class Reviews:
         """Count the reviews whose deadline is behind us."""
         now = self._time.now()
         with self._view.reading() as state:
-            return sum(now > grant.intent.review_by for grant in state.grants.values())
+            return sum(now > grant.intent.review_by for grant in state.grants.by_id.values())
 
     def one(self, grant: str) -> Review:
         """Return one review with its proof checked now.
@@ -55,7 +55,7 @@ class Reviews:
             RefusedError: ``no_grant``.
         """
         with self._view.reading() as state:
-            found = state.grants.get(grant)
+            found = state.grants.by_id.get(grant)
             if found is None:
                 raise RefusedError(
                     f"there is no grant {grant[:60]!r}",

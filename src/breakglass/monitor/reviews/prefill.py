@@ -11,8 +11,10 @@ from breakglass.monitor.history_projection import BypassThen, GrantHistory
 from breakglass.monitor.reviews.inclusion_check import Audit
 from breakglass.monitor.reviews.rates import rate_of
 from breakglass.monitor.reviews.record import NOT_RECORDED, OPEN, Review, ReviewRecord
-from breakglass.records.fold.state import GrantState
-from breakglass.records.kinds.grants import EndedWhy, Path, Reply, session_name
+from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.grant import Path, session_name
+from breakglass.records.kinds.answered import Reply
+from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.signing.signature import Factor
 
 _ENDED = {

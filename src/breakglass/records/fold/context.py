@@ -1,8 +1,8 @@
 """What every judge of a record needs: the entry, the reasons to be void, whose word it is.
 
-The judges themselves tell three stories: ``governing`` (who rules), ``granting`` (the life of a
-grant) and ``observing`` (what gates and the monitor saw). Each changes the state if the record
-holds, and raises ``Void`` (or one of our errors) before it has changed anything if it does not.
+The judges themselves stand beside their kinds, ``records/kinds/<kind>.py``. Each changes the state
+if the record holds, and raises ``Void`` (or one of our errors) before it has changed anything if
+it does not.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 from breakglass.errors import MalformedError, RefusedError
-from breakglass.records.fold.state import GrantState, State
 from breakglass.records.record import Attachment, Record
 from breakglass.records.signing.signature import (
     STATEMENT_NAMESPACE,
@@ -23,6 +22,10 @@ from breakglass.records.signing.signature import (
 )
 from breakglass.records.statement import S, Statement, digest_of, parse_as
 from breakglass.records.trust import Role, Trust
+
+if TYPE_CHECKING:
+    from breakglass.records.fold.slices.grants import GrantState
+    from breakglass.records.fold.state import State
 
 
 class Void(Exception):
@@ -44,7 +47,7 @@ class Entry:
 
     ``cosigned`` are the checked cosignature times of the head that first covered the entry, by
     witness name. ``attachments`` holds those that the record names, by digest; followers fetch
-    them for the kinds in ``NEEDS_ATTACHMENTS`` only.
+    them for the kinds that read them only.
     """
 
     index: int
@@ -129,12 +132,12 @@ def word_of(
     if signed is None:
         raise Void("no_statement", "no person signed for this")
     said = parse_as(form, signed.text)
-    keys = state.keys_of(said.who)
+    keys = state.governance.keys_of(said.who)
     if not keys:
         raise RefusedError(f"{said.who!r} is nobody of this policy", name="unknown_person")
     factor = verify_signature(signed, keys, STATEMENT_NAMESPACE)
     check_statement(state, said, at)
-    if not suspended_too and ("person", said.who) in state.suspended:
+    if not suspended_too and ("person", said.who) in state.governance.suspended:
         raise RefusedError(f"{said.who!r} is suspended", name="suspended")
     return Said(said, digest_of(signed.text), factor)
 
@@ -157,7 +160,7 @@ def check_nonce(state: State, said: Statement, digest: str) -> None:
     Raises:
         Void: ``nonce``.
     """
-    if state.nonces.get((said.who, said.nonce), digest) != digest:
+    if state.statements.nonces.get((said.who, said.nonce), digest) != digest:
         raise Void("nonce", "the statement's nonce was used for another one")
 
 
@@ -167,7 +170,7 @@ def check_first_use(state: State, said: Statement) -> None:
     Raises:
         Void: ``nonce``; a word that was taken already is not taken again, whoever repeats it.
     """
-    if (said.who, said.nonce) in state.nonces:
+    if (said.who, said.nonce) in state.statements.nonces:
         raise Void("nonce", "the statement, or its nonce, was used already")
 
 
@@ -177,9 +180,9 @@ def in_force(state: State) -> Trust:
     Raises:
         Void: ``no_trust``.
     """
-    if state.trust is None:
+    if state.governance.trust is None:
         raise Void("no_trust", "no trust file is in force yet")
-    return state.trust
+    return state.governance.trust
 
 
 def grant_of(state: State, grant: str) -> GrantState:
@@ -189,8 +192,8 @@ def grant_of(state: State, grant: str) -> GrantState:
         Void: ``no_grant``; or, quietly, ``door_unappended``: the grant is of a door whose intent
             is not in the log, which rings by itself for as long as that is so.
     """
-    found = state.grants.get(grant)
-    if found is None and any(each.grant == grant for each in state.doors.values()):
+    found = state.grants.by_id.get(grant)
+    if found is None and any(each.grant == grant for each in state.gates.doors.values()):
         raise Void("door_unappended", f"the door intent of {grant!r} is not here", quiet=True)
     if found is None:
         raise Void("no_grant", f"there is no grant {grant!r}")

@@ -8,14 +8,13 @@ nothing but its submitter's place in the chain. Source: docs/spec/record.md, «T
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from breakglass.errors import BreakglassError, MalformedError, UnavailableError
-from breakglass.records import kinds
-from breakglass.records.fold import gate_rules, governance_rules, grant_rules
+from breakglass.records.all_kinds import KINDS
 from breakglass.records.fold.context import (
     READ_BYTES_AT_MOST,
     Entry,
@@ -24,18 +23,16 @@ from breakglass.records.fold.context import (
     is_here,
     too_long_to_read,
 )
-from breakglass.records.fold.state import State, SubmitterState
+from breakglass.records.fold.slices.submitters import SubmitterState
+from breakglass.records.fold.state import State
 from breakglass.records.intent_limits import DOOR_WITHIN
-from breakglass.records.kinds import Gap, Genesis, Intent, TrustActivated
-from breakglass.records.proven import submitter_of
-from breakglass.records.record import (
-    GATE_NOTE_BYTES_AT_MOST,
-    Kind,
-    Outer,
-    Record,
-    Unknown,
-    parse_outer,
-)
+from breakglass.records.kinds.gap import Gap
+from breakglass.records.kinds.genesis import Genesis
+from breakglass.records.kinds.intent import Intent
+from breakglass.records.kinds.trust import TrustActivated, activate_trust
+from breakglass.records.record import GATE_NOTE_BYTES_AT_MOST, Outer, Record, Unknown, parse_outer
+from breakglass.records.record_reader import read_record
+from breakglass.records.submitter_line import submitter_of
 from breakglass.records.trust import Role, Trust, accept_first_trust
 from breakglass.tlog.note import Note
 
@@ -59,10 +56,6 @@ class Judged:
     def holds(self) -> bool:
         """Say whether the record counts."""
         return not self.void
-
-
-NEEDS_ATTACHMENTS = frozenset({"trust", "policy", "cards"})
-"""Kinds whose attachments a follower must hand in."""
 
 
 def fold(genesis: str, entries: Iterable[Entry]) -> State:
@@ -102,9 +95,9 @@ def apply(state: State, entry: Entry) -> Judged:
     try:
         if entry.index == 0:
             return _take_genesis(state, entry, outer)
-        if state.trust is None:
+        if state.governance.trust is None:
             return _take_first_trust(state, entry, outer)
-        return _take(state, entry, outer, state.trust)
+        return _take(state, entry, outer, state.governance.trust)
     except _Refusal as refusal:
         judged = refusal.judged
     except Void as void:
@@ -133,12 +126,12 @@ def _void(state: State, judged: Judged) -> Judged:
 
 
 def _check_attachments(state: State, entry: Entry, outer: Outer) -> None:
-    if outer.name not in NEEDS_ATTACHMENTS or outer.envelope.log != state.log:
+    if not KINDS.reads(outer.name) or outer.envelope.log != state.log:
         return
     try:
-        record = outer.record()
-        if state.trust is not None:
-            submitter_of(record, state.trust)
+        record = read_record(outer)
+        if state.governance.trust is not None:
+            submitter_of(record, state.governance.trust)
     except BreakglassError:
         return  # void whatever is attached; what nobody stated must not hold up a follower
     if too_long_to_read(outer.attachments):
@@ -155,15 +148,15 @@ def _check_attachments(state: State, entry: Entry, outer: Outer) -> None:
 def _take_genesis(state: State, entry: Entry, outer: Outer) -> Judged:
     # Entries 0 and 1 bootstrap each other: the genesis names the maintainers and is pinned by
     # digest; the first trust file, which those maintainers signed, names the key that signed both.
-    record = outer.record()
+    record = read_record(outer)
     if not isinstance(record.body, Genesis) or record.text_digest != state.genesis:
         raise Void("genesis", "entry 0 is not the genesis that the trust file names")
-    state.begun, state.log = record, record.envelope.log
+    state.governance.begun, state.log = record, record.envelope.log
     return Judged(entry.index, record, None)
 
 
 def _take_first_trust(state: State, entry: Entry, outer: Outer) -> Judged:
-    begun = state.begun
+    begun = state.governance.begun
     if begun is None or entry.index != 1 or outer.name != TrustActivated.kind:
         raise Void("no_trust", "entry 1 of this log put no trust file in force")
     # A record that will be void anyway was let in without its attachments.
@@ -181,13 +174,13 @@ def _take_first_trust(state: State, entry: Entry, outer: Outer) -> Judged:
     if role.kind != "broker":
         raise Void("role", f"the genesis is signed by {str(role)!r}")
     envelope = begun.envelope
-    state.submitters[key.label] = SubmitterState(
+    state.submitters.by_key[key.label] = SubmitterState(
         envelope.seq + 1, begun.text_digest, envelope.at, None, {envelope.id}
     )
     try:
         return _take(state, entry, outer, trust)
     except (_Refusal, Void, BreakglassError):
-        state.submitters.clear()
+        state.submitters.by_key.clear()
         raise
 
 
@@ -199,18 +192,18 @@ def _take(state: State, entry: Entry, outer: Outer, trust: Trust) -> Judged:
         if outer.envelope.log != state.log:
             # A record of another log has its place there; it moves nothing here.
             raise Void("wrong_log", f"the record is of log {outer.envelope.log!r}")
-        chain = state.submitters.setdefault(key.label, SubmitterState())
+        chain = state.submitters.by_key.setdefault(key.label, SubmitterState())
         _check_chain(chain, record)
-        record = outer.record()
+        record = read_record(outer)
         reached = Judged(entry.index, record, role)
         stated = Submission(record.body, record, role, key.label, entry)
         _check_form(stated)
         _check_timely(stated, chain, trust)
         chain.last_at = outer.envelope.at
-        if state.trust is None:
-            governance_rules.activate_trust(state, stated, trust)
+        if state.governance.trust is None:
+            activate_trust(state, stated, trust)
         elif not isinstance(record.body, Unknown):
-            JUDGES[type(record.body)](state, stated)
+            KINDS.by_name[outer.name].judge(state, stated)
     except (Void, BreakglassError) as trouble:
         raise _Refusal(_judged_void(reached, trouble)) from trouble
     return reached
@@ -240,7 +233,7 @@ def _check_form(stated: Submission) -> None:
             f"a gate's record has {GATE_NOTE_BYTES_AT_MOST} bytes at most and no attachments",
             name="too_large",
         )
-    if body.kind in NEEDS_ATTACHMENTS and too_long_to_read(record.attachments):
+    if KINDS.reads(body.kind) and too_long_to_read(record.attachments):
         raise MalformedError(
             f"an attachment of {body.kind!r} has {READ_BYTES_AT_MOST} bytes at most",
             name="too_large",
@@ -248,7 +241,7 @@ def _check_form(stated: Submission) -> None:
     # The custodians' door alone adds lines, and its judge looks at each of them.
     if len(record.note.lines) != 1 and not isinstance(body, Intent):
         raise Void("extra_lines", "the note carries a line beside its submitter's")
-    if not isinstance(body, Unknown) and stated.role.kind not in ROLES[type(body)]:
+    if not isinstance(body, Unknown) and stated.role.kind not in KINDS.by_name[body.kind].by:
         raise Void("role", f"{str(stated.role)!r} may not state {body.kind!r}")
 
 
@@ -286,61 +279,3 @@ def _excused(stated: Submission, gap: Gap | None, skew: timedelta) -> bool:
     if gap is None or not gap.first_seq <= stated.record.envelope.seq <= gap.last_seq:
         return False
     return gap.start - skew <= stated.at <= gap.end + skew
-
-
-JUDGES: dict[type[Kind], Callable[[State, Submission], None]] = {
-    kinds.Genesis: governance_rules.genesis,
-    kinds.TrustActivated: governance_rules.trust,
-    kinds.KeyHandedOver: governance_rules.key,
-    kinds.Policy: governance_rules.policy,
-    kinds.Cards: governance_rules.cards,
-    kinds.Suspended: governance_rules.suspended,
-    kinds.Incident: governance_rules.incident,
-    kinds.Asked: grant_rules.asked,
-    kinds.Refused: grant_rules.refused,
-    kinds.Answered: grant_rules.answered,
-    kinds.Intent: grant_rules.intent,
-    kinds.Minted: grant_rules.minted,
-    kinds.Usable: grant_rules.usable,
-    kinds.Ended: grant_rules.ended,
-    kinds.Dead: grant_rules.dead,
-    kinds.Bypassed: gate_rules.bypassed,
-    kinds.Passages: gate_rules.passages,
-    kinds.Gap: gate_rules.gap,
-    kinds.Door: gate_rules.door,
-    kinds.Alarm: gate_rules.alarm,
-    kinds.Pulse: gate_rules.pulse,
-    kinds.Justified: gate_rules.justified,
-    kinds.GateReviewed: gate_rules.gate_reviewed,
-    kinds.Attested: gate_rules.attested,
-}
-"""What each kind changes, if it holds."""
-
-_BROKER, _MINTER, _MONITOR, _GATE = "broker", "minter", "monitor", "gate"
-ROLES: dict[type[Kind], frozenset[str]] = {
-    kinds.Genesis: frozenset({_BROKER}),
-    kinds.TrustActivated: frozenset({_BROKER}),
-    kinds.KeyHandedOver: frozenset({_BROKER}),
-    kinds.Policy: frozenset({_BROKER}),
-    kinds.Cards: frozenset({_BROKER}),
-    kinds.Suspended: frozenset({_BROKER}),
-    kinds.Incident: frozenset({_BROKER}),
-    kinds.Asked: frozenset({_BROKER}),
-    kinds.Refused: frozenset({_BROKER}),
-    kinds.Answered: frozenset({_BROKER}),
-    kinds.Intent: frozenset({_BROKER}),
-    kinds.Minted: frozenset({_MINTER}),
-    kinds.Usable: frozenset({_MINTER}),
-    kinds.Ended: frozenset({_MINTER, _BROKER}),
-    kinds.Dead: frozenset({_MINTER}),
-    kinds.Bypassed: frozenset({_GATE}),
-    kinds.Passages: frozenset({_GATE}),
-    kinds.Gap: frozenset({_BROKER, _MINTER, _MONITOR, _GATE}),
-    kinds.Door: frozenset({_MINTER, _GATE}),
-    kinds.Alarm: frozenset({_MONITOR}),
-    kinds.Pulse: frozenset({_MONITOR}),
-    kinds.Justified: frozenset({_MONITOR}),
-    kinds.GateReviewed: frozenset({_MONITOR}),
-    kinds.Attested: frozenset({_MONITOR}),
-}
-"""Who may state each kind (DESIGN.md section 3, the table of kinds)."""

@@ -1,0 +1,69 @@
+"""What rules the organisation: its beginning, trust, policy, cards, suspensions, keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from breakglass.records.card import Card
+from breakglass.records.encoding.canonical import Json
+from breakglass.records.policy_note import PolicyNote
+from breakglass.records.record import Record
+from breakglass.records.trust import Trust
+
+
+@dataclass(frozen=True)
+class ActiveCard:
+    """A card in force, with its note's bytes as tokens carry them."""
+
+    card: Card
+    digest: str
+    note: bytes
+
+
+@dataclass
+class Governance:
+    """Who rules now. ``begun`` is the genesis.
+
+    ``suspended`` gives the record that stopped a target, by target and name, and ``handed_over``
+    the record by which a key followed another, by the new key.
+    """
+
+    begun: Record[Any] | None = None
+    trust: Trust | None = None
+    policy: PolicyNote | None = None
+    policy_index: int = -1
+    bundle: bytes = b""
+    cards: dict[str, ActiveCard] = field(default_factory=dict)
+    suspended: dict[tuple[str, str], int] = field(default_factory=dict)
+    handed_over: dict[str, int] = field(default_factory=dict)
+
+    def keys_of(self, who: str) -> tuple[str, ...]:
+        """Return a person's keys under the policy in force; empty for a stranger."""
+        return () if self.policy is None else tuple(self.policy.people.get(who, ()))
+
+    def suspensions(self, who: str, glass: str, grant: str) -> tuple[str, ...]:
+        """Return what of these is suspended, in words for people."""
+        named = (("person", who), ("glass", glass), ("grant", grant))
+        return tuple(
+            f"{target} {name!r}" for target, name in named if (target, name) in self.suspended
+        )
+
+    def trial(self) -> Governance:
+        """Return a thin copy that changes alone."""
+        return replace(
+            self,
+            cards=dict(self.cards),
+            suspended=dict(self.suspended),
+            handed_over=dict(self.handed_over),
+        )
+
+    def summary(self) -> dict[str, Json]:
+        """Return this part of the state as plain JSON."""
+        return {
+            "trust": self.trust.digest if self.trust else "",
+            "policy": self.policy.bundle if self.policy else "",
+            "cards": {glass: active.digest for glass, active in self.cards.items()},
+            "suspended": [f"{target} {name}" for target, name in sorted(self.suspended)],
+            "keys": dict(self.handed_over),
+        }

@@ -1,0 +1,28 @@
+"""What a grant is called, and by which way it was asked for."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Path(StrEnum):
+    """By which way a grant was asked for."""
+
+    JIT = "jit"
+    GLASS = "glass"
+    MACHINE = "machine"
+    DRILL = "drill"
+
+
+def handle_of(grant: str) -> str:
+    """Return the deterministic name of a grant's credential on any platform.
+
+    >>> handle_of("g-7kq3m2x4p5ab")
+    'bg_7kq3m2x4p5ab'
+    """
+    return f"bg_{grant.removeprefix('g-')}"
+
+
+def session_name(incident: str, who: str) -> str:
+    """Return how a grant shows in a platform's own log: ``breakglass-INC-4821-mira``."""
+    return "-".join(part for part in ("breakglass", incident, who) if part)

@@ -1,0 +1,55 @@
+"""One message of the monitor on one channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from breakglass.records.encoding.strict_json import Count, Many
+from breakglass.records.encoding.text_types import Code, Handle, Line, MaybeHandle, Word
+from breakglass.records.fold.context import Submission
+from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.record import Kind
+
+if TYPE_CHECKING:
+    from breakglass.records.fold.state import State
+
+
+class Delivery(StrEnum):
+    """What became of one message on one channel."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    ACKNOWLEDGED = "acknowledged"
+
+
+@dataclass(frozen=True)
+class Alert(Kind):
+    """One message on one channel: ``subject`` is what rang, ``about`` a grant or a record id.
+
+    ``to`` names who was called: people, or the channel itself where it is nobody's own.
+    """
+
+    kind: ClassVar[str] = "alert"
+    subject: Code
+    about: Word
+    index: Count
+    channel: Handle
+    to: Annotated[tuple[Handle, ...], Many(64, 1)]
+    delivery: Delivery
+    by: MaybeHandle
+    attempts: Count
+    detail: Line
+
+
+def judge(state: State, stated: Submission) -> None:
+    """The monitor rang, or tried to."""
+    body = stated.body
+    state.monitor.alerts[body.delivery.value] = state.monitor.alerts.get(body.delivery.value, 0) + 1
+    grant = state.grants.by_id.get(body.about)
+    if grant is not None and body.delivery is Delivery.DELIVERED and grant.rung_at is None:
+        state.grants.by_id[body.about] = replace(grant, rung_at=stated.at)
+
+
+RULE = KindRule(Alert, by=frozenset({"monitor"}), judge=judge)

@@ -1,0 +1,125 @@
+"""Somebody asked for a glass: the record, and who may ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from breakglass.errors import RefusedError
+from breakglass.records.encoding.strict_json import Between, Count, Many
+from breakglass.records.encoding.text_types import GrantId, Line, Word
+from breakglass.records.fold.context import (
+    Said,
+    Submission,
+    Void,
+    check_nonce,
+    check_statement,
+    in_force,
+    lost_race,
+    word_of,
+)
+from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.fold.slices.grants import AskedState
+from breakglass.records.grant import Path
+from breakglass.records.record import Kind
+from breakglass.records.signing.signature import (
+    STATEMENT_NAMESPACE,
+    Factor,
+    Signed,
+    SignedByPasskey,
+    verify_signature,
+)
+from breakglass.records.statement import Break, Do, digest_of, grant_id, parse_as
+
+if TYPE_CHECKING:
+    from breakglass.records.fold.state import State
+
+WAIT_AT_MOST = timedelta(hours=1)  # the most that a card can give
+
+
+class Outcome(StrEnum):
+    """What a decision says."""
+
+    ALLOWED = "allowed"
+    NEEDS_APPROVAL = "needs_approval"
+    NEEDS_CUSTODIANS = "needs_custodians"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Factors:
+    """How the person was there: factor class, and the signature's age in seconds."""
+
+    factor: Factor
+    age_s: Count
+    mfa_down: bool
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A decision as written down: outcome, people still needed, and the policies behind it."""
+
+    outcome: Outcome
+    need: Annotated[int, Between(0, 16)]
+    policies: Annotated[tuple[Word, ...], Many(64)]
+    why: Annotated[tuple[Line, ...], Many(16)]
+
+
+@dataclass(frozen=True)
+class Asked(Kind):
+    """Somebody asked for a glass; written whatever comes of it."""
+
+    kind: ClassVar[str] = "asked"
+    grant: GrantId
+    path: Path
+    statement: Signed | SignedByPasskey
+    factors: Factors
+    decision: Decided
+
+
+def judge(state: State, stated: Submission) -> None:
+    """Somebody asked; the grant waits for its intent until the card's wait is over."""
+    said = asking(state, stated)
+    grant = stated.body.grant
+    if grant in state.grants.asked or grant in state.grants.by_id or grant in state.grants.refused:
+        raise lost_race(f"grant {grant!r} was asked for already")
+    word = said.statement
+    active = state.governance.cards.get(word.glass)
+    wait = timedelta(seconds=active.card.wait_s) if active else WAIT_AT_MOST
+    until = word.at + max(wait, in_force(state).skew)
+    state.statements.nonces[(word.who, word.nonce)] = said.digest
+    state.grants.asked[grant] = AskedState(
+        stated.entry.index, stated.at, word.who, word.glass, said.digest, until
+    )
+
+
+def asking(state: State, stated: Submission) -> Said[Break]:
+    """Check what ``asked`` and ``refused`` share: the asker's word, the grant's id, the factor.
+
+    Raises:
+        Void: ``wrong_id``, ``mismatch`` or ``nonce``; or as ``word_of``.
+        RefusedError: ``unknown_person``.
+    """
+    body = stated.body
+    said = parse_as(Break, body.statement.text)
+    if said.do is Do.MACHINE:
+        active = state.governance.cards.get(said.glass)
+        machine = active.card.machines.get(said.who) if active else None
+        if machine is None:
+            raise RefusedError(f"no card names machine {said.who!r}", name="unknown_person")
+        verify_signature(body.statement, [machine.key], STATEMENT_NAMESPACE)
+        check_statement(state, said, stated.at)
+        word = Said(said, digest_of(body.statement.text), Factor.ONE)
+    else:
+        word = word_of(state, body.statement, Break, stated.at, suspended_too=True)
+    if grant_id(body.statement.text) != body.grant:
+        raise Void("wrong_id", "the grant's id does not follow from the statement")
+    if not word.factor.meets(body.factors.factor):
+        raise Void("mismatch", "the record claims a stronger factor than the signature shows")
+    check_nonce(state, said, word.digest)
+    return word
+
+
+RULE = KindRule(Asked, by=frozenset({"broker"}), judge=judge)

@@ -1,0 +1,75 @@
+"""Glass cards of a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from breakglass.errors import MalformedError
+from breakglass.records.authority import check_card
+from breakglass.records.card import card_digest
+from breakglass.records.encoding.canonical import parse_canonical
+from breakglass.records.encoding.strict_json import Count, Many
+from breakglass.records.encoding.text_types import Digest, Handle
+from breakglass.records.fold.context import Submission, Void, in_force
+from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.fold.slices.governance import ActiveCard
+from breakglass.records.record import Kind
+from breakglass.tlog.note import Note
+
+if TYPE_CHECKING:
+    from breakglass.records.fold.state import State
+
+
+@dataclass(frozen=True)
+class Cards(Kind):
+    """Glass cards of a policy. Attached: RFC 8785 JSON, glass to the text of its signed card.
+
+    ``cards`` gives each card's digest. The activation of a policy takes every card away; from
+    then on cards are added, and one gives way only to one that was issued later.
+    """
+
+    kind: ClassVar[str] = "cards"
+    policy: Digest
+    version: Count
+    cards: Annotated[Mapping[Handle, Digest], Many(1000)]
+
+
+def judge(state: State, stated: Submission) -> None:
+    """Cards of the policy in force are added; a card gives way only to one issued later."""
+    believed, body = in_force(state), stated.body
+    if state.governance.policy is None or (body.policy, body.version) != (
+        state.governance.policy.bundle,
+        state.governance.policy.version,
+    ):
+        raise Void("wrong_policy", "the cards are of another policy than the one in force")
+    found: dict[str, ActiveCard] = {}
+    for glass, text in _card_texts(stated.attachment(0)).items():
+        note = Note.parse(text.encode())
+        card = check_card(note, believed, stated.at)
+        said = (card.log, card.glass, card.policy, card.version)
+        if said != (state.log, glass, body.policy, body.version):
+            raise Void("mismatch", f"the card of {glass!r} is of another log, glass or policy")
+        standing = state.governance.cards.get(glass)
+        found[glass] = ActiveCard(card, card_digest(note), text.encode())
+        other = standing is not None and found[glass].digest != standing.digest
+        if standing and other and card.issued <= standing.card.issued:
+            # Else whoever holds the broker's key could go back to a card that was replaced.
+            raise Void("card_order", f"the card of {glass!r} is older than the one in force")
+    if {glass: each.digest for glass, each in found.items()} != dict(body.cards):
+        raise Void("mismatch", "the record and the cards that it carries differ")
+    state.governance.cards = {**state.governance.cards, **found}
+
+
+def _card_texts(data: bytes) -> dict[str, str]:
+    try:
+        texts = parse_canonical(data.decode(), "cards")
+    except UnicodeDecodeError as error:
+        raise MalformedError("the cards are not UTF-8", name="bad_json") from error
+    if not isinstance(texts, dict) or not all(isinstance(each, str) for each in texts.values()):
+        raise MalformedError("the cards are not a table of texts", name="bad_json")
+    return texts
+
+
+RULE = KindRule(Cards, by=frozenset({"broker"}), judge=judge, reads=True)

@@ -1,0 +1,86 @@
+"""A grant is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar
+
+from breakglass.records.encoding.text_types import GrantId, Line
+from breakglass.records.fold.context import Submission, Void, grant_of, in_force, lost_race, word_of
+from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.kinds.minted import of_minter
+from breakglass.records.kinds.suspended import killer
+from breakglass.records.record import Kind
+from breakglass.records.signing.signature import Signed, SignedByPasskey
+from breakglass.records.statement import Answer, Do, Target
+
+if TYPE_CHECKING:
+    from breakglass.records.fold.slices.grants import GrantState
+    from breakglass.records.fold.state import State
+
+
+class EndedWhy(StrEnum):
+    """Why a grant ended."""
+
+    EXPIRED = "expired"
+    DONE = "done"
+    KILLED = "killed"
+    IDLE = "idle"
+    INCIDENT_CLOSED = "incident_closed"
+    NOT_MINTED = "not_minted"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True)
+class Ended(Kind):
+    """A grant is over. Written by its minter, or by the broker if it was never minted.
+
+    ``statement`` is the holder's or the killer's word for ``done`` and ``killed``, else null.
+    """
+
+    kind: ClassVar[str] = "ended"
+    grant: GrantId
+    why: EndedWhy
+    detail: Line
+    statement: Signed | SignedByPasskey | None
+
+
+def judge(state: State, stated: Submission) -> None:
+    """A grant is over: said by its minter, or by the broker if nothing was minted."""
+    body = stated.body
+    grant = grant_of(state, body.grant)
+    if grant.ended is not None:
+        raise lost_race(f"grant {body.grant!r} has ended already")
+    if stated.role.kind == "minter":
+        of_minter(state, stated)
+    elif grant.minted_at is not None:
+        raise Void("role", "a minted grant is ended by its minter")
+    _check_ended_why(state, grant, stated)
+    state.grants.by_id[body.grant] = replace(grant, ended=body, ended_at=stated.at)
+
+
+def _check_ended_why(state: State, grant: GrantState, stated: Submission) -> None:
+    body, skew = stated.body, in_force(state).skew
+    if body.why is EndedWhy.EXPIRED and stated.at < grant.intent.not_after - skew:
+        raise Void("not_yet", "the grant has not expired")
+    if body.why is EndedWhy.DONE:
+        word = word_of(state, body.statement, Answer, None, suspended_too=True).statement
+        if (word.do, word.who, word.answers) != (Do.DONE, grant.intent.who, grant.statement):
+            raise Void("mismatch", "only the holder hands a grant back")
+    if body.why is EndedWhy.KILLED:
+        said = killer(state, body.statement, stated, Do.KILL).statement
+        named = {
+            Target.GRANT: grant.intent.grant,
+            Target.PERSON: grant.intent.who,
+            Target.GLASS: grant.intent.glass,
+        }
+        if named[said.target] != said.name or said.at < grant.at - skew:
+            raise Void("mismatch", "the statement stops something else, or is of before")
+    if body.why is EndedWhy.INCIDENT_CLOSED:
+        found = state.incidents.by_id.get(grant.intent.incident)
+        if found is None or found.open:
+            raise Void("mismatch", f"incident {grant.intent.incident!r} is not closed")
+
+
+RULE = KindRule(Ended, by=frozenset({"broker", "minter"}), judge=judge)

@@ -1,0 +1,45 @@
+"""The monitor decided again, and the intent was allowed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from breakglass.records.encoding.strict_json import Count
+from breakglass.records.encoding.text_types import Digest, GrantId
+from breakglass.records.fold.context import Submission, Void, grant_of, lost_race
+from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.record import Kind
+from breakglass.tlog.merkle import leaf_hash
+
+if TYPE_CHECKING:
+    from breakglass.records.fold.state import State
+
+
+@dataclass(frozen=True)
+class Justified(Kind):
+    """The monitor decided again, under the policy of the time: this intent was allowed.
+
+    ``leaf`` is the intent's leaf hash and ``index`` its place.
+    """
+
+    kind: ClassVar[str] = "justified"
+    grant: GrantId
+    leaf: Digest
+    index: Count
+    policy: Digest
+
+
+def judge(state: State, stated: Submission) -> None:
+    """The monitor decided again: this intent was allowed by the policy of its time."""
+    body = stated.body
+    grant = grant_of(state, body.grant)
+    said = (body.leaf, body.index, body.policy)
+    if said != (leaf_hash(grant.note).hex(), grant.index, grant.intent.policy):
+        raise Void("mismatch", "the record is of another intent")
+    if grant.justified:
+        raise lost_race("the intent is justified already")
+    state.grants.by_id[body.grant] = replace(grant, justified=True)
+
+
+RULE = KindRule(Justified, by=frozenset({"monitor"}), judge=judge)

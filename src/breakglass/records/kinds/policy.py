@@ -1,0 +1,68 @@
+"""A policy takes force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from breakglass.errors import UnprovenError
+from breakglass.records.encoding.strict_json import Between
+from breakglass.records.encoding.text_types import Digest, Word
+from breakglass.records.fold.context import Submission, Void, in_force, lost_race
+from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.policy_note import parse_policy_note
+from breakglass.records.record import Attachment, Kind
+from breakglass.records.signing.signature import POLICY_NAMESPACE, people_who_signed
+from breakglass.tlog.note import Note
+
+if TYPE_CHECKING:
+    from breakglass.records.fold.state import State
+
+
+@dataclass(frozen=True)
+class Policy(Kind):
+    """A policy takes force. Attached, in this order: the bundle, the signed policy note.
+
+    ``bundle`` is the SHA-256 of the bundle's bytes and the policy digest of statements and cards.
+    """
+
+    kind: ClassVar[str] = "policy"
+    version: Annotated[int, Between(1, 10**9)]
+    bundle: Digest
+    commit: Word
+
+
+def judge(state: State, stated: Submission) -> None:
+    """A policy takes force, signed by the maintainers; until its cards stand, no glass opens."""
+    believed, body = in_force(state), stated.body
+    bundle, note = stated.attachment(0), Note.parse(stated.attachment(1))
+    said = parse_policy_note(note)
+    signed = people_who_signed(note, believed.maintainers, POLICY_NAMESPACE)
+    if len(signed) < believed.maintainers_needed:
+        raise UnprovenError(
+            f"{len(signed)} of {believed.maintainers_needed} maintainers signed",
+            name="policy_signatures",
+        )
+    if said.log != state.log:
+        raise Void("wrong_log", f"the policy is of log {said.log!r}")
+    if (said.version, said.bundle, said.commit) != (body.version, body.bundle, body.commit):
+        raise Void("mismatch", "the record and the signed policy note differ")
+    if Attachment.of(bundle).digest != said.bundle:
+        raise Void("mismatch", "the bundle is not the one that was signed")
+    if said == state.governance.policy:
+        raise lost_race(f"policy {said.version} is in force already")
+    newest = max(
+        state.governance.policy.version if state.governance.policy else 0,
+        believed.policy_at_least - 1,
+    )
+    if said.version <= newest:
+        raise Void("policy_order", f"policy {said.version} is not newer than the one in force")
+    state.governance.policy, state.governance.policy_index, state.governance.bundle = (
+        said,
+        stated.entry.index,
+        bundle,
+    )
+    state.governance.cards = {}
+
+
+RULE = KindRule(Policy, by=frozenset({"broker"}), judge=judge, reads=True)

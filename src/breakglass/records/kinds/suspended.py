@@ -1,0 +1,77 @@
+"""A person, a glass or a grant is stopped, or let go again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from breakglass.errors import RefusedError
+from breakglass.records.encoding.text_types import Handle
+from breakglass.records.fold.context import (
+    Said,
+    Submission,
+    Void,
+    check_first_use,
+    lost_race,
+    word_of,
+)
+from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.record import Kind
+from breakglass.records.signing.signature import Signature, Signed, SignedByPasskey
+from breakglass.records.statement import Do, Kill, Target
+
+if TYPE_CHECKING:
+    from breakglass.records.fold.state import State
+
+
+@dataclass(frozen=True)
+class Suspended(Kind):
+    """A person, a glass or a grant is stopped, or one of the first two let go again.
+
+    ``active`` true takes a statement that says ``kill``, false one that says ``lift``.
+    """
+
+    kind: ClassVar[str] = "suspended"
+    target: Target
+    name: Handle
+    active: bool
+    statement: Signed | SignedByPasskey
+
+
+def judge(state: State, stated: Submission) -> None:
+    """Somebody who may kill stops a person, a glass or a grant; or lifts that of the first two."""
+    body = stated.body
+    said = killer(state, body.statement, stated, Do.KILL if body.active else Do.LIFT)
+    if (said.statement.target, said.statement.name) != (body.target, body.name):
+        raise Void("mismatch", "the statement names something else")
+    key = (body.target.value, body.name)
+    if body.active == (key in state.governance.suspended):
+        raise lost_race(f"{body.target.value} {body.name!r} stands so already")
+    check_first_use(state, said.statement)
+    if body.target is Target.GRANT and body.name in state.grants.by_id:
+        grant = state.grants.by_id[body.name]
+        state.grants.by_id[body.name] = replace(grant, stopped_at=stated.at)
+    state.statements.nonces[(said.statement.who, said.statement.nonce)] = said.digest
+    if body.active:
+        state.governance.suspended[key] = stated.entry.index
+    else:
+        state.governance.suspended.pop(key)
+
+
+def killer(state: State, signed: Signature | None, stated: Submission, do: Do) -> Said[Kill]:
+    """Check that somebody who may kill said so; of any age when it ends a grant.
+
+    Raises:
+        RefusedError: ``unknown_person``, or as ``word_of``.
+        Void: ``mismatch``; the statement does the opposite.
+    """
+    fresh = stated.at if stated.body.kind == "suspended" else None
+    said = word_of(state, signed, Kill, fresh)
+    if state.governance.policy is None or said.statement.who not in state.governance.policy.kill:
+        raise RefusedError(f"{said.statement.who!r} may not kill", name="unknown_person")
+    if said.statement.do is not do:
+        raise Void("mismatch", f"the statement says {said.statement.do.value!r}")
+    return said
+
+
+RULE = KindRule(Suspended, by=frozenset({"broker"}), judge=judge)
