@@ -19,8 +19,8 @@ from breakglass.monitor.gates.gate_reviews import ReviewedBody
 from breakglass.monitor.gates.gate_status import siblings_of
 from breakglass.policy.bundle import pack_bundle, unpack_bundle
 from breakglass.records import kinds
-from breakglass.records.encoding.strict_json import write
 from breakglass.records.statement import GateVerdict, Why
+from breakglass.strict_json import write
 from breakglass.verdicts.folder import read_folder
 from breakglass.verdicts.verdict import judge
 from breakglass.verdicts.verdict_json import answer as told

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from breakglass.monitor.app import Monitor
 from breakglass.records import kinds
-from breakglass.records.encoding.strict_json import write
+from breakglass.strict_json import write
 from tests.kit.answers import Recorded
 from tests.monitor.served import served
 from tests.monitor.stand_ins import Shop, eventually, moment

@@ -33,8 +33,8 @@ from breakglass.errors import MalformedError, RefusedError
 from breakglass.http.routes import Handler, Request, Response, json_response, route
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.replica import Replica
-from breakglass.records.encoding.strict_json import read_body
 from breakglass.records.kinds import KeyHandedOver
+from breakglass.strict_json import read_body
 from breakglass.token.token import BYTES_AT_MOST
 
 _STATEMENT_BYTES = 64 * 1024

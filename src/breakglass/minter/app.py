@@ -36,8 +36,8 @@ from breakglass.process.folder import make_folder
 from breakglass.process.key_store import read_key
 from breakglass.process.serving import Service
 from breakglass.process.settings import neighbour_at, read_settings
-from breakglass.records.encoding.strict_json import read_body
 from breakglass.records.trust import Trust, accept_trust
+from breakglass.strict_json import read_body
 from breakglass.submit.outbox import Outbox, OutboxLimits
 from breakglass.tlog.note import Note
 from breakglass.token.token import BYTES_AT_MOST

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from breakglass.records.encoding.strict_json import Count
 from breakglass.records.encoding.text_types import GrantId
 from breakglass.records.signing.signature import Signed, SignedByPasskey
+from breakglass.strict_json import Count
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from breakglass.clock import format_time
 from breakglass.http.routes import Request, Response, json_response, route
 from breakglass.monitor.gates.gate_reviews import ReviewedBody
 from breakglass.monitor.reviews.review_yaml import yaml_text
-from breakglass.records.encoding.strict_json import read_body
+from breakglass.strict_json import read_body
 
 if TYPE_CHECKING:
     from breakglass.monitor.app import Monitor

@@ -12,18 +12,18 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from breakglass.broker.policies import Policies
+from breakglass.canonical import canonical
 from breakglass.errors import MalformedError, RefusedError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
 from breakglass.policy.bundle import PACKED_BYTES_AT_MOST
 from breakglass.records.card import card_digest
-from breakglass.records.encoding.canonical import canonical
-from breakglass.records.encoding.strict_json import Many
 from breakglass.records.encoding.text_types import ExactBase64, Handle
 from breakglass.records.kinds import Cards, KeyHandedOver, Policy, TrustActivated
 from breakglass.records.policy_note import parse_policy_note
 from breakglass.records.record import Attachment
 from breakglass.records.trust import Trust, accept_trust
+from breakglass.strict_json import Many
 from breakglass.tlog.note import Note
 
 _TRUST_WITHIN = timedelta(seconds=10)

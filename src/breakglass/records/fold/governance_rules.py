@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from breakglass.canonical import parse_canonical
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnprovenError
 from breakglass.records.authority import check_card
 from breakglass.records.card import card_digest
-from breakglass.records.encoding.canonical import parse_canonical
 from breakglass.records.fold.context import (
     Said,
     Submission,

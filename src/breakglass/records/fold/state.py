@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar
 
+from breakglass.canonical import Json, canonical
 from breakglass.clock import format_time
 from breakglass.records.card import Card
-from breakglass.records.encoding.canonical import Json, canonical
 from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.kinds.gates import Gap
 from breakglass.records.kinds.grants import Ended, Intent

@@ -7,10 +7,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from breakglass.records.encoding.strict_json import Count, Many
 from breakglass.records.encoding.text_types import Digest, GrantId, Handle, Line, Word
 from breakglass.records.record import Kind, known
 from breakglass.records.signing.signature import Signed
+from breakglass.strict_json import Count, Many
 
 
 class GateState(StrEnum):

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from breakglass.records.encoding.strict_json import Between, Count, Many
 from breakglass.records.encoding.text_types import Base64, Digest, Handle, Line, SshKey, Word
 from breakglass.records.record import Kind, known
 from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import Target
+from breakglass.strict_json import Between, Count, Many
 
 MaintainerKeys = Annotated[tuple[SshKey, ...], Many(8, 1)]
 

@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from breakglass.records.card import Tier
-from breakglass.records.encoding.strict_json import Between, Count, Many
 from breakglass.records.encoding.text_types import (
     Code,
     Digest,
@@ -24,6 +23,7 @@ from breakglass.records.encoding.text_types import (
 from breakglass.records.record import Kind, known
 from breakglass.records.signing.signature import Factor, Signed, SignedByPasskey
 from breakglass.records.statement import Scope
+from breakglass.strict_json import Between, Count, Many
 
 
 class Path(StrEnum):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, ClassVar
 
-from breakglass.records.encoding.strict_json import Count, Many
 from breakglass.records.encoding.text_types import Code, GrantId, Handle, Line, Word
 from breakglass.records.record import Kind, known
+from breakglass.strict_json import Count, Many
 
 
 @known

@@ -7,7 +7,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from breakglass.records.encoding.strict_json import Count, Many
 from breakglass.records.encoding.text_types import (
     Code,
     Digest,
@@ -21,6 +20,7 @@ from breakglass.records.encoding.text_types import (
 from breakglass.records.record import Kind, known
 from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import GateVerdict
+from breakglass.strict_json import Count, Many
 
 
 class Delivery(StrEnum):

@@ -15,9 +15,9 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Protocol, TypeVar, cast
 
+from breakglass.canonical import Json, parse_strict
 from breakglass.clock import format_time, parse_time
 from breakglass.errors import MalformedError
-from breakglass.records.encoding.canonical import Json, parse_strict
 
 T = TypeVar("T")
 _Reader = Callable[[Json, str], Any]
