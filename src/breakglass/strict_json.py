@@ -105,6 +105,18 @@ def written(value: object, where: str) -> dict[str, Json]:
     return said
 
 
+def view(kind: type[T], *sources: object, **given: Any) -> T:
+    """Make a ``kind`` to be shown: each field as ``given``, else of the first source that has it.
+
+    Raises:
+        AttributeError: no source has a field.
+    """
+    for name in _hints(cast("Any", kind)).keys() - given.keys():
+        source = next((each for each in sources if hasattr(each, name)), None)
+        given[name] = getattr(source, name)
+    return kind(**given)
+
+
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(kind, include_extras=True)

@@ -29,7 +29,7 @@ _MASKS = (
     (r'"LONG"(?:,"LONG")+', '"LONG"'),
     (r"(?:— [^\n]*\n)+", "— LINES\n"),
     (r"(?:BASE64\n)+", "BASE64\n"),
-    (r"(?<![\w.])-?\d+\.\d+(?![\w.])", "REAL"),
+    (r"(?<![\w.])-?\d+\.\d+(?:e-\d+)?(?![\w.])", "REAL"),
     (r"(?<![\w.])-?\d+(?![\w.])", "NUMBER"),
 )
 _BETWEEN = "\n----\n"
@@ -81,4 +81,5 @@ class Recorded:
         if not self._file.exists():
             self._file.write_text(_BETWEEN.join(self._found))
             raise AssertionError(f"recorded in {self._file}")
-        assert self._found == self._file.read_text().split(_BETWEEN)
+        for found, kept in zip(self._found, self._file.read_text().split(_BETWEEN), strict=True):
+            assert found == kept

@@ -176,7 +176,7 @@ def test_nothing_is_stated_while_the_ledger_is_away_or_not_believed(
         reviewing.review("deploy-approval", body)
     ledger.refuse_appends = False
     again = eventually(lambda: _tried(reviewing, body))
-    assert again["by"] == "sam"
+    assert again.by == "sam"
     assert len(shop.bodies(kinds.GateReviewed)) == 1
 
 

@@ -28,7 +28,7 @@ def test_each_route_answers_as_recorded(
     tally = kinds.Passages("deploy-approval", now, now, *counts, p50_ms=1, p99_ms=2, flaky=())
     shop.states("gate:deploy-approval", tally)
     eventually(lambda: monitor.gates.records().bypasses and monitor.gates.records().tallies)
-    eventually(lambda: all(each["last_delivered"] for each in monitor.ringing.summary().values()))
+    eventually(lambda: all(each.last_delivered for each in monitor.ringing.summary().values()))
     said = shop.org.review_gate(at=moment(), look_again=moment() + timedelta(weeks=9))
     with served(monitor) as address:
 

@@ -6,10 +6,11 @@ compile, or cards that do not fit, must never stand in a ledger that forgets not
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from breakglass.broker.policies import Policies
 from breakglass.canonical import canonical
@@ -47,18 +48,30 @@ class TrustBody:
 
 
 @dataclass(frozen=True)
+class Activated:
+    """Which version is in force; ``index`` is ``None`` if nothing had to be recorded."""
+
+    version: int
+    index: int | None
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """Whose key was handed over, and where that was recorded."""
+
+    party: str
+    index: int
+
+
+@dataclass(frozen=True)
 class Activation:
     """See the module."""
 
     recording: Recorder
     policies: Policies
 
-    def policy(self, body: PolicyBody, bundle: bytes) -> dict[str, Any]:
+    def policy(self, body: PolicyBody) -> Activated:
         """Put a policy and its cards in force.
-
-        Args:
-            body: as sent.
-            bundle: its packed bundle, decoded.
 
         Raises:
             MalformedError: a note, the bundle or a card is not in its form, or does not compile.
@@ -67,6 +80,7 @@ class Activation:
             UnavailableError: the ledger did not take it.
         """
         self.recording.wait_for_trust(_TRUST_WITHIN)
+        bundle = base64.b64decode(body.bundle)
         if len(bundle) > PACKED_BYTES_AT_MOST:
             raise MalformedError(f"bundle: {len(bundle)} bytes, {PACKED_BYTES_AT_MOST} at most")
         digest = Attachment.of(bundle).digest
@@ -83,7 +97,7 @@ class Activation:
             index = state.policy_index
             active = {glass: state.cards[glass].digest for glass in digests if glass in state.cards}
         if stands and active == digests:
-            return {"version": policy.version, "index": index}
+            return Activated(policy.version, index)
         # (2) Both in one append, so that no moment has a policy without its cards. Where the
         #     policy stands already (only the first got through, or cards are renewed before they
         #     expire) the cards come alone.
@@ -102,9 +116,9 @@ class Activation:
         if stands:
             facts = facts[1:]
         receipts = self.recording.record(facts)
-        return {"version": policy.version, "index": receipts[0].index}
+        return Activated(policy.version, receipts[0].index)
 
-    def trust(self, body: TrustBody) -> dict[str, Any]:
+    def trust(self, body: TrustBody) -> Activated:
         """Put the next trust file in force.
 
         Raises:
@@ -117,13 +131,11 @@ class Activation:
             before = state.trust
         trust = accept_trust(note, before)
         if before is not None and trust.text == before.text:
-            return {"version": trust.version, "index": None}
-        return {
-            "version": trust.version,
-            "index": self.recording.record([trust_fact(trust, note)])[0].index,
-        }
+            return Activated(trust.version, None)
+        receipts = self.recording.record([trust_fact(trust, note)])
+        return Activated(trust.version, receipts[0].index)
 
-    def key(self, body: KeyHandedOver) -> dict[str, Any]:
+    def key(self, body: KeyHandedOver) -> HandedOver:
         """Record that a key follows another, which the trust file in force names both.
 
         Raises:
@@ -135,10 +147,10 @@ class Activation:
         with self.recording.view.reading() as state:
             standing = state.handed_over.get(body.new)
         if standing is not None:
-            return {"party": body.party, "index": standing}
+            return HandedOver(body.party, standing)
         name = Attachment.of(body.new.encode()).digest[:16]
         receipts = self.recording.record([Fact(f"key/{body.version}/{name}", body)])
-        return {"party": body.party, "index": receipts[0].index}
+        return HandedOver(body.party, receipts[0].index)
 
 
 def trust_fact(trust: Trust, note: Note) -> Fact:
