@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from breakglass.canonical import canonical
 from breakglass.records import all_kinds as kinds
 from breakglass.records.card import (
     Card,
@@ -30,7 +31,6 @@ from breakglass.records.card import (
     card_digest,
     card_text,
 )
-from breakglass.records.encoding.canonical import canonical
 from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.fold.fold import Judged, apply
 from breakglass.records.fold.state import State

@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from breakglass.canonical import parse_canonical
 from breakglass.clock import parse_time
 from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError, UnprovenError
-from breakglass.records.encoding.canonical import parse_canonical
 from breakglass.records.statement import Break, Do, grant_id, parse_as
 
 NAMESPACE = "breakglass-door@v1"

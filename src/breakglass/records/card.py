@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
+from breakglass.canonical import canonical, parse_lines
 from breakglass.errors import MalformedError
-from breakglass.records.encoding.canonical import canonical, parse_lines
-from breakglass.records.encoding.strict_json import Between, Count, Many, read, written
 from breakglass.records.encoding.text_types import Digest, Handle, LogName, Pattern, Reason, Word
 from breakglass.records.signing.signature import Factor, check_keys
 from breakglass.records.statement import Scope, Seconds, check_scope
+from breakglass.strict_json import Between, Count, Many, read, written
 from breakglass.tlog.note import Note
 
 HEADER = "breakglass.dev/card/v1"

@@ -14,9 +14,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
+from breakglass.canonical import canonical, parse_lines, utf8
 from breakglass.errors import MalformedError
-from breakglass.records.encoding.canonical import canonical, parse_lines, utf8
-from breakglass.records.encoding.strict_json import Between, Many, read, written
 from breakglass.records.encoding.text_types import (
     Code,
     Digest,
@@ -32,6 +31,7 @@ from breakglass.records.encoding.text_types import (
     Severity,
     Word,
 )
+from breakglass.strict_json import Between, Many, read, written
 
 HEADER = "breakglass.dev/statement/v1"
 BYTES_AT_MOST = 4096

@@ -33,6 +33,7 @@ from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import DOOR_NAMESPACE, people_who_signed
 from breakglass.records.statement import Do
 from breakglass.records.trust import Trust
+from breakglass.strict_json import view
 from breakglass.tlog.note import Note, SignatureLine, SignerKey, sign_note
 
 _VIEW_WITHIN = timedelta(seconds=2)
@@ -50,6 +51,39 @@ class TokenBody:
     """``POST /doors/GRANT/mint``: the door's token, shown to its minter by the holder."""
 
     token: str
+
+
+@dataclass(frozen=True)
+class DoorView:
+    """A door as people and clients are shown it; nothing in it is secret."""
+
+    grant: str
+    note: str
+    card: str
+    not_after: datetime
+    signed: tuple[str, ...]
+    needed: int
+    minter: str
+    minter_at: str
+    index: int | None
+
+
+@dataclass(frozen=True)
+class UnappendedView:
+    """A door that was used and whose intent is not in the log."""
+
+    grant: str
+    who: str
+    glass: str
+    used: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DoorsView:
+    """Every door kept here, and those used elsewhere whose intent is not in the log."""
+
+    doors: tuple[DoorView, ...]
+    unappended: tuple[UnappendedView, ...]
 
 
 @dataclass(frozen=True)
@@ -95,7 +129,7 @@ class DoorRequests:
         self._at = at
         self._lock = threading.Lock()
 
-    def ask(self, request: BreakRequest) -> dict[str, Any]:
+    def ask(self, request: BreakRequest) -> DoorView:
         """Make the door intent that custodians may sign; the same statement is the same intent.
 
         Raises:
@@ -132,9 +166,9 @@ class DoorRequests:
             kept.grant,
             f"{said.who!r} asks custodians for {said.glass!r}; the ledger: {tried}",
         )
-        return self.told(kept)
+        return self._shown(kept)
 
-    def sign(self, grant: str, body: SignedNote) -> dict[str, Any]:
+    def sign(self, grant: str, body: SignedNote) -> DoorView:
         """Take custodians' lines and keep the fullest version; again is harmless.
 
         Raises:
@@ -145,7 +179,7 @@ class DoorRequests:
         with self._lock:
             kept = self._find(grant)
             if kept.index is not None:
-                return self.told(kept)
+                return self._shown(kept)
             if given.text != kept.note.text:
                 raise UnprovenError(
                     f"the note is not the door intent of {grant!r} that was handed out",
@@ -157,7 +191,7 @@ class DoorRequests:
                 self._chain.keep(grant, fuller)
                 self._at("door_signed")
                 kept = replace(kept, note=fuller)
-        return self.told(kept)
+        return self._shown(kept)
 
     def mint(self, grant: str, token: str) -> dict[str, Any]:
         """Hand a door's token to its minter, which judges it for itself.
@@ -168,43 +202,36 @@ class DoorRequests:
         kept = self._find(grant)
         return self._minters.mint(_minter_of(kept), token, 0)
 
-    def find(self, grant: str) -> dict[str, Any]:
+    def find(self, grant: str) -> DoorView:
         """Return one door.
 
         Raises:
             RefusedError: ``no_grant``.
         """
-        return self.told(self._find(grant))
+        return self._shown(self._find(grant))
 
-    def listing(self) -> dict[str, Any]:
-        """Return every door kept here, and those used elsewhere whose intent is not in the log."""
+    def listing(self) -> DoorsView:
+        """Return every door kept here, and those used elsewhere."""
         with self._view.reading() as state:
-            used = [
-                {
-                    "grant": each.grant,
-                    "who": each.who,
-                    "glass": each.glass,
-                    "used": [f"{use.by} {use.run}" for use in each.uses],
-                }
+            used = tuple(
+                view(UnappendedView, each, used=tuple(f"{use.by} {use.run}" for use in each.uses))
                 for each in state.unappended_doors()
-            ]
-        return {"doors": [self.told(each) for each in self._chain.all()], "unappended": used}
+            )
+        return DoorsView(tuple(map(self._shown, self._chain.all())), used)
 
-    def told(self, kept: KeptDoor) -> dict[str, Any]:
-        """Return a door as people and clients are shown it; nothing in it is secret."""
+    def _shown(self, kept: KeptDoor) -> DoorView:
         trust = self._view.trust()
         minter = _minter_of(kept)
-        return {
-            "grant": kept.grant,
-            "note": kept.note.encoded().decode(),
-            "card": kept.card.decode(),
-            "not_after": format_time(kept.not_after),
-            "signed": sorted(people_who_signed(kept.note, trust.custodians, DOOR_NAMESPACE)),
-            "needed": trust.custodians_needed,
-            "minter": minter,
-            "minter_at": self._minters.address(minter) if minter else "",
-            "index": kept.index,
-        }
+        return view(
+            DoorView,
+            kept,
+            note=kept.note.encoded().decode(),
+            card=kept.card.decode(),
+            signed=tuple(sorted(people_who_signed(kept.note, trust.custodians, DOOR_NAMESPACE))),
+            needed=trust.custodians_needed,
+            minter=minter,
+            minter_at=self._minters.address(minter) if minter else "",
+        )
 
     def _standing(self, request: BreakRequest, now: datetime) -> KeptDoor | None:
         with self._view.reading() as state:

@@ -6,19 +6,19 @@ compile, or cards that do not fit, must never stand in a ledger that forgets not
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from breakglass.broker.policies import Policies
+from breakglass.canonical import canonical
 from breakglass.errors import MalformedError, RefusedError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
 from breakglass.policy.bundle import PACKED_BYTES_AT_MOST
 from breakglass.records.card import card_digest
-from breakglass.records.encoding.canonical import canonical
-from breakglass.records.encoding.strict_json import Many
 from breakglass.records.encoding.text_types import ExactBase64, Handle
 from breakglass.records.kinds.cards import Cards
 from breakglass.records.kinds.key import KeyHandedOver
@@ -27,6 +27,7 @@ from breakglass.records.kinds.trust import TrustActivated
 from breakglass.records.policy_note import parse_policy_note
 from breakglass.records.record import Attachment
 from breakglass.records.trust import Trust, accept_trust
+from breakglass.strict_json import Many
 from breakglass.tlog.note import Note
 
 _TRUST_WITHIN = timedelta(seconds=10)
@@ -50,18 +51,30 @@ class TrustBody:
 
 
 @dataclass(frozen=True)
+class Activated:
+    """Which version is in force; ``index`` is ``None`` if nothing had to be recorded."""
+
+    version: int
+    index: int | None
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """Whose key was handed over, and where that was recorded."""
+
+    party: str
+    index: int
+
+
+@dataclass(frozen=True)
 class Activation:
     """See the module."""
 
     recording: Recorder
     policies: Policies
 
-    def policy(self, body: PolicyBody, bundle: bytes) -> dict[str, Any]:
+    def policy(self, body: PolicyBody) -> Activated:
         """Put a policy and its cards in force.
-
-        Args:
-            body: as sent.
-            bundle: its packed bundle, decoded.
 
         Raises:
             MalformedError: a note, the bundle or a card is not in its form, or does not compile.
@@ -70,6 +83,7 @@ class Activation:
             UnavailableError: the ledger did not take it.
         """
         self.recording.wait_for_trust(_TRUST_WITHIN)
+        bundle = base64.b64decode(body.bundle)
         if len(bundle) > PACKED_BYTES_AT_MOST:
             raise MalformedError(f"bundle: {len(bundle)} bytes, {PACKED_BYTES_AT_MOST} at most")
         digest = Attachment.of(bundle).digest
@@ -90,7 +104,7 @@ class Activation:
                 if glass in state.governance.cards
             }
         if stands and active == digests:
-            return {"version": policy.version, "index": index}
+            return Activated(policy.version, index)
         # (2) Both in one append, so that no moment has a policy without its cards. Where the
         #     policy stands already (only the first got through, or cards are renewed before they
         #     expire) the cards come alone.
@@ -109,9 +123,9 @@ class Activation:
         if stands:
             facts = facts[1:]
         receipts = self.recording.record(facts)
-        return {"version": policy.version, "index": receipts[0].index}
+        return Activated(policy.version, receipts[0].index)
 
-    def trust(self, body: TrustBody) -> dict[str, Any]:
+    def trust(self, body: TrustBody) -> Activated:
         """Put the next trust file in force.
 
         Raises:
@@ -124,13 +138,11 @@ class Activation:
             before = state.governance.trust
         trust = accept_trust(note, before)
         if before is not None and trust.text == before.text:
-            return {"version": trust.version, "index": None}
-        return {
-            "version": trust.version,
-            "index": self.recording.record([trust_fact(trust, note)])[0].index,
-        }
+            return Activated(trust.version, None)
+        receipts = self.recording.record([trust_fact(trust, note)])
+        return Activated(trust.version, receipts[0].index)
 
-    def key(self, body: KeyHandedOver) -> dict[str, Any]:
+    def key(self, body: KeyHandedOver) -> HandedOver:
         """Record that a key follows another, which the trust file in force names both.
 
         Raises:
@@ -142,10 +154,10 @@ class Activation:
         with self.recording.view.reading() as state:
             standing = state.governance.handed_over.get(body.new)
         if standing is not None:
-            return {"party": body.party, "index": standing}
+            return HandedOver(body.party, standing)
         name = Attachment.of(body.new.encode()).digest[:16]
         receipts = self.recording.record([Fact(f"key/{body.version}/{name}", body)])
-        return {"party": body.party, "index": receipts[0].index}
+        return HandedOver(body.party, receipts[0].index)
 
 
 def trust_fact(trust: Trust, note: Note) -> Fact:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 
-from breakglass.records.encoding.canonical import Json, canonical
+from breakglass.canonical import Json, canonical
 from breakglass.records.fold.slices.gates import DoorState, Gates
 from breakglass.records.fold.slices.governance import Governance
 from breakglass.records.fold.slices.grants import Grants

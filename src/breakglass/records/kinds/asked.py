@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from breakglass.errors import RefusedError
-from breakglass.records.encoding.strict_json import Between, Count, Many
 from breakglass.records.encoding.text_types import GrantId, Line, Word
 from breakglass.records.fold.context import (
     Said,
@@ -32,6 +31,7 @@ from breakglass.records.signing.signature import (
     verify_signature,
 )
 from breakglass.records.statement import Break, Do, digest_of, grant_id, parse_as
+from breakglass.strict_json import Between, Count, Many
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.canonical import parse_canonical
 from breakglass.errors import MalformedError
 from breakglass.records.authority import check_card
 from breakglass.records.card import card_digest
-from breakglass.records.encoding.canonical import parse_canonical
-from breakglass.records.encoding.strict_json import Count, Many
 from breakglass.records.encoding.text_types import Digest, Handle
 from breakglass.records.fold.context import Submission, Void, in_force
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.governance import ActiveCard
 from breakglass.records.record import Kind
+from breakglass.strict_json import Count, Many
 from breakglass.tlog.note import Note
 
 if TYPE_CHECKING:

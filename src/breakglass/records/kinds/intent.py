@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from breakglass.records.authority import check_custodians, check_intent_names, check_statements
 from breakglass.records.card import Tier
-from breakglass.records.encoding.strict_json import Many
 from breakglass.records.encoding.text_types import (
     Code,
     Digest,
@@ -27,6 +26,7 @@ from breakglass.records.record import Kind
 from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import Answer, Do, Scope, Statement, digest_of, parse_as
 from breakglass.records.submitter_line import check_single
+from breakglass.strict_json import Many
 from breakglass.tlog.note import Note
 
 if TYPE_CHECKING:

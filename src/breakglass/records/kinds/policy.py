@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from breakglass.errors import UnprovenError
-from breakglass.records.encoding.strict_json import Between
 from breakglass.records.encoding.text_types import Digest, Word
 from breakglass.records.fold.context import Submission, Void, in_force, lost_race
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.policy_note import parse_policy_note
 from breakglass.records.record import Attachment, Kind
 from breakglass.records.signing.signature import POLICY_NAMESPACE, people_who_signed
+from breakglass.strict_json import Between
 from breakglass.tlog.note import Note
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from breakglass.errors import BreakglassError
 from breakglass.records.authority import check_card
-from breakglass.records.encoding.strict_json import Between
 from breakglass.records.encoding.text_types import Digest
 from breakglass.records.fold.context import Submission, Void, lost_race
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.governance import ActiveCard
 from breakglass.records.record import Kind
 from breakglass.records.trust import Trust, accept_trust
+from breakglass.strict_json import Between
 from breakglass.tlog.note import Note
 
 if TYPE_CHECKING:

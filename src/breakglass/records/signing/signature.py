@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from breakglass.canonical import utf8
 from breakglass.errors import MalformedError, UnprovenError
-from breakglass.records.encoding.canonical import utf8
 from breakglass.records.encoding.text_types import Base64
 from breakglass.records.signing.passkey import Assertion, PasskeyKey, verify_assertion
 from breakglass.records.signing.sshsig import SshPublicKey, SshSignature, verify_sshsig

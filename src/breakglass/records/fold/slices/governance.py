@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from breakglass.canonical import Json
 from breakglass.records.card import Card
-from breakglass.records.encoding.canonical import Json
 from breakglass.records.policy_note import PolicyNote
 from breakglass.records.record import Record
 from breakglass.records.trust import Trust

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from breakglass.canonical import Json
 from breakglass.clock import format_maybe
-from breakglass.records.encoding.canonical import Json
 from breakglass.records.fold.slices.overlay import Overlay
 from breakglass.records.statement import digest_of
 from breakglass.tlog.note import Note

@@ -15,9 +15,9 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Protocol, TypeVar, cast
 
+from breakglass.canonical import Json, parse_strict
 from breakglass.clock import format_time, parse_time
 from breakglass.errors import MalformedError
-from breakglass.records.encoding.canonical import Json, parse_strict
 
 T = TypeVar("T")
 _Reader = Callable[[Json, str], Any]
@@ -103,6 +103,18 @@ def written(value: object, where: str) -> dict[str, Json]:
     said = write(value)
     read(type(value), said, where)
     return said
+
+
+def view(kind: type[T], *sources: object, **given: Any) -> T:
+    """Make a ``kind`` to be shown: each field as ``given``, else of the first source that has it.
+
+    Raises:
+        AttributeError: no source has a field.
+    """
+    for name in _hints(cast("Any", kind)).keys() - given.keys():
+        source = next((each for each in sources if hasattr(each, name)), None)
+        given[name] = getattr(source, name)
+    return kind(**given)
 
 
 @cache
