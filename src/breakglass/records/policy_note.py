@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from breakglass.records.card import PersonKey
 from breakglass.records.encoding.canonical import canonical, parse_lines
 from breakglass.records.encoding.strict_json import Between, Many, read, written
 from breakglass.records.encoding.text_types import Digest, Handle, LogName, Word
-from breakglass.records.signing.signature import check_keys
+from breakglass.records.signing.person_key import PersonKey, check_keys
 from breakglass.tlog.note import Note
 
 HEADER = "breakglass.dev/policy/v1"
