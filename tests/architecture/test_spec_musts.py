@@ -25,8 +25,8 @@ from breakglass.records.all_kinds import KINDS
 from breakglass.records.encoding import text_types as vocabulary
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.record import Envelope
-from breakglass.records.signing import passkey, signature
-from breakglass.records.signing.sshsig import armored
+from breakglass.records.signing import passkey, person_key, signature
+from breakglass.records.signing.sshsig_form import armored
 from breakglass.tlog.note import Note
 
 from ..kit.organisation import Organisation
@@ -132,7 +132,7 @@ def _words() -> str:
             says = f"padded base64 in its one spelling, {rule.most_characters} characters at most"
         rows.append(f"{name:16} {says}")
     door = presentation.Door.__metadata__[0]
-    person = card.PersonKey.__metadata__[0]
+    person = person_key.PersonKey.__metadata__[0]
     rows += [f"Door             {door.says}: ^{door.expression}$"]
     rows += [f"PersonKey        {person.says}: ^{person.expression}$"]
     rows += ["Time             RFC 3339 in UTC with three digits: 2026-06-22T03:14:09.221Z"]

@@ -25,7 +25,7 @@ from breakglass.records.signing.signature import TRUST_NAMESPACE
 from breakglass.records.signing.sshsig import verify_sshsig
 from breakglass.records.trust import Trust, accept_trust, parse_trust
 
-from .isolated import Person
+from ..embedded.isolated import Person
 
 NOW = datetime(2026, 6, 22, 3, 14, 9, tzinfo=UTC)
 NAMESPACE = "breakglass-statement@v1"

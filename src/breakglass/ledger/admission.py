@@ -136,6 +136,7 @@ class Admission:
         if len(data) > NOTE_BYTES_AT_MOST:
             raise _too_large(len(data), NOTE_BYTES_AT_MOST)
         note = Note.parse(data)
+        note.check_spelling()  # else a carrier's spelling would take the number of the honest one
         submitter, line = _submitter(note, submitters)
         if own is not None and submitter.vkey != own.vkey:
             raise MalformedError(

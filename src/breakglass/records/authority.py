@@ -15,13 +15,13 @@ from breakglass.errors import RefusedError, UnprovenError
 from breakglass.records.card import Card, CardMachine, May, Tier, card_digest, parse_card
 from breakglass.records.grant import handle_of
 from breakglass.records.record import Envelope
+from breakglass.records.signing.person_key import key_identity
 from breakglass.records.signing.signature import (
     CARD_NAMESPACE,
     DOOR_NAMESPACE,
     STATEMENT_NAMESPACE,
     Factor,
     Signature,
-    key_identity,
     people_who_signed,
     verify_signature,
 )

@@ -16,8 +16,9 @@ from typing import Annotated
 
 from breakglass.canonical import canonical, parse_lines
 from breakglass.errors import MalformedError
-from breakglass.records.encoding.text_types import Digest, Handle, LogName, Pattern, Reason, Word
-from breakglass.records.signing.signature import Factor, check_keys
+from breakglass.records.encoding.text_types import Digest, Handle, LogName, Reason, Word
+from breakglass.records.signing.person_key import PersonKey, check_keys
+from breakglass.records.signing.signature import Factor
 from breakglass.records.statement import Scope, Seconds, check_scope
 from breakglass.strict_json import Between, Count, Many, read, written
 from breakglass.tlog.note import Note
@@ -40,16 +41,6 @@ class May(StrEnum):
 
     BREAK = "break"
     APPROVE = "approve"
-
-
-PersonKey = Annotated[
-    str,
-    Pattern(
-        "an SSH key or a passkey, without a comment",
-        r"(ssh-ed25519 [A-Za-z0-9+/=]{20,200}|sk-ssh-ed25519@openssh\.com [A-Za-z0-9+/=]{20,400}"
-        r"|passkey [a-z0-9.-]{1,253} [A-Za-z0-9+/=]{20,400})",
-    ),
-]
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ from datetime import datetime
 from typing import Annotated
 
 from breakglass.canonical import canonical, parse_lines
-from breakglass.records.card import PersonKey
 from breakglass.records.encoding.text_types import Digest, Handle, LogName, Word
-from breakglass.records.signing.signature import check_keys
+from breakglass.records.signing.person_key import PersonKey, check_keys
 from breakglass.strict_json import Between, Many, read, written
 from breakglass.tlog.note import Note
 

@@ -183,6 +183,7 @@ def parse_outer(data: bytes) -> Outer:
             f"record: {len(data)} bytes, {NOTE_BYTES_AT_MOST} at most", name="too_large"
         )
     note = Note.parse(data)
+    note.check_spelling()
     attachments, line = _split(note.text)
     value = parse_canonical(line, "record")
     if not isinstance(value, Mapping):

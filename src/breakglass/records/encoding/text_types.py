@@ -153,9 +153,12 @@ LogName = Annotated[str, Pattern("a log's origin", r"[A-Za-z0-9][A-Za-z0-9._:/-]
 Code = Annotated[str, Pattern("a coded word", r"[a-z][a-z0-9_-]{0,62}")]
 Severity = Annotated[str, Pattern("a severity such as SEV1", r"[A-Z][A-Z0-9]{0,15}")]
 Base64 = Annotated[str, ExactBase64(8192)]
-_SSH_KEY = r"(ssh-ed25519|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/]{20,800}={0,2}"
-SshKey = Annotated[str, Pattern("an SSH public key without a comment", _SSH_KEY)]
-"""A maintainer's key; whether the base64 holds a key is for ``signing.check_keys`` to say."""
+SSH_KEY = (
+    r"(ssh-ed25519|sk-ssh-ed25519@openssh\.com|ecdsa-sha2-nistp256"
+    r"|sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/]{20,400}={0,2}"
+)
+SshKey = Annotated[str, Pattern("an SSH public key without a comment", SSH_KEY)]
+"""A maintainer's key; whether the base64 holds a key is for ``person_key.check_keys`` to say."""
 MaybeHolderKey = Annotated[
     str,
     Pattern("an ssh-ed25519 public key without a comment", r"(ssh-ed25519 [A-Za-z0-9+/]{68})?"),
