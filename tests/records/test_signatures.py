@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breakglass.errors import BreakglassError, MalformedError, UnprovenError
-from breakglass.records.all_kinds import parse_record
+from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.key_types import ED25519, P256, SK_ED25519, SK_P256
 from breakglass.records.signing.p256_signature import ORDER, P256Signature
 from breakglass.records.signing.passkey import Assertion, PasskeyKey, PasskeySignature
