@@ -59,6 +59,13 @@ def test_nothing_waits_for_nobody() -> None:
     assert found == []
 
 
+def test_every_file_that_contributors_are_sent_to_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:src|tests|docs)/[a-z0-9_/]+\.(?:py|md))`", text)
+    assert len(named) > 15
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
 def test_a_broad_except_stands_only_where_it_says_why() -> None:
     silent = []
     for path, name in zip(FILES, _names(FILES), strict=True):
