@@ -151,7 +151,7 @@ BROKEN = [
     (
         'keys: ["sk:sam"]',
         "keys: [ssh-rsa AAAA]",
-        "7:29: people.sam.keys[0]: expected an ssh-ed25519 or",
+        "7:29: people.sam.keys[0]: expected an SSH public key of Ed25519 or P-256, or a",
     ),
     ('keys: ["sk:sam"]', "keys: []", "7:28: people.sam.keys: expected 1 to 16 items, got 0"),
     (
