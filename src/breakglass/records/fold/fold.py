@@ -249,6 +249,14 @@ def _check_timely(stated: Submission, chain: SubmitterState, trust: Trust) -> No
     at, body = stated.at, stated.body
     if chain.last_at is not None and at < chain.last_at:
         raise Void("time_back", "the submitter's time went back")
+    if isinstance(body, Gap):
+        # A gap stands before the records of the outage, so its own time is the outage's start; and
+        # it is told when that is over: else a key could be excused in advance, or for any year.
+        least = body.end - at - trust.skew
+        began = body.start - trust.skew <= at <= body.end
+        if began and _witnessed(stated, trust, least, timedelta.max):
+            return
+        raise Void("late", "a gap is of the outage's time and comes after it")
     if _witnessed(stated, trust, -trust.skew, trust.skew):
         return
     if isinstance(body, Intent):
@@ -256,13 +264,6 @@ def _check_timely(stated: Submission, chain: SubmitterState, trust: Trust) -> No
         if door and _witnessed(stated, trust, -trust.skew, DOOR_WITHIN):
             return
         raise Void("proven_late", "the intent was witnessed long after its own time")
-    if isinstance(body, Gap):
-        # A gap stands before the records of the outage, so its own time is the outage's start.
-        least = body.end - at - trust.skew
-        began = body.start - trust.skew <= at <= body.end
-        if began and _witnessed(stated, trust, least, timedelta.max):
-            return
-        raise Void("late", "a gap is of the outage's time and comes after it")
     if not _excused(stated, chain.late, trust.skew):
         raise Void("late", "the record was witnessed long after its time, and no gap says why")
 
