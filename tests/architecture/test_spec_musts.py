@@ -170,7 +170,7 @@ def _form(kind: Any, title: str) -> str:
     rows = [title]
     for field in fields(kind):
         said = _say(ast.parse(str(field.type), mode="eval").body)
-        rows.append(f"  {field.name.rstrip("_"):20} {said}")
+        rows.append(f"  {field.name.rstrip('_'):20} {said}")
     return "\n".join(rows) + "\n"
 
 
@@ -210,7 +210,9 @@ def _statements() -> str:
 def _cards() -> str:
     listed = (card.Card, card.CardMint, card.Act, card.CardMachine)
     rows = [_form(kind, kind.__name__) for kind in listed]
-    rows += [_form(kind, kind.__name__) for kind in (people_list.PeopleRoot, people_list.PersonLine)]
+    rows += [
+        _form(kind, kind.__name__) for kind in (people_list.PeopleRoot, people_list.PersonLine)
+    ]
     enums = (people_list.May, card.Tier, card.Output, signature.Factor)
     return "\n".join([*rows, *map(_enum, enums)])
 
