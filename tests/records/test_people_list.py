@@ -33,7 +33,8 @@ def test_a_line_has_one_spelling_and_a_list_one_order() -> None:
     """(C-13) (C-14)"""
     two = crowd(2)
     first, second = two.encoded().splitlines()
-    assert first.startswith(b'{"keys":["ssh-ed25519 ') and first.endswith(b'"who":"p00000"}')
+    assert first.startswith(b'{"keys":["ssh-ed25519 ')
+    assert first.endswith(b'"who":"p00000"}')
     assert two.root.root == node_hash(leaf_hash(first), leaf_hash(second)).hex()
     assert parse_people(two.encoded()).root == two.root
     for wrong in (

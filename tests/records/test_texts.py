@@ -126,7 +126,7 @@ def forged(do: Do = Do.BREAK, /, **changes: object) -> str:
     ],
 )
 def test_a_form_has_no_field_of_another(do: Do, field: str) -> None:
-    """(S-1) Else a field would mean nothing in one form and something in the next."""
+    """(S-1) (S-20) Else a field would mean nothing in one form and something in the next."""
     with pytest.raises(MalformedError, match=rf"statement\.{field}: unknown field"):
         parse_statement(forged(do, **{field: ""}))
 
@@ -180,7 +180,7 @@ def test_a_source_is_a_network_in_its_one_spelling(networks: list[str]) -> None:
     """(S-7)"""
     good = {"source": ["10.0.0.0/8", "2001:db8::/32", "::/0"]}
     parse_statement(forged(minter="orders-db", scope=good))
-    with pytest.raises(MalformedError, match="network|sorted"):
+    with pytest.raises(MalformedError, match=r"network|sorted"):
         parse_statement(forged(minter="orders-db", scope={"source": networks}))
 
 
