@@ -70,6 +70,7 @@ from breakglass.records.statement import (
     Why,
     digest_of,
     grant_id,
+    parse_request,
     parse_statement,
     statement_text,
 )
@@ -321,7 +322,7 @@ class Organisation:
             glass="key-deletion",
             tier=Tier.TWO,
             need=1,
-            ask_need=2,
+            ask_need=2 if {"sam", "noor"} <= self.people.keys() else 1,
             gates=("deploy-approval",),
             ahead_s=0,
         )
@@ -613,7 +614,7 @@ class Organisation:
         """Return the record that somebody asked."""
         body = kinds.Asked(
             grant=grant_id(signed.text),
-            path=Path.GLASS,
+            path=Path.GLASS if changes.get("path") else path_of(parse_request(signed.text)),
             statement=signed,
             from_="",
             factors=Factors(Factor.PHISHING_RESISTANT, 0, False),
@@ -688,6 +689,22 @@ class Organisation:
         index = self.log.size - 1
         proof = self.log.proof(index, at, by=by)
         return Broken(said, signed, body, note, card, index, proof)
+
+    def door_intent(
+        self,
+        custodians: Iterable[str] = ("ines", "ravi"),
+        *,
+        card: bytes | None = None,
+        **said: Any,
+    ) -> bytes:
+        """Return the note of an intent of the custodians' door, which is not in the log yet."""
+        statement = self.statement(do=Do.DOOR, **said)
+        card = card or self.card_note(statement.glass)
+        signed = self.sign(statement)
+        digest = digest_of(signed.text)
+        words = tuple(self.countersign(digest, name, card) for name in custodians)
+        body = self.intent(statement, (signed, *words), card)
+        return self.record("broker", body, f"{body.grant}/intent")
 
     def justify(
         self, broken: Broken, /, *, by: Iterable[str] | None = None, **changes: Any

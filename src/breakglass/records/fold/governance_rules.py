@@ -99,11 +99,11 @@ def policy(state: State, stated: Submission) -> None:
         raise Void("mismatch", "the bundle is not the one that was signed")
     if said == state.policy:
         raise lost_race(f"policy {said.version} is in force already")
-    people = parse_people(stated.attachment(2))
-    check_policy_people(said, people)
     newest = max(state.policy.version if state.policy else 0, believed.policy_at_least - 1)
     if said.version <= newest:
         raise Void("policy_order", f"policy {said.version} is not newer than the one in force")
+    people = parse_people(stated.attachment(2))
+    check_policy_people(said, people)
     state.policy, state.policy_index, state.bundle = said, stated.entry.index, bundle
     state.people = people
     state.cards = {}
