@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from breakglass.records import all_kinds as kinds
-from breakglass.records.fold.context import Entry
-from breakglass.records.fold.fold import Judged, apply
+from breakglass.records.fold.fold import Judged
 from breakglass.records.kinds.alert import Delivery
 from breakglass.records.kinds.answered import Reply
 from breakglass.records.kinds.bypassed import GateState
 from breakglass.records.kinds.ended import EndedWhy
+from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import Factor
 from breakglass.records.statement import Do, Target, digest_of
-from breakglass.tlog.note import Note, sign_note
+from breakglass.tlog.note import Note, SignatureLine, sign_note
 
 from ..kit.organisation import NOW, SECOND, SKEW, Broken, Organisation, signer
 from ..kit.people import SoftKey
@@ -189,30 +189,43 @@ def test_the_door_is_judged_by_its_custodians_when_the_ledger_is_back() -> None:
     org = begun(door="yes")
     line = sign_note("x\n", signer("nobody.example")).lines[0]
     late = NOW + 60 * MINUTE
+    before = org.chains["broker"].seq, org.chains["broker"].prev
     void(last(org, org.break_glass(lines=[line], witnessed=late)), "extra_lines")
-    said = org.statement(do=Do.DOOR)
-    body = org.intent(said, (org.sign(said),), org.card_note())
-    note = org.record("broker", body, f"{body.grant}/intent")
-    text = Note.parse(note)
-    signed = text.with_lines(*(org.door_line(note, name) for name in ("ines", "ravi")))
-    few = text.with_lines(org.door_line(note, "ines"))
-    trial = org.state.trial(org.submitters["broker"].verifier.label)
-    entry = Entry(org.log.size, few.encoded(), dict.fromkeys(org.witness_keys, late), {})
-    void(apply(trial, entry), "custodians")
-    assert body.grant not in org.state.grants.by_id
-    holds(org.append(signed.encoded(), at=late))
-    assert body.grant in org.state.grants.by_id
+    org.chains["broker"].seq, org.chains["broker"].prev = before
+    void(org.append(org.door_intent(("ines",)), at=late), "custodians")
+    note = org.door_intent(nonce="ab" * 16)
+    grant = parse_record(note).body.grant
+    assert grant not in org.state.grants.by_id
+    holds(org.append(note, at=late))
+    assert grant in org.state.grants.by_id
+
+
+def test_a_holder_who_appends_a_variant_first_spoils_nothing() -> None:
+    """(F-10) (F-29) With a line more the note moves no chain; the honest one stands behind it."""
+    org = begun(door="yes")
+    note = org.door_intent()
+    line = SignatureLine("x", b"\0\0\0\1", b"y" * 64)
+    void(org.append(Note.parse(note).with_lines(line).encoded()), "extra_lines")
+    holds(org.append(note))
+    assert parse_record(note).body.grant in org.state.grants.by_id
+
+
+def test_a_suspended_custodian_opens_no_door() -> None:
+    """(F-29)"""
+    org = begun(door="yes")
+    card = org.card_note()
+    org.people["ines"] = org.custodians["ines"]
+    org.state.governance.people = org.policy_people
+    stop = org.kill(Target.PERSON, "ines")
+    holds(org.state_that("broker", kinds.Suspended(stop.target, stop.name, True, org.sign(stop))))
+    org.people.pop("ines")
+    void(org.append(org.door_intent(card=card)), "suspended")
 
 
 def test_a_door_intent_comes_within_a_day() -> None:
     """(F-29)"""
     org = begun(door="yes")
-    said = org.statement(do=Do.DOOR)
-    body = org.intent(said, (org.sign(said),), org.card_note())
-    note = org.record("broker", body, f"{body.grant}/intent")
-    lines = [org.door_line(note, name) for name in ("ines", "ravi")]
-    signed = Note.parse(note).with_lines(*lines).encoded()
-    void(org.append(signed, at=NOW + timedelta(hours=25)), "proven_late")
+    void(org.append(org.door_intent(), at=NOW + timedelta(hours=25)), "proven_late")
 
 
 def test_the_life_of_a_grant() -> None:

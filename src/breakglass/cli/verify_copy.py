@@ -112,7 +112,8 @@ def _read(folder: Path, note: bytes) -> dict[str, bytes]:
         record = parse_record(note)
     except BreakglassError:
         return {}  # the fold says what is wrong with it
-    if not KINDS.reads(record.body.kind) or too_long_to_read(record.attachments):
+    kind = record.body.kind
+    if not KINDS.reads(kind) or too_long_to_read(kind, record.attachments):
         return {}
     return {each: (folder / "attachment" / each).read_bytes() for each in attachments([note])}
 
