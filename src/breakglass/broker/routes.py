@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from breakglass.broker.door.door_request import DoorRequests, SignedNote, TokenBody
+from breakglass.broker.door.door_request import Countersigned, DoorRequests, TokenBody
 from breakglass.broker.door.door_return import DoorReturn
 from breakglass.broker.governance.activation import Activation, PolicyBody, TrustBody
 from breakglass.broker.governance.suspension import Suspending
@@ -193,8 +193,11 @@ class _Doors:
         return json_response(self.stories.doors.ask(request))
 
     def signed_by_custodians(self, asked: Request) -> Response:
-        body = read_body(SignedNote, asked.body)
-        return json_response(self.stories.doors.sign(asked.path["grant"], body))
+        body = read_body(Countersigned, asked.body)
+        request = break_request(BreakBody(body.statement, None))
+        if request.grant != asked.path["grant"]:
+            raise MalformedError("the statement is of another grant", name="wrong_grant")
+        return json_response(self.stories.doors.complete(request, body.countersigned))
 
     def mint_by_door(self, asked: Request) -> Response:
         body = read_body(TokenBody, asked.body)

@@ -8,8 +8,8 @@ from typing import Any
 from breakglass.broker.grants.breaking import Granted
 from breakglass.clock import format_time
 from breakglass.policy.compile import CompiledPolicy
-from breakglass.records.card import Card, May
-from breakglass.records.fold.state import GrantState, State
+from breakglass.records.fold.state import ActiveCard, GrantState, State
+from breakglass.records.people_list import May
 from breakglass.token.token import Token
 
 
@@ -23,7 +23,7 @@ def granted_json(granted: Granted) -> dict[str, Any]:
         "cosigned": {name: format_time(at) for name, at in sorted(granted.cosigned.items())},
         "not_after": format_time(intent.not_after),
         "review_by": format_time(intent.review_by),
-        "labels": list(intent.labels),
+        "labels": list(granted.labels),
         "minted": granted.minted,
         "since_asked_ms": _since_asked(granted),
     }
@@ -38,13 +38,14 @@ def grant_json(grant: GrantState, now: datetime) -> dict[str, Any]:
         "glass": intent.glass,
         "who": intent.who,
         "incident": intent.incident,
+        "ticket": intent.ticket,
         "path": intent.path.value,
         "tier": intent.tier.value,
         "minter": intent.minter,
+        "act": intent.act,
         "scope": {name: list(values) for name, values in intent.scope.items()},
         "gates": list(intent.gates),
         "handle": intent.handle,
-        "labels": list(intent.labels),
         "index": grant.index,
         "at": format_time(grant.at),
         "not_before": format_time(intent.not_before),
@@ -83,7 +84,7 @@ def glasses_json(state: State, policy: CompiledPolicy | None) -> dict[str, Any]:
         "log": state.log,
         "policy": state.policy.bundle if state.policy else "",
         "version": state.policy.version if state.policy else 0,
-        "glasses": [_glass(active.card, policy) for _, active in sorted(state.cards.items())],
+        "glasses": [_glass(active, policy) for _, active in sorted(state.cards.items())],
     }
 
 
@@ -110,7 +111,8 @@ def token_json(token: Token) -> dict[str, Any]:
     return {"token": token.encoded()}
 
 
-def _glass(card: Card, policy: CompiledPolicy | None) -> dict[str, Any]:
+def _glass(active: ActiveCard, policy: CompiledPolicy | None) -> dict[str, Any]:
+    card = active.card
     glass = policy.bundle.glasses.get(card.glass) if policy else None
     return {
         "glass": card.glass,
@@ -124,10 +126,13 @@ def _glass(card: Card, policy: CompiledPolicy | None) -> dict[str, Any]:
                 "minter": mint.minter,
                 "platform": mint.platform,
                 "scope": {name: list(values) for name, values in mint.scope.items()},
+                "acts": sorted(mint.acts),
             }
             for mint in card.mints
         ],
-        "people": sorted(name for name, person in card.people.items() if May.BREAK in person.may),
+        "people": sorted(
+            each.who for each in active.people.by_name.values() if May.BREAK in each.may
+        ),
         "incident": list(glass.when.incident) if glass else [],
         "card_expires": format_time(card.expires),
     }

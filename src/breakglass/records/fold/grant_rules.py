@@ -24,7 +24,7 @@ from breakglass.records.fold.context import (
 from breakglass.records.fold.governance_rules import killer
 from breakglass.records.fold.state import AskedState, GrantState, State
 from breakglass.records.intent_limits import check_terms
-from breakglass.records.kinds.grants import EndedWhy, Intent, Reply, path_of
+from breakglass.records.kinds.grants import EndedWhy, Intent, Path, Reply, path_of
 from breakglass.records.signing.signature import STATEMENT_NAMESPACE, Factor, verify_signature
 from breakglass.records.statement import (
     AccessRequest,
@@ -293,6 +293,8 @@ def _check_ended_why(state: State, grant: GrantState, stated: Submission) -> Non
     body, skew = stated.body, in_force(state).skew
     if body.why is EndedWhy.EXPIRED and stated.at < grant.intent.not_after - skew:
         raise Void("not_yet", "the grant has not expired")
+    if body.why is EndedWhy.DRILL and grant.intent.path is not Path.DRILL:
+        raise Void("mismatch", "the grant is no drill")
     if body.why is EndedWhy.DONE:
         word = word_of(state, body.statement, Answer, None, suspended_too=True).statement
         if (word.do, word.who, word.answers) != (Do.DONE, grant.intent.who, grant.statement):

@@ -167,6 +167,7 @@ class EndedWhy(StrEnum):
     INCIDENT_CLOSED = "incident_closed"
     NOT_MINTED = "not_minted"
     WITHDRAWN = "withdrawn"
+    DRILL = "drill"  # minted, tried and cut at once; nothing was handed out
 
 
 @known
