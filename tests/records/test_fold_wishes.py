@@ -41,7 +41,7 @@ def approved(org: Organisation, by: str, role: Any = "broker", **how: Any) -> Br
 
 
 def test_two_brokers_who_each_heard_another_approver_race_quietly() -> None:
-    """(F-70) Both are honest, and the second gives nothing that the first does not."""
+    """(F-90) Both are honest, and the second gives nothing that the first does not."""
     org, two = two_brokers()
     first = approved(org, "sam")
     holds(last(org))
@@ -63,7 +63,7 @@ def test_two_brokers_who_each_heard_another_approver_race_quietly() -> None:
 def test_a_second_intent_that_gives_more_is_loud_and_says_who_signed_it(
     first: dict[str, Any], second: dict[str, Any], name: str
 ) -> None:
-    """(F-70) Else a harmless one in the log would cover the one that is shown to a gate."""
+    """(F-90) Else a harmless one in the log would cover the one that is shown to a gate."""
     org, two = two_brokers()
     counted = approved(org, "sam", intent=first)
     holds(last(org))
@@ -92,7 +92,7 @@ def asked(org: Organisation, **said: Any) -> str:
 
 
 def test_a_break_behind_an_ask_that_nobody_answered() -> None:
-    """(F-71) The ask is then waited for no more, and is named once."""
+    """(F-91) The ask is then waited for no more, and is named once."""
     org, card = begun(), Organisation().card_note()
     after = asked(org)
     org.now += 3 * MINUTE
@@ -114,7 +114,7 @@ def test_a_break_behind_an_ask_that_nobody_answered() -> None:
     ],
 )
 def test_a_break_that_names_an_ask_of_something_else_is_void(said: dict[str, Any]) -> None:
-    """(F-71)"""
+    """(F-91)"""
     org = begun()
     after = asked(org)
     card = org.card_note(said.get("glass", "deploy-rollback"))
@@ -124,7 +124,7 @@ def test_a_break_that_names_an_ask_of_something_else_is_void(said: dict[str, Any
 
 
 def test_a_break_takes_no_more_than_the_ask_that_it_names() -> None:
-    """(F-71)"""
+    """(F-91)"""
     org = begun()
     narrow = {"databases": ("orders",), "roles": ("look",)}
     after = asked(org, glass="orders-repair", scope=narrow)
@@ -133,7 +133,7 @@ def test_a_break_takes_no_more_than_the_ask_that_it_names() -> None:
 
 
 def test_a_break_behind_an_ask_that_was_approved_is_no_second_grant() -> None:
-    """(F-71)"""
+    """(F-91)"""
     org = begun()
     broken = approved(org, "sam")
     org.break_glass(statement={"after": digest_of(broken.signed.text), "nonce": "cc" * 16})
@@ -150,7 +150,7 @@ def acts(org: Organisation, nonce: int) -> Any:
 
 
 def test_a_machine_acts_no_more_often_than_its_card_says() -> None:
-    """(F-72) Three times in an hour, a minute between two, by the witnesses' time."""
+    """(F-92) Three times in an hour, a minute between two, by the witnesses' time."""
     org = begun()
     holds(acts(org, 1))
     org.now += 59 * SECOND

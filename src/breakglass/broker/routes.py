@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 from breakglass.broker.door.door_request import (
+    AskedDoorView,
+    Countersigned,
     DoorRequests,
     DoorsView,
     DoorView,
-    SignedNote,
     TokenBody,
 )
 from breakglass.broker.door.door_return import DoorReturn
@@ -43,7 +44,7 @@ from breakglass.broker.incidents.declarations import Declarations, Declared, Sta
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
 from breakglass.clock import Clock
-from breakglass.errors import RefusedError
+from breakglass.errors import MalformedError, RefusedError
 from breakglass.http.routes import Asker, Given, Nobody, Request, Route, Taken, get, nobody, post
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.replica import Replica
@@ -110,18 +111,21 @@ def routes(stories: Stories) -> list[Route[Any, Any, Any]]:
 
 def _door_routes(doors: DoorRequests) -> list[Route[Any, Any, Any]]:
     # Without a ledger there is nothing to be current with.
-    def ask(body: BreakBody) -> DoorView:
+    def ask(body: BreakBody) -> AskedDoorView:
         return doors.ask(break_request(body))
 
-    def sign(who: Nobody, asked: Request[SignedNote]) -> DoorView:
-        return doors.sign(asked.path["grant"], asked.body)
+    def complete(who: Nobody, asked: Request[Countersigned]) -> DoorView:
+        request = break_request(BreakBody(asked.body.statement, None))
+        if request.grant != asked.path["grant"]:
+            raise MalformedError("the statement is of another grant", name="wrong_grant")
+        return doors.complete(request, asked.body.countersigned)
 
     def mint(who: Nobody, asked: Request[TokenBody]) -> dict[str, Any]:
         return doors.mint(asked.path["grant"], asked.body.token)
 
     return [
-        _said("/doors", BreakBody, ask, DoorView, _TOKEN_BYTES),
-        post("/doors/{grant}", nobody, SignedNote, sign, DoorView, _TOKEN_BYTES),
+        _said("/doors", BreakBody, ask, AskedDoorView, _TOKEN_BYTES),
+        post("/doors/{grant}", nobody, Countersigned, complete, DoorView, _TOKEN_BYTES),
         post("/doors/{grant}/mint", nobody, TokenBody, mint, dict, _TOKEN_BYTES),
     ]
 

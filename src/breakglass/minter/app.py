@@ -139,6 +139,7 @@ class Minter:
             clock,
             Patience(settings.usable_within, settings.view_within, settings.view_at_most_old),
             self._doors,
+            lambda grant: self._ending.end_now(grant),
             at,
         )
         self._ending = Reconciler(

@@ -176,9 +176,8 @@ def check_card_people(card: Card, people: PeopleList) -> None:
 
 def _check_enough(card: Card, people: PeopleList) -> None:
     needed = max(card.need, card.ask_need)
-    breakers = [each for each in people.by_name.values() if May.BREAK in each.may]
-    approvers = {each.who for each in people.by_name.values() if May.APPROVE in each.may}
-    if breakers and all(len(approvers - {each.who}) < needed for each in breakers):
+    breakers, approvers = people.who_may(May.BREAK), people.who_may(May.APPROVE)
+    if breakers and all(len(approvers - {each}) < needed for each in breakers):
         raise MalformedError(
             f"card of {card.glass!r}: it takes {needed} approvers and names {len(approvers)}"
         )

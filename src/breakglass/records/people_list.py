@@ -126,6 +126,10 @@ class PeopleList:
         """Return what a card or a policy note says of this list."""
         return PeopleRoot(root_of(self._leaves).hex(), len(self._leaves))
 
+    def who_may(self, may: May) -> frozenset[str]:
+        """Return the names of those who have a right."""
+        return frozenset(each.who for each in self.by_name.values() if may in each.may)
+
     def carried(self, names: Iterable[str]) -> tuple[CarriedLine, ...]:
         """Return the lines of ``names`` as a token carries them; a stranger has none."""
         places = {name: index for index, name in enumerate(self.by_name)}

@@ -24,7 +24,7 @@ HEADER = "breakglass.dev/policy/v1"
 
 @dataclass(frozen=True)
 class PolicyNote:
-    """See the module. The lines say ``kill`` of those whose word stops things, or nothing."""
+    """See the module. The list's lines say ``kill`` of those whose word stops things."""
 
     log: LogName
     version: Annotated[int, Between(1, 10**9)]

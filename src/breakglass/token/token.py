@@ -63,7 +63,7 @@ class Token:
     def encoded(self) -> str:
         """Write the token as text."""
         lines = [HEADER, f"card {_base64(self.card)}", f"intent {_base64(self.intent)}"]
-        lines += [_person_line(each) for each in self.people]
+        lines += [person_line(each) for each in self.people]
         lines.append("door" if self.proof is None else f"proof {_base64(self.proof)}")
         if self.justified is not None:
             note, proof = self.justified
@@ -140,7 +140,8 @@ def _check_places(places: list[int]) -> None:
         )
 
 
-def _person_line(person: CarriedLine) -> str:
+def person_line(person: CarriedLine) -> str:
+    """Write the line of one signer as it stands in a token."""
     path = _base64(b"".join(person.path)) or "-"
     return f"person {person.index} {_base64(person.line)} {path}"
 

@@ -44,7 +44,7 @@ class VerifiedToken:
     """What a token proves to the verifier that it was shown to.
 
     ``index`` is the intent's place in the log and ``cosigned`` the witnesses' times; both are
-    empty (-1, no times) for a token of the custodians' door.
+    empty (-1, no times) for a token of the custodians' door, whose ``custodians`` countersigned.
     """
 
     intent: Intent
@@ -54,6 +54,7 @@ class VerifiedToken:
     run: str
     index: int
     cosigned: Mapping[str, datetime]
+    custodians: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,9 @@ def verify_token(token: Token, verifier: Verifier, run: str, now: datetime) -> V
     check_terms(intent, record.envelope.at, asking, card, trust.skew)
     # (6) The proof: recorded, witnessed at the time, beyond reach as this verifier demands.
     check_single(record)
+    custodians: tuple[str, ...] = ()
     if token.proof is None:
-        check_custodians(intent, record.envelope.at, asking, people, trust)
+        custodians = check_custodians(intent, record.envelope.at, asking, people, trust)
         index, cosigned = -1, dict[str, datetime]()
     else:
         index, cosigned = _check_proof(token, record, asking, trust)
@@ -123,7 +125,7 @@ def verify_token(token: Token, verifier: Verifier, run: str, now: datetime) -> V
             f"would open {verifier.door!r}: this is a drill, and the gate stays shut",
             name="wrong_gate",
         )
-    return VerifiedToken(intent, card, asking, record.envelope.at, run, index, cosigned)
+    return VerifiedToken(intent, card, asking, record.envelope.at, run, index, cosigned, custodians)
 
 
 def check_life(intent: Intent, skew: timedelta, now: datetime) -> None:

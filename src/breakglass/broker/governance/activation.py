@@ -18,18 +18,23 @@ from breakglass.errors import MalformedError, RefusedError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
 from breakglass.policy.bundle import PACKED_BYTES_AT_MOST
-from breakglass.records.card import card_digest
+from breakglass.policy.cards import card_people, policy_people
+from breakglass.policy.compile import CompiledPolicy
+from breakglass.records.card import card_digest, parse_card
 from breakglass.records.encoding.text_types import ExactBase64, Handle
+from breakglass.records.fold.context import READ_BYTES_AT_MOST
 from breakglass.records.kinds.cards import Cards
 from breakglass.records.kinds.key import KeyHandedOver
 from breakglass.records.kinds.policy import Policy
 from breakglass.records.kinds.trust import TrustActivated
-from breakglass.records.policy_note import parse_policy_note
-from breakglass.records.record import Attachment
+from breakglass.records.people_list import PeopleList
+from breakglass.records.policy_note import PolicyNote, check_policy_people, parse_policy_note
+from breakglass.records.record import ATTACHMENTS_AT_MOST, Attachment
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.strict_json import Many
 from breakglass.tlog.note import Note
 
+_CARDS_AT_MOST = 100  # digests in one note of 16 KiB
 _TRUST_WITHIN = timedelta(seconds=10)
 _BUNDLE_CHARACTERS = -(-PACKED_BYTES_AT_MOST // 3) * 4  # base64 writes 3 bytes as 4 characters
 
@@ -88,13 +93,15 @@ class Activation:
             raise MalformedError(f"bundle: {len(bundle)} bytes, {PACKED_BYTES_AT_MOST} at most")
         digest = Attachment.of(bundle).digest
         # (1) It compiles: cards of a policy that cannot decide would open nothing.
-        self.policies.of(digest, bundle)
+        compiled = self.policies.of(digest, bundle)
         note = Note.parse(body.note.encode("utf-8", "surrogatepass"))
         policy = parse_policy_note(note)
-        digests = {
-            glass: card_digest(Note.parse(text.encode())) for glass, text in body.cards.items()
-        }
-        cards = canonical(dict(body.cards)).encode()
+        parsed = {glass: Note.parse(text.encode()) for glass, text in body.cards.items()}
+        digests = {glass: card_digest(each) for glass, each in parsed.items()}
+        # The lists of people follow from the bundle; nobody sends them.
+        people = policy_people(compiled)
+        check_policy_people(policy, people)
+        lists = {glass: _people(compiled, glass, note) for glass, note in parsed.items()}
         with self.recording.view.reading() as state:
             stands = state.governance.policy == policy
             index = state.governance.policy_index
@@ -105,20 +112,16 @@ class Activation:
             }
         if stands and active == digests:
             return Activated(policy.version, index)
-        # (2) Both in one append, so that no moment has a policy without its cards. Where the
+        # (2) All in one append, so that no moment has a policy without its cards. Where the
         #     policy stands already (only the first got through, or cards are renewed before they
         #     expire) the cards come alone.
         facts = [
             Fact(
                 f"policy/{policy.version}/{Attachment.of(note.text.encode()).digest[:16]}",
                 Policy(policy.version, policy.bundle, policy.commit),
-                (bundle, note.encoded()),
+                (bundle, note.encoded(), people.encoded()),
             ),
-            Fact(
-                f"cards/{policy.version}/{Attachment.of(cards).digest[:16]}",
-                Cards(policy.bundle, policy.version, digests),
-                (cards,),
-            ),
+            *_card_facts(policy, body.cards, digests, lists),
         ]
         if stands:
             facts = facts[1:]
@@ -158,6 +161,54 @@ class Activation:
         name = Attachment.of(body.new.encode()).digest[:16]
         receipts = self.recording.record([Fact(f"key/{body.version}/{name}", body)])
         return HandedOver(body.party, receipts[0].index)
+
+
+def _people(policy: CompiledPolicy, glass: str, note: Note) -> PeopleList:
+    """Return the list of people of a signed card, made again from the bundle.
+
+    Raises:
+        MalformedError: no card.
+        RefusedError: ``mismatch``: the card is of no glass of this bundle, or of other people.
+    """
+    card = parse_card(note)
+    people = card_people(policy, glass, card.issued) if glass in policy.bundle.glasses else None
+    if people is None or people.root != card.people:
+        raise RefusedError(
+            f"the card of {glass!r} names other people than this bundle; nothing was recorded",
+            name="mismatch",
+            hint="make and sign the cards again: breakglass policy sign",
+        )
+    return people
+
+
+def _card_facts(
+    policy: PolicyNote,
+    cards: Mapping[str, str],
+    digests: Mapping[str, str],
+    lists: Mapping[str, PeopleList],
+) -> list[Fact]:
+    """Return the ``cards`` records: as few as notes and attachments have room for."""
+    facts, group, behind, size = [], dict[str, str](), dict[str, bytes](), 0
+
+    def close() -> None:
+        table = canonical(group).encode()
+        named = {glass: digests[glass] for glass in group}
+        record_id = f"cards/{policy.version}/{Attachment.of(table).digest[:16]}"
+        body = Cards(policy.bundle, policy.version, named)
+        facts.append(Fact(record_id, body, (table, *behind.values())))
+
+    for glass, text in sorted(cards.items()):
+        people, more = lists[glass], len(canonical(text)) + len(glass) + 4
+        another = people.root.root not in behind
+        full = size + more > READ_BYTES_AT_MOST or len(group) == _CARDS_AT_MOST
+        if group and (full or (another and len(behind) == ATTACHMENTS_AT_MOST - 1)):
+            close()
+            group, behind, size = {}, {}, 0
+        group[glass], size = text, size + more
+        behind[people.root.root] = people.encoded()
+    if group or not cards:
+        close()
+    return facts
 
 
 def trust_fact(trust: Trust, note: Note) -> Fact:

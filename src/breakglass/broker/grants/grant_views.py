@@ -9,9 +9,10 @@ from typing import Any
 
 from breakglass.broker.grants.breaking import Granted
 from breakglass.policy.compile import CompiledPolicy
-from breakglass.records.card import Card, CardMint, May
+from breakglass.records.fold.slices.governance import ActiveCard
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
+from breakglass.records.people_list import May
 from breakglass.strict_json import view
 
 
@@ -39,13 +40,14 @@ class GrantView:
     glass: str
     who: str
     incident: str
+    ticket: str
     path: str
     tier: str
     minter: str
+    act: str
     scope: Mapping[str, tuple[str, ...]]
     gates: tuple[str, ...]
     handle: str
-    labels: tuple[str, ...]
     index: int
     at: datetime
     not_before: datetime
@@ -70,6 +72,16 @@ class Grants:
 
 
 @dataclass(frozen=True)
+class MintView:
+    """One minter that a glass may ask; with ``acts`` it hands out no credential."""
+
+    minter: str
+    platform: str
+    scope: Mapping[str, tuple[str, ...]]
+    acts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class GlassView:
     """One glass that has a card in force."""
 
@@ -79,7 +91,7 @@ class GlassView:
     factor: str
     for_s: int
     gates: tuple[str, ...]
-    mints: tuple[CardMint, ...]
+    mints: tuple[MintView, ...]
     people: tuple[str, ...]
     incident: tuple[str, ...]
     card_expires: datetime
@@ -163,7 +175,7 @@ def glasses_of(state: State, policy: CompiledPolicy | None) -> Glasses:
         log=state.log,
         policy=governance.policy.bundle if governance.policy else "",
         version=governance.policy.version if governance.policy else 0,
-        glasses=tuple(_glass(active.card, policy) for _, active in cards),
+        glasses=tuple(_glass(active, policy) for _, active in cards),
     )
 
 
@@ -173,12 +185,14 @@ def incidents_of(state: State) -> Incidents:
     return Incidents(tuple(view(IncidentView, each) for each in ordered))
 
 
-def _glass(card: Card, policy: CompiledPolicy | None) -> GlassView:
+def _glass(active: ActiveCard, policy: CompiledPolicy | None) -> GlassView:
+    card = active.card
     glass = policy.bundle.glasses.get(card.glass) if policy else None
-    people = sorted(name for name, person in card.people.items() if May.BREAK in person.may)
+    people = sorted(each.who for each in active.people.by_name.values() if May.BREAK in each.may)
     return view(
         GlassView,
         card,
+        mints=tuple(view(MintView, each, acts=tuple(sorted(each.acts))) for each in card.mints),
         people=tuple(people),
         incident=tuple(glass.when.incident) if glass else (),
         card_expires=card.expires,

@@ -18,7 +18,8 @@ PersonKey = Annotated[
     str,
     Pattern(
         "an SSH key or a passkey, without a comment",
-        rf"({SSH_KEY}|passkey [a-z0-9.-]{{1,253}}(:[1-9][0-9]{{0,4}})? [A-Za-z0-9+/]{{20,400}}={{0,2}})",
+        rf"({SSH_KEY}|passkey [a-z0-9.-]{{1,253}}(:[1-9][0-9]{{0,4}})?"
+        r" [A-Za-z0-9+/]{20,400}={0,2})",
     ),
 ]
 """Whether the base64 holds a key is for ``check_keys`` to say."""
