@@ -65,10 +65,14 @@ class GrantLife(RuleBasedStateMachine):
         self.over: set[str] = set()  # whose end the minter has acknowledged
         self.trouble: dict[str, object] = {}
 
-    @initialize(ahead=st.dictionaries(st.sampled_from(PARTIES), st.sampled_from(AHEAD_S)))
-    def begin(self, ahead: dict[str, int]) -> None:
+    @initialize(
+        ahead=st.dictionaries(st.sampled_from(PARTIES), st.sampled_from(AHEAD_S), max_size=3),
+        kept=st.sampled_from([4096, 0]),
+    )
+    def begin(self, ahead: dict[str, int], kept: int) -> None:
         clocks = {who: each * SECOND for who, each in ahead.items()}
         self.minter = OneMinter(Path(self.folder.name), ahead=clocks, patience=NO_PATIENCE)
+        self.minter.view.kept = self.kept = kept  # 0: whatever was judged is long past
 
     # --- people and brokers -----------------------------------------------------------------
 
@@ -82,14 +86,16 @@ class GrantLife(RuleBasedStateMachine):
         return self.minter.break_glass(who, broker, for_s)
 
     @rule(target=grants_asked, who=st.sampled_from(PEOPLE), for_s=st.sampled_from([1200, 300]))
-    def somebody_gets_a_credential(self, who: str, for_s: int) -> Broken:
+    def somebody_gets_a_credential_and_uses_it(self, who: str, for_s: int) -> Broken:
         broken = self.minter.break_glass(who, "broker", for_s)
-        self.a_token_is_shown(broken)
+        self.a_token_is_shown_again(broken)
         return broken
 
     @rule(target=grants_asked, broken=grants_asked, broker=st.sampled_from(BROKERS))
     def another_broker_takes_the_same_word(self, broken: Broken, broker: str) -> Broken:
-        return self.minter.break_glass(broken.intent.who, broker, of=broken)
+        again = self.minter.break_glass(broken.intent.who, broker, of=broken)
+        self.a_token_is_shown(again)
+        return again
 
     @rule(broken=grants_asked)
     def a_broker_ends_what_it_takes_for_not_minted(self, broken: Broken) -> None:
@@ -102,14 +108,24 @@ class GrantLife(RuleBasedStateMachine):
 
     @rule(broken=grants_asked)
     def a_token_is_shown_again(self, broken: Broken) -> None:
-        self.a_token_is_shown(broken)
+        row = self.a_token_is_shown(broken)
+        if row is not None and not self.trouble:
+            assert "login failed" not in self.refusal(row), "handed out, and does not work"
 
-    def a_token_is_shown(self, broken: Broken) -> None:
+    def refusal(self, row: Row) -> str:
+        """Log in; say why not, but for a target whose clock finds that it is not the time."""
+        try:
+            self.minter.log_in(row)
+        except RefusedError as error:
+            return str(error).removeprefix("login failed: not in its time")
+        return ""
+
+    def a_token_is_shown(self, broken: Broken) -> Row | None:
         minter = self.minter
         counting = minter.org.state.grants.get(broken.grant)
         row = self.trying(lambda: minter.mint(broken))
         if row is None:
-            return
+            return None
         assert counting is not None, "minted without an intent that holds"
         assert counting.index == broken.index, "minted of another intent than the one that counts"
         assert counting.ended is None or minter.ledger.gone
@@ -119,6 +135,7 @@ class GrantLife(RuleBasedStateMachine):
         first = self.handed.setdefault(row.grant, row)
         assert first.made is not None
         assert first.made.sealed == row.made.sealed, "two credentials of one grant"
+        return row
 
     @rule(broken=grants_asked, step=st.sampled_from(["claimed", "minted", "usable", "kept"]))
     def it_is_ended_while_its_token_is_shown(self, broken: Broken, step: str) -> None:
@@ -142,6 +159,11 @@ class GrantLife(RuleBasedStateMachine):
             self.over.add(broken.grant)
 
     @rule(broken=grants_asked)
+    def it_is_ended_at_a_target_that_lets_no_session_go(self, broken: Broken) -> None:
+        self.the_target_changes({"stubborn": True})
+        self.it_is_ended_early(broken, killed=False)
+
+    @rule(broken=grants_asked)
     def a_broker_asks_whether_it_was_minted(self, broken: Broken) -> None:
         if self.trying(lambda: self.minter.early_end.forgo(broken.grant)) is False:
             self.over.add(broken.grant)
@@ -159,7 +181,7 @@ class GrantLife(RuleBasedStateMachine):
 
     @rule()
     def the_minter_dies_now(self) -> None:
-        self.minter.restart()
+        self.restart()
 
     @rule()
     def the_ledger_goes_or_comes_back(self) -> None:
@@ -181,6 +203,10 @@ class GrantLife(RuleBasedStateMachine):
     def the_minter_sweeps(self) -> None:
         self.trying(self.minter.sweep)
 
+    def restart(self) -> None:
+        self.minter.restart()
+        self.minter.view.kept = self.kept
+
     def trying(self, doing: Callable[[], T]) -> T | None:
         """Do it; ``None`` if it was refused, or the minter died of it and was started again."""
         try:
@@ -188,7 +214,7 @@ class GrantLife(RuleBasedStateMachine):
         except BreakglassError:
             return None
         except Crash:
-            self.minter.restart()
+            self.restart()
             return None
 
     # --- what always holds ------------------------------------------------------------------
@@ -201,6 +227,7 @@ class GrantLife(RuleBasedStateMachine):
         for handle, expires in self.minter.accounts().items():
             assert handle in intents, "an account without an intent that holds"
             assert intents[handle].minter == NAME
+            assert self.minter.table.of_handle(handle), "an account that nothing was promised of"
             assert expires == intents[handle].not_after, "the target was told another end"
 
     @invariant()
@@ -208,6 +235,13 @@ class GrantLife(RuleBasedStateMachine):
         open_here = {*self.minter.accounts(), *self.minter.sessions()}
         for broken in self.rows(Stage.DEAD):
             assert broken.claim.handle not in open_here
+
+    @invariant()
+    def what_was_told_to_end_stays_so(self) -> None:
+        for grant in self.over:
+            row = self.minter.table.find(grant)
+            assert row is not None
+            assert row.stage in (Stage.ENDED, Stage.DEAD)
 
     def rows(self, *stages: Stage) -> list[Row]:
         found = [self.minter.table.find(grant) for grant in self.minter.org.state.grants]
