@@ -43,11 +43,11 @@ from breakglass.node.catch_up import CatchingUp
 from breakglass.node.door import Doors
 from breakglass.node.submitter import Submitter
 from breakglass.process.alert_channel import AlertChannel
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged, apply
 from breakglass.records.fold.state import State
-from breakglass.records.kinds.grants import EndedWhy
+from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.signing.signature import Signature
 from breakglass.records.statement import Do, Target, digest_of
 from breakglass.records.trust import Trust
@@ -199,8 +199,8 @@ class ViewInMemory:
 
     def trust(self) -> Trust:
         """Return the trust file in force."""
-        assert self._state.trust is not None
-        return self._state.trust
+        assert self._state.governance.trust is not None
+        return self._state.governance.trust
 
     def last_at(self, submitter: str) -> datetime | None:
         """Return the time of a submitter's last record."""

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 from breakglass.errors import BreakglassError, RefusedError
 from breakglass.minter.grant_store import Row, Stage
 from breakglass.minter.minting import Patience
-from breakglass.records.kinds.grants import handle_of
+from breakglass.records.grant import handle_of
 from breakglass.records.statement import Target
 from tests.kit.one_minter import BROKERS, MINUTE, NAME, ROLE, SECOND, Crash, OneMinter
 from tests.kit.organisation import SKEW, Broken
@@ -122,7 +122,7 @@ class GrantLife(RuleBasedStateMachine):
 
     def a_token_is_shown(self, broken: Broken) -> Row | None:
         minter = self.minter
-        counting = minter.org.state.grants.get(broken.grant)
+        counting = minter.org.state.grants.by_id.get(broken.grant)
         row = self.trying(lambda: minter.mint(broken))
         if row is None:
             return None
@@ -286,7 +286,7 @@ class GrantLife(RuleBasedStateMachine):
         }
         for row in self.rows(Stage.DEAD):
             if row.made is not None:
-                dead = minter.org.state.grants[row.grant].dead_at is not None
+                dead = minter.org.state.grants.by_id[row.grant].dead_at is not None
                 assert dead or row.grant in rung, "neither dead in the ledger nor rung for"
         if abs(minter.ahead.get("minter", timedelta(0))) <= SKEW:
             own = [each for each in minter.org.judged if str(each.role) == ROLE]
