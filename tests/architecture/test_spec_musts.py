@@ -21,8 +21,6 @@ from typing import Any
 import pytest
 
 from breakglass.records import (
-)
-from breakglass.records import (
     card,
     grant,
     kinds,
