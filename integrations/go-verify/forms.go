@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"net/netip"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf16"
+
+	"breakglass.dev/go-verify/signing"
 )
 
 // failure is why a token does not open: a kind, and a name that never changes.
@@ -42,6 +43,18 @@ func must(holds bool, name ...string) {
 		panic(malformed(name...))
 	}
 }
+
+// checked returns what package signing has found, or fails as it did.
+func checked[T any](value T, err error) T {
+	if err != nil {
+		refusal := err.(*signing.Failure)
+		panic(failure{refusal.Kind, refusal.Name})
+	}
+	return value
+}
+
+// exact reads base64 in its one spelling.
+func exact(text, name string) []byte { return checked(signing.ExactBase64(text, name)) }
 
 func hexOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
@@ -317,7 +330,7 @@ var (
 		"per_s": between(1, 604800), "cool_down_s": between(0, 604800)}
 	cardForm = form{"log": logName, "glass": handle, "does": reason, "gates": many(handle, 0, 64),
 		"mints": many(cardMint.check, 0, 32), "tier": tier, "need": between(0, 16), "ask_need": between(0, 16),
-		"factor": oneOf(factors...), "for_s": seconds, "wait_s": between(0, 3600), "silence_s": between(0, 3600),
+		"factor": oneOf(signing.Factors...), "for_s": seconds, "wait_s": between(0, 3600), "silence_s": between(0, 3600),
 		"ahead_s": between(0, 604800), "people": form{"root": digest, "count": between(0, 100000)}.check,
 		"machines": table(handle, machineOf.check, 64), "policy": digest, "version": count, "issued": instant,
 		"expires": instant}
@@ -361,8 +374,8 @@ func signedBy(value any) {
 func encoded(value any) {
 	text, ok := value.(string)
 	must(ok)
-	data, err := base64.StdEncoding.Strict().DecodeString(text)
-	must(err == nil && len(text) <= 8192 && base64.StdEncoding.EncodeToString(data) == text, "bad_base64")
+	must(len(text) <= 8192, "bad_base64")
+	exact(text, "bad_base64")
 }
 
 func parseStatement(text string) object {
@@ -436,25 +449,14 @@ func mintOf(card object, minter string) object {
 	return nil
 }
 
-// checkKeys refuses a key that two people, or a person and a machine, have.
-func checkKeys(people map[string]object, card object) {
-	owners := map[string]bool{}
-	own := func(key string) {
-		id := identity(key)
-		must(!owners[id], "shared_key")
-		owners[id] = true
+// checkKeys refuses a key that two people, or a person and a machine, have, and returns each key's point.
+func checkKeys(people map[string]object, card object) map[string]string {
+	owners := map[string][]string{}
+	for name, person := range people {
+		owners[name] = texts(person.list("keys"))
 	}
-	names := make([]string, 0, len(people))
-	for name := range people {
-		names = append(names, name)
+	for name, machine := range card.object("machines") {
+		owners["~"+name] = []string{machine.(object).text("key")} // sorts behind all people, and is none
 	}
-	sort.Strings(names)
-	for _, name := range names {
-		for _, key := range people[name].list("keys") {
-			own(key.(string))
-		}
-	}
-	for _, machine := range card.object("machines") {
-		own(machine.(object).text("key"))
-	}
+	return checked(signing.Points(owners))
 }

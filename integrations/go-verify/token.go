@@ -14,9 +14,12 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"breakglass.dev/go-verify/signing"
 )
 
 // vector is one file of vectors/token/cases.
@@ -34,7 +37,7 @@ type vector struct {
 type shown struct {
 	intent   object
 	index    int64
-	factors  map[string]int
+	factors  map[string]string
 	cosigned map[string]time.Time
 }
 
@@ -59,7 +62,7 @@ func checkVectors(folder string, files []string) error {
 		if refusal != nil {
 			got += " " + refusal.kind + " " + refusal.name
 		} else {
-			got += told(found.intent.text("grant"), found.intent.text("who"), found.index, named(found.factors), times(found.cosigned))
+			got += told(found.intent.text("grant"), found.intent.text("who"), found.index, found.factors, times(found.cosigned))
 		}
 		want := fmt.Sprint(wanted.Accepted)
 		if !wanted.Accepted {
@@ -76,14 +79,6 @@ func checkVectors(folder string, files []string) error {
 
 func told(grant, who string, index int64, factors, cosigned map[string]string) string {
 	return fmt.Sprint(" ", grant, " ", who, " ", index, " ", factors, " ", cosigned)
-}
-
-func named(found map[string]int) map[string]string {
-	names := map[string]string{}
-	for who, factor := range found {
-		names[who] = factors[factor]
-	}
-	return names
 }
 
 func times(found map[string]time.Time) map[string]string {
@@ -129,6 +124,7 @@ type line struct {
 }
 
 type signedNote struct {
+	data  []byte
 	text  string
 	lines []line
 }
@@ -137,7 +133,7 @@ func parseNote(data []byte) signedNote {
 	must(len(data) <= 65536, "bad_note")
 	at := bytes.LastIndex(data, []byte("\n\n"))
 	must(at >= 0, "bad_note")
-	found := signedNote{text: string(data[:at+1])}
+	found := signedNote{data: data, text: string(data[:at+1])}
 	for _, each := range strings.SplitAfter(string(data[at+2:]), "\n") {
 		if each == "" {
 			continue
@@ -152,26 +148,6 @@ func parseNote(data []byte) signedNote {
 	return found
 }
 
-// peopleWhoSigned returns the names whose lines hold; one key counts once.
-func peopleWhoSigned(found signedNote, people map[string][]string, namespace string) map[string]bool {
-	signed, used := map[string]bool{}, map[string]string{}
-	for _, each := range found.lines {
-		for _, text := range people[each.name] {
-			key := keyOfText(text)
-			sum := sha256.Sum256([]byte(each.name + "\n\xffsshsig@breakglass.dev\n" + string(key.blob)))
-			if !bytes.Equal(sum[:4], each.id) {
-				continue
-			}
-			by, _ := verifySSH(each.data, []byte(found.text), namespace)
-			need(bytes.Equal(by.blob, key.blob), unproven("signature"))
-			if owner, taken := used[string(key.point)]; !taken || owner == each.name {
-				used[string(key.point)], signed[each.name] = each.name, true
-			}
-		}
-	}
-	return signed
-}
-
 // --- the trust file -----------------------------------------------------------------------------------
 
 type trustFile struct {
@@ -181,6 +157,7 @@ type trustFile struct {
 	submitters               map[string]verifierKey // by name and id
 	roles                    map[string]string
 	maintainers, custodians  map[string][]string
+	points                   map[string]string // by custodian's key
 	needed, custodiansNeeded int
 	single                   map[string]string
 	skew                     time.Duration
@@ -227,12 +204,16 @@ func readTrust(data string) *trustFile {
 			t.single[words[0]] = words[1]
 		}
 	}
+	_, shared := signing.Points(t.maintainers)
+	points, twice := signing.Points(t.custodians)
+	must(shared == nil && twice == nil, "bad_trust")
+	t.points = points
 	t.needed, _ = strconv.Atoi(t.single["maintainers"])
 	t.custodiansNeeded, _ = strconv.Atoi(t.single["custodians"])
 	skew, err := time.ParseDuration(t.single["skew"])
 	need(err == nil && t.needed >= 2, failure{"malformed", "bad_trust"})
 	t.skew = skew
-	need(len(peopleWhoSigned(found, t.maintainers, trustNamespace)) >= t.needed, unproven("trust_signatures"))
+	need(len(checked(signing.Signers(found.data, t.maintainers, signing.TrustNamespace))) >= t.needed, unproven("trust_signatures"))
 	return t
 }
 
@@ -350,7 +331,7 @@ func verifyToken(data []byte, trust *trustFile, door, run string, now, seen time
 	need(!now.Before(seen.Add(-trust.skew)), refused("clock_behind"))
 	// (2) The card.
 	cardNote := parseNote(token.parts["card"][0])
-	need(len(peopleWhoSigned(cardNote, trust.maintainers, cardNamespace)) >= trust.needed, unproven("card_signatures"))
+	need(len(checked(signing.Signers(cardNote.data, trust.maintainers, signing.CardNamespace))) >= trust.needed, unproven("card_signatures"))
 	card := parseCard(cardNote.text)
 	need(!now.After(card.time("expires")), refused("card_expired"))
 	least, _ := strconv.ParseInt(trust.single["policy-at-least"], 10, 64)
@@ -385,7 +366,7 @@ func verifyToken(data []byte, trust *trustFile, door, run string, now, seen time
 		need(included(leafHash(each.line), each.index, card.object("people").number("count"), each.path, root), unproven("person_unproven"))
 		people[person.text("who")] = person
 	}
-	checkKeys(people, card)
+	points := checkKeys(people, card)
 	asking := checkStatements(intent, card, people)
 	for who := range people {
 		_, signed := asking.factors[who]
@@ -401,7 +382,7 @@ func verifyToken(data []byte, trust *trustFile, door, run string, now, seen time
 		found.index, found.cosigned = prove(token.parts["intent"][0], proof[0], trust, head)
 		checkLevel(token, trust, found, head)
 	} else {
-		checkCustodians(intent, at, asking, people, trust)
+		checkCustodians(intent, at, asking, people, points, trust)
 	}
 	for _, each := range found.cosigned {
 		need(!now.Before(each.Add(-trust.skew)), refused("clock_behind"))
@@ -461,7 +442,7 @@ func checkSubmitter(found signedNote, trust *trustFile, role string) {
 type asked struct {
 	said          object
 	digest        string
-	factors       map[string]int
+	factors       map[string]string
 	newest        time.Time
 	countersigned []object
 }
@@ -474,20 +455,20 @@ func checkStatements(intent, card object, people map[string]object) asked {
 	do := said.text("do")
 	need(do == "ask" || do == "break" || do == "door" || do == "machine", unproven("wrong_do"))
 	need(do != "ask" || card.number("ask_need") > 0, unproven("wrong_do"))
-	found := asked{said, hexOf(first.text("text")), map[string]int{}, said.time("at"), nil}
+	found := asked{said, hexOf(first.text("text")), map[string]string{}, said.time("at"), nil}
 	if do == "machine" {
 		machine := card.object("machines").object(said.text("who"))
 		need(machine != nil, refused("unknown_person"))
 		need(machine.text("minter") == said.text("minter"), refused("wrong_minter"))
 		need(machine.text("act") == said.text("act"), refused("wrong_act"))
-		verifyPerson(first, []string{machine.text("key")}, statementNamespace)
+		verifyPerson(first, []string{machine.text("key")})
 		need(len(statements) == 1, unproven("wrong_do"))
 		return found
 	}
-	check := func(who, may string, signed object) int {
+	check := func(who, may string, signed object) string {
 		need(people[who] != nil && holds(people[who].list("may"), may), refused("unknown_person"))
-		factor := verifyPerson(signed, texts(people[who].list("keys")), statementNamespace)
-		need(factor >= strength(card.text("factor")), refused("weak_factor"))
+		factor := verifyPerson(signed, texts(people[who].list("keys")))
+		need(slices.Index(signing.Factors, factor) >= slices.Index(signing.Factors, card.text("factor")), refused("weak_factor"))
 		return factor
 	}
 	found.factors[said.text("who")] = check(said.text("who"), "break", first)
@@ -526,13 +507,19 @@ func texts(list []any) []string {
 	return found
 }
 
-func strength(factor string) int {
-	for at, each := range factors {
-		if each == factor {
-			return at
-		}
+func verifyPerson(signed object, keys []string) string {
+	return checked(signing.Verify(signatureOf(signed), signed.text("text"), keys, signing.StatementNamespace))
+}
+
+// signatureOf takes what form signedBy has checked.
+func signatureOf(signed object) signing.Signature {
+	if signed.has("sshsig") {
+		blob := signed.text("sshsig")
+		return signing.Signature{SSHSIG: &blob}
 	}
-	return len(factors)
+	made := signed.object("passkey")
+	return signing.Signature{Passkey: &signing.Assertion{AuthenticatorData: made.text("authenticator_data"),
+		ClientData: made.text("client_data"), Signature: made.text("signature")}}
 }
 
 func grantOf(digest string) string {
@@ -612,13 +599,13 @@ func checkWithin(said, card object) {
 	}
 }
 
-func checkCustodians(intent object, at time.Time, asking asked, people map[string]object, trust *trustFile) {
+func checkCustodians(intent object, at time.Time, asking asked, people map[string]object, points map[string]string, trust *trustFile) {
 	need(trust.single["door"] == "yes", refused("door"))
 	need(asking.said.text("do") == "door", unproven("wrong_do"))
 	involved := map[string]bool{}
 	for _, person := range people {
-		for _, key := range person.list("keys") {
-			involved[identity(key.(string))] = true
+		for _, key := range texts(person.list("keys")) {
+			involved[points[key]] = true
 		}
 	}
 	found, newest := map[string]bool{}, time.Time{}
@@ -627,14 +614,14 @@ func checkCustodians(intent object, at time.Time, asking asked, people map[strin
 		who := word.text("who")
 		keys := trust.custodians[who]
 		need(len(keys) > 0, refused("unknown_person"))
-		verifyPerson(signed, keys, statementNamespace)
+		verifyPerson(signed, keys)
 		need(word.text("answers") == asking.digest, unproven("wrong_answer"))
 		need(word.text("card") == intent.text("card"), unproven("wrong_card"))
 		need(word.text("log") == asking.said.text("log"), unproven("wrong_log"))
 		_, signs := asking.factors[who]
 		need(!found[who] && !signs, refused("same_person"))
 		for _, key := range keys {
-			need(!involved[identity(key)], refused("same_person"))
+			need(!involved[trust.points[key]], refused("same_person"))
 		}
 		found[who] = true
 		if word.time("at").After(newest) {
@@ -767,18 +754,11 @@ func checkHolder(token tokenParts, intent object, asking asked, log, door, run s
 	}
 	need(parts != nil, unproven("holder"))
 	text := string(parts[0])
-	signed := object{"text": text, "sshsig": base64.StdEncoding.EncodeToString(parts[1])}
-	func() {
-		defer func() {
-			if caught, ok := recover().(failure); ok {
-				if caught.kind == "unproven" {
-					panic(unproven("holder"))
-				}
-				panic(caught)
-			}
-		}()
-		verifyPerson(signed, []string{intent.text("holder")}, presentationNamespace)
-	}()
+	blob := base64.StdEncoding.EncodeToString(parts[1])
+	factor, err := signing.Verify(signing.Signature{SSHSIG: &blob}, text, []string{intent.text("holder")}, signing.PresentationNamespace)
+	refusal, failed := err.(*signing.Failure)
+	need(!failed || refusal.Kind != "unproven", unproven("holder"))
+	checked(factor, err)
 	must(len(text) <= 2048, "too_large")
 	said := parseText(text, "breakglass.dev/presentation/v1")
 	shownForm.check(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,8 +30,8 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def says(binary: Path, *cases: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(binary), "token", str(VECTORS), *map(str, cases)]
+def says(binary: Path, *cases: Path, folder: Path = VECTORS) -> subprocess.CompletedProcess[str]:
+    command = [str(binary), "token", str(folder), *map(str, cases)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -48,3 +49,23 @@ def test_an_answer_that_is_not_the_vectors_is_said(binary: Path, tmp_path: Path)
     said = says(binary, case)
     assert said.returncode == 1
     assert "got false refused wrong_run" in said.stderr
+
+
+@pytest.mark.parametrize("role", ["maintainer", "custodian"])
+@pytest.mark.skipif(shutil.which("go") is None, reason="go is not installed")
+def test_a_trust_file_that_gives_two_people_one_key_is_refused(
+    binary: Path, tmp_path: Path, role: str
+) -> None:
+    """(R-7) Else one maintainer is two, or one custodian: by the point, before any signature."""
+    case = json.loads((VECTORS / "cases" / "good.json").read_text("utf-8"))
+    text = (VECTORS / case["trust"]).read_text("utf-8")
+    line = next(each for each in text.splitlines() if each.startswith(f"{role} "))
+    twin = f"{role} twin {line.split(' ', 2)[2]}"
+    (tmp_path / "twin.trust").write_text(text.replace(line, f"{line}\n{twin}"), "utf-8")
+    case |= {
+        "trust": "twin.trust",
+        "outcome": {"accepted": False, "kind": "malformed", "name": "bad_trust"},
+    }
+    (tmp_path / "twin.json").write_text(json.dumps(case), "utf-8")
+    said = says(binary, tmp_path / "twin.json", folder=tmp_path)
+    assert (said.returncode, said.stderr) == (0, "")
