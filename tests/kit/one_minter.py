@@ -341,6 +341,7 @@ class OneMinter:
             clock,
             self.patience,
             doors,
+            lambda grant: self.reconciler.end_now(grant),
             at,
         )
         self.reconciler = SteppedReconciler(

@@ -20,7 +20,7 @@ from breakglass.ledger.postgres_calls import PostgresCalls
 from breakglass.ledger.postgres_journal import FencedError
 
 if TYPE_CHECKING:
-    from breakglass.http.connection import Connection
+    from breakglass.ledger.postgres_calls import Connection
 
 # The lock's number is that of a table, so that two logs in two schemas do not share it.
 _TRY: LiteralString = "select pg_try_advisory_lock('writer'::regclass::oid::bigint)"

@@ -17,7 +17,7 @@ from breakglass.ledger.journal import JournalError
 from breakglass.ledger.postgres_calls import PostgresCalls
 
 if TYPE_CHECKING:
-    from breakglass.http.connection import Connection
+    from breakglass.ledger.postgres_calls import Connection
 
 PART_BYTES = 1024 * 1024
 TABLES: tuple[LiteralString, ...] = (

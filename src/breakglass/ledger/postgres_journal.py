@@ -17,7 +17,7 @@ from breakglass.ledger.postgres_attachments import TABLES
 from breakglass.ledger.postgres_calls import PostgresCalls, values_of
 
 if TYPE_CHECKING:
-    from breakglass.http.connection import Connection
+    from breakglass.ledger.postgres_calls import Connection
 
 _SCHEMA: tuple[LiteralString, ...] = (
     "create table entries(place bigint primary key, note bytea not null)",
