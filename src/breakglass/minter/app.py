@@ -288,6 +288,7 @@ class Minter:
             "connect": dict(row.made.connect),
             "probe": row.made.probe,
             "since_asked_ms": row.made.usable_ms,
+            "dead": row.stage is Stage.DEAD,
         }
 
 
