@@ -204,7 +204,7 @@ class ViewInMemory:
 
     def last_at(self, submitter: str) -> datetime | None:
         """Return the time of a submitter's last record."""
-        chain = self._state.submitters.get(submitter)
+        chain = self._state.submitters.by_key.get(submitter)
         return chain.last_at if chain else None
 
 

@@ -222,7 +222,7 @@ class GrantLife(RuleBasedStateMachine):
     @invariant()
     def every_account_has_an_intent_that_holds_and_its_end(self) -> None:
         intents = {
-            handle_of(grant): found.intent for grant, found in self.minter.org.state.grants.items()
+            handle_of(grant): found.intent for grant, found in self.minter.org.state.grants.by_id.items()
         }
         for handle, expires in self.minter.accounts().items():
             assert handle in intents, "an account without an intent that holds"
@@ -244,7 +244,7 @@ class GrantLife(RuleBasedStateMachine):
             assert row.stage in (Stage.ENDED, Stage.DEAD)
 
     def rows(self, *stages: Stage) -> list[Row]:
-        found = [self.minter.table.find(grant) for grant in self.minter.org.state.grants]
+        found = [self.minter.table.find(grant) for grant in self.minter.org.state.grants.by_id]
         return [row for row in found if row is not None and row.stage in stages]
 
     def teardown(self) -> None:
