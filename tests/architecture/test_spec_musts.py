@@ -21,11 +21,9 @@ from typing import Any
 import pytest
 
 from breakglass.records import (
-    all_kinds as kinds,
-)
-from breakglass.records import (
     card,
     grant,
+    kinds,
     people_list,
     policy_note,
     presentation,
