@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breakglass.errors import MalformedError
-from breakglass.policy.around import ChannelType, Fail
+from breakglass.policy.alert_routes import ChannelType
+from breakglass.policy.gates import Fail
 from breakglass.policy.glass import BlastRadius, Source
 from breakglass.policy.parse import parse_bundle
 from breakglass.policy.yaml_fields import BusinessDays

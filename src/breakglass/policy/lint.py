@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from breakglass.policy.around import Fail
+from breakglass.policy.gates import Fail
 from breakglass.policy.lint_finding import Desk, Level, LintFinding
 from breakglass.policy.lint_glass import check_glass, check_uniform
 from breakglass.policy.parse import Bundle

@@ -7,21 +7,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from breakglass.policy import yaml_fields
-from breakglass.policy.around import (
-    Channel,
-    Gate,
-    Machine,
-    Reviews,
-    parse_alarms,
-    parse_channel,
-    parse_gate,
-    parse_machine,
-    parse_reviews,
-)
+from breakglass.policy.alert_routes import Channel, parse_alarms, parse_channel
 from breakglass.policy.bundle import MAIN_FILE, check_names
 from breakglass.policy.factors import Factors, parse_factors, refuse_unknown_glasses
+from breakglass.policy.gates import Gate, parse_gate
 from breakglass.policy.glass import BlastRadius, Glass, parse_glasses
+from breakglass.policy.machines import Machine, parse_machine
 from breakglass.policy.people import Directory, parse_directory, parse_people, person, refs
+from breakglass.policy.review_rules import Reviews, parse_reviews
 from breakglass.policy.yaml_nodes import Fields, Items, Node, Place, parse_yaml, wrong, wrong_at
 from breakglass.records.encoding.text_types import Code
 

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from breakglass.clock import format_time
-from breakglass.policy.around import Machine
 from breakglass.policy.glass import Glass, Source
+from breakglass.policy.machines import Machine
 from breakglass.policy.parse import Bundle
 from breakglass.policy.people import GROUP, Directory, Person, Rosters
 from breakglass.records.kinds.grants import Path
