@@ -53,7 +53,7 @@ def bundle(people: int, glasses: int) -> dict[str, bytes]:
             "    review: {due: 3 business days, by: [group:g2]}",
         ]
     lines += ["channels: {file: {log_file: a.log}, hook: {webhook: 'secret:h'}}"]
-    lines += ["alarms: {glass: [file, hook]}", "maintainers: {need: 2, of: [p0, p1]}"]
+    lines += ["alerts: {glass: [file, hook]}", "maintainers: {need: 2, of: [p0, p1]}"]
     return {"breakglass.yaml": "\n".join(lines).encode()}
 
 

@@ -109,7 +109,7 @@ glasses:
 channels:
   file: {{log_file: alarms.log}}
   hook: {{webhook: "secret:hook"}}
-alarms: {{glass: [file, hook], severe: [file, hook]}}
+alerts: {{glass: [file, hook], severe: [file, hook]}}
 kill: [sam]
 maintainers: {{need: 2, of: [sam, bo]}}
 reviews: {{default: {{SEV1: 3 business days, other: 5 business days}}}}

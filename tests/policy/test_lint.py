@@ -79,7 +79,7 @@ ERRORS: list[tuple[str, list[tuple[str, str]], str]] = [
     (
         "demo",
         [("glass: [file, hook]", "glass: [file]")],
-        "alarms.glass: glass 'orders-repair' rings on 1 channel; two independent ones at least",
+        "alerts.glass: glass 'orders-repair' rings on 1 channel; two independent ones at least",
     ),
     ("demo", [("glass: [file, hook]", "glass: [file, file]")], "rings on 1 channel"),
     ("demo", [("glass: [file, hook]", "jit: [file, hook]")], "rings on 0 channels"),

@@ -211,15 +211,15 @@ BROKEN = [
         "channels.hook.webhook: expected 'secret:NAME', got something else",
     ),
     (
-        "file: {log_file: alarms.log}",
+        "file: {log_file: alerts.log}",
         'file: {log_file: a, slack: "secret:s"}',
         "channels.file: expected exactly one of webhook, log_file, slack, pagerduty, smtp, got 2",
     ),
-    ("glass: [file, hook]", "glas: [file, hook]", "alarms.glas: expected a field of alarms"),
+    ("glass: [file, hook]", "glas: [file, hook]", "alerts.glas: expected a field of alerts"),
     (
         "glass: [file, hook]",
         "glass: [file, horn]",
-        "alarms.glass: expected channels of this bundle, got 'horn'",
+        "alerts.glass: expected channels of this bundle, got 'horn'",
     ),
     (
         "maintainers: {need: 2,",

@@ -10,14 +10,14 @@ from enum import StrEnum
 from breakglass.policy import yaml_fields
 from breakglass.policy.yaml_nodes import Node, wrong
 
-ALARM_CLASSES = (
+ALERT_CLASSES = (
     "glass", "contained", "broad", "severe", "catastrophic", "jit", "drill", "machine",
     "gate", "policy", "pulse",
 )  # fmt: skip
 
 
 class ChannelType(StrEnum):
-    """Where an alarm can go."""
+    """Where an alert can go."""
 
     WEBHOOK = "webhook"
     LOG_FILE = "log_file"
@@ -66,9 +66,9 @@ def parse_channel(name: str, node: Node) -> Channel:
     return Channel(name, kind, target, to)
 
 
-def parse_alarms(node: Node, channels: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """Read ``alarms:``: which channels each class of news goes to."""
-    at = yaml_fields.fields(node, "alarms", may=ALARM_CLASSES)
+def parse_alerts(node: Node, channels: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Read ``alerts:``: which channels each class of news goes to."""
+    at = yaml_fields.fields(node, "alerts", may=ALERT_CLASSES)
     found = {}
     for name, value in at.items():
         found[name] = yaml_fields.items(value, yaml_fields.handle, least=1, most=16)

@@ -1,6 +1,6 @@
 """May this person break this glass now? One answer from one bundle and one set of facts.
 
-Broker and monitor run the same function over the same records; a different answer is an alarm.
+Broker and monitor run the same function over the same records; a different answer is an alert.
 Cedar says may or may not, the number of people comes from the tier. Nothing here reads a clock.
 """
 

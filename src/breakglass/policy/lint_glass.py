@@ -176,8 +176,8 @@ def _heard(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator[Lint
     ways = {(bundle.channels[name].type, bundle.channels[name].target) for name in names}
     if len(ways) < 2:
         yield desk.error(
-            f"alarms.{glass.blast_radius}" if str(glass.blast_radius) in bundle.alarms
-            else "alarms.glass",
+            f"alerts.{glass.blast_radius}" if str(glass.blast_radius) in bundle.alerts
+            else "alerts.glass",
             f"glass {glass.name!r} rings on {len(ways)} channel{'s' if len(ways) != 1 else ''};"
             " two independent ones at least, so that one outage is not silence",
         )  # fmt: skip

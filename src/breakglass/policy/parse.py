@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from breakglass.policy import yaml_fields
-from breakglass.policy.alert_routes import Channel, parse_alarms, parse_channel
+from breakglass.policy.alert_routes import Channel, parse_alerts, parse_channel
 from breakglass.policy.bundle import MAIN_FILE, check_names
 from breakglass.policy.factors import Factors, parse_factors, refuse_unknown_glasses
 from breakglass.policy.gates import Gate, parse_gate
@@ -42,7 +42,7 @@ class Bundle:
     glasses: Mapping[str, Glass]
     machines: Mapping[str, Machine]
     channels: Mapping[str, Channel]
-    alarms: Mapping[str, tuple[str, ...]]
+    alerts: Mapping[str, tuple[str, ...]]
     kill: tuple[str, ...]
     custodians: Quorum | None
     maintainers: Quorum
@@ -65,10 +65,10 @@ class Bundle:
         classes = [glass.blast_radius.value, "glass"]
         if glass.blast_radius is BlastRadius.CATASTROPHIC:
             classes.insert(1, BlastRadius.SEVERE.value)
-        return next((self.alarms[each] for each in classes if each in self.alarms), ())
+        return next((self.alerts[each] for each in classes if each in self.alerts), ())
 
 
-_NEED = ("version", "organisation", "people", "glasses", "channels", "alarms", "maintainers")
+_NEED = ("version", "organisation", "people", "glasses", "channels", "alerts", "maintainers")
 _MAY = ("groups", "factors", "reasons", "gates", "machines", "kill", "custodians", "reviews")
 
 
@@ -104,7 +104,7 @@ def parse_bundle(files: Mapping[str, bytes]) -> Bundle:
         glasses=MappingProxyType(glasses),
         machines=MappingProxyType(machines),
         channels=MappingProxyType(channels),
-        alarms=MappingProxyType(parse_alarms(at["alarms"], channels)),
+        alerts=MappingProxyType(parse_alerts(at["alerts"], channels)),
         kill=refs(at["kill"], directory) if "kill" in at else (),
         custodians=_quorum(at["custodians"], directory, 1) if "custodians" in at else None,
         maintainers=_quorum(at["maintainers"], directory, 2),
