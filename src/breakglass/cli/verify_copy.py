@@ -109,7 +109,8 @@ def _read(folder: Path, note: bytes) -> dict[str, bytes]:
         record = parse_record(note)
     except BreakglassError:
         return {}  # the fold says what is wrong with it
-    if record.body.kind not in NEEDS_ATTACHMENTS or too_long_to_read(record.attachments):
+    kind = record.body.kind
+    if kind not in NEEDS_ATTACHMENTS or too_long_to_read(kind, record.attachments):
         return {}
     return {each: (folder / "attachment" / each).read_bytes() for each in attachments([note])}
 

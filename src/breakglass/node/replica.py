@@ -168,7 +168,7 @@ class Replica:
         if record.body.kind not in NEEDS_ATTACHMENTS:
             return {}
         attachments = parse_attachments(record.note.text)
-        if too_long_to_read(attachments):
+        if too_long_to_read(record.body.kind, attachments):
             return {}  # likewise
         return {named.digest: self._fetched(followed, named.digest) for named in attachments}
 

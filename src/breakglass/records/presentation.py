@@ -12,7 +12,7 @@ from typing import Annotated
 from breakglass.errors import MalformedError
 from breakglass.records.encoding.canonical import canonical, parse_lines, utf8
 from breakglass.records.encoding.strict_json import read, written
-from breakglass.records.encoding.text_types import Digest, LogName, Pattern, Word
+from breakglass.records.encoding.text_types import Digest, LogName, Pattern, Run
 
 HEADER = "breakglass.dev/presentation/v1"
 BYTES_AT_MOST = 2048
@@ -29,7 +29,7 @@ class Presentation:
     log: LogName
     statement: Digest
     to: Door
-    run: Word
+    run: Run
     at: datetime
 
 

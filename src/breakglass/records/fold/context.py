@@ -7,7 +7,7 @@ holds, and raises ``Void`` (or one of our errors) before it has changed anything
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic
@@ -68,6 +68,15 @@ class Submission:
         """Return the record's own time."""
         return self.record.envelope.at
 
+    @property
+    def witnessed(self) -> datetime:
+        """Return the middle one of the witnesses' times, the later of two; the fold has no clock.
+
+        What a gap excused may have none, and stands with its own.
+        """
+        times = sorted(self.entry.cosigned.values())
+        return times[len(times) // 2] if times else self.at
+
     def attachment(self, number: int) -> bytes:
         """Return the bytes of an attachment; that they are here, ``apply`` has made sure of.
 
@@ -88,12 +97,14 @@ class Said(Generic[S]):
     factor: Factor
 
 
-READ_BYTES_AT_MOST = 1024 * 1024  # in each attachment that the fold reads; recordings are longer
+READ_BYTES_AT_MOST = 8 * 1024 * 1024  # each attachment that the fold reads: lists of people, cards
+BUNDLE_BYTES_AT_MOST = 1024 * 1024
 
 
-def too_long_to_read(attachments: Iterable[Attachment]) -> bool:
+def too_long_to_read(kind: str, attachments: Sequence[Attachment]) -> bool:
     """Say whether one of these is longer than the fold reads; nobody fetches such a one."""
-    return any(each.size > READ_BYTES_AT_MOST for each in attachments)
+    bundle = kind == "policy" and any(each.size > BUNDLE_BYTES_AT_MOST for each in attachments[:1])
+    return bundle or any(each.size > READ_BYTES_AT_MOST for each in attachments)
 
 
 def is_here(named: Attachment, attachments: Mapping[str, bytes]) -> bool:

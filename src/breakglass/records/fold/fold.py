@@ -27,7 +27,7 @@ from breakglass.records.fold.context import (
 from breakglass.records.fold.state import State, SubmitterState
 from breakglass.records.intent_limits import DOOR_WITHIN
 from breakglass.records.kinds import Gap, Genesis, Intent, TrustActivated
-from breakglass.records.proven import submitter_of
+from breakglass.records.proven import check_single, submitter_of
 from breakglass.records.record import (
     GATE_NOTE_BYTES_AT_MOST,
     Kind,
@@ -36,6 +36,7 @@ from breakglass.records.record import (
     Unknown,
     parse_outer,
 )
+from breakglass.records.statement import Door, parse_statement
 from breakglass.records.trust import Role, Trust, accept_first_trust
 from breakglass.tlog.note import Note
 
@@ -141,7 +142,7 @@ def _check_attachments(state: State, entry: Entry, outer: Outer) -> None:
             submitter_of(record, state.trust)
     except BreakglassError:
         return  # void whatever is attached; what nobody stated must not hold up a follower
-    if too_long_to_read(outer.attachments):
+    if too_long_to_read(outer.name, outer.attachments):
         return  # void unread; else one record could fill every follower's memory, or stop it
     for named in outer.attachments:
         if not is_here(named, entry.attachments):
@@ -167,7 +168,7 @@ def _take_first_trust(state: State, entry: Entry, outer: Outer) -> Judged:
     if begun is None or entry.index != 1 or outer.name != TrustActivated.kind:
         raise Void("no_trust", "entry 1 of this log put no trust file in force")
     # A record that will be void anyway was let in without its attachments.
-    long = too_long_to_read(outer.attachments)
+    long = too_long_to_read(outer.name, outer.attachments)
     if long or not outer.attachments or not is_here(outer.attachments[0], entry.attachments):
         raise MalformedError("the record names no attachment that is here")
     body: Genesis = begun.body
@@ -194,6 +195,9 @@ def _take_first_trust(state: State, entry: Entry, outer: Outer) -> Judged:
 def _take(state: State, entry: Entry, outer: Outer, trust: Trust) -> Judged:
     record: Record[Any] = outer.unread()
     key, role = submitter_of(record, trust)
+    # Before the chain moves: whoever holds a note could append a variant of it first, with one
+    # line more, and the honest one behind it would find its number taken.
+    check_single(record)
     reached = Judged(entry.index, record, role)
     try:
         if outer.envelope.log != state.log:
@@ -240,14 +244,11 @@ def _check_form(stated: Submission) -> None:
             f"a gate's record has {GATE_NOTE_BYTES_AT_MOST} bytes at most and no attachments",
             name="too_large",
         )
-    if body.kind in NEEDS_ATTACHMENTS and too_long_to_read(record.attachments):
+    if body.kind in NEEDS_ATTACHMENTS and too_long_to_read(body.kind, record.attachments):
         raise MalformedError(
             f"an attachment of {body.kind!r} has {READ_BYTES_AT_MOST} bytes at most",
             name="too_large",
         )
-    # The custodians' door alone adds lines, and its judge looks at each of them.
-    if len(record.note.lines) != 1 and not isinstance(body, Intent):
-        raise Void("extra_lines", "the note carries a line beside its submitter's")
     if not isinstance(body, Unknown) and stated.role.kind not in ROLES[type(body)]:
         raise Void("role", f"{str(stated.role)!r} may not state {body.kind!r}")
 
@@ -259,8 +260,7 @@ def _check_timely(stated: Submission, chain: SubmitterState, trust: Trust) -> No
     if _witnessed(stated, trust, -trust.skew, trust.skew):
         return
     if isinstance(body, Intent):
-        door = len(stated.record.note.lines) > 1
-        if door and _witnessed(stated, trust, -trust.skew, DOOR_WITHIN):
+        if _is_door(body) and _witnessed(stated, trust, -trust.skew, DOOR_WITHIN):
             return
         raise Void("proven_late", "the intent was witnessed long after its own time")
     if isinstance(body, Gap):
@@ -272,6 +272,13 @@ def _check_timely(stated: Submission, chain: SubmitterState, trust: Trust) -> No
         raise Void("late", "a gap is of the outage's time and comes after it")
     if not _excused(stated, chain.late, trust.skew):
         raise Void("late", "the record was witnessed long after its time, and no gap says why")
+
+
+def _is_door(intent: Intent) -> bool:
+    try:
+        return isinstance(parse_statement(intent.statements[0].text), Door)
+    except (MalformedError, IndexError):
+        return False  # its judge says what is wrong with it
 
 
 def _witnessed(stated: Submission, trust: Trust, least: timedelta, most: timedelta) -> bool:

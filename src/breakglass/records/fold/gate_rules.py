@@ -17,10 +17,11 @@ from breakglass.records.fold.context import (
 from breakglass.records.fold.state import AttestedState, DoorState, DoorUse, GrantState, State
 from breakglass.records.intent_limits import DOOR_LIFE
 from breakglass.records.kinds import Bypassed
+from breakglass.records.kinds.grants import Path
 from breakglass.records.kinds.monitoring import Delivery
 from breakglass.records.presentation import parse_presentation
 from breakglass.records.signing.signature import PRESENTATION_NAMESPACE, verify_signature
-from breakglass.records.statement import Break, ReviewGate, parse_as
+from breakglass.records.statement import ReviewGate, parse_request
 from breakglass.tlog.merkle import leaf_hash
 
 GAP_RECORDS_AT_MOST = 10_000  # the cap of a spool; LEDGER.md section 3.10
@@ -37,6 +38,8 @@ def bypassed(state: State, stated: Submission) -> None:
     grant = grant_of(state, body.grant)
     if body.gate not in grant.intent.gates:
         raise Void("wrong_gate", f"grant {body.grant!r} does not open gate {body.gate!r}")
+    if grant.intent.path is Path.DRILL:
+        raise Void("wrong_gate", f"grant {body.grant!r} is a drill, which opens no gate")
     verify_signature(body.presentation, [grant.intent.holder], PRESENTATION_NAMESPACE)
     shown = parse_presentation(body.presentation.text)
     wanted = (state.log, grant.statement, f"gate:{body.gate}", body.run)
@@ -58,7 +61,7 @@ def _check_within(
         raise Void("after_end", f"grant {body.grant!r} had expired")
     if at < intent.not_before - skew:
         raise Void("before_intent", f"grant {body.grant!r} had not begun")
-    said = parse_as(Break, intent.statements[0].text)
+    said = parse_request(intent.statements[0].text)
     if not said.at - skew <= shown <= min(intent.not_after, at + skew):
         raise Void("presentation", "the holder's presentation is of another time")
 
@@ -101,18 +104,13 @@ def door(state: State, stated: Submission) -> None:
     known = state.doors.get(body.intent)
     if known is None:
         known = DoorState(
-            body.grant, body.intent, body.who, body.glass, stated.entry.index, _seen(stated)
+            body.grant, body.intent, body.who, body.glass, stated.entry.index, stated.witnessed
         )
     elif (known.grant, known.who, known.glass) != (body.grant, body.who, body.glass):
         raise Void("mismatch", "another record says something else of this door intent")
     if use in known.uses:
         raise lost_race("this use of the door stands already")
     state.doors[body.intent] = replace(known, uses=(*known.uses, use))
-
-
-def _seen(stated: Submission) -> datetime:
-    times = sorted(stated.entry.cosigned.values())
-    return times[len(times) // 2] if times else stated.at
 
 
 def alarm(state: State, stated: Submission) -> None:

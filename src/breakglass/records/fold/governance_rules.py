@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnprovenError
 from breakglass.records.authority import check_card
-from breakglass.records.card import card_digest
+from breakglass.records.card import card_digest, check_card_people
 from breakglass.records.encoding.canonical import parse_canonical
 from breakglass.records.fold.context import (
     Said,
@@ -20,7 +20,8 @@ from breakglass.records.fold.context import (
 from breakglass.records.fold.state import ActiveCard, IncidentState, State
 from breakglass.records.key_rollover import check_named, read_handover
 from breakglass.records.kinds.incidents import IncidentChange
-from breakglass.records.policy_note import parse_policy_note
+from breakglass.records.people_list import PeopleList, PeopleRoot, parse_people
+from breakglass.records.policy_note import check_policy_people, parse_policy_note
 from breakglass.records.record import Attachment
 from breakglass.records.signing.signature import POLICY_NAMESPACE, Signature, people_who_signed
 from breakglass.records.statement import Declare, Do, Kill, Target
@@ -98,10 +99,13 @@ def policy(state: State, stated: Submission) -> None:
         raise Void("mismatch", "the bundle is not the one that was signed")
     if said == state.policy:
         raise lost_race(f"policy {said.version} is in force already")
+    people = parse_people(stated.attachment(2))
+    check_policy_people(said, people)
     newest = max(state.policy.version if state.policy else 0, believed.policy_at_least - 1)
     if said.version <= newest:
         raise Void("policy_order", f"policy {said.version} is not newer than the one in force")
     state.policy, state.policy_index, state.bundle = said, stated.entry.index, bundle
+    state.people = people
     state.cards = {}
 
 
@@ -113,6 +117,7 @@ def cards(state: State, stated: Submission) -> None:
         state.policy.version,
     ):
         raise Void("wrong_policy", "the cards are of another policy than the one in force")
+    lists = _lists(stated)
     found: dict[str, ActiveCard] = {}
     for glass, text in _card_texts(stated.attachment(0)).items():
         note = Note.parse(text.encode())
@@ -120,8 +125,12 @@ def cards(state: State, stated: Submission) -> None:
         said = (card.log, card.glass, card.policy, card.version)
         if said != (state.log, glass, body.policy, body.version):
             raise Void("mismatch", f"the card of {glass!r} is of another log, glass or policy")
+        people = lists.get(card.people)
+        if people is None:
+            raise Void("mismatch", f"the people of the card of {glass!r} are not attached")
+        check_card_people(card, people)
         standing = state.cards.get(glass)
-        found[glass] = ActiveCard(card, card_digest(note), text.encode())
+        found[glass] = ActiveCard(card, card_digest(note), text.encode(), people)
         other = standing is not None and found[glass].digest != standing.digest
         if standing and other and card.issued <= standing.card.issued:
             # Else whoever holds the broker's key could go back to a card that was replaced.
@@ -129,6 +138,12 @@ def cards(state: State, stated: Submission) -> None:
     if {glass: each.digest for glass, each in found.items()} != dict(body.cards):
         raise Void("mismatch", "the record and the cards that it carries differ")
     state.cards = {**state.cards, **found}
+
+
+def _lists(stated: Submission) -> dict[PeopleRoot, PeopleList]:
+    behind = range(1, len(stated.record.attachments))
+    lists = [parse_people(stated.attachment(number)) for number in behind]
+    return {people.root: people for people in lists}
 
 
 def _card_texts(data: bytes) -> dict[str, str]:
@@ -150,7 +165,7 @@ def killer(state: State, signed: Signature | None, stated: Submission, do: Do) -
     """
     fresh = stated.at if stated.body.kind == "suspended" else None
     said = word_of(state, signed, Kill, fresh)
-    if state.policy is None or said.statement.who not in state.policy.kill:
+    if not state.may_kill(said.statement.who):
         raise RefusedError(f"{said.statement.who!r} may not kill", name="unknown_person")
     if said.statement.do is not do:
         raise Void("mismatch", f"the statement says {said.statement.do.value!r}")

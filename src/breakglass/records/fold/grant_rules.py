@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from breakglass.errors import RefusedError
 from breakglass.records.authority import check_custodians, check_intent_names, check_statements
+from breakglass.records.card import Card
 from breakglass.records.fold.context import (
     Said,
     Submission,
@@ -22,18 +24,18 @@ from breakglass.records.fold.context import (
 from breakglass.records.fold.governance_rules import killer
 from breakglass.records.fold.state import AskedState, GrantState, State
 from breakglass.records.intent_limits import check_terms
-from breakglass.records.kinds.grants import EndedWhy, Intent, Reply
-from breakglass.records.proven import check_single
+from breakglass.records.kinds.grants import EndedWhy, Intent, Reply, path_of
 from breakglass.records.signing.signature import STATEMENT_NAMESPACE, Factor, verify_signature
 from breakglass.records.statement import (
+    AccessRequest,
     Answer,
-    Break,
     Do,
-    Statement,
     Target,
     digest_of,
     grant_id,
-    parse_as,
+    grant_of_digest,
+    parse_request,
+    parse_statement,
 )
 from breakglass.tlog.note import Note
 
@@ -52,7 +54,7 @@ def asked(state: State, stated: Submission) -> None:
     until = word.at + max(wait, in_force(state).skew)
     state.nonces[(word.who, word.nonce)] = said.digest
     state.asked[grant] = AskedState(
-        stated.entry.index, stated.at, word.who, word.glass, said.digest, until
+        stated.entry.index, stated.at, word.who, word.glass, said.digest, until, word
     )
 
 
@@ -67,9 +69,9 @@ def refused(state: State, stated: Submission) -> None:
     state.refused[grant] = stated.entry.index
 
 
-def _asking(state: State, stated: Submission) -> Said[Break]:
+def _asking(state: State, stated: Submission) -> Said[AccessRequest]:
     body = stated.body
-    said = parse_as(Break, body.statement.text)
+    said = parse_request(body.statement.text)
     if said.do is Do.MACHINE:
         active = state.cards.get(said.glass)
         machine = active.card.machines.get(said.who) if active else None
@@ -79,9 +81,11 @@ def _asking(state: State, stated: Submission) -> Said[Break]:
         check_statement(state, said, stated.at)
         word = Said(said, digest_of(body.statement.text), Factor.ONE)
     else:
-        word = word_of(state, body.statement, Break, stated.at, suspended_too=True)
+        word = word_of(state, body.statement, type(said), stated.at, suspended_too=True)
     if grant_id(body.statement.text) != body.grant:
         raise Void("wrong_id", "the grant's id does not follow from the statement")
+    if body.path is not path_of(said):
+        raise Void("mismatch", "the record's path does not follow from the statement")
     if not word.factor.meets(body.factors.factor):
         raise Void("mismatch", "the record claims a stronger factor than the signature shows")
     check_nonce(state, said, word.digest)
@@ -114,12 +118,7 @@ def intent(state: State, stated: Submission) -> None:
     body, trust = stated.body, in_force(state)
     existing = state.grants.get(body.grant)
     if existing is not None:
-        # Two replicas may both write the intent of one statement; the second counts for nothing.
-        # By text: a signature can be spelled again by somebody else.
-        same = [each.text for each in existing.intent.statements] == [
-            each.text for each in body.statements
-        ]
-        raise Void("lost_race" if same else "id_taken", "the grant stands already", quiet=same)
+        raise _second(existing, stated)
     if body.grant in state.refused:
         raise Void("refused_already", "what was asked for was refused; a person must ask again")
     active = state.cards.get(body.glass)
@@ -129,34 +128,127 @@ def intent(state: State, stated: Submission) -> None:
     if stated.at > card.expires:
         raise Void("card_expired", f"the card of {body.glass!r} has expired")
     check_intent_names(body, stated.record.envelope, card, Note.parse(active.note))
-    asking = check_statements(body, card)
+    people = active.people.by_name
+    asking = check_statements(body, card, people)
     check_terms(body, stated.at, asking, card, trust.skew)
-    if asking.statement.do is Do.DOOR:
-        check_custodians(stated.record.note, asking, card, trust)
-    else:
-        check_single(stated.record)
+    said = asking.statement
+    custodians: tuple[str, ...] = ()
+    if said.do is Do.DOOR:
+        custodians = check_custodians(body, stated.at, asking, people, trust)
     _check_incident(state, body)
     stopped = state.suspensions(body.who, body.glass, body.grant)
     stopped += tuple(
-        f"person {who!r}" for who in asking.factors if ("person", who) in state.suspended
+        f"person {who!r}"
+        for who in (*asking.factors, *custodians)
+        if ("person", who) in state.suspended
     )
     if stopped:
         raise Void("suspended", f"{stopped[0]} is suspended")
-    approvals = [parse_as(Answer, each.text) for each in body.statements[1:]]
-    words: list[Statement] = [asking.statement, *approvals]
+    _check_after(state, said)
+    uses = _machine_uses(state, said, card, stated)
+    words = [parse_statement(each.text) for each in body.statements]
     digests = [digest_of(each.text) for each in body.statements]
     for word, digest in zip(words, digests, strict=True):
         check_nonce(state, word, digest)
     for word, digest in zip(words, digests, strict=True):
         state.nonces[(word.who, word.nonce)] = digest
     state.asked.pop(body.grant, None)
+    if said.after:
+        state.asked.pop(grant_of_digest(said.after), None)  # overtaken: it is waited for no more
+    if uses:
+        state.machine_uses[(body.glass, body.who)] = uses
     state.grants[body.grant] = GrantState(
         body, stated.entry.index, stated.at, stated.entry.note, active
     )
 
 
+def _second(existing: GrantState, stated: Submission) -> Void:
+    """Say what a second intent of one grant is: a race that two replicas may have, or a forgery.
+
+    Two brokers may each have heard another approver; what counts is that the wish is the same,
+    and that the second gives nothing that the first does not.
+    """
+    first, second = existing.intent, stated.body
+    same = second.statements and first.statements[0].text == second.statements[0].text
+    if not same:
+        return Void(
+            "id_taken", f"entry {existing.index} made grant {first.grant!r} of another text"
+        )
+    more = [
+        name
+        for name, wider in (
+            ("gates", not set(second.gates) <= set(first.gates)),
+            ("scope", not _within(second.scope, first.scope)),
+            ("act", second.act != first.act),
+            ("not_before", second.not_before < first.not_before),
+            ("not_after", second.not_after > first.not_after),
+            ("review_by", second.review_by > first.review_by),
+            ("path", second.path is not first.path),
+        )
+        if wider
+    ]
+    if not more:
+        return lost_race(f"the grant stands already, as entry {existing.index}")
+    return Void(
+        "id_taken",
+        f"entry {stated.entry.index}, signed by {stated.submitter}, gives more ({', '.join(more)})"
+        f" than entry {existing.index} for one statement",
+    )
+
+
+def _within(narrow: Mapping[str, tuple[str, ...]], wide: Mapping[str, tuple[str, ...]]) -> bool:
+    return narrow.keys() == wide.keys() and all(
+        set(narrow[name]) <= set(wide[name]) for name in narrow
+    )
+
+
+def _check_after(state: State, said: AccessRequest) -> None:
+    """Check the ask that a break names: the same person's, for the same thing, not yet answered."""
+    if not said.after:
+        return
+    grant = grant_of_digest(said.after)
+    standing = state.grants.get(grant)
+    if standing is not None and standing.statement == said.after:
+        raise Void("granted_already", f"the ask of {grant!r} was approved; its grant stands")
+    asked = state.asked.get(grant)
+    same = asked is not None and asked.digest == said.after and asked.said.do is Do.ASK
+    same = same and asked is not None and said.at <= asked.until
+    if not same or asked is None:
+        raise Void("after_mismatch", "the break names no ask that waits")
+    ask = asked.said
+    for name in ("who", "glass", "minter", "incident", "act", "log"):
+        if getattr(ask, name) != getattr(said, name):
+            raise Void("after_mismatch", f"the ask that the break names is of another {name}")
+    if not _within(said.scope, ask.scope):
+        raise Void("after_mismatch", "the break takes a wider scope than was asked for")
+
+
+def _machine_uses(
+    state: State, said: AccessRequest, card: Card, stated: Submission
+) -> tuple[datetime, ...]:
+    """Return when this machine's intents were witnessed, this one last; empty for a person.
+
+    Raises:
+        Void: ``machine_cap``; more often than the card lets it, by the witnesses' time.
+    """
+    if said.do is not Do.MACHINE:
+        return ()
+    machine, now = card.machines[said.who], stated.witnessed
+    per = timedelta(seconds=machine.per_s)
+    before = [
+        each for each in state.machine_uses.get((said.glass, said.who), ()) if each > now - per
+    ]
+    last = max(state.machine_uses.get((said.glass, said.who), ()), default=None)
+    if len(before) >= machine.at_most:
+        raise Void("machine_cap", f"{said.who!r} acted {len(before)} times in {machine.per_s} s")
+    if last is not None and now < last + timedelta(seconds=machine.cool_down_s):
+        raise Void("machine_cap", f"{said.who!r} cools down for {machine.cool_down_s} s")
+    keep = tuple(before) or ((last,) if last else ())
+    return (*keep, now)
+
+
 def _check_incident(state: State, body: Intent) -> None:
-    if not body.incident or body.path.value == "drill":
+    if not body.incident:
         return
     found = state.incidents.get(body.incident)
     if found is None or not found.open:

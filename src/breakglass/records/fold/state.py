@@ -19,9 +19,10 @@ from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.kinds.gates import Gap
 from breakglass.records.kinds.grants import Ended, Intent
 from breakglass.records.kinds.incidents import IncidentChange
+from breakglass.records.people_list import May, PeopleList
 from breakglass.records.policy_note import PolicyNote
 from breakglass.records.record import Record
-from breakglass.records.statement import digest_of
+from breakglass.records.statement import AccessRequest, digest_of
 from breakglass.records.trust import Trust
 from breakglass.tlog.note import Note
 
@@ -48,11 +49,12 @@ class SubmitterState:
 
 @dataclass(frozen=True)
 class ActiveCard:
-    """A card in force, with its note's bytes as tokens carry them."""
+    """A card in force, with its note's bytes as tokens carry them and the list of its people."""
 
     card: Card
     digest: str
     note: bytes
+    people: PeopleList
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,8 @@ class DoorState:
 class AskedState:
     """Somebody asked for a glass, and nothing has come of it yet.
 
-    ``digest`` is of what they signed. After ``until`` no intent can follow any
-    more: that is the deadline, and nobody need write anything.
+    ``said`` is what they signed and ``digest`` of its text. After ``until`` no intent can follow
+    any more: that is the deadline, and nobody need write anything.
     """
 
     index: int
@@ -174,6 +176,7 @@ class AskedState:
     glass: str
     digest: str
     until: datetime
+    said: AccessRequest
 
 
 @dataclass
@@ -193,6 +196,7 @@ class State:
     policy: PolicyNote | None = None
     policy_index: int = -1
     bundle: bytes = b""
+    people: PeopleList = field(default_factory=lambda: PeopleList(()))
     cards: dict[str, ActiveCard] = field(default_factory=dict)
     submitters: dict[str, SubmitterState] = field(default_factory=dict)
     incidents: dict[str, IncidentState] = field(default_factory=dict)
@@ -200,6 +204,7 @@ class State:
     refused: dict[str, int] = field(default_factory=dict)
     grants: dict[str, GrantState] = field(default_factory=dict)
     nonces: dict[tuple[str, str], str] = field(default_factory=dict)
+    machine_uses: dict[tuple[str, str], tuple[datetime, ...]] = field(default_factory=dict)
     suspended: dict[tuple[str, str], int] = field(default_factory=dict)
     doors: dict[str, DoorState] = field(default_factory=dict)
     passages: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -225,6 +230,7 @@ class State:
             refused=_Over(self.refused),
             grants=_Over(self.grants),
             nonces=_Over(self.nonces),
+            machine_uses=dict(self.machine_uses),
             suspended=dict(self.suspended),
             doors=dict(self.doors),
             passages={gate: dict(tally) for gate, tally in self.passages.items()},
@@ -244,7 +250,13 @@ class State:
 
     def keys_of(self, who: str) -> tuple[str, ...]:
         """Return a person's keys under the policy in force; empty for a stranger."""
-        return () if self.policy is None else tuple(self.policy.people.get(who, ()))
+        person = self.people.by_name.get(who)
+        return () if person is None else person.keys
+
+    def may_kill(self, who: str) -> bool:
+        """Say whether the policy in force lets ``who`` stop grants, people and glasses."""
+        person = self.people.by_name.get(who)
+        return person is not None and May.KILL in person.may
 
     def suspensions(self, who: str, glass: str, grant: str) -> tuple[str, ...]:
         """Return what of these is suspended, in words for people."""
@@ -281,6 +293,10 @@ class State:
             "refused": dict(self.refused),
             "grants": {name: _grant(each) for name, each in self.grants.items()},
             "nonces": len(self.nonces),
+            "machine_uses": {
+                f"{glass} {machine}": [format_time(each) for each in times]
+                for (glass, machine), times in self.machine_uses.items()
+            },
             "suspended": [f"{target} {name}" for target, name in sorted(self.suspended)],
             "doors": {intent: _door(each) for intent, each in self.doors.items()},
             "passages": {gate: dict(tally) for gate, tally in self.passages.items()},

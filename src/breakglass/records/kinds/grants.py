@@ -23,7 +23,7 @@ from breakglass.records.encoding.text_types import (
 )
 from breakglass.records.record import Kind, known
 from breakglass.records.signing.signature import Factor, Signed, SignedByPasskey
-from breakglass.records.statement import Scope
+from breakglass.records.statement import AccessRequest, Do, Scope
 
 
 class Path(StrEnum):
@@ -33,6 +33,16 @@ class Path(StrEnum):
     GLASS = "glass"
     MACHINE = "machine"
     DRILL = "drill"
+
+
+def path_of(said: AccessRequest) -> Path:
+    """Return the path of a grant: it follows from the first statement and from nothing else.
+
+    Else whoever writes the intent would choose how loud it is and whether it counts.
+    """
+    if said.drill:
+        return Path.DRILL
+    return {Do.ASK: Path.JIT, Do.MACHINE: Path.MACHINE}.get(said.do, Path.GLASS)
 
 
 class Outcome(StrEnum):
@@ -66,12 +76,16 @@ class Decided:
 @known
 @dataclass(frozen=True)
 class Asked(Kind):
-    """Somebody asked for a glass; written whatever comes of it."""
+    """Somebody asked for a glass; written whatever comes of it.
+
+    ``from_`` (written ``from``) is the bundle's name of the network that the broker saw, or empty.
+    """
 
     kind: ClassVar[str] = "asked"
     grant: GrantId
     path: Path
     statement: Signed | SignedByPasskey
+    from_: MaybeHandle
     factors: Factors
     decision: Decided
 
@@ -115,8 +129,9 @@ class Answered(Kind):
 class Intent(Kind):
     """The key: with its proof, a card and the holder's signature it opens what it names.
 
-    The breaker's statement stands first in ``statements``, the approvers' behind it. ``handle``
-    is derived from the grant id, so that an orphan of a crash is found. ``review_by`` is when
+    The asker's or breaker's statement stands first in ``statements``, the approvers' behind it,
+    the custodians' of a door last. ``path`` follows from the first by ``path_of``. ``handle`` is
+    derived from the grant id, so that an orphan of a crash is found. ``review_by`` is when
     the review is due, fixed here. Frozen: docs/spec/record.md.
     """
 
@@ -129,16 +144,17 @@ class Intent(Kind):
     glass: Handle
     who: Handle
     incident: MaybeIncidentId
+    ticket: Word
     minter: MaybeHandle
     scope: Scope
+    act: MaybeHandle
     gates: Annotated[tuple[Handle, ...], Many(64)]
     holder: MaybeHolderKey
     not_before: datetime
     not_after: datetime
     handle: Code
     review_by: datetime
-    labels: Annotated[tuple[Code, ...], Many(8)]
-    statements: Annotated[tuple[Signed | SignedByPasskey, ...], Many(17)]
+    statements: Annotated[tuple[Signed | SignedByPasskey, ...], Many(33)]
 
 
 class EndedWhy(StrEnum):
