@@ -1,28 +1,43 @@
 """From a policy to what maintainers sign when it takes force: glass cards and the policy note.
 
-A card lets a gate judge without the bundle, so it holds everybody who *can* be meant; broker and
-monitor narrow that to who *is* meant now.
+A card lets a gate judge without the bundle, so its people are everybody who *can* be meant; broker
+and monitor narrow that to who *is* meant now.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from breakglass.errors import MisconfiguredError
+from breakglass.policy.card_people import people_on_card
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.glass import Glass
 from breakglass.policy.parse import Bundle
-from breakglass.records.card import LONGEST_LIFE, Card, CardMachine, CardMint, CardPerson, May
-from breakglass.records.policy_note import PolicyNote
+from breakglass.records.card import LONGEST_LIFE, Card, CardMachine, CardMint, check_card_people
+from breakglass.records.people_list import May, PeopleList, PersonLine
+from breakglass.records.policy_note import PolicyNote, check_policy_people
 
-WAIT_ALONE = timedelta(seconds=120)  # the skew: a breaker who waits for nobody needs no more
-WAIT_FOR_PEOPLE = timedelta(hours=1)  # the most that a card can say
-_PEOPLE_AT_MOST = 1000
+
+@dataclass(frozen=True)
+class CardWithPeople:
+    """A card, and the list whose root it holds; two cards may have one list."""
+
+    card: Card
+    people: PeopleList
+
+
+@dataclass(frozen=True)
+class NoteWithPeople:
+    """A policy note, and the list whose root it holds: everybody of the bundle."""
+
+    note: PolicyNote
+    people: PeopleList
 
 
 def make_cards(
     policy: CompiledPolicy, *, log: str, version: int, issued: datetime, expires: datetime
-) -> dict[str, Card]:
+) -> dict[str, CardWithPeople]:
     """Make one card per glass, by its name; stand-ins for MFA being down have their own.
 
     Args:
@@ -33,38 +48,47 @@ def make_cards(
         expires: 92 days later at most.
 
     Raises:
-        MisconfiguredError: a life that no verifier accepts, or more people than a card holds.
+        MisconfiguredError: a life that no verifier accepts.
+        MalformedError: a card that no verifier accepts, such as one key of two people.
     """
     if not timedelta(0) < expires - issued <= LONGEST_LIFE:
         raise MisconfiguredError(
             f"cards from {issued:%Y-%m-%d} to {expires:%Y-%m-%d}: 92 days at most; none was made"
         )
-    return {
-        name: Card(
+    made = {}
+    for name, glass in policy.bundle.glasses.items():
+        people = PeopleList(_present(policy.bundle, glass, issued))
+        card = Card(
             log=log,
             glass=name,
             does=glass.does,
-            gates=glass.opens_gates,
-            mints=tuple(CardMint(each.minter, each.platform, each.scope) for each in glass.mints),
+            gates=tuple(sorted(glass.opens_gates)),
+            mints=tuple(
+                CardMint(each.minter, each.platform, each.scope, each.acts) for each in glass.mints
+            ),
             tier=glass.tier,
             need=glass.need,
+            ask_need=glass.ask_need,
             factor=glass.least,
-            for_s=int(glass.for_.total_seconds()),
-            wait_s=_wait(glass),
-            people=_people(policy.bundle, glass, issued),
+            for_s=_seconds(glass.for_),
+            wait_s=_seconds(glass.wait),
+            silence_s=_seconds(glass.silence),
+            ahead_s=_seconds(glass.ahead),
+            people=people.root,
             machines=_machines(policy.bundle, glass),
             policy=policy.digest,
             version=version,
             issued=issued,
             expires=expires,
         )
-        for name, glass in policy.bundle.glasses.items()
-    }
+        check_card_people(card, people)
+        made[name] = CardWithPeople(card, people)
+    return made
 
 
 def make_policy_note(
     policy: CompiledPolicy, *, log: str, bundle_digest: str, commit: str, issued: datetime
-) -> PolicyNote:
+) -> NoteWithPeople:
     """Make the note that puts a bundle in force, with everybody's keys and who may kill.
 
     Args:
@@ -76,6 +100,7 @@ def make_policy_note(
 
     Raises:
         MisconfiguredError: the digest is of another bundle than this policy.
+        MalformedError: one key is two people's.
     """
     if bundle_digest != policy.digest:
         raise MisconfiguredError(
@@ -83,46 +108,46 @@ def make_policy_note(
             f" {bundle_digest[:12]}…; nothing was made"
         )
     directory = policy.bundle.directory
-    return PolicyNote(
+    kill = set(directory.everybody(policy.bundle.kill))
+    people = PeopleList(
+        PersonLine(name, (May.KILL,) if name in kill else (), person.keys)
+        for name, person in directory.people.items()
+    )
+    note = PolicyNote(
         log=log,
         version=policy.bundle.version,
         bundle=bundle_digest,
         commit=commit,
-        people={name: person.keys for name, person in sorted(directory.people.items())},
-        kill=directory.everybody(policy.bundle.kill),
+        people=people.root,
         issued=issued,
     )
+    check_policy_people(note, people)
+    return NoteWithPeople(note, people)
 
 
-def _wait(glass: Glass) -> int:
-    # Where people can answer, the breaker's statement waits for them; else it need not.
-    wait = WAIT_FOR_PEOPLE if glass.second_signers else WAIT_ALONE
-    return int(wait.total_seconds())
-
-
-def _people(bundle: Bundle, glass: Glass, issued: datetime) -> dict[str, CardPerson]:
-    breakers = set(bundle.directory.everybody(glass.who))
-    signers = set(bundle.directory.everybody(glass.second_signers))
-    found = {}
-    for name in sorted(breakers | signers):
-        person = bundle.directory.people[name]
-        if person.ends and issued >= person.ends:
-            continue  # their days are over; a card would outlive them
-        may = [May.BREAK] if name in breakers else []
-        may += [May.APPROVE] if name in signers else []
-        found[name] = CardPerson(tuple(may), person.keys)
-    if len(found) > _PEOPLE_AT_MOST:
-        raise MisconfiguredError(
-            f"glass {glass.name!r} names {len(found)} people, a card holds {_PEOPLE_AT_MOST}",
-            hint="give its rostered groups 'members'",
-        )
+def _present(bundle: Bundle, glass: Glass, issued: datetime) -> list[PersonLine]:
+    found = []
+    for name, line in people_on_card(bundle, glass).items():
+        ends = bundle.directory.people[name].ends
+        if ends is None or issued < ends:  # else their days are over; a card would outlive them
+            found.append(line)
     return found
 
 
 def _machines(bundle: Bundle, glass: Glass) -> dict[str, CardMachine]:
-    found = {}
-    for machine in bundle.machines.values():
-        minter = machine.minter or (glass.mints[0].minter if len(glass.mints) == 1 else "")
-        if machine.glass == glass.name and machine.key and minter:
-            found[machine.name] = CardMachine(machine.key, minter, machine.act)
-    return found
+    return {
+        machine.name: CardMachine(
+            machine.key,
+            machine.minter,
+            machine.act,
+            machine.at_most,
+            _seconds(machine.per),
+            _seconds(machine.cool_down),
+        )
+        for machine in bundle.machines.values()
+        if machine.glass == glass.name and machine.key
+    }
+
+
+def _seconds(span: timedelta) -> int:
+    return int(span.total_seconds())
