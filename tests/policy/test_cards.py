@@ -173,6 +173,9 @@ def test_a_passkey_breaks_no_broad_glass_and_approves_one() -> None:
     keys = ('keys: ["sk:noor"]', f'keys: ["{noor}"]')
     lines = lines_of(policy_of("demo", BROAD, approvers, keys), "deploy-rollback")
     assert (lines["noor"].may, lines["noor"].keys) == ((May.APPROVE, May.REVIEW), (noor,))
+    keys = ('keys: ["sk:noor"]', f'keys: ["sk:noor", "{noor}"]')
+    lines = lines_of(policy_of("demo", BROAD, approvers, keys), "deploy-rollback")
+    assert lines["noor"].keys == (SoftSecurityKey.of("noor").public, noor)
 
 
 def test_who_has_passkeys_alone_keeps_the_right_that_they_are_good_for() -> None:

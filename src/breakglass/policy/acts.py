@@ -1,6 +1,6 @@
 """Commands that a minter runs in place of handing out a credential: nothing is filled in.
 
-Source: docs/spec/card.md, «acts». What maintainers sign is what runs: no shell, no template.
+Source: docs/spec/card.md, C-10. What maintainers sign is what runs: no shell, no template.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A machine of the bundle: what it watches, the one act that it may have run, and how often.
 
-Source: docs/spec/card.md, «machines». The reviewed policy is its approver, so it stands only where
-nobody's approval is asked for.
+The reviewed policy is its approver, so it stands only where nobody's approval is asked for.
 """
 
 from __future__ import annotations
