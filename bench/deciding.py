@@ -49,11 +49,11 @@ def bundle(people: int, glasses: int) -> dict[str, bytes]:
             "    for: 30m",
             "    who: [group:g0, group:g1]",
             "    when: {incident: [SEV1, SEV2], mfa_age: 5m}",
-            "    approvers: {from: [group:g2], need: 1}",
+            "    approvers: {from: [group:g2], ask_need: 1}",
             "    review: {due: 3 business days, by: [group:g2]}",
         ]
     lines += ["channels: {file: {log_file: a.log}, hook: {webhook: 'secret:h'}}"]
-    lines += ["alarms: {glass: [file, hook]}", "maintainers: {need: 2, of: [p0, p1]}"]
+    lines += ["alerts: {glass: [file, hook]}", "maintainers: {need: 2, of: [p0, p1]}"]
     return {"breakglass.yaml": "\n".join(lines).encode()}
 
 

@@ -112,7 +112,7 @@ glasses:
 channels:
   file: {{log_file: alarms.log}}
   hook: {{webhook: "secret:hook"}}
-alarms: {{glass: [file, hook], severe: [file, hook]}}
+alerts: {{glass: [file, hook], severe: [file, hook]}}
 kill: [sam]
 maintainers: {{need: 2, of: [sam, bo]}}
 reviews: {{default: {{SEV1: 3 business days, other: 5 business days}}}}
@@ -292,11 +292,11 @@ class Shop:
             compiled, log=ORIGIN, version=self.version, issued=now, expires=now + LONGEST_LIFE
         )
         signed = {
-            glass: self.maintained(card_text(card), CARD_NAMESPACE).encoded().decode()
-            for glass, card in cards.items()
+            glass: self.maintained(card_text(made.card), CARD_NAMESPACE).encoded().decode()
+            for glass, made in cards.items()
         }
         return {
-            "note": self.maintained(policy_text(note), POLICY_NAMESPACE).encoded().decode(),
+            "note": self.maintained(policy_text(note.note), POLICY_NAMESPACE).encoded().decode(),
             "bundle": base64.b64encode(packed).decode(),
             "cards": signed,
         }

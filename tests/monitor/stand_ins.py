@@ -63,7 +63,7 @@ glasses:
 channels:
   hook: {{webhook: "secret:hook"}}
   file: {{log_file: alarms.jsonl}}
-alarms: {{glass: [hook, file]}}
+alerts: {{glass: [hook, file]}}
 kill: ["sam"]
 maintainers: {{need: 2, of: [sam, noor]}}
 """

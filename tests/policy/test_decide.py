@@ -61,7 +61,7 @@ REFUSALS = [
     ({"suspended": frozenset({"glass:deploy-rollback"})}, "suspended", "maintainers lift it"),
     ({"suspended": frozenset({"a thief has the keys"})}, "suspended", "stopped: a thief"),
     ({"path": "machine"}, "unknown_person", "nobody called 'mira'"),
-    ({"path": "jit"}, "no_approvers", "break the glass itself"),
+    ({"path": "jit"}, "cannot_be_asked", "break the glass itself"),
 ]
 
 
@@ -133,7 +133,7 @@ def test_a_self_declared_incident_does_not_open_a_broader_glass_alone() -> None:
 
 
 def test_a_second_signer_stands_in_for_the_outside_source() -> None:
-    approvers = ("    for: 30m", "    for: 30m\n    approvers: {from: [group:leads], need: 1}")
+    approvers = ("    for: 30m", "    for: 30m\n    approvers: {from: [group:leads]}")
     policy = policy_of("demo", BROAD, approvers)
     assert isinstance(decide(policy, facts(incident=OWN_WORD)), NeedsApproval)
     assert isinstance(decide(policy, facts(incident=OWN_WORD, approvals=("noor",))), Allowed)
@@ -152,7 +152,7 @@ def test_a_glass_of_two_people_without_the_second_lacks_approvers_whoever_declar
     path: str, incident: IncidentFacts
 ) -> None:
     """No better incident would help, and nobody can break it alone; more people would."""
-    any_source = ("source: outside, mfa_age: 2m, ", "mfa_age: 2m, ")
+    any_source = ("incident_source: outside, mfa_age: 2m, ", "mfa_age: 2m, ")
     security = frozenset({"person:noor", "person:ines", "person:ravi"})
     answer = refused(
         policy_of("example", any_source),
@@ -182,7 +182,7 @@ def test_one_person_never_counts_twice_and_never_for_themselves() -> None:
     two = policy_of(
         "example",
         (
-            "approvers: {from: [group:security], need: 1}",
+            "approvers: {from: [group:security], need: 1, ask_need: 2}",
             "approvers: {from: [group:security, group:sre-leads], need: 2}",
         ),
     )
@@ -242,9 +242,17 @@ def test_a_class_of_two_factors_without_touch_asks_for_verification() -> None:
 
 
 def test_a_machine_acts_with_its_own_glass_without_incident_or_signature_age() -> None:
-    machine: dict[str, Any] = {"path": "machine", "who": "rollback-on-5xx", "incident": None}
+    machine: dict[str, Any] = {
+        "path": "machine",
+        "who": "rollback-on-5xx",
+        "minter": "prod-runner",
+        "act": "undo-checkout",
+        "incident": None,
+    }
     answer = decide(EXAMPLE, facts(**machine, factor=Factor.ONE, age=timedelta(days=1)))
     assert answer == Allowed(("deploy-rollback/rollback-on-5xx",))
+    for odd in [{"act": "pause-checkout"}, {"act": ""}, {"minter": "prod-eu"}, {"minter": ""}]:
+        assert refused(EXAMPLE, **(machine | odd)).name == "wrong_act"
     other = refused(EXAMPLE, **machine, glass="orders-repair")
     assert other.name == "unknown_machine"
     assert refused(EXAMPLE, **machine, suspended=frozenset({"glass:deploy-rollback"})).name == (
@@ -261,3 +269,96 @@ def test_two_clocks_a_little_apart_make_no_difference() -> None:
     assert isinstance(decide(DEMO, facts(age=timedelta(seconds=-90))), Allowed)
     later = NOW + timedelta(microseconds=400)
     assert decide(DEMO, facts(now=later)) == decide(DEMO, facts())
+
+
+MIGRATION: dict[str, Any] = {
+    "glass": "orders-migration",
+    "path": "jit",
+    "incident": None,
+    "ticket": "OPS-311",
+    "minter": "orders-db",
+    "scope": {
+        "databases": ("orders",),
+        "templates": ("breakglass_orders_ddl",),
+        "source": ("10.0.0.0/8", "192.0.2.0/24", "2001:db8:10::/48"),
+    },
+}
+
+
+def test_planned_work_is_asked_for_behind_a_ticket_and_without_an_incident() -> None:
+    assert decide(EXAMPLE, facts(**MIGRATION)) == NeedsApproval(2, ("orders-migration/when",))
+    approved = facts(**MIGRATION, approvals=("noor", "sam"))
+    assert isinstance(decide(EXAMPLE, approved), Allowed)
+    answer = refused(EXAMPLE, **(MIGRATION | {"ticket": ""}))
+    assert (answer.name, answer.why) == (
+        "no_ticket",
+        (
+            "'orders-migration' asks for a ticket, and none is named; name where the work is"
+            " planned",
+        ),
+    )
+
+
+def test_networks_that_the_card_does_not_name_are_a_wider_scope() -> None:
+    wider = {**MIGRATION["scope"], "source": ("0.0.0.0/0",)}
+    assert refused(EXAMPLE, **(MIGRATION | {"scope": wider})).name == "wrong_scope"
+    fewer = {**MIGRATION["scope"], "source": ("192.0.2.0/24",)}
+    assert isinstance(decide(EXAMPLE, facts(**(MIGRATION | {"scope": fewer}))), NeedsApproval)
+
+
+def test_an_ask_takes_its_own_number_of_people_and_a_break_another() -> None:
+    key: dict[str, Any] = {"glass": "key-deletion", "who": "sam", "factor": STRONG}
+    one: dict[str, Any] = {**key, "approvals": ("noor",)}
+    assert isinstance(decide(EXAMPLE, facts(**one)), Allowed)
+    assert decide(EXAMPLE, facts(**one, path="jit")) == NeedsApproval(2, ("key-deletion/when",))
+    drill = facts(**one, path="drill", drill_of_ask=True)
+    assert decide(EXAMPLE, drill) == NeedsApproval(2, ("key-deletion/when",))
+    assert isinstance(decide(EXAMPLE, facts(**one, path="drill")), Allowed)
+
+
+def test_a_drill_of_an_ask_is_refused_where_nobody_can_be_asked() -> None:
+    assert refused(DEMO, path="drill", drill_of_ask=True).name == "cannot_be_asked"
+    unasked = ("approvers: {from: [group:shop-leads]}", "approvers: {from: [sam], ask_need: 0}")
+    policy = policy_of("example", unasked, ("    silence: 120s\n", ""))
+    assert refused(policy, path="jit").name == "cannot_be_asked"
+
+
+@pytest.mark.parametrize(
+    ("ahead", "holds"),
+    [
+        (timedelta(0), False),
+        (timedelta(milliseconds=1), True),
+        (timedelta(days=2), True),
+        (timedelta(days=2, milliseconds=1), False),
+        (-timedelta(hours=1), False),
+    ],
+)
+def test_an_ask_starts_after_its_own_time_and_as_far_ahead_as_the_glass_says(
+    ahead: timedelta, holds: bool
+) -> None:
+    # The distance counts from the statement's own time, four seconds ago, as verifiers count it.
+    starts = NOW - timedelta(seconds=4) + ahead
+    answer = decide(EXAMPLE, facts(**MIGRATION, starts=starts))
+    assert isinstance(answer, NeedsApproval if holds else Refused)
+    if isinstance(answer, Refused):
+        assert (answer.name, answer.why[0].startswith("'orders-migration' is given up to 2d ahead")
+                ) == ("wrong_start", True)  # fmt: skip
+
+
+def test_what_is_broken_starts_at_once() -> None:
+    starts = NOW + timedelta(hours=1)
+    assert (
+        "only an ask" in refused(EXAMPLE, **(MIGRATION | {"path": "glass"}), starts=starts).why[0]
+    )
+    assert refused(EXAMPLE, path="jit", starts=starts).name == "wrong_start"
+
+
+def test_an_entry_has_acts_or_a_credential_and_nobody_picks() -> None:
+    runner: dict[str, Any] = {"minter": "prod-runner"}
+    assert isinstance(decide(EXAMPLE, facts(**runner, act="pause-checkout")), Allowed)
+    answer = refused(EXAMPLE, **runner)
+    assert answer.name == "wrong_act"
+    assert answer.why[0].endswith("name one of: pause-checkout, undo-checkout")
+    credential: dict[str, Any] = {"minter": "prod-eu", "scope": ROLLBACK_SCOPE}
+    assert refused(EXAMPLE, **credential, act="undo-checkout").name == "wrong_act"
+    assert refused(EXAMPLE, act="undo-checkout").name == "wrong_act"

@@ -33,6 +33,16 @@ _SCOPES: list[dict[str, tuple[str, ...]]] = [
     {"namespaces": ("shop", "x"), "roles": ("breakglass-rollback",)},
     {"databases": ("orders",), "templates": ("breakglass_orders_repair",)},
     {"roles": ("BreakGlassKeyAdmin",)},
+    {
+        "databases": ("orders",),
+        "templates": ("breakglass_orders_ddl",),
+        "source": ("10.0.0.0/8", "192.0.2.0/24", "2001:db8:10::/48"),
+    },
+    {
+        "databases": ("orders",),
+        "templates": ("breakglass_orders_ddl",),
+        "source": ("10.0.0.0/8", "198.51.100.0/24"),
+    },
 ]
 some_people = st.lists(st.sampled_from(_PEOPLE), max_size=4).map(tuple)
 CHANGES: dict[str, st.SearchStrategy[Any]] = {
@@ -50,8 +60,15 @@ CHANGES: dict[str, st.SearchStrategy[Any]] = {
     "age": st.integers(-120, 400).map(lambda seconds: timedelta(seconds=seconds)),
     "path": st.sampled_from(Path),
     "for_": st.sampled_from([60, 600, 900, 1200, 1800, 1801]).map(lambda s: timedelta(seconds=s)),
-    "minter": st.sampled_from(["", "prod-eu", "orders-db", "prod-account", "x"]),
+    "minter": st.sampled_from(["", "prod-eu", "prod-runner", "orders-db", "prod-account", "x"]),
     "scope": st.sampled_from(_SCOPES),
+    "act": st.sampled_from(["", "undo-checkout", "pause-checkout", "schedule", "x"]),
+    "ticket": st.sampled_from(["", "OPS-311"]),
+    "starts": st.none()
+    | st.integers(-2, 50).map(lambda hours: NOW + timedelta(hours=hours))
+    | st.sampled_from([NOW - timedelta(seconds=4), NOW + timedelta(days=2, seconds=-4)]),
+    "network": st.sampled_from(["", "office", "guests"]),
+    "drill_of_ask": st.booleans(),
     "approvals": some_people,
     "suspended": st.frozensets(
         st.sampled_from(["person:mira", "person:noor", "glass:aws-root", "stop"]), max_size=2
@@ -69,7 +86,24 @@ ORDINARY: list[dict[str, Any]] = [
     {"glass": "key-deletion", "approvals": ("ines",), **_STRONG},
     {"glass": "aws-root", "approvals": ("noor", "escrow"), **_STRONG},
     {"glass": "deploy-rollback.mfa-down", "factor": Factor.ONE, "mfa_down": True},
-    {"path": Path.MACHINE, "who": "rollback-on-5xx"},
+    {
+        "path": Path.MACHINE,
+        "who": "rollback-on-5xx",
+        "minter": "prod-runner",
+        "act": "undo-checkout",
+    },
+    {"minter": "prod-runner", "act": "pause-checkout"},
+    {"path": Path.DRILL, "drill_of_ask": True, "approvals": ("sam",)},
+    {"glass": "orders-migration", "incident": None, "ticket": "OPS-311"},
+    {
+        "glass": "orders-migration",
+        "path": Path.JIT,
+        "ticket": "OPS-311",
+        "starts": NOW + timedelta(days=1),
+        "minter": "orders-db",
+        "scope": _SCOPES[5],
+        "approvals": ("noor", "sam"),
+    },
 ]
 
 

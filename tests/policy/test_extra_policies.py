@@ -96,6 +96,10 @@ BROKEN = [
         '@id("a") forbid (principal in Group :: "nobody", action, resource);',
         "expected a group of this bundle, got 'nobody'",
     ),
+    (
+        '@id("a") forbid (principal, action, resource) when { context.network != "ofice" };',
+        "expected a network of this bundle, got 'ofice'",
+    ),
     ('@id("a") forbid (principal == ?principal, action, resource);', "a template or nothing"),
     ('@id("a") forbid (principal, action, resource)', "expected a Cedar policy"),
     (";", "x.cedar:1:1: policy: expected a Cedar policy"),

@@ -11,7 +11,8 @@ from breakglass.errors import MalformedError
 from breakglass.policy.compile import compile_policy
 from breakglass.policy.lint import Level, lint
 from breakglass.policy.parse import parse_bundle
-from tests.policy.kit import files_of, policy_of
+from tests.kit.people import SoftPasskey, SoftSecurityKey
+from tests.policy.kit import files_of, policy_of, text_of
 
 _ROLLBACK = "    does: roll back production and restart the pipeline; nothing else\n"
 _RADIUS = _ROLLBACK + "    blast_radius: contained"
@@ -62,9 +63,16 @@ ERRORS: list[tuple[str, list[tuple[str, str]], str]] = [
         "too few can sign beside the breaker: 2 are asked for, and nobody signs for themselves",
     ),
     (
-        "example",
-        [("for: 15m", "for: 14m")],
-        "glasses.key-deletion.for: 14m cannot be honoured by aws, which gives 15m to 12h",
+        "demo",
+        [
+            (
+                "postgres: {minter: orders-db, database: orders, template:"
+                " breakglass_orders_repair",
+                "aws: {minter: account, role: Repair",
+            ),
+            ("for: 20m", "for: 14m"),
+        ],
+        "glasses.orders-repair.for: 14m cannot be honoured by aws, which gives 15m to 12h",
     ),
     (
         "example",
@@ -79,7 +87,7 @@ ERRORS: list[tuple[str, list[tuple[str, str]], str]] = [
     (
         "demo",
         [("glass: [file, hook]", "glass: [file]")],
-        "alarms.glass: glass 'orders-repair' rings on 1 channel; two independent ones at least",
+        "alerts.glass: glass 'orders-repair' rings on 1 channel; two independent ones at least",
     ),
     ("demo", [("glass: [file, hook]", "glass: [file, file]")], "rings on 1 channel"),
     ("demo", [("glass: [file, hook]", "jit: [file, hook]")], "rings on 0 channels"),
@@ -121,7 +129,7 @@ ERRORS: list[tuple[str, list[tuple[str, str]], str]] = [
         "example",
         [
             (
-                "when: {incident: [SEV1], source: outside, mfa_age: 2m, factor: "
+                "when: {incident: [SEV1], incident_source: outside, mfa_age: 2m, factor: "
                 "phishing_resistant}",
                 "when: {mfa_age: 2m}",
             )
@@ -130,8 +138,61 @@ ERRORS: list[tuple[str, list[tuple[str, str]], str]] = [
     ),
     (
         "example",
-        [("    glass: deploy-rollback\n", "    glass: key-deletion\n")],
+        [
+            ("    glass: deploy-rollback\n", "    glass: key-deletion\n"),
+            ("    minter: prod-runner\n    key", "    key"),
+            ("    act: undo-checkout ", "    act: schedule "),
+        ],
         "a machine with severe glass 'key-deletion', which takes people",
+    ),
+    (
+        "example",
+        [
+            (
+                "run: [/usr/bin/kubectl, --namespace=shop, rollout, pause, deployment/checkout]",
+                "run: [/usr/bin/env, bash, -ec, kubectl rollout pause deployment/checkout]",
+            )
+        ],
+        "acts.pause-checkout.run: 'bash' is handed code",
+    ),
+    (
+        "demo",
+        [("    for: 30m", "    for: 30m\n    ahead: 1d")],
+        "glasses.deploy-rollback.ahead: 'ahead' of a glass that nobody can ask for",
+    ),
+    (
+        "demo",
+        [("    for: 30m", "    for: 30m\n    silence: 60s")],
+        "glasses.deploy-rollback.silence: 'silence' of a glass that nobody can ask for",
+    ),
+    (
+        "example",
+        [("    wait: 30m\n", "    wait: 10m\n")],
+        "orders-migration.silence: an ask counts as unanswered after 15m, and its statement is too"
+        " old after 10m",
+    ),
+    (
+        "example",
+        [("from: [group:security, group:sre-leads], ask_need: 2", "from: [sam], ask_need: 2")],
+        "orders-migration.approvers: too few can sign beside the breaker: 2 are asked for",
+    ),
+    (
+        "demo",
+        [
+            ('keys: ["sk:mira"]', f'keys: ["{SoftPasskey.of("mira").public}"]'),
+            (_RADIUS, _RADIUS.replace("contained", "broad")),
+        ],
+        "glasses.deploy-rollback: everybody who may break it holds passkeys alone, and its"
+        " 'passkeys' is 'approve': nobody could",
+    ),
+    (
+        "demo",
+        [
+            ('keys: ["sk:noor"]', f'keys: ["{SoftPasskey.of("noor").public}"]'),
+            (_RADIUS, _RADIUS.replace("contained", "severe")),
+            ("    for: 30m", "    for: 30m\n    approvers: {from: [noor]}"),
+        ],
+        "glasses.deploy-rollback.approvers: too few can sign beside the breaker: 1 are asked for",
     ),
 ]
 
@@ -160,7 +221,7 @@ WARNINGS: list[tuple[str, list[tuple[str, str]], str]] = [
     ),
     (
         "example",
-        [('keys: ["sk:teo"]', 'keys: ["soft:teo"]')],
+        [(f'"{SoftSecurityKey.of("teo").public}"', '"soft:teo"')],
         "asks for two factors; teo hold software keys only and cannot break it",
     ),
     (
@@ -178,6 +239,41 @@ WARNINGS: list[tuple[str, list[tuple[str, str]], str]] = [
         [("    review: {due: 3 business days, by: [group:leads]}\n  deploy", "  deploy")],
         "nobody is named to review it",
     ),
+    (
+        "demo",
+        [
+            ("  oncall: {members: [mira]}", "  oncall: {members: [mira, sam]}"),
+            ('keys: ["sk:sam"]', f'keys: ["{SoftPasskey.of("sam").public}"]'),
+            (_RADIUS, _RADIUS.replace("contained", "broad")),
+        ],
+        "'passkeys' is 'approve' here; with passkeys alone, left out: sam",
+    ),
+    (
+        "example",
+        [("    for: 15m\n", "    for: 15m\n    passkeys: approve\n")],
+        "passkeys may approve a severe glass: a page that shows one text can have another signed",
+    ),
+    (
+        "demo",
+        [(_RADIUS, _RADIUS.replace("contained", "broad") + "\n    passkeys: all")],
+        "passkeys may break a broad glass",
+    ),
+    (
+        "demo",
+        [("    for: 30m", "    for: 30m\n    wait: 60s")],
+        "two honest clocks may be 2m apart",
+    ),
+    (
+        "demo",
+        [("    for: 30m", "    for: 30m\n    approvers: {from: [sam], ask_need: 0}")],
+        "glasses.deploy-rollback.approvers: approvers whom nobody ever asks",
+    ),
+    (
+        "demo",
+        [("    for: 30m", "    for: 30m\n    ahead: 1d\n    approvers: {from: [sam]}")],
+        "what starts ahead opens no gate, and this glass mints nothing",
+    ),
+    ("example", [("[192.0.2.0/24]", '["::/0"]')], "networks.vpn: ::/0 is everywhere"),
 ]
 
 
@@ -214,3 +310,25 @@ def test_dates_are_looked_at_only_when_a_date_is_given() -> None:
     assert any("may not act since 2026-12-31" in each for each in late)
     assert any("last certified 2026-10-01" in each for each in late)
     compile_policy(files_of("example"), now=in_2027)  # a bundle does not rot
+
+
+def test_a_custodian_to_whom_no_share_can_be_given_is_named() -> None:
+    said = found("example", level=Level.ADVICE)
+    assert not any("no 'age' recipient" in each for each in said)
+    age = next(line for line in text_of("example").splitlines() if "age: age1" in line) + "\n"
+    said = found("example", (age, ""), level=Level.ADVICE)
+    assert any("people.sam: custodian 'sam' has no 'age' recipient" in each for each in said)
+
+
+def test_work_behind_a_ticket_is_not_told_to_ask_for_an_incident() -> None:
+    def advised(*changes: Any) -> bool:
+        said = found("example", *changes, level=Level.ADVICE)
+        return any("orders-migration: a contained glass that asks for no" in each for each in said)
+
+    assert not advised()
+    assert advised(("ticket: required", "ticket: optional"))
+
+
+def test_an_act_may_be_shorter_lived_than_a_credential_of_its_platform() -> None:
+    # key-deletion has an act at aws, whose credentials live 15 min at least.
+    assert found("example", ("    for: 15m\n", "    for: 5m\n"), level=Level.ERROR) == []

@@ -10,12 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breakglass.errors import MalformedError
-from breakglass.policy.around import ChannelType, Fail
-from breakglass.policy.glass import BlastRadius, Source
+from breakglass.policy.alert_routes import ChannelType
+from breakglass.policy.conditions import IncidentFrom, Ticket
+from breakglass.policy.gates import Fail
+from breakglass.policy.glass import BlastRadius, Passkeys
+from breakglass.policy.incident_sources import SourceType
+from breakglass.policy.networks import network_name
 from breakglass.policy.parse import parse_bundle
-from breakglass.policy.people import Person
 from breakglass.policy.yaml_fields import BusinessDays
 from breakglass.records.card import Tier
+from breakglass.records.signing.person_key import is_software_key
 from breakglass.records.signing.signature import Factor
 from tests.kit.people import (
     SoftKey,
@@ -39,8 +43,36 @@ def test_everything_in_the_example_bundle_is_read() -> None:
     assert rollback.review.due == BusinessDays(3)
     deletion = bundle.glasses["key-deletion"]
     assert deletion.blast_radius is BlastRadius.SEVERE
-    assert deletion.mints[0].act == ("kms", "schedule-key-deletion")
-    assert (deletion.when.source, deletion.least) == (Source.OUTSIDE, Factor.PHISHING_RESISTANT)
+    assert deletion.mints[0].acts["schedule"].argv[:3] == (
+        "/usr/local/bin/aws",
+        "kms",
+        "schedule-key-deletion",
+    )
+    assert (deletion.when.incident_source, deletion.least) == (
+        IncidentFrom.OUTSIDE,
+        Factor.PHISHING_RESISTANT,
+    )
+    assert (deletion.need, deletion.ask_need, rollback.ask_need) == (1, 2, 1)
+    migration = bundle.glasses["orders-migration"]
+    assert (migration.when.ticket, migration.when.incident) == (Ticket.REQUIRED, ())
+    assert (migration.need, migration.ask_need) == (0, 2)
+    assert (migration.wait, migration.silence, migration.ahead) == (
+        timedelta(minutes=30),
+        timedelta(minutes=15),
+        timedelta(days=2),
+    )
+    assert migration.passkeys is Passkeys.APPROVE
+    assert migration.mints[0].scope["source"] == (
+        "10.0.0.0/8",
+        "192.0.2.0/24",
+        "2001:db8:10::/48",
+    )
+    assert network_name(bundle.networks, "10.99.3.4") == "guests"
+    assert bundle.incident_sources["pagerduty"].type is SourceType.PAGERDUTY
+    assert bundle.incident_sources["status-page"].key.startswith("ssh-ed25519 ")
+    machine = bundle.machines["rollback-on-5xx"]
+    assert (machine.act, machine.minter) == ("undo-checkout", "prod-runner")
+    assert bundle.directory.people["sam"].age.startswith("age1")
     assert (deletion.tier, deletion.need, deletion.review.second_reader) == (Tier.TWO, 1, True)
     root = bundle.glasses["aws-root"]
     assert (root.tier, root.need, root.second_signers) == (
@@ -94,8 +126,8 @@ BROKEN = [
         "does: repair",
         "deos: repair",
         "25:5: glasses.orders-repair.deos: expected a field of a"
-        " glass (does, blast_radius, who, opens_gates, mint, for, when, approvers, silence, review,"
-        " seal), got 'deos'",
+        " glass (does, blast_radius, who, opens_gates, mint, for, when, approvers, wait, silence,"
+        " ahead, review, seal, passkeys), got 'deos'",
     ),
     (
         "for: 20m",
@@ -154,7 +186,8 @@ BROKEN = [
     (
         'keys: ["sk:sam"]',
         'keys: ["sk:mira"]',
-        "7:9: people.sam: expected each key, name and alias with one person, once, got 'sk-ssh",
+        "7:9: people.sam: expected each key, name, alias and recipient with one person, once,"
+        " got 'sk-ssh",
     ),
     (
         'keys: ["sk:sam"]',
@@ -166,7 +199,8 @@ BROKEN = [
         'keys: ["sk:sam"]}',
         'keys: ["sk:sam"], aliases: [mira]}',
         "7:9: people.sam: expected"
-        " each key, name and alias with one person, once, got 'mira' with 'mira' and 'sam'",
+        " each key, name, alias and recipient with one person, once, got 'mira' with 'mira' and"
+        " 'sam'",
     ),
     (
         'keys: ["sk:sam"]}',
@@ -218,15 +252,15 @@ BROKEN = [
         "channels.hook.webhook: expected 'secret:NAME', got something else",
     ),
     (
-        "file: {log_file: alarms.log}",
+        "file: {log_file: alerts.log}",
         'file: {log_file: a, slack: "secret:s"}',
         "channels.file: expected exactly one of webhook, log_file, slack, pagerduty, smtp, got 2",
     ),
-    ("glass: [file, hook]", "glas: [file, hook]", "alarms.glas: expected a field of alarms"),
+    ("glass: [file, hook]", "glas: [file, hook]", "alerts.glas: expected a field of alerts"),
     (
         "glass: [file, hook]",
         "glass: [file, horn]",
-        "alarms.glass: expected channels of this bundle, got 'horn'",
+        "alerts.glass: expected channels of this bundle, got 'horn'",
     ),
     (
         "maintainers: {need: 2,",
@@ -395,5 +429,4 @@ def test_any_bytes_at_all_are_malformed(data: bytes) -> None:
 def test_a_software_key_of_either_curve_is_never_two_factors(
     key: SoftKey | SoftSecurityKey | SoftPasskey, two: bool
 ) -> None:
-    software = (SoftKey.of("q").public, SoftP256Key.of("q").public)
-    assert Person("p", "P", (*software, key.public)).hardware is two
+    assert is_software_key(key.public) is not two

@@ -222,7 +222,8 @@ class GrantLife(RuleBasedStateMachine):
     @invariant()
     def every_account_has_an_intent_that_holds_and_its_end(self) -> None:
         intents = {
-            handle_of(grant): found.intent for grant, found in self.minter.org.state.grants.by_id.items()
+            handle_of(grant): found.intent
+            for grant, found in self.minter.org.state.grants.by_id.items()
         }
         for handle, expires in self.minter.accounts().items():
             assert handle in intents, "an account without an intent that holds"

@@ -66,7 +66,7 @@ glasses:
 channels:
   file: {{log_file: alarms.log}}
   hook: {{webhook: "secret:hook"}}
-alarms:
+alerts:
   glass: [file, hook]
 kill: [group:security]
 maintainers: {{need: 2, of: [sam, noor]}}

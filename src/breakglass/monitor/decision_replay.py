@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import assert_never
 
+from breakglass.clock import parse_time
 from breakglass.errors import BreakglassError
 from breakglass.monitor.history_projection import GrantHistory, HistoryProjection
 from breakglass.policy import decide as deciding
@@ -148,6 +149,11 @@ def _facts(case: Case, asking: Asking) -> Facts:
         for_=timedelta(seconds=said.for_s),
         minter=intent.minter,
         scope=dict(intent.scope),
+        act=said.act,
+        ticket=said.ticket,
+        drill_of_ask=said.drill and said.do is Do.ASK,
+        starts=parse_time(said.starts) if said.starts else None,
+        network=asked.from_ if asked is not None else "",
         approvals=tuple(who for who in asking.factors if who != intent.who),
         suspended=frozenset(
             each for each in case.suspended if not each.startswith("grant:") or each == own

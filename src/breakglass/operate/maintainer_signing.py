@@ -122,12 +122,12 @@ def sign_policy(
         note = policy_text(
             make_policy_note(
                 compiled, log=log, bundle_digest=bundle_digest(packed), commit=commit, issued=issued
-            )
+            ).note
         )
         cards = make_cards(
             compiled, log=log, version=version, issued=issued, expires=issued + LONGEST_LIFE
         )
-        texts = {glass: card_text(card) for glass, card in cards.items()}
+        texts = {glass: card_text(made.card) for glass, made in cards.items()}
     else:
         note = standing.note.text
         texts = {glass: card.text for glass, card in standing.cards.items()}

@@ -7,7 +7,6 @@ from dataclasses import replace
 from breakglass.policy.facts import Facts
 from breakglass.policy.glass import BlastRadius, Glass
 from breakglass.policy.parse import Bundle
-from breakglass.records.grant import Path
 
 
 def suspended(facts: Facts, who: str, glass: str) -> tuple[str, ...]:
@@ -46,9 +45,7 @@ def could_sign(bundle: Bundle, glass: Glass, facts: Facts) -> tuple[str, ...]:
 
 def needed(glass: Glass, facts: Facts) -> int:
     """Return how many must sign beside the breaker on this path, for this incident."""
-    need = glass.need
-    if facts.path == Path.JIT:
-        need = max(need, glass.approvers.need if glass.approvers else 1)
+    need = glass.ask_need if facts.asks else glass.need
     if second_signer_for_own_word(glass, facts):
         need = max(need, 1)
     return need

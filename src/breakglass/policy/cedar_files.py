@@ -15,6 +15,7 @@ from breakglass.policy.yaml_nodes import Place, wrong_at
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/-]{0,99}", re.ASCII)
 _ENTITY = re.compile(r'\b(Person|Group|Glass|Machine)\s*::\s*"([^"]*)"')
+_NETWORK = re.compile(r'\bcontext\s*\.\s*network\s*[!=]=\s*"([^"]+)"')
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"?|//[^\n]*|\s+|\w+|.', re.DOTALL | re.ASCII)
 # cedarpy 4.12 overflows its stack, and takes the process with it, from 128 brackets in a thread
 # of 1 MiB and from some 1,000 branches.
@@ -86,8 +87,10 @@ def _refuse_unknown_names(bundle: Bundle, extra: ExtraPolicy) -> None:
         "Group": bundle.directory.groups,
         "Glass": bundle.glasses,
         "Machine": bundle.machines,
+        "Network": bundle.networks,
     }
-    for kind, name in _ENTITY.findall(extra.text):
+    networks = (("Network", name) for name in _NETWORK.findall(extra.text))
+    for kind, name in (*_ENTITY.findall(extra.text), *networks):
         if name not in known[kind]:
             # A forbid on a name with a slip of the pen would forbid nobody, silently.
             raise _wrong(

@@ -1,6 +1,6 @@
 """May this person break this glass now? One answer from one bundle and one set of facts.
 
-Broker and monitor run the same function over the same records; a different answer is an alarm.
+Broker and monitor run the same function over the same records; a different answer is an alert.
 Cedar says may or may not, the number of people comes from the tier. Nothing here reads a clock.
 """
 
@@ -130,7 +130,7 @@ def _too_few(
             " came from monitoring or another outside source",
             policies,
         )
-    if facts.path == Path.JIT and glass.need == 0:
+    if facts.asks and glass.need == 0:
         return _no(
             "no_approvers",
             f"{asks}; break the glass itself: breakglass break {glass.name} --incident INCIDENT"
@@ -187,6 +187,10 @@ def _request(policy: CompiledPolicy, glass: Glass, facts: Facts) -> dict[str, An
         "minter": facts.minter,
         "dimensions": sorted(facts.scope),
         "reach": reach(facts.minter, sorted(facts.scope.items())),
+        "act": facts.act,
+        "ticket": facts.ticket,
+        "asks": facts.asks,
+        "network": facts.network,
         "approvals": [
             {"__entity": {"type": "Person", "id": name}}
             for name in valid_approvals(policy.bundle, glass, facts)
@@ -195,6 +199,9 @@ def _request(policy: CompiledPolicy, glass: Glass, facts: Facts) -> dict[str, An
         "mfa_down": facts.mfa_down,
         "now": instant(facts.now),
     }
+    if facts.starts is not None and facts.ahead is not None:
+        context["starts"] = instant(facts.starts)
+        context["ahead"] = length(facts.ahead)
     if facts.incident is not None:
         context["incident"] = {
             "id": facts.incident.id,

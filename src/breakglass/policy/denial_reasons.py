@@ -6,13 +6,16 @@ exactly when something is found here. Each line says what is so, and the way out
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from breakglass.policy.approvers import suspended
+from breakglass.policy.conditions import IncidentFrom, Ticket
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.policy.facts import Facts
-from breakglass.policy.glass import Glass, Source
+from breakglass.policy.glass import Glass
+from breakglass.policy.mint import Mint
 from breakglass.policy.parse import Bundle
 from breakglass.policy.people import Person
 from breakglass.policy.yaml_fields import say_span
@@ -38,8 +41,8 @@ def why_not(bundle: Bundle, glass: Glass, facts: Facts) -> tuple[DenialReason, .
     else:
         person = bundle.directory.people[bundle.directory.canonical(facts.who) or ""]
         found += [*_person(bundle, glass, facts, person), *_signature(bundle, glass, facts)]
-        found += _incident(glass, facts)
-    return (*found, *_wanted(glass, facts))
+        found += [*_incident(glass, facts), *_ticket(glass, facts)]
+    return (*found, *_time(glass, facts), *_wanted(glass, facts))
 
 
 def names(people: Iterable[str]) -> str:
@@ -64,7 +67,14 @@ def _stopped(glass: Glass, facts: Facts, bundle: Bundle) -> Iterator[DenialReaso
 
 def _machine(bundle: Bundle, glass: Glass, facts: Facts) -> Iterator[DenialReason]:
     machine = bundle.machines.get(facts.who)
-    if machine is None or machine.glass != glass.name:
+    if machine is not None and machine.glass == glass.name:
+        if (facts.minter, facts.act) != (machine.minter, machine.act):
+            yield DenialReason(
+                "wrong_act",
+                f"machine {machine.name!r} may have {machine.act!r} run at {machine.minter!r} and"
+                f" nothing else; it named {facts.act[:60]!r} at {facts.minter[:60]!r}",
+            )
+    else:
         yield DenialReason(
             "unknown_machine",
             f"the policy gives machine {facts.who!r} no act with {glass.name!r};"
@@ -143,12 +153,47 @@ def _incident(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
             " if it has grown worse, declare it so: breakglass incident declare"
             f" {incident.id} --severity SEVERITY --title TEXT",
         )
-    if incident.self_declared and glass.when.source is Source.OUTSIDE:
+    if incident.self_declared and glass.when.incident_source is IncidentFrom.OUTSIDE:
         yield DenialReason(
             "incident_source",
             f"incident {incident.id!r} stands on a responder's own word; {glass.name!r} asks for"
             " one that came from monitoring or another outside source",
         )
+
+
+def _ticket(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
+    if glass.when.ticket is Ticket.REQUIRED and not facts.ticket:
+        yield DenialReason(
+            "no_ticket",
+            f"{glass.name!r} asks for a ticket, and none is named; name where the work is planned",
+        )
+
+
+def _time(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
+    if facts.asks and not glass.ask_need:
+        yield DenialReason(
+            "cannot_be_asked",
+            f"nobody approves {glass.name!r}, so it cannot be asked for; break the glass itself:"
+            f" breakglass break {glass.name} --incident INCIDENT --why REASON",
+        )
+    ahead = facts.ahead
+    if ahead is None:
+        return
+    if not facts.asks:
+        yield DenialReason(
+            "wrong_start",
+            f"only an ask can start later; break {glass.name!r} when it is needed",
+        )
+    elif not timedelta(0) < ahead <= glass.ahead:
+        offers = f"up to {say_span(glass.ahead)} ahead" if glass.ahead else "at once, never ahead"
+        yield DenialReason(
+            "wrong_start",
+            f"{glass.name!r} is given {offers}; you asked for a start {_say_ahead(ahead)}",
+        )
+
+
+def _say_ahead(ahead: timedelta) -> str:
+    return f"{say_span(ahead)} ahead" if ahead > timedelta(0) else "that is no longer ahead"
 
 
 def _wanted(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
@@ -166,7 +211,28 @@ def _wanted(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
             f"{glass.name!r} mints nothing at {facts.minter[:60]!r}; its minters: {known}",
         )
         return
-    widest = mint.scope if mint else {}
+    if facts.path == Path.MACHINE and mint and not facts.scope:
+        return  # its act, which was compared already, is the whole of it
+    yield from _act(glass, mint, facts)
+    yield from _scope(glass, mint.scope if mint else {}, facts)
+
+
+def _act(glass: Glass, mint: Mint | None, facts: Facts) -> Iterator[DenialReason]:
+    if facts.act in (mint.act_names if mint else ("",)):
+        return
+    if mint and mint.acts:
+        text = (
+            f"{glass.name!r} hands out no credential at {mint.minter!r}, it has one act run, and"
+            f" you named {facts.act[:60]!r}; name one of: {names(mint.act_names)}"
+        )
+    else:
+        text = f"{glass.name!r} runs nothing there; leave the act {facts.act[:60]!r} out"
+    yield DenialReason("wrong_act", text)
+
+
+def _scope(
+    glass: Glass, widest: Mapping[str, tuple[str, ...]], facts: Facts
+) -> Iterator[DenialReason]:
     if set(facts.scope) != set(widest):
         yield DenialReason(
             "wrong_scope",

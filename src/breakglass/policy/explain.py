@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 
 from breakglass.errors import RefusedError
 from breakglass.policy.compile import CompiledPolicy
+from breakglass.policy.conditions import IncidentFrom, Ticket
 from breakglass.policy.denial_reasons import names
 from breakglass.policy.facts import NO_ROSTERS
-from breakglass.policy.glass import Glass, Source
+from breakglass.policy.glass import Glass
+from breakglass.policy.mint import Mint
 from breakglass.policy.people import Person
 from breakglass.policy.review_deadline import due_of, review_due
 from breakglass.policy.yaml_fields import say_span
@@ -82,8 +84,9 @@ def _glass(policy: CompiledPolicy, glass: Glass, person: Person, *, asked_for: b
 def _terms(policy: CompiledPolicy, glass: Glass) -> list[str]:
     when = glass.when
     incident = " or ".join(when.incident) or "none needed"
-    if when.source is Source.OUTSIDE:
+    if when.incident_source is IncidentFrom.OUTSIDE:
         incident += ", from an outside source"
+    ticket = "; a ticket" if when.ticket is Ticket.REQUIRED else ""
     age = f", signed within {say_span(when.mfa_age)}" if when.mfa_age else ""
     people = {
         Tier.SELF: "alone",
@@ -91,13 +94,28 @@ def _terms(policy: CompiledPolicy, glass: Glass) -> list[str]:
         Tier.SEALED: f"with {glass.need} custodians of {names(glass.second_signers)}",
     }[glass.tier]
     gates = ", ".join(glass.opens_gates) or "none"
-    mints = ", ".join(f"{each.platform} by {each.minter}" for each in glass.mints) or "nothing"
+    mints = ", ".join(map(_mint, glass.mints)) or "nothing"
     due = due_of(policy, glass, "")
     within = say_span(due) if isinstance(due, timedelta) else str(due)
     return [
         f"for     {say_span(glass.for_)} at most, {people} ({glass.blast_radius})",
-        f"when    incident: {incident}; factor: {glass.least}{age}",
+        f"when    incident: {incident}; factor: {glass.least}{age}{ticket}",
+        *_asking(glass),
         f"opens   gates: {gates}; mints: {mints}",
         f"rings   {', '.join(policy.bundle.channels_of(glass))}",
         f"review  within {within} by {names(glass.review.by)}",
     ]
+
+
+def _asking(glass: Glass) -> list[str]:
+    if not glass.ask_need:
+        return []
+    ahead = f", {say_span(glass.ahead)} ahead at most" if glass.ahead else ""
+    of = names(glass.second_signers)
+    silence = say_span(glass.silence)
+    return [f"asked   with {glass.ask_need} of {of}, unanswered after {silence}{ahead}"]
+
+
+def _mint(mint: Mint) -> str:
+    acts = f" ({names(mint.act_names)})" if mint.acts else ""
+    return f"{mint.platform} by {mint.minter}{acts}"

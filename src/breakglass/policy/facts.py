@@ -39,9 +39,14 @@ class Facts:
         factor: how strongly the breaker signed.
         age: how old that signature is; a little below zero when clocks differ.
         path: ``jit``, ``glass``, ``machine`` or ``drill``.
+        drill_of_ask: on path ``drill``, whether it is asked for and not broken.
         for_: the life that is asked for.
         minter: as the statement names it; empty when only gates are wanted.
-        scope: as the statement says; empty without a minter.
+        scope: as the statement says; empty without a minter, and of a machine, whose act says it.
+        act: as the statement names it; empty where a credential is wanted.
+        ticket: where the work is planned, as the statement says; possibly empty.
+        starts: when an ask wants to start; none: at once.
+        network: the bundle's name of the network that the broker saw; empty if it has none.
         approvals: who signed *yes* to this very statement; for a sealed glass, who joined.
         suspended: ``person:NAME`` and ``glass:NAME`` in force, for whomever; anything else (this
             very grant's ``grant:ID``, a sentence) stops this request whoever asks.
@@ -56,11 +61,26 @@ class Facts:
     factor: Factor
     age: timedelta
     path: Path | Literal["jit", "glass", "machine", "drill"]
+    drill_of_ask: bool = False
     for_: timedelta
     minter: str = ""
     scope: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    act: str = ""
+    ticket: str = ""
+    starts: datetime | None = None
+    network: str = ""
     approvals: tuple[str, ...] = ()
     suspended: frozenset[str] = frozenset()
     now: datetime
     mfa_down: bool = False
     rosters: Rosters = field(default_factory=lambda: NO_ROSTERS)
+
+    @property
+    def asks(self) -> bool:
+        """Whether approvers are asked before anything is broken."""
+        return self.path == Path.JIT or (self.path == Path.DRILL and self.drill_of_ask)
+
+    @property
+    def ahead(self) -> timedelta | None:
+        """How far ahead of the statement's own time its start lies; none: at once."""
+        return None if self.starts is None else self.starts - (self.now - self.age)

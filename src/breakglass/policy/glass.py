@@ -8,8 +8,10 @@ from datetime import timedelta
 from enum import StrEnum
 
 from breakglass.policy import yaml_fields
+from breakglass.policy.conditions import When, least_factor, parse_when
 from breakglass.policy.factors import MFA_DOWN, Factors
 from breakglass.policy.mint import LONGEST, Mint, parse_mints
+from breakglass.policy.networks import Networks
 from breakglass.policy.people import Directory, person, refs
 from breakglass.policy.yaml_fields import Due
 from breakglass.policy.yaml_nodes import Node, wrong
@@ -17,6 +19,9 @@ from breakglass.records.card import Tier
 from breakglass.records.signing.signature import Factor
 
 SILENCE = timedelta(seconds=120)
+WAIT_ALONE = timedelta(seconds=120)  # the skew: a breaker who waits for nobody needs no more
+WAIT_FOR_PEOPLE = timedelta(hours=1)  # the most that a card can say
+AHEAD_AT_MOST = timedelta(days=7)
 SEALED_LIFE = timedelta(hours=1)  # a sealed secret has no life of its own; the opening has
 
 
@@ -42,29 +47,35 @@ _TIERS = {
 }
 
 
-class Source(StrEnum):
-    """Where an incident must come from."""
+class Passkeys(StrEnum):
+    """What passkeys are good for with a glass: nothing, approving and reviewing, or all of it.
 
-    ANY = "any"
-    OUTSIDE = "outside"
+    A signing page can show one text and have another signed, so a grave glass takes none.
+    """
+
+    NONE = "none"
+    APPROVE = "approve"
+    ALL = "all"
 
 
-@dataclass(frozen=True)
-class When:
-    """The conditions of a glass. Empty ``incident``: none is asked for."""
-
-    incident: tuple[str, ...] = ()
-    mfa_age: timedelta | None = None
-    factor: Factor = Factor.ONE
-    source: Source = Source.ANY
+_PASSKEYS = {
+    BlastRadius.CONTAINED: Passkeys.ALL,
+    BlastRadius.BROAD: Passkeys.APPROVE,
+    BlastRadius.SEVERE: Passkeys.NONE,
+    BlastRadius.CATASTROPHIC: Passkeys.NONE,
+}
 
 
 @dataclass(frozen=True)
 class Approvers:
-    """Who may answer, and how many must."""
+    """Who may sign beside another: ``need`` of them a break, ``ask_need`` of them an ask.
+
+    ``ask_need`` is 0 where nobody can ask, else 1 and ``need`` at least.
+    """
 
     who: tuple[str, ...]
     need: int
+    ask_need: int
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,11 @@ class Review:
 
 @dataclass(frozen=True)
 class Glass:
-    """See the module. ``least`` is the least factor, ``for_`` the longest life."""
+    """See the module. ``least`` is the least factor, ``for_`` the longest life.
+
+    ``wait`` is how long after a statement its intent may follow, ``silence`` after how long an ask
+    counts as unanswered, ``ahead`` how far ahead an ask may start (zero: not at all).
+    """
 
     name: str
     does: str
@@ -99,9 +114,12 @@ class Glass:
     when: When
     least: Factor
     approvers: Approvers | None
+    wait: timedelta
     silence: timedelta
+    ahead: timedelta
     review: Review
     seal: Seal | None
+    passkeys: Passkeys
     mfa_down: bool = False
 
     @property
@@ -125,37 +143,51 @@ class Glass:
             return self.approvers.need if self.approvers else 1
         return 0
 
+    @property
+    def ask_need(self) -> int:
+        """How many approve an ask; 0: nobody can ask for this glass."""
+        return self.approvers.ask_need if self.approvers else 0
+
     def mint(self, minter: str) -> Mint | None:
         """Return what this glass may ask of ``minter``, if anything."""
         return next((mint for mint in self.mints if mint.minter == minter), None)
 
 
+_NEED = ("does", "blast_radius", "who")
 _MAY = (
-    "opens_gates", "mint", "for", "when", "approvers", "silence", "review", "seal",
+    "opens_gates", "mint", "for", "when", "approvers", "wait", "silence", "ahead", "review", "seal",
+    "passkeys",
 )  # fmt: skip
+FIELDS = (*_NEED, *_MAY)
+"""Everything that may stand in a glass."""
 
 
-def parse_glasses(
-    node: Node, directory: Directory, factors: Factors, gates: Collection[str]
-) -> dict[str, Glass]:
+@dataclass(frozen=True)
+class Known:
+    """What the bundle has that a glass may name."""
+
+    directory: Directory
+    factors: Factors
+    gates: Collection[str]
+    networks: Networks
+
+
+def parse_glasses(node: Node, known: Known) -> dict[str, Glass]:
     """Read ``glasses:``, and add the stand-ins for the day on which MFA is down.
 
     Raises:
         MalformedError: with the place.
     """
-    glasses = yaml_fields.named(
-        node, "glasses", lambda name, each: _glass(name, each, directory, factors, gates)
-    )
+    glasses = yaml_fields.named(node, "glasses", lambda name, each: _glass(name, each, known))
+    down = known.factors.down
     for name in list(glasses):
-        if factors.down and name in factors.down.glasses:
-            glasses[name + MFA_DOWN] = _stand_in(glasses[name], factors.down.for_)
+        if down and name in down.glasses:
+            glasses[name + MFA_DOWN] = _stand_in(glasses[name], down.for_)
     return glasses
 
 
-def _glass(
-    name: str, node: Node, directory: Directory, factors: Factors, gates: Collection[str]
-) -> Glass:
-    at = yaml_fields.fields(node, "a glass", need=("does", "blast_radius", "who"), may=_MAY)
+def _glass(name: str, node: Node, known: Known) -> Glass:
+    at = yaml_fields.fields(node, "a glass", need=_NEED, may=_MAY)
     if name.endswith(MFA_DOWN) or len(name) > 63 - len(MFA_DOWN):
         raise wrong(node, f"a name of 54 characters at most that does not end in '{MFA_DOWN}'")
     if "for" not in at and "seal" not in at:
@@ -164,32 +196,37 @@ def _glass(
         )
     if "seal" in at and ("mint" in at or "approvers" in at):
         raise wrong(node, "'seal' without 'mint' and 'approvers': custodians stand for both")
-    when = _when(at["when"]) if "when" in at else When()
+    when = parse_when(at["when"]) if "when" in at else When()
+    radius = yaml_fields.choice(at["blast_radius"], BlastRadius)
+    directory = known.directory
+    approvers = _approvers(at["approvers"], directory, radius) if "approvers" in at else None
+    waits = WAIT_FOR_PEOPLE if approvers or "seal" in at else WAIT_ALONE
     return Glass(
         name=name,
         does=yaml_fields.text(at["does"]),
-        blast_radius=yaml_fields.choice(at["blast_radius"], BlastRadius),
-        opens_gates=_gates(at["opens_gates"], gates) if "opens_gates" in at else (),
-        mints=parse_mints(at["mint"]) if "mint" in at else (),
+        blast_radius=radius,
+        opens_gates=_gates(at["opens_gates"], known.gates) if "opens_gates" in at else (),
+        mints=parse_mints(at["mint"], known.networks) if "mint" in at else (),
         for_=yaml_fields.span(at["for"], timedelta(seconds=1), LONGEST)
         if "for" in at
         else SEALED_LIFE,
         who=refs(at["who"], directory),
         when=when,
-        least=_least(when, factors),
-        approvers=_approvers(at["approvers"], directory) if "approvers" in at else None,
-        silence=yaml_fields.span(at["silence"], timedelta(seconds=1), timedelta(minutes=50))
-        if "silence" in at
-        else SILENCE,
+        least=least_factor(when, known.factors),
+        approvers=approvers,
+        wait=_span(at, "wait", WAIT_FOR_PEOPLE, waits),
+        silence=_span(at, "silence", WAIT_FOR_PEOPLE, SILENCE),
+        ahead=_span(at, "ahead", AHEAD_AT_MOST, timedelta(0)),
         review=_review(at["review"], directory) if "review" in at else Review(),
         seal=_seal(at["seal"], directory) if "seal" in at else None,
+        passkeys=yaml_fields.choice(at["passkeys"], Passkeys)
+        if "passkeys" in at
+        else _PASSKEYS[radius],
     )
 
 
-def _least(when: When, factors: Factors) -> Factor:
-    # ``mfa_age`` asks for a fresh signature by two factors; a software key never answers it.
-    asked = factors.fresh if when.mfa_age is not None else Factor.ONE
-    return asked if asked.meets(when.factor) else when.factor
+def _span(at: Mapping[str, Node], name: str, most: timedelta, left_out: timedelta) -> timedelta:
+    return yaml_fields.span(at[name], timedelta(0), most) if name in at else left_out
 
 
 def _stand_in(glass: Glass, longest: timedelta) -> Glass:
@@ -201,22 +238,6 @@ def _stand_in(glass: Glass, longest: timedelta) -> Glass:
         when=when,
         least=Factor.ONE,
         mfa_down=True,
-    )
-
-
-def _when(node: Node) -> When:
-    at = yaml_fields.fields(node, "'when'", may=("incident", "mfa_age", "factor", "source"))
-    if "source" in at and "incident" not in at:
-        raise wrong(node, "'incident' beside 'source'", "none", name="missing_key")
-    return When(
-        yaml_fields.items(at["incident"], yaml_fields.severity, least=1, most=16)
-        if "incident" in at
-        else (),
-        yaml_fields.span(at["mfa_age"], timedelta(seconds=30), timedelta(hours=12))
-        if "mfa_age" in at
-        else None,
-        yaml_fields.choice(at["factor"], Factor) if "factor" in at else Factor.ONE,
-        yaml_fields.choice(at["source"], Source) if "source" in at else Source.ANY,
     )
 
 
@@ -235,9 +256,21 @@ def _gates(node: Node, gates: Collection[str]) -> tuple[str, ...]:
     return found
 
 
-def _approvers(node: Node, directory: Directory) -> Approvers:
-    at = yaml_fields.fields(node, "approvers", need=("from", "need"))
-    return Approvers(refs(at["from"], directory), yaml_fields.whole(at["need"], 1, 16))
+def _approvers(node: Node, directory: Directory, radius: BlastRadius) -> Approvers:
+    at = yaml_fields.fields(node, "approvers", need=("from",), may=("need", "ask_need"))
+    people = radius.tier is not Tier.SELF
+    need = yaml_fields.whole(at["need"], 0, 16) if "need" in at else int(people)
+    if people != bool(need):
+        raise wrong(
+            at["need"],
+            f"{'1 or more' if people else '0'} on a {radius} glass: how many approve a break",
+            hint="" if people else "'ask_need' says how many approve an ask",
+        )
+    ask_need = yaml_fields.whole(at["ask_need"], 0, 16) if "ask_need" in at else max(1, need)
+    if 0 < ask_need < need:
+        # Asking would be the cheaper way to what breaking takes more people for.
+        raise wrong(at["ask_need"], f"0 (nobody can ask), or {need} and more, as 'need' says")
+    return Approvers(refs(at["from"], directory), need, ask_need)
 
 
 def _seal(node: Node, directory: Directory) -> Seal:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from breakglass.policy.around import Fail
+from breakglass.policy.gates import Fail
 from breakglass.policy.lint_finding import Desk, Level, LintFinding
 from breakglass.policy.lint_glass import check_glass, check_uniform
 from breakglass.policy.parse import Bundle
+from breakglass.policy.unused_fields import unused_fields
 
 if TYPE_CHECKING:
     from breakglass.policy.compile import CompiledPolicy
@@ -46,6 +47,8 @@ def lint_bundle(bundle: Bundle, *, now: datetime | None = None) -> list[LintFind
     found += check_uniform(bundle)
     found += _gates(bundle)
     found += _organisation(bundle)
+    found += _networks(bundle)
+    found += unused_fields(bundle)
     if now is not None:
         found += _dated(bundle, now)
     order = list(Level)
@@ -102,6 +105,13 @@ def _organisation(bundle: Bundle) -> Iterator[LintFinding]:
               for name in glass.seal.custodians}  # fmt: skip
     for name in sorted(needed - set(bundle.custodians.of if bundle.custodians else ())):
         yield desk.warning("custodians", f"{name!r} holds a seal and is not among the custodians")
+    standing = needed | set(bundle.custodians.of if bundle.custodians else ())
+    for name in sorted(standing):
+        if not bundle.directory.people[name].age:
+            yield desk.advice(
+                f"people.{name}",
+                f"custodian {name!r} has no 'age' recipient: no share can be given to them",
+            )
     for group in bundle.directory.groups.values():
         if group.roster and not group.members:
             yield desk.advice(
@@ -109,6 +119,14 @@ def _organisation(bundle: Bundle) -> Iterator[LintFinding]:
                 "a roster without 'members': cards must name everybody of the bundle",
                 "members: those who can ever stand on this roster",
             )
+
+
+def _networks(bundle: Bundle) -> Iterator[LintFinding]:
+    desk = Desk(bundle)
+    for name, blocks in bundle.networks.items():
+        for block in blocks:
+            if not block.prefixlen:
+                yield desk.warning(f"networks.{name}", f"{block} is everywhere")
 
 
 def _dated(bundle: Bundle, now: datetime) -> Iterator[LintFinding]:

@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from breakglass.policy.acts import shell_of
+from breakglass.policy.card_people import CardPeople, people_on_card
+from breakglass.policy.conditions import Ticket
 from breakglass.policy.glass import BlastRadius, Glass
 from breakglass.policy.lint_finding import Desk, LintFinding
+from breakglass.policy.lint_people import check_people
 from breakglass.policy.parse import Bundle
 from breakglass.policy.yaml_fields import say_span
-from breakglass.records.card import Tier
+from breakglass.records.people_list import May
+from breakglass.records.signing.person_key import is_software_key
 from breakglass.records.signing.signature import Factor
 
 _LONGEST = {
@@ -32,9 +37,11 @@ def check_glass(bundle: Bundle, glass: Glass) -> Iterator[LintFinding]:
     """Yield what is wrong with one glass."""
     desk = Desk(bundle)
     path = f"glasses.{glass.name}"
-    yield from _people(bundle, desk, path, glass)
+    lines = people_on_card(bundle, glass)
+    yield from check_people(bundle, glass, lines)
     yield from _conditions(bundle, desk, path, glass)
-    yield from _factors(bundle, desk, path, glass)
+    yield from _factors(desk, path, glass, lines)
+    yield from _acts(desk, path, glass)
     yield from _lifetime(desk, path, glass)
     yield from _reach(desk, path, glass)
     yield from _heard(bundle, desk, path, glass)
@@ -55,54 +62,20 @@ def check_uniform(bundle: Bundle) -> Iterator[LintFinding]:
         )
 
 
-def _people(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
-    if glass.tier is Tier.SEALED:
-        alone = glass.seal is None or glass.seal.threshold < 2
-        if alone:
-            yield desk.error(
-                f"{path}.seal",
-                "a catastrophic glass that one person can open",
-                "name a seal with 'threshold' 2 at least and three custodians",
-            )
-    elif glass.seal is not None:
-        yield desk.error(
-            f"{path}.seal",
-            f"a seal on a {glass.blast_radius} glass: friction does not match the blast radius",
-            "a sealed glass is catastrophic, or it needs no seal",
-        )
-    if glass.tier is Tier.TWO and glass.approvers is None:
-        yield desk.error(
-            f"{path}.approvers",
-            f"a {glass.blast_radius} glass without approvers: nobody could ever break it",
-            "name them: approvers: {from: [group:NAME], need: 1}",
-        )
-    breakers = set(bundle.directory.everybody(glass.who))
-    signers = set(bundle.directory.everybody(glass.second_signers))
-    if glass.second_signers and any(len(signers - {who}) < _asked(glass) for who in breakers):
-        level = desk.error if glass.need else desk.warning
-        yield level(
-            f"{path}.approvers" if glass.approvers else f"{path}.seal",
-            f"too few can sign beside the breaker: {_asked(glass)} are asked for,"
-            " and nobody signs for themselves",
-        )
-
-
-def _asked(glass: Glass) -> int:
-    return max(glass.need, glass.approvers.need if glass.approvers else 0)
-
-
 def _conditions(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
     if not glass.when.incident:
         message = f"a {glass.blast_radius} glass that asks for no incident"
         hint = "when: {incident: [SEV1, SEV2]}"
         if glass.blast_radius in _GRAVE:
             yield desk.error(path, message, hint)
+        elif glass.when.ticket is Ticket.REQUIRED:
+            pass  # planned work: its ticket says what for
         elif glass.blast_radius is BlastRadius.BROAD:
             yield desk.warning(path, message, hint)
         else:
             yield desk.advice(path, message, hint)
     for machine in bundle.machines.values():
-        if machine.glass == glass.name and glass.tier is not Tier.SELF:
+        if machine.glass == glass.name and glass.need:
             yield desk.error(
                 f"machines.{machine.name}",
                 f"a machine with {glass.blast_radius} glass {glass.name!r}, which takes people",
@@ -111,7 +84,7 @@ def _conditions(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator
             yield desk.advice(f"machines.{machine.name}", "without 'key' this machine cannot act")
 
 
-def _factors(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
+def _factors(desk: Desk, path: str, glass: Glass, lines: CardPeople) -> Iterator[LintFinding]:
     if glass.mfa_down:
         return
     if glass.least is Factor.ONE:
@@ -122,8 +95,10 @@ def _factors(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator[Li
         else:
             yield desk.error(path, f"{message}, on a {glass.blast_radius} glass", hint)
         return
-    people = [bundle.directory.people[name] for name in bundle.directory.everybody(glass.who)]
-    without = [person.name for person in people if not person.hardware]
+    people = [line for line in lines.values() if May.BREAK in line.may]
+    without = [line.who for line in people if all(map(is_software_key, line.keys))]
+    if not people:
+        return  # whom the passkeys of this glass left out is said elsewhere
     if len(without) == len(people):
         yield desk.error(
             f"{path}.when",
@@ -138,8 +113,22 @@ def _factors(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator[Li
         )
 
 
+def _acts(desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
+    for mint in glass.mints:
+        for name, act in mint.acts.items():
+            below = f"{path}.mint.{mint.platform}.acts.{name}.run"
+            if shell := shell_of(act):
+                yield desk.error(
+                    below,
+                    f"{shell!r} is handed code: a reviewer would have to read a program in a line",
+                    "run the program itself, with whole arguments",
+                )
+
+
 def _lifetime(desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
     for mint in glass.mints:
+        if mint.acts:
+            continue  # no credential, so none that the platform would have to let live
         least, most = mint.limits.shortest, mint.limits.longest
         if not least <= glass.for_ <= most:
             yield desk.error(
@@ -176,8 +165,8 @@ def _heard(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator[Lint
     ways = {(bundle.channels[name].type, bundle.channels[name].target) for name in names}
     if len(ways) < 2:
         yield desk.error(
-            f"alarms.{glass.blast_radius}" if str(glass.blast_radius) in bundle.alarms
-            else "alarms.glass",
+            f"alerts.{glass.blast_radius}" if str(glass.blast_radius) in bundle.alerts
+            else "alerts.glass",
             f"glass {glass.name!r} rings on {len(ways)} channel{'s' if len(ways) != 1 else ''};"
             " two independent ones at least, so that one outage is not silence",
         )  # fmt: skip

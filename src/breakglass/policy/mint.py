@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
 
 from breakglass.policy import yaml_fields
+from breakglass.policy.acts import parse_acts
+from breakglass.policy.networks import Networks, blocks_of
 from breakglass.policy.yaml_nodes import Fields, Node, wrong
+from breakglass.records.card import Act
 
 LONGEST = timedelta(hours=12)  # a card can say no more; also the longest STS session
 
@@ -38,30 +41,40 @@ PLATFORMS: Mapping[str, Platform] = {
     "ssh": Platform({"host": "hosts", "account": "accounts"}),
     "azure": Platform({"scope": "scopes", "role": "roles"}),
     "gcp": Platform({"project": "projects", "role": "roles"}),
-    "command": Platform({"operation": "operations"}),
+    "command": Platform({}),  # nothing but acts
 }
+SOURCE = "source"
+"""The scope dimension of networks, on any platform: where what is minted works from."""
 
 
 @dataclass(frozen=True)
 class Mint:
-    """One minter that a glass may ask, the widest scope there, and the act if it is one."""
+    """One minter that a glass may ask, and the widest scope there.
+
+    With ``acts`` it runs one of them and hands out no credential; without, it runs nothing.
+    """
 
     platform: str
     minter: str
     scope: Mapping[str, tuple[str, ...]]
-    act: tuple[str, ...] = ()
+    acts: Mapping[str, Act] = field(default_factory=dict)
 
     @property
     def limits(self) -> Platform:
         """What the platform can honour."""
         return PLATFORMS[self.platform]
 
+    @property
+    def act_names(self) -> tuple[str, ...]:
+        """What may be named as the act, sorted: only nothing where a credential is handed out."""
+        return tuple(sorted(self.acts)) or ("",)
 
-def parse_mints(node: Node) -> tuple[Mint, ...]:
+
+def parse_mints(node: Node, networks: Networks) -> tuple[Mint, ...]:
     """Read ``mint:``, a mapping of platform to what is minted there.
 
     Raises:
-        MalformedError: an unknown platform or field, or one minter named twice.
+        MalformedError: an unknown platform, field or network, or one minter named twice.
     """
     if not isinstance(node, Fields):
         raise wrong(node, "a mapping of platforms")
@@ -74,26 +87,34 @@ def parse_mints(node: Node) -> tuple[Mint, ...]:
                 repr(platform[:40]),
                 name="unknown_platform",
             )
-        mints.append(_mint(platform, value))
+        mints.append(_mint(platform, value, networks))
     if len({mint.minter for mint in mints}) != len(mints):
         raise wrong(node, "each minter once", "one twice")
     return tuple(mints)
 
 
-def _mint(name: str, node: Node) -> Mint:
+def _mint(name: str, node: Node, networks: Networks) -> Mint:
     platform = PLATFORMS[name]
     need = [each for each in platform.dimensions if each not in platform.optional]
     at = yaml_fields.fields(
-        node, f"a mint on {name}", need=("minter", *need), may=(*platform.optional, "act")
+        node,
+        f"a mint on {name}",
+        need=("minter", *need),
+        may=(*platform.optional, SOURCE, "acts"),
     )
     scope = {
         dimension: tuple(sorted(set(yaml_fields.one_or_more(at[each], yaml_fields.word))))
         for each, dimension in platform.dimensions.items()
         if each in at
     }
+    if SOURCE in at:
+        scope[SOURCE] = blocks_of(at[SOURCE], networks)
+    acts = parse_acts(at["acts"]) if "acts" in at else {}
+    if not platform.dimensions and not acts:
+        raise wrong(node, f"'acts' in a mint on {name}", "none", name="missing_key")
     return Mint(
         name,
         yaml_fields.handle(at["minter"]),
         MappingProxyType(scope),
-        yaml_fields.items(at["act"], yaml_fields.word, least=1, most=64) if "act" in at else (),
+        MappingProxyType(acts),
     )

@@ -7,21 +7,16 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from breakglass.policy import yaml_fields
-from breakglass.policy.around import (
-    Channel,
-    Gate,
-    Machine,
-    Reviews,
-    parse_alarms,
-    parse_channel,
-    parse_gate,
-    parse_machine,
-    parse_reviews,
-)
+from breakglass.policy.alert_routes import Channel, parse_alerts, parse_channel
 from breakglass.policy.bundle import MAIN_FILE, check_names
 from breakglass.policy.factors import Factors, parse_factors, refuse_unknown_glasses
-from breakglass.policy.glass import BlastRadius, Glass, parse_glasses
+from breakglass.policy.gates import Gate, parse_gate
+from breakglass.policy.glass import BlastRadius, Glass, Known, parse_glasses
+from breakglass.policy.incident_sources import IncidentSource, parse_incident_sources
+from breakglass.policy.machines import Machine, parse_machine
+from breakglass.policy.networks import Networks, parse_networks
 from breakglass.policy.people import Directory, parse_directory, parse_people, person, refs
+from breakglass.policy.review_rules import Reviews, parse_reviews
 from breakglass.policy.yaml_nodes import Fields, Items, Node, Place, parse_yaml, wrong, wrong_at
 from breakglass.records.encoding.text_types import Code
 
@@ -45,11 +40,13 @@ class Bundle:
     directory: Directory
     factors: Factors
     reasons: Mapping[str, str]
+    networks: Networks
+    incident_sources: Mapping[str, IncidentSource]
     gates: Mapping[str, Gate]
     glasses: Mapping[str, Glass]
     machines: Mapping[str, Machine]
     channels: Mapping[str, Channel]
-    alarms: Mapping[str, tuple[str, ...]]
+    alerts: Mapping[str, tuple[str, ...]]
     kill: tuple[str, ...]
     custodians: Quorum | None
     maintainers: Quorum
@@ -72,11 +69,16 @@ class Bundle:
         classes = [glass.blast_radius.value, "glass"]
         if glass.blast_radius is BlastRadius.CATASTROPHIC:
             classes.insert(1, BlastRadius.SEVERE.value)
-        return next((self.alarms[each] for each in classes if each in self.alarms), ())
+        return next((self.alerts[each] for each in classes if each in self.alerts), ())
 
 
-_NEED = ("version", "organisation", "people", "glasses", "channels", "alarms", "maintainers")
-_MAY = ("groups", "factors", "reasons", "gates", "machines", "kill", "custodians", "reviews")
+_NEED = ("version", "organisation", "people", "glasses", "channels", "alerts", "maintainers")
+_MAY = (
+    "groups", "factors", "reasons", "networks", "incident_sources", "gates", "machines", "kill",
+    "custodians", "reviews",
+)  # fmt: skip
+FIELDS = (*_NEED, *_MAY)
+"""Everything that may stand at the top of a bundle."""
 
 
 def parse_bundle(files: Mapping[str, bytes]) -> Bundle:
@@ -93,25 +95,30 @@ def parse_bundle(files: Mapping[str, bytes]) -> Bundle:
     at = yaml_fields.fields(root, "a policy bundle", need=_NEED, may=_MAY)
     directory = parse_directory(parse_people(at["people"]), at.get("groups"))
     factors = parse_factors(at.get("factors"), directory)
+    networks = parse_networks(at["networks"]) if "networks" in at else {}
+    sources = parse_incident_sources(at["incident_sources"]) if "incident_sources" in at else {}
     gates = _named(at.get("gates"), "gates", lambda name, each: parse_gate(name, each, directory))
-    glasses = parse_glasses(at["glasses"], directory, factors, gates)
+    glasses = parse_glasses(at["glasses"], Known(directory, factors, gates, networks))
     refuse_unknown_glasses(at.get("factors"), factors, glasses)
     channels = yaml_fields.named(at["channels"], "channels", parse_channel)
     machines = _named(
         at.get("machines"), "machines", lambda name, each: parse_machine(name, each, glasses)
     )
     _refuse_double_names(at.get("machines"), machines, directory)
+    _refuse_shared_keys(at.get("incident_sources"), sources, machines, directory)
     return Bundle(
         version=yaml_fields.whole(at["version"], 1, 10**9),
         organisation=yaml_fields.word(at["organisation"]),
         directory=directory,
         factors=factors,
         reasons=MappingProxyType(_reasons(at.get("reasons"))),
+        networks=MappingProxyType(networks),
+        incident_sources=MappingProxyType(sources),
         gates=MappingProxyType(gates),
         glasses=MappingProxyType(glasses),
         machines=MappingProxyType(machines),
         channels=MappingProxyType(channels),
-        alarms=MappingProxyType(parse_alarms(at["alarms"], channels)),
+        alerts=MappingProxyType(parse_alerts(at["alerts"], channels)),
         kill=refs(at["kill"], directory) if "kill" in at else (),
         custodians=_quorum(at["custodians"], directory, 1) if "custodians" in at else None,
         maintainers=_quorum(at["maintainers"], directory, 2),
@@ -160,6 +167,25 @@ def _refuse_double_names(
                 name="shared_key",
             )
         keys |= {machine.key} - {""}
+
+
+def _refuse_shared_keys(
+    node: Node | None,
+    sources: Mapping[str, IncidentSource],
+    machines: Mapping[str, Machine],
+    directory: Directory,
+) -> None:
+    keys = {key for each in directory.people.values() for key in each.keys}
+    keys |= {each.key for each in machines.values()}
+    for source in sources.values():
+        if node is not None and source.key and source.key in keys:
+            # Whoever asks would be their own outside source.
+            raise wrong(
+                node,
+                "incident sources with keys of their own",
+                f"{source.name!r}, shared with a person or machine",
+                name="shared_key",
+            )
 
 
 def _cedar(files: Mapping[str, bytes]) -> dict[str, str]:

@@ -13,9 +13,10 @@ from types import MappingProxyType
 
 from breakglass.errors import MalformedError
 from breakglass.policy import yaml_fields
+from breakglass.policy.age_recipient import age_recipient
 from breakglass.policy.yaml_nodes import Fields, Node, wrong
 from breakglass.records.signing.key_types import HOW_TO_MAKE_ONE
-from breakglass.records.signing.person_key import is_software_key, parse_person_key
+from breakglass.records.signing.person_key import parse_person_key
 
 GROUP = "group:"
 Rosters = Mapping[str, tuple[str, ...]]
@@ -23,7 +24,10 @@ Rosters = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Person:
-    """One human being. ``starts`` and ``until`` are days in UTC, both included."""
+    """One human being. ``starts`` and ``until`` are days in UTC, both included.
+
+    ``age`` is the recipient that a custodian's share is encrypted to; empty until one is made.
+    """
 
     name: str
     full_name: str
@@ -32,6 +36,7 @@ class Person:
     oidc: str = ""
     starts: date | None = None
     until: date | None = None
+    age: str = ""
 
     @property
     def begins(self) -> datetime | None:
@@ -49,11 +54,6 @@ class Person:
         """Say whether ``now`` lies within this person's days."""
         begun = self.begins is None or now >= self.begins
         return begun and (self.ends is None or now < self.ends)
-
-    @property
-    def hardware(self) -> bool:
-        """Whether some key of theirs can be two factors."""
-        return not all(map(is_software_key, self.keys))
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,8 @@ def parse_people(node: Node) -> dict[str, Person]:
     """Read ``people:``.
 
     Raises:
-        MalformedError: a key of no kind that we verify, or a key or alias of two people.
+        MalformedError: a key of no kind that we verify, or a key, alias or age recipient of two
+            people.
     """
     people = yaml_fields.named(node, "people", _person)
     _refuse_shared(node, people)
@@ -214,7 +215,7 @@ def key(node: Node) -> str:
 
 def _person(name: str, node: Node) -> Person:
     at = yaml_fields.fields(
-        node, "a person", need=("name", "keys"), may=("aliases", "oidc", "from", "until")
+        node, "a person", need=("name", "keys"), may=("aliases", "oidc", "from", "until", "age")
     )
     found = Person(
         name,
@@ -224,6 +225,7 @@ def _person(name: str, node: Node) -> Person:
         yaml_fields.word(at["oidc"]) if "oidc" in at else "",
         yaml_fields.day(at["from"]) if "from" in at else None,
         yaml_fields.day(at["until"]) if "until" in at else None,
+        age_recipient(at["age"]) if "age" in at else "",
     )
     if found.starts and found.until and found.until < found.starts:
         raise wrong(at["until"], f"a day from {found.starts} on")
@@ -235,11 +237,11 @@ def _refuse_shared(node: Node, people: Mapping[str, Person]) -> None:
     owner: dict[str, str] = {name: name for name in people}
     entries = node.entries if isinstance(node, Fields) else {}
     for each in people.values():
-        for mark in (*each.keys, *each.aliases):
+        for mark in (*each.keys, *each.aliases, *filter(None, [each.age])):
             if mark in owner:
                 raise wrong(
                     entries.get(each.name, node),
-                    "each key, name and alias with one person, once",
+                    "each key, name, alias and recipient with one person, once",
                     f"{mark[:48]!r} with {owner[mark]!r} and {each.name!r}",
                     name="shared_key",
                 )

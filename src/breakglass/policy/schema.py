@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from breakglass.clock import format_time
-from breakglass.policy.around import Machine
-from breakglass.policy.glass import Glass, Source
+from breakglass.policy.conditions import IncidentFrom, Ticket
+from breakglass.policy.glass import Glass
+from breakglass.policy.machines import Machine
 from breakglass.policy.parse import Bundle
 from breakglass.policy.people import GROUP, Directory, Person, Rosters
 from breakglass.records.grant import Path
@@ -27,8 +28,9 @@ entity Machine;
 entity Glass { radius: String, tier: String, gates: Set<String>, longest: duration };
 type Incident = { id: String, severity: String, self_declared: Bool, open: Bool };
 type Asking = {
-  incident?: Incident, factor: Long, factor_age: duration, lasts: duration,
-  minter: String, dimensions: Set<String>, reach: Set<String>,
+  incident?: Incident, ticket: String, factor: Long, factor_age: duration, lasts: duration,
+  asks: Bool, starts?: datetime, ahead?: duration, network: String,
+  minter: String, act: String, dimensions: Set<String>, reach: Set<String>,
   approvals: Set<Person>, suspended: Bool, mfa_down: Bool, now: datetime
 };
 action "ask", "break", "drill" appliesTo { principal: Person, resource: Glass, context: Asking };
@@ -62,6 +64,8 @@ def rules_of(glass: Glass, machines: Iterable[Machine]) -> str:
               f"unless {{ {_one_of(glass.who)} }}"),
         _rule(f"{glass.name}/scope", "forbid", "principal, action", resource,
               f"unless {{ {_scope(glass)} }}"),
+        _rule(f"{glass.name}/ask", "forbid", "principal, action", resource,
+              f"when {{ {_asking(glass)} }}"),
         _rule(f"{glass.name}/factor", "forbid", "principal is Person, action", resource,
               f"when {{ context.factor < {FACTOR_LEVELS[glass.least]} }}"),
     ]  # fmt: skip
@@ -72,7 +76,11 @@ def rules_of(glass: Glass, machines: Iterable[Machine]) -> str:
         )  # fmt: skip
     for machine in machines:
         who = f"principal == Machine::{quoted(machine.name)}, action"
-        rules.append(_rule(f"{glass.name}/{machine.name}", "permit", who, resource, ""))
+        act = (
+            f"when {{ context.minter == {quoted(machine.minter)}"
+            f" && context.act == {quoted(machine.act)} }}"
+        )
+        rules.append(_rule(f"{glass.name}/{machine.name}", "permit", who, resource, act))
     return "\n".join(rules)
 
 
@@ -122,11 +130,13 @@ def _conditions(glass: Glass) -> str:
     if when.incident:
         found.append("context has incident && context.incident.open")
         found.append(f"{_set(when.incident)}.contains(context.incident.severity)")
-        if when.source is Source.OUTSIDE:
+        if when.incident_source is IncidentFrom.OUTSIDE:
             found.append("!context.incident.self_declared")
     if when.mfa_age is not None:
         milliseconds = when.mfa_age // timedelta(milliseconds=1)
         found.append(f'context.factor_age <= duration("{milliseconds}ms")')
+    if when.ticket is Ticket.REQUIRED:
+        found.append('context.ticket != ""')
     return " && ".join(found) or "true"
 
 
@@ -139,15 +149,34 @@ def _one_of(refs: Iterable[str]) -> str:
 
 
 def _scope(glass: Glass) -> str:
-    found = ['(context.minter == "" && context.dimensions.isEmpty() && context.reach.isEmpty())']
+    nothing = "context.dimensions.isEmpty() && context.reach.isEmpty()"
+    found = [f'(context.minter == "" && context.act == "" && {nothing})']
     for mint in glass.mints:
+        at = (
+            f"context.minter == {quoted(mint.minter)}"
+            f" && {_set(mint.act_names)}.contains(context.act)"
+        )
+        if not mint.scope:
+            found.append(f"({at} && {nothing})")
+            continue
         dimensions = _set(sorted(mint.scope))
         widest = _set(reach(mint.minter, mint.scope.items()))
         found.append(
-            f"(context.minter == {quoted(mint.minter)} && context.dimensions == {dimensions}"
-            f" && {widest}.containsAll(context.reach))"
+            f"({at} && context.dimensions == {dimensions} && {widest}.containsAll(context.reach))"
         )
+        if mint.acts:  # a machine's statement names no scope: its act is the whole of it
+            found.append(f"(principal is Machine && {at} && {nothing})")
     return " || ".join(found)
+
+
+def _asking(glass: Glass) -> str:
+    if not glass.ask_need:
+        return "context.asks || context has ahead"
+    longest = glass.ahead // timedelta(milliseconds=1)
+    return (
+        '(context has ahead) && (!context.asks || context.ahead <= duration("0ms")'
+        f' || context.ahead > duration("{longest}ms"))'
+    )
 
 
 def _set(texts: Iterable[str]) -> str:

@@ -50,7 +50,7 @@ channels:                         # two independent ones at least; secrets are n
   file: {{log_file: alarms.log}}    # in the monitor's data folder
   hook: {{webhook: "secret:hook"}}  # the address stands in the monitor's secrets
 
-alarms:
+alerts:
   glass: [file, hook]             # rings each time any glass is broken
 
 kill: [{person}, {second}]        # who may stop a grant, a person or a glass

@@ -17,7 +17,7 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 Each: TypeAlias = Callable[[str, Node], T]
 
-_SPAN = re.compile(r"([1-9][0-9]{0,5}) ?(s|m|h|d)", re.ASCII)
+_SPAN = re.compile(r"(0|[1-9][0-9]{0,5}) ?(s|m|h|d)", re.ASCII)
 _DAYS = re.compile(r"([1-9][0-9]{0,2}) business days?", re.ASCII)
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 CODE_OR_SEVERITY = Pattern("a severity such as SEV1, or 'other'", r"[A-Z][A-Z0-9]{0,15}|other")
@@ -126,6 +126,11 @@ def handle(node: Node) -> str:
 def code(node: Node) -> str:
     """Read a coded word."""
     return _ruled(node, Code, "a coded word")
+
+
+def matching(node: Node, rule: Pattern) -> str:
+    """Read a text of one form."""
+    return _ruled(node, rule, rule.says)
 
 
 def severity(node: Node) -> str:

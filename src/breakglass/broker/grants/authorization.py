@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from breakglass.broker.grants.request import BreakRequest
+from breakglass.clock import parse_time
 from breakglass.errors import RefusedError, UnprovenError
 from breakglass.policy import decide as policies
 from breakglass.policy.compile import CompiledPolicy
@@ -170,6 +171,10 @@ def facts(request: BreakRequest, who: Known, moment: Moment, now: datetime) -> F
         for_=timedelta(seconds=said.for_s),
         minter=said.minter,
         scope=dict(said.scope),
+        act=said.act,
+        ticket=said.ticket,
+        drill_of_ask=said.drill and said.do is Do.ASK,
+        starts=parse_time(said.starts) if said.starts else None,
         suspended=moment.suspended,
         now=now,
         mfa_down=who.factors.mfa_down,

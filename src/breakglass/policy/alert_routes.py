@@ -1,0 +1,78 @@
+"""Which ways there are to be heard, and which class of news goes to which of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from breakglass.policy import yaml_fields
+from breakglass.policy.yaml_nodes import Node, wrong
+
+ALERT_CLASSES = (
+    "glass", "contained", "broad", "severe", "catastrophic", "jit", "drill", "machine",
+    "gate", "policy", "pulse",
+)  # fmt: skip
+
+
+class ChannelType(StrEnum):
+    """Where an alert can go."""
+
+    WEBHOOK = "webhook"
+    LOG_FILE = "log_file"
+    SLACK = "slack"
+    PAGERDUTY = "pagerduty"
+    SMTP = "smtp"
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One way to be heard. ``target`` is ``secret:NAME``, or the file of ``log_file``."""
+
+    name: str
+    type: ChannelType
+    target: str
+    to: tuple[str, ...] = ()
+
+    @property
+    def secret(self) -> str:
+        """The name under which the monitor holds this channel's secret; empty for a file."""
+        return self.target.removeprefix("secret:") if self.target.startswith("secret:") else ""
+
+
+def parse_channel(name: str, node: Node) -> Channel:
+    """Read one channel: exactly one type, and for mail whom it goes to."""
+    at = yaml_fields.fields(node, "a channel", may=(*ChannelType, "to"))
+    types = [each for each in at if each != "to"]
+    if len(types) != 1:
+        raise wrong(node, f"exactly one of {', '.join(ChannelType)}", f"{len(types)}")
+    kind = ChannelType(types[0])
+    if (kind is ChannelType.SMTP) != ("to" in at):
+        raise wrong(node, "'to' beside 'smtp', and only there")
+    target = yaml_fields.word(at[types[0]])
+    if kind is ChannelType.LOG_FILE:
+        if target.startswith("secret:") or "\0" in target:
+            raise wrong(at[types[0]], "a file, relative to the monitor's data folder")
+    elif not re.fullmatch(r"secret:[a-z0-9][a-z0-9._-]{0,62}", target, re.ASCII):
+        # The bundle is signed, stored and shown; a webhook's address is a secret.
+        raise wrong(
+            at[types[0]],
+            "'secret:NAME'",
+            "something else",
+            hint="put the value under that name in the monitor's secrets folder",
+        )
+    to = yaml_fields.items(at["to"], yaml_fields.word, least=1, most=64) if "to" in at else ()
+    return Channel(name, kind, target, to)
+
+
+def parse_alerts(node: Node, channels: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Read ``alerts:``: which channels each class of news goes to."""
+    at = yaml_fields.fields(node, "alerts", may=ALERT_CLASSES)
+    found = {}
+    for name, value in at.items():
+        found[name] = yaml_fields.items(value, yaml_fields.handle, least=1, most=16)
+        for each in found[name]:
+            if each not in channels:
+                raise wrong(value, "channels of this bundle", repr(each), name="unknown_name")
+    return found
