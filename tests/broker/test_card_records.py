@@ -1,4 +1,4 @@
-"""Cards and their lists of people go into as many records as notes and attachments have room for."""
+"""Cards and their lists of people go into as many records as they need."""
 
 from __future__ import annotations
 

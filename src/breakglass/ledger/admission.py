@@ -137,7 +137,7 @@ class Admission:
             raise _too_large(len(data), NOTE_BYTES_AT_MOST)
         note = Note.parse(data)
         submitter, line = _submitter(note, submitters)
-        if len(note.lines) != 1 or note.encoded() != data:
+        if len(note.lines) != 1 or line.spelling:
             # Whoever holds a note could append it spelled otherwise first; the honest one would
             # then find its number taken.
             raise MalformedError(
