@@ -223,11 +223,19 @@ def test_257_notes_and_an_endless_body_are_refused(log_set: LogSet, submitter: S
     assert submitter.place()["next"] == 0
 
 
-def test_a_note_may_carry_lines_of_others(log_set: LogSet, submitter: Submitter) -> None:
-    custodian = SignerKey.generate("custodian.example")
-    note = resigned(submitter.note("door"), custodian, submitter.signer)
-    proof = submitter.send(note).checked().json()["proofs"][0]
-    verify_proof(note, TlogProof.parse(proof.encode()), log_set.policy)
+def test_a_note_carries_its_submitters_line_alone_in_its_one_spelling(
+    submitter: Submitter,
+) -> None:
+    """A variant that somebody else appends first would take the honest one's number."""
+    note = submitter.note("door")
+    stranger = SignerKey.generate("stranger.example")
+    longer = Note.parse(note).with_lines(stranger.sign(Note.parse(note).text)).encoded()
+    letter = note.rstrip(b"\n=")[-1:]
+    spelled = note.rstrip(b"\n=")[:-1] + bytes([letter[0] + 1]) + note[len(note.rstrip(b"\n=")) :]
+    for variant in (longer, spelled):
+        reply = submitter.send(variant)
+        assert (reply.status, reply.json()["error"]) == (400, "extra_lines")
+    assert submitter.send(note).status == 200
 
 
 def test_attachments_come_first(submitter: Submitter) -> None:

@@ -138,7 +138,7 @@ class Admission:
         note = Note.parse(data)
         note.check_spelling()  # else a carrier's spelling would take the number of the honest one
         submitter, line = _submitter(note, submitters)
-        if len(note.lines) != 1 or note.encoded() != data:
+        if len(note.lines) != 1 or line.spelling:
             # Whoever holds a note could append it spelled otherwise first; the honest one would
             # then find its number taken.
             raise MalformedError(
