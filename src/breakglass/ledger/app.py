@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, parse_tile_path
 log = logging.getLogger("breakglass.ledger")
 _APPEND_BYTES = NOTES_AT_MOST * (NOTE_BYTES_AT_MOST + 2)
 _ANSWER_WITHIN = timedelta(seconds=5)  # above a commit's own bounds; then the sender repeats
+_LABEL = re.compile(r"[^\s+]{1,200}\+[0-9a-f]{8}")
 _IMMUTABLE = {"cache-control": "public, max-age=31536000, immutable"}
 
 
@@ -195,7 +197,7 @@ class _Doors:
             routes=[
                 route("POST", "/append", self.append, body_at_most=_APPEND_BYTES, crowd=appends),
                 route("GET", "/entries", self.entries, crowd=polls),
-                route("GET", "/submitter/{key_id}", self.submitter),
+                route("GET", "/submitter/{key:path}", self.submitter),
                 route("GET", "/proof/{index}", self.proof),
                 upload_route(
                     "/attachment/{digest}",
@@ -238,10 +240,10 @@ class _Doors:
         return json_response({"commits": commits})
 
     def submitter(self, asked: Request) -> Response:
-        text = asked.path["key_id"]
-        if len(text) != 8 or set(text) - set("0123456789abcdef"):
-            raise MalformedError(f"{text[:40]!r} is no key id: 8 hex digits")
-        place = self.journal.place(bytes.fromhex(text))
+        label = asked.path["key"]
+        if not _LABEL.fullmatch(label):
+            raise MalformedError(f"{label[:80]!r} is no name and key id: NAME+8 hex digits")
+        place = self.journal.place(label)
         seq = place.next - 1 if place.next else None
         return json_response({"seq": seq, "prev": place.prev, "next": place.next})
 
