@@ -55,6 +55,15 @@ class Entry:
     cosigned: Mapping[str, datetime]
     attachments: Mapping[str, bytes]
 
+    @property
+    def witnessed(self) -> datetime | None:
+        """Return the middle one of the witnesses' times, the later of two; ``None`` without any.
+
+        One witness whose clock is wrong moves it no further than to another's.
+        """
+        times = sorted(self.cosigned.values())
+        return times[len(times) // 2] if times else None
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -70,6 +79,14 @@ class Submission:
     def at(self) -> datetime:
         """Return the record's own time."""
         return self.record.envelope.at
+
+    @property
+    def witnessed(self) -> datetime:
+        """Return the middle one of the witnesses' times, the later of two; the fold has no clock.
+
+        What a gap excused may have none, and stands with its own.
+        """
+        return self.entry.witnessed or self.at
 
     def attachment(self, number: int) -> bytes:
         """Return the bytes of an attachment; that they are here, ``apply`` has made sure of.

@@ -28,7 +28,8 @@ from breakglass.records.fold.slices.submitters import SubmitterState
 from breakglass.records.fold.state import State
 from breakglass.records.intent_limits import DOOR_WITHIN
 from breakglass.records.kind_sets import UnknownKindsError
-from breakglass.records.kinds.gap import Gap
+from breakglass.records.kinds.ended import Ended
+from breakglass.records.kinds.gap import GAP_BACK, Gap
 from breakglass.records.kinds.genesis import Genesis
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.kinds.trust import TrustActivated, activate_trust
@@ -94,8 +95,10 @@ def apply(state: State, entry: Entry) -> Judged:
         state.size += 1
         return _void(state, Judged(entry.index, None, None, "malformed", str(error)))
     _check_attachments(state, entry, outer)
+    standing = state.witnessed
     kept = state.submitters.copied() if outer.name == TrustActivated.kind else state.submitters
     state.size += 1
+    _see(state, entry)
     judged = Judged(entry.index, outer.unread(), None)
     try:
         if entry.index == 0:
@@ -105,7 +108,7 @@ def apply(state: State, entry: Entry) -> Judged:
         return _take(state, entry, outer, state.governance.trust)
     except UnknownKindsError:
         # Whoever stops here has judged what everybody judged, and shows the same digest.
-        state.size, state.submitters = entry.index, kept
+        state.size, state.submitters, state.witnessed = entry.index, kept, standing
         raise
     except _Refusal as refusal:
         judged = refusal.judged
@@ -152,6 +155,14 @@ def _check_attachments(state: State, entry: Entry, outer: Outer) -> None:
                 " judged",
                 name="attachment",
             )
+
+
+def _see(state: State, entry: Entry) -> None:
+    """Move the fold's own time on, by the witnesses who first covered this entry."""
+    trust, seen = state.governance.trust, entry.witnessed
+    if trust is None or seen is None or not trust.tlog.quorum_met(entry.cosigned):
+        return
+    state.witnessed = max(state.witnessed or seen, seen)
 
 
 def kinds_in_force(state: State) -> int:
@@ -214,7 +225,7 @@ def _take(state: State, entry: Entry, outer: Outer, trust: Trust) -> Judged:
         reached = Judged(entry.index, record, role)
         stated = Submission(record.body, record, role, key.label, entry)
         _check_form(stated, rule)
-        _check_timely(stated, chain, trust)
+        _check_timely(state, stated, chain, trust, rule)
         chain.last_at = outer.envelope.at
         if state.governance.trust is None:
             activate_trust(state, stated, trust)
@@ -263,7 +274,9 @@ def _check_form(stated: Submission, rule: KindRule | None) -> None:
         raise Void("role", f"{str(stated.role)!r} may not state {body.kind!r}")
 
 
-def _check_timely(stated: Submission, chain: SubmitterState, trust: Trust) -> None:
+def _check_timely(
+    state: State, stated: Submission, chain: SubmitterState, trust: Trust, rule: KindRule | None
+) -> None:
     at, body = stated.at, stated.body
     if chain.last_at is not None and at < chain.last_at:
         raise Void("time_back", "the submitter's time went back")
@@ -281,7 +294,12 @@ def _check_timely(stated: Submission, chain: SubmitterState, trust: Trust) -> No
         if began and _witnessed(stated, trust, least, timedelta.max):
             return
         raise Void("late", "a gap is of the outage's time and comes after it")
-    if not _excused(stated, chain.late, trust.skew):
+    # A person's word is never late: an old one, taken late, would free whom it once freed.
+    outcome = rule is not None and rule.outcome
+    if isinstance(body, Ended) and body.statement is not None:
+        outcome = False
+    recent = state.witnessed is None or stated.at >= state.witnessed - GAP_BACK
+    if not (outcome and recent and _excused(stated, chain.late, trust.skew)):
         raise Void("late", "the record was witnessed long after its time, and no gap says why")
 
 

@@ -52,4 +52,4 @@ def judge(state: State, stated: Submission) -> None:
         state.grants.by_id[body.about] = replace(grant, rung_at=stated.at)
 
 
-RULE = KindRule(Alert, by=frozenset({"monitor"}), judge=judge)
+RULE = KindRule(Alert, by=frozenset({"monitor"}), judge=judge, outcome=True)

@@ -49,7 +49,7 @@ def judge(state: State, stated: Submission) -> None:
     known = state.gates.doors.get(body.intent)
     if known is None:
         known = DoorState(
-            body.grant, body.intent, body.who, body.glass, stated.entry.index, _seen(stated)
+            body.grant, body.intent, body.who, body.glass, stated.entry.index, stated.witnessed
         )
     elif (known.grant, known.who, known.glass) != (body.grant, body.who, body.glass):
         raise Void("mismatch", "another record says something else of this door intent")
@@ -58,9 +58,4 @@ def judge(state: State, stated: Submission) -> None:
     state.gates.doors[body.intent] = replace(known, uses=(*known.uses, use))
 
 
-def _seen(stated: Submission) -> datetime:
-    times = sorted(stated.entry.cosigned.values())
-    return times[len(times) // 2] if times else stated.at
-
-
-RULE = KindRule(Door, by=frozenset({"gate", "minter"}), judge=judge)
+RULE = KindRule(Door, by=frozenset({"gate", "minter"}), judge=judge, outcome=True)
