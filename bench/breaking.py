@@ -34,7 +34,6 @@ from breakglass.embedded.up import activate_once, running
 from breakglass.http.client import Peer
 from breakglass.node.submitter import Fact, Submitter
 from breakglass.process.key_store import read_key
-from breakglass.records.encoding.strict_json import write
 from breakglass.records.kinds.passages import Passages
 from breakglass.records.presentation import Presentation, presentation_text
 from breakglass.records.signing.signature import PRESENTATION_NAMESPACE, STATEMENT_NAMESPACE
@@ -48,6 +47,7 @@ from breakglass.records.statement import (
     statement_text,
 )
 from breakglass.records.trust import accept_trust
+from breakglass.strict_json import write
 from breakglass.submit.outbox import Outbox
 from breakglass.tlog.note import Note
 from breakglass.token.token import parse_token

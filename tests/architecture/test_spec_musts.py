@@ -20,13 +20,13 @@ from typing import Any
 
 import pytest
 
-from breakglass.records import card, grant, kinds, policy_note, presentation, statement
+from breakglass.records import card, grant, kinds, people_list, policy_note, presentation, statement
 from breakglass.records.all_kinds import KINDS
 from breakglass.records.encoding import text_types as vocabulary
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.record import Envelope
-from breakglass.records.signing import passkey, signature
-from breakglass.records.signing.sshsig import armored
+from breakglass.records.signing import passkey, person_key, signature
+from breakglass.records.signing.sshsig_form import armored
 from breakglass.tlog.note import Note
 
 from ..kit.organisation import Organisation
@@ -132,9 +132,12 @@ def _words() -> str:
             says = f"padded base64 in its one spelling, {rule.most_characters} characters at most"
         rows.append(f"{name:16} {says}")
     door = presentation.Door.__metadata__[0]
-    person = card.PersonKey.__metadata__[0]
+    person = person_key.PersonKey.__metadata__[0]
+    machine = card.MachineKey.__metadata__[0]
     rows += [f"Door             {door.says}: ^{door.expression}$"]
     rows += [f"PersonKey        {person.says}: ^{person.expression}$"]
+    rows += [f"MachineKey       {machine.says}: ^{machine.expression}$"]
+    rows += ["MaybeTime        a Time or nothing"]
     rows += ["Time             RFC 3339 in UTC with three digits: 2026-06-22T03:14:09.221Z"]
     rows += ["Count            integer 0 to 9007199254740991"]
     rows += ["Seconds          integer 1 to 43200"]
@@ -178,7 +181,7 @@ def _form(kind: Any, title: str) -> str:
     rows = [title]
     for field in fields(kind):
         said = _say(ast.parse(str(field.type), mode="eval").body)
-        rows.append(f"  {field.name:20} {said}")
+        rows.append(f"  {field.name.rstrip('_'):20} {said}")
     return "\n".join(rows) + "\n"
 
 
@@ -221,9 +224,13 @@ def _statements() -> str:
 
 
 def _cards() -> str:
-    listed = (card.Card, card.CardPerson, card.CardMint, card.CardMachine)
+    listed = (card.Card, card.CardMint, card.Act, card.CardMachine)
     rows = [_form(kind, kind.__name__) for kind in listed]
-    return "\n".join([*rows, *map(_enum, (card.May, card.Tier, signature.Factor))])
+    rows += [
+        _form(kind, kind.__name__) for kind in (people_list.PeopleRoot, people_list.PersonLine)
+    ]
+    enums = (people_list.May, card.Tier, card.Output, signature.Factor)
+    return "\n".join([*rows, *map(_enum, enums)])
 
 
 def _org() -> Organisation:

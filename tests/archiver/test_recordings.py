@@ -18,10 +18,10 @@ from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
 from breakglass.archiver.rebuild import write_folder
 from breakglass.archiver.s3_settings import SEVEN_YEARS_DAYS, THIRTEEN_MONTHS_DAYS, S3Settings
 from breakglass.archiver.s3_store import S3ObjectStore
+from breakglass.canonical import parse_canonical
 from breakglass.clock import SystemClock
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
 from breakglass.policy.bundle import unpack_bundle
-from breakglass.records.encoding.canonical import parse_canonical
 from breakglass.records.policy_note import parse_policy_note
 from breakglass.records.trust import parse_trust
 from breakglass.tlog.note import Note

@@ -31,7 +31,6 @@ from breakglass.policy.bundle import pack_bundle
 from breakglass.policy.cards import make_cards, make_policy_note
 from breakglass.policy.compile import compile_policy
 from breakglass.records.card import LONGEST_LIFE, card_text
-from breakglass.records.encoding.strict_json import write
 from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.kinds.genesis import Genesis
 from breakglass.records.kinds.pulse import Pulse
@@ -62,6 +61,7 @@ from breakglass.records.statement import (
     statement_text,
 )
 from breakglass.records.trust import Trust, accept_trust
+from breakglass.strict_json import write
 from breakglass.submit.outbox import Outbox, Receipt
 from breakglass.tlog.note import Note, SignerKey, sign_note
 from breakglass.token.token import Token, parse_token

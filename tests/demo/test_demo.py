@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.demo.stage import Stage
-
-from .isolated import Person, gone_within, processes_naming
+from tests.embedded.isolated import Person, gone_within, processes_naming
 
 
 @pytest.fixture

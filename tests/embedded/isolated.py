@@ -131,6 +131,27 @@ def running_up(person: Person, org: str = "org") -> Iterator[subprocess.Popen[st
         process.communicate(timeout=20)
 
 
+@contextmanager
+def real_agent(socket: Path, *keys: Path) -> Iterator[None]:
+    """Run OpenSSH's own ssh-agent with some key files until the end of the block."""
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 30
+        while not socket.exists():
+            assert time.monotonic() < until, "the agent did not come up"
+            time.sleep(0.05)
+        for key in keys:
+            subprocess.run(
+                ["ssh-add", "-q", str(key)],
+                check=True,
+                env={**os.environ, "SSH_AUTH_SOCK": str(socket)},
+            )
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
 def processes_naming(text: str) -> list[str]:
     """Return the command lines of processes, not zombies, that mention ``text``."""
     found = []

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from breakglass.demo.software_agent import SoftAgent
-from breakglass.demo.software_keys import SoftSecurityKey
+from breakglass.demo.software_keys import SoftP256SecurityKey, SoftSecurityKey
 from breakglass.operate.doctor import Weight, examine
 from breakglass.records.kinds.genesis import Genesis
 from breakglass.records.record_reader import parse_record
 from breakglass.records.trust import accept_trust
 from breakglass.tlog.note import Note
 
-from .isolated import Person
+from .isolated import Person, real_agent
 
 PROCESSES = ("ledger", "witness-1", "witness-2", "witness-3", "archiver", "broker", "monitor")
 
@@ -73,14 +74,12 @@ def test_a_folder_that_holds_something_is_not_touched(mira):
 def test_without_a_key_nothing_is_left_behind_and_the_way_out_is_named(mira):
     said = mira.types("breakglass", "init", "org")
     assert said.code == 6
-    assert "no SSH key of a type that is read" in said.err
+    assert "no SSH key: none in the agent, and no ~/.ssh/id_ed25519_sk" in said.err
     assert "hint: make one: ssh-keygen -t ed25519-sk" in said.err
     assert not (mira.cwd / "org").exists()
 
 
 def test_a_key_that_does_not_sign_leaves_nothing_behind_and_asks_nobody(mira):
-    import subprocess
-
     locked = mira.home / "locked"
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "a passphrase", "-f", locked], check=True
@@ -91,8 +90,9 @@ def test_a_key_that_does_not_sign_leaves_nothing_behind_and_asks_nobody(mira):
     assert not (mira.cwd / "org").exists()
 
 
-def test_the_agents_first_key_is_taken_and_no_file_of_the_home_is_read(mira, tmp_path):
-    key = SoftSecurityKey.of("mira")
+@pytest.mark.parametrize("kind", [SoftSecurityKey, SoftP256SecurityKey])
+def test_the_agents_first_key_is_taken_and_no_file_of_the_home_is_read(mira, tmp_path, kind):
+    key = kind.of("mira")
     with SoftAgent(tmp_path / "agent", [key]):
         mira.extra["SSH_AUTH_SOCK"] = str(tmp_path / "agent")
         org = init(mira)
@@ -114,12 +114,44 @@ def test_an_rsa_key_is_refused_with_what_to_make_instead(mira):
     (mira.home / "rsa.pub").write_text("ssh-rsa AAAA mira\n")
     said = mira.types("breakglass", "init", "org", "--key", str(mira.home / "rsa.pub"))
     assert said.code == 6
-    assert "is of type 'ssh-rsa'" in said.err
+    assert "'ssh-rsa' is an RSA key, not accepted; generate: ssh-keygen -t ed25519-sk" in said.err
+
+
+def test_a_home_with_an_rsa_key_alone_is_told_which_key_and_what_to_generate(mira):
+    ssh = mira.home / ".ssh"
+    ssh.mkdir()
+    rsa = ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", ssh / "id_rsa"]
+    subprocess.run(rsa, check=True)
+    said = mira.types("breakglass", "init", "org", "--as", "mira")
+    assert said.code == 6
+    assert said.err == (
+        f"breakglass: error: key '{ssh}/id_rsa.pub': 'ssh-rsa' is an RSA key, not accepted;"
+        " generate: ssh-keygen -t ed25519-sk  (or -t ed25519, -t ecdsa)\n"
+    )
+    assert not (mira.cwd / "org").exists()
+    with real_agent(mira.home / "agent", ssh / "id_rsa"):
+        mira.extra["SSH_AUTH_SOCK"] = str(mira.home / "agent")
+        said = mira.types("breakglass", "init", "org", "--as", "mira")
+    assert "the agent's key: 'ssh-rsa' is an RSA key, not accepted; generate:" in said.err
+
+
+@pytest.mark.parametrize(("bits", "accepted"), [("256", True), ("384", False)])
+def test_the_usual_ecdsa_key_of_the_home_is_taken_on_p256_alone(mira, bits, accepted):
+    path = mira.home / ".ssh" / "id_ecdsa"
+    path.parent.mkdir()
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ecdsa", "-b", bits, "-N", "", "-f", path], check=True
+    )
+    said = mira.types("breakglass", "init", "org", "--as", "mira")
+    assert (said.code == 0) is accepted, said.err
+    if not accepted:
+        assert "'ecdsa-sha2-nistp384' is a P-384 key, not accepted; generate:" in said.err
+        return
+    trust = accept_trust(Note.parse((mira.cwd / "org" / "trust").read_bytes()), None)
+    assert trust.maintainers["mira"][0].startswith("ecdsa-sha2-nistp256 ")
 
 
 def test_the_bundle_is_a_clean_repository_with_its_signatures(mira):
-    import subprocess
-
     org = init(mira, "--key", str(mira.key))
     bundle = org / "bundle"
     git = ["git", "-C", str(bundle)]

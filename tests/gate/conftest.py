@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from breakglass.gate.main import main
+from breakglass.records.record_reader import parse_record
+from breakglass.submit.record_header import NO_PREV, numbered
+from breakglass.submit.spool import Spool
+from breakglass.tlog.note import sign_note
 from tests.kit.organisation import Organisation
 
 PASS = [sys.executable, "-c", "raise SystemExit(0)"]
@@ -37,6 +43,18 @@ class GateHome:
     def run(self, *arguments: str) -> int:
         verb, gate, *rest = arguments
         return main([verb, gate, "--folder", str(self.folder), *rest], self.clock)
+
+    @property
+    def spool(self) -> Path:
+        """Where records wait for the ledger."""
+        return self.folder / "data" / "spool.sqlite"
+
+    def spooled(self) -> list[Any]:
+        """Read the bodies of the records that wait for the ledger, in order."""
+        key = self.org.submitters["gate:deploy-approval"]
+        with closing(Spool(self.spool)) as spool:
+            texts = [numbered(each.draft.text, 0, NO_PREV) for each in spool.waiting()]
+        return [parse_record(sign_note(text, key).encoded()).body for text in texts]
 
     def token_file(self, text: str | bytes, name: str = "token") -> str:
         path = self.folder / name

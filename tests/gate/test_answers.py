@@ -11,27 +11,15 @@ import pytest
 
 from breakglass.records.kinds.bypassed import Bypassed
 from breakglass.records.kinds.passages import Passages
-from breakglass.records.record_reader import parse_record
-from breakglass.submit.record_header import numbered
-from breakglass.submit.spool import Spool
-from breakglass.tlog.note import sign_note
 from tests.gate.conftest import FAIL, PASS, GateHome
 from tests.kit.processes import no_process_left, until
-
-
-def _spooled(home: GateHome) -> list[object]:
-    chain = home.org.submitters["gate:deploy-approval"]
-    return [
-        parse_record(sign_note(numbered(each.draft.text, 0, "0" * 64), chain).encoded()).body
-        for each in Spool(home.folder / "data" / "spool.sqlite").waiting()
-    ]
 
 
 def test_a_passing_check_opens_the_gate_and_leaves_the_token_unused(home: GateHome) -> None:
     token = home.token_file(home.org.token(home.org.break_glass()).encoded())
     code = home.run("run", "deploy-approval", "--token", token, "--for", "42", "--", *PASS)
     assert code == 0
-    assert not [each for each in _spooled(home) if isinstance(each, Bypassed)]
+    assert not [each for each in home.spooled() if isinstance(each, Bypassed)]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +62,7 @@ def test_glass_opens_a_shut_gate_and_the_bypass_lies_in_the_spool(
     code = home.run("run", "deploy-approval", "--token", token, "--for", "42", "--", *FAIL)
     assert code == 0
     assert "open by glass: 'mira', 'deploy-rollback', INC-4821" in capfd.readouterr().err
-    bypass, tally = _spooled(home)
+    bypass, tally = home.spooled()
     assert isinstance(bypass, Bypassed)
     assert (bypass.grant, bypass.run, bypass.state) == (broken.grant, "42", "failed")
     assert isinstance(tally, Passages)
@@ -85,7 +73,7 @@ def test_the_spooled_bypass_holds_under_the_fold(home: GateHome) -> None:
     broken = home.org.break_glass()
     token = home.token_file(home.org.token(broken).encoded())
     home.run("run", "deploy-approval", "--token", token, "--for", "42", "--", *FAIL)
-    bypass = _spooled(home)[0]
+    bypass = home.spooled()[0]
     judged = home.org.state_that("gate:deploy-approval", bypass)  # type: ignore[arg-type]
     assert judged.holds, judged.why
     assert home.org.state.grants.by_id[broken.grant].bypasses == 1
@@ -96,7 +84,7 @@ def test_the_same_run_may_show_its_token_again_and_is_one_record(home: GateHome)
     for _ in range(2):
         code = home.run("run", "deploy-approval", "--token", token, "--for", "42", "--", *FAIL)
         assert code == 0
-    assert sum(isinstance(each, Bypassed) for each in _spooled(home)) == 1
+    assert sum(isinstance(each, Bypassed) for each in home.spooled()) == 1
 
 
 @pytest.mark.parametrize(
@@ -120,7 +108,7 @@ def test_a_token_of_another_run_or_time_leaves_the_gate_shut(
     found = home.run("run", "deploy-approval", "--token", token, "--for", run, "--", *FAIL)
     assert found == code
     assert f"token refused ({name})" in capfd.readouterr().err
-    assert not [each for each in _spooled(home) if isinstance(each, Bypassed)]
+    assert not [each for each in home.spooled() if isinstance(each, Bypassed)]
 
 
 def test_a_malformed_token_is_exit_2_and_an_unproven_one_exit_4(home: GateHome) -> None:
@@ -190,7 +178,7 @@ def test_verify_writes_nothing_and_says_what_the_token_proves(
 def test_a_flaky_check_is_noticed_by_its_input(home: GateHome) -> None:
     home.run("check", "deploy-approval", "--input", "change-9", "--", *FAIL)
     home.run("check", "deploy-approval", "--input", "change-9", "--", *PASS)
-    tallies = [each for each in _spooled(home) if isinstance(each, Passages)]
+    tallies = [each for each in home.spooled() if isinstance(each, Passages)]
     assert sum(each.passed for each in tallies) == 1
     assert sum(each.blocked for each in tallies) == 1
     assert [each.flaky for each in tallies] == [(), ("change-9",)]

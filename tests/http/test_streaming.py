@@ -23,9 +23,9 @@ from tests.kit.processes import Process, until
 ROOM = """
 import sys
 from datetime import timedelta
-from starlette.applications import Starlette
 from breakglass.errors import RefusedError
-from breakglass.http.routes import Crowd, Streamed, json_response, route
+from breakglass.http.edge import application
+from breakglass.http.routes import Crowd, Streamed, get, json_response, nobody
 from breakglass.http.streaming import upload_route
 from breakglass.process.serving import Service, process_main
 
@@ -54,17 +54,17 @@ def parts(count, fails):
         raise ValueError("secret")
     yield b"y"
 
-def give(asked):
+def give(who, asked):
     count = int(asked.query["count"])
     return Streamed(count * 262144 + 1, parts(count, asked.query.get("fails")))
 
 def build(folder, clock):
     within = lambda size: timedelta(seconds=1 if size == 777 else 30)
     crowd = Crowd(2, RefusedError("full", name="full"))
-    return Service(Starlette(routes=[
+    return Service(application([
         upload_route("/up/{name}", begin, body_at_most=67108864, within=within, crowd=crowd),
-        route("GET", "/down", give),
-        route("GET", "/log", lambda asked: json_response({"log": log})),
+        get("/down", nobody, give, Streamed),
+        get("/log", nobody, lambda who, asked: {"log": log}, dict),
     ]))
 
 sys.exit(process_main(sys.argv[1:], build, "room"))

@@ -16,33 +16,35 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from breakglass.canonical import canonical
+from breakglass.clock import parse_time
 from breakglass.records import all_kinds as kinds
 from breakglass.records.card import (
+    Act,
     Card,
     CardMachine,
     CardMint,
-    CardPerson,
-    May,
+    Output,
     Tier,
     card_digest,
     card_text,
 )
-from breakglass.records.encoding.canonical import canonical
 from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.fold.fold import Judged, apply
 from breakglass.records.fold.state import State
-from breakglass.records.grant import Path, handle_of
+from breakglass.records.grant import Path, handle_of, path_of
 from breakglass.records.kinds.asked import Decided, Factors, Outcome
 from breakglass.records.kinds.incident import IncidentChange
+from breakglass.records.people_list import CarriedLine, May, PeopleList, PersonLine
 from breakglass.records.policy_note import PolicyNote, policy_text
 from breakglass.records.presentation import Presentation, presentation_text
 from breakglass.records.record import Attachment, Envelope, Kind, record_text
 from breakglass.records.signing.signature import (
     CARD_NAMESPACE,
-    DOOR_NAMESPACE,
     POLICY_NAMESPACE,
     PRESENTATION_NAMESPACE,
     STATEMENT_NAMESPACE,
@@ -52,18 +54,25 @@ from breakglass.records.signing.signature import (
     person_line,
 )
 from breakglass.records.statement import (
+    AccessRequest,
     Answer,
+    Ask,
     Break,
+    Countersign,
     Declare,
     Do,
+    Door,
     GateVerdict,
     Kill,
+    Machine,
     ReviewGate,
     Statement,
     Target,
     Why,
     digest_of,
     grant_id,
+    parse_request,
+    parse_statement,
     statement_text,
 )
 from breakglass.records.trust import Trust, accept_trust
@@ -92,7 +101,7 @@ def signer(name: str, kind: int = ED25519) -> SignerKey:
 class Broken:
     """One broken glass: what was signed, written and proven."""
 
-    statement: Break
+    statement: AccessRequest
     signed: Signature
     intent: kinds.Intent
     note: bytes
@@ -128,6 +137,7 @@ class Organisation:
     custodians: dict[str, SshSoft] = field(default_factory=dict)
     submitters: dict[str, SignerKey] = field(default_factory=dict)
     chains: dict[str, _Chain] = field(default_factory=dict)
+    lists: dict[str, PeopleList] = field(default_factory=dict)
     judged: list[Judged] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -236,32 +246,49 @@ class Organisation:
         return Attachment.of(self.bundle).digest
 
     def policy_note(self, *, signers: Mapping[str, SshSoft] | None = None, **changes: Any) -> bytes:
-        """Return the signed policy note with the directory of people."""
+        """Return the signed policy note, which names the list of people."""
         policy = PolicyNote(
             log=self.log_name,
             version=self.policy_version,
             bundle=self.policy_digest,
             commit="4f2c9d1",
-            people={name: (key.public,) for name, key in self.people.items()},
-            kill=("sam",),
+            people=self.policy_people.root,
             issued=self.now,
         )
         return self.people_sign(policy_text(replace(policy, **changes)), POLICY_NAMESPACE, signers)
 
+    @property
+    def policy_people(self) -> PeopleList:
+        """Everybody of the policy; sam alone may kill."""
+        return PeopleList(
+            PersonLine(name, (May.KILL,) if name == "sam" else (), (key.public,))
+            for name, key in self.people.items()
+        )
+
+    def card_people(self, glass: str = "") -> PeopleList:
+        """Who is meant by the cards: everybody breaks; sam and noor approve too, sam reviews."""
+        if glass in self.lists:
+            return self.lists[glass]
+        rights = {
+            "sam": (May.APPROVE, May.BREAK, May.REVIEW),
+            "noor": (May.APPROVE, May.BREAK),
+        }
+        return PeopleList(
+            PersonLine(name, rights.get(name, (May.BREAK,)), (key.public,))
+            for name, key in self.people.items()
+        )
+
     def card(self, glass: str = "deploy-rollback", **changes: Any) -> Card:
-        """Return the card of one of the organisation's four glasses."""
+        """Return the card of one of the organisation's five glasses."""
         return replace(self.cards()[glass], **changes)
 
     def cards(self) -> dict[str, Card]:
-        """Return every card: self without and with a minter, two people, and a machine's."""
-        breakers = ("mira", "teo", "bo")
-        people = {
-            name: CardPerson(
-                (May.BREAK,) if name in breakers else (May.APPROVE, May.BREAK), (key.public,)
-            )
-            for name, key in self.people.items()
-        }
-        orders = CardMint("orders-db", "postgres", {"databases": ("orders",), "roles": ("repair",)})
+        """Return every card: self without and with a minter, two people, a machine's, an act's."""
+        orders = CardMint(
+            "orders-db", "postgres", {"databases": ("orders",), "roles": ("repair",)}, {}
+        )
+        undo = Act(("/usr/local/bin/rollback", "--yes", "shop"), 300, Output.NONE)
+        runner = CardMint("orders-db", "postgres", {}, {"undo": undo})
         base = Card(
             log=self.log_name,
             glass="deploy-rollback",
@@ -270,10 +297,13 @@ class Organisation:
             mints=(),
             tier=Tier.SELF,
             need=0,
+            ask_need=1,
             factor=Factor.TWO,
             for_s=1800,
             wait_s=600,
-            people=people,
+            silence_s=120,
+            ahead_s=0,
+            people=self.card_people("deploy-rollback").root,
             machines={},
             policy=self.policy_digest,
             version=self.policy_version,
@@ -287,22 +317,35 @@ class Organisation:
             gates=("orders-write",),
             mints=(orders,),
             for_s=1200,
+            ahead_s=7 * 86_400,
         )
         severe = replace(
-            orders_repair, glass="key-deletion", tier=Tier.TWO, need=1, gates=("deploy-approval",)
+            orders_repair,
+            glass="key-deletion",
+            tier=Tier.TWO,
+            need=1,
+            ask_need=2 if {"sam", "noor"} <= self.people.keys() else 1,
+            gates=("deploy-approval",),
+            ahead_s=0,
         )
         machine = replace(
             orders_repair,
             glass="auto-rollback",
-            tier=Tier.MACHINE,
+            does="roll the shop back",
             gates=(),
+            mints=(runner,),
+            ask_need=0,
+            ahead_s=0,
             machines={
                 "rollback-on-5xx": CardMachine(
-                    self.machine.public, "orders-db", ("kubectl", "rollout", "undo")
+                    self.machine.public, "orders-db", "undo", 3, 3600, 60
                 )
             },
         )
-        return {card.glass: card for card in (base, orders_repair, severe, machine)}
+        found = (base, orders_repair, severe, machine)
+        return {
+            card.glass: replace(card, people=self.card_people(card.glass).root) for card in found
+        }
 
     def card_note(
         self,
@@ -316,43 +359,55 @@ class Organisation:
 
     # --- what people sign -------------------------------------------------------------------
 
-    def statement(self, **changes: Any) -> Break:
-        """Return what mira asks: ``deploy-rollback`` for 30 minutes."""
-        said = Break(
-            do=Do.BREAK,
-            log=self.log_name,
-            policy=self.policy_digest,
-            glass="deploy-rollback",
-            minter="",
-            scope={},
-            drill=False,
-            who="mira",
-            incident="INC-4821",
-            reason=Why("approver-silent", "checkout 5xx, approver not answering"),
-            for_s=1800,
-            holder=self.holder.public,
-            at=self.now,
-            nonce="00" * 16,
-        )
+    def statement(self, **changes: Any) -> AccessRequest:
+        """Return what mira signs, by default to break ``deploy-rollback`` for 30 minutes.
+
+        ``do`` chooses the form; a field that the form lacks is left out.
+        """
+        do = changes.get("do", Do.BREAK)
+        form = {Do.ASK: Ask, Do.DOOR: Door, Do.MACHINE: Machine}.get(do, Break)
+        said: dict[str, Any] = {
+            "do": do,
+            "log": self.log_name,
+            "policy": self.policy_digest,
+            "glass": "deploy-rollback",
+            "minter": "",
+            "scope": {},
+            "act": "",
+            "drill": False,
+            "who": "mira",
+            "incident": "INC-4821",
+            "ticket": "",
+            "reason": Why("approver-silent", "checkout 5xx, approver not answering"),
+            "for_s": 1800,
+            "starts": "",
+            "after": "",
+            "holder": self.holder.public,
+            "at": self.now,
+            "nonce": "00" * 16,
+        }
         if changes.get("glass") in ("orders-repair", "key-deletion"):
-            said = replace(
-                said,
-                minter="orders-db",
-                scope={"databases": ("orders",), "roles": ("repair",)},
-                for_s=1200,
-            )
-        if changes.get("do") is Do.MACHINE:
-            said = replace(
-                said,
-                glass="auto-rollback",
-                minter="orders-db",
-                scope={"databases": ("orders",), "roles": ("repair",)},
-                who="rollback-on-5xx",
-                incident="",
-                holder="",
-                for_s=1200,
-            )
-        return replace(said, **changes)
+            said |= {
+                "minter": "orders-db",
+                "scope": {"databases": ("orders",), "roles": ("repair",)},
+                "for_s": 1200,
+            }
+        if form is Machine:
+            said |= {
+                "glass": "auto-rollback",
+                "minter": "orders-db",
+                "act": "undo",
+                "who": "rollback-on-5xx",
+                "incident": "",
+                "for_s": 1200,
+            }
+        if changes.get("glass") == "auto-rollback":
+            said |= {"minter": "orders-db", "act": "undo", "for_s": 1200}
+        if changes.get("drill"):
+            said["for_s"] = 1200
+        said |= changes
+        fields = {each.name for each in dataclass_fields(form)}
+        return form(**{name: value for name, value in said.items() if name in fields})
 
     def answer(self, answers: str, /, **changes: Any) -> Answer:
         """Return what sam says to the statement of that digest: approved."""
@@ -366,6 +421,22 @@ class Organisation:
             nonce="11" * 16,
         )
         return replace(said, **changes)
+
+    def countersign(
+        self, answers: str, who: str = "ines", card: bytes | None = None, /, **changes: Any
+    ) -> Signature:
+        """Return a custodian's signed word that a door statement goes through."""
+        said = Countersign(
+            do=Do.COUNTERSIGN,
+            log=self.log_name,
+            answers=answers,
+            card=card_digest(Note.parse(card or self.card_note())),
+            who=who,
+            reason=Why("ledger-away", "I called mira; the ledger does not answer me either"),
+            at=self.now,
+            nonce=f"{60 + list(self.custodians).index(who) if who in self.custodians else 69}" * 16,
+        )
+        return self.sign(replace(said, **changes), self.custodians.get(who))
 
     def kill(self, target: Target, name: str, /, **changes: Any) -> Kill:
         """Return sam's word that stops something."""
@@ -508,7 +579,10 @@ class Organisation:
         body = kinds.Policy(self.policy_version, self.policy_digest, "4f2c9d1")
         version = self.policy_version
         self.state_that(
-            "broker", body, f"policy/{version}", attachments=[self.bundle, self.policy_note()]
+            "broker",
+            body,
+            f"policy/{version}",
+            attachments=[self.bundle, self.policy_note(), self.policy_people.encoded()],
         )
         self.activate_cards()
 
@@ -517,11 +591,10 @@ class Organisation:
         notes = notes or {glass: self.card_note(glass) for glass in self.cards()}
         digests = {glass: card_digest(Note.parse(note)) for glass, note in notes.items()}
         body = kinds.Cards(self.policy_digest, self.policy_version, digests)
-        data = cards_attachment(notes)
+        lists = {(found := self.card_people(glass)).root: found.encoded() for glass in notes}
+        data = [cards_attachment(notes), *lists.values()]
         seq = self.chains["broker"].seq
-        return self.state_that(
-            "broker", replace(body, **changes), f"cards/{seq}", attachments=[data]
-        )
+        return self.state_that("broker", replace(body, **changes), f"cards/{seq}", attachments=data)
 
     def open_incident(self, **changes: Any) -> Judged:
         """Record that mira declared an incident."""
@@ -543,39 +616,42 @@ class Organisation:
         """Return the record that somebody asked."""
         body = kinds.Asked(
             grant=grant_id(signed.text),
-            path=Path.GLASS,
+            path=Path.GLASS if changes.get("path") else path_of(parse_request(signed.text)),
             statement=signed,
+            from_="",
             factors=Factors(Factor.PHISHING_RESISTANT, 0, False),
             decision=Decided(Outcome.ALLOWED, 0, ("glass.deploy-rollback",), ()),
         )
         return replace(body, **changes)
 
     def intent(
-        self, said: Break, statements: tuple[Signature, ...], card: bytes, /, **changes: Any
+        self, said: AccessRequest, statements: tuple[Signature, ...], card: bytes, /, **changes: Any
     ) -> kinds.Intent:
         """Return the intent that an honest broker writes for a statement."""
         note = Note.parse(card)
         parsed = self.card(said.glass)
         grant = grant_id(statements[0].text) if statements else grant_id("")
         life = timedelta(seconds=min(said.for_s, parsed.for_s))
+        start = parse_time(said.starts) if said.starts else self.now
         body = kinds.Intent(
             grant=grant,
-            path=Path.DRILL if said.drill else Path.GLASS,
+            path=path_of(said),
             tier=parsed.tier,
             card=card_digest(note),
             policy=said.policy,
             glass=said.glass,
             who=said.who,
             incident=said.incident,
+            ticket=said.ticket,
             minter=said.minter,
             scope=said.scope,
-            gates=parsed.gates,
+            act=said.act,
+            gates=() if said.starts else parsed.gates,
             holder=said.holder,
-            not_before=self.now,
-            not_after=self.now + life,
+            not_before=start,
+            not_after=start + life,
             handle=handle_of(grant),
-            review_by=self.now + timedelta(days=3),
-            labels=(),
+            review_by=start + timedelta(days=3),
             statements=statements,
         )
         return replace(body, **changes)
@@ -583,7 +659,7 @@ class Organisation:
     def break_glass(
         self,
         *,
-        said: Break | None = None,
+        said: AccessRequest | None = None,
         key: Person | None = None,
         approvals: tuple[Signature, ...] = (),
         signed: Signature | None = None,
@@ -616,10 +692,21 @@ class Organisation:
         proof = self.log.proof(index, at, by=by)
         return Broken(said, signed, body, note, card, index, proof)
 
-    def door_line(self, note: bytes, name: str, key: SshSoft | None = None) -> SignatureLine:
-        """Return a custodian's line on an intent."""
-        text = Note.parse(note).text
-        return person_line(name, (key or self.custodians[name]).sshsig(text, DOOR_NAMESPACE))
+    def door_intent(
+        self,
+        custodians: Iterable[str] = ("ines", "ravi"),
+        *,
+        card: bytes | None = None,
+        **said: Any,
+    ) -> bytes:
+        """Return the note of an intent of the custodians' door, which is not in the log yet."""
+        statement = self.statement(do=Do.DOOR, **said)
+        card = card or self.card_note(statement.glass)
+        signed = self.sign(statement)
+        digest = digest_of(signed.text)
+        words = tuple(self.countersign(digest, name, card) for name in custodians)
+        body = self.intent(statement, (signed, *words), card)
+        return self.record("broker", body, f"{body.grant}/intent")
 
     def justify(
         self, broken: Broken, /, *, by: Iterable[str] | None = None, **changes: Any
@@ -646,13 +733,21 @@ class Organisation:
         namespace: str = PRESENTATION_NAMESPACE,
         justified: tuple[bytes, bytes] | None = None,
         presentation: Mapping[str, Any] | None = None,
+        people: tuple[CarriedLine, ...] | None = None,
         **changes: Any,
     ) -> Token:
         """Return the token of a broken glass, shown to ``to`` for ``run``."""
         text = presentation_text(self.presentation(broken, to, run, **(presentation or {})))
         shown = (key or self.holder).sign(text, namespace)
-        token = Token(broken.card, broken.note, broken.proof, justified, shown)
+        carried = self.carried(broken) if people is None else people
+        token = Token(broken.card, broken.note, carried, broken.proof, justified, shown)
         return replace(token, **changes)
+
+    def carried(self, broken: Broken) -> tuple[CarriedLine, ...]:
+        """Return the lines of those who signed, as an honest broker puts them in a token."""
+        said = [parse_statement(each.text) for each in broken.intent.statements]
+        names = [each.who for each in said if not isinstance(each, Countersign)]
+        return self.card_people(broken.intent.glass).carried(names)
 
     def verifier(
         self,

@@ -153,6 +153,18 @@ def test_a_run_with_a_forged_note_keeps_what_stands_before_it(
     assert submitter.place()["next"] == forged
 
 
+def test_a_line_in_a_second_spelling_takes_no_number_and_no_place(submitter: Submitter) -> None:
+    """Whoever carries a note can write its line otherwise; the honest one must still come in."""
+    note = submitter.note("spelt")
+    text = note.decode()
+    assert text.endswith("=\n")
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    other = f"{text[:-3]}{letters[letters.index(text[-3]) + 1]}=\n".encode()
+    refused = submitter.send(other)
+    assert (refused.status, refused.json()["error"]) == (400, "bad_note")
+    assert submitter.send(note).status == 200
+
+
 def test_a_run_that_begins_with_a_forged_note_is_refused(submitter: Submitter) -> None:
     run = [submitter.note(f"note-{at}") for at in range(40)]
     run[0] = run[0].replace(b'"x":""', b'"x":"?"')

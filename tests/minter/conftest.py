@@ -1,10 +1,18 @@
-"""The shop that these tests share: everything real but the target and the monitor."""
+"""The shop that these tests share, everything real but the target and the monitor; and a minter
+in this thread, for its steps and branches."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.broker.shop import Shop, shared_shop
+from tests.kit.one_minter import OneMinter
+
+Make = Callable[..., OneMinter]
 
 
 @pytest.fixture
@@ -13,3 +21,21 @@ def shop() -> Shop:
     found = shared_shop()
     found.pulse()
     return found
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    made: list[OneMinter] = []
+
+    def one(**how: Any) -> OneMinter:
+        made.append(OneMinter(tmp_path, **how))
+        return made[-1]
+
+    yield one
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def minter(make: Make) -> OneMinter:
+    return make()

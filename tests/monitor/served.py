@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from breakglass.http.routes import dressed
+from breakglass.http.edge import application, dressed
 from breakglass.monitor.app import Monitor
-from breakglass.monitor.routes import make_app
+from breakglass.monitor.routes import routes
 from tests.monitor.stand_ins import eventually
 
 
@@ -18,7 +18,7 @@ from tests.monitor.stand_ins import eventually
 def served(monitor: Monitor) -> Iterator[str]:
     """Serve a monitor that was started; yields its address."""
     config = uvicorn.Config(
-        dressed(make_app(monitor), 1 << 20), port=0, log_level="error", lifespan="off"
+        dressed(application(routes(monitor))), port=0, log_level="error", lifespan="off"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

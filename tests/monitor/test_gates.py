@@ -19,8 +19,8 @@ from breakglass.monitor.gates.gate_reviews import ReviewedBody
 from breakglass.monitor.gates.gate_status import siblings_of
 from breakglass.policy.bundle import pack_bundle, unpack_bundle
 from breakglass.records import all_kinds as kinds
-from breakglass.records.encoding.strict_json import write
 from breakglass.records.statement import GateVerdict, Why
+from breakglass.strict_json import write
 from breakglass.verdicts.folder import read_folder
 from breakglass.verdicts.verdict import judge
 from breakglass.verdicts.verdict_json import answer as told
@@ -176,7 +176,7 @@ def test_nothing_is_stated_while_the_ledger_is_away_or_not_believed(
         reviewing.review("deploy-approval", body)
     ledger.refuse_appends = False
     again = eventually(lambda: _tried(reviewing, body))
-    assert again["by"] == "sam"
+    assert again.by == "sam"
     assert len(shop.bodies(kinds.GateReviewed)) == 1
 
 

@@ -19,7 +19,7 @@ from breakglass.monitor.app import build, read_trust
 from breakglass.monitor.deadline_monitor import DeadlineMonitor
 from breakglass.monitor.history_projection import HistoryProjection
 from breakglass.monitor.overdue_records import Patience, missing
-from breakglass.monitor.settings import ChannelSettings, MonitorSettings
+from breakglass.monitor.settings import MonitorSettings
 from breakglass.monitor.witnessed_time import SAMPLES, WitnessedTime
 from breakglass.process.settings import read_settings
 from breakglass.records import all_kinds as kinds
@@ -142,17 +142,22 @@ def test_an_alert_record_is_one_that_can_be_written_and_read() -> None:
 @pytest.mark.parametrize(
     ("channel", "message"),
     [
-        ({"type": "pigeon"}, "channel type is 'pigeon'"),
-        ({"type": "webhook", "address": "https://x"}, "takes address and secret, got address"),
-        ({"type": "log_file"}, "takes file, got neither"),
-        ({"type": "log_file", "file": Path("x"), "secret": "s"}, "takes file, got file and secret"),
+        ('{type = "pigeon"}', "'channels.x.type' is 'pigeon', wanted 'webhook' or 'log_file'"),
+        ('{file = "x"}', "'channels.x.type' is '', wanted 'webhook' or 'log_file'"),
+        ('"webhook"', "'channels.x' is 'webhook', wanted a table"),
+        ('{type = "webhook", address = "https://x"}', "'channels.x.secret' is missing"),
+        ('{type = "webhook", address = "https://x", secret = ""}', "secret is empty"),
+        ('{type = "log_file"}', "'channels.x.file' is missing"),
+        ('{type = "log_file", file = "x", secret = "s"}', "'channels.x.secret' is unknown"),
     ],
 )
 def test_a_channel_that_says_too_little_or_too_much_is_refused(
-    channel: dict[str, str], message: str
+    tmp_path: Path, channel: str, message: str
 ) -> None:
-    with pytest.raises(ValueError, match=message):
-        ChannelSettings(**channel)  # type: ignore[arg-type]
+    text = f'log = "ledger.example/one"\nledger = "address"\nchannels = {{x = {channel}}}\n'
+    (tmp_path / "settings.toml").write_text(text)
+    with pytest.raises(MisconfiguredError, match=message):
+        read_settings(tmp_path, MonitorSettings)
 
 
 def test_a_monitor_that_nobody_can_hear_does_not_start(

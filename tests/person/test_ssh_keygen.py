@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.demo.software_agent import SoftAgent
-from breakglass.demo.software_keys import SoftKey, SoftSecurityKey
+from breakglass.demo.software_keys import SoftKey, SoftP256SecurityKey, SoftSecurityKey
 from breakglass.errors import (
     MalformedError,
     MisconfiguredError,
@@ -25,7 +25,7 @@ from breakglass.records.signing.signature import TRUST_NAMESPACE
 from breakglass.records.signing.sshsig import verify_sshsig
 from breakglass.records.trust import Trust, accept_trust, parse_trust
 
-from .isolated import Person
+from ..embedded.isolated import Person, real_agent
 
 NOW = datetime(2026, 6, 22, 3, 14, 9, tzinfo=UTC)
 NAMESPACE = "breakglass-statement@v1"
@@ -61,6 +61,51 @@ def test_a_security_key_in_the_agent_signs_and_the_person_is_told_to_touch_it(
             ssh_keygen.sign("text\n", NAMESPACE, mine)
     assert verify_sshsig(base64.b64decode(signed), b"text\n", NAMESPACE).verified
     assert told == ["touch your security key"]
+
+
+@pytest.mark.parametrize("in_agent", [False, True])
+def test_what_ssh_keygen_makes_of_a_p256_key_is_handed_in_as_verifiers_take_it(
+    tmp_path, monkeypatch, in_agent
+):
+    """Half of what ``ssh-keygen`` and ``ssh-agent`` sign has the other s."""
+    path = tmp_path / "id_ecdsa"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", path], check=True)
+    with real_agent(tmp_path / "agent", path):
+        if in_agent:
+            monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+            path.unlink()
+            path = path.with_suffix(".pub")
+        mine = ssh_keygen.read_key(path)
+        assert not mine.hardware
+        assert ssh_keygen.agent_keys() == ([mine.public] if in_agent else [])
+        for number in range(12):  # all low by chance: once in 4096
+            text = f"text {number}\n"
+            signed = base64.b64decode(ssh_keygen.sign(text, NAMESPACE, mine))
+            assert str(verify_sshsig(signed, text.encode(), NAMESPACE).key) == mine.public
+
+
+def test_a_p256_security_key_in_the_agent_signs_and_is_touched(tmp_path, monkeypatch):
+    key = SoftP256SecurityKey.of("mira")
+    (tmp_path / "mira.pub").write_text(f"{key.public} mira\n")
+    told: list[str] = []
+    with SoftAgent(tmp_path / "agent", [key]) as agent:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(agent.path))
+        assert ssh_keygen.agent_keys() == [key.public]
+        for number in range(8):
+            text = f"text {number}\n"
+            mine = ssh_keygen.read_key(tmp_path / "mira.pub")
+            signed = base64.b64decode(ssh_keygen.sign(text, NAMESPACE, mine, told.append))
+            assert verify_sshsig(signed, text.encode(), NAMESPACE).verified
+    assert set(told) == {"touch your security key"}
+
+
+@pytest.mark.parametrize("kind", ["rsa", "dsa-cert", "ecdsa-sha2-nistp521"])
+def test_a_key_of_another_type_is_refused_in_one_line(tmp_path, kind):
+    (tmp_path / "k.pub").write_text(f"{kind} AAAA mira\n")
+    with pytest.raises(MisconfiguredError, match="not accepted; generate: ssh-keygen -t") as caught:
+        ssh_keygen.read_key(tmp_path / "k.pub")
+    assert repr(kind) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_passphrase_is_never_asked_for_where_nobody_sits(tmp_path):

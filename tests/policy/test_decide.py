@@ -146,6 +146,27 @@ def test_a_glass_that_insists_on_an_outside_source_takes_nobodys_word() -> None:
     assert answer.name == "incident_source"
 
 
+@pytest.mark.parametrize("path", ["glass", "jit"])
+@pytest.mark.parametrize("incident", [SEV1, OWN_WORD])
+def test_a_glass_of_two_people_without_the_second_lacks_approvers_whoever_declared(
+    path: str, incident: IncidentFacts
+) -> None:
+    """No better incident would help, and nobody can break it alone; more people would."""
+    any_source = ("source: outside, mfa_age: 2m, ", "mfa_age: 2m, ")
+    security = frozenset({"person:noor", "person:ines", "person:ravi"})
+    answer = refused(
+        policy_of("example", any_source),
+        glass="key-deletion",
+        who="sam",
+        factor=STRONG,
+        path=path,
+        incident=incident,
+        suspended=security,
+    )
+    assert answer.name == "no_approvers"
+    assert "a maintainer must name more people" in answer.why[0]
+
+
 def test_a_severe_glass_needs_a_second_person_of_the_named_group() -> None:
     key: dict[str, Any] = {"glass": "key-deletion", "who": "sam", "factor": STRONG}
     waiting = NeedsApproval(1, ("key-deletion/when",))

@@ -13,9 +13,17 @@ from breakglass.errors import MalformedError
 from breakglass.policy.around import ChannelType, Fail
 from breakglass.policy.glass import BlastRadius, Source
 from breakglass.policy.parse import parse_bundle
+from breakglass.policy.people import Person
 from breakglass.policy.yaml_fields import BusinessDays
 from breakglass.records.card import Tier
 from breakglass.records.signing.signature import Factor
+from tests.kit.people import (
+    SoftKey,
+    SoftP256Key,
+    SoftP256SecurityKey,
+    SoftPasskey,
+    SoftSecurityKey,
+)
 from tests.policy.kit import files_of, text_of, with_keys
 
 
@@ -151,7 +159,7 @@ BROKEN = [
     (
         'keys: ["sk:sam"]',
         "keys: [ssh-rsa AAAA]",
-        "7:29: people.sam.keys[0]: expected an ssh-ed25519 or",
+        "7:29: people.sam.keys[0]: expected an SSH public key of Ed25519 or P-256, or a",
     ),
     ('keys: ["sk:sam"]', "keys: []", "7:28: people.sam.keys: expected 1 to 16 items, got 0"),
     (
@@ -372,3 +380,20 @@ def test_a_mutated_bundle_is_read_or_malformed_and_never_anything_else(data: st.
 def test_any_bytes_at_all_are_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError):
         parse_bundle({"breakglass.yaml": data})
+
+
+@pytest.mark.parametrize(
+    ("key", "two"),
+    [
+        (SoftKey.of("p"), False),
+        (SoftP256Key.of("p"), False),
+        (SoftSecurityKey.of("p"), True),
+        (SoftP256SecurityKey.of("p"), True),
+        (SoftPasskey.of("p"), True),
+    ],
+)
+def test_a_software_key_of_either_curve_is_never_two_factors(
+    key: SoftKey | SoftSecurityKey | SoftPasskey, two: bool
+) -> None:
+    software = (SoftKey.of("q").public, SoftP256Key.of("q").public)
+    assert Person("p", "P", (*software, key.public)).hardware is two

@@ -22,46 +22,47 @@ from tests.kit.processes import Process, no_process_left, until
 
 ROOM = """
 import sys, threading, time
-from fastapi import FastAPI
-from pydantic import BaseModel
-from starlette.applications import Starlette
+from dataclasses import dataclass
 from breakglass.errors import RefusedError
-from breakglass.http.routes import Response, json_response, route
+from breakglass.http.edge import application
+from breakglass.http.routes import Response, get, nobody, post, text_response
 from breakglass.process.serving import Service, Serving, process_main
 from breakglass.process.settings import read_settings
 
-class Body(BaseModel):
+@dataclass(frozen=True)
+class Body:
     number: int
+@dataclass(frozen=True)
+class Released:
+    released: bool
 
 def build(folder, clock):
     serving = read_settings(folder, Serving)
     released = threading.Event()
-    def wait(asked):
+    def wait(who, asked):
         released.wait(30)
-        return json_response({"released": True})
-    def hang(asked):
+        return Released(True)
+    def hang(who, asked):
         time.sleep(30)
-    def no(asked):
+    def no(who, asked):
         raise RefusedError("'sam' may not", name="not_sam", hint="ask mira")
-    def broken(asked):
+    def broken(who, asked):
         raise ValueError("secret " + asked.body.decode())
-    app = FastAPI()
-    app.routes.extend([
-        route("GET", "/wait", wait), route("GET", "/hang", hang), route("GET", "/no", no),
-        route("POST", "/broken", broken, body_at_most=100),
-    ])
-    @app.post("/typed")
-    def typed(body: Body) -> int:
-        return body.number
-    @app.post("/typed-no")
-    def typed_no(body: Body) -> int:
-        raise RefusedError("'sam' may not", name="not_sam")
-    @app.post("/typed-broken")
-    def typed_broken(body: Body) -> int:
+    def typed_broken(who, asked):
         raise ValueError("secret")
-    @app.get("/now")
-    def now() -> str:
-        return clock.now().isoformat()
+    def stranger(asked):
+        raise RefusedError("this route knows its askers", name="stranger")
+    def now(who, asked):
+        return text_response(clock.now().isoformat())
+    app = application([
+        get("/wait", nobody, wait, Released), get("/hang", nobody, hang, Response),
+        get("/no", nobody, no, Response), get("/now", nobody, now, Response),
+        post("/broken", nobody, bytes, broken, Response, 100),
+        post("/typed", nobody, Body, lambda who, asked: asked.body, Body, 1000),
+        post("/typed-no", nobody, Body, no, Response, 1000),
+        post("/typed-broken", nobody, Body, typed_broken, Response, 1000),
+        post("/known", stranger, Body, typed_broken, Response, 1000),
+    ])
     return Service(app, serving, closing=released.set)
 
 sys.exit(process_main(sys.argv[1:], build, "room"))
@@ -72,7 +73,7 @@ sys.exit(process_main(sys.argv[1:], build, "room"))
 def process(tmp_path: Path) -> Iterator[Process]:
     folder = tmp_path / "room"
     folder.mkdir()
-    (folder / "settings.toml").write_text("body_bytes = 1000\n")
+    (folder / "settings.toml").write_text("")
     (folder / "room.py").write_text(textwrap.dedent(ROOM))
     made = Process(folder, "room", (sys.executable, str(folder / "room.py")))
     yield made
@@ -179,11 +180,14 @@ def test_errors_leave_in_one_form_and_say_nothing_of_the_inside(process: Process
     assert (caught.value.name, caught.value.hint) == ("not_sam", "ask mira")
     with pytest.raises(RefusedError, match="'sam' may not"):
         neighbour.post_json("/typed-no", {"number": 1})
+    assert neighbour.post_json("/typed", {"number": 1}) == {"number": 1}
     cases = [
         ("POST", "/broken", b"hunter2", 500, "internal"),
         ("POST", "/typed-broken", b'{"number": 1}', 500, "internal"),
         ("POST", "/typed", b'{"number": "x"}', 400, "malformed"),
-        ("POST", "/typed", b"{", 400, "malformed"),
+        ("POST", "/typed", b'{"number": 1, "x": 1}', 400, "unknown_field"),
+        ("POST", "/typed", b"{", 400, "bad_json"),
+        ("POST", "/known", b"{", 403, "stranger"),
         ("POST", "/typed", b'{"number": 1, "x": "' + b"y" * 2000 + b'"}', 413, "too_large"),
         ("POST", "/broken", b"y" * 101, 413, "too_large"),
         ("GET", "/nowhere", b"", 404, "not_found"),

@@ -9,14 +9,14 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from breakglass.errors import MalformedError
-from breakglass.records.encoding.canonical import (
+from breakglass.canonical import (
     MAX_INTEGER,
     canonical,
     parse_canonical,
     parse_lines,
     utf8,
 )
+from breakglass.errors import MalformedError
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 VALUES = st.recursive(

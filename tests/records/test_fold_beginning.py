@@ -111,7 +111,8 @@ def test_what_is_too_long_to_be_read_is_void_and_stops_no_follower(kind: str) ->
         "policy": kinds.Policy(9, "0" * 64, "commit"),
         "cards": kinds.Cards("0" * 64, 9, {}),
     }[kind]
-    note = org.record("broker", body, attachments=[b"x" * (1024 * 1024 + 1)])
+    most = 1 if kind == "policy" else 8  # a bundle, a list of people
+    note = org.record("broker", body, attachments=[b"x" * (most * 1024 * 1024 + 1)])
     org.log.attachments.clear()  # nobody has fetched it
     void(org.append(note), "too_large")
     holds(pulse(org))
@@ -377,7 +378,7 @@ def test_a_gap_takes_no_old_word_of_a_person() -> None:
         {"first_seq": 0},
         {"first_seq": 9, "last_seq": 8},
         {"last_seq": 20_000},
-        {"end": NOW - MINUTE},
+        {"start": NOW + 2 * SECOND},  # it would end before it began
     ],
 )
 def test_a_gap_that_names_what_it_may_not_is_void(changes: dict[str, Any]) -> None:
@@ -387,11 +388,35 @@ def test_a_gap_that_names_what_it_may_not_is_void(changes: dict[str, Any]) -> No
     void(org.state_that("monitor", replace(gap, **changes)), "mismatch")
 
 
-def test_a_gap_does_not_reach_into_the_future() -> None:
-    """(F-14)"""
+@pytest.mark.parametrize(
+    ("start", "end", "witnessed", "name"),
+    [
+        (0, 60, 60, ""),
+        (2, 60, 60, ""),  # the skew: its own time may be that much before its start
+        (3, 60, 60, "late"),  # of a time before the outage
+        (-60, 0, 0, ""),
+        (-60, -1, 0, "late"),  # of a time after the outage, though witnessed in time
+        (-60, -1, 60, "late"),
+        (0, 60, 58, ""),  # the skew: its end may be that much behind those who witnessed it
+        (0, 60, 57, "late"),
+        (0, 60, 2, "late"),  # told before it was over
+        (0, 60, 0, "late"),
+        (0, 60 * 24 * 365, 0, "late"),
+    ],
+)
+def test_a_gaps_own_time_lies_in_its_outage_and_it_is_witnessed_after_it(
+    start: int, end: int, witnessed: int, name: str
+) -> None:
+    """(F-14) Else a stolen key could excuse in advance, or for any year, what comes late.
+
+    All in minutes from the gap's own time.
+    """
     org = begun()
-    gap = kinds.Gap(NOW, NOW + 60 * MINUTE, "x", 5, 6)
-    void(org.append(org.record("monitor", gap), at=NOW + SKEW + SECOND), "late")
+    gap = kinds.Gap(NOW + start * MINUTE, NOW + end * MINUTE, "x", 5, 6)
+    judged = org.append(org.record("monitor", gap), at=NOW + witnessed * MINUTE)
+    assert judged.void == name, judged.why
+    excuse = org.state.submitters.by_key[org.submitters["monitor"].verifier.label].late
+    assert excuse == (None if name else gap)
 
 
 def test_an_intent_is_never_late_gap_or_not() -> None:

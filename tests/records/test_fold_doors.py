@@ -12,7 +12,6 @@ from breakglass.errors import UnprovenError
 from breakglass.records import all_kinds as kinds
 from breakglass.records.proven import prove, prove_door
 from breakglass.records.record_reader import parse_record
-from breakglass.records.statement import Do
 from breakglass.tlog.note import Note
 
 from ..kit.organisation import NOW, Organisation
@@ -24,12 +23,8 @@ GATE, MINTER = "gate:deploy-approval", "minter:orders-db"
 
 def door_intent(org: Organisation) -> tuple[bytes, str]:
     """Return a complete door intent, not in the log, and the SHA-256 of its text."""
-    said = org.statement(do=Do.DOOR)
-    body = org.intent(said, (org.sign(said),), org.card_note())
-    note = org.record("broker", body, f"{body.grant}/intent")
-    lines = [org.door_line(note, name) for name in ("ines", "ravi")]
-    signed = Note.parse(note).with_lines(*lines)
-    return signed.encoded(), hashlib.sha256(signed.text.encode()).hexdigest()
+    note = org.door_intent()
+    return note, hashlib.sha256(Note.parse(note).text.encode()).hexdigest()
 
 
 def use(note: bytes, digest: str, run: str = "42") -> kinds.Door:
@@ -103,7 +98,7 @@ def test_that_a_door_intent_is_in_the_log_is_proven_within_a_day() -> None:
         trust = org.trust()
         with pytest.raises(UnprovenError) as refused:
             prove(kinds.Intent, note, proof, trust, "broker")
-        assert refused.value.name == "extra_lines"
+        assert refused.value.name == "proven_late"
         if name:
             with pytest.raises(UnprovenError) as refused:
                 prove_door(note, proof, trust)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from breakglass.records import all_kinds as kinds
+from breakglass.records.card import card_digest
 from breakglass.records.kinds.alert import Delivery
 from breakglass.records.kinds.answered import Reply
 from breakglass.records.kinds.attested import Attesting
@@ -17,6 +18,7 @@ from breakglass.records.kinds.incident import IncidentChange
 from breakglass.records.record import Attachment
 from breakglass.records.record_reader import parse_record
 from breakglass.records.statement import Do, Target, digest_of
+from breakglass.tlog.note import Note
 
 from ..kit.organisation import NOW, SECOND, SKEW, Organisation, cards_attachment
 from ..kit.people import SoftKey
@@ -135,6 +137,34 @@ def test_policy_trust_and_cards_do_not_go_back() -> None:
     holds(org.activate_trust(version="3", policy_at_least="9"))
     assert org.state.governance.cards == {}
     void(last(org, org.break_glass()), "no_card")
+
+
+def test_a_policy_and_its_cards_come_with_their_lists_of_people() -> None:
+    """(F-18) (F-19) The list is the one that maintainers signed, whole."""
+    org = begun()
+    org.policy_version, org.bundle = 8, b"version 8\n"
+    body = kinds.Policy(8, org.policy_digest, "4f2c9d1")
+    parts = [org.bundle, org.policy_note()]
+    people = org.policy_people.encoded()
+    fewer = people[: people.rstrip(b"\n").rindex(b"\n") + 1]
+    void(org.state_that("broker", body, attachments=parts), "malformed")
+    void(org.state_that("broker", body, attachments=[*parts, fewer]), "malformed")
+    assert org.state.governance.may_kill("sam")
+    holds(org.state_that("broker", body, "policy/8", attachments=[*parts, people]))
+    note = {"deploy-rollback": org.card_note()}
+    digests = {glass: card_digest(Note.parse(each)) for glass, each in note.items()}
+    cards = kinds.Cards(org.policy_digest, 8, digests)
+    table = cards_attachment(note)
+    void(org.state_that("broker", cards, attachments=[table]), "mismatch")
+    void(org.state_that("broker", cards, attachments=[table, people]), "mismatch")
+    assert org.state.governance.cards == {}
+    lists = [people, org.card_people().encoded()]
+    holds(org.state_that("broker", cards, attachments=[table, *lists]))
+    assert org.state.governance.cards["deploy-rollback"].people.by_name["sam"].may == (
+        "approve",
+        "break",
+        "review",
+    )
 
 
 def test_whoever_holds_the_brokers_key_takes_no_glass_away() -> None:

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from breakglass.records import all_kinds as kinds
-from breakglass.records.fold.context import Entry
-from breakglass.records.fold.fold import Judged, apply
+from breakglass.records.fold.fold import Judged
 from breakglass.records.kinds.alert import Delivery
 from breakglass.records.kinds.answered import Reply
 from breakglass.records.kinds.bypassed import GateState
 from breakglass.records.kinds.ended import EndedWhy
+from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import Factor
 from breakglass.records.statement import Do, Target, digest_of
-from breakglass.tlog.note import Note, sign_note
+from breakglass.tlog.note import Note, SignatureLine, sign_note
 
 from ..kit.organisation import NOW, SECOND, SKEW, Broken, Organisation, signer
 from ..kit.people import SoftKey
@@ -155,35 +155,77 @@ def test_an_intent_takes_the_card_in_force_when_it_was_written() -> None:
     holds(last(org))
 
 
+def test_an_intent_under_a_card_that_has_expired_opens_nothing() -> None:
+    """(F-28) Maintainers gave the glass for so long; no other rule of the fold looks."""
+    org = begun()
+    card = org.state.governance.cards["deploy-rollback"]
+    org.now = card.card.expires + SECOND
+    org.break_glass(card=card.note)
+    void(last(org), "card_expired")
+    assert org.state.grants.by_id == {}
+    other = begun()
+    other.now = card.card.expires
+    other.break_glass(card=card.note)
+    holds(last(other))
+
+
+def test_who_asked_waits_as_long_as_the_card_says_and_at_least_the_skew() -> None:
+    """(F-34) Two clocks may be so far apart; a shorter wait would be over before it began."""
+    for wait_s, until in ((600, 10 * MINUTE), (60, SKEW)):
+        org = begun()
+        org.now += SECOND
+        holds(org.activate_cards({"deploy-rollback": org.card_note(wait_s=wait_s, issued=org.now)}))
+        signed = org.sign(org.statement())
+        holds(org.state_that("broker", org.asked(signed)))
+        assert org.state.grants.asked[org.asked(signed).grant].until == org.now + until
+    org = begun()
+    signed = org.sign(org.statement(glass="no-such-glass"))
+    holds(org.state_that("broker", org.asked(signed)))
+    assert org.state.grants.asked[org.asked(signed).grant].until == NOW + timedelta(hours=1)
+
+
 def test_the_door_is_judged_by_its_custodians_when_the_ledger_is_back() -> None:
     """(F-29) An extra line does not excuse an intent from its time."""
     org = begun(door="yes")
     line = sign_note("x\n", signer("nobody.example")).lines[0]
     late = NOW + 60 * MINUTE
+    before = org.chains["broker"].seq, org.chains["broker"].prev
     void(last(org, org.break_glass(lines=[line], witnessed=late)), "extra_lines")
-    said = org.statement(do=Do.DOOR)
-    body = org.intent(said, (org.sign(said),), org.card_note())
-    note = org.record("broker", body, f"{body.grant}/intent")
-    text = Note.parse(note)
-    signed = text.with_lines(*(org.door_line(note, name) for name in ("ines", "ravi")))
-    few = text.with_lines(org.door_line(note, "ines"))
-    trial = org.state.trial(org.submitters["broker"].verifier.label)
-    entry = Entry(org.log.size, few.encoded(), dict.fromkeys(org.witness_keys, late), {})
-    void(apply(trial, entry), "custodians")
-    assert body.grant not in org.state.grants.by_id
-    holds(org.append(signed.encoded(), at=late))
-    assert body.grant in org.state.grants.by_id
+    org.chains["broker"].seq, org.chains["broker"].prev = before
+    void(org.append(org.door_intent(("ines",)), at=late), "custodians")
+    note = org.door_intent(nonce="ab" * 16)
+    grant = parse_record(note).body.grant
+    assert grant not in org.state.grants.by_id
+    holds(org.append(note, at=late))
+    assert grant in org.state.grants.by_id
+
+
+def test_a_holder_who_appends_a_variant_first_spoils_nothing() -> None:
+    """(F-10) (F-29) With a line more the note moves no chain; the honest one stands behind it."""
+    org = begun(door="yes")
+    note = org.door_intent()
+    line = SignatureLine("x", b"\0\0\0\1", b"y" * 64)
+    void(org.append(Note.parse(note).with_lines(line).encoded()), "extra_lines")
+    holds(org.append(note))
+    assert parse_record(note).body.grant in org.state.grants.by_id
+
+
+def test_a_suspended_custodian_opens_no_door() -> None:
+    """(F-29)"""
+    org = begun(door="yes")
+    card = org.card_note()
+    org.people["ines"] = org.custodians["ines"]
+    org.state.governance.people = org.policy_people
+    stop = org.kill(Target.PERSON, "ines")
+    holds(org.state_that("broker", kinds.Suspended(stop.target, stop.name, True, org.sign(stop))))
+    org.people.pop("ines")
+    void(org.append(org.door_intent(card=card)), "suspended")
 
 
 def test_a_door_intent_comes_within_a_day() -> None:
     """(F-29)"""
     org = begun(door="yes")
-    said = org.statement(do=Do.DOOR)
-    body = org.intent(said, (org.sign(said),), org.card_note())
-    note = org.record("broker", body, f"{body.grant}/intent")
-    lines = [org.door_line(note, name) for name in ("ines", "ravi")]
-    signed = Note.parse(note).with_lines(*lines).encoded()
-    void(org.append(signed, at=NOW + timedelta(hours=25)), "proven_late")
+    void(org.append(org.door_intent(), at=NOW + timedelta(hours=25)), "proven_late")
 
 
 def test_the_life_of_a_grant() -> None:
@@ -220,16 +262,26 @@ def test_the_life_of_a_grant() -> None:
 
 
 def test_nothing_is_minted_before_its_intent_or_after_its_expiry() -> None:
-    """(F-30)"""
-    org = begun()
-    broken = orders(org)
-    org.now = broken.intent.not_after + SKEW + SECOND
-    void(minted(org, broken), "after_end")
-    other = begun()
-    other.now = NOW - SKEW - SECOND
-    late = orders(begun())
-    holds_at = other.state_that("minter:orders-db", kinds.Usable(late.grant, "", 1))
-    void(holds_at, "no_grant")
+    """(F-30) The skew allowed at both."""
+    for told in (minted, tried):
+        org = begun()
+        broken = orders(org)
+        org.now = NOW - SKEW - SECOND
+        void(told(org, broken), "before_intent")
+        org.now = NOW - SKEW
+        holds(told(org, broken))
+        org = begun()
+        broken = orders(org)
+        org.now = broken.intent.not_after + SKEW
+        holds(told(org, broken))
+        org = begun()
+        broken = orders(org)
+        org.now = broken.intent.not_after + SKEW + SECOND
+        void(told(org, broken), "after_end")
+
+
+def tried(org: Organisation, broken: Broken) -> Judged:
+    return org.state_that("minter:orders-db", kinds.Usable(broken.grant, "select 1", 30))
 
 
 def test_another_minter_says_nothing_of_a_grant() -> None:
@@ -273,6 +325,23 @@ def test_a_bypass_counts_once_per_run_and_only_if_its_holder_showed_it() -> None
     assert org.state.grants.by_id[broken.grant].bypasses == 2
     org.now = broken.intent.not_after + SKEW + SECOND
     void(bypass(org, broken, "48"), "after_end")
+
+
+def test_a_gate_opens_for_a_grant_of_its_own_and_within_its_time_only() -> None:
+    """(F-32) A stolen gate key hangs its passages on nobody's grant."""
+    org = begun()
+    broken = org.break_glass()
+    shown = org.token(broken, "42", "gate:orders-write").presentation
+    assert shown is not None
+    body = kinds.Bypassed(
+        "orders-write", broken.grant, broken_digest(broken), "42", GateState.FAILED, "", shown
+    )
+    void(org.state_that("gate:orders-write", body), "wrong_gate")
+    org.now = NOW - SKEW - SECOND
+    void(bypass(org, broken), "before_intent")
+    org.now = NOW - SKEW
+    holds(bypass(org, broken))
+    assert org.state.grants.by_id[broken.grant].bypasses == 1
 
 
 def test_a_bypass_of_a_grant_that_was_handed_back_still_is_a_fact() -> None:

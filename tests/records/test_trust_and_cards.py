@@ -10,17 +10,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from breakglass.errors import BreakglassError, MalformedError, UnprovenError
-from breakglass.records.card import CardMachine, CardMint, Tier, card_text, parse_card
-from breakglass.records.policy_note import parse_policy_note
+from breakglass.records.card import (
+    Act,
+    CardMachine,
+    CardMint,
+    Output,
+    Tier,
+    card_text,
+    check_card_people,
+    parse_card,
+)
+from breakglass.records.people_list import May, PeopleList, PersonLine
+from breakglass.records.policy_note import check_policy_people, parse_policy_note
 from breakglass.records.signing.signature import TRUST_NAMESPACE
 from breakglass.records.trust import accept_first_trust, accept_trust, parse_trust
 from breakglass.tlog.note import Note
 
 from ..kit.organisation import Organisation, signer
-from ..kit.people import SoftKey
+from ..kit.people import SoftKey, SoftSecurityKey
 
 ORG = Organisation()
 LINES = ORG.trust_lines()
+LS = Act(("/bin/ls",), 60, Output.NONE)
+RUNS = CardMint("a", "ssh", {}, {"x": LS})
+RUNS_NOTHING = CardMint("a", "ssh", {}, {})
+KEY = SoftKey.of("zoe").public
+MACHINE = CardMachine(SoftKey.of("m").public, "a", "x", 1, 60, 0)
+SECURITY_KEY = SoftSecurityKey.of("m").public
 
 
 def text_of(lines: list[str]) -> str:
@@ -205,9 +221,23 @@ def test_a_card_is_read_as_it_was_written() -> None:
         ({"expires": ORG.now + timedelta(days=92, milliseconds=1)}, "92 days"),
         ({"tier": Tier.TWO}, "one approver"),
         ({"tier": Tier.SEALED}, "sealed glass"),
-        ({"mints": (CardMint("a", "ssh", {}), CardMint("a", "ssh", {}))}, "twice"),
-        ({"mints": (CardMint("a", "ssh", {"hosts": ("b", "a")}),)}, "sorted"),
-        ({"machines": {"m": CardMachine(SoftKey.of("m").public, "x", ("a",))}}, "no such minter"),
+        ({"mints": (CardMint("a", "ssh", {}, {}), CardMint("a", "ssh", {}, {}))}, "twice"),
+        ({"mints": (CardMint("a", "ssh", {"hosts": ("b", "a")}, {}),)}, "sorted"),
+        ({"mints": (CardMint("a", "ssh", {"source": ("10.0.0.1/8",)}, {}),)}, "no network"),
+        ({"mints": (CardMint("a", "ssh", {}, {"x": Act(("ls",), 1, Output.NONE)}),)}, "absolute"),
+        ({"mints": (CardMint("a", "ssh", {}, {"x": Act((), 1, Output.NONE)}),)}, "1 to 64 items"),
+        ({"mints": (CardMint("a", "ssh", {}, {"x": replace(LS, within_s=3601)}),)}, "3600"),
+        ({"machines": {"m": replace(MACHINE, minter="x")}}, "no such minter"),
+        ({"machines": {"m": MACHINE}, "mints": (RUNS_NOTHING,)}, "no such act"),
+        ({"machines": {"m": MACHINE}, "mints": (RUNS,), "need": 1, "tier": Tier.TWO}, "alone"),
+        ({"machines": {"m": replace(MACHINE, at_most=0)}, "mints": (RUNS,)}, "1 to 1000"),
+        ({"machines": {"m": replace(MACHINE, key=SECURITY_KEY)}, "mints": (RUNS,)}, "software key"),
+        ({"need": 2, "ask_need": 1, "tier": Tier.TWO}, "no fewer approvers"),
+        ({"ask_need": 17}, "16"),
+        ({"silence_s": 3601}, "3600"),
+        ({"ahead_s": 604801}, "604800"),
+        ({"gates": ("b", "a")}, "sorted"),
+        ({"gates": ("a", "a")}, "each once"),
         ({"for_s": 0}, "expected 1"),
         ({"for_s": 43201}, "43200"),
         ({"wait_s": 3601}, "3600"),
@@ -219,29 +249,63 @@ def test_a_card_is_read_as_it_was_written() -> None:
 def test_a_card_that_grants_what_no_card_may_is_not_even_written(
     changes: dict[str, object], says: str
 ) -> None:
-    """(C-2) (C-3) (C-5)"""
+    """(C-2) (C-3) (C-5) (C-10) (C-11)"""
     with pytest.raises(MalformedError, match=says):
         ORG.card_note(**changes)
 
 
+def people(*changed: PersonLine) -> PeopleList:
+    names = {each.who for each in changed}
+    kept = [each for each in ORG.card_people().by_name.values() if each.who not in names]
+    return PeopleList([*kept, *changed])
+
+
 def test_a_machine_is_nobody_else() -> None:
-    """(C-9)"""
+    """(C-9) (C-5)"""
     card = ORG.card("auto-rollback")
     machine = card.machines["rollback-on-5xx"]
-    for machines in (
-        {"mira": machine},
-        {"m": replace(machine, key=ORG.people["bo"].public)},
-    ):
-        with pytest.raises(MalformedError):
-            card_text(replace(card, machines=machines))
-
-
-def test_a_policy_note_gives_each_key_to_one_person() -> None:
-    """(D-40)"""
-    assert parse_policy_note(Note.parse(ORG.policy_note())).kill == ("sam",)
-    with pytest.raises(MalformedError) as caught:
-        ORG.policy_note(people={"a": (SoftKey.of("x").public,), "b": (SoftKey.of("x").public,)})
+    check_card_people(card, people())
+    two = {"m": machine, "n": machine}
+    with pytest.raises(MalformedError, match="one key stands for") as caught:
+        card_text(replace(card, machines=two))
     assert caught.value.name == "shared_key"
+    for machines, says in (
+        ({"mira": machine}, "named as a person"),
+        ({"m": replace(machine, key=ORG.people["bo"].public)}, "one key stands for"),
+    ):
+        with pytest.raises(MalformedError, match=says):
+            check_card_people(replace(card, machines=machines), people())
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (PersonLine("bo", (), (ORG.people["bo"].public,)), "may break, approve, review"),
+        (PersonLine("bo", (May.KILL,), (ORG.people["bo"].public,)), "may break, approve, review"),
+        (PersonLine("sam", (May.BREAK,), (ORG.people["sam"].public,)), "takes 2 approvers"),
+    ],
+)
+def test_a_cards_list_is_judged_where_it_is_whole(line: PersonLine, says: str) -> None:
+    """(C-3) (C-12) Whoever asks does not approve; rights of a policy note stand on no card."""
+    found = people(line)
+    with pytest.raises(MalformedError, match=says):
+        check_card_people(ORG.card("key-deletion", people=found.root), found)
+
+
+def test_a_card_with_another_list_than_it_names_is_refused() -> None:
+    """(C-12)"""
+    with pytest.raises(MalformedError, match="not the one it names"):
+        check_card_people(ORG.card(), people(PersonLine("zoe", (May.BREAK,), (KEY,))))
+
+
+def test_a_policy_notes_list_says_kill_or_nothing() -> None:
+    """(D-40)"""
+    note = parse_policy_note(Note.parse(ORG.policy_note()))
+    check_policy_people(note, ORG.policy_people)
+    with pytest.raises(MalformedError, match="not the one it names"):
+        check_policy_people(note, people())
+    with pytest.raises(MalformedError, match="may kill here, or nothing"):
+        check_policy_people(replace(note, people=people().root), people())
 
 
 @settings(max_examples=150, deadline=None)

@@ -25,8 +25,8 @@ card_signatures card_expired card_version card_log
 submitter submitter_role signature wrong_card wrong_log wrong_policy wrong_id wrong_gate
 wrong_minter not_an_intent
 no_statement foreign_key namespace presence unknown_person weak_factor wrong_do wrong_answer
-same_person too_few_people
-intent_mismatch scope_widened life_lengthened review_due statement_old waited_too_long
+same_person too_few_people person_unproven people_malformed not_canonical unknown_field
+intent_mismatch scope_widened wrong_act life_lengthened review_due statement_old waited_too_long
 unknown_log log_signature cosignature quorum proven_late inclusion proof_malformed level justified
 extra_lines door custodians
 not_yet_valid expired

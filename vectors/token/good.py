@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from datetime import timedelta
 
 from tests.kit.organisation import SKEW, Organisation
-
-from breakglass.records.grant import Path as Way
-from breakglass.records.statement import Do
 
 from .forging import (
     MINUTE,
     SECOND,
     Case,
+    asked,
     at_minter,
     at_time,
     case,
+    crowded,
     door_case,
+    later,
+    machine,
     orders,
     severe,
     shop,
@@ -71,12 +72,7 @@ def _() -> Case:
 @case("good-machine")
 def _() -> Case:
     """A machine's intent at its minter: no holder, no presentation, run = grant."""
-    org = shop()
-    broken = org.break_glass(
-        statement={"do": Do.MACHINE}, key=org.machine, intent={"path": Way.MACHINE}
-    )
-    token = replace(org.token(broken), presentation=None)
-    return Case(org, token, "minter:orders-db", broken.grant)
+    return machine(shop())
 
 
 @case("good-archived")
@@ -126,3 +122,83 @@ def _() -> Case:
 def _() -> Case:
     """The ledger is away: two custodians countersigned, and this trust file accepts that."""
     return door_case()
+
+
+@case("good-door-after-fifty-minutes")
+def _() -> Case:
+    """Custodians are found by hand: mira signed fifty minutes ago, the first of them thirty."""
+    org = shop()
+    return door_case(
+        org=org,
+        statement={"at": org.now - 50 * MINUTE},
+        countersign={"at": org.now - 30 * MINUTE},
+    )
+
+
+@case("good-ask")
+def _() -> Case:
+    """teo asks and sam approves; one is enough for this glass."""
+    return asked(shop(), "sam", statement={"who": "teo"})
+
+
+@case("good-ask-of-two")
+def _() -> Case:
+    """A glass that one may break with one more, and ask for with two more."""
+    return asked(shop(), "sam", "noor", statement={"glass": "key-deletion"})
+
+
+@case("good-break-behind-an-ask")
+def _() -> Case:
+    """Nobody answered; the break names the ask, which a verifier need not know."""
+    return simple(statement={"after": "ab" * 32})
+
+
+@case("good-ask-that-starts-later")
+def _() -> Case:
+    """Approved today for an hour from now, shown to its minter then."""
+    org, broken = later(shop())
+    start = org.now + 60 * MINUTE
+    door = "minter:orders-db"
+    token = org.token(broken, broken.grant, door, presentation={"at": start})
+    return Case(org, token, door, broken.grant, start)
+
+
+@case("good-ask-that-starts-in-a-week")
+def _() -> Case:
+    """The last moment that the card gives; the review is due behind its end."""
+    week = timedelta(days=7)
+    org, broken = later(shop(), week)
+    door = "minter:orders-db"
+    token = org.token(broken, broken.grant, door, presentation={"at": org.now + week})
+    return Case(org, token, door, broken.grant, org.now + week)
+
+
+@case("good-drill-at-its-minter")
+def _() -> Case:
+    """A drill's credential is minted, probed and cut; no gate opens for it."""
+    return at_minter(*orders(statement={"drill": True}))
+
+
+@case("good-act")
+def _() -> Case:
+    """A person has the card's act run and gets no credential."""
+    org = shop()
+    return at_minter(org, org.break_glass(statement={"glass": "auto-rollback"}))
+
+
+@case("good-with-a-ticket")
+def _() -> Case:
+    """Where the work is planned stands in statement and intent."""
+    return simple(statement={"ticket": "SHOP-4711"})
+
+
+@case("good-among-ten-thousand")
+def _() -> Case:
+    """mira's line out of ten thousand, with a path of fourteen hashes."""
+    return crowded()
+
+
+@case("good-alone-on-the-list")
+def _() -> Case:
+    """A list of one person; its path is empty."""
+    return crowded(0)

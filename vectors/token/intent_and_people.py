@@ -8,9 +8,11 @@ from typing import Any
 from tests.kit.organisation import Organisation, signer
 from tests.kit.people import PRESENT, SoftKey, SoftPasskey
 
-from breakglass.records.card import CardMint, CardPerson, May
-from breakglass.records.grant import Path as Way
-from breakglass.records.signing.signature import Factor, Signed
+from breakglass.records.people_list import May, PeopleList, PersonLine
+from breakglass.records.signing.signature import (
+    Factor,
+    Signed,
+)
 from breakglass.records.statement import Do, digest_of, statement_text
 
 from .forging import (
@@ -120,7 +122,7 @@ def _() -> Case:
         statement={"do": Do.MACHINE},
         key=org.machine,
         card=org.card_note("auto-rollback", gates=("deploy-approval",)),
-        intent={"path": Way.MACHINE, "gates": ("deploy-approval",)},
+        intent={"gates": ("deploy-approval",)},
     )
     return Case(org, replace(org.token(broken), presentation=None))
 
@@ -185,10 +187,12 @@ def _() -> Case:
 @case("statement-of-one-who-may-only-approve", "unknown_person")
 def _() -> Case:
     """An approver breaks."""
-    org = shop()
-    people = dict(org.card().people)
-    people["sam"] = CardPerson((May.APPROVE,), people["sam"].keys)
-    return _carded_by("sam", people=people)
+    org = Organisation()
+    lines = {**org.card_people().by_name}
+    lines["sam"] = PersonLine("sam", (May.APPROVE,), lines["sam"].keys)
+    org.lists["deploy-rollback"] = PeopleList(lines.values())
+    org.begin()
+    return Case(org, org.token(org.break_glass(statement={"who": "sam"})))
 
 
 def _carded_by(who: str, **changes: Any) -> Case:
@@ -277,47 +281,33 @@ def _() -> Case:
     return severe(shop(), log=STAGING)
 
 
-@case("machine-with-an-approval", "wrong_do")
+@case("approval-of-a-stranger-of-another-log", "unknown_person")
 def _() -> Case:
-    """Statements behind a machine's are checked by nobody, so none may stand there."""
+    """Each statement in turn, and in each who comes first: the log is looked at behind that."""
     org = shop()
-    said = org.statement(do=Do.MACHINE)
-    signed = org.sign(said, org.machine)
-    yes = org.sign(org.answer(digest_of(signed.text)))
-    broken = org.break_glass(
-        said=said, signed=signed, approvals=(yes,), intent={"path": Way.MACHINE}
-    )
-    token = replace(org.token(broken), presentation=None)
-    return Case(org, token, "minter:orders-db", broken.grant)
+    said = org.statement(glass="key-deletion")
+    signed = org.sign(said)
+    answer = org.answer(digest_of(signed.text), who="zoe", log=STAGING)
+    yes = org.sign(answer, SoftKey.of("zoe"))
+    broken = org.break_glass(said=said, signed=signed, approvals=(yes,))
+    return Case(org, org.token(broken))
 
 
-def _machine(key: SoftKey | None = None, **said: Any) -> Case:
+@case("breaker-unknown-before-an-approver-who-says-no", "unknown_person")
+def _() -> Case:
+    """What is wrong with the first statement is said before the second is read."""
     org = shop()
-    other = CardMint("other-db", "postgres", {"databases": ("orders",), "roles": ("repair",)})
-    card = org.card_note("auto-rollback", mints=(*org.card("auto-rollback").mints, other))
-    broken = org.break_glass(
-        statement={"do": Do.MACHINE, **said},
-        key=key or org.machine,
-        card=card,
-        intent={"path": Way.MACHINE},
-    )
-    token = replace(org.token(broken), presentation=None)
-    return Case(org, token, f"minter:{broken.statement.minter}", broken.grant)
+    said = org.statement(glass="key-deletion", who="zoe")
+    signed = org.sign(said, SoftKey.of("zoe"))
+    no = org.sign(org.answer(digest_of(signed.text), do=Do.REFUSE))
+    return Case(org, org.token(org.break_glass(said=said, signed=signed, approvals=(no,))))
 
 
-@case("machine-unknown", "unknown_person")
+@case("custodian-behind-an-everyday-statement", "wrong_do")
 def _() -> Case:
-    """A machine that the card does not name."""
-    return _machine(who="reboot-on-5xx")
-
-
-@case("machine-by-another-key", "foreign_key")
-def _() -> Case:
-    """A person's key signs as the machine."""
-    return _machine(SoftKey.of("bo"))
-
-
-@case("machine-through-another-minter", "wrong_minter")
-def _() -> Case:
-    """The card asks this minter for people, and another one for the machine."""
-    return _machine(minter="other-db")
+    """Custodians countersign doors and nothing else."""
+    org = shop()
+    said = org.statement()
+    signed = org.sign(said)
+    word = org.countersign(digest_of(signed.text))
+    return Case(org, org.token(org.break_glass(said=said, signed=signed, approvals=(word,))))

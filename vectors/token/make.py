@@ -20,11 +20,27 @@ from breakglass.tlog.note import Note
 from breakglass.token.token import parse_token
 from breakglass.token.verify import Verifier, verify_token
 
-from . import good, intent_and_people, now_and_holder, terms_and_proof, text_and_card
+from . import (
+    asks_and_lists,
+    good,
+    intent_and_people,
+    now_and_holder,
+    proof_and_door,
+    terms,
+    text_and_card,
+)
 from .forging import CASES, Case
 
 HERE = Path(__file__).resolve().parent
-PARTS = (good, text_and_card, intent_and_people, terms_and_proof, now_and_holder)
+PARTS = (
+    good,
+    text_and_card,
+    intent_and_people,
+    asks_and_lists,
+    terms,
+    proof_and_door,
+    now_and_holder,
+)
 
 # --- writing --------------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 from tests.kit.organisation import SKEW, Organisation
 from tests.kit.people import SoftKey
 
-from breakglass.records.grant import Path as Way
-from breakglass.records.signing.signature import STATEMENT_NAMESPACE
+from breakglass.records.presentation import presentation_text
+from breakglass.records.signing.signature import PRESENTATION_NAMESPACE, STATEMENT_NAMESPACE
 from breakglass.records.statement import Do
 from breakglass.token.token import Token
 
@@ -81,6 +81,40 @@ def _() -> Case:
     return simple(case_={"run": "43"})
 
 
+@case("presented-for-no-run", "malformed")
+def _() -> Case:
+    """An unset variable of a job: one token would open every run of such jobs."""
+    org = shop()
+    broken = org.break_glass()
+    text = presentation_text(org.presentation(broken, "gate:deploy-approval", "42"))
+    shown = org.holder.sign(text.replace('"run":"42"', '"run":""'), PRESENTATION_NAMESPACE)
+    return Case(org, org.token(broken).presented(shown), run="")
+
+
+@case("asked-for-no-run", "wrong_run")
+def _() -> Case:
+    """The gate was asked without a run."""
+    return simple(case_={"run": ""})
+
+
+@case("presented-with-another-header", "holder")
+def _() -> Case:
+    """The holder signed a text of another kind."""
+    org = shop()
+    broken = org.break_glass()
+    text = presentation_text(org.presentation(broken, "gate:deploy-approval", "42"))
+    other = text.replace("presentation/v1", "statement/v1")
+    shown = org.holder.sign(other, PRESENTATION_NAMESPACE)
+    return Case(org, org.token(broken).presented(shown))
+
+
+@case("presented-behind-its-end", "presentation_time")
+def _() -> Case:
+    """Within the skew of the clock, and behind the end: the lesser of the two counts."""
+    end = Organisation().now + 30 * MINUTE
+    return at_time(30 * MINUTE, shown={"presentation": {"at": end + SECOND}})
+
+
 @case("presented-before-it-was-asked-for", "presentation_time")
 def _() -> Case:
     """The presentation is older than the statement."""
@@ -97,7 +131,20 @@ def _() -> Case:
 def _() -> Case:
     """Nobody holds a machine's intent."""
     org = shop()
-    broken = org.break_glass(
-        statement={"do": Do.MACHINE}, key=org.machine, intent={"path": Way.MACHINE}
-    )
+    broken = org.break_glass(statement={"do": Do.MACHINE}, key=org.machine)
     return at_minter(org, broken)
+
+
+# --- 9: drills ------------------------------------------------------------------------------------
+
+
+@case("drill-at-a-gate", "wrong_gate")
+def _() -> Case:
+    """Everything holds, and the gate stays shut: it says that it would have opened."""
+    return simple(statement={"drill": True})
+
+
+@case("drill-expired-at-a-gate", "expired")
+def _() -> Case:
+    """A drill that would not open is refused by what is wrong with it."""
+    return at_time(21 * MINUTE, statement={"drill": True})

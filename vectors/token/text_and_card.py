@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -20,8 +21,11 @@ from .forging import (
     SECOND,
     STAGING,
     Case,
+    at_minter,
     at_time,
     case,
+    machine,
+    severe,
     shop,
     simple,
 )
@@ -68,13 +72,54 @@ def _() -> Case:
 @case("text-proof-and-door", "malformed")
 def _() -> Case:
     """A token has a proof or a door, never both."""
-    return _text(lambda lines: [*lines[:4], "door", *lines[4:]])
+    return _text(lambda lines: [*lines[:5], "door", *lines[5:]])
 
 
 @case("text-neither-proof-nor-door", "malformed")
 def _() -> Case:
     """A token without its proof is no token."""
-    return _text(lambda lines: [*lines[:3], *lines[4:]])
+    return _text(lambda lines: [*lines[:4], *lines[5:]])
+
+
+@case("text-person-twice", "malformed")
+def _() -> Case:
+    """The line of one place stands twice."""
+    return _text(lambda lines: [*lines[:4], lines[3], *lines[4:]])
+
+
+@case("text-person-with-half-a-hash", "malformed")
+def _() -> Case:
+    """A path of 31 bytes."""
+    half = base64.b64encode(bytes(31)).decode()
+    return _text(lambda lines: [*lines[:3], f"{lines[3].rpartition(' ')[0]} {half}", *lines[4:]])
+
+
+@case("text-person-with-a-path-too-long", "malformed")
+def _() -> Case:
+    """Eighteen hashes; no list is so deep."""
+    path = base64.b64encode(bytes(18 * 32)).decode()
+    return _text(lambda lines: [*lines[:3], f"{lines[3].rpartition(' ')[0]} {path}", *lines[4:]])
+
+
+@case("text-person-with-an-index-of-another-spelling", "malformed")
+def _() -> Case:
+    """A zero before the index."""
+    return _text(lambda lines: [*lines[:3], lines[3].replace("person ", "person 0"), *lines[4:]])
+
+
+@case("text-person-before-the-intent", "malformed")
+def _() -> Case:
+    """A person's line stands behind the intent."""
+    return _text(lambda lines: [*lines[:2], lines[3], lines[2], *lines[4:]])
+
+
+@case("text-people-out-of-order", "malformed")
+def _() -> Case:
+    """Two people, the later place first."""
+    found = severe(shop())
+    assert isinstance(found.token, Token)
+    people = tuple(reversed(found.token.people))
+    return replace(found, token=replace(found.token, people=people))
 
 
 @case("text-unknown-line", "malformed")
@@ -171,6 +216,74 @@ def _() -> Case:
     return Case(org, org.token(org.break_glass(card=card)))
 
 
+@case("card-malformed-and-altered", "signature")
+def _() -> Case:
+    """What nobody signed is not read: a card that is none, and whose signatures do not hold."""
+    org = shop()
+    card = org.card_note().replace(b'"for_s":1800', b'"for_s":"no"')
+    return Case(org, org.token(org.break_glass(), card=card))
+
+
+def _signed_card(before: str, after: str) -> Case:
+    org = shop()
+    text = Note.parse(org.card_note()).text
+    assert before in text
+    card = org.people_sign(text.replace(before, after), CARD_NAMESPACE)
+    return Case(org, org.token(org.break_glass(), card=card))
+
+
+@case("card-with-gates-out-of-order", "malformed")
+def _() -> Case:
+    """Maintainers signed it; still it is no card."""
+    return _signed_card('["deploy-approval"]', '["deploy-approval","a-gate"]')
+
+
+@case("card-with-one-gate-twice", "malformed")
+def _() -> Case:
+    """A list holds each value once."""
+    return _signed_card('["deploy-approval"]', '["deploy-approval","deploy-approval"]')
+
+
+@case("card-that-asks-for-fewer-than-it-breaks-with", "malformed")
+def _() -> Case:
+    """Asking must not be the cheaper way."""
+    return _signed_card('"need":0', '"need":2')
+
+
+@case("card-of-a-tier-that-is-none", "malformed")
+def _() -> Case:
+    """There is no tier of machines."""
+    return _signed_card('"tier":"self"', '"tier":"machine"')
+
+
+@case("card-that-runs-a-relative-program", "malformed")
+def _() -> Case:
+    """What a relative path means is for the minter's folder to say."""
+    org = shop()
+    text = Note.parse(org.card_note("auto-rollback")).text
+    card = org.people_sign(text.replace("/usr/local/bin/rollback", "rollback"), CARD_NAMESPACE)
+    return machine(org, card=card)
+
+
+@case("card-whose-machine-has-no-act", "malformed")
+def _() -> Case:
+    """A machine runs an act of its minter's entry."""
+    org = shop()
+    text = Note.parse(org.card_note("auto-rollback")).text
+    card = org.people_sign(text.replace('"act":"undo"', '"act":"redo"'), CARD_NAMESPACE)
+    return machine(org, card=card)
+
+
+@case("card-with-a-source-that-is-no-network", "malformed")
+def _() -> Case:
+    """Bits stand behind the prefix."""
+    org = shop()
+    text = Note.parse(org.card_note("orders-repair")).text
+    text = text.replace('"roles":["repair"]', '"roles":["repair"],"source":["10.0.0.1/8"]')
+    card = org.people_sign(text, CARD_NAMESPACE)
+    return at_minter(org, org.break_glass(statement={"glass": "orders-repair"}, card=card))
+
+
 @case("card-expired", "card_expired")
 def _() -> Case:
     """The card's time is over, the grant's is not."""
@@ -188,16 +301,6 @@ def _() -> Case:
 def _() -> Case:
     """The card is of the staging log."""
     return _carded(log=STAGING)
-
-
-@case("card-with-one-key-for-two-people", "shared_key")
-def _() -> Case:
-    """One key stands under two names: one person could be breaker and approver."""
-    org = shop()
-    text = Note.parse(org.card_note("key-deletion")).text
-    text = text.replace(org.people["sam"].public, org.people["mira"].public)
-    card = org.people_sign(text, CARD_NAMESPACE)
-    return Case(org, replace(org.token(org.break_glass()), card=card))
 
 
 @case("card-that-lives-too-long", "malformed")

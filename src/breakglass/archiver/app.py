@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
-
-from starlette.applications import Starlette
 
 from breakglass.archiver.archive import Archive
 from breakglass.archiver.cosigning import ArchiveCosigning
@@ -19,12 +18,15 @@ from breakglass.archiver.tamper_evidence import EvidenceFile
 from breakglass.clock import Clock
 from breakglass.errors import MisconfiguredError, RefusedError
 from breakglass.http.client import Peer
+from breakglass.http.edge import application
 from breakglass.http.routes import (
+    Nobody,
     Request,
     Response,
     StatusError,
-    json_response,
-    route,
+    get,
+    nobody,
+    post,
     text_response,
 )
 from breakglass.process.folder import make_folder
@@ -36,6 +38,15 @@ from breakglass.submit.record_header import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
 from breakglass.tlog.note import COSIGNATURE
 
 _BODY_BYTES = NOTES_AT_MOST * (NOTE_BYTES_AT_MOST + 2) + 256 * 1024
+
+
+@dataclass(frozen=True)
+class Health:
+    """How many logs are served, and how often a stored object was found changed."""
+
+    archiver: str
+    logs: int
+    tampering: int
 
 
 def build(folder: Path, clock: Clock) -> Service:
@@ -79,22 +90,18 @@ def build(folder: Path, clock: Clock) -> Service:
     )
     origins = {hashlib.sha256(origin.encode()).hexdigest(): origin for origin in logs}
 
-    def add_segment(asked: Request) -> Response:
+    def add_segment(who: Nobody, asked: Request[bytes]) -> Response:
         return cosigning.add_segment(asked.body)
 
-    def checkpoint(asked: Request) -> Response:
+    def checkpoint(who: Nobody, asked: Request[None]) -> Response:
         origin = origins.get(asked.path["origin_hash"])
         note = cosigning.checkpoint(origin) if origin else b""
         if not note:
             raise StatusError(RefusedError("nothing is archived", name="not_found"), 404)
         return text_response(note.decode())
 
-    def healthz(asked: Request) -> Response:
-        told = {"archiver": signer.name, "logs": len(logs), "tampering": evidence.count}
-        return json_response(told)
-
-    def doctor(asked: Request) -> Response:
-        return json_response(looking.told())
+    def healthz(who: Nobody, asked: Request[None]) -> Health:
+        return Health(signer.name, len(logs), evidence.count)
 
     def start() -> None:
         finishing.start()
@@ -104,12 +111,12 @@ def build(folder: Path, clock: Clock) -> Service:
         looking.close()
         finishing.close()
 
-    app = Starlette(
-        routes=[
-            route("POST", "/add-segment", add_segment, body_at_most=_BODY_BYTES),
-            route("GET", "/{origin_hash}/checkpoint", checkpoint),
-            route("GET", "/doctor", doctor),
-            route("GET", "/healthz", healthz),
+    app = application(
+        [
+            post("/add-segment", nobody, bytes, add_segment, Response, _BODY_BYTES),
+            get("/{origin_hash}/checkpoint", nobody, checkpoint, Response),
+            get("/doctor", nobody, lambda who, asked: looking.told(), dict),
+            get("/healthz", nobody, healthz, Health),
         ]
     )
     return Service(app, settings.serving, start, closing)

@@ -25,11 +25,12 @@ from breakglass.broker.incidents.declarations import Declarations
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
 from breakglass.broker.rate_limit import RateLimit
-from breakglass.broker.routes import Stories, application
+from breakglass.broker.routes import Stories, routes
 from breakglass.broker.settings import BrokerSettings
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MisconfiguredError
 from breakglass.http.client import Peer
+from breakglass.http.edge import application
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.recorder import Recorder
 from breakglass.node.replica import Replica
@@ -150,7 +151,8 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Service:
         chain.close()
         bell.close()
 
-    return Service(application(stories), settings.serving, start=start, close=close, ending=process)
+    app = application(routes(stories))
+    return Service(app, settings.serving, start=start, close=close, ending=process)
 
 
 def read_trust(path: Path) -> Trust:

@@ -11,8 +11,8 @@ from breakglass.errors import UnavailableError
 from breakglass.http.addresses import read_address, read_places
 from breakglass.http.client import Peer
 from breakglass.process.settings import neighbour_at
-from breakglass.records.encoding.strict_json import write
 from breakglass.records.signing.signature import Signature
+from breakglass.strict_json import write
 
 _WITHIN = timedelta(seconds=20)
 

@@ -1,44 +1,61 @@
-"""The broker's routes: bytes in, one story called, JSON out; nothing is decided here."""
+"""The broker's routes: one story called for each; nothing is decided here."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from fastapi import FastAPI
-
-from breakglass.broker.door.door_request import DoorRequests, SignedNote, TokenBody
+from breakglass.broker.door.door_request import (
+    AskedDoorView,
+    Countersigned,
+    DoorRequests,
+    DoorsView,
+    DoorView,
+    TokenBody,
+)
 from breakglass.broker.door.door_return import DoorReturn
-from breakglass.broker.governance.activation import Activation, PolicyBody, TrustBody
-from breakglass.broker.governance.suspension import Suspending
+from breakglass.broker.governance.activation import (
+    Activated,
+    Activation,
+    HandedOver,
+    PolicyBody,
+    TrustBody,
+)
+from breakglass.broker.governance.suspension import Stopped, Suspending
 from breakglass.broker.grants.breaking import Breaking
 from breakglass.broker.grants.early_end import DoneBody, EndingEarly
 from breakglass.broker.grants.grant_views import (
-    glasses_json,
-    grant_json,
-    granted_json,
-    incidents_json,
-    token_json,
+    Glasses,
+    GrantedView,
+    Grants,
+    GrantView,
+    Incidents,
+    TokenView,
+    glasses_of,
+    grant_view,
+    granted_view,
+    incidents_of,
 )
 from breakglass.broker.grants.request import BreakBody, break_request
 from breakglass.broker.grants.tokens import Tokens, standing
-from breakglass.broker.incidents.declarations import Declarations, StatementBody
+from breakglass.broker.incidents.declarations import Declarations, Declared, StatementBody
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
 from breakglass.clock import Clock
 from breakglass.errors import MalformedError, RefusedError
-from breakglass.http.routes import Handler, Request, Response, json_response, route
+from breakglass.http.routes import Asker, Given, Nobody, Request, Route, Taken, get, nobody, post
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.replica import Replica
-from breakglass.records.encoding.strict_json import read_body
+from breakglass.node.views import Health, StateView, health, state_view
+from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.kinds.key import KeyHandedOver
 from breakglass.token.token import BYTES_AT_MOST
 
 _STATEMENT_BYTES = 64 * 1024
 _POLICY_BYTES = 8 * 1024 * 1024
+_TOKEN_BYTES = 2 * BYTES_AT_MOST
 _CURRENT_WITHIN = timedelta(seconds=2)
 
 
@@ -61,161 +78,130 @@ class Stories:
     clock: Clock
 
 
-def application(stories: Stories) -> FastAPI:
-    """Make the application. Its routes are plain functions; each request runs in a thread."""
-    app = FastAPI(title="breakglass broker", openapi_url=None)
-    doors = _Doors(stories)
-    table: list[tuple[str, str, Handler, int]] = [
-        ("GET", "/glasses", doors.glasses, 0),
-        ("POST", "/break", doors.break_glass, _STATEMENT_BYTES),
-        ("POST", "/incidents", doors.declare, _STATEMENT_BYTES),
-        ("GET", "/incidents", doors.incidents, 0),
-        ("POST", "/done", doors.done, _STATEMENT_BYTES),
-        ("POST", "/kill", doors.kill, _STATEMENT_BYTES),
-        ("GET", "/grants", doors.grants, 0),
-        ("GET", "/grants/{grant}", doors.grant, 0),
-        ("GET", "/grants/{grant}/token", doors.token, 0),
-        ("GET", "/grants/{grant}/credential", doors.credential, 0),
-        ("POST", "/policy", doors.policy, _POLICY_BYTES),
-        ("POST", "/trust", doors.trust, _POLICY_BYTES),
-        ("GET", "/doors", doors.custodians_doors, 0),
-        ("GET", "/doors/{grant}", doors.custodians_door, 0),
-        ("POST", "/keys", doors.key, _STATEMENT_BYTES),
-        ("GET", "/state", doors.state, 0),
-        ("GET", "/healthz", doors.health, 0),
+def routes(stories: Stories) -> list[Route[Any, Any, Any]]:
+    """Return the table. No route asks who somebody is: whatever acts, people signed themselves."""
+    act, show = stories, _Readings(stories)
+
+    def break_glass(body: BreakBody) -> GrantedView:
+        return granted_view(act.breaking.break_glass(break_request(body)))
+
+    readings: list[Route[Any, Any, Any]] = [
+        get("/glasses", nobody, show.glasses, Glasses),
+        get("/incidents", nobody, show.incidents, Incidents),
+        get("/grants", nobody, show.grants, Grants),
+        get("/grants/{grant}", nobody, show.grant, GrantView),
+        get("/grants/{grant}/token", nobody, show.token, TokenView),
+        get("/grants/{grant}/credential", nobody, show.credential, dict),
+        get("/doors", nobody, lambda who, asked: act.doors.listing(), DoorsView),
+        get("/doors/{grant}", nobody, show.door, DoorView),
+        get("/state", nobody, lambda who, asked: state_view(act.view), StateView),
+        get("/healthz", nobody, show.health, Health),
     ]
+    acts: list[Route[Any, Any, Any]] = [
+        _said("/break", BreakBody, break_glass, GrantedView),
+        _said("/incidents", StatementBody, act.declaring.declare, Declared),
+        _said("/done", DoneBody, act.ending.done, dict),
+        _said("/kill", StatementBody, act.stopping.kill, Stopped),
+        _said("/keys", KeyHandedOver, act.activating.key, HandedOver),
+        _said("/policy", PolicyBody, act.activating.policy, Activated, _POLICY_BYTES),
+        _said("/trust", TrustBody, act.activating.trust, Activated, _POLICY_BYTES),
+    ]
+    return [*readings, *(_when_current(stories, each) for each in acts), *_door_routes(act.doors)]
+
+
+def _door_routes(doors: DoorRequests) -> list[Route[Any, Any, Any]]:
     # Without a ledger there is nothing to be current with.
-    doorway: list[tuple[str, Handler]] = [
-        ("/doors", doors.ask_custodians),
-        ("/doors/{grant}", doors.signed_by_custodians),
-        ("/doors/{grant}/mint", doors.mint_by_door),
+    def ask(body: BreakBody) -> AskedDoorView:
+        return doors.ask(break_request(body))
+
+    def complete(who: Nobody, asked: Request[Countersigned]) -> DoorView:
+        request = break_request(BreakBody(asked.body.statement, None))
+        if request.grant != asked.path["grant"]:
+            raise MalformedError("the statement is of another grant", name="wrong_grant")
+        return doors.complete(request, asked.body.countersigned)
+
+    def mint(who: Nobody, asked: Request[TokenBody]) -> dict[str, Any]:
+        return doors.mint(asked.path["grant"], asked.body.token)
+
+    return [
+        _said("/doors", BreakBody, ask, AskedDoorView, _TOKEN_BYTES),
+        post("/doors/{grant}", nobody, Countersigned, complete, DoorView, _TOKEN_BYTES),
+        post("/doors/{grant}/mint", nobody, TokenBody, mint, dict, _TOKEN_BYTES),
     ]
-    # Our own route form: the body is read strictly by us, capped before it is read whole.
-    app.router.routes.extend(
-        route(
-            method,
-            path,
-            doors.when_current(handler) if method == "POST" else handler,
-            body_at_most=most,
-        )
-        for method, path, handler, most in table
-    )
-    app.router.routes.extend(
-        route("POST", path, handler, body_at_most=2 * BYTES_AT_MOST) for path, handler in doorway
-    )
-    return app
+
+
+def _said(
+    path: str,
+    takes: type[Taken],
+    act: Callable[[Taken], Given],
+    gives: type[Given],
+    at_most: int = _STATEMENT_BYTES,
+) -> Route[Nobody, Taken, Given]:
+    """Make a route for what people signed themselves: the story asks who they are."""
+    return post(path, nobody, takes, lambda who, asked: act(asked.body), gives, at_most)
+
+
+def _when_current(
+    stories: Stories, route: Route[Asker, Taken, Given]
+) -> Route[Asker, Taken, Given]:
+    """Return a route that decides nothing before we have read what the ledger holds."""
+
+    def waiting(who: Asker, asked: Request[Taken]) -> Given:
+        stories.catching_up.require(_CURRENT_WITHIN)
+        # Nothing that we record now may come between a door and the moment it was used in.
+        stories.returning.first()
+        return route.handler(who, asked)
+
+    return replace(route, handler=waiting)
 
 
 @dataclass(frozen=True)
-class _Doors:
+class _Readings:
+    """What is shown of the folded state."""
+
     stories: Stories
 
-    def when_current(self, handler: Handler) -> Handler:
-        """Return a handler that decides nothing before we have read what the ledger holds."""
-
-        def waiting(asked: Request) -> Response:
-            self.stories.catching_up.require(_CURRENT_WITHIN)
-            # Nothing that we record now may come between a door and the moment it was used in.
-            self.stories.returning.first()
-            return handler(asked)
-
-        return waiting
-
-    def glasses(self, asked: Request) -> Response:
+    def glasses(self, who: Nobody, asked: Request[None]) -> Glasses:
         with self.stories.view.reading() as state:
             try:
                 policy = self.stories.policies.in_force(state)
             except RefusedError:
                 policy = None  # there is none yet, and so no glass
-            return json_response(glasses_json(state, policy))
+            return glasses_of(state, policy)
 
-    def break_glass(self, asked: Request) -> Response:
-        request = break_request(read_body(BreakBody, asked.body))
-        return json_response(granted_json(self.stories.breaking.break_glass(request)))
-
-    def declare(self, asked: Request) -> Response:
-        return json_response(self.stories.declaring.declare(read_body(StatementBody, asked.body)))
-
-    def incidents(self, asked: Request) -> Response:
+    def incidents(self, who: Nobody, asked: Request[None]) -> Incidents:
         with self.stories.view.reading() as state:
-            return json_response(incidents_json(state))
+            return incidents_of(state)
 
-    def done(self, asked: Request) -> Response:
-        return json_response(self.stories.ending.done(read_body(DoneBody, asked.body)))
-
-    def kill(self, asked: Request) -> Response:
-        return json_response(self.stories.stopping.kill(read_body(StatementBody, asked.body)))
-
-    def grants(self, asked: Request) -> Response:
+    def grants(self, who: Nobody, asked: Request[None]) -> Grants:
         now = self.stories.clock.now()
         with self.stories.view.reading() as state:
-            found = [grant_json(each, now) for each in state.grants.by_id.values()]
-        return json_response({"grants": sorted(found, key=lambda each: -each["index"])})
+            newest = sorted(state.grants.by_id.values(), key=lambda each: -each.index)
+        return Grants(tuple(grant_view(each, now) for each in newest))
 
-    def grant(self, asked: Request) -> Response:
-        with self.stories.view.reading() as state:
-            grant = standing(state.grants.by_id, asked.path["grant"])
-            return json_response(grant_json(grant, self.stories.clock.now()))
+    def grant(self, who: Nobody, asked: Request[None]) -> GrantView:
+        return grant_view(self._standing(asked), self.stories.clock.now())
 
-    def token(self, asked: Request) -> Response:
-        with self.stories.view.reading() as state:
-            grant = standing(state.grants.by_id, asked.path["grant"])
-        return json_response(token_json(self.stories.tokens.token(grant)))
+    def token(self, who: Nobody, asked: Request[None]) -> TokenView:
+        return TokenView(self.stories.tokens.token(self._standing(asked)).encoded())
 
-    def credential(self, asked: Request) -> Response:
-        with self.stories.view.reading() as state:
-            grant = standing(state.grants.by_id, asked.path["grant"])
-        minter = grant.intent.minter
-        if not minter:
+    def credential(self, who: Nobody, asked: Request[None]) -> dict[str, Any]:
+        intent = self._standing(asked).intent
+        if not intent.minter:
             raise RefusedError(
-                f"grant {grant.intent.grant!r} has no credential; its token is all of it",
+                f"grant {intent.grant!r} has no credential; its token is all of it",
                 name="no_credential",
             )
-        return json_response(self.stories.minters.credential(minter, grant.intent.grant))
+        return self.stories.minters.credential(intent.minter, intent.grant)
 
-    def policy(self, asked: Request) -> Response:
-        body = read_body(PolicyBody, asked.body)
-        try:
-            bundle = base64.b64decode(body.bundle, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise MalformedError("request.bundle: base64 is broken", name="bad_base64") from error
-        return json_response(self.stories.activating.policy(body, bundle))
+    def door(self, who: Nobody, asked: Request[None]) -> DoorView:
+        return self.stories.doors.find(asked.path["grant"])
 
-    def key(self, asked: Request) -> Response:
-        body = read_body(KeyHandedOver, asked.body)
-        return json_response(self.stories.activating.key(body))
-
-    def trust(self, asked: Request) -> Response:
-        return json_response(self.stories.activating.trust(read_body(TrustBody, asked.body)))
-
-    def ask_custodians(self, asked: Request) -> Response:
-        request = break_request(read_body(BreakBody, asked.body))
-        return json_response(self.stories.doors.ask(request))
-
-    def signed_by_custodians(self, asked: Request) -> Response:
-        body = read_body(SignedNote, asked.body)
-        return json_response(self.stories.doors.sign(asked.path["grant"], body))
-
-    def mint_by_door(self, asked: Request) -> Response:
-        body = read_body(TokenBody, asked.body)
-        return json_response(self.stories.doors.mint(asked.path["grant"], body.token))
-
-    def custodians_doors(self, asked: Request) -> Response:
-        return json_response(self.stories.doors.listing())
-
-    def custodians_door(self, asked: Request) -> Response:
-        return json_response(self.stories.doors.find(asked.path["grant"]))
-
-    def state(self, asked: Request) -> Response:
+    def health(self, who: Nobody, asked: Request[None]) -> Health:
         with self.stories.view.reading() as state:
-            summary: dict[str, Any] = state.summary()
-            found = {"size": state.size, "digest": state.digest(), "summary": summary}
-            return json_response(found)
+            trusted = state.governance.trust is not None
+        return health(self.stories.view, trusted and self.stories.catching_up.current)
 
-    def health(self, asked: Request) -> Response:
+    def _standing(self, asked: Request[None]) -> GrantState:
         with self.stories.view.reading() as state:
-            ready = state.governance.trust is not None and self.stories.catching_up.current
-        away = self.stories.view.away
-        return json_response(
-            {"ok": ready, "size": self.stories.view.size, "ledger": str(away) if away else ""}
-        )
+            return standing(state.grants.by_id, asked.path["grant"])

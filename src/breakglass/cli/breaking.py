@@ -19,6 +19,7 @@ Example:
   breakglass break orders-repair --incident INC-4821 --why "orders stuck"
 """
 _SPAN = re.compile(r"([1-9][0-9]{0,5})(s|m|h)", re.ASCII)
+DRILL_AT_MOST = timedelta(minutes=20)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
 
@@ -33,7 +34,8 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 @click.option(
     "--minter", default="", metavar="NAME", help="Which minter, if the glass has several."
 )
-@click.option("--drill", is_flag=True, help="Rehearse: the same path, labelled a drill.")
+@click.option("--ticket", default="", metavar="ID", help="Where the work is planned.")
+@click.option("--drill", is_flag=True, help="Rehearse: all of it is tried, nothing opens.")
 @click.option("--again", metavar="GRANT", help="Send a statement again whose answer never came.")
 @takes_org
 @output.says_json
@@ -44,6 +46,7 @@ def break_(
     code: str,
     for_: str,
     minter: str,
+    ticket: str,
     drill: bool,
     again: str | None,
     org: str | None,
@@ -66,7 +69,7 @@ def break_(
     chosen = choose(known, glass)
     mint = choose_mint(chosen, minter)
     terms = terms_of(chosen, for_)
-    answer, grant = _break(client, known, chosen, mint, terms, incident, code, why, drill)
+    answer, grant = _break(client, known, chosen, mint, terms, incident, code, why, ticket, drill)
     tell_grant(client, chosen, mint, answer, grant, as_json)
 
 
@@ -79,6 +82,7 @@ def _break(
     incident: str,
     code: str,
     why: str,
+    ticket: str,
     drill: bool,
 ) -> tuple[dict[str, Any], str]:
     from breakglass.cli import held_grants, sign_statement
@@ -94,11 +98,14 @@ def _break(
             glass=glass["glass"],
             minter=mint["minter"] if mint else "",
             scope={name: tuple(values) for name, values in mint["scope"].items()} if mint else {},
+            act=act_of(mint),
             drill=drill,
             who=client.who,
             incident=incident,
+            ticket=ticket,
             reason=Why(code, why),
-            for_s=int(terms.total_seconds()),
+            for_s=int(min(terms, DRILL_AT_MOST if drill else terms).total_seconds()),
+            after="",
             holder=holder,
             at=sign_statement.now(),
             nonce=sign_statement.nonce(),
@@ -132,10 +139,10 @@ def _send(client: Client, held: Any, minter: str) -> dict[str, Any]:
 
 def _send_again(client: Client, grant: str, as_json: bool) -> None:
     from breakglass.cli import held_grants
-    from breakglass.records.statement import Break, parse_as
+    from breakglass.records.statement import parse_request
 
     held = held_grants.held(client.state, grant)
-    said = parse_as(Break, held.statement["text"])
+    said = parse_request(held.statement["text"])
     known = client.broker("GET", "/glasses")
     glass = choose(known, said.glass)
     mint = choose_mint(glass, said.minter) if said.minter else None
@@ -179,6 +186,18 @@ def choose_mint(glass: dict[str, Any], minter: str) -> dict[str, Any] | None:
         else f"glass {glass['glass']!r} has several minters",
         hint=f"say which: --minter NAME (there are: {names})",
     )
+
+
+def act_of(mint: dict[str, Any] | None) -> str:
+    """Return the act that a mint runs in place of a credential, if it has exactly one.
+
+    Raises:
+        MalformedError: it has several.
+    """
+    acts: list[str] = mint["acts"] if mint else []
+    if len(acts) > 1:
+        raise MalformedError(f"minter {mint['minter']!r} runs several acts: {', '.join(acts)}")  # type: ignore[index]
+    return acts[0] if acts else ""
 
 
 def terms_of(glass: dict[str, Any], given: str) -> timedelta:

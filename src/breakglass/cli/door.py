@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from breakglass.cli import output
-from breakglass.cli.breaking import choose, choose_mint, terms_of
+from breakglass.cli.breaking import act_of, choose, choose_mint, terms_of
 from breakglass.cli.client import Client, find, takes_org
 from breakglass.errors import (
     BreakglassError,
@@ -111,8 +111,8 @@ def ask(
         [
             (
                 "asked",
-                f"the door for {request.said.glass}, until"
-                f" {request.not_after:%H:%M:%S} UTC at most",
+                f"the door for {request.said.glass},"
+                f" {output.duration(request.life.total_seconds())} at most",
             ),
             ("ledger", tried),
             ("request", str(path)),
@@ -123,7 +123,10 @@ def ask(
         f"nothing is open yet. Send {path} to {request.needed} custodians, by any way; each runs:"
         f" breakglass door sign {path.name}"
     )
-    output.talk("then, with what they send back: breakglass door use FILE FILE")
+    output.talk(
+        f"then, with what they send back, before {request.until:%H:%M:%S} UTC:"
+        " breakglass door use FILE FILE"
+    )
 
 
 @door.command(epilog=SIGN_EXAMPLE, short_help="As a custodian: look, ring, and sign a request.")
@@ -139,9 +142,10 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
     """
     from breakglass.cli import sign_statement
     from breakglass.cli.door_bell import ledger_unreached, ring
-    from breakglass.cli.door_request import NAMESPACE, custodian_line, read_request
+    from breakglass.cli.door_request import read_request
     from breakglass.clock import format_time
     from breakglass.person import ssh_keygen
+    from breakglass.records.statement import Countersign, Do, Why
 
     client = find(org)
     found = read_request(request)
@@ -150,9 +154,9 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
         output.tell_rows(_in_words(found))
     _check_custodian(client, found.said.who, key.public)
     now = sign_statement.now()
-    if now > found.not_after:
+    if now > found.until:
         raise RefusedError(
-            f"this request ended {found.not_after:%Y-%m-%d %H:%M:%S} UTC; nothing was signed",
+            f"this request ended {found.until:%Y-%m-%d %H:%M:%S} UTC; nothing was signed",
             name="expired",
             hint="the responder asks again: breakglass door ask",
         )
@@ -170,7 +174,7 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
         "glass": found.said.glass,
         "incident": found.said.incident,
         "why": found.said.reason.text,
-        "until": format_time(found.not_after),
+        "until": format_time(found.until),
         "ledger": tried,
     }
     heard = ring(client, told)
@@ -179,8 +183,17 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
     seen.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(seen, json.dumps({**told, "rung": heard}, ensure_ascii=False, indent=1) + "\n")
     # (4) Sign. Until the file goes back to the responder nothing has changed for anybody.
-    sshsig = ssh_keygen.sign(found.text, NAMESPACE, key, output.talk)
-    fuller = found.with_lines([custodian_line(client.who, key.public, sshsig)])
+    word = Countersign(
+        do=Do.COUNTERSIGN,
+        log=found.said.log,
+        answers=found.digest,
+        card=found.card_digest,
+        who=client.who,
+        reason=Why("door", f"the ledger from here: {tried}"[:500]),
+        at=now,
+        nonce=sign_statement.nonce(),
+    )
+    fuller = found.with_words([sign_statement.say(client, word).signed])
     path = out or request
     _write(path, fuller.encoded())
     if as_json:
@@ -216,48 +229,44 @@ def use(
     org: str | None,
     as_json: bool,
 ) -> None:
-    """Join the custodians' lines of REQUESTS and use them: a credential, or a gate's token.
+    """Join the custodians' words of REQUESTS and use them: a credential, or a gate's token.
 
-    The broker keeps them too, so that the ledger gets them when it is back; if the broker is away
-    the minter is asked straight.
+    The broker writes the intent from them and keeps it, so that the ledger gets it when it is back.
     """
     from breakglass.cli import held_grants
     from breakglass.cli.door_bell import ledger_unreached
-    from breakglass.cli.door_request import read_request, request_of
+    from breakglass.cli.door_request import door_of, read_request
 
     if bool(gate_name) != bool(run):
         raise click.UsageError("--gate and --for go together: a token opens one run")
     client = find(org)
     first, *others = map(read_request, requests)
     for other in others:
-        if other.text != first.text:
+        if other.digest != first.digest:
             raise MalformedError(
                 f"the requests are of different doors: {first.grant} and {other.grant}",
                 hint="join what custodians signed of one request",
             )
-    joined = first.with_lines(line for other in others for line in other.lines[1:])
+    joined = first.with_words(word for other in others for word in other.countersigned)
     held = held_grants.held(client.state, joined.grant)
-    # (1) The broker gets the lines first: from here the ledger gets them, whatever becomes of us.
-    try:
-        told = client.broker("POST", f"/doors/{joined.grant}", {"note": joined.note})
-        joined = request_of(told)
-    except UnavailableError as error:
-        told = {}
-        output.talk(f"the broker has not got the custodians' lines: {error}")
     _check_enough(client, joined.signed, joined.said.who)
-    # (2) Once more: who reaches the ledger needs no door.
+    # (1) Once more: who reaches the ledger needs no door.
     tried = ledger_unreached(client)
+    # (2) The broker writes the intent; the same again is the same intent, from which the ledger
+    #     gets it, whatever becomes of us.
+    words = {"statement": held.statement, "countersigned": list(joined.countersigned)}
+    opened = door_of(client.broker("POST", f"/doors/{joined.grant}", words), joined)
     answer: dict[str, Any] = {"grant": joined.grant, "signed": joined.signed, "tried": tried}
     rows = [("signed", " and ".join(joined.signed)), ("ledger", tried)]
     if joined.said.minter and not gate_name:
         shown = held.present(client.log, f"minter:{joined.said.minter}", joined.grant)
-        minted = _minted(client, joined.grant, joined.token(shown), minter_at or joined.minter_at)
+        minted = _minted(client, joined.grant, opened.token(shown), minter_at or opened.minter_at)
         answer |= {"minted": minted, "not_after": minted["expires"]}
         held.keep_answer(answer)
-        rows.append(("granted", f"{joined.said.glass} until {joined.not_after:%H:%M:%S} UTC"))
+        rows.append(("granted", f"{joined.said.glass} until {opened.not_after:%H:%M:%S} UTC"))
     elif gate_name:
         shown = held.present(client.log, f"gate:{gate_name}", run)
-        answer["token"] = joined.token(shown)
+        answer["token"] = opened.token(shown)
         if out is not None:
             _write(out, answer["token"])
             rows.append(("token", f"{out}, for run {run!r} of gate {gate_name!r}"))
@@ -270,7 +279,7 @@ def use(
         return
     output.tell_rows(rows)
     if not gate_name and not joined.said.minter:
-        gate = joined.gates[0] if joined.gates else "GATE"
+        gate = opened.gates[0] if opened.gates else "GATE"
         output.talk(f"next: breakglass door use FILE --gate {gate} --for RUN --out token")
     elif not gate_name:
         output.talk(f"next: breakglass run {joined.grant} -- COMMAND")
@@ -312,7 +321,7 @@ def _said(
 ) -> Held:
     """Sign what is asked of the custodians, with a new holder key, and keep both."""
     from breakglass.cli import held_grants, sign_statement
-    from breakglass.records.statement import Break, Do, Why, grant_id
+    from breakglass.records.statement import Do, Door, Why, grant_id
 
     known = client.broker("GET", "/glasses")
     chosen = choose(known, glass)
@@ -320,16 +329,17 @@ def _said(
     life = min(terms_of(chosen, for_), timedelta(hours=1))
     folder, holder = held_grants.begin(client.state)
     try:
-        statement = Break(
+        statement = Door(
             do=Do.DOOR,
             log=client.log,
             policy=known["policy"],
             glass=glass,
             minter=mint["minter"] if mint else "",
             scope={name: tuple(values) for name, values in mint["scope"].items()} if mint else {},
-            drill=False,
+            act=act_of(mint),
             who=client.who,
             incident=incident,
+            ticket="",
             reason=Why(code, why),
             for_s=int(life.total_seconds()),
             holder=holder,
@@ -356,7 +366,11 @@ def _in_words(found: Any) -> list[tuple[str, str]]:
         ("what", what),
         ("incident", said.incident or "none"),
         ("why", f"{said.reason.text} [{said.reason.code}]"),
-        ("until", f"{found.not_after:%Y-%m-%d %H:%M:%S} UTC, asked {found.at:%H:%M:%S}"),
+        (
+            "for",
+            f"{output.duration(found.life.total_seconds())} at most, asked"
+            f" {found.said.at:%Y-%m-%d %H:%M:%S} UTC",
+        ),
         ("signed", ", ".join(found.signed) or "nobody yet"),
         ("grant", found.grant),
     ]

@@ -1,87 +1,103 @@
-"""The file that goes from a responder to custodians and back: a door intent and its lines.
+"""The file that goes from a responder to custodians and back: a door statement and their words.
 
-Read and shown without any library: custodians see what the very bytes say that they sign. Whether
-the broker's and the breaker's signatures hold, gates and minters check.
+Read and shown without any library: custodians see what the very bytes say that they let through.
+Whether signatures hold, broker, gates and minters check.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from breakglass.canonical import Json, parse_lines
 from breakglass.clock import parse_time
 from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError, UnprovenError
-from breakglass.records.encoding.canonical import parse_canonical
-from breakglass.records.statement import Break, Do, grant_id, parse_as
+from breakglass.records.statement import Countersign, Door, digest_of, grant_id, parse_as
 
-NAMESPACE = "breakglass-door@v1"
 _BYTES_AT_MOST = 256 * 1024
-_HEADER = "breakglass.dev/record/v1"
-_DASH = "\u2014 "
+_CARD_HEADER = "breakglass.dev/card/v1"
+_WAIT = timedelta(hours=1)  # between a door statement and its intent: docs/spec/token.md (T-22)
 _LONGEST = timedelta(hours=1)
-_FIELDS = ("grant", "note", "card", "needed", "minter_at")
+_FIELDS = ("grant", "statement", "countersigned", "card", "needed", "minter_at")
 
 
 @dataclass(frozen=True)
 class DoorRequest:
-    """What is asked of custodians. ``text`` is what they sign; ``lines`` stand under it.
+    """What is asked of custodians: ``statement`` and ``card``; ``countersigned`` are their words.
 
-    ``card``, ``needed`` and ``minter_at`` are the broker's word, for the responder's use; nobody
-    believes them.
+    ``needed`` and ``minter_at`` are the broker's word, for the responder's use; nobody believes
+    them. ``said`` and ``digest`` are of the statement, ``card_digest`` of the card's text.
     """
 
     grant: str
-    text: str
-    lines: tuple[str, ...]
+    statement: Mapping[str, Any]
+    countersigned: tuple[Mapping[str, Any], ...]
     card: str
     needed: int
     minter_at: str
-    said: Break
+    said: Door
+    digest: str
+    card_digest: str
     gates: tuple[str, ...]
-    at: datetime
-    not_after: datetime
+    life: timedelta
 
     @property
-    def note(self) -> str:
-        """Return the intent's note: the broker's line, then the custodians' by their names."""
-        return f"{self.text}\n" + "".join(self.lines)
+    def until(self) -> datetime:
+        """Return until when the broker may still write an intent of this."""
+        return self.said.at + _WAIT
 
     @property
     def signed(self) -> list[str]:
-        """Return whose lines stand under it, the broker's not counted."""
-        return [_name(line) for line in self.lines[1:]]
+        """Return whose words stand here."""
+        return [_word(each).who for each in self.countersigned]
 
-    def with_lines(self, lines: Iterable[str]) -> DoorRequest:
-        """Return the request with more lines: one for each name, in one order for everybody."""
-        found: dict[str, str] = {}
-        for line in (*self.lines[1:], *lines):
-            if line != self.lines[0]:
-                found.setdefault(_name(line), line)
-        return replace(self, lines=(self.lines[0], *(found[name] for name in sorted(found))))
+    def with_words(self, words: Iterable[Mapping[str, Any]]) -> DoorRequest:
+        """Return the request with more words: one for each name, in one order for everybody."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for word in (*self.countersigned, *words):
+            found.setdefault(_word(word).who, word)
+        return replace(self, countersigned=tuple(found[name] for name in sorted(found)))
 
     def encoded(self) -> str:
         """Write the file."""
         value = {
             "grant": self.grant,
-            "note": self.note,
+            "statement": self.statement,
+            "countersigned": list(self.countersigned),
             "card": self.card,
             "needed": self.needed,
             "minter_at": self.minter_at,
         }
         return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
+
+@dataclass(frozen=True)
+class OpenedDoor:
+    """What the broker made of it: an intent's note, and the lines of its signers."""
+
+    note: str
+    card: str
+    people: tuple[str, ...]
+    not_after: datetime
+    gates: tuple[str, ...]
+    minter_at: str
+
     def token(self, presentation: dict[str, str]) -> str:
         """Return the door's token, shown by its holder's ``presentation``."""
-        return (
-            f"breakglass.dev/token/v1\ncard {_base64(self.card)}\nintent {_base64(self.note)}\n"
-            f"door\npresentation {_base64(presentation['text'])} {presentation['sshsig']}\n"
-        )
+        lines = [
+            "breakglass.dev/token/v1",
+            f"card {_base64(self.card)}",
+            f"intent {_base64(self.note)}",
+            *self.people,
+            "door",
+            f"presentation {_base64(presentation['text'])} {presentation['sshsig']}",
+        ]
+        return "\n".join(lines) + "\n"
 
 
 def read_request(path: Path) -> DoorRequest:
@@ -106,78 +122,82 @@ def read_request(path: Path) -> DoorRequest:
 
 
 def request_of(value: Any) -> DoorRequest:
-    """Read a request, and be sure that the intent says what the person's statement says.
+    """Read a request, and be sure that card and words are of the statement that it carries.
 
     Raises:
         MalformedError: not of that form.
-        UnprovenError: ``intent_mismatch``: the intent says something else than its statement.
+        UnprovenError: ``statement_mismatch``: card, grant or a custodian's word is of another one.
     """
     if not isinstance(value, dict) or any(field not in value for field in _FIELDS):
         raise MalformedError("this is no door request", hint="'breakglass door ask' writes one")
-    text, gap, lines = str(value["note"]).rpartition("\n\n")
-    first, _, line = text.partition("\n")
     try:
-        intent: Any = parse_canonical(line, "intent")
-        said = parse_as(Break, intent["statements"][0]["text"])
-        at, not_after = parse_time(intent["at"]), parse_time(intent["not_after"])
-        gates = tuple(map(str, intent["gates"]))
-        grant = grant_id(intent["statements"][0]["text"])
-        pairs = [(intent[name], getattr(said, name)) for name in _SAME]
-        pairs += [(intent["grant"], grant), (str(value["grant"]), grant)]
-        pairs += [(_plain(intent["scope"]), _plain(said.scope)), (intent["kind"], "intent")]
-    except (BreakglassError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise MalformedError(f"the door request holds no intent: {error}") from error
-    same = all(got == wanted for got, wanted in pairs) and said.do is Do.DOOR
-    if first != _HEADER or not gap or not same or not at < not_after <= at + _LONGEST:
+        text = str(value["statement"]["text"])
+        said = parse_as(Door, text)
+        card_text = str(value["card"]).partition("\n\n")[0] + "\n"
+        card: Any = parse_lines(card_text, _CARD_HEADER, "card")
+        words = tuple(value["countersigned"])
+        spoken = [_word(each) for each in words]
+        life = min(timedelta(seconds=min(said.for_s, int(card["for_s"]))), _LONGEST)
+        gates = tuple(map(str, card["gates"]))
+    except (BreakglassError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise MalformedError(f"the door request holds no door statement: {error}") from error
+    digest, card_digest = digest_of(text), digest_of(card_text)
+    same = str(value["grant"]) == grant_id(text) and _of_one(said, card)
+    same = same and all((each.answers, each.card) == (digest, card_digest) for each in spoken)
+    if not same:
         raise UnprovenError(
-            "the intent in this request is not what its own statement asks for; nothing was signed",
-            name="intent_mismatch",
+            "card, grant and custodians of this request are not of its own statement; nothing was"
+            " signed",
+            name="statement_mismatch",
             hint="tell whoever sent it, by another way, and sign nothing",
         )
-    signatures = tuple(f"{each}\n" for each in lines.split("\n") if each)
-    if not signatures or not all(each.startswith(_DASH) for each in signatures):
-        raise MalformedError("the door request's note carries no signature lines")
     needed = value["needed"] if isinstance(value["needed"], int) else 2
     return DoorRequest(
-        grant,
-        text + "\n",
-        signatures,
+        grant_id(text),
+        dict(value["statement"]),
+        words,
         str(value["card"]),
         needed,
         str(value["minter_at"]),
         said,
+        digest,
+        card_digest,
         gates,
-        at,
-        not_after,
-    ).with_lines(())
+        life,
+    ).with_words(())
 
 
-_SAME = ("glass", "who", "incident", "minter", "holder", "policy", "log")
+def door_of(told: Mapping[str, Any], request: DoorRequest) -> OpenedDoor:
+    """Read what the broker answers when enough custodians have signed.
 
-
-def custodian_line(name: str, public: str, sshsig: str) -> str:
-    """Make a custodian's signature line (type 0xff) from their key and their SSHSIG.
-
-    Args:
-        name: as the trust file gives it.
-        public: the key's public line.
-        sshsig: base64 of the SSHSIG over the intent's text.
-
-    Source: C2SP signed-note, «key ID»; docs/spec/trust.md, «People's lines».
+    Raises:
+        UnprovenError: ``intent_mismatch``: its intent is of another statement or card.
     """
-    blob = base64.b64decode(public.split()[1])
-    start = f"{name}\n".encode() + b"\xffsshsig@breakglass.dev\n"
-    key_id = hashlib.sha256(start + blob).digest()[:4]
-    signature = base64.b64encode(key_id + base64.b64decode(sshsig)).decode()
-    return f"{_DASH}{name} {signature}\n"
+    try:
+        text = str(told["note"]).rpartition("\n\n")[0]
+        intent = json.loads(text.rpartition("\n")[2])
+        carried = intent["statements"][0]["text"]
+        people = tuple(map(str, told["people"]))
+        not_after, gates = parse_time(intent["not_after"]), tuple(map(str, intent["gates"]))
+        named = (digest_of(str(carried)), intent["card"])
+    except (BreakglassError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise MalformedError(f"the broker's answer holds no door intent: {error}") from error
+    if named != (request.digest, request.card_digest):
+        raise UnprovenError(
+            "the broker's intent is not of what you signed; nothing was shown to anybody",
+            name="intent_mismatch",
+        )
+    return OpenedDoor(
+        str(told["note"]), request.card, people, not_after, gates, str(told.get("minter_at", ""))
+    )
 
 
-def _name(line: str) -> str:
-    return line.removeprefix(_DASH).partition(" ")[0]
+def _of_one(said: Door, card: Mapping[str, Json]) -> bool:
+    return (card["glass"], card["policy"], card["log"]) == (said.glass, said.policy, said.log)
 
 
-def _plain(scope: Any) -> dict[str, list[str]]:
-    return {name: list(values) for name, values in scope.items()}
+def _word(signed: Mapping[str, Any]) -> Countersign:
+    return parse_as(Countersign, str(signed["text"]))
 
 
 def _base64(text: str) -> str:

@@ -109,9 +109,9 @@ def _credential(client: Client, held: Any, answer: dict[str, Any]) -> dict[str, 
 
 
 def _has_credential(held: Any) -> bool:
-    from breakglass.records.statement import Break, parse_as
+    from breakglass.records.statement import parse_request
 
-    return bool(parse_as(Break, held.statement["text"]).minter)
+    return bool(parse_request(held.statement["text"]).minter)
 
 
 def _wait(client: Client, grant: str, child: subprocess.Popen[bytes], until: Any) -> str:

@@ -115,8 +115,9 @@ def _read(folder: Path, note: bytes, state: State) -> dict[str, bytes]:
         record = parse_record(note)
     except BreakglassError:
         return {}  # the fold says what is wrong with it
-    needed = KINDS.reads(record.body.kind, kinds_in_force(state))
-    if not needed or too_long_to_read(record.attachments):
+    kind = record.body.kind
+    needed = KINDS.reads(kind, kinds_in_force(state))
+    if not needed or too_long_to_read(kind, record.attachments):
         return {}
     return {each: (folder / "attachment" / each).read_bytes() for each in attachments([note])}
 

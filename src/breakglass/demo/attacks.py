@@ -19,6 +19,9 @@ from breakglass.demo.shop import GATE, LOG, MINTER, REPAIR, ROLLBACK
 from breakglass.demo.software_keys import SoftKey, SoftSecurityKey
 from breakglass.embedded.up import Organisation
 from breakglass.errors import BreakglassError
+from breakglass.policy.cards import card_people
+from breakglass.policy.compile import compile_policy
+from breakglass.policy.folder import read_bundle
 from breakglass.process.key_store import read_key
 from breakglass.records.card import Tier, card_digest, parse_card
 from breakglass.records.encoding.text_types import ZERO_DIGEST
@@ -74,15 +77,16 @@ class Thief:
             glass=card.glass,
             who="mira",
             incident="INC-4821",
+            ticket="",
             minter=mint.minter if mint else "",
             scope=mint.scope if mint else {},
+            act="",
             gates=card.gates,
             holder=self.holder.public,
             not_before=at,
             not_after=at + timedelta(seconds=card.for_s),
             handle=handle_of(grant),
             review_by=at + timedelta(days=3),
-            labels=(),
             statements=statements,
         )
 
@@ -96,11 +100,14 @@ class Thief:
             glass=card.glass,
             minter="",
             scope={},
+            act="",
             drill=False,
             who="mira",
             incident="INC-4821",
+            ticket="",
             reason=Why("other", "nobody will ever know"),
             for_s=card.for_s,
+            after="",
             holder=self.holder.public,
             at=at,
             nonce=secrets.token_hex(16),
@@ -131,7 +138,10 @@ class Thief:
         statement = digest_of(intent.statements[0].text) if intent.statements else "0" * 64
         text = presentation_text(Presentation(LOG, statement, door, run, self.now()))
         shown = self.holder.sign(text, PRESENTATION_NAMESPACE)
-        return Token(self.card, note, proof).presented(shown).encoded()
+        policy = compile_policy(read_bundle(self.running.org / "bundle"))
+        people = card_people(policy, intent.glass, parse_card(Note.parse(self.card)).issued)
+        carried = people.carried([intent.who] if intent.statements else [])
+        return Token(self.card, note, carried, proof).presented(shown).encoded()
 
     def at_the_minter(self, token: str) -> BreakglassError | None:
         """Show a token to the minter; returns how it refused, or nothing if it minted."""

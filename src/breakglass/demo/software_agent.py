@@ -6,7 +6,7 @@ that is touched each time would, and nobody touches anything. Run as
     python -m breakglass.demo.software_agent [--die-with-parent] SOCKET KEYFILE…
 
 It prints ``ready`` when it accepts and ends on SIGTERM. A key file is what ``SoftKey.encoded`` or
-``SoftSecurityKey.encoded`` writes, or an OpenSSH Ed25519 private key.
+``SoftSecurityKey.encoded`` writes, or an OpenSSH private key of Ed25519 or P-256.
 
 Source: draft-ietf-sshm-ssh-agent; OpenSSH PROTOCOL.agent.
 """

@@ -25,9 +25,12 @@ from breakglass.person.ssh_keygen import PersonalKey, Say
 from breakglass.policy.compile import compile_policy
 from breakglass.policy.starter import starter_bundle
 from breakglass.records.encoding.text_types import Handle
+from breakglass.records.signing.key_types import HOW_TO_MAKE_ONE
 
 SECOND = "second"
 CUSTODIANS_AT_MOST = 9
+_USUAL_KEYS = ("id_ed25519_sk", "id_ecdsa_sk", "id_ed25519", "id_ecdsa")
+"""As ``ssh-keygen`` names what it makes, security keys first."""
 
 
 def make(
@@ -106,15 +109,18 @@ def find_key(folder: Path, who: str) -> PersonalKey:
         public = folder / "keys" / "people" / f"{who}.pub"
         public.write_text(f"{held[0]} {who}\n", "ascii")
         return ssh_keygen.read_key(public.absolute())
-    for name in ("id_ed25519_sk", "id_ed25519"):
-        path = Path.home() / ".ssh" / name
-        if path.exists():
-            return ssh_keygen.read_key(path)
+    usual = Path.home() / ".ssh"
+    for name in _USUAL_KEYS:
+        if (usual / name).exists():
+            return ssh_keygen.read_key(usual / name)
+    refused = ssh_keygen.refused_keys(usual)
+    if refused:
+        raise MisconfiguredError(refused[0], name="no_key")
     raise MisconfiguredError(
-        "no SSH key of a type that is read: none in the agent, no ~/.ssh/id_ed25519_sk,"
-        " no ~/.ssh/id_ed25519",
+        "no SSH key: none in the agent, and no "
+        + ", ".join(f"~/.ssh/{name}" for name in _USUAL_KEYS),
         name="no_key",
-        hint="make one: ssh-keygen -t ed25519-sk  (or -t ed25519); or name one: --key PATH",
+        hint=f"make one: {HOW_TO_MAKE_ONE}; or name one: --key PATH",
     )
 
 

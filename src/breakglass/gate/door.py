@@ -44,7 +44,7 @@ def take_door(place: GateConfig, token: Token, shown: VerifiedToken, clock: Cloc
     finally:
         bell.close()
     # (4) The record, fsynced in the spool: it goes out when the ledger is back.
-    spool_door(place, door_record(door, shown, trust, tried), clock)
+    spool_door(place, door_record(door, shown, tried), clock)
 
 
 def place_doors(place: GateConfig) -> Doors:

@@ -140,17 +140,19 @@ def guard(
     place = GateConfig.open(folder, gate)
     found = run_callable(check, place.settings.check_within)
     answer = answer_check(place, found, now)
-    if not answer.open and token is not None:
-        answer = answer_with_token(place, answer, token, run, now)
-    if not answer.open:
-        tell(place, now)
-        kind = RefusedError if answer.opens is Opens.SHUT_FAILED else UnavailableError
-        raise kind(
-            f"gate {gate!r} is {answer.opens.value}: {answer.reason}", name="shut", hint=answer.hint
-        )
     try:
+        if not answer.open and token is not None:
+            answer = answer_with_token(place, answer, token, run, now)
+        if not answer.open:
+            kind = RefusedError if answer.opens is Opens.SHUT_FAILED else UnavailableError
+            raise kind(
+                f"gate {gate!r} is {answer.opens.value}: {answer.reason}",
+                name="shut",
+                hint=answer.hint,
+            )
         yield answer
     finally:
+        # However it ends, also by a token that is refused: what was blocked is heard of.
         tell(place, now)
 
 

@@ -1,4 +1,1 @@
-"""How processes speak: HTTP to neighbours, a folder's settings, one writer's outbox, a follower.
-
-Knows notes and bytes, never kinds of records.
-"""
+"""How processes speak: HTTP, a client and a table of routes. Knows bytes, never records."""

@@ -1,43 +1,34 @@
-"""The edge where requests come in: plain functions behind Starlette, and one form of error.
+"""A process's routes as a typed table: who asks, what a route takes, what it gives.
 
-Handlers are synchronous (``def``) and run in threads; a handler that waits holds one thread. Every
-error leaves as ``{"error": name, "message": …, "hint": …}``; one that is not ours says nothing.
+A handler is a plain function of two arguments, who asks and what was asked, that returns a value
+or raises; the type checker holds it to its row. It is synchronous and runs in a thread, one for
+each request that is at work. ``edge.py`` turns bytes into its arguments and its value into bytes.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import logging
-import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-import anyio
-import anyio.to_thread
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request as StarletteRequest
-from starlette.responses import Response as StarletteResponse
-from starlette.responses import StreamingResponse
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from dataclasses import dataclass, field, is_dataclass
+from types import NoneType
+from typing import Any, Generic, TypeVar
 
 from breakglass.errors import BreakglassError, MalformedError
+from breakglass.strict_json import write
 
-log = logging.getLogger("breakglass")
-BODY_AT_MOST = "breakglass.body_at_most"  # in a request's scope: its route's own cap
+Asker = TypeVar("Asker")
+Taken = TypeVar("Taken")
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
-class Request:
+class Request(Generic[Taken]):
     """One request, read whole."""
 
     path: Mapping[str, str]  # the parts of the path that the route names
     query: Mapping[str, str]
-    body: bytes
+    body: Taken
     headers: Mapping[str, str]
 
     def number(self, name: str, default: int | None = None) -> int:
@@ -56,7 +47,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One answer."""
+    """One answer whose bytes, status or headers its handler chose itself."""
 
     body: bytes
     status: int = 200
@@ -77,8 +68,65 @@ class Streamed:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[Request], Response]
-AnyHandler = Callable[[Request], Response | Streamed]
+@dataclass(frozen=True)
+class Nobody:
+    """Whoever reaches the port: a route that asks nothing of its asker."""
+
+
+def nobody(asked: Request[bytes]) -> Nobody:
+    """Let everybody ask. A rule that knows its asker returns a type of its own, or raises."""
+    return Nobody()
+
+
+@dataclass(frozen=True)
+class Route(Generic[Asker, Taken, Given]):
+    """One row of the table; ``get`` and ``post`` make it.
+
+    Args:
+        method: ``GET`` or ``POST``.
+        path: with the names of its parts, ``/proof/{index}``.
+        who: who asks, from the whole request before its body is read as anything; raises to refuse.
+        takes: a frozen dataclass that a JSON body must fit exactly; ``bytes``: as it came;
+            ``NoneType``: there is no body.
+        handler: the work.
+        gives: a dataclass that is written as JSON; ``dict``: JSON of another process, handed on;
+            ``Response`` or ``Streamed``: as it is.
+        body_at_most: bytes; a longer body is refused with 413 before it is read whole.
+        crowd: bounds how many are at work; ``None``: as many as there are threads.
+    """
+
+    method: str
+    path: str
+    who: Callable[[Request[bytes]], Asker]
+    takes: type[Taken]
+    handler: Callable[[Asker, Request[Taken]], Given]
+    gives: type[Given]
+    body_at_most: int = 0
+    crowd: Crowd | None = None
+
+
+def get(
+    path: str,
+    who: Callable[[Request[bytes]], Asker],
+    handler: Callable[[Asker, Request[None]], Given],
+    gives: type[Given],
+    crowd: Crowd | None = None,
+) -> Route[Asker, None, Given]:
+    """Make a route that reads; see ``Route``."""
+    return Route("GET", path, who, NoneType, handler, gives, crowd=crowd)
+
+
+def post(
+    path: str,
+    who: Callable[[Request[bytes]], Asker],
+    takes: type[Taken],
+    handler: Callable[[Asker, Request[Taken]], Given],
+    gives: type[Given],
+    body_at_most: int,
+    crowd: Crowd | None = None,
+) -> Route[Asker, Taken, Given]:
+    """Make a route that acts; see ``Route``."""
+    return Route("POST", path, who, takes, handler, gives, body_at_most, crowd)
 
 
 class StatusError(BreakglassError):
@@ -98,8 +146,9 @@ class StatusError(BreakglassError):
 
 
 def json_response(value: Any, status: int = 200) -> Response:
-    """Answer with JSON."""
-    return Response(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(), status)
+    """Answer with JSON, of a dataclass or of plain values."""
+    plain = write(value) if is_dataclass(value) else value
+    return Response(json.dumps(plain, separators=(",", ":"), ensure_ascii=False).encode(), status)
 
 
 def text_response(
@@ -109,13 +158,10 @@ def text_response(
     return Response(text.encode(), status, kind)
 
 
-def error_response(error: BreakglassError) -> Response:
-    """Say an error of ours to a neighbour."""
+def error_json(error: BreakglassError) -> dict[str, Any]:
+    """Return an error of ours as its JSON."""
     more = error.more if isinstance(error, StatusError) else {}
-    return json_response(
-        {"error": error.name, "message": error.message, "hint": error.hint, **more},
-        error.http_status,
-    )
+    return {"error": error.name, "message": error.message, "hint": error.hint, **more}
 
 
 class Crowd:
@@ -143,15 +189,6 @@ class Crowd:
         if self._count >= self._at_most:
             raise self._refusal
 
-    async def run(self, handler: AnyHandler, asked: Request) -> Response | Streamed:
-        """Answer one request in a thread.
-
-        Raises:
-            BreakglassError: as above.
-        """
-        with self.one_more():
-            return await anyio.to_thread.run_sync(_answered, handler, asked)
-
     @contextlib.contextmanager
     def one_more(self) -> Iterator[None]:
         """Count one request while it is at work.
@@ -165,174 +202,3 @@ class Crowd:
             yield
         finally:
             self._count -= 1
-
-
-def route(
-    method: str,
-    path: str,
-    handler: AnyHandler,
-    *,
-    body_at_most: int = 0,
-    crowd: Crowd | None = None,
-) -> Route:
-    """Make a Starlette route of a plain function.
-
-    Args:
-        method: ``GET``, ``POST`` or ``PUT``.
-        path: in Starlette's form, ``/proof/{index}``.
-        handler: called in a thread of its own for each request.
-        body_at_most: bytes; a longer body is refused with 413 before it is read whole.
-        crowd: bounds how many are at work; ``None``: as many as there are threads.
-    """
-
-    async def endpoint(request: StarletteRequest) -> StarletteResponse:
-        if crowd is not None:
-            await _refuse_if_full(crowd, request, body_at_most)
-        body = await _read(request, body_at_most)
-        asked = Request(request.path_params, request.query_params, body, request.headers)
-        if crowd is not None:
-            return as_response(await crowd.run(handler, asked))
-        return as_response(await anyio.to_thread.run_sync(_answered, handler, asked))
-
-    return Route(path, endpoint, methods=[method])
-
-
-async def _refuse_if_full(crowd: Crowd, request: StarletteRequest, at_most: int) -> None:
-    try:
-        crowd.refuse_if_full()
-    except BreakglassError:
-        # Read to its end, or the sender would hear of a cut connection and not of the reason.
-        read = 0
-        async for part in request.stream():
-            read += len(part)
-            if read > at_most:
-                break
-        raise
-
-
-def dressed(app: Starlette, body_at_most: int) -> ASGIApp:
-    """Put the error edge and a cap on bodies around a Starlette or FastAPI application.
-
-    Routes made by ``route`` have both already; this serves the rest: unknown paths, routes of
-    another make, and whatever slips through.
-
-    Args:
-        app: its exception handlers are replaced by ours.
-        body_at_most: bytes in a request body, on any route.
-    """
-    for kind in list(app.exception_handlers):
-        if hasattr(kind, "errors"):  # FastAPI's validation error, known without importing it
-            app.add_exception_handler(kind, _invalid)
-    app.add_exception_handler(BreakglassError, _ours)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _internal)
-    return _Edge(app, body_at_most)
-
-
-class _Edge:
-    """Counts body bytes; and nothing that the application raises passes it."""
-
-    def __init__(self, app: ASGIApp, body_at_most: int) -> None:
-        self._app = app
-        self._body_at_most = body_at_most
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        read = 0
-
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            at_most = scope.get(BODY_AT_MOST, self._body_at_most)
-            if read > at_most:
-                raise too_large(at_most)
-            return message
-
-        try:
-            await self._app(scope, counted, send)
-        except asyncio.CancelledError:
-            # Only a server that stops cancels us; its bound was up, and its sender repeats.
-            log.warning("stopped while a request was under way; it was not answered")
-        except Exception:  # noqa: BLE001  the edge of the process: stays shut; _internal has logged it
-            return
-
-
-async def _read(request: StarletteRequest, at_most: int) -> bytes:
-    said = request.headers.get("content-length", "0")
-    if said.isascii() and said.isdigit() and int(said) > at_most:
-        raise too_large(at_most)
-    parts: list[bytes] = []
-    read = 0
-    async for part in request.stream():
-        read += len(part)
-        if read > at_most:
-            raise too_large(at_most)
-        parts.append(part)
-    return b"".join(parts)
-
-
-def too_large(at_most: int) -> StatusError:
-    """Refuse a body of more than so many bytes."""
-    error = MalformedError(f"request body is over {at_most} bytes", name="too_large")
-    return StatusError(error, 413)
-
-
-def _answered(handler: AnyHandler, asked: Request) -> Response | Streamed:
-    try:
-        return handler(asked)
-    except Exception as error:  # noqa: BLE001  the edge of the process: stays shut
-        return as_answer(error)
-
-
-def as_answer(error: Exception) -> Response:
-    """Say any error to a neighbour; of one that is not ours, only that it happened."""
-    return error_response(error) if isinstance(error, BreakglassError) else _shut(error)
-
-
-def _shut(error: Exception) -> Response:
-    # Where it happened, and of which kind; neither the request nor the error's words, which may
-    # quote it.
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    trail = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
-    log.error("internal error, stayed shut: %s at %s", type(error).__name__, trail)
-    told = {"error": "internal", "message": "an error inside; stayed shut", "hint": "see its log"}
-    return json_response(told, 500)
-
-
-def as_response(answer: Response | Streamed) -> StarletteResponse:
-    """Give Starlette an answer."""
-    if isinstance(answer, Streamed):
-        named = {"content-type": answer.content_type, "content-length": str(answer.size)}
-        return StreamingResponse(answer.parts, headers={**answer.headers, **named})
-    headers = {**answer.headers, "content-type": answer.content_type}
-    return StarletteResponse(answer.body, answer.status, headers)
-
-
-async def _ours(request: StarletteRequest, error: Exception) -> StarletteResponse:
-    assert isinstance(error, BreakglassError)
-    return as_response(error_response(error))
-
-
-async def _internal(request: StarletteRequest, error: Exception) -> StarletteResponse:
-    return as_response(_shut(error))
-
-
-async def _http(request: StarletteRequest, error: Exception) -> StarletteResponse:
-    assert isinstance(error, HTTPException)
-    if isinstance(error.__cause__ or error.__context__, BreakglassError):
-        return await _ours(request, error.__cause__ or error.__context__)  # type: ignore[arg-type]
-    names = {404: "not_found", 405: "not_allowed", 413: "too_large"}
-    name = names.get(error.status_code, "http")
-    told = {"error": name, "message": f"{request.url.path!r}: {error.detail}"[:500], "hint": ""}
-    return as_response(json_response(told, error.status_code))
-
-
-async def _invalid(request: StarletteRequest, error: Exception) -> StarletteResponse:
-    errors: Any = getattr(error, "errors", list)()
-    place = "; ".join(
-        f"{'.'.join(map(str, each.get('loc', ())))}: {each.get('msg', '')}" for each in errors[:5]
-    )
-    return as_response(error_response(MalformedError(f"request: {place}"[:500])))

@@ -1,6 +1,6 @@
 """Bodies that never lie in memory: read part by part, and handed over in threads.
 
-``answering.py`` has the doors whose bodies are small.
+``edge.py`` serves the routes whose bodies are small.
 """
 
 from __future__ import annotations
@@ -17,16 +17,8 @@ from starlette.responses import Response as StarletteResponse
 from starlette.routing import Route
 
 from breakglass.errors import MalformedError, UnavailableError
-from breakglass.http.routes import (
-    BODY_AT_MOST,
-    Crowd,
-    Request,
-    Response,
-    StatusError,
-    as_answer,
-    as_response,
-    too_large,
-)
+from breakglass.http.edge import as_answer, as_response, too_large
+from breakglass.http.routes import Crowd, Request, Response, StatusError
 
 _HANDED_OVER_BYTES = 256 * 1024
 
@@ -47,7 +39,7 @@ class Receiving(Protocol):
         ...
 
 
-Begin = Callable[[Request, int], Receiving | Response]
+Begin = Callable[[Request[None], int], Receiving | Response]
 """Given the request without its body, and the body's size in bytes: who takes it, or an answer
 at once."""
 
@@ -71,9 +63,7 @@ def upload_route(
     """
 
     async def endpoint(request: StarletteRequest) -> StarletteResponse:
-        # Beyond what ``dressed`` allows for the rest of the process.
-        request.scope[BODY_AT_MOST] = body_at_most
-        asked = Request(request.path_params, request.query_params, b"", request.headers)
+        asked = Request(request.path_params, request.query_params, None, request.headers)
         try:
             size = _said_size(request, body_at_most)
             with crowd.one_more():

@@ -136,7 +136,16 @@ class Admission:
         if len(data) > NOTE_BYTES_AT_MOST:
             raise _too_large(len(data), NOTE_BYTES_AT_MOST)
         note = Note.parse(data)
+        note.check_spelling()  # else a carrier's spelling would take the number of the honest one
         submitter, line = _submitter(note, submitters)
+        if len(note.lines) != 1 or note.encoded() != data:
+            # Whoever holds a note could append it spelled otherwise first; the honest one would
+            # then find its number taken.
+            raise MalformedError(
+                f"a record carries its submitter's line alone, in its one spelling; this has"
+                f" {len(note.lines)}",
+                name="extra_lines",
+            )
         if own is not None and submitter.vkey != own.vkey:
             raise MalformedError(
                 f"a run is of one submitter, got {own.vkey.name!r} and {submitter.vkey.name!r}",

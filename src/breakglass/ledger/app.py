@@ -9,26 +9,30 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 
 from breakglass.clock import Clock
 from breakglass.errors import (
-    BreakglassError,
     MalformedError,
     MisconfiguredError,
     RefusedError,
     UnavailableError,
 )
 from breakglass.http.client import Peer
+from breakglass.http.edge import application
 from breakglass.http.routes import (
     Crowd,
+    Nobody,
     Request,
     Response,
     StatusError,
     Streamed,
-    json_response,
-    route,
+    error_json,
+    get,
+    nobody,
+    post,
 )
 from breakglass.http.streaming import upload_route
 from breakglass.ledger.admission import Admission
@@ -125,6 +129,41 @@ def build(
     )
 
 
+@dataclass(frozen=True)
+class Appended:
+    """Where a run came to stand; ``refused`` is the error of the note that ended it, and where."""
+
+    first: int
+    count: int
+    proofs: tuple[str, ...]
+    refused: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class CommitView:
+    """The entries of one commit, and the head that a quorum saw behind them."""
+
+    first: int
+    head: str
+    entries: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The commits after a size."""
+
+    commits: tuple[CommitView, ...]
+
+
+@dataclass(frozen=True)
+class ChainView:
+    """Where a submitter's chain stands; ``seq`` is ``None`` before its first record."""
+
+    seq: int | None
+    prev: str
+    next: int
+
+
 class _Cosigners:
     """Finds where the policy's witnesses are."""
 
@@ -193,12 +232,12 @@ class _Doors:
         appends = _crowd(threads * 7 // 16, "appends", "pool_full", "recorded")
         polls = _crowd(threads * 3 // 8, "polls for entries", "busy", "done")
         puts = _crowd(threads // 16, "attachments", "busy", "stored")
-        return Starlette(
-            routes=[
-                route("POST", "/append", self.append, body_at_most=_APPEND_BYTES, crowd=appends),
-                route("GET", "/entries", self.entries, crowd=polls),
-                route("GET", "/submitter/{key:path}", self.submitter),
-                route("GET", "/proof/{index}", self.proof),
+        return application(
+            [
+                post("/append", nobody, bytes, self.append, Appended, _APPEND_BYTES, appends),
+                get("/entries", nobody, self.entries, Entries, polls),
+                get("/submitter/{key:path}", nobody, self.submitter, ChainView),
+                get("/proof/{index}", nobody, self.proof, Response),
                 upload_route(
                     "/attachment/{digest}",
                     self.put_attachment,
@@ -206,14 +245,14 @@ class _Doors:
                     within=transfer_within,
                     crowd=puts,
                 ),
-                route("GET", "/attachment/{digest}", self.get_attachment),
-                route("GET", "/checkpoint", self.checkpoint),
-                route("GET", "/tile/{rest:path}", self.tile),
-                route("GET", "/healthz", self.healthz),
+                get("/attachment/{digest}", nobody, self.get_attachment, Streamed),
+                get("/checkpoint", nobody, self.checkpoint, Response),
+                get("/tile/{rest:path}", nobody, self.tile, Response),
+                get("/healthz", nobody, self.healthz, dict),
             ]
         )
 
-    def append(self, asked: Request) -> Response:
+    def append(self, who: Nobody, asked: Request[bytes]) -> Appended:
         if self.standing is not None:
             self.standing.refuse_unless_active()
         waiting = self.sequencer.submit(self.admission.admit(asked.body))
@@ -225,54 +264,55 @@ class _Doors:
                 name="unanswered",
                 hint="repeat the same bytes",
             ) from error
-        return _accepted_answer(accepted)
+        return _appended(accepted)
 
-    def entries(self, asked: Request) -> Response:
+    def entries(self, who: Nobody, asked: Request[None]) -> Entries:
         wait = min(timedelta(seconds=asked.number("wait", 0)), self.settings.poll_at_most)
-        commits = [
-            {
-                "first": each.first,
-                "head": (each.head.cosigned or b"").decode(),
-                "entries": [note.decode() for note in each.notes],
-            }
-            for each in self.feed.after(asked.number("from"), wait)
-        ]
-        return json_response({"commits": commits})
+        commits = self.feed.after(asked.number("from"), wait)
+        return Entries(
+            tuple(
+                CommitView(
+                    each.first,
+                    (each.head.cosigned or b"").decode(),
+                    tuple(note.decode() for note in each.notes),
+                )
+                for each in commits
+            )
+        )
 
-    def submitter(self, asked: Request) -> Response:
+    def submitter(self, who: Nobody, asked: Request[None]) -> ChainView:
         label = asked.path["key"]
         if not _LABEL.fullmatch(label):
             raise MalformedError(f"{label[:80]!r} is no name and key id: NAME+8 hex digits")
         place = self.journal.place(label)
-        seq = place.next - 1 if place.next else None
-        return json_response({"seq": seq, "prev": place.prev, "next": place.next})
+        return ChainView(place.next - 1 if place.next else None, place.prev, place.next)
 
-    def proof(self, asked: Request) -> Response:
+    def proof(self, who: Nobody, asked: Request[None]) -> Response:
         index = asked.number("index")
         if index >= self.feed.size:
             raise _not_found(f"entry {index}")
         tiles = JournalTiles(self.journal)
         return Response(proof_of(self.journal, tiles, index), content_type=_TEXT)
 
-    def put_attachment(self, asked: Request, size: int) -> Upload | Response:
+    def put_attachment(self, asked: Request[None], size: int) -> Upload | Response:
         if self.standing is not None:
             self.standing.refuse_unless_active()
         return self.uploads.begin(asked, size)
 
-    def get_attachment(self, asked: Request) -> Streamed:
+    def get_attachment(self, who: Nobody, asked: Request[None]) -> Streamed:
         try:
             stored = self.attachments.read(asked.path["digest"])
         except RefusedError as error:
             raise StatusError(error, 404) from error
         return Streamed(stored.size, stored.parts, _BYTES, _IMMUTABLE)
 
-    def checkpoint(self, asked: Request) -> Response:
+    def checkpoint(self, who: Nobody, asked: Request[None]) -> Response:
         newest = self.feed.newest
         if newest is None or newest.cosigned is None:
             raise _not_found("a checkpoint")
         return Response(newest.cosigned, content_type=_TEXT, headers={"cache-control": "no-store"})
 
-    def tile(self, asked: Request) -> Response:
+    def tile(self, who: Nobody, asked: Request[None]) -> Response:
         name = parse_tile_path(f"tile/{asked.path['rest']}")
         start = name.n * TILE_WIDTH
         stop = start + name.width
@@ -285,39 +325,28 @@ class _Doors:
             data = b"".join(JournalTiles(self.journal).hashes(name.level, start, stop))
         return Response(data, content_type=_BYTES, headers=_IMMUTABLE)
 
-    def healthz(self, asked: Request) -> Response:
+    def healthz(self, who: Nobody, asked: Request[None]) -> dict[str, Any]:
         stopped = self.sequencer.stopped
         if stopped is not None:
             raise stopped
         away = self.panel.away()
         role = self.standing.said() if self.standing is not None else {}
-        trouble = self.sequencer.trouble
         told = {"origin": self.signer.name, "size": self.feed.size, "away": away}
-        told |= {"journal": trouble, **role}
-        return json_response(told)
+        return {**told, "journal": self.sequencer.trouble, **role}
 
 
 _TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
 
 
-def _accepted_answer(accepted: Accepted) -> Response:
-    refused = None
-    if accepted.refusal is not None:
-        refused = {"at": len(accepted.indices), **_said(accepted.refusal)}
-    return json_response(
-        {
-            "first": accepted.indices[0],
-            "count": len(accepted.indices),
-            "proofs": [proof.decode() for proof in accepted.proofs],
-            "refused": refused,
-        }
+def _appended(accepted: Accepted) -> Appended:
+    count, refusal = len(accepted.indices), accepted.refusal
+    return Appended(
+        first=accepted.indices[0],
+        count=count,
+        proofs=tuple(proof.decode() for proof in accepted.proofs),
+        refused=None if refusal is None else {"at": count, **error_json(refusal)},
     )
-
-
-def _said(error: BreakglassError) -> dict[str, object]:
-    more = error.more if isinstance(error, StatusError) else {}
-    return {"error": error.name, "message": error.message, "hint": error.hint, **more}
 
 
 def _crowd(share: int, what: str, name: str, done: str) -> Crowd:

@@ -233,7 +233,10 @@ class Sequencer:
             self._recover()
         if not self._guarded:
             self._guarded = self._panel.confirm(self._leads_to, self._ask_within)
-        if not self._guarded or self._unseen > _UNSEEN_BYTES:
+        # With so much unseen nothing more is ordered, and the quorum is asked all the same: it
+        # alone makes room, also after a restart, which counts the unseen bytes again.
+        behind = self._target if self._unseen > _UNSEEN_BYTES else None
+        if not self._guarded or (behind is not None and not self._have_cosigned(behind)):
             why = UnavailableError(
                 f"no quorum of cosigners ({self._whom()}); nothing of this was recorded",
                 name="unwitnessed",

@@ -71,7 +71,7 @@ class Uploads:
                 f"{str(folder)!r} cannot be used: {error}; not started"
             ) from error
 
-    def begin(self, asked: Request, size: int) -> Upload | Response:
+    def begin(self, asked: Request[None], size: int) -> Upload | Response:
         """Answer ``PUT /attachment/<digest>`` before its body is read.
 
         Raises:

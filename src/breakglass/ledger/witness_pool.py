@@ -52,19 +52,23 @@ class WitnessPool:
         policy = self._current()
         ahead: list[AheadError] = []
 
-        def ask(cosigner: Cosigner) -> None:
+        def ask(each: _Thread) -> None:
+            name, trouble = each.cosigner.name, ""
             try:
-                cosigner.confirm(ours, within)
+                each.cosigner.confirm(ours, within)
             except AheadError as error:
                 ahead.append(error)
             except BreakglassError as error:
-                log.warning("%r cannot say what it knows of our log: %s", cosigner.name, error)
+                trouble = str(error)
+                if not each.trouble:
+                    log.warning("%r cannot say what it knows of our log: %s", name, trouble)
+            each.trouble = trouble
 
-        everybody = [each.cosigner for each in self._threads.values()]
+        everybody = list(self._threads.values())
         asking = [
             threading.Thread(target=ask, args=(each,), daemon=True)
             for each in everybody
-            if not each.confirmed
+            if not each.cosigner.confirmed
         ]
         for thread in asking:
             thread.start()
@@ -72,8 +76,8 @@ class WitnessPool:
             thread.join()
         if ahead:
             raise ahead[0]
-        confirmed = [name for each in everybody if each.confirmed for name in each.vkeys]
-        return policy.quorum_met(confirmed)
+        confirmed = [each.cosigner for each in everybody if each.cosigner.confirmed]
+        return policy.quorum_met([name for each in confirmed for name in each.vkeys])
 
     def gather(self, target: CosignTarget, within: timedelta) -> bytes | None:
         """Return the target's head with a quorum of cosignatures, or ``None`` in time.
@@ -107,9 +111,15 @@ class WitnessPool:
         return {name: each.trouble for name, each in self._threads.items() if each.trouble}
 
     def lacking(self) -> dict[str, str]:
-        """Say, when a quorum was missed, who did not cosign, and why: also who still hangs."""
-        found = self._round.found if self._round is not None else {}
-        late = {name: "did not answer in time" for name in self._threads if name not in found}
+        """Say, when a quorum was missed, who is missing, and why: also who still hangs.
+
+        Before the first head they were asked what they know of our log; after it, to cosign.
+        """
+        asked, threads = self._round, self._threads.items()
+        there = (
+            asked.found if asked else [name for name, each in threads if each.cosigner.confirmed]
+        )
+        late = {name: "did not answer in time" for name in self._threads if name not in there}
         return {**late, **self.away()}
 
     def close(self) -> None:

@@ -6,14 +6,12 @@ import base64
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
-
-from starlette.applications import Starlette
 
 from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
 from breakglass.http.client import Peer
-from breakglass.http.routes import Request, Response, json_response, route
+from breakglass.http.edge import application
+from breakglass.http.routes import Nobody, Request, get, nobody, post
 from breakglass.minter.door import MinterDoor
 from breakglass.minter.early_end import EarlyEnd
 from breakglass.minter.grant_store import GrantStore, Row, Stage
@@ -24,21 +22,30 @@ from breakglass.minter.platforms.platform import Platform
 from breakglass.minter.platforms.postgres import Postgres
 from breakglass.minter.platforms.simulated import Simulated
 from breakglass.minter.reconciler import Reconciler, ReconcilerLimits
-from breakglass.minter.requests import EndRequest, ForgoRequest, MintRequest
+from breakglass.minter.requests import (
+    CredentialView,
+    EndedView,
+    EndRequest,
+    Forgone,
+    ForgoRequest,
+    MinterSummary,
+    MintRequest,
+)
 from breakglass.minter.settings import MinterSettings
 from breakglass.minter.suspensions import Suspensions
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.door import Doors, DoorsFirst, TakenDoor
 from breakglass.node.replica import Replica
 from breakglass.node.submitter import Submitter, gap_draft
+from breakglass.node.views import Health, StateView, health, state_view
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.process.folder import make_folder
 from breakglass.process.key_store import read_key
 from breakglass.process.serving import Ending, Service
 from breakglass.process.settings import neighbour_at, read_settings
-from breakglass.records.encoding.strict_json import read_body
 from breakglass.records.kind_sets import UnknownKindsError
 from breakglass.records.trust import Trust, accept_trust
+from breakglass.strict_json import view
 from breakglass.submit.outbox import Outbox, OutboxLimits
 from breakglass.tlog.note import Note
 from breakglass.token.token import BYTES_AT_MOST
@@ -134,6 +141,7 @@ class Minter:
             clock,
             Patience(settings.usable_within, settings.view_within, settings.view_at_most_old),
             self._doors,
+            lambda grant: self._ending.end_now(grant),
             at,
         )
         self._ending = Reconciler(
@@ -165,15 +173,16 @@ class Minter:
 
     def room(self) -> Service:
         """Return what to serve and what to do around it."""
-        routes = [
-            route("POST", "/mint", self._mint, body_at_most=2 * BYTES_AT_MOST),
-            route("POST", "/end", self._end, body_at_most=64 * 1024),
-            route("POST", "/forgo", self._forgo, body_at_most=1024),
-            route("GET", "/grants/{grant}/credential", self._credential),
-            route("GET", "/state", self._state),
-            route("GET", "/healthz", self._health),
-        ]
-        app = Starlette(routes=routes)
+        app = application(
+            [
+                post("/mint", nobody, MintRequest, self._mint, CredentialView, 2 * BYTES_AT_MOST),
+                post("/end", nobody, EndRequest, self._end, EndedView, 64 * 1024),
+                post("/forgo", nobody, ForgoRequest, self._forgo, Forgone, 1024),
+                get("/grants/{grant}/credential", nobody, self._credential, CredentialView),
+                get("/state", nobody, self._state, StateView),
+                get("/healthz", nobody, lambda who, asked: health(self._view, True), Health),
+            ]
+        )
         return Service(
             app, self._settings.serving, start=self._start, close=self._close, ending=self._process
         )
@@ -202,11 +211,10 @@ class Minter:
         self._bell.close()
         self._table.close()
 
-    def _mint(self, asked: Request) -> Response:
-        request = read_body(MintRequest, asked.body)
-        text = request.token.encode("utf-8", "surrogatepass")
-        row = self._minting.mint(text, timedelta(milliseconds=request.asked_ms_ago))
-        answer = json_response(self._told(row))
+    def _mint(self, who: Nobody, asked: Request[MintRequest]) -> CredentialView:
+        text = asked.body.token.encode("utf-8", "surrogatepass")
+        row = self._minting.mint(text, timedelta(milliseconds=asked.body.asked_ms_ago))
+        answer = self._shown(row)
         self._behind.submit(self._say_behind, row.grant)
         return answer
 
@@ -237,25 +245,15 @@ class Minter:
             f" {door.taken:%Y-%m-%d %H:%M} UTC, and the ledger does not have its intent: {why}",
         )
 
-    def _end(self, asked: Request) -> Response:
-        request = read_body(EndRequest, asked.body)
-        row = self._giving_up.end(request.grant, request.statement)
-        ended_at = row.ended_at
-        return json_response(
-            {
-                "grant": row.grant,
-                "ended": format_time(ended_at) if ended_at else "",
-                "dead": row.stage is Stage.DEAD,
-                "tail_ms": row.tail_ms,
-            }
-        )
+    def _end(self, who: Nobody, asked: Request[EndRequest]) -> EndedView:
+        row = self._giving_up.end(asked.body.grant, asked.body.statement)
+        ended_at = format_time(row.ended_at) if row.ended_at else ""
+        return EndedView(row.grant, ended_at, row.stage is Stage.DEAD, row.tail_ms)
 
-    def _forgo(self, asked: Request) -> Response:
-        request = read_body(ForgoRequest, asked.body)
-        minted = self._giving_up.forgo(request.grant)
-        return json_response({"grant": request.grant, "minted": minted})
+    def _forgo(self, who: Nobody, asked: Request[ForgoRequest]) -> Forgone:
+        return Forgone(asked.body.grant, self._giving_up.forgo(asked.body.grant))
 
-    def _credential(self, asked: Request) -> Response:
+    def _credential(self, who: Nobody, asked: Request[None]) -> CredentialView:
         row = self._table.find(asked.path["grant"])
         if row is None or row.stage is not Stage.MINTED or row.made is None:
             state = row.stage.value if row else "not minted here"
@@ -263,42 +261,32 @@ class Minter:
                 f"grant {asked.path['grant'][:40]!r} has no credential: {state}",
                 name="no_credential",
             )
-        return json_response(self._told(row))
+        return self._shown(row)
 
-    def _state(self, asked: Request) -> Response:
-        with self._view.reading() as state:
-            size, digest = state.size, state.digest()
+    def _state(self, who: Nobody, asked: Request[None]) -> StateView:
         limits = self._platform.limits
         newest = self._watch.newest
-        summary = {
-            "grants": self._table.counts(),
-            "waiting_records": self._outbox.waiting,
-            "unappended_doors": self._doors.standing(),
-            "platform": limits.platform,
-            "residual_tail_s": limits.residual_tail.total_seconds(),
-            "unrecorded": limits.unrecorded,
-            "witnessed": format_time(newest) if newest else "",
-        }
-        return json_response({"size": size, "digest": digest, "summary": summary})
-
-    def _health(self, asked: Request) -> Response:
-        away = self._view.away
-        return json_response(
-            {"ok": True, "size": self._view.size, "ledger": str(away) if away else ""}
+        summary = MinterSummary(
+            grants=self._table.counts(),
+            waiting_records=self._outbox.waiting,
+            unappended_doors=tuple(self._doors.standing()),
+            platform=limits.platform,
+            residual_tail_s=limits.residual_tail.total_seconds(),
+            unrecorded=limits.unrecorded,
+            witnessed=format_time(newest) if newest else "",
         )
+        return state_view(self._view, summary)
 
-    def _told(self, row: Row) -> dict[str, Any]:
+    def _shown(self, row: Row) -> CredentialView:
         assert row.made is not None
-        return {
-            "grant": row.grant,
-            "minter": self._settings.name,
-            "handle": row.claim.handle,
-            "expires": format_time(row.claim.expires),
-            "sealed": base64.b64encode(row.made.sealed).decode(),
-            "connect": dict(row.made.connect),
-            "probe": row.made.probe,
-            "since_asked_ms": row.made.usable_ms,
-        }
+        return view(
+            CredentialView,
+            row.claim,
+            row.made,
+            minter=self._settings.name,
+            sealed=base64.b64encode(row.made.sealed).decode(),
+            since_asked_ms=row.made.usable_ms,
+        )
 
 
 def read_trust(path: Path) -> Trust:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pyrage import encrypt, ssh
 
 from breakglass.errors import MalformedError
+from breakglass.records.signing.key_types import ED25519
 
 
 def seal(secret: Mapping[str, str | int], holder: str) -> bytes:
@@ -21,13 +22,21 @@ def seal(secret: Mapping[str, str | int], holder: str) -> bytes:
         holder: ``ssh-ed25519 …``.
 
     Raises:
-        MalformedError: the key is not one that age can encrypt to; a security key cannot decrypt.
+        MalformedError: ``holder_key``; age encrypts to no P-256 key, and a security key cannot
+            decrypt.
     """
+    kind = holder.partition(" ")[0]
+    if kind != ED25519:
+        # age would take RSA as well; no holder key is one.
+        raise MalformedError(
+            f"nothing can be sealed to a key of type {kind[:60]!r}; a holder key is {ED25519!r}",
+            name="holder_key",
+        )
     try:
         recipient = ssh.Recipient.from_str(holder)
     except Exception as error:
         raise MalformedError(
-            "the holder key is not an 'ssh-ed25519' key, so nothing can be sealed to it",
+            f"the holder key is no {ED25519!r} key, so nothing can be sealed to it",
             name="holder_key",
         ) from error
     sealed: bytes = encrypt(json.dumps(dict(secret), sort_keys=True).encode(), [recipient])

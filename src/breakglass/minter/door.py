@@ -88,7 +88,7 @@ class MinterDoor:
         )
         self._at("door_rung")
         # (4) The record waits in the spool, fsynced, ahead of all that follows from it.
-        record = door_record(door, shown, trust, tried)
+        record = door_record(door, shown, tried)
         self._stating.post(Fact(f"{intent.grant}/door", record))
         self._at("door_spooled")
         return Claim(

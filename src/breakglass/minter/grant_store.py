@@ -18,11 +18,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from breakglass.canonical import Json, canonical, parse_canonical
 from breakglass.clock import format_time, parse_time
 from breakglass.errors import MisconfiguredError, UnavailableError
-from breakglass.records.encoding.canonical import Json, canonical, parse_canonical
-from breakglass.records.encoding.strict_json import read, write
 from breakglass.records.kinds.ended import Ended
+from breakglass.strict_json import read, write
 
 _SCHEMA = """
 create table if not exists grants(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from breakglass.clock import Clock, format_time
+from breakglass.clock import Clock, format_time, to_milliseconds
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
 from breakglass.minter.credential_sealing import seal
 from breakglass.minter.door import MinterDoor
@@ -25,6 +25,7 @@ from breakglass.node.submitter import Submitter
 from breakglass.records.card import card_digest
 from breakglass.records.fold.state import State
 from breakglass.records.grant import session_name
+from breakglass.records.kinds.ended import Ended, EndedWhy
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.record_reader import parse_record
 from breakglass.tlog.note import Note
@@ -61,9 +62,11 @@ class Minting:
         clock: Clock,
         patience: Patience,
         doors: MinterDoor,
+        end_now: Callable[[str], Row | None],
         at: At,
     ) -> None:
         self._name = name
+        self._end_now = end_now
         self._view = view
         self._catching_up = catching_up
         self._watch = watch
@@ -94,6 +97,7 @@ class Minting:
         # (1) The token, as a gate would verify it. Nothing is written: a stranger costs us nothing.
         token = parse_token(text)
         shown = self._verified(token)
+        _check_offered(shown)
         self._at("verified")
         # (2) The ledger, as we see it ourselves: the intent holds, the card is the newest, nobody
         #     has stopped it, and we could tell of it.
@@ -116,17 +120,32 @@ class Minting:
             usable_ms = _since(began)
             self._at("usable")
             # (6) Keep it sealed. From here a restart hands out the same credential. If somebody
-            #     ended the grant meanwhile, that word stands and nothing is handed out.
-            sealed = seal(credential.secret, shown.intent.holder)
+            #     ended the grant meanwhile, that word stands and nothing is handed out. Of a drill
+            #     nothing is kept: what was minted has been tried, and is cut next.
+            drill = shown.asking.statement.drill
+            sealed = b"" if drill else seal(credential.secret, shown.intent.holder)
             made = SealedCredential(
                 sealed, credential.connect, credential.ids, probe, minted_ms, usable_ms
             )
             self._table.minted(claim.grant, made)
             row = self._table.find(claim.grant) or row
             self._at("kept")
-            # (7) Answer. ``minted`` and ``usable`` are stated behind it; after a crash here, the
-            #     reconciler states them.
-            return _standing(row)
+            if not drill:
+                # (7) Answer. ``minted`` and ``usable`` are stated behind it; after a crash here,
+                #     the reconciler states them.
+                return _standing(row)
+        return self._drilled(claim.grant)
+
+    def _drilled(self, grant: str) -> Row:
+        """End a drill as every grant ends: told on disk, cut, and its death tried."""
+        # A crash before this leaves a credential that nobody has, until its twenty minutes are
+        # over; behind it, one that the reconciler cuts.
+        now = to_milliseconds(self._clock.now())
+        why = "a drill: minted, tried, and cut at once; nothing was handed out"
+        self._table.end(now, (Ended(grant, EndedWhy.DRILL, why, None), now))
+        row = self._end_now(grant)
+        assert row is not None
+        return row
 
     def _verified(self, token: Token) -> VerifiedToken:
         record = parse_record(token.intent)
@@ -257,6 +276,21 @@ class Minting:
             self._platform.cut(handle)
         except BreakglassError:
             return  # the sweep finds it: its row says ``claimed``
+
+
+def _check_offered(shown: VerifiedToken) -> None:
+    """Refuse what this minter does not do yet, before anything is written.
+
+    Raises:
+        RefusedError: ``not_offered``; nothing was minted, and nothing ran.
+    """
+    said = shown.asking.statement
+    for wanted, what in ((said.act, f"run act {said.act!r}"), (said.starts, "start a grant later")):
+        if wanted:
+            raise RefusedError(
+                f"this minter does not {what}; nothing was minted, and nothing ran",
+                name="not_offered",
+            )
 
 
 def _standing(row: Row) -> Row:

@@ -39,7 +39,9 @@ class OutcomeRecords:
     def _owed(self, row: Row) -> list[tuple[Outcome, list[Fact]]]:
         owed: list[tuple[Outcome, list[Fact]]] = []
         # A grant that was never minted is ended by the broker; there is nothing of ours to tell.
-        silent = row.ended is not None and row.ended.why is EndedWhy.NOT_MINTED
+        # If the broker said so of one that we did mint, the ledger must hear that it is dead.
+        not_minted = row.ended is not None and row.ended.why is EndedWhy.NOT_MINTED
+        silent = not_minted and row.made is None
         if Outcome.MINTED not in row.said:
             owed.append((Outcome.MINTED, self._minted(row)))
         if row.ended is not None and Outcome.ENDED not in row.said:

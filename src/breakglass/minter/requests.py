@@ -1,12 +1,14 @@
-"""Requests to the minter, read strictly: what is missing, unknown or of another type is refused."""
+"""What the minter is asked, read strictly, and what it answers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from breakglass.records.encoding.strict_json import Count
 from breakglass.records.encoding.text_types import GrantId
 from breakglass.records.signing.signature import Signed, SignedByPasskey
+from breakglass.strict_json import Count
 
 
 @dataclass(frozen=True)
@@ -30,3 +32,48 @@ class ForgoRequest:
     """``POST /forgo``: promise never to mint this grant, if it was not minted."""
 
     grant: GrantId
+
+
+@dataclass(frozen=True)
+class CredentialView:
+    """A credential that works, ``sealed`` to its holder (base64): anybody may carry it."""
+
+    grant: str
+    minter: str
+    handle: str
+    expires: datetime
+    sealed: str
+    connect: Mapping[str, str | int]
+    probe: str
+    since_asked_ms: int
+
+
+@dataclass(frozen=True)
+class EndedView:
+    """When access should have been gone, and whether the target was seen to refuse since."""
+
+    grant: str
+    ended: str
+    dead: bool
+    tail_ms: int | None
+
+
+@dataclass(frozen=True)
+class Forgone:
+    """Whether a grant was minted; if not, it never will be."""
+
+    grant: str
+    minted: bool
+
+
+@dataclass(frozen=True)
+class MinterSummary:
+    """What a minter has under way; ``witnessed`` is the newest time that it saw in the log."""
+
+    grants: Mapping[str, int]
+    waiting_records: int
+    unappended_doors: tuple[str, ...]
+    platform: str
+    residual_tail_s: float
+    unrecorded: str
+    witnessed: str

@@ -57,7 +57,7 @@ def _done(state: State, grant: GrantState, signed: Signature) -> Ended:
 
 def _killed(state: State, grant: GrantState, signed: Signature) -> Ended:
     said = word_of(state, signed, Kill, None).statement
-    if state.governance.policy is None or said.who not in state.governance.policy.kill:
+    if not state.governance.may_kill(said.who):
         raise RefusedError(f"{said.who!r} may not kill", name="unknown_person")
     name = grant.intent.grant
     if (said.do, said.target, said.name) != (Do.KILL, Target.GRANT, name):

@@ -15,7 +15,7 @@ from breakglass.records.fold.state import State
 from breakglass.records.kinds.asked import Outcome
 from breakglass.records.kinds.attested import Attesting
 from breakglass.records.record import Unknown
-from breakglass.records.statement import Break, parse_as
+from breakglass.records.statement import parse_request
 
 _OWN = frozenset({"alert", "pulse"})
 
@@ -134,7 +134,7 @@ def _of_a_grant(
 
 
 def _asking(subject: str, body: kinds.Asked | kinds.Refused, index: int, at: datetime) -> Alert:
-    said = parse_as(Break, body.statement.text)
+    said = parse_request(body.statement.text)
     why = "; ".join(body.decision.why) or body.decision.outcome.value
     lead = {
         "refused": f"Refused: {said.who} asked for {said.glass!r} and did not get it: {why}.",

@@ -15,8 +15,13 @@ from breakglass.records import all_kinds as kinds
 from breakglass.records.card import Card
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.grant import Path
-from breakglass.records.statement import Break, Do, parse_as
-from breakglass.tlog.note import Note
+from breakglass.records.statement import (
+    AccessRequest,
+    Countersign,
+    Do,
+    parse_request,
+    parse_statement,
+)
 
 
 def clock_time(moment: datetime) -> str:
@@ -68,10 +73,10 @@ def reason(intent: kinds.Intent) -> str:
     return f"{said.reason.text} [{said.reason.code}]" if said else ""
 
 
-def breaking(intent: kinds.Intent) -> Break | None:
+def breaking(intent: kinds.Intent) -> AccessRequest | None:
     """Return the breaker's statement, if the intent carries one that can be read."""
     try:
-        return parse_as(Break, intent.statements[0].text)
+        return parse_request(intent.statements[0].text)
     except (IndexError, BreakglassError):
         return None
 
@@ -90,7 +95,8 @@ def broke_glass(grant: GrantState, then: IncidentThen | None) -> tuple[str, dict
     }
     said = breaking(intent)
     if said is not None and said.do is Do.DOOR:
-        names = [line.name for line in Note.parse(grant.note).lines[1:]]
+        words = [parse_statement(each.text) for each in intent.statements]
+        names = [each.who for each in words if isinstance(each, Countersign)]
         fields["custodians"] = ", ".join(names)
         text = (
             f"CUSTODIANS' DOOR: while the ledger was down {' and '.join(names)} opened"
@@ -123,6 +129,7 @@ def ended(body: kinds.Ended, grant: GrantState) -> str:
         "incident_closed": "its incident closed",
         "not_minted": "nothing was minted",
         "withdrawn": "it was withdrawn",
+        "drill": "the drill is over",
     }[body.why.value]
     detail = f" ({body.detail})" if body.detail else ""
     return f"Ended: {_whose(grant)}: {why}{detail}."

@@ -20,6 +20,7 @@ from pathlib import Path
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.http.client import Peer
+from breakglass.http.edge import application
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.delivery import DeliveryLimits
 from breakglass.monitor.alerts.dispatch import Dispatch
@@ -35,7 +36,7 @@ from breakglass.monitor.gates.gate_status import Gates
 from breakglass.monitor.overdue_records import Patience
 from breakglass.monitor.pulse import Pulsing
 from breakglass.monitor.reviews.open_reviews import Reviews
-from breakglass.monitor.routes import make_app
+from breakglass.monitor.routes import routes
 from breakglass.monitor.settings import MonitorSettings
 from breakglass.monitor.split_view import SplitViewCheck, read_head
 from breakglass.monitor.tile_audit import TileAudit
@@ -269,7 +270,7 @@ def build(folder: Path, clock: Clock) -> Service:
     settings = read_settings(folder, MonitorSettings)
     monitor = Monitor(folder, settings, clock)
     return Service(
-        make_app(monitor),
+        application(routes(monitor)),
         settings.serving,
         monitor.start,
         monitor.closing,

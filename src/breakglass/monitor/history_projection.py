@@ -11,9 +11,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
+from breakglass.canonical import Json, canonical
 from breakglass.clock import format_time
 from breakglass.records import all_kinds as kinds
-from breakglass.records.encoding.canonical import Json, canonical
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
 from breakglass.records.grant import Path

@@ -5,17 +5,28 @@ Nothing here changes it but one call: what a gate review decided, signed by a pe
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse, PlainTextResponse
-from fastapi.responses import Response as StarletteResponse
-
-from breakglass.clock import format_time
-from breakglass.http.routes import Request, Response, json_response, route
-from breakglass.monitor.gates.gate_reviews import ReviewedBody
+from breakglass.http.routes import (
+    Nobody,
+    Request,
+    Response,
+    Route,
+    get,
+    json_response,
+    nobody,
+    post,
+    text_response,
+)
+from breakglass.monitor.alerts.outbox import MessageView
+from breakglass.monitor.gates.gate_reviews import GateReviewView, ReviewedBody
+from breakglass.monitor.gates.gate_status import GatesView, HistoryView
+from breakglass.monitor.reviews.record import ReviewLine, ReviewView
 from breakglass.monitor.reviews.review_yaml import yaml_text
-from breakglass.records.encoding.strict_json import read_body
+from breakglass.monitor.status import Status, status_of
+from breakglass.node.views import StateView, state_view
+from breakglass.strict_json import view
 
 if TYPE_CHECKING:
     from breakglass.monitor.app import Monitor
@@ -23,95 +34,73 @@ if TYPE_CHECKING:
 _STATEMENT_BYTES = 64 * 1024
 
 
-def make_app(monitor: Monitor) -> FastAPI:
-    """Return the routes over one monitor."""
-    app = FastAPI(title="breakglass monitor", docs_url=None, redoc_url=None, openapi_url=None)
+@dataclass(frozen=True)
+class Reviews:
+    """Every open review, the first due first, and how many are overdue."""
 
-    @app.get("/reviews")
-    def reviews() -> dict[str, Any]:
+    reviews: tuple[ReviewLine, ...]
+    overdue: int
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """The newest messages of all channels, newest first."""
+
+    alarms: tuple[MessageView, ...]
+
+
+@dataclass(frozen=True)
+class Health:
+    """Why this monitor believes nothing any more, or empty; then the status is 503."""
+
+    ok: bool
+    size: int
+    broken: str
+
+
+def routes(monitor: Monitor) -> list[Route[Any, Any, Any]]:
+    """Return the table over one monitor."""
+
+    def reviews(who: Nobody, asked: Request[None]) -> Reviews:
         found = monitor.reviews.listed()
-        return {
-            "reviews": [review.summary() for review in found],
-            "overdue": sum(review.overdue for review in found),
-        }
+        lines = tuple(view(ReviewLine, each, each.record) for each in found)
+        return Reviews(lines, sum(each.overdue for each in found))
 
-    @app.get("/reviews/{grant}")
-    def review(grant: str) -> dict[str, Any]:
-        found = monitor.reviews.one(grant)
-        return {**found.json(), "yaml": yaml_text(found)}
+    def review(who: Nobody, asked: Request[None]) -> ReviewView:
+        found = monitor.reviews.one(asked.path["grant"])
+        record = dict(found.record.items())
+        return view(ReviewView, found, found.record, record=record, yaml=yaml_text(found))
 
-    @app.get("/reviews/{grant}/yaml")
-    def review_yaml(grant: str) -> StarletteResponse:
-        return PlainTextResponse(yaml_text(monitor.reviews.one(grant)))
+    def review_yaml(who: Nobody, asked: Request[None]) -> Response:
+        return text_response(yaml_text(monitor.reviews.one(asked.path["grant"])))
 
-    @app.get("/gates")
-    def gates() -> dict[str, Any]:
-        return monitor.gates.listed()
+    def gate_reviewed(who: Nobody, asked: Request[ReviewedBody]) -> GateReviewView:
+        return monitor.gate_reviewing.review(asked.path["gate"], asked.body)
 
-    @app.get("/gates/history")
-    def gates_history() -> dict[str, Any]:
-        return monitor.gates.exported()
+    def alarms(who: Nobody, asked: Request[None]) -> Alarms:
+        most = max(1, min(asked.number("most", 200), 1000))
+        return Alarms(tuple(monitor.ringing.listing(most)))
 
-    def gate_reviewed(asked: Request) -> Response:
-        body = read_body(ReviewedBody, asked.body)
-        return json_response(monitor.gate_reviewing.review(asked.path["gate"], body))
-
-    # Our own route form: the body is read strictly by us, capped before it is read whole.
-    path = "/gates/{gate}/reviewed"
-    app.router.routes.append(route("POST", path, gate_reviewed, body_at_most=_STATEMENT_BYTES))
-
-    @app.get("/alarms")
-    def alarms(most: int = 200) -> dict[str, Any]:
-        return {"alarms": monitor.ringing.listing(max(1, min(most, 1000)))}
-
-    @app.get("/state")
-    def state() -> dict[str, Any]:
-        with monitor.view.reading() as folded:
-            return {"size": folded.size, "digest": folded.digest(), "summary": folded.summary()}
-
-    @app.get("/status")
-    def status() -> dict[str, Any]:
-        return _status(monitor)
-
-    @app.get("/healthz")
-    def healthz() -> JSONResponse:
+    def healthz(who: Nobody, asked: Request[None]) -> Response:
         broken = monitor.broken
-        value = {"ok": not broken, "size": monitor.view.size, "broken": broken}
-        return JSONResponse(value, 503 if broken else 200)
+        return json_response(Health(not broken, monitor.view.size, broken), 503 if broken else 200)
 
-    return app
-
-
-def _status(monitor: Monitor) -> dict[str, Any]:
-    following, pulsing = monitor.following, monitor.pulsing
-    away = monitor.view.away
-    with monitor.view.reading() as folded:
-        size, void = folded.size, len(folded.void)
-        chronicle = following.chronicle.digest()
-        forbidden, unjustified = list(following.found.forbidden), dict(following.found.unjustified)
-    return {
-        "size": size,
-        "live": following.live,
-        "broken": monitor.broken,
-        "evidence": list(monitor.kept.evidence),
-        "ledger": str(away) if away else "",
-        "pulse": {
-            "last": format_time(pulsing.last) if pulsing.last else "",
-            "trouble": pulsing.trouble,
-        },
-        "clock_behind_s": round(monitor.time.offset.total_seconds(), 1),
-        "channels": monitor.ringing.summary(),
-        "heads": {
-            name: {"size": seen.size, "error": seen.error}
-            for name, seen in monitor.comparing.seen.items()
-        },
-        "heads_kept": monitor.kept.count,
-        "void": void,
-        "wrong": {
-            "forbidden": forbidden,
-            "unjustified": unjustified,
-            "missing": dict(monitor.looking.overdue),
-        },
-        "overdue_reviews": monitor.reviews.overdue(),
-        "chronicle": chronicle,
-    }
+    return [
+        get("/reviews", nobody, reviews, Reviews),
+        get("/reviews/{grant}", nobody, review, ReviewView),
+        get("/reviews/{grant}/yaml", nobody, review_yaml, Response),
+        get("/gates", nobody, lambda who, asked: monitor.gates.listed(), GatesView),
+        get("/gates/history", nobody, lambda who, asked: monitor.gates.exported(), HistoryView),
+        post(
+            "/gates/{gate}/reviewed",
+            nobody,
+            ReviewedBody,
+            gate_reviewed,
+            GateReviewView,
+            _STATEMENT_BYTES,
+        ),
+        get("/alarms", nobody, alarms, Alarms),
+        get("/state", nobody, lambda who, asked: state_view(monitor.view), StateView),
+        get("/status", nobody, lambda who, asked: status_of(monitor), Status),
+        get("/healthz", nobody, healthz, Response),
+    ]

@@ -9,48 +9,13 @@ from pathlib import Path
 
 from breakglass.errors import MisconfiguredError
 from breakglass.monitor.alerts.channel import Channel
-from breakglass.monitor.alerts.log_file import LogFile
-from breakglass.monitor.alerts.webhook import Webhook
+from breakglass.monitor.alerts.log_file import LogFileSettings
+from breakglass.monitor.alerts.webhook import WebhookSettings
 from breakglass.process.serving import Serving
 
-
-@dataclass(frozen=True)
-class ChannelSettings:
-    """One table ``[channels.NAME]``: ``webhook`` with ``address`` and ``secret``, or ``log_file``
-    with ``file``. ``to`` names the people whose own channel it is, as the policy names them."""
-
-    type: str
-    address: str = ""
-    secret: str = ""
-    file: Path | None = None
-    to: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        given = {
-            "address": bool(self.address),
-            "secret": bool(self.secret),
-            "file": bool(self.file),
-        }
-        wanted = {"webhook": {"address", "secret"}, "log_file": {"file"}}.get(self.type)
-        if wanted is None:
-            raise ValueError(f"channel type is {self.type[:40]!r}, wanted 'webhook' or 'log_file'")
-        found = {name for name, here in given.items() if here}
-        if found != wanted:
-            raise ValueError(
-                f"a {self.type} channel takes {' and '.join(sorted(wanted))},"
-                f" got {' and '.join(sorted(found)) or 'neither'}"
-            )
-
-    def channel(self, within: timedelta) -> Channel:
-        """Make the channel.
-
-        Raises:
-            MisconfiguredError: the address is none.
-        """
-        if self.type == "log_file":
-            assert self.file is not None
-            return LogFile(self.file)
-        return Webhook(self.address, self.secret, within)
+# What the table [channels.NAME] may be, told apart by its ``type``. A channel is one file: what it
+# is told, and how it makes itself heard.
+ChannelSettings = WebhookSettings | LogFileSettings
 
 
 @dataclass(frozen=True)

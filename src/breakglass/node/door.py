@@ -1,8 +1,8 @@
 """The doors that a gate or a minter took, on its own disk, until their intents are in the log.
 
-Whoever holds a door intent with its lines may bring it into the log: it carries its broker's own
-number and signature. So a gate needs no broker to get its proof, and no other record of the grant
-goes out before it.
+Whoever holds a door intent may bring it into the log: it carries its broker's own number and
+signature, and the custodians' words inside. So a gate needs no broker to get its proof, and no
+other record of the grant goes out before it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 from breakglass.clock import Clock, format_time, parse_time
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.http.client import Incoming, Outgoing, Peer, Reply
-from breakglass.records.authority import custodians_who_signed
 from breakglass.records.encoding.text_types import one_line
 from breakglass.records.kinds.door import Door
 from breakglass.records.kinds.intent import Intent
@@ -67,9 +66,8 @@ def taken_door(token: Token, shown: VerifiedToken, now: datetime) -> TakenDoor:
     return TakenDoor(digest, intent.grant, token.intent, intent.who, intent.glass, now)
 
 
-def door_record(door: TakenDoor, shown: VerifiedToken, trust: Trust, tried: str) -> Door:
+def door_record(door: TakenDoor, shown: VerifiedToken, tried: str) -> Door:
     """Return the ``door`` record of one use."""
-    signed = custodians_who_signed(Note.parse(door.note), shown.asking, shown.card, trust)
     return Door(
         door.grant,
         door.intent,
@@ -77,7 +75,7 @@ def door_record(door: TakenDoor, shown: VerifiedToken, trust: Trust, tried: str)
         door.glass,
         shown.run,
         shown.intent.not_after,
-        tuple(signed[:16]),
+        shown.custodians[:16],
         one_line(tried),
     )
 
@@ -221,7 +219,7 @@ def _appended(door: TakenDoor, ledger: Peer) -> tuple[bytes, bytes]:
         return door.note, str(_first(reply.json().get("proofs"))).encode()
     if reply.status >= 500:
         reply.checked()
-    # Others may have brought it in with more lines, or with fewer: it is the text that counts.
+    # Others may have brought it in before us.
     found = _found(door, ledger)
     if found is None:
         reply.checked()

@@ -172,7 +172,7 @@ class Replica:
         if not KINDS.reads(record.body.kind, kinds):
             return {}
         attachments = parse_attachments(record.note.text)
-        if too_long_to_read(attachments):
+        if too_long_to_read(record.body.kind, attachments):
             return {}  # likewise
         return {named.digest: self._fetched(followed, named.digest) for named in attachments}
 

@@ -5,6 +5,8 @@ Nothing heavy is imported here; the responder's client uses this file too.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.records.signing.key_types import SECURITY_KEY_TYPES, SSH_KEY_TYPES, refusal
+from breakglass.records.signing.sshsig_form import dearmored, low_s
 
 Say = Callable[[str], None]
 _PATIENCE_S = 60  # a security key waits about 30 s for its touch
@@ -31,7 +35,7 @@ class PersonalKey:
     @property
     def hardware(self) -> bool:
         """Whether somebody has to touch something."""
-        return self.public.startswith("sk-")
+        return self.public.startswith(SECURITY_KEY_TYPES)
 
 
 def read_key(path: Path) -> PersonalKey:
@@ -49,17 +53,18 @@ def read_key(path: Path) -> PersonalKey:
             hint="name your SSH key: --key ~/.ssh/id_ed25519_sk",
         ) from error
     words = text.split()
-    if len(words) < 2 or words[0] not in ("ssh-ed25519", "sk-ssh-ed25519@openssh.com"):
-        kind = words[0][:40] if words else "nothing"
+    if len(words) < 2 or words[0] not in SSH_KEY_TYPES:
         raise MisconfiguredError(
-            f"key {str(path)!r} is of type {kind!r}; wanted ssh-ed25519 or its security-key form",
-            hint="make one with: ssh-keygen -t ed25519-sk  (or -t ed25519)",
+            f"key {str(path)!r}: {refusal(words[0] if words else 'nothing')}", name="key_type"
         )
     return PersonalKey(path, " ".join(words[:2]))
 
 
 def sign(text: str, namespace: str, key: PersonalKey, say: Say | None = None) -> str:
     """Sign ``text`` and return the SSHSIG in base64, as statements carry it.
+
+    A P-256 key gives one of two spellings of its signature; returned is the one that verifiers
+    take.
 
     Args:
         text: the exact text.
@@ -68,6 +73,7 @@ def sign(text: str, namespace: str, key: PersonalKey, say: Say | None = None) ->
         say: told when a security key has to be touched.
 
     Raises:
+        MalformedError: ``bad_sshsig``; what ``ssh-keygen`` wrote is no signature.
         UnavailableError: ``not_signed``: no touch, the agent is away, a passphrase that nobody
             is there to type.
         MisconfiguredError: there is no ``ssh-keygen``.
@@ -77,15 +83,13 @@ def sign(text: str, namespace: str, key: PersonalKey, say: Say | None = None) ->
     done = _run(
         ["ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", str(key.path)], text.encode()
     )
-    lines = done.stdout.decode("ascii", "replace").split()
-    if done.returncode or len(lines) < 7 or b"BEGIN SSH SIGNATURE" not in done.stdout:
+    if done.returncode:
         raise UnavailableError(
             f"{str(key.path)!r} did not sign: {_last_line(done.stderr)}; nothing was sent",
             name="not_signed",
             hint="plug the security key in and touch it, or load the key: ssh-add",
         )
-    # «-----BEGIN SSH SIGNATURE-----» splits into three words, and so does the end.
-    return "".join(lines[3:-3])
+    return base64.b64encode(low_s(dearmored(done.stdout.decode("ascii", "replace")))).decode()
 
 
 def make_key(path: Path, comment: str) -> str:
@@ -104,12 +108,29 @@ def make_key(path: Path, comment: str) -> str:
 
 def agent_keys() -> list[str]:
     """Return the public keys that the running agent holds and that we can read, in its order."""
+    return [key for key in _agent_lines() if key.split()[0] in SSH_KEY_TYPES]
+
+
+def refused_keys(folder: Path) -> list[str]:
+    """Say of each key that is not accepted, in the agent and in ``folder``, what to make instead.
+
+    Args:
+        folder: usually ``~/.ssh``; only files named ``id_*.pub`` are looked at.
+    """
+    found = [("the agent's key", key) for key in _agent_lines()]
+    for path in sorted(folder.glob("id_*.pub")):
+        with contextlib.suppress(OSError):
+            found.append((f"key {str(path)!r}", path.read_text("utf-8", "replace")))
+    kinds = [(where, (text.split() or ["nothing"])[0]) for where, text in found]
+    return [f"{where}: {refusal(kind)}" for where, kind in kinds if kind not in SSH_KEY_TYPES]
+
+
+def _agent_lines() -> list[str]:
     if not os.environ.get("SSH_AUTH_SOCK"):
         return []
     done = _run(["ssh-add", "-L"], b"")
     lines = done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else []
-    kinds = ("ssh-ed25519 ", "sk-ssh-ed25519@openssh.com ")
-    return [" ".join(line.split()[:2]) for line in lines if line.startswith(kinds)]
+    return [" ".join(line.split()[:2]) for line in lines if line.strip()]
 
 
 def _derive(path: Path) -> str:

@@ -10,8 +10,8 @@ import hashlib
 import re
 from collections.abc import Mapping
 
+from breakglass.canonical import canonical, parse_canonical
 from breakglass.errors import MalformedError
-from breakglass.records.encoding.canonical import canonical, parse_canonical
 
 MAIN_FILE = "breakglass.yaml"
 PACKED_BYTES_AT_MOST = 1024 * 1024  # followers read attachments of 1 MiB at most

@@ -9,15 +9,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from breakglass.errors import MisconfiguredError
+from breakglass.policy.around import Machine
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.glass import Glass
+from breakglass.policy.mint import Mint
 from breakglass.policy.parse import Bundle
-from breakglass.records.card import LONGEST_LIFE, Card, CardMachine, CardMint, CardPerson, May
+from breakglass.records.card import LONGEST_LIFE, Act, Card, CardMachine, CardMint, Output, Tier
+from breakglass.records.people_list import May, PeopleList, PersonLine
 from breakglass.records.policy_note import PolicyNote
 
 WAIT_ALONE = timedelta(seconds=120)  # the skew: a breaker who waits for nobody needs no more
 WAIT_FOR_PEOPLE = timedelta(hours=1)  # the most that a card can say
-_PEOPLE_AT_MOST = 1000
+_ACT_WITHIN_S = 300
 
 
 def make_cards(
@@ -33,7 +36,8 @@ def make_cards(
         expires: 92 days later at most.
 
     Raises:
-        MisconfiguredError: a life that no verifier accepts, or more people than a card holds.
+        MisconfiguredError: a life that no verifier accepts, or ``bad_act``: a machine whose program
+            is no absolute path.
     """
     if not timedelta(0) < expires - issued <= LONGEST_LIFE:
         raise MisconfiguredError(
@@ -44,14 +48,17 @@ def make_cards(
             log=log,
             glass=name,
             does=glass.does,
-            gates=glass.opens_gates,
-            mints=tuple(CardMint(each.minter, each.platform, each.scope) for each in glass.mints),
+            gates=tuple(sorted(set(glass.opens_gates))),
+            mints=tuple(_mint(policy.bundle, glass, each) for each in glass.mints),
             tier=glass.tier,
             need=glass.need,
+            ask_need=glass.approvers.need if glass.approvers else 0,
             factor=glass.least,
             for_s=int(glass.for_.total_seconds()),
             wait_s=_wait(glass),
-            people=_people(policy.bundle, glass, issued),
+            silence_s=int(glass.silence.total_seconds()),
+            ahead_s=0,
+            people=card_people(policy, name, issued).root,
             machines=_machines(policy.bundle, glass),
             policy=policy.digest,
             version=version,
@@ -65,7 +72,7 @@ def make_cards(
 def make_policy_note(
     policy: CompiledPolicy, *, log: str, bundle_digest: str, commit: str, issued: datetime
 ) -> PolicyNote:
-    """Make the note that puts a bundle in force, with everybody's keys and who may kill.
+    """Make the note that puts a bundle in force, with the root of ``policy_people``.
 
     Args:
         policy: compiled.
@@ -82,15 +89,47 @@ def make_policy_note(
             f"the policy was compiled from bundle {policy.digest[:12]}…, the note would name"
             f" {bundle_digest[:12]}…; nothing was made"
         )
-    directory = policy.bundle.directory
     return PolicyNote(
         log=log,
         version=policy.bundle.version,
         bundle=bundle_digest,
         commit=commit,
-        people={name: person.keys for name, person in sorted(directory.people.items())},
-        kill=directory.everybody(policy.bundle.kill),
+        people=policy_people(policy).root,
         issued=issued,
+    )
+
+
+def policy_people(policy: CompiledPolicy) -> PeopleList:
+    """Return everybody of a bundle with their keys, and who of them may kill."""
+    directory = policy.bundle.directory
+    killers = set(directory.everybody(policy.bundle.kill))
+    return PeopleList(
+        PersonLine(name, (May.KILL,) if name in killers else (), person.keys)
+        for name, person in directory.people.items()
+    )
+
+
+def card_people(policy: CompiledPolicy, glass: str, issued: datetime) -> PeopleList:
+    """Return who is meant by the card of a glass that was issued then.
+
+    Raises:
+        MalformedError: a list that no card may name.
+    """
+    bundle, of = policy.bundle, policy.bundle.glasses[glass]
+    rights = {
+        May.APPROVE: of.second_signers,
+        May.BREAK: of.who,
+        May.REVIEW: of.review.by,
+    }
+    found: dict[str, list[May]] = {}
+    for may, who in rights.items():  # in the order of their words
+        for name in bundle.directory.everybody(who):
+            ends = bundle.directory.people[name].ends
+            if not (ends and issued >= ends):  # else their days are over; a card would outlive them
+                found.setdefault(name, []).append(may)
+    people = bundle.directory.people
+    return PeopleList(
+        PersonLine(name, tuple(may), people[name].keys) for name, may in found.items()
     )
 
 
@@ -100,29 +139,46 @@ def _wait(glass: Glass) -> int:
     return int(wait.total_seconds())
 
 
-def _people(bundle: Bundle, glass: Glass, issued: datetime) -> dict[str, CardPerson]:
-    breakers = set(bundle.directory.everybody(glass.who))
-    signers = set(bundle.directory.everybody(glass.second_signers))
-    found = {}
-    for name in sorted(breakers | signers):
-        person = bundle.directory.people[name]
-        if person.ends and issued >= person.ends:
-            continue  # their days are over; a card would outlive them
-        may = [May.BREAK] if name in breakers else []
-        may += [May.APPROVE] if name in signers else []
-        found[name] = CardPerson(tuple(may), person.keys)
-    if len(found) > _PEOPLE_AT_MOST:
-        raise MisconfiguredError(
-            f"glass {glass.name!r} names {len(found)} people, a card holds {_PEOPLE_AT_MOST}",
-            hint="give its rostered groups 'members'",
-        )
-    return found
+def _mint(bundle: Bundle, glass: Glass, mint: Mint) -> CardMint:
+    acts = {
+        machine.name: Act(machine.act, _ACT_WITHIN_S, Output.NONE)
+        for machine in _acting(bundle, glass)
+        if _minter(machine, glass) == mint.minter
+    }
+    for name, act in acts.items():
+        if not act.argv[0].startswith("/"):
+            raise MisconfiguredError(
+                f"machine {name!r} runs {act.argv[0]!r}, which is no absolute path; no card was"
+                " made",
+                name="bad_act",
+                hint="what a relative path means, the minter's folder would say",
+            )
+    return CardMint(mint.minter, mint.platform, mint.scope, acts)
 
 
 def _machines(bundle: Bundle, glass: Glass) -> dict[str, CardMachine]:
-    found = {}
-    for machine in bundle.machines.values():
-        minter = machine.minter or (glass.mints[0].minter if len(glass.mints) == 1 else "")
-        if machine.glass == glass.name and machine.key and minter:
-            found[machine.name] = CardMachine(machine.key, minter, machine.act)
-    return found
+    return {
+        machine.name: CardMachine(
+            machine.key,
+            _minter(machine, glass),
+            machine.name,
+            machine.at_most,
+            int(machine.per.total_seconds()),
+            int(machine.cool_down.total_seconds()),
+        )
+        for machine in _acting(bundle, glass)
+    }
+
+
+def _acting(bundle: Bundle, glass: Glass) -> list[Machine]:
+    """Return the machines that can act with a glass; one that takes people is none of theirs."""
+    return [
+        each
+        for each in bundle.machines.values()
+        if each.glass == glass.name and each.key and _minter(each, glass)
+        if glass.tier is Tier.SELF
+    ]
+
+
+def _minter(machine: Machine, glass: Glass) -> str:
+    return machine.minter or (glass.mints[0].minter if len(glass.mints) == 1 else "")

@@ -89,7 +89,6 @@ def _terms(policy: CompiledPolicy, glass: Glass) -> list[str]:
         Tier.SELF: "alone",
         Tier.TWO: f"with {glass.need} of {names(glass.second_signers)}",
         Tier.SEALED: f"with {glass.need} custodians of {names(glass.second_signers)}",
-        Tier.MACHINE: "by a machine",
     }[glass.tier]
     gates = ", ".join(glass.opens_gates) or "none"
     mints = ", ".join(f"{each.platform} by {each.minter}" for each in glass.mints) or "nothing"

@@ -10,6 +10,7 @@ from enum import StrEnum
 from breakglass.policy import yaml_fields
 from breakglass.policy.people import Directory, person
 from breakglass.policy.yaml_nodes import Node, wrong
+from breakglass.records.signing.key_types import SOFTWARE_TYPES
 from breakglass.records.signing.signature import Factor
 
 MFA_DOWN = ".mfa-down"
@@ -55,7 +56,8 @@ def parse_factors(node: Node | None, directory: Directory) -> Factors:
     if "two" in at:
         two = set(yaml_fields.items(at["two"], _kind, least=1))
         if Kind.PASSKEY not in two:
-            # A card knows three classes only, and a passkey is in the strongest of them.
+            # A card knows three classes only, and a passkey that never leaves its device is in the
+            # strongest of them.
             raise wrong(at["two"], "'passkey' among them", "none")
         fresh = Factor.TWO if Kind.SK_PRESENCE in two else Factor.PHISHING_RESISTANT
     if "phishing_resistant" in at:
@@ -75,7 +77,7 @@ def refuse_unknown_glasses(node: Node | None, factors: Factors, glasses: Collect
 
 
 def _kind(node: Node) -> Kind:
-    if yaml_fields.scalar(node, "a kind of factor") in {"software", "ssh-ed25519", "key"}:
+    if yaml_fields.scalar(node, "a kind of factor") in {"software", *SOFTWARE_TYPES, "key"}:
         raise wrong(node, "a security key or passkey", hint="a software key is one factor")
     return yaml_fields.choice(node, Kind)
 

@@ -14,8 +14,8 @@ from types import MappingProxyType
 from breakglass.errors import MalformedError
 from breakglass.policy import yaml_fields
 from breakglass.policy.yaml_nodes import Fields, Node, wrong
-from breakglass.records.signing.passkey import PasskeyKey
-from breakglass.records.signing.sshsig import SshPublicKey
+from breakglass.records.signing.key_types import HOW_TO_MAKE_ONE
+from breakglass.records.signing.person_key import is_software_key, parse_person_key
 
 GROUP = "group:"
 Rosters = Mapping[str, tuple[str, ...]]
@@ -53,7 +53,7 @@ class Person:
     @property
     def hardware(self) -> bool:
         """Whether some key of theirs can be two factors."""
-        return any(not key.startswith("ssh-ed25519 ") for key in self.keys)
+        return not all(map(is_software_key, self.keys))
 
 
 @dataclass(frozen=True)
@@ -201,16 +201,14 @@ def key(node: Node) -> str:
     """
     found = yaml_fields.scalar(node, "a public key")
     try:
-        if found.startswith("passkey "):
-            return str(PasskeyKey.parse(found))
-        return str(SshPublicKey.parse(found))
+        return str(parse_person_key(found))
     except MalformedError as error:
         raise wrong(
             node,
-            "an ssh-ed25519 or sk-ssh-ed25519@openssh.com public key, or a passkey",
+            "an SSH public key of Ed25519 or P-256, or a passkey",
             f"{found[:40]!r} ({error.message})",
             name="bad_key",
-            hint="make one with: ssh-keygen -t ed25519-sk",
+            hint=f"make one with: {HOW_TO_MAKE_ONE}",
         ) from error
 
 

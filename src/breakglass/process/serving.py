@@ -25,7 +25,7 @@ from starlette.applications import Starlette
 
 from breakglass.clock import Clock, SystemClock
 from breakglass.errors import BreakglassError, MisconfiguredError
-from breakglass.http.routes import dressed
+from breakglass.http.edge import dressed
 from breakglass.process.folder import held, write_whole
 
 ADDRESS = "address"
@@ -41,7 +41,6 @@ class Serving:
     certificate: Path | None = None  # PEM; needed off loopback
     certificate_key: Path | None = None
     threads: int = 256  # each request, and each long poll, holds one
-    body_bytes: int = 8 * 1024 * 1024
 
 
 def _nothing() -> None:
@@ -243,7 +242,7 @@ def _config(room: Service) -> uvicorn.Config:
         )
     try:
         config = uvicorn.Config(
-            dressed(room.app, serving.body_bytes),
+            dressed(room.app),
             lifespan="off",
             ws="none",
             log_config=None,

@@ -28,7 +28,8 @@ def read_settings(folder: Path, given: type[S]) -> S:
     """Read ``settings.toml`` of ``folder`` into the dataclass ``given``.
 
     Fields may be ``str``, ``int``, ``float``, ``bool``, ``Path``, ``timedelta``, a tuple or a
-    ``Mapping[str, …]`` of these, a nested dataclass, or any of them ``| None``.
+    ``Mapping[str, …]`` of these, a nested dataclass, or any of them ``| None``; or a union of
+    dataclasses, each with a class variable ``type`` that the table names.
 
     Raises:
         MisconfiguredError: no such file, not TOML, an unknown or missing key, or a value of
@@ -100,7 +101,10 @@ def _choices(hint: Any) -> tuple[Any, ...]:
 
 
 def _value(place: _Place, value: Any, hint: Any) -> Any:
-    (wanted,) = _choices(hint)
+    choices = _choices(hint)
+    if len(choices) > 1:
+        return _of_type(place, value, choices)
+    (wanted,) = choices
     origin, inner = typing.get_origin(wanted), typing.get_args(wanted)
     if dataclasses.is_dataclass(wanted) and isinstance(value, dict):
         return _filled(place, value, typing.cast(type[Any], wanted))
@@ -119,6 +123,18 @@ def _value(place: _Place, value: Any, hint: Any) -> Any:
         return value
     name = "a number of seconds, 0 or more" if wanted is timedelta else _said(wanted)
     raise place.wrong(f"is {str(value)[:40]!r}, wanted {name}")
+
+
+def _of_type(place: _Place, table: Any, kinds: tuple[Any, ...]) -> Any:
+    """Fill the one of several dataclasses whose ``type`` the table names."""
+    if not isinstance(table, dict):
+        raise place.wrong(f"is {str(table)[:40]!r}, wanted a table")
+    name = table.get("type", "")
+    found = next((each for each in kinds if each.type == name), None)
+    if found is None:
+        wanted = " or ".join(repr(each.type) for each in kinds)
+        raise place.at("type").wrong(f"is {str(name)[:40]!r}, wanted {wanted}")
+    return _filled(place, {key: table[key] for key in table if key != "type"}, found)
 
 
 def _said(wanted: Any) -> str:

@@ -7,29 +7,39 @@ clock.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from breakglass.errors import RefusedError, UnprovenError
-from breakglass.records.card import Card, CardMachine, May, Tier, card_digest, parse_card
+from breakglass.errors import MalformedError, RefusedError, UnprovenError
+from breakglass.records.card import (
+    Card,
+    CardMachine,
+    card_digest,
+    check_carried_people,
+    parse_card,
+)
 from breakglass.records.grant import handle_of
+from breakglass.records.people_list import CarriedLine, May, PersonLine, prove_carried
 from breakglass.records.record import Envelope
+from breakglass.records.signing.person_key import key_identity
 from breakglass.records.signing.signature import (
     CARD_NAMESPACE,
-    DOOR_NAMESPACE,
     STATEMENT_NAMESPACE,
     Factor,
     Signature,
-    key_identity,
     people_who_signed,
     verify_signature,
 )
 from breakglass.records.statement import (
+    AccessRequest,
     Answer,
-    Break,
+    Countersign,
     Do,
+    Statement,
     digest_of,
+    parse_request,
     parse_statement,
 )
 from breakglass.records.trust import Trust
@@ -38,14 +48,22 @@ from breakglass.tlog.note import Note
 if TYPE_CHECKING:
     from breakglass.records.kinds.intent import Intent
 
+DOOR_WAIT = timedelta(hours=1)  # between a door statement, its custodians and the intent
+
 
 @dataclass(frozen=True)
 class Asking:
-    """The breaker's statement, checked, with how strongly each person was there."""
+    """The first statement, checked, with how strongly each person of the card was there.
 
-    statement: Break
+    ``newest`` is when the last of these people signed, ``countersigned`` the custodians'
+    statements that stand behind them, which ``check_custodians`` looks at.
+    """
+
+    statement: AccessRequest
     digest: str
     factors: dict[str, Factor]
+    newest: datetime
+    countersigned: tuple[Signature, ...] = ()
 
 
 def check_card(note: Note, trust: Trust, now: datetime) -> Card:
@@ -57,14 +75,13 @@ def check_card(note: Note, trust: Trust, now: datetime) -> Card:
             ``card_log``.
         RefusedError: ``card_expired``.
     """
-    card = parse_card(note)
     signed = people_who_signed(note, trust.maintainers, CARD_NAMESPACE)
     if len(signed) < trust.maintainers_needed:
         raise UnprovenError(
-            f"card of {card.glass!r}: {len(signed)} of {trust.maintainers_needed}"
-            " maintainers signed",
+            f"{len(signed)} of {trust.maintainers_needed} maintainers signed the card",
             name="card_signatures",
         )
+    card = parse_card(note)  # what nobody signed is not worth reading
     if now > card.expires:
         raise RefusedError(
             f"card of {card.glass!r} expired {card.expires:%Y-%m-%d %H:%M:%S} UTC",
@@ -119,8 +136,7 @@ def check_door(intent: Intent, card: Card, door: str) -> None:
     """
     kind, _, name = door.partition(":")
     if kind == "gate":
-        machine = card.tier is Tier.MACHINE or intent.holder == ""
-        if name not in intent.gates or name not in card.gates or machine:
+        if name not in intent.gates or name not in card.gates or intent.holder == "":
             raise RefusedError(
                 f"glass {intent.glass!r} does not open gate {name!r}",
                 name="wrong_gate",
@@ -132,88 +148,145 @@ def check_door(intent: Intent, card: Card, door: str) -> None:
         )
 
 
-def check_statements(intent: Intent, card: Card) -> Asking:
-    """Check every person's signature: the right keys, distinct people, enough of them.
+def check_people(carried: tuple[CarriedLine, ...], card: Card) -> dict[str, PersonLine]:
+    """Believe the lines that a token carries: each is one of the card's list, no key is shared.
+
+    Raises:
+        MalformedError: a line that is none, or ``shared_key`` among these people and the machines.
+        UnprovenError: ``person_unproven``.
+    """
+    people = prove_carried(carried, card.people)
+    check_carried_people(card, people)
+    return people
+
+
+def check_people_signed(people: Mapping[str, PersonLine], asking: Asking) -> None:
+    """Refuse a line of somebody who signed nothing: a token names nobody without need.
+
+    Raises:
+        MalformedError: ``people_malformed``.
+    """
+    if idle := sorted(people.keys() - asking.factors.keys()):
+        raise MalformedError(
+            f"the token carries a line of {idle[0]!r}, who signed nothing", name="people_malformed"
+        )
+
+
+def check_statements(intent: Intent, card: Card, people: Mapping[str, PersonLine]) -> Asking:
+    """Check every person's signature, each in turn: the right keys, distinct people, enough.
+
+    Args:
+        intent: as read.
+        card: as checked.
+        people: those of the card's list that are at hand, at least whoever signed.
 
     Raises:
         MalformedError: a statement is not one.
         UnprovenError: ``no_statement``, ``foreign_key``, ``signature``, ``namespace``,
-            ``presence``, ``wrong_do`` or ``wrong_answer`` (an approval of another statement).
-        RefusedError: ``unknown_person``, ``weak_factor``, ``same_person``, ``too_few_people`` or
-            ``wrong_minter`` (of a machine).
+            ``presence``, ``wrong_do``, ``wrong_answer`` (an approval of another statement) or
+            ``wrong_log``.
+        RefusedError: ``unknown_person``, ``weak_factor``, ``same_person``, ``too_few_people``,
+            ``wrong_minter`` or ``wrong_act`` (both of a machine).
     """
     if not intent.statements:
         raise UnprovenError("the intent carries no person's statement", name="no_statement")
     first, *others = intent.statements
-    statement = _parse_breaking(first)
+    said = _parse_first(first, card)
     digest = digest_of(first.text)
-    if statement.do is Do.MACHINE:
-        machine = _machine(card, statement)
-        verify_signature(first, [machine.key], STATEMENT_NAMESPACE)
+    if said.do is Do.MACHINE:
+        verify_signature(first, [_machine(card, said).key], STATEMENT_NAMESPACE)
         if others:
             raise UnprovenError("nobody approves a machine; its policy does", name="wrong_do")
-        return Asking(statement, digest, {})
-    if card.tier is Tier.MACHINE:
-        raise UnprovenError("this glass is for machines alone", name="wrong_do")
-    factors = {statement.who: check_person(card, statement.who, May.BREAK, first)}
-    for signed in others:
-        answer = _parse_approval(signed)
-        if answer.answers != digest:
-            raise UnprovenError("an approval answers another statement", name="wrong_answer")
-        if answer.log != card.log:
-            raise UnprovenError("an approval is of another log", name="wrong_log")
+        return Asking(said, digest, {}, said.at)
+    factors = {said.who: check_person(card, people, said.who, May.BREAK, first)}
+    newest = said.at
+    for place, signed in enumerate(others):
+        answer = _parse_behind(signed, said.do)
+        if isinstance(answer, Countersign):
+            _check_all_countersign(others[place:])
+            countersigned = tuple(others[place:])
+            break
+        factor = check_person(card, people, answer.who, May.APPROVE, signed)
+        _check_answers(answer, digest, card)
         if answer.who in factors:
             raise RefusedError(f"{answer.who!r} stands twice in one intent", name="same_person")
-        factors[answer.who] = check_person(card, answer.who, May.APPROVE, signed)
-    if len(factors) < 1 + card.need:
+        factors[answer.who] = factor
+        newest = max(newest, answer.at)
+    else:
+        countersigned = ()
+    need = card.ask_need if said.do is Do.ASK else card.need
+    if len(factors) < 1 + need:
         raise RefusedError(
-            f"{len(factors) - 1} of {card.need} approvals are there", name="too_few_people"
+            f"{len(factors) - 1} of {need} approvals are there", name="too_few_people"
         )
-    return Asking(statement, digest, factors)
+    return Asking(said, digest, factors, newest, countersigned)
 
 
-def check_custodians(note: Note, asking: Asking, card: Card, trust: Trust) -> None:
-    """Check the custodians' door: enough of them signed the intent, and nobody else did.
+def check_custodians(
+    intent: Intent, at: datetime, asking: Asking, people: Mapping[str, PersonLine], trust: Trust
+) -> tuple[str, ...]:
+    """Check the custodians' door: enough of them countersigned, lately, and each of them holds.
 
     Nobody counts who is holder or approver, under whatever name: people are told apart by their
     names and by their keys.
 
     Args:
-        note: the intent's note, with its broker's line already checked.
+        intent: as read; it names the card that custodians must have seen.
+        at: the intent's own time.
         asking: as checked.
-        card: as checked.
+        people: whose lines the signers of ``asking`` are.
         trust: whom we believe.
 
+    Returns:
+        The custodians, in the order in which they stand.
+
     Raises:
-        UnprovenError: ``wrong_do``, ``custodians``, ``extra_lines``, or as ``people_who_signed``.
-        RefusedError: ``door``; this trust file accepts no door.
+        MalformedError: a statement is not one.
+        UnprovenError: ``wrong_do``, ``foreign_key`` and the like, ``wrong_answer``, ``wrong_card``,
+            ``wrong_log``, ``statement_old`` or ``custodians`` (too few).
+        RefusedError: ``door`` (this trust file accepts none), ``unknown_person`` or
+            ``same_person``.
     """
     if not trust.door:
         raise RefusedError("this trust file does not accept the custodians' door", name="door")
     if asking.statement.do is not Do.DOOR:
         raise UnprovenError("the door takes a statement of its own: 'do: door'", name="wrong_do")
-    outside = custodians_who_signed(note, asking, card, trust)
-    if len(outside) < trust.custodians_needed:
+    involved = {key_identity(key) for who in asking.factors for key in people[who].keys}
+    found: dict[str, datetime] = {}
+    for signed in asking.countersigned:
+        said = parse_statement(signed.text)
+        assert isinstance(said, Countersign), "check_statements has looked"
+        keys = trust.custodians.get(said.who, ())
+        if not keys:
+            raise RefusedError(f"{said.who!r} is no custodian", name="unknown_person")
+        verify_signature(signed, keys, STATEMENT_NAMESPACE)
+        _check_countersign(said, intent, asking)
+        if said.who in found or said.who in asking.factors:
+            raise RefusedError(f"{said.who!r} stands twice in one intent", name="same_person")
+        if not involved.isdisjoint(map(key_identity, keys)):
+            raise RefusedError(
+                f"custodian {said.who!r} has a key of somebody who asks or approves here",
+                name="same_person",
+            )
+        found[said.who] = said.at
+    if len(found) < trust.custodians_needed:
         raise UnprovenError(
-            f"{len(outside)} of {trust.custodians_needed} custodians signed", name="custodians"
+            f"{len(found)} of {trust.custodians_needed} custodians signed", name="custodians"
         )
-    if len(note.lines) != 1 + len(people_who_signed(note, trust.custodians, DOOR_NAMESPACE)):
-        raise UnprovenError("the intent carries a line that nobody knows", name="extra_lines")
+    if not at - DOOR_WAIT <= max(found.values()) or max(found.values()) > at + trust.skew:
+        raise UnprovenError(
+            f"the newest custodian signed at {max(found.values()):%H:%M:%S}, the intent was written"
+            f" at {at:%H:%M:%S}; one hour at most lies between",
+            name="statement_old",
+        )
+    return tuple(found)
 
 
-def custodians_who_signed(note: Note, asking: Asking, card: Card, trust: Trust) -> list[str]:
-    """Return the custodians whose lines count: nobody who is holder or approver, by name or key.
-
-    Raises:
-        UnprovenError: a custodian's line does not hold.
-    """
-    signed = people_who_signed(note, trust.custodians, DOOR_NAMESPACE)
-    return [name for name in signed if name in eligible_custodians(asking, card, trust)]
-
-
-def eligible_custodians(asking: Asking, card: Card, trust: Trust) -> list[str]:
+def eligible_custodians(
+    asking: Asking, people: Mapping[str, PersonLine], trust: Trust
+) -> list[str]:
     """Return the custodians who may sign for this asking, by their names and by their keys."""
-    involved = {key_identity(key) for who in asking.factors for key in card.people[who].keys}
+    involved = {key_identity(key) for who in asking.factors for key in people[who].keys}
     return [
         name
         for name, keys in trust.custodians.items()
@@ -221,14 +294,16 @@ def eligible_custodians(asking: Asking, card: Card, trust: Trust) -> list[str]:
     ]
 
 
-def check_person(card: Card, who: str, may: May, signed: Signature) -> Factor:
-    """Check that the card gives ``who`` this right and the key that signed, strongly enough.
+def check_person(
+    card: Card, people: Mapping[str, PersonLine], who: str, may: May, signed: Signature
+) -> Factor:
+    """Check that the card's list gives ``who`` this right and the key that signed, strongly enough.
 
     Raises:
         RefusedError: ``unknown_person`` or ``weak_factor``.
         UnprovenError: see ``verify_signature``.
     """
-    person = card.people.get(who)
+    person = people.get(who)
     if person is None or may not in person.may:
         raise RefusedError(
             f"{who!r} may not {may.value} glass {card.glass!r}", name="unknown_person"
@@ -244,26 +319,60 @@ def check_person(card: Card, who: str, may: May, signed: Signature) -> Factor:
     return factor
 
 
-def _parse_breaking(signed: Signature) -> Break:
-    statement = parse_statement(signed.text)
-    if not isinstance(statement, Break):
+def _parse_first(signed: Signature, card: Card) -> AccessRequest:
+    try:
+        said = parse_request(signed.text)
+    except MalformedError as error:
+        if error.name != "wrong_do":
+            raise
         raise UnprovenError(
-            f"the first statement says {statement.do.value!r}, not 'break'", name="wrong_do"
-        )
-    return statement
-
-
-def _parse_approval(signed: Signature) -> Answer:
-    statement = parse_statement(signed.text)
-    if statement.do is not Do.APPROVE or not isinstance(statement, Answer):
+            "the first statement asks for no glass: ask, break, door or machine", name="wrong_do"
+        ) from error
+    if said.do is Do.ASK and not card.ask_need:
         raise UnprovenError(
-            f"a statement behind the first says {statement.do.value!r}, not 'approve'",
-            name="wrong_do",
+            f"glass {card.glass!r} cannot be asked for: it is broken, or not", name="wrong_do"
         )
-    return statement
+    return said
 
 
-def _machine(card: Card, said: Break) -> CardMachine:
+def _parse_behind(signed: Signature, first: Do) -> Answer | Countersign:
+    said = parse_statement(signed.text)
+    if isinstance(said, Countersign) and first is Do.DOOR:
+        return said
+    if said.do is not Do.APPROVE or not isinstance(said, Answer):
+        raise UnprovenError(
+            f"a statement behind the first says {said.do.value!r}, not 'approve'", name="wrong_do"
+        )
+    return said
+
+
+def _check_all_countersign(others: list[Signature]) -> None:
+    for signed in others:
+        said: Statement = parse_statement(signed.text)
+        if not isinstance(said, Countersign):
+            raise UnprovenError(
+                f"a statement behind a custodian's says {said.do.value!r}, not 'countersign'",
+                name="wrong_do",
+            )
+
+
+def _check_answers(said: Answer | Countersign, digest: str, card: Card) -> None:
+    if said.answers != digest:
+        raise UnprovenError("an approval answers another statement", name="wrong_answer")
+    if said.log != card.log:
+        raise UnprovenError("an approval is of another log", name="wrong_log")
+
+
+def _check_countersign(said: Countersign, intent: Intent, asking: Asking) -> None:
+    if said.answers != asking.digest:
+        raise UnprovenError("a custodian answers another statement", name="wrong_answer")
+    if said.card != intent.card:
+        raise UnprovenError("a custodian saw another card", name="wrong_card")
+    if said.log != asking.statement.log:
+        raise UnprovenError("a custodian's statement is of another log", name="wrong_log")
+
+
+def _machine(card: Card, said: AccessRequest) -> CardMachine:
     machine = card.machines.get(said.who)
     if machine is None:
         raise RefusedError(
@@ -273,5 +382,10 @@ def _machine(card: Card, said: Break) -> CardMachine:
         raise RefusedError(
             f"machine {said.who!r} acts through minter {machine.minter!r}, not {said.minter!r}",
             name="wrong_minter",
+        )
+    if machine.act != said.act:
+        raise RefusedError(
+            f"machine {said.who!r} may have {machine.act!r} run, not {said.act!r}",
+            name="wrong_act",
         )
     return machine

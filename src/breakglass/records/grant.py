@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from breakglass.records.statement import AccessRequest, Do
+
 
 class Path(StrEnum):
     """By which way a grant was asked for."""
@@ -12,6 +14,16 @@ class Path(StrEnum):
     GLASS = "glass"
     MACHINE = "machine"
     DRILL = "drill"
+
+
+def path_of(said: AccessRequest) -> Path:
+    """Return the path of a grant: it follows from the first statement and from nothing else.
+
+    Else whoever writes the intent would choose how loud it is and whether it counts.
+    """
+    if said.drill:
+        return Path.DRILL
+    return {Do.ASK: Path.JIT, Do.MACHINE: Path.MACHINE}.get(said.do, Path.GLASS)
 
 
 def handle_of(grant: str) -> str:

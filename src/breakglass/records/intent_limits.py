@@ -8,11 +8,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from breakglass.errors import UnprovenError
-from breakglass.records.authority import Asking
+from breakglass.clock import parse_time
+from breakglass.errors import RefusedError, UnprovenError
+from breakglass.records.authority import DOOR_WAIT, Asking
 from breakglass.records.card import LONGEST_LIFE, Card
-from breakglass.records.grant import Path
-from breakglass.records.statement import Answer, Break, Do, grant_id, parse_as
+from breakglass.records.grant import path_of
+from breakglass.records.statement import AccessRequest, Do, grant_id
 
 if TYPE_CHECKING:
     from breakglass.records.kinds.intent import Intent
@@ -22,7 +23,7 @@ DOOR_WITHIN = timedelta(hours=24)  # a door intent is in the log by then, or it 
 
 
 def check_terms(intent: Intent, at: datetime, asking: Asking, card: Card, skew: timedelta) -> None:
-    """Check that the intent is what the breaker asked, within the card, and not too late.
+    """Check that the intent is what the asker signed, within the card, and not too late.
 
     Args:
         intent: as read.
@@ -32,51 +33,80 @@ def check_terms(intent: Intent, at: datetime, asking: Asking, card: Card, skew: 
         skew: how far two clocks may be apart.
 
     Raises:
-        UnprovenError: ``intent_mismatch``, ``scope_widened``, ``life_lengthened``,
+        UnprovenError: ``intent_mismatch``, ``scope_widened``, ``wrong_act``, ``life_lengthened``,
             ``review_due``, ``statement_old`` or ``waited_too_long``.
+        RefusedError: ``wrong_gate``; what starts later opens no gate.
     """
     said = asking.statement
     _check_equal(intent, said, card)
     _check_scope(said, card)
     if not set(intent.gates) <= set(card.gates):
         raise UnprovenError("the intent opens gates that the card does not", name="scope_widened")
+    _check_life(intent, at, said, card, skew)
+    _check_waited(at, asking, card, skew)
+
+
+def _check_life(
+    intent: Intent, at: datetime, said: AccessRequest, card: Card, skew: timedelta
+) -> None:
     longest = timedelta(seconds=min(said.for_s, card.for_s))
     if said.do is Do.DOOR:
         longest = min(longest, DOOR_LIFE)
-    if not at - skew <= intent.not_before < intent.not_after <= at + longest:
+    if said.starts:
+        # An offline gate would not see that the person left, or the policy changed, meanwhile.
+        if intent.gates:
+            raise RefusedError("what starts later opens no gate", name="wrong_gate")
+        begins = parse_time(said.starts)
+        ahead = timedelta(seconds=card.ahead_s)
+        fits = at < begins <= at + ahead and intent.not_before == begins < intent.not_after
+        fits = fits and intent.not_after <= begins + longest
+    else:
+        begins = at
+        fits = at - skew <= intent.not_before < intent.not_after <= at + longest
+    if not fits:
         raise UnprovenError(
             f"the intent's life is longer than the {longest.total_seconds():.0f} s that were asked"
-            " and may be given",
+            " and may be given, or begins at another time",
             name="life_lengthened",
         )
-    if not at < intent.review_by <= at + LONGEST_LIFE:
+    counted = intent.not_after if said.starts else at
+    if not counted < intent.review_by <= counted + LONGEST_LIFE:
         raise UnprovenError("the review is due before the intent or far behind", name="review_due")
-    times = [said.at, *(parse_as(Answer, each.text).at for each in intent.statements[1:])]
-    if abs(at - max(times)) > skew:
+
+
+def _check_waited(at: datetime, asking: Asking, card: Card, skew: timedelta) -> None:
+    door = asking.statement.do is Do.DOOR
+    # Custodians are found by hand; how old the newest of them may be, ``check_custodians`` says.
+    fresh = DOOR_WAIT if door else skew
+    if not -skew <= at - asking.newest <= fresh:
         raise UnprovenError(
-            f"the newest statement was signed at {max(times):%H:%M:%S}, the intent written at"
-            f" {at:%H:%M:%S}; {skew.total_seconds():.0f} s may lie between",
+            f"the newest statement was signed at {asking.newest:%H:%M:%S}, the intent written at"
+            f" {at:%H:%M:%S}; {fresh.total_seconds():.0f} s may lie between",
             name="statement_old",
             hint="ask again; a statement is good for two minutes",
         )
-    if at > said.at + max(timedelta(seconds=card.wait_s), skew):
+    wait = DOOR_WAIT if door else max(timedelta(seconds=card.wait_s), skew)
+    if at > asking.statement.at + wait:
         raise UnprovenError(
-            f"the intent came more than {card.wait_s} s after the statement", name="waited_too_long"
+            f"the intent came more than {wait.total_seconds():.0f} s after the statement",
+            name="waited_too_long",
         )
 
 
-def _check_equal(intent: Intent, said: Break, card: Card) -> None:
+def _check_equal(intent: Intent, said: AccessRequest, card: Card) -> None:
     text = intent.statements[0].text
     pairs = {
         "grant": (intent.grant, grant_id(text)),
         "glass": (intent.glass, said.glass),
         "who": (intent.who, said.who),
         "incident": (intent.incident, said.incident),
+        "ticket": (intent.ticket, said.ticket),
         "minter": (intent.minter, said.minter),
         "scope": (dict(intent.scope), dict(said.scope)),
+        "act": (intent.act, said.act),
         "holder": (intent.holder, said.holder),
         "policy": (intent.policy, said.policy),
-        "path": (intent.path, _path(intent.path, said)),
+        "path": (intent.path, path_of(said)),
     }
     for name, (got, wanted) in pairs.items():
         if got != wanted:
@@ -87,15 +117,7 @@ def _check_equal(intent: Intent, said: Break, card: Card) -> None:
         raise UnprovenError("the statement is of another log", name="wrong_log")
 
 
-def _path(path: Path, said: Break) -> Path:
-    if said.drill:
-        return Path.DRILL
-    if said.do is Do.MACHINE:
-        return Path.MACHINE
-    return path if path in (Path.JIT, Path.GLASS) else Path.GLASS
-
-
-def _check_scope(said: Break, card: Card) -> None:
+def _check_scope(said: AccessRequest, card: Card) -> None:
     if not said.minter:
         if said.scope:
             raise UnprovenError("a scope without a minter", name="scope_widened")
@@ -103,6 +125,15 @@ def _check_scope(said: Break, card: Card) -> None:
     mint = card.mint(said.minter)
     if mint is None:
         raise UnprovenError(f"the card names no minter {said.minter!r}", name="scope_widened")
+    if said.act not in (tuple(mint.acts) or ("",)):
+        # Else an entry that has an act and a credential would let the broker pick.
+        raise UnprovenError(
+            f"minter {said.minter!r} of {card.glass!r} runs"
+            f" {', '.join(sorted(mint.acts)) or 'nothing'}, not {said.act or 'nothing'!r}",
+            name="wrong_act",
+        )
+    if said.do is Do.MACHINE:
+        return  # its act is whole; there is no scope to choose
     if set(said.scope) != set(mint.scope):
         raise UnprovenError("the scope has other dimensions than the card", name="scope_widened")
     for dimension, values in said.scope.items():

@@ -1,22 +1,22 @@
 """What maintainers sign when a policy takes force: the bundle's digest and who is who.
 
-The note carries the directory of people, so that anybody with the ledger can check any person's
-signature without reading the bundle. Text: ``breakglass.dev/policy/v1`` and one line of RFC 8785
-JSON, signed in ``breakglass-policy@v1``. Source: docs/spec/record.md, «policy note».
+The note carries the root over the list of people, which is attached to the ``policy`` record, so
+that anybody with the ledger can check any person's signature without reading the bundle. Text:
+``breakglass.dev/policy/v1`` and one line of RFC 8785 JSON, signed in ``breakglass-policy@v1``.
+Source: docs/spec/record.md, «policy note».
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from breakglass.records.card import PersonKey
-from breakglass.records.encoding.canonical import canonical, parse_lines
-from breakglass.records.encoding.strict_json import Between, Many, read, written
-from breakglass.records.encoding.text_types import Digest, Handle, LogName, Word
-from breakglass.records.signing.signature import check_keys
+from breakglass.canonical import canonical, parse_lines
+from breakglass.errors import MalformedError
+from breakglass.records.encoding.text_types import Digest, LogName, Word
+from breakglass.records.people_list import May, PeopleList, PeopleRoot
+from breakglass.strict_json import Between, read, written
 from breakglass.tlog.note import Note
 
 HEADER = "breakglass.dev/policy/v1"
@@ -24,14 +24,13 @@ HEADER = "breakglass.dev/policy/v1"
 
 @dataclass(frozen=True)
 class PolicyNote:
-    """See the module. ``kill`` names the people whose word stops a grant, a person or a glass."""
+    """See the module. The list's lines say ``kill`` of those whose word stops things."""
 
     log: LogName
     version: Annotated[int, Between(1, 10**9)]
     bundle: Digest
     commit: Word
-    people: Annotated[Mapping[Handle, Annotated[tuple[PersonKey, ...], Many(16)]], Many(5000)]
-    kill: Annotated[tuple[Handle, ...], Many(1000)]
+    people: PeopleRoot
     issued: datetime
 
 
@@ -41,17 +40,26 @@ def policy_text(policy: PolicyNote) -> str:
     Raises:
         MalformedError: nobody would read it.
     """
-    text = f"{HEADER}\n{canonical(written(policy, 'policy note'))}\n"
-    check_keys(policy.people, "policy note")
-    return text
+    return f"{HEADER}\n{canonical(written(policy, 'policy note'))}\n"
 
 
 def parse_policy_note(note: Note) -> PolicyNote:
     """Read a policy note; the maintainers' signatures are still to be checked.
 
     Raises:
-        MalformedError: another form, or one key belongs to two people.
+        MalformedError: another form.
     """
-    policy = read(PolicyNote, parse_lines(note.text, HEADER, "policy note"), "policy note")
-    check_keys(policy.people, "policy note")
-    return policy
+    return read(PolicyNote, parse_lines(note.text, HEADER, "policy note"), "policy note")
+
+
+def check_policy_people(policy: PolicyNote, people: PeopleList) -> None:
+    """Check that ``people`` is the list that the note names, and gives nobody a card's right.
+
+    Raises:
+        MalformedError: another list, or another right than ``kill``.
+    """
+    if people.root != policy.people:
+        raise MalformedError("policy note: the list of people is not the one it names")
+    for person in people.by_name.values():
+        if not {May.KILL}.issuperset(person.may):
+            raise MalformedError(f"policy note: {person.who!r} may kill here, or nothing")

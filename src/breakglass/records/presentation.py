@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
+from breakglass.canonical import canonical, parse_lines, utf8
 from breakglass.errors import MalformedError
-from breakglass.records.encoding.canonical import canonical, parse_lines, utf8
-from breakglass.records.encoding.strict_json import read, written
-from breakglass.records.encoding.text_types import Digest, LogName, Pattern, Word
+from breakglass.records.encoding.text_types import Digest, LogName, Pattern, Run
+from breakglass.strict_json import read, written
 
 HEADER = "breakglass.dev/presentation/v1"
 BYTES_AT_MOST = 2048
@@ -29,7 +29,7 @@ class Presentation:
     log: LogName
     statement: Digest
     to: Door
-    run: Word
+    run: Run
     at: datetime
 
 

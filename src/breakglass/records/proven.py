@@ -73,7 +73,7 @@ def prove(kind: type[K], note: bytes, proof: bytes, trust: Trust, role: str) -> 
 
 
 def prove_door(note: bytes, proof: bytes, trust: Trust) -> Proven[Intent]:
-    """Check that a door intent has come into the log: within a day, and whatever lines it carries.
+    """Check that a door intent has come into the log, within a day.
 
     That it stands there is all that is shown; whether it holds there, the fold says.
 
@@ -85,6 +85,7 @@ def prove_door(note: bytes, proof: bytes, trust: Trust) -> Proven[Intent]:
     if not isinstance(record.body, Intent):
         raise MalformedError("expected a record of kind 'intent'", name="wrong_kind")
     check_submitter(record, trust, "broker")
+    check_single(record)
     entry = prove_entry(note, proof, trust, record.envelope, late=DOOR_WITHIN)
     return Proven(
         record.body, record.envelope, entry.index, entry.cosigners, note, proof, maker=_MAKER

@@ -22,10 +22,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
+from breakglass.canonical import Json, canonical, parse_canonical
 from breakglass.errors import MalformedError
-from breakglass.records.encoding.canonical import Json, canonical, parse_canonical
-from breakglass.records.encoding.strict_json import Count, read, written
 from breakglass.records.encoding.text_types import Digest, LogName, RecordId
+from breakglass.strict_json import Count, read, written
 from breakglass.tlog.note import Note
 
 HEADER = "breakglass.dev/record/v1"
@@ -183,6 +183,7 @@ def parse_outer(data: bytes) -> Outer:
             f"record: {len(data)} bytes, {NOTE_BYTES_AT_MOST} at most", name="too_large"
         )
     note = Note.parse(data)
+    note.check_spelling()
     attachments, line = _split(note.text)
     value = parse_canonical(line, "record")
     if not isinstance(value, Mapping):

@@ -8,30 +8,34 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from ipaddress import ip_network
+from types import MappingProxyType
+from typing import Annotated, ClassVar, TypeVar
 
+from breakglass.canonical import canonical, parse_lines, utf8
 from breakglass.errors import MalformedError
-from breakglass.records.encoding.canonical import canonical, parse_lines, utf8
-from breakglass.records.encoding.strict_json import Between, Many, read, written
 from breakglass.records.encoding.text_types import (
     Code,
     Digest,
     GrantId,
     Handle,
+    HolderKey,
     IncidentId,
     LogName,
+    MaybeDigest,
     MaybeHandle,
-    MaybeHolderKey,
     MaybeIncidentId,
     Nonce,
     Reason,
     Severity,
     Word,
 )
+from breakglass.strict_json import Between, Many, MaybeTime, read, written
 
 HEADER = "breakglass.dev/statement/v1"
 BYTES_AT_MOST = 4096
@@ -40,17 +44,24 @@ ScopeValues = Annotated[tuple[Word, ...], Many(64, 1)]
 Scope = Annotated[Mapping[Code, ScopeValues], Many(16)]
 """What a credential reaches, by dimension: ``{"databases": ["orders"]}``; values are sorted."""
 Seconds = Annotated[int, Between(1, 12 * 3600)]
+_NETWORK = re.compile(r"[0-9a-f.:]{2,45}/[0-9]{1,3}", re.ASCII)
+
+
+DRILL_S_AT_MOST = 1200
 
 
 class Do(StrEnum):
     """What the person does by signing."""
 
-    BREAK = "break"
-    DOOR = "door"  # break with the custodians' door, when no ledger can be reached
+    ASK = "ask"  # wants a grant that others approve
+    BREAK = "break"  # takes it, and answers for that afterwards
+    DOOR = "door"  # breaks with the custodians' door, when no ledger can be reached
     MACHINE = "machine"  # a machine of the policy acts; no credential, no gate
     APPROVE = "approve"
     REFUSE = "refuse"
+    WITHDRAW = "withdraw"  # the asker takes an ask back
     DONE = "done"  # the holder hands the grant back
+    COUNTERSIGN = "countersign"  # a custodian lets a door statement through
     KILL = "kill"
     LIFT = "lift"  # a person or glass that was stopped is let go again
     DECLARE = "declare"  # an incident is opened
@@ -67,10 +78,11 @@ class Why:
 
 
 @dataclass(frozen=True)
-class Break:
-    """Asks for one use of one glass. ``holder`` is empty for a machine, which gets no credential.
+class Ask:
+    """Asks others to approve one use of one glass; ``starts`` may put it off.
 
-    ``incident`` may be empty where the glass asks for none.
+    ``incident`` and ``ticket`` may be empty where the glass asks for none, ``act`` where the
+    minter hands out a credential. ``starts`` is empty or a time.
     """
 
     do: Do
@@ -79,23 +91,121 @@ class Break:
     glass: Handle
     minter: MaybeHandle
     scope: Scope
+    act: MaybeHandle
     drill: bool
+    who: Handle
+    incident: MaybeIncidentId
+    ticket: Word
+    reason: Why
+    for_s: Seconds
+    starts: MaybeTime
+    holder: HolderKey
+    at: datetime
+    nonce: Nonce
+
+    after: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class Break:
+    """Takes one use of one glass; ``after`` is the digest of an ask that went before, or empty."""
+
+    do: Do
+    log: LogName
+    policy: Digest
+    glass: Handle
+    minter: MaybeHandle
+    scope: Scope
+    act: MaybeHandle
+    drill: bool
+    who: Handle
+    incident: MaybeIncidentId
+    ticket: Word
+    reason: Why
+    for_s: Seconds
+    after: MaybeDigest
+    holder: HolderKey
+    at: datetime
+    nonce: Nonce
+
+    starts: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class Door:
+    """Takes one use of one glass by the custodians' door."""
+
+    do: Do
+    log: LogName
+    policy: Digest
+    glass: Handle
+    minter: MaybeHandle
+    scope: Scope
+    act: MaybeHandle
+    who: Handle
+    incident: MaybeIncidentId
+    ticket: Word
+    reason: Why
+    for_s: Seconds
+    holder: HolderKey
+    at: datetime
+    nonce: Nonce
+
+    drill: ClassVar[bool] = False
+    after: ClassVar[str] = ""
+    starts: ClassVar[str] = ""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine of the policy has its one act run; it holds nothing and opens no gate."""
+
+    do: Do
+    log: LogName
+    policy: Digest
+    glass: Handle
+    minter: Handle
+    act: Handle
     who: Handle
     incident: MaybeIncidentId
     reason: Why
     for_s: Seconds
-    holder: MaybeHolderKey
+    at: datetime
+    nonce: Nonce
+
+    scope: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    drill: ClassVar[bool] = False
+    ticket: ClassVar[str] = ""
+    after: ClassVar[str] = ""
+    starts: ClassVar[str] = ""
+    holder: ClassVar[str] = ""
+
+
+AccessRequest = Ask | Break | Door | Machine
+"""The first statement of an intent. What a form has no field for is nothing in it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Approves, refuses, withdraws or hands back what the statement ``answers`` wants."""
+
+    do: Do
+    log: LogName
+    answers: Digest
+    who: Handle
+    reason: Why
     at: datetime
     nonce: Nonce
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Approves, refuses or hands back the grant whose statement has the SHA-256 ``answers``."""
+class Countersign:
+    """A custodian lets the door statement of SHA-256 ``answers`` through, under that card."""
 
     do: Do
     log: LogName
     answers: Digest
+    card: Digest
     who: Handle
     reason: Why
     at: datetime
@@ -164,21 +274,24 @@ class ReviewGate:
     nonce: Nonce
 
 
-Statement = Break | Answer | Kill | Declare | ReviewGate
-_FORMS: dict[Do, type[Break | Answer | Kill | Declare | ReviewGate]] = {
+Statement = AccessRequest | Answer | Countersign | Kill | Declare | ReviewGate
+_FORMS: dict[Do, type[Statement]] = {
+    Do.ASK: Ask,
     Do.BREAK: Break,
-    Do.DOOR: Break,
-    Do.MACHINE: Break,
+    Do.DOOR: Door,
+    Do.MACHINE: Machine,
     Do.APPROVE: Answer,
     Do.REFUSE: Answer,
+    Do.WITHDRAW: Answer,
     Do.DONE: Answer,
+    Do.COUNTERSIGN: Countersign,
     Do.KILL: Kill,
     Do.LIFT: Kill,
     Do.DECLARE: Declare,
     Do.CLOSE: Declare,
     Do.REVIEW_GATE: ReviewGate,
 }
-S = TypeVar("S", Break, Answer, Kill, Declare, ReviewGate)
+S = TypeVar("S", bound=Statement)
 
 
 def statement_text(statement: Statement) -> str:
@@ -207,14 +320,34 @@ def parse_statement(text: str) -> Statement:
             f"statement.do: expected one of {', '.join(Do)}, got {str(found)[:40]!r}"
         ) from error
     statement = read(_FORMS[do], value, "statement")
-    if isinstance(statement, Break):
-        check_scope(statement.scope, "statement.scope")
-        if (statement.do is Do.MACHINE) != (statement.holder == ""):
-            raise MalformedError("statement.holder: every breaker but a machine holds a key")
-    if isinstance(statement, Kill) and statement.do is Do.LIFT and statement.target is Target.GRANT:
+    _check_whole(statement)
+    return statement
+
+
+def _check_whole(said: Statement) -> None:
+    if isinstance(said, Ask | Break | Door | Machine):
+        check_scope(said.scope, "statement.scope")
+        if said.act and not said.minter:
+            raise MalformedError("statement.act: an act without the minter that runs it")
+        if said.drill and said.for_s > DRILL_S_AT_MOST:
+            raise MalformedError(f"statement.for_s: a drill has {DRILL_S_AT_MOST} s at most")
+    if isinstance(said, Kill) and said.do is Do.LIFT and said.target is Target.GRANT:
         raise MalformedError("statement.target: a grant that was stopped never runs again")
-    if isinstance(statement, ReviewGate) and statement.look_again <= statement.at:
+    if isinstance(said, ReviewGate) and said.look_again <= said.at:
         raise MalformedError("statement.look_again: a second look comes after the first")
+
+
+def parse_request(text: str) -> AccessRequest:
+    """Read a statement that asks for, breaks, or has run what a glass gives.
+
+    Raises:
+        MalformedError: ``wrong_do`` for any other, or malformed.
+    """
+    statement = parse_statement(text)
+    if not isinstance(statement, Ask | Break | Door | Machine):
+        raise MalformedError(
+            f"statement.do: {statement.do.value!r} asks for no glass", name="wrong_do"
+        )
     return statement
 
 
@@ -233,7 +366,7 @@ def parse_as(kind: type[S], text: str) -> S:
 
 
 def check_scope(scope: Mapping[str, tuple[str, ...]], where: str) -> None:
-    """Refuse a scope whose values are not sorted or stand twice.
+    """Refuse a scope whose values are not sorted or stand twice, or a source that is no network.
 
     Raises:
         MalformedError: with the dimension.
@@ -241,6 +374,21 @@ def check_scope(scope: Mapping[str, tuple[str, ...]], where: str) -> None:
     for dimension, values in scope.items():
         if list(values) != sorted(set(values)):
             raise MalformedError(f"{where}.{dimension}: values must be sorted, each once")
+    for network in scope.get("source", ()):
+        if not _is_network(network):
+            raise MalformedError(
+                f"{where}.source: {network[:60]!r} is no network such as 10.0.0.0/8"
+            )
+
+
+def _is_network(text: str) -> bool:
+    # IPv4 inside IPv6 has two spellings in the field's libraries, and a zone is no network.
+    if not _NETWORK.fullmatch(text) or text.startswith("::ffff:"):
+        return False
+    try:
+        return str(ip_network(text)) == text
+    except ValueError:
+        return False
 
 
 def digest_of(text: str) -> str:
@@ -256,5 +404,10 @@ def grant_id(text: str) -> GrantId:
     >>> grant_id("")
     'g-4oymiquy7qob'
     """
-    start = base64.b32encode(hashlib.sha256(utf8(text)).digest())[:12]
+    return grant_of_digest(digest_of(text))
+
+
+def grant_of_digest(digest: str) -> GrantId:
+    """Return the id of the grant whose first statement has the SHA-256 ``digest``."""
+    start = base64.b32encode(bytes.fromhex(digest))[:12]
     return f"g-{start.decode().lower()}"

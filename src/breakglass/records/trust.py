@@ -19,7 +19,8 @@ from types import MappingProxyType
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records import kind_sets
 from breakglass.records.encoding.text_types import Digest
-from breakglass.records.signing.signature import TRUST_NAMESPACE, check_keys, people_who_signed
+from breakglass.records.signing.person_key import check_keys
+from breakglass.records.signing.signature import TRUST_NAMESPACE, people_who_signed
 from breakglass.records.signing.sshsig import SshPublicKey
 from breakglass.tlog.note import ED25519, Note, VerifierKey
 from breakglass.tlog.policy import NO_QUORUM, TlogPolicy, parse_policy_lines

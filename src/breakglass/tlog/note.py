@@ -106,6 +106,22 @@ class Note:
             raise MalformedError("note: no empty line before signatures", name="bad_note")
         return cls(text + "\n", parse_signature_lines(lines))
 
+    def check_spelling(self) -> None:
+        """Refuse a note with a signature line that can be written otherwise.
+
+        A head is kept as whoever cosigned it wrote it. In a record, card or trust file two
+        spellings of one line would be two leaves and two digests of one text, and whoever carries
+        the note, without any key, would choose.
+
+        Raises:
+            MalformedError: ``bad_note``; stray low bits in a line's base64.
+        """
+        for line in self.lines:
+            if line.spelling:
+                raise MalformedError(
+                    f"note: the line of {line.name!r} is in a second spelling", name="bad_note"
+                )
+
     def with_lines(self, *lines: SignatureLine) -> Note:
         """Return this note with more lines; one that stands already is not repeated."""
         return Note(self.text, tuple(dict.fromkeys((*self.lines, *lines))))

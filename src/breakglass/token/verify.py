@@ -1,4 +1,4 @@
-"""The verification order: eight steps, each failure with a name of its own.
+"""The verification order: nine steps, each failure with a name of its own.
 
 ``verify_token`` reads like docs/spec/token.md, section «Verification». It returns what the token
 proves, or raises; nothing that it does depends on what the token asks for.
@@ -19,6 +19,8 @@ from breakglass.records.authority import (
     check_custodians,
     check_door,
     check_intent_names,
+    check_people,
+    check_people_signed,
     check_statements,
 )
 from breakglass.records.card import Card
@@ -42,7 +44,7 @@ class VerifiedToken:
     """What a token proves to the verifier that it was shown to.
 
     ``index`` is the intent's place in the log and ``cosigned`` the witnesses' times; both are
-    empty (-1, no times) for a token of the custodians' door.
+    empty (-1, no times) for a token of the custodians' door, whose ``custodians`` countersigned.
     """
 
     intent: Intent
@@ -52,6 +54,7 @@ class VerifiedToken:
     run: str
     index: int
     cosigned: Mapping[str, datetime]
+    custodians: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,16 @@ def verify_token(token: Token, verifier: Verifier, run: str, now: datetime) -> V
     check_intent_names(intent, record.envelope, card, card_note)
     check_door(intent, card, verifier.door)
     # (4) The statements: people, keys, factors, enough of them.
-    asking = check_statements(intent, card)
+    people = check_people(token.people, card)
+    asking = check_statements(intent, card, people)
+    check_people_signed(people, asking)
     # (5) The intent is what was asked, within the card, in time.
     check_terms(intent, record.envelope.at, asking, card, trust.skew)
     # (6) The proof: recorded, witnessed at the time, beyond reach as this verifier demands.
+    check_single(record)
+    custodians: tuple[str, ...] = ()
     if token.proof is None:
-        check_custodians(record.note, asking, card, trust)
+        custodians = check_custodians(intent, record.envelope.at, asking, people, trust)
         index, cosigned = -1, dict[str, datetime]()
     else:
         index, cosigned = _check_proof(token, record, asking, trust)
@@ -112,7 +119,13 @@ def verify_token(token: Token, verifier: Verifier, run: str, now: datetime) -> V
     if shown is not None:
         _check_presentation(shown, asking, record.envelope.log, verifier.door, run)
         _check_presented_in_time(shown, intent, asking, trust.skew, now)
-    return VerifiedToken(intent, card, asking, record.envelope.at, run, index, cosigned)
+    # (9) A drill shows that all of this works, and opens nothing.
+    if asking.statement.drill and verifier.door.startswith("gate:"):
+        raise RefusedError(
+            f"would open {verifier.door!r}: this is a drill, and the gate stays shut",
+            name="wrong_gate",
+        )
+    return VerifiedToken(intent, card, asking, record.envelope.at, run, index, cosigned, custodians)
 
 
 def check_life(intent: Intent, skew: timedelta, now: datetime) -> None:
@@ -161,7 +174,6 @@ def _check_proof(
     if asking.statement.do is Do.DOOR:
         raise UnprovenError("a door statement with a proof in place of custodians", name="wrong_do")
     assert token.proof is not None
-    check_single(record)
     entry = prove_entry(token.intent, token.proof, trust, record.envelope)
     if trust.level in (Level.ARCHIVED, Level.JUSTIFIED) and trust.archiver not in entry.cosigners:
         raise UnprovenError(
@@ -220,7 +232,7 @@ def _check_presentation(shown: Presentation, asking: Asking, log: str, door: str
         raise RefusedError(
             f"the token is shown to {shown.to!r}, this is {door!r}", name="wrong_door"
         )
-    if shown.run != run:
+    if shown.run != run or not run:
         raise RefusedError(
             f"the token is for run {shown.run!r}, this is run {run!r}",
             name="wrong_run",

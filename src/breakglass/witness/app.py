@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from starlette.applications import Starlette
-
 from breakglass.clock import Clock
 from breakglass.errors import MisconfiguredError, RefusedError
+from breakglass.http.edge import application
 from breakglass.http.routes import (
+    Nobody,
     Request,
     Response,
     StatusError,
-    json_response,
-    route,
+    get,
+    nobody,
+    post,
     text_response,
 )
 from breakglass.process.folder import make_folder
@@ -36,6 +37,14 @@ class WitnessSettings:
     serving: Serving = field(default_factory=Serving)
 
 
+@dataclass(frozen=True)
+class Health:
+    """How many logs are served."""
+
+    witness: str
+    logs: int
+
+
 def build(folder: Path, clock: Clock) -> Service:
     """Make a witness from its folder: ``settings.toml``, ``key``, ``logs``; ``data/`` is ours.
 
@@ -55,24 +64,24 @@ def build(folder: Path, clock: Clock) -> Service:
     cosigning = Cosigning(signers, heads, logs, clock)
     origins = {origin_hash(origin): origin for origin in logs}
 
-    def add_checkpoint(asked: Request) -> Response:
+    def add_checkpoint(who: Nobody, asked: Request[bytes]) -> Response:
         return cosigning.add_checkpoint(asked.body)
 
-    def checkpoint(asked: Request) -> Response:
+    def checkpoint(who: Nobody, asked: Request[None]) -> Response:
         origin = origins.get(asked.path["origin_hash"])
         note = cosigning.checkpoint(origin) if origin else b""
         if not note:
             raise StatusError(RefusedError("never cosigned", name="not_found"), 404)
         return text_response(note.decode())
 
-    def healthz(asked: Request) -> Response:
-        return json_response({"witness": signer.name, "logs": len(logs)})
+    def healthz(who: Nobody, asked: Request[None]) -> Health:
+        return Health(signer.name, len(logs))
 
-    app = Starlette(
-        routes=[
-            route("POST", "/add-checkpoint", add_checkpoint, body_at_most=_BODY_BYTES),
-            route("GET", "/{origin_hash}/checkpoint", checkpoint),
-            route("GET", "/healthz", healthz),
+    app = application(
+        [
+            post("/add-checkpoint", nobody, bytes, add_checkpoint, Response, _BODY_BYTES),
+            get("/{origin_hash}/checkpoint", nobody, checkpoint, Response),
+            get("/healthz", nobody, healthz, Health),
         ]
     )
     return Service(app, settings.serving)

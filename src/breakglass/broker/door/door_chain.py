@@ -44,7 +44,7 @@ class KeptDoor:
 
     @property
     def digest(self) -> str:
-        """The intent's identity: the SHA-256 of its text, whatever lines stand under it."""
+        """The intent's identity: the SHA-256 of its text."""
         return text_digest(self.note.text)
 
 
@@ -110,27 +110,10 @@ class DoorChain:
                 ),
             )
 
-    def keep(self, grant: str, note: Note) -> None:
-        """Keep a fuller version of a door's note.
-
-        Raises:
-            UnavailableError: the disk refuses; the version before is kept.
-        """
-        with self._changing():
-            self._file.execute(
-                "update doors set note = ? where grant_id = ? and index_ is null",
-                (note.encoded(), grant),
-            )
-
     def settle(self, grant: str, index: int) -> None:
         """Remember a door's place in the log."""
         with self._changing():
             self._file.execute("update doors set index_ = ? where grant_id = ?", (index, grant))
-
-    def drop(self, grant: str) -> None:
-        """Forget a door that can hold nowhere any more."""
-        with self._changing():
-            self._file.execute("delete from doors where grant_id = ? and index_ is null", (grant,))
 
     def close(self) -> None:
         """Close the file."""

@@ -1,48 +1,62 @@
 """Asking for the custodians' door: the one story, in numbered steps, while the ledger is away.
 
-Each comment says what a crash just before or after the step leaves behind. The broker opens
-nothing here: without the custodians' lines what it hands out is void.
+First somebody asks: the broker decides, and keeps nothing. Custodians then countersign what the
+person signed, each on their own machine. When enough have, the broker decides again and writes the
+intent, with their statements inside. Each comment says what a crash just before or after the step
+leaves behind.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import Annotated, Any, assert_never
 
 from breakglass.broker.door.door_chain import DoorChain, KeptDoor
 from breakglass.broker.grants import authorization
 from breakglass.broker.grants.breaking import At, make_intent
 from breakglass.broker.grants.request import BreakRequest
+from breakglass.broker.grants.tokens import signers
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
 from breakglass.clock import Clock, format_time, to_milliseconds
-from breakglass.errors import RefusedError, UnavailableError, UnprovenError
+from breakglass.errors import RefusedError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.node.ledger_probe import unreached
 from breakglass.node.replica import Replica
 from breakglass.policy.decide import Allowed, Refused
 from breakglass.process.alert_channel import AlertChannel
-from breakglass.records.authority import check_statements, eligible_custodians
+from breakglass.records.authority import (
+    DOOR_WAIT,
+    Asking,
+    check_custodians,
+    check_statements,
+    eligible_custodians,
+)
+from breakglass.records.fold.slices.governance import ActiveCard
 from breakglass.records.fold.slices.submitters import SubmitterState
 from breakglass.records.intent_limits import DOOR_LIFE, check_terms
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.record import Envelope, record_text
 from breakglass.records.record_reader import parse_record
-from breakglass.records.signing.signature import DOOR_NAMESPACE, people_who_signed
-from breakglass.records.statement import Do
+from breakglass.records.signing.signature import Signature, Signed, SignedByPasskey
+from breakglass.records.statement import Countersign, Do, parse_statement
 from breakglass.records.trust import Trust
-from breakglass.tlog.note import Note, SignatureLine, SignerKey, sign_note
+from breakglass.strict_json import Many, view
+from breakglass.tlog.note import SignerKey, sign_note
+from breakglass.token.token import person_line
 
 _VIEW_WITHIN = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
-class SignedNote:
-    """``POST /doors/GRANT``: the intent's note, with the lines of custodians under it."""
+class Countersigned:
+    """``POST /doors/GRANT``: the person's door statement, and custodians' statements behind it."""
 
-    note: str
+    statement: Signed | SignedByPasskey
+    countersigned: Annotated[tuple[Signed | SignedByPasskey, ...], Many(16, 1)]
 
 
 @dataclass(frozen=True)
@@ -53,11 +67,61 @@ class TokenBody:
 
 
 @dataclass(frozen=True)
+class AskedDoorView:
+    """What custodians may let through: the person's statement, and the card that it is under."""
+
+    grant: str
+    statement: Signed | SignedByPasskey
+    countersigned: tuple[Signed | SignedByPasskey, ...]
+    card: str
+    needed: int
+    minter_at: str
+
+
+@dataclass(frozen=True)
+class DoorView:
+    """A door as people and clients are shown it; nothing in it is secret.
+
+    ``people`` are the token's person lines of those who signed.
+    """
+
+    grant: str
+    note: str
+    card: str
+    people: tuple[str, ...]
+    not_after: datetime
+    signed: tuple[str, ...]
+    needed: int
+    minter: str
+    minter_at: str
+    index: int | None
+
+
+@dataclass(frozen=True)
+class UnappendedView:
+    """A door that was used and whose intent is not in the log."""
+
+    grant: str
+    who: str
+    glass: str
+    used: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DoorsView:
+    """Every door kept here, and those used elsewhere whose intent is not in the log."""
+
+    doors: tuple[DoorView, ...]
+    unappended: tuple[UnappendedView, ...]
+
+
+@dataclass(frozen=True)
 class Judged:
     """What was allowed, and the trust file and card that it was judged by."""
 
     intent: Intent
-    card: bytes
+    card: ActiveCard
+    asking: Asking
     trust: Trust
     place: tuple[int, str]
     latest: datetime | None
@@ -95,69 +159,79 @@ class DoorRequests:
         self._at = at
         self._lock = threading.Lock()
 
-    def ask(self, request: BreakRequest) -> dict[str, Any]:
-        """Make the door intent that custodians may sign; the same statement is the same intent.
+    def ask(self, request: BreakRequest) -> AskedDoorView:
+        """Say whether custodians may let this through, and what for; again is harmless.
 
         Raises:
             RefusedError: ``no_door``, ``ledger_reachable``, ``door_standing``, ``door``,
                 ``too_few_custodians``, or why policy refuses; nothing was made.
             UnprovenError: a signature does not hold.
-            UnavailableError: the broker knows no policy yet, or its disk refuses.
+            UnavailableError: the broker knows no policy yet.
         """
-        key = self._key
-        if key is None:
-            raise RefusedError(
-                "this broker has no door key: no custodians were set up here; nothing was made",
-                name="no_door",
-                hint="docs/how-to/custodians-door.md says how maintainers set the door up",
-            )
+        key = self._require_key()
         # (1) Try the ledger. Who reaches it has an ordinary way; a crash leaves nothing.
         tried = unreached(self._ledger, self._view.trust())
         self._at("door_tried")
         with self._lock:
             now = to_milliseconds(self._clock.now())
-            # (2) The same statement again is the same intent; else one door at a time.
-            kept = self._standing(request, now)
+            # (2) One door at a time, and decide, on what was last followed. Pure.
+            self._standing(request)
+            judged = self._judged(request, key, now, ())
+        said = request.said
+        eligible = eligible_custodians(judged.asking, judged.card.people.by_name, judged.trust)
+        if len(eligible) < judged.trust.custodians_needed:
+            raise RefusedError(
+                f"{len(eligible)} custodians may sign for {said.who!r},"
+                f" {judged.trust.custodians_needed} are needed: nobody signs for themselves",
+                name="too_few_custodians",
+            )
+        # (3) Shout, and hand it out. Custodians ring for themselves.
+        self._bell.ring(
+            "door_asked",
+            request.grant,
+            f"{said.who!r} asks custodians for {said.glass!r}; the ledger: {tried}",
+        )
+        return AskedDoorView(
+            request.grant,
+            request.signed,
+            (),
+            judged.card.note.decode(),
+            judged.trust.custodians_needed,
+            self._minters.address(said.minter) if said.minter else "",
+        )
+
+    def complete(self, request: BreakRequest, words: Sequence[Signature]) -> DoorView:
+        """Write the door intent that enough custodians let through; the same again is the same.
+
+        Raises:
+            RefusedError: as ``ask``; or a custodian's statement does not count, by its name.
+            UnprovenError: ``custodians``: too few of them; or a signature does not hold.
+            UnavailableError: the broker's disk refuses; nothing was handed out.
+        """
+        key = self._require_key()
+        with self._lock:
+            # (1) The same statement again is the same intent, also when the ledger is back.
+            kept = self._standing(request)
             if kept is None:
-                # (3) Decide, on what was last followed. Pure: a crash leaves nothing.
-                judged = self._judged(request, key, now)
-                # (4) Number, sign, keep on disk. Before it nothing was handed out; behind it, an
+                # (2) Try the ledger once more, and decide again: an hour may lie between.
+                tried = unreached(self._ledger, self._view.trust())
+                now = to_milliseconds(self._clock.now())
+                judged = self._judged(request, key, now, words)
+                signed = check_custodians(
+                    judged.intent, now, judged.asking, judged.card.people.by_name, judged.trust
+                )
+                # (3) Number, sign, keep on disk. Before it nothing was handed out; behind it, an
                 #     intent that the same statement finds again.
                 kept = self._kept(request, key, judged, now)
                 self._at("door_kept")
-        # (5) Shout, and hand it out. Custodians ring for themselves.
-        said = request.said
-        self._bell.ring(
-            "door_asked",
-            kept.grant,
-            f"{said.who!r} asks custodians for {said.glass!r}; the ledger: {tried}",
-        )
-        return self.told(kept)
-
-    def sign(self, grant: str, body: SignedNote) -> dict[str, Any]:
-        """Take custodians' lines and keep the fullest version; again is harmless.
-
-        Raises:
-            RefusedError: ``no_grant``: this broker made no such door.
-            UnprovenError: ``intent_altered``, ``extra_lines``, or a line that does not hold.
-        """
-        given = Note.parse(body.note.encode("utf-8", "surrogatepass"))
-        with self._lock:
-            kept = self._find(grant)
-            if kept.index is not None:
-                return self.told(kept)
-            if given.text != kept.note.text:
-                raise UnprovenError(
-                    f"the note is not the door intent of {grant!r} that was handed out",
-                    name="intent_altered",
+                # (4) Shout, and hand it out.
+                self._bell.ring(
+                    "door_signed",
+                    kept.grant,
+                    f"{' and '.join(signed)} let {request.said.who!r} through to"
+                    f" {request.said.glass!r}; the ledger: {tried}",
                 )
-            fuller = self._joined(kept.note, given)
-            if fuller != kept.note:
-                # A crash before it loses lines that whoever sent them still holds.
-                self._chain.keep(grant, fuller)
-                self._at("door_signed")
-                kept = replace(kept, note=fuller)
-        return self.told(kept)
+        return self._shown(kept)
 
     def mint(self, grant: str, token: str) -> dict[str, Any]:
         """Hand a door's token to its minter, which judges it for itself.
@@ -166,72 +240,83 @@ class DoorRequests:
             BreakglassError: the minter's refusal, or that it did not answer.
         """
         kept = self._find(grant)
-        return self._minters.mint(_minter_of(kept), token, 0)
+        return self._minters.mint(_intent_of(kept).minter, token, 0)
 
-    def find(self, grant: str) -> dict[str, Any]:
+    def find(self, grant: str) -> DoorView:
         """Return one door.
 
         Raises:
             RefusedError: ``no_grant``.
         """
-        return self.told(self._find(grant))
+        return self._shown(self._find(grant))
 
-    def listing(self) -> dict[str, Any]:
-        """Return every door kept here, and those used elsewhere whose intent is not in the log."""
+    def listing(self) -> DoorsView:
+        """Return every door kept here, and those used elsewhere."""
         with self._view.reading() as state:
-            used = [
-                {
-                    "grant": each.grant,
-                    "who": each.who,
-                    "glass": each.glass,
-                    "used": [f"{use.by} {use.run}" for use in each.uses],
-                }
+            used = tuple(
+                view(UnappendedView, each, used=tuple(f"{use.by} {use.run}" for use in each.uses))
                 for each in state.unappended_doors()
-            ]
-        return {"doors": [self.told(each) for each in self._chain.all()], "unappended": used}
+            )
+        return DoorsView(tuple(self._shown(each) for each in self._chain.all()), used)
 
-    def told(self, kept: KeptDoor) -> dict[str, Any]:
-        """Return a door as people and clients are shown it; nothing in it is secret."""
-        trust = self._view.trust()
-        minter = _minter_of(kept)
-        return {
-            "grant": kept.grant,
-            "note": kept.note.encoded().decode(),
-            "card": kept.card.decode(),
-            "not_after": format_time(kept.not_after),
-            "signed": sorted(people_who_signed(kept.note, trust.custodians, DOOR_NAMESPACE)),
-            "needed": trust.custodians_needed,
-            "minter": minter,
-            "minter_at": self._minters.address(minter) if minter else "",
-            "index": kept.index,
-        }
+    def _shown(self, kept: KeptDoor) -> DoorView:
+        intent = _intent_of(kept)
+        with self._view.reading() as state:
+            active = state.governance.cards.get(intent.glass)
+        people = active.people.carried(signers(intent)) if active else ()
+        said = [parse_statement(each.text) for each in intent.statements]
+        return view(
+            DoorView,
+            kept,
+            note=kept.note.encoded().decode(),
+            card=kept.card.decode(),
+            people=tuple(person_line(each) for each in people),
+            signed=tuple(each.who for each in said if isinstance(each, Countersign)),
+            needed=self._view.trust().custodians_needed,
+            minter=intent.minter,
+            minter_at=self._minters.address(intent.minter) if intent.minter else "",
+        )
 
-    def _standing(self, request: BreakRequest, now: datetime) -> KeptDoor | None:
+    def _standing(self, request: BreakRequest) -> KeptDoor | None:
+        now = to_milliseconds(self._clock.now())
         with self._view.reading() as state:
             authorization.known(request, state, now)
+        found = self._chain.find(request.grant)
+        if found is not None:
+            return found
         for kept in self._chain.standing():
-            if kept.grant == request.grant:
-                return kept
-            if now <= kept.not_after or self._complete(kept):
-                raise RefusedError(
-                    f"a door was asked for already: grant {kept.grant!r}, until"
-                    f" {format_time(kept.not_after)}; a second one is refused until the first is in"
-                    " the log",
-                    name="door_standing",
-                    hint="it is shown by: breakglass door list",
-                )
+            raise RefusedError(
+                f"a door stands already: grant {kept.grant!r}, until"
+                f" {format_time(kept.not_after)}; a second one is refused until the first is in"
+                " the log",
+                name="door_standing",
+                hint="it is shown by: breakglass door list",
+            )
         return None
 
-    def _judged(self, request: BreakRequest, key: SignerKey, now: datetime) -> Judged:
+    def _require_key(self) -> SignerKey:
+        if self._key is None:
+            raise RefusedError(
+                "this broker has no door key: no custodians were set up here; nothing was made",
+                name="no_door",
+                hint="docs/how-to/custodians-door.md says how maintainers set the door up",
+            )
+        return self._key
+
+    def _judged(
+        self, request: BreakRequest, key: SignerKey, now: datetime, words: Sequence[Signature]
+    ) -> Judged:
         self._require_view()
         with self._view.reading() as state:
             who = authorization.known(request, state, now)
-            authorization.check_timely(request, state, now)
+            authorization.check_timely(request, state, now, DOOR_WAIT)
             policy = self._policies.in_force(state)
             moment = authorization.moment_of(request.said, request.grant, state)
             trust = self._view.trust()
             chain = state.submitters.by_key.get(key.verifier.label, SubmitterState())
             place = (chain.next_seq, chain.prev)
+        # How long custodians were looked for makes nobody's signature older than it was.
+        who = replace(who, age=timedelta(0))
         times = [*(each.at for each in self._chain.standing()), chain.last_at]
         latest = max((each for each in times if each is not None), default=None)
         decision = authorization.offered(
@@ -252,18 +337,11 @@ class DoorRequests:
         intent = replace(
             intent,
             not_after=min(intent.not_after, now + DOOR_LIFE),
-            labels=(*intent.labels, "door"),
+            statements=(request.signed, *words),
         )
-        asking = check_statements(intent, moment.card.card)
+        asking = check_statements(intent, moment.card.card, moment.card.people.by_name)
         check_terms(intent, now, asking, moment.card.card, trust.skew)
-        eligible = eligible_custodians(asking, moment.card.card, trust)
-        if len(eligible) < trust.custodians_needed:
-            raise RefusedError(
-                f"{len(eligible)} custodians may sign for {request.said.who!r},"
-                f" {trust.custodians_needed} are needed: nobody signs for themselves",
-                name="too_few_custodians",
-            )
-        return Judged(intent, moment.card.note, trust, place, latest)
+        return Judged(intent, moment.card, asking, trust, place, latest)
 
     def _kept(
         self, request: BreakRequest, key: SignerKey, judged: Judged, now: datetime
@@ -272,7 +350,7 @@ class DoorRequests:
         now = max(now, judged.latest or now)  # a chain's times do not go back
         envelope = Envelope(self._log, f"{request.grant}/intent", now, seq, prev)
         note = sign_note(record_text(envelope, judged.intent), key)
-        kept = KeptDoor(seq, request.grant, note, judged.card, now, judged.intent.not_after)
+        kept = KeptDoor(seq, request.grant, note, judged.card.note, now, judged.intent.not_after)
         self._chain.add(kept)
         return kept
 
@@ -284,27 +362,6 @@ class DoorRequests:
                 hint="try again in a moment",
             )
 
-    def _joined(self, kept: Note, given: Note) -> Note:
-        custodians = self._view.trust().custodians
-        lines: dict[str, SignatureLine] = {}
-        for line in (*kept.lines[1:], *given.lines):
-            if line == kept.lines[0]:
-                continue
-            if line.name not in custodians or not people_who_signed(
-                Note(kept.text, (line,)), custodians, DOOR_NAMESPACE
-            ):
-                raise UnprovenError(
-                    f"the line of {line.name!r} is by no custodian of the trust file",
-                    name="extra_lines",
-                )
-            lines.setdefault(line.name, line)
-        return Note(kept.text, (kept.lines[0], *(lines[name] for name in sorted(lines))))
-
-    def _complete(self, kept: KeptDoor) -> bool:
-        trust = self._view.trust()
-        signed = people_who_signed(kept.note, trust.custodians, DOOR_NAMESPACE)
-        return len(signed) >= max(1, trust.custodians_needed)
-
     def _find(self, grant: str) -> KeptDoor:
         kept = self._chain.find(grant)
         if kept is None:
@@ -312,6 +369,7 @@ class DoorRequests:
         return kept
 
 
-def _minter_of(kept: KeptDoor) -> str:
-    minter: str = parse_record(kept.note.encoded()).body.minter
-    return minter
+def _intent_of(kept: KeptDoor) -> Intent:
+    body = parse_record(kept.note.encoded()).body
+    assert isinstance(body, Intent), "nothing else is kept"
+    return body

@@ -14,8 +14,6 @@ from breakglass.http.client import Peer
 from breakglass.node.replica import Replica
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.records.fold.slices.submitters import SubmitterState
-from breakglass.records.intent_limits import DOOR_WITHIN
-from breakglass.records.signing.signature import DOOR_NAMESPACE, people_who_signed
 from breakglass.tlog.note import SignerKey
 from breakglass.tlog.tiles import encode_bundle
 
@@ -25,12 +23,7 @@ _WITHIN = timedelta(seconds=3)
 
 
 class DoorReturn:
-    """A reconciler over the chain's file and the folded state; ``start`` begins.
-
-    A door with too few lines waits, since its lines may still come: an intent that stands in the
-    log without them is void, and nobody could put it right. It goes in as it is only where a
-    later door stands behind it in the chain.
-    """
+    """A reconciler over the chain's file and the folded state; ``start`` begins."""
 
     def __init__(
         self,
@@ -84,17 +77,9 @@ class DoorReturn:
             UnavailableError: the ledger is away.
         """
         with self._lock:
-            standing = self._chain.standing()
-            for number, kept in enumerate(standing):
-                if self._found(kept):
-                    continue
-                if self._complete(kept) or number + 1 < len(standing):
+            for kept in self._chain.standing():
+                if not self._found(kept):
                     self._append(kept)
-                    continue
-                if self._clock.now() > kept.at + DOOR_WITHIN:
-                    # It holds nowhere any more. Its number is free: it never came into the log.
-                    self._chain.drop(kept.grant)
-                return
 
     def _found(self, kept: KeptDoor) -> bool:
         assert self._key is not None
@@ -133,11 +118,6 @@ class DoorReturn:
         self._bell.ring(
             "door_unappended", kept.grant, f"the ledger does not take the door intent: {error}"
         )
-
-    def _complete(self, kept: KeptDoor) -> bool:
-        trust = self._view.trust()
-        signed = people_who_signed(kept.note, trust.custodians, DOOR_NAMESPACE)
-        return len(signed) >= max(1, trust.custodians_needed)
 
     def _look_for_ever(self) -> None:
         while not self._closed.wait(_LOOK_EVERY.total_seconds()):

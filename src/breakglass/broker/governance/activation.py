@@ -6,29 +6,35 @@ compile, or cards that do not fit, must never stand in a ledger that forgets not
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from breakglass.broker.policies import Policies
+from breakglass.canonical import canonical
 from breakglass.errors import MalformedError, RefusedError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
 from breakglass.policy.bundle import PACKED_BYTES_AT_MOST
-from breakglass.records.card import card_digest
-from breakglass.records.encoding.canonical import canonical
-from breakglass.records.encoding.strict_json import Many
+from breakglass.policy.cards import card_people, policy_people
+from breakglass.policy.compile import CompiledPolicy
+from breakglass.records.card import card_digest, parse_card
 from breakglass.records.encoding.text_types import ExactBase64, Handle
+from breakglass.records.fold.context import READ_BYTES_AT_MOST
 from breakglass.records.kinds.cards import Cards
 from breakglass.records.kinds.key import KeyHandedOver
 from breakglass.records.kinds.policy import Policy
 from breakglass.records.kinds.trust import TrustActivated
-from breakglass.records.policy_note import parse_policy_note
-from breakglass.records.record import Attachment
+from breakglass.records.people_list import PeopleList
+from breakglass.records.policy_note import PolicyNote, check_policy_people, parse_policy_note
+from breakglass.records.record import ATTACHMENTS_AT_MOST, Attachment
 from breakglass.records.trust import Trust, accept_trust
+from breakglass.strict_json import Many
 from breakglass.tlog.note import Note
 
+_CARDS_AT_MOST = 100  # digests in one note of 16 KiB
 _TRUST_WITHIN = timedelta(seconds=10)
 _BUNDLE_CHARACTERS = -(-PACKED_BYTES_AT_MOST // 3) * 4  # base64 writes 3 bytes as 4 characters
 
@@ -50,18 +56,30 @@ class TrustBody:
 
 
 @dataclass(frozen=True)
+class Activated:
+    """Which version is in force; ``index`` is ``None`` if nothing had to be recorded."""
+
+    version: int
+    index: int | None
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """Whose key was handed over, and where that was recorded."""
+
+    party: str
+    index: int
+
+
+@dataclass(frozen=True)
 class Activation:
     """See the module."""
 
     recording: Recorder
     policies: Policies
 
-    def policy(self, body: PolicyBody, bundle: bytes) -> dict[str, Any]:
+    def policy(self, body: PolicyBody) -> Activated:
         """Put a policy and its cards in force.
-
-        Args:
-            body: as sent.
-            bundle: its packed bundle, decoded.
 
         Raises:
             MalformedError: a note, the bundle or a card is not in its form, or does not compile.
@@ -70,17 +88,20 @@ class Activation:
             UnavailableError: the ledger did not take it.
         """
         self.recording.wait_for_trust(_TRUST_WITHIN)
+        bundle = base64.b64decode(body.bundle)
         if len(bundle) > PACKED_BYTES_AT_MOST:
             raise MalformedError(f"bundle: {len(bundle)} bytes, {PACKED_BYTES_AT_MOST} at most")
         digest = Attachment.of(bundle).digest
         # (1) It compiles: cards of a policy that cannot decide would open nothing.
-        self.policies.of(digest, bundle)
+        compiled = self.policies.of(digest, bundle)
         note = Note.parse(body.note.encode("utf-8", "surrogatepass"))
         policy = parse_policy_note(note)
-        digests = {
-            glass: card_digest(Note.parse(text.encode())) for glass, text in body.cards.items()
-        }
-        cards = canonical(dict(body.cards)).encode()
+        parsed = {glass: Note.parse(text.encode()) for glass, text in body.cards.items()}
+        digests = {glass: card_digest(each) for glass, each in parsed.items()}
+        # The lists of people follow from the bundle; nobody sends them.
+        people = policy_people(compiled)
+        check_policy_people(policy, people)
+        lists = {glass: _people(compiled, glass, note) for glass, note in parsed.items()}
         with self.recording.view.reading() as state:
             stands = state.governance.policy == policy
             index = state.governance.policy_index
@@ -90,28 +111,24 @@ class Activation:
                 if glass in state.governance.cards
             }
         if stands and active == digests:
-            return {"version": policy.version, "index": index}
-        # (2) Both in one append, so that no moment has a policy without its cards. Where the
+            return Activated(policy.version, index)
+        # (2) All in one append, so that no moment has a policy without its cards. Where the
         #     policy stands already (only the first got through, or cards are renewed before they
         #     expire) the cards come alone.
         facts = [
             Fact(
                 f"policy/{policy.version}/{Attachment.of(note.text.encode()).digest[:16]}",
                 Policy(policy.version, policy.bundle, policy.commit),
-                (bundle, note.encoded()),
+                (bundle, note.encoded(), people.encoded()),
             ),
-            Fact(
-                f"cards/{policy.version}/{Attachment.of(cards).digest[:16]}",
-                Cards(policy.bundle, policy.version, digests),
-                (cards,),
-            ),
+            *_card_facts(policy, body.cards, digests, lists),
         ]
         if stands:
             facts = facts[1:]
         receipts = self.recording.record(facts)
-        return {"version": policy.version, "index": receipts[0].index}
+        return Activated(policy.version, receipts[0].index)
 
-    def trust(self, body: TrustBody) -> dict[str, Any]:
+    def trust(self, body: TrustBody) -> Activated:
         """Put the next trust file in force.
 
         Raises:
@@ -124,13 +141,11 @@ class Activation:
             before = state.governance.trust
         trust = accept_trust(note, before)
         if before is not None and trust.text == before.text:
-            return {"version": trust.version, "index": None}
-        return {
-            "version": trust.version,
-            "index": self.recording.record([trust_fact(trust, note)])[0].index,
-        }
+            return Activated(trust.version, None)
+        receipts = self.recording.record([trust_fact(trust, note)])
+        return Activated(trust.version, receipts[0].index)
 
-    def key(self, body: KeyHandedOver) -> dict[str, Any]:
+    def key(self, body: KeyHandedOver) -> HandedOver:
         """Record that a key follows another, which the trust file in force names both.
 
         Raises:
@@ -142,10 +157,58 @@ class Activation:
         with self.recording.view.reading() as state:
             standing = state.governance.handed_over.get(body.new)
         if standing is not None:
-            return {"party": body.party, "index": standing}
+            return HandedOver(body.party, standing)
         name = Attachment.of(body.new.encode()).digest[:16]
         receipts = self.recording.record([Fact(f"key/{body.version}/{name}", body)])
-        return {"party": body.party, "index": receipts[0].index}
+        return HandedOver(body.party, receipts[0].index)
+
+
+def _people(policy: CompiledPolicy, glass: str, note: Note) -> PeopleList:
+    """Return the list of people of a signed card, made again from the bundle.
+
+    Raises:
+        MalformedError: no card.
+        RefusedError: ``mismatch``: the card is of no glass of this bundle, or of other people.
+    """
+    card = parse_card(note)
+    people = card_people(policy, glass, card.issued) if glass in policy.bundle.glasses else None
+    if people is None or people.root != card.people:
+        raise RefusedError(
+            f"the card of {glass!r} names other people than this bundle; nothing was recorded",
+            name="mismatch",
+            hint="make and sign the cards again: breakglass policy sign",
+        )
+    return people
+
+
+def _card_facts(
+    policy: PolicyNote,
+    cards: Mapping[str, str],
+    digests: Mapping[str, str],
+    lists: Mapping[str, PeopleList],
+) -> list[Fact]:
+    """Return the ``cards`` records: as few as notes and attachments have room for."""
+    facts, group, behind, size = [], dict[str, str](), dict[str, bytes](), 0
+
+    def close() -> None:
+        table = canonical(group).encode()
+        named = {glass: digests[glass] for glass in group}
+        record_id = f"cards/{policy.version}/{Attachment.of(table).digest[:16]}"
+        body = Cards(policy.bundle, policy.version, named)
+        facts.append(Fact(record_id, body, (table, *behind.values())))
+
+    for glass, text in sorted(cards.items()):
+        people, more = lists[glass], len(canonical(text)) + len(glass) + 4
+        another = people.root.root not in behind
+        full = size + more > READ_BYTES_AT_MOST or len(group) == _CARDS_AT_MOST
+        if group and (full or (another and len(behind) == ATTACHMENTS_AT_MOST - 1)):
+            close()
+            group, behind, size = {}, {}, 0
+        group[glass], size = text, size + more
+        behind[people.root.root] = people.encoded()
+    if group or not cards:
+        close()
+    return facts
 
 
 def trust_fact(trust: Trust, note: Note) -> Fact:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 from breakglass.broker.grants.early_end import EndingEarly
 from breakglass.broker.incidents.declarations import StatementBody
@@ -19,13 +18,22 @@ log = logging.getLogger("breakglass.broker")
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """What was stopped or let go, and where that was recorded."""
+
+    target: Target
+    name: str
+    index: int | None
+
+
+@dataclass(frozen=True)
 class Suspending:
     """See the module."""
 
     recording: Recorder
     ending: EndingEarly
 
-    def kill(self, body: StatementBody) -> dict[str, Any]:
+    def kill(self, body: StatementBody) -> Stopped:
         """Stop a grant, a person or a glass, or let one of the last two go; again is harmless.
 
         Raises:
@@ -57,4 +65,4 @@ class Suspending:
                 self.ending.end(grant, EndedWhy.KILLED, said.reason.text, signed)
             except BreakglassError as error:
                 log.warning("kill of %s: its minter was not reached: %s", said.name, error)
-        return {"target": said.target.value, "name": said.name, "index": index}
+        return Stopped(said.target, said.name, index)

@@ -18,10 +18,10 @@ from breakglass.policy.facts import Facts, IncidentFacts
 from breakglass.records.fold.slices.governance import ActiveCard
 from breakglass.records.fold.slices.incidents import IncidentState
 from breakglass.records.fold.state import State
-from breakglass.records.grant import Path
+from breakglass.records.grant import path_of
 from breakglass.records.kinds.asked import Decided, Factors, Outcome
 from breakglass.records.signing.signature import STATEMENT_NAMESPACE, verify_signature
-from breakglass.records.statement import Break, Do, digest_of
+from breakglass.records.statement import AccessRequest, Do, digest_of
 
 PULSE_AT_MOST_OLD = timedelta(minutes=3)
 
@@ -75,18 +75,22 @@ def known(request: BreakRequest, state: State, now: datetime) -> Known:
     return Known(Factors(factor, int(whole.total_seconds()), down), whole)
 
 
-def check_timely(request: BreakRequest, state: State, now: datetime) -> None:
+def check_timely(
+    request: BreakRequest, state: State, now: datetime, wait: timedelta = timedelta(0)
+) -> None:
     """Refuse a statement that is not of this moment; not asked of a grant that stands already.
+
+    ``wait`` is how old it may be where that is more than the skew: custodians have to be found.
 
     Raises:
         RefusedError: ``statement_old`` or ``nonce``.
     """
     said = request.said
     skew = state.governance.trust.skew if state.governance.trust else timedelta(0)
-    if abs(now - said.at) > skew:
+    if not -skew <= now - said.at <= max(skew, wait):
         raise RefusedError(
             f"the statement was signed at {said.at:%H:%M:%S} UTC, this clock says"
-            f" {now:%H:%M:%S} UTC; {skew.total_seconds():.0f} s may lie between",
+            f" {now:%H:%M:%S} UTC; {max(skew, wait).total_seconds():.0f} s may lie between",
             name="statement_old",
             hint="ask again, and look at both clocks if this comes back",
         )
@@ -95,7 +99,7 @@ def check_timely(request: BreakRequest, state: State, now: datetime) -> None:
         raise RefusedError("the statement's nonce was used for another one", name="nonce")
 
 
-def moment_of(said: Break, grant: str, state: State) -> Moment:
+def moment_of(said: AccessRequest, grant: str, state: State) -> Moment:
     """Gather what the decision looks at."""
     stopped = {
         f"{target}:{name}"
@@ -172,11 +176,6 @@ def facts(request: BreakRequest, who: Known, moment: Moment, now: datetime) -> F
     )
 
 
-def path_of(said: Break) -> Path:
-    """Return the way by which this is asked for."""
-    return Path.DRILL if said.drill else Path.GLASS
-
-
 def offered(decision: policies.Decision) -> policies.Allowed | policies.Refused:
     """Turn away what takes more people than this broker can gather yet."""
     match decision:
@@ -210,7 +209,7 @@ def written(decision: policies.Decision) -> Decided:
 
 
 def labels(who: Known, moment: Moment, now: datetime) -> tuple[str, ...]:
-    """Return what must be said of the grant wherever it is shown."""
+    """Return what the asker must be told of the grant; no record says it, the log shows it."""
     found = []
     if moment.pulse_at is None or now - moment.pulse_at > PULSE_AT_MOST_OLD:
         found.append("monitor_silent")

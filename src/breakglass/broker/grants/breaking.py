@@ -31,7 +31,7 @@ from breakglass.policy.decide import Allowed, Refused
 from breakglass.policy.review_deadline import review_due
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.records.fold.slices.grants import GrantState
-from breakglass.records.grant import handle_of
+from breakglass.records.grant import handle_of, path_of
 from breakglass.records.kinds.asked import Asked
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.kinds.refused import Refused as RefusedRecord
@@ -51,6 +51,7 @@ class Granted:
     cosigned: dict[str, datetime]
     minted: dict[str, Any] | None
     since_asked_ms: int
+    labels: tuple[str, ...] = ()
 
 
 class Breaking:
@@ -96,6 +97,7 @@ class Breaking:
             # (2) Decide. Pure: a crash leaves nothing, and the statement is still good.
             now = to_milliseconds(self._clock.now())
             grant = self._standing(request, now)
+            said_of_it: tuple[str, ...] = ()
             if grant is None:
                 who, moment, policy = self._known(request, now)
                 decision = authorization.offered(
@@ -111,6 +113,7 @@ class Breaking:
                         #     they came to stand. A crash before it leaves nothing; behind it, an
                         #     intent that the same statement finds again, or that we close later.
                         grant = self._recorded(request, who, moment, policy, decision, now)
+                        said_of_it = authorization.labels(who, moment, now)
                     case _:
                         assert_never(decision)
         # (5) The token to the minter. A crash before it leaves a recorded grant without a
@@ -127,6 +130,7 @@ class Breaking:
             dict(self._tokens.proven(grant).cosigned),
             minted,
             round((time.monotonic() - began) * 1000),
+            said_of_it,
         )
 
     def _standing(self, request: BreakRequest, now: datetime) -> GrantState | None:
@@ -158,7 +162,7 @@ class Breaking:
         record_id = f"{request.grant}/refused"
         body = RefusedRecord(
             request.grant,
-            authorization.path_of(request.said),
+            path_of(request.said),
             request.signed,
             who.factors,
             authorization.written(decision),
@@ -221,7 +225,7 @@ class Breaking:
         # Another replica may have been first with the same statement: then its intent is ours.
         with self._recording.view.reading() as state:
             grant = state.grants.by_id[request.grant]
-        if "monitor_silent" in grant.intent.labels:
+        if "monitor_silent" in authorization.labels(who, moment, now):
             self._bell.ring(
                 "monitor_silent",
                 request.grant,
@@ -238,9 +242,9 @@ class Breaking:
         decision: Allowed,
         now: datetime,
     ) -> list[Fact]:
-        path, signed = authorization.path_of(request.said), request.signed
+        path, signed = path_of(request.said), request.signed
         written = authorization.written(decision)
-        asked = Asked(request.grant, path, signed, who.factors, written)
+        asked = Asked(request.grant, path, signed, "", who.factors, written)
         intent = make_intent(request, who, moment, policy, now)
         facts = [Fact(f"{request.grant}/intent", intent)]
         with self._recording.view.reading() as state:
@@ -290,22 +294,23 @@ def make_intent(
     severity = moment.incident.severity if moment.incident else ""
     return Intent(
         grant=request.grant,
-        path=authorization.path_of(said),
+        path=path_of(said),
         tier=card.tier,
         card=moment.card.digest,
         policy=said.policy,
         glass=said.glass,
         who=said.who,
         incident=said.incident,
+        ticket=said.ticket,
         minter=said.minter,
         scope=said.scope,
+        act=said.act,
         gates=card.gates,
         holder=said.holder,
         not_before=now,
         not_after=now + life,
         handle=handle_of(request.grant),
         review_by=review_due(policy, said.glass, severity, now),
-        labels=authorization.labels(who, moment, now),
         statements=(request.signed,),
     )
 

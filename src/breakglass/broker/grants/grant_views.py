@@ -1,66 +1,155 @@
-"""Grants and glasses as people and machines are shown them: plain JSON from the folded state."""
+"""Grants and glasses as people and machines are shown them, from the folded state."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from breakglass.broker.grants.breaking import Granted
-from breakglass.clock import format_time
 from breakglass.policy.compile import CompiledPolicy
-from breakglass.records.card import Card, May
+from breakglass.records.fold.slices.governance import ActiveCard
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
-from breakglass.token.token import Token
+from breakglass.records.people_list import May
+from breakglass.strict_json import view
 
 
-def granted_json(granted: Granted) -> dict[str, Any]:
-    """Return the answer of ``POST /break``."""
-    intent = granted.grant.intent
-    return {
-        "grant": intent.grant,
-        "index": granted.grant.index,
-        "token": granted.token,
-        "cosigned": {name: format_time(at) for name, at in sorted(granted.cosigned.items())},
-        "not_after": format_time(intent.not_after),
-        "review_by": format_time(intent.review_by),
-        "labels": list(intent.labels),
-        "minted": granted.minted,
-        "since_asked_ms": _since_asked(granted),
-    }
+@dataclass(frozen=True)
+class GrantedView:
+    """The answer of ``POST /break``; ``minted`` is what the minter answered."""
+
+    grant: str
+    index: int
+    token: str
+    cosigned: Mapping[str, datetime]
+    not_after: datetime
+    review_by: datetime
+    labels: tuple[str, ...]
+    minted: Mapping[str, Any] | None
+    since_asked_ms: int
 
 
-def grant_json(grant: GrantState, now: datetime) -> dict[str, Any]:
-    """Return one grant: what the intent says, how it stands, and when what happened."""
-    intent = grant.intent
-    return {
-        "grant": intent.grant,
-        "state": state_of(grant, now),
-        "glass": intent.glass,
-        "who": intent.who,
-        "incident": intent.incident,
-        "path": intent.path.value,
-        "tier": intent.tier.value,
-        "minter": intent.minter,
-        "scope": {name: list(values) for name, values in intent.scope.items()},
-        "gates": list(intent.gates),
-        "handle": intent.handle,
-        "labels": list(intent.labels),
-        "index": grant.index,
-        "at": format_time(grant.at),
-        "not_before": format_time(intent.not_before),
-        "not_after": format_time(intent.not_after),
-        "review_by": format_time(intent.review_by),
-        "minted_at": _time(grant.minted_at),
-        "usable_at": _time(grant.usable_at),
-        "since_asked_ms": grant.since_asked_ms,
-        "ended_at": _time(grant.ended_at),
-        "ended": grant.ended.why.value if grant.ended else "",
-        "dead_at": _time(grant.dead_at),
-        "tail_ms": grant.tail_ms,
-        "justified": grant.justified,
-        "bypasses": grant.bypasses,
-    }
+@dataclass(frozen=True)
+class GrantView:
+    """One grant: what the intent says, how it stands, and when what happened."""
+
+    grant: str
+    state: str
+    glass: str
+    who: str
+    incident: str
+    ticket: str
+    path: str
+    tier: str
+    minter: str
+    act: str
+    scope: Mapping[str, tuple[str, ...]]
+    gates: tuple[str, ...]
+    handle: str
+    index: int
+    at: datetime
+    not_before: datetime
+    not_after: datetime
+    review_by: datetime
+    minted_at: datetime | None
+    usable_at: datetime | None
+    since_asked_ms: int | None
+    ended_at: datetime | None
+    ended: str
+    dead_at: datetime | None
+    tail_ms: int | None
+    justified: bool
+    bypasses: int
+
+
+@dataclass(frozen=True)
+class Grants:
+    """Every grant, the newest first."""
+
+    grants: tuple[GrantView, ...]
+
+
+@dataclass(frozen=True)
+class MintView:
+    """One minter that a glass may ask; with ``acts`` it hands out no credential."""
+
+    minter: str
+    platform: str
+    scope: Mapping[str, tuple[str, ...]]
+    acts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GlassView:
+    """One glass that has a card in force."""
+
+    glass: str
+    does: str
+    tier: str
+    factor: str
+    for_s: int
+    gates: tuple[str, ...]
+    mints: tuple[MintView, ...]
+    people: tuple[str, ...]
+    incident: tuple[str, ...]
+    card_expires: datetime
+
+
+@dataclass(frozen=True)
+class Glasses:
+    """The glasses that have a card in force, under which policy."""
+
+    log: str
+    policy: str
+    version: int
+    glasses: tuple[GlassView, ...]
+
+
+@dataclass(frozen=True)
+class IncidentView:
+    """One incident as the records tell it."""
+
+    incident: str
+    severity: str
+    title: str
+    open: bool
+    self_declared: bool
+    opened_at: datetime
+
+
+@dataclass(frozen=True)
+class Incidents:
+    """Every incident, the newest first."""
+
+    incidents: tuple[IncidentView, ...]
+
+
+@dataclass(frozen=True)
+class TokenView:
+    """A token that is not bound to a door yet."""
+
+    token: str
+
+
+def granted_view(granted: Granted) -> GrantedView:
+    """Return how a glass was broken."""
+    usable = (granted.minted or {}).get("since_asked_ms")
+    return view(
+        GrantedView,
+        granted.grant.intent,
+        granted,
+        index=granted.grant.index,
+        cosigned=dict(sorted(granted.cosigned.items())),
+        since_asked_ms=usable if isinstance(usable, int) else granted.since_asked_ms,
+    )
+
+
+def grant_view(grant: GrantState, now: datetime) -> GrantView:
+    """Return one grant as it stands."""
+    ended = grant.ended.why.value if grant.ended else ""
+    return view(GrantView, grant, grant.intent, state=state_of(grant, now), ended=ended)
 
 
 def state_of(grant: GrantState, now: datetime) -> str:
@@ -78,69 +167,33 @@ def state_of(grant: GrantState, now: datetime) -> str:
     return "minted" if grant.minted_at is not None else "recorded"
 
 
-def glasses_json(state: State, policy: CompiledPolicy | None) -> dict[str, Any]:
+def glasses_of(state: State, policy: CompiledPolicy | None) -> Glasses:
     """Return the glasses that have a card in force."""
-    return {
-        "log": state.log,
-        "policy": state.governance.policy.bundle if state.governance.policy else "",
-        "version": state.governance.policy.version if state.governance.policy else 0,
-        "glasses": [
-            _glass(active.card, policy) for _, active in sorted(state.governance.cards.items())
-        ],
-    }
+    governance = state.governance
+    cards = sorted(governance.cards.items())
+    return Glasses(
+        log=state.log,
+        policy=governance.policy.bundle if governance.policy else "",
+        version=governance.policy.version if governance.policy else 0,
+        glasses=tuple(_glass(active, policy) for _, active in cards),
+    )
 
 
-def incidents_json(state: State) -> dict[str, Any]:
+def incidents_of(state: State) -> Incidents:
     """Return every incident, the newest first."""
     ordered = sorted(state.incidents.by_id.values(), key=lambda each: each.opened_at, reverse=True)
-    return {
-        "incidents": [
-            {
-                "incident": each.incident,
-                "severity": each.severity,
-                "title": each.title,
-                "open": each.open,
-                "self_declared": each.self_declared,
-                "opened_at": format_time(each.opened_at),
-            }
-            for each in ordered
-        ]
-    }
+    return Incidents(tuple(view(IncidentView, each) for each in ordered))
 
 
-def token_json(token: Token) -> dict[str, Any]:
-    """Return a token that is not bound to a door yet."""
-    return {"token": token.encoded()}
-
-
-def _glass(card: Card, policy: CompiledPolicy | None) -> dict[str, Any]:
+def _glass(active: ActiveCard, policy: CompiledPolicy | None) -> GlassView:
+    card = active.card
     glass = policy.bundle.glasses.get(card.glass) if policy else None
-    return {
-        "glass": card.glass,
-        "does": card.does,
-        "tier": card.tier.value,
-        "factor": card.factor.value,
-        "for_s": card.for_s,
-        "gates": list(card.gates),
-        "mints": [
-            {
-                "minter": mint.minter,
-                "platform": mint.platform,
-                "scope": {name: list(values) for name, values in mint.scope.items()},
-            }
-            for mint in card.mints
-        ],
-        "people": sorted(name for name, person in card.people.items() if May.BREAK in person.may),
-        "incident": list(glass.when.incident) if glass else [],
-        "card_expires": format_time(card.expires),
-    }
-
-
-def _since_asked(granted: Granted) -> int:
-    minted = granted.minted or {}
-    usable = minted.get("since_asked_ms")
-    return usable if isinstance(usable, int) else granted.since_asked_ms
-
-
-def _time(moment: datetime | None) -> str | None:
-    return format_time(moment) if moment else None
+    people = sorted(each.who for each in active.people.by_name.values() if May.BREAK in each.may)
+    return view(
+        GlassView,
+        card,
+        mints=tuple(view(MintView, each, acts=tuple(sorted(each.acts))) for each in card.mints),
+        people=tuple(people),
+        incident=tuple(glass.when.incident) if glass else (),
+        card_expires=card.expires,
+    )

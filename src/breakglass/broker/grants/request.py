@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from breakglass.errors import MalformedError
 from breakglass.records.presentation import parse_presentation
 from breakglass.records.signing.signature import Signature, Signed, SignedByPasskey
-from breakglass.records.statement import Break, digest_of, grant_id, parse_as
+from breakglass.records.statement import AccessRequest, digest_of, grant_id, parse_request
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class BreakRequest:
     """Somebody asks for a glass. ``said`` is what ``signed`` says; nothing is believed yet."""
 
     signed: Signature
-    said: Break
+    said: AccessRequest
     grant: str
     presentation: Signed | None
 
@@ -36,7 +36,7 @@ def break_request(body: BreakBody) -> BreakRequest:
             found here, since an intent that nobody can use would stand in the ledger for ever.
     """
     text = body.statement.text
-    said = parse_as(Break, text)
+    said = parse_request(text)
     grant = grant_id(text)
     if body.presentation is not None:
         shown = parse_presentation(body.presentation.text)

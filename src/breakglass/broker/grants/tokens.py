@@ -12,7 +12,8 @@ from breakglass.node.replica import Replica
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.proven import Proven, prove, prove_door
-from breakglass.tlog.note import Note
+from breakglass.records.record_reader import parse_record
+from breakglass.records.statement import Countersign, Door, parse_statement
 from breakglass.token.token import Token
 
 _KEPT = 1024
@@ -35,7 +36,7 @@ class Tokens:
             UnprovenError: it does not hold; nothing may be done with it.
         """
         trust = self._view.trust()
-        if len(Note.parse(note).lines) > 1:  # the custodians'; it may have come within a day
+        if is_door(note):  # it may have come within a day
             proven = prove_door(note, proof, trust)
         else:
             proven = prove(Intent, note, proof, trust, "broker")
@@ -65,7 +66,23 @@ class Tokens:
         Raises:
             UnavailableError, UnprovenError: as ``proven``.
         """
-        return Token(grant.card.note, grant.note, self.proven(grant).proof)
+        people = grant.card.people.carried(signers(grant.intent))
+        return Token(grant.card.note, grant.note, people, self.proven(grant).proof)
+
+
+def signers(intent: Intent) -> list[str]:
+    """Return who of the card's people signed a statement of an intent, or might have.
+
+    A custodian who is on the card too signed as a custodian, and needs no line.
+    """
+    said = [parse_statement(each.text) for each in intent.statements]
+    return [each.who for each in said if not isinstance(each, Countersign)]
+
+
+def is_door(note: bytes) -> bool:
+    """Say whether a note is an intent of the custodians' door."""
+    body = parse_record(note).body
+    return isinstance(body, Intent) and isinstance(parse_statement(body.statements[0].text), Door)
 
 
 def standing(grants: dict[str, GrantState], grant: str) -> GrantState:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from breakglass.broker.rate_limit import RateLimit
 from breakglass.errors import RefusedError, UnprovenError
@@ -27,13 +26,21 @@ class StatementBody:
 
 
 @dataclass(frozen=True)
+class Declared:
+    """Where it was recorded; ``index`` is ``None`` if the same statement was recorded before."""
+
+    incident: str
+    index: int | None
+
+
+@dataclass(frozen=True)
 class Declarations:
     """See the module."""
 
     recording: Recorder
     allowance: RateLimit
 
-    def declare(self, body: StatementBody) -> dict[str, Any]:
+    def declare(self, body: StatementBody) -> Declared:
         """Open or close an incident; the same statement again gives the same answer.
 
         Raises:
@@ -53,7 +60,7 @@ class Declarations:
             raise RefusedError(f"{said.who!r} is nobody of this policy", name="unknown_person")
         verify_signature(signed, keys, STATEMENT_NAMESPACE)
         if self.recording.stated(record_id):
-            return {"incident": said.incident, "index": None}
+            return Declared(said.incident, None)
         if not self.allowance.take(said.who):
             raise RefusedError(
                 f"{said.who!r} has declared too much within a minute", name="too_many"
@@ -72,7 +79,7 @@ class Declarations:
             receipts = self.recording.record([Fact(record_id, incident)])
         except RefusedError as error:
             raise _better(error, said) from error
-        return {"incident": said.incident, "index": receipts[0].index}
+        return Declared(said.incident, receipts[0].index)
 
 
 def _better(error: RefusedError, said: Declare) -> RefusedError | UnprovenError:

@@ -1,8 +1,9 @@
 """An honest simulator of a target, with switches for trouble; passes the contract suite.
 
-It keeps its accounts and sessions in a file, so it outlives a minter that is killed, checks
-passwords and expiry by itself, and leaves live sessions alone until they are cut. For tests and
-for rehearsing failures; nothing real is behind it.
+It keeps its accounts and sessions in a file, so it outlives a minter that is killed. It checks
+passwords, the beginning and the end of each account by a clock of its own, refuses lives that it
+cannot honour, and leaves live sessions alone until they are cut. For tests and for rehearsing
+failures; nothing real is behind it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class Trouble:
         unusable_probes: so many probes find the credential not working yet.
         cuts_that_fail: so many calls of ``cut`` fail after they refused new logins.
         stubborn: sessions survive a cut.
+        undeletable: a cut leaves the account behind, without a login, and says so.
+        clock_ahead_s: seconds that the target's clock is ahead; negative where it is behind.
     """
 
     away: bool = False
@@ -64,6 +67,8 @@ class Trouble:
     unusable_probes: int = 0
     cuts_that_fail: int = 0
     stubborn: bool = False
+    undeletable: bool = False
+    clock_ahead_s: float = 0.0
 
 
 class Simulated:
@@ -72,12 +77,14 @@ class Simulated:
     Args:
         file: SQLite; made if it is not there.
         minter: whose accounts these are.
-        clock: the target's own.
+        clock: the target's own, but for ``Trouble.clock_ahead_s``.
+        limits: what it can do, and holds whoever asks to.
     """
 
-    def __init__(self, file: Path, minter: str, clock: Clock) -> None:
+    def __init__(self, file: Path, minter: str, clock: Clock, limits: Limits = LIMITS) -> None:
         self._minter = minter
         self._clock = clock
+        self._limits = limits
         self._lock = threading.RLock()
         self._file = sqlite3.connect(
             file, check_same_thread=False, isolation_level=None, timeout=10
@@ -89,7 +96,7 @@ class Simulated:
     @property
     def limits(self) -> Limits:
         """Return what the simulator pretends to be able to do."""
-        return LIMITS
+        return self._limits
 
     @property
     def trouble(self) -> Trouble:
@@ -110,6 +117,7 @@ class Simulated:
             raise RefusedError(
                 "a scope without dimensions means nothing here", name="scope_unknown"
             )
+        self._check_life(order)
         password = secrets.token_urlsafe(18)
         with self._changing():
             self._do("delete from sessions where handle = ?", order.handle)
@@ -163,6 +171,9 @@ class Simulated:
             cut = 0
             if not trouble.stubborn:
                 cut = self._do("delete from sessions where handle = ?", handle)
+            if trouble.undeletable:
+                stands = self._one("select 1 from accounts where handle = ?", handle)
+                return Cut(cut, (f"account {handle!r}",) if stands else ())
             self._do("delete from accounts where handle = ?", handle)
         return Cut(cut)
 
@@ -179,11 +190,9 @@ class Simulated:
     def handles(self) -> list[str]:
         """Return our accounts; see ``Platform.handles``."""
         self._reached()
-        rows = self._file.execute(
-            "select handle from accounts where minter = ? order by handle", (self._minter,)
-        )
+        query = "select handle from accounts where minter = ? order by handle"
         with self._lock:
-            return [handle for (handle,) in rows.fetchall()]
+            return [handle for (handle,) in self._file.execute(query, (self._minter,)).fetchall()]
 
     def close(self) -> None:
         """Close the file."""
@@ -199,7 +208,7 @@ class Simulated:
         """
         if self.trouble.away:
             raise UnavailableError("simulated target is away")
-        now = self._clock.now()
+        now = self._now()
         with self._changing():
             row = self._one(
                 "select password, not_before, expires from accounts where handle = ?", handle
@@ -221,6 +230,20 @@ class Simulated:
         """End a session, as its holder."""
         with self._changing():
             self._do("delete from sessions where id = ?", session)
+
+    def _now(self) -> datetime:
+        return self._clock.now() + timedelta(seconds=self.trouble.clock_ahead_s)
+
+    def _check_life(self, order: Order) -> None:
+        # As a target counts that is asked for so many seconds: from when the login begins to work.
+        life = order.expires - max(order.not_before, self._now())
+        if not self._limits.shortest <= life <= self._limits.longest:
+            raise RefusedError(
+                f"simulated target: a life of {life.total_seconds():.1f} s is not within"
+                f" {self._limits.shortest.total_seconds():g} s to"
+                f" {self._limits.longest.total_seconds():g} s",
+                name="life",
+            )
 
     def _reached(self) -> Trouble:
         trouble = self.trouble

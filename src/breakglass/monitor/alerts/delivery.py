@@ -6,17 +6,22 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.channel import Channel, Message
-from breakglass.monitor.alerts.outbox import AlertOutbox, Delivered, Waiting
+from breakglass.monitor.alerts.outbox import (
+    AlertOutbox,
+    ChannelView,
+    Delivered,
+    MessageView,
+    Waiting,
+)
 
 log = logging.getLogger("breakglass.alarms")
 
@@ -99,13 +104,13 @@ class ChannelDelivery:
             self._wake()
         return count
 
-    def summary(self) -> Mapping[str, Any]:
+    def summary(self) -> ChannelView:
         """Say how this bell stands."""
         return self._outbox.summary()
 
-    def listing(self, most: int) -> list[dict[str, Any]]:
+    def listing(self, most: int) -> list[MessageView]:
         """Return the newest messages on this channel."""
-        return [{"channel": self.name, **each} for each in self._outbox.listing(most)]
+        return self._outbox.listing(self.name, most)
 
     def close(self) -> None:
         """Stop. What waits stays on disk."""

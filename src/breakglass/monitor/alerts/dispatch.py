@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from breakglass.clock import Clock
 from breakglass.monitor.alerts.alert import Alert as News
 from breakglass.monitor.alerts.channel import Channel
 from breakglass.monitor.alerts.delivery import ChannelDelivery, DeliveryLimits
-from breakglass.monitor.alerts.outbox import Delivered
+from breakglass.monitor.alerts.outbox import ChannelView, Delivered, MessageView
 from breakglass.node.submitter import Fact, Submitter
 from breakglass.records.kinds.alert import Alert, Delivery
 
@@ -71,14 +70,14 @@ class Dispatch:
         for bell in self._bells:
             bell.put([each for each in news if (bell.name, each.key) not in heard], self._log)
 
-    def summary(self) -> dict[str, Mapping[str, Any]]:
+    def summary(self) -> dict[str, ChannelView]:
         """Say how every channel stands."""
         return {bell.name: bell.summary() for bell in self._bells}
 
-    def listing(self, most: int = 200) -> list[dict[str, Any]]:
+    def listing(self, most: int = 200) -> list[MessageView]:
         """Return the newest messages of all channels, newest first."""
-        rows: Iterable[dict[str, Any]] = (row for bell in self._bells for row in bell.listing(most))
-        return sorted(rows, key=lambda row: (row["queued"], row["index"]), reverse=True)[:most]
+        rows = (row for bell in self._bells for row in bell.listing(most))
+        return sorted(rows, key=lambda row: (row.queued, row.index), reverse=True)[:most]
 
     def close(self) -> None:
         """Stop every bell; what waits stays on disk."""

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import ClassVar
 
 from breakglass.errors import UnavailableError
 from breakglass.monitor.alerts.channel import Message
+
+
+@dataclass(frozen=True)
+class LogFileSettings:
+    """``[channels.NAME]`` with ``type = "log_file"``; ``to`` names whose own channel it is."""
+
+    type: ClassVar[str] = "log_file"
+    file: Path
+    to: tuple[str, ...] = ()
+
+    def channel(self, within: timedelta) -> LogFile:
+        """Make the channel; a disk keeps to no bound of ours."""
+        return LogFile(self.file)
 
 
 class LogFile:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -52,6 +52,33 @@ class Delivered:
     index: int
     attempts: int
     failure: str
+
+
+@dataclass(frozen=True)
+class ChannelView:
+    """How a channel stands; a time is empty where nothing waits, or nothing was delivered."""
+
+    waiting: int
+    waiting_since: str
+    failure: str
+    delivered: int
+    last_delivered: str
+
+
+@dataclass(frozen=True)
+class MessageView:
+    """One message on one channel, and what became of it."""
+
+    channel: str
+    key: str
+    thread: str
+    subject: str
+    about: str
+    index: int
+    queued: str
+    attempts: int
+    failure: str
+    delivered: str
 
 
 class AlertOutbox:
@@ -141,33 +168,25 @@ class AlertOutbox:
             ("failed" if delivered.failure else "delivered", delivered.number),
         )
 
-    def summary(self) -> Mapping[str, Any]:
+    def summary(self) -> ChannelView:
         """Count: what waits, since when, why, and when something was last delivered."""
-        waiting, since, failure = self._all(
+        waiting = self._all(
             "select count(*), coalesce(min(queued), ''), coalesce(max(failure), '')"
             " from messages where delivered = ''"
         )[0]
-        heard, last = self._all(
+        heard = self._all(
             "select count(*), coalesce(max(delivered), '') from messages where delivered <> ''"
         )[0]
-        return {
-            "waiting": waiting,
-            "waiting_since": since,
-            "failure": failure,
-            "delivered": heard,
-            "last_delivered": last,
-        }
+        return ChannelView(*waiting, *heard)
 
-    def listing(self, most: int) -> list[dict[str, Any]]:
+    def listing(self, channel: str, most: int) -> list[MessageView]:
         """Return the newest messages with what became of them, newest first."""
-        names = ("key", "thread", "subject", "about", "index", "queued", "attempts", "failure",
-                 "delivered")  # fmt: skip
         rows = self._all(
             "select key, thread, subject, about, place, queued, attempts, failure, delivered"
             " from messages order by number desc limit ?",
             (most,),
         )
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return [MessageView(channel, *row) for row in rows]
 
     def close(self) -> None:
         """Close the file."""

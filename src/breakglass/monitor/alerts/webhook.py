@@ -14,7 +14,9 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import ClassVar
 from urllib.parse import SplitResult, urlsplit
 
 from breakglass.errors import MisconfiguredError, UnavailableError
@@ -22,6 +24,31 @@ from breakglass.monitor.alerts.channel import Message
 
 _READ_AT_MOST = 64 * 1024
 _USER_AGENT = "breakglass-monitor"
+
+
+@dataclass(frozen=True)
+class WebhookSettings:
+    """``[channels.NAME]`` with ``type = "webhook"``; ``secret`` is shared with the receiver.
+
+    ``to`` names the people whose own channel it is, as the policy names them.
+    """
+
+    type: ClassVar[str] = "webhook"
+    address: str
+    secret: str
+    to: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.secret:
+            raise ValueError("a webhook's secret is empty: anybody could ring")
+
+    def channel(self, within: timedelta) -> Webhook:
+        """Make the channel.
+
+        Raises:
+            MisconfiguredError: the address is none.
+        """
+        return Webhook(self.address, self.secret, within)
 
 
 def signature(secret: str, body: bytes) -> str:

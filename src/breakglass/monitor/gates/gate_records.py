@@ -22,7 +22,7 @@ from breakglass.monitor.history_projection import (
 from breakglass.records.fold.state import State
 from breakglass.records.grant import Path
 from breakglass.records.kinds.intent import Intent
-from breakglass.records.statement import Break, Why, parse_as
+from breakglass.records.statement import Why, parse_request
 from breakglass.verdicts.history import midnight
 
 
@@ -82,7 +82,7 @@ def _bypassed(then: BypassThen, intent: Intent) -> dict[str, Any]:
 @lru_cache(maxsize=65_536)
 def _why(text: str) -> Why:
     # The fold has read and checked this statement; one grant may open its gates many times.
-    return parse_as(Break, text).reason
+    return parse_request(text).reason
 
 
 def _passages(tally: Tally) -> dict[str, Any]:

@@ -6,10 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
-from breakglass.clock import Clock, format_time, to_milliseconds
+from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import MalformedError, RefusedError, UnavailableError
 from breakglass.monitor.gates.gate_status import Gates, siblings_of
 from breakglass.node.dry_run import rehearse
@@ -18,6 +17,7 @@ from breakglass.node.submitter import Fact, Submitter
 from breakglass.records.kinds.gate_reviewed import GateReviewed
 from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import ReviewGate, digest_of, parse_as
+from breakglass.strict_json import view
 from breakglass.tlog.note import Signer
 
 RECORDED_WITHIN = timedelta(seconds=10)  # a person waits; the skew of their word is 120 s
@@ -28,6 +28,18 @@ class ReviewedBody:
     """A request that is one signed gate review."""
 
     statement: Signed | SignedByPasskey
+
+
+@dataclass(frozen=True)
+class GateReviewView:
+    """What was decided, by whom, and where it was recorded."""
+
+    gate: str
+    verdict: str
+    decision: str
+    by: str
+    look_again: datetime
+    index: int
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class GateReviews:
     within: timedelta = RECORDED_WITHIN
     _one: threading.Lock = field(default_factory=threading.Lock)
 
-    def review(self, gate: str, body: ReviewedBody) -> dict[str, Any]:
+    def review(self, gate: str, body: ReviewedBody) -> GateReviewView:
         """Record a decision on a gate; the same statement again gives the same answer.
 
         Raises:
@@ -82,14 +94,7 @@ class GateReviews:
                     rehearse(state, [fact], self.key, to_milliseconds(self.clock.now()))
                 # (3) State it, and be sure that it holds where it came to stand.
                 index = self._recorded(fact)
-        return {
-            "gate": said.gate,
-            "verdict": said.verdict.value,
-            "decision": said.decision,
-            "by": said.who,
-            "look_again": format_time(said.look_again),
-            "index": index,
-        }
+        return view(GateReviewView, said, by=said.who, index=index)
 
     def _recorded(self, fact: Fact) -> int:
         try:

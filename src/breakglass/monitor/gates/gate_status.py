@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from breakglass.clock import format_time
 from breakglass.errors import BreakglassError
 from breakglass.monitor.decision_replay import compiled
 from breakglass.monitor.gates.gate_records import GateRecords, gate_records
@@ -23,6 +23,22 @@ from breakglass.verdicts.verdict_board import VerdictBoard
 from breakglass.verdicts.verdict_json import answer
 
 _SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class GatesView:
+    """The verdict on every gate, each as ``verdict_json`` writes it."""
+
+    as_of: datetime
+    gates: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class HistoryView:
+    """The history folder of every gate: the text of each file by its name."""
+
+    as_of: datetime
+    files: Mapping[str, str]
 
 
 class Gates:
@@ -51,16 +67,16 @@ class Gates:
         gates = (replace(each, siblings=doors.get(each.name, ())) for each in history.gates)
         return replace(history, gates=tuple(gates))
 
-    def listed(self) -> dict[str, Any]:
+    def listed(self) -> GatesView:
         """Return the verdict on every gate; only gates with new records are judged again."""
         with self._lock:
             history = self.history()
             self._standing.refresh(history)
             judged = [self._standing.verdicts[gate.name] for gate in history.gates]
-        return {"as_of": format_time(history.as_of), "gates": [answer(each) for each in judged]}
+        return GatesView(history.as_of, tuple(map(answer, judged)))
 
-    def exported(self) -> dict[str, Any]:
-        """Return the history folder as ``{"as_of", "files": {name: text}}``, sorted and whole."""
+    def exported(self) -> HistoryView:
+        """Return the history folder, sorted and whole."""
         history = self.history()
         with TemporaryDirectory(prefix="breakglass-history-") as name:
             folder = Path(name)
@@ -72,7 +88,7 @@ class Gates:
             for review in history.reviews:
                 append_review(folder, review)
             files = {path.name: path.read_text("utf-8") for path in sorted(folder.iterdir())}
-        return {"as_of": format_time(history.as_of), "files": files}
+        return HistoryView(history.as_of, files)
 
 
 def siblings_of(bundle: bytes) -> dict[str, tuple[str, ...]]:

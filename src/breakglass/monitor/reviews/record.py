@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
-
-from breakglass.clock import format_time
 
 OPEN = "open"
 NOT_RECORDED = "not recorded"
@@ -67,24 +64,25 @@ class Review:
         named = self.grant if self.record.incident.startswith("none") else self.record.incident
         return f"{named} (drill)" if self.drill else named
 
-    def summary(self) -> dict[str, Any]:
-        """Return one line of the list, as JSON."""
-        return {
-            "grant": self.grant,
-            "glass": self.glass,
-            "who": self.who,
-            "incident": self.record.incident,
-            "index": self.index,
-            "opened": format_time(self.opened),
-            "due": format_time(self.due),
-            "overdue": self.overdue,
-            "drill": self.drill,
-        }
 
-    def json(self) -> dict[str, Any]:
-        """Return the whole review, as JSON."""
-        record: Mapping[str, Any] = {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in self.record.items()
-        }
-        return {**self.summary(), "record": record}
+@dataclass(frozen=True)
+class ReviewLine:
+    """One line of the list of open reviews."""
+
+    grant: str
+    glass: str
+    who: str
+    incident: str
+    index: int
+    opened: datetime
+    due: datetime
+    overdue: bool
+    drill: bool
+
+
+@dataclass(frozen=True)
+class ReviewView(ReviewLine):
+    """A whole review: the record by its keys, and as the text that people fill in."""
+
+    record: Mapping[str, str | tuple[str, ...]]
+    yaml: str

@@ -1,1 +1,1 @@
-"""The one spelling of JSON, of frozen dataclasses in it, and of the texts that may stand there."""
+"""The texts that may stand in records, as types."""

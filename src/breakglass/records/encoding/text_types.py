@@ -146,6 +146,9 @@ MaybeIncidentId = Annotated[
 ]
 Digest = Annotated[str, Pattern("64 lower-case hexadecimal digits", r"[0-9a-f]{64}")]
 """SHA-256 of some exact bytes."""
+MaybeDigest = Annotated[
+    str, Pattern("64 lower-case hexadecimal digits or nothing", r"([0-9a-f]{64})?")
+]
 Nonce = Annotated[str, Pattern("32 lower-case hexadecimal digits", r"[0-9a-f]{32}")]
 GrantId = Annotated[str, Pattern("a grant id such as g-7kq3m2x4p5ab", r"g-[a-z2-7]{12}")]
 RecordId = Annotated[str, Pattern("a record id", r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")]
@@ -153,9 +156,16 @@ LogName = Annotated[str, Pattern("a log's origin", r"[A-Za-z0-9][A-Za-z0-9._:/-]
 Code = Annotated[str, Pattern("a coded word", r"[a-z][a-z0-9_-]{0,62}")]
 Severity = Annotated[str, Pattern("a severity such as SEV1", r"[A-Z][A-Z0-9]{0,15}")]
 Base64 = Annotated[str, ExactBase64(8192)]
-_SSH_KEY = r"(ssh-ed25519|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/]{20,800}={0,2}"
-SshKey = Annotated[str, Pattern("an SSH public key without a comment", _SSH_KEY)]
-"""A maintainer's key; whether the base64 holds a key is for ``signing.check_keys`` to say."""
+SSH_KEY = (
+    r"(ssh-ed25519|sk-ssh-ed25519@openssh\.com|ecdsa-sha2-nistp256"
+    r"|sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/]{20,400}={0,2}"
+)
+SshKey = Annotated[str, Pattern("an SSH public key without a comment", SSH_KEY)]
+"""A maintainer's key; whether the base64 holds a key is for ``person_key.check_keys`` to say."""
+HolderKey = Annotated[
+    str,
+    Pattern("an ssh-ed25519 public key without a comment", r"ssh-ed25519 [A-Za-z0-9+/]{68}"),
+]
 MaybeHolderKey = Annotated[
     str,
     Pattern("an ssh-ed25519 public key without a comment", r"(ssh-ed25519 [A-Za-z0-9+/]{68})?"),
@@ -165,6 +175,8 @@ Line = Annotated[str, Prose(500)]
 """Free text on one line, possibly empty."""
 Reason = Annotated[str, Prose(500, 1)]
 Word = Annotated[str, Prose(200)]
+Run = Annotated[str, Prose(200, 1)]
+"""A run of a gate; an empty one would open every run of a job that forgot to name its own."""
 
 
 ZERO_DIGEST = "0" * 64

@@ -7,7 +7,7 @@ it does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic
@@ -108,12 +108,14 @@ class Said(Generic[S]):
     factor: Factor
 
 
-READ_BYTES_AT_MOST = 1024 * 1024  # in each attachment that the fold reads; recordings are longer
+READ_BYTES_AT_MOST = 8 * 1024 * 1024  # each attachment that the fold reads: lists of people, cards
+BUNDLE_BYTES_AT_MOST = 1024 * 1024
 
 
-def too_long_to_read(attachments: Iterable[Attachment]) -> bool:
+def too_long_to_read(kind: str, attachments: Sequence[Attachment]) -> bool:
     """Say whether one of these is longer than the fold reads; nobody fetches such a one."""
-    return any(each.size > READ_BYTES_AT_MOST for each in attachments)
+    bundle = kind == "policy" and any(each.size > BUNDLE_BYTES_AT_MOST for each in attachments[:1])
+    return bundle or any(each.size > READ_BYTES_AT_MOST for each in attachments)
 
 
 def is_here(named: Attachment, attachments: Mapping[str, bytes]) -> bool:

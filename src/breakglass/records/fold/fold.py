@@ -35,7 +35,8 @@ from breakglass.records.kinds.intent import Intent
 from breakglass.records.kinds.trust import TrustActivated, activate_trust
 from breakglass.records.record import GATE_NOTE_BYTES_AT_MOST, Outer, Record, parse_outer
 from breakglass.records.record_reader import read_record
-from breakglass.records.submitter_line import submitter_of
+from breakglass.records.statement import Door, parse_statement
+from breakglass.records.submitter_line import check_single, submitter_of
 from breakglass.records.trust import Role, Trust, check_first_trust
 from breakglass.tlog.note import Note
 
@@ -146,7 +147,7 @@ def _check_attachments(state: State, entry: Entry, outer: Outer) -> None:
             submitter_of(record, state.governance.trust)
     except BreakglassError:
         return  # void whatever is attached; what nobody stated must not hold up a follower
-    if too_long_to_read(outer.attachments):
+    if too_long_to_read(outer.name, outer.attachments):
         return  # void unread; else one record could fill every follower's memory, or stop it
     for named in outer.attachments:
         if not is_here(named, entry.attachments):
@@ -185,7 +186,7 @@ def _take_first_trust(state: State, entry: Entry, outer: Outer) -> Judged:
     if begun is None or entry.index != 1 or outer.name != TrustActivated.kind:
         raise Void("no_trust", "entry 1 of this log put no trust file in force")
     # A record that will be void anyway was let in without its attachments.
-    long = too_long_to_read(outer.attachments)
+    long = too_long_to_read(outer.name, outer.attachments)
     if long or not outer.attachments or not is_here(outer.attachments[0], entry.attachments):
         raise MalformedError("the record names no attachment that is here")
     body: Genesis = begun.body
@@ -212,6 +213,9 @@ def _take_first_trust(state: State, entry: Entry, outer: Outer) -> Judged:
 def _take(state: State, entry: Entry, outer: Outer, trust: Trust) -> Judged:
     record: Record[Any] = outer.unread()
     key, role = submitter_of(record, trust)
+    # Before the chain moves: whoever holds a note could append a variant of it first, with one
+    # line more, and the honest one behind it would find its number taken.
+    check_single(record)
     reached = Judged(entry.index, record, role)
     try:
         if outer.envelope.log != state.log:
@@ -262,14 +266,11 @@ def _check_form(stated: Submission, rule: KindRule | None) -> None:
             f"a gate's record has {GATE_NOTE_BYTES_AT_MOST} bytes at most and no attachments",
             name="too_large",
         )
-    if rule is not None and rule.reads and too_long_to_read(record.attachments):
+    if rule is not None and rule.reads and too_long_to_read(body.kind, record.attachments):
         raise MalformedError(
             f"an attachment of {body.kind!r} has {READ_BYTES_AT_MOST} bytes at most",
             name="too_large",
         )
-    # The custodians' door alone adds lines, and its judge looks at each of them.
-    if len(record.note.lines) != 1 and not isinstance(body, Intent):
-        raise Void("extra_lines", "the note carries a line beside its submitter's")
     if rule is not None and stated.role.kind not in rule.by:
         raise Void("role", f"{str(stated.role)!r} may not state {body.kind!r}")
 
@@ -280,20 +281,20 @@ def _check_timely(
     at, body = stated.at, stated.body
     if chain.last_at is not None and at < chain.last_at:
         raise Void("time_back", "the submitter's time went back")
-    if _witnessed(stated, trust, -trust.skew, trust.skew):
-        return
-    if isinstance(body, Intent):
-        door = len(stated.record.note.lines) > 1
-        if door and _witnessed(stated, trust, -trust.skew, DOOR_WITHIN):
-            return
-        raise Void("proven_late", "the intent was witnessed long after its own time")
     if isinstance(body, Gap):
-        # A gap stands before the records of the outage, so its own time is the outage's start.
+        # A gap stands before the records of the outage, so its own time is the outage's start; and
+        # it is told when that is over: else a key could be excused in advance, or for any year.
         least = body.end - at - trust.skew
         began = body.start - trust.skew <= at <= body.end
         if began and _witnessed(stated, trust, least, timedelta.max):
             return
         raise Void("late", "a gap is of the outage's time and comes after it")
+    if _witnessed(stated, trust, -trust.skew, trust.skew):
+        return
+    if isinstance(body, Intent):
+        if _is_door(body) and _witnessed(stated, trust, -trust.skew, DOOR_WITHIN):
+            return
+        raise Void("proven_late", "the intent was witnessed long after its own time")
     # A person's word is never late: an old one, taken late, would free whom it once freed.
     outcome = rule is not None and rule.outcome
     if isinstance(body, Ended) and body.statement is not None:
@@ -301,6 +302,13 @@ def _check_timely(
     recent = state.witnessed is None or stated.at >= state.witnessed - GAP_BACK
     if not (outcome and recent and _excused(stated, chain.late, trust.skew)):
         raise Void("late", "the record was witnessed long after its time, and no gap says why")
+
+
+def _is_door(intent: Intent) -> bool:
+    try:
+        return isinstance(parse_statement(intent.statements[0].text), Door)
+    except (MalformedError, IndexError):
+        return False  # its judge says what is wrong with it
 
 
 def _witnessed(stated: Submission, trust: Trust, least: timedelta, most: timedelta) -> bool:

@@ -9,8 +9,8 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from breakglass.canonical import Json, canonical
 from breakglass.clock import format_maybe
-from breakglass.records.encoding.canonical import Json, canonical
 from breakglass.records.fold.slices.gates import DoorState, Gates
 from breakglass.records.fold.slices.governance import Governance
 from breakglass.records.fold.slices.grants import Grants

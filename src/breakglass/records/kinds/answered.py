@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from breakglass.records.encoding.strict_json import Many
 from breakglass.records.encoding.text_types import GrantId, RecordId
 from breakglass.records.fold.context import Submission, Void, check_first_use, lost_race, word_of
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import Answer, Do
+from breakglass.strict_json import Many
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State

@@ -8,8 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from breakglass.errors import RefusedError
-from breakglass.records.encoding.strict_json import Between, Count, Many
-from breakglass.records.encoding.text_types import GrantId, Line, Word
+from breakglass.records.encoding.text_types import GrantId, Line, MaybeHandle, Word
 from breakglass.records.fold.context import (
     Said,
     Submission,
@@ -22,7 +21,7 @@ from breakglass.records.fold.context import (
 )
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.grants import AskedState
-from breakglass.records.grant import Path
+from breakglass.records.grant import Path, path_of
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import (
     STATEMENT_NAMESPACE,
@@ -31,7 +30,8 @@ from breakglass.records.signing.signature import (
     SignedByPasskey,
     verify_signature,
 )
-from breakglass.records.statement import Break, Do, digest_of, grant_id, parse_as
+from breakglass.records.statement import AccessRequest, Do, digest_of, grant_id, parse_request
+from breakglass.strict_json import Between, Count, Many
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State
@@ -69,12 +69,16 @@ class Decided:
 
 @dataclass(frozen=True)
 class Asked(Kind):
-    """Somebody asked for a glass; written whatever comes of it."""
+    """Somebody asked for a glass; written whatever comes of it.
+
+    ``from_`` (written ``from``) is the bundle's name of the network that the broker saw, or empty.
+    """
 
     kind: ClassVar[str] = "asked"
     grant: GrantId
     path: Path
     statement: Signed | SignedByPasskey
+    from_: MaybeHandle
     factors: Factors
     decision: Decided
 
@@ -91,11 +95,11 @@ def judge(state: State, stated: Submission) -> None:
     until = word.at + max(wait, in_force(state).skew)
     state.statements.nonces[(word.who, word.nonce)] = said.digest
     state.grants.asked[grant] = AskedState(
-        stated.entry.index, stated.at, word.who, word.glass, said.digest, until
+        stated.entry.index, stated.at, word.who, word.glass, said.digest, until, word
     )
 
 
-def asking(state: State, stated: Submission) -> Said[Break]:
+def asking(state: State, stated: Submission) -> Said[AccessRequest]:
     """Check what ``asked`` and ``refused`` share: the asker's word, the grant's id, the factor.
 
     Raises:
@@ -103,7 +107,7 @@ def asking(state: State, stated: Submission) -> Said[Break]:
         RefusedError: ``unknown_person``.
     """
     body = stated.body
-    said = parse_as(Break, body.statement.text)
+    said = parse_request(body.statement.text)
     if said.do is Do.MACHINE:
         active = state.governance.cards.get(said.glass)
         machine = active.card.machines.get(said.who) if active else None
@@ -113,9 +117,11 @@ def asking(state: State, stated: Submission) -> Said[Break]:
         check_statement(state, said, stated.at)
         word = Said(said, digest_of(body.statement.text), Factor.ONE)
     else:
-        word = word_of(state, body.statement, Break, stated.at, suspended_too=True)
+        word = word_of(state, body.statement, type(said), stated.at, suspended_too=True)
     if grant_id(body.statement.text) != body.grant:
         raise Void("wrong_id", "the grant's id does not follow from the statement")
+    if body.path is not path_of(said):
+        raise Void("mismatch", "the record's path does not follow from the statement")
     if not word.factor.meets(body.factors.factor):
         raise Void("mismatch", "the record claims a stronger factor than the signature shows")
     check_nonce(state, said, word.digest)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 from breakglass.records.encoding.text_types import Digest, GrantId, Handle, Line, Word
 from breakglass.records.fold.context import Submission, Void, grant_of, in_force, lost_race
 from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.grant import Path
 from breakglass.records.kinds.passages import own_gate
 from breakglass.records.presentation import parse_presentation
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import PRESENTATION_NAMESPACE, Signed, verify_signature
-from breakglass.records.statement import Break, parse_as
+from breakglass.records.statement import parse_request
 
 if TYPE_CHECKING:
     from breakglass.records.fold.slices.grants import GrantState
@@ -56,6 +57,8 @@ def judge(state: State, stated: Submission) -> None:
     grant = grant_of(state, body.grant)
     if body.gate not in grant.intent.gates:
         raise Void("wrong_gate", f"grant {body.grant!r} does not open gate {body.gate!r}")
+    if grant.intent.path is Path.DRILL:
+        raise Void("wrong_gate", f"grant {body.grant!r} is a drill, which opens no gate")
     verify_signature(body.presentation, [grant.intent.holder], PRESENTATION_NAMESPACE)
     shown = parse_presentation(body.presentation.text)
     wanted = (state.log, grant.statement, f"gate:{body.gate}", body.run)
@@ -77,7 +80,7 @@ def _check_within(
         raise Void("after_end", f"grant {body.grant!r} had expired")
     if at < intent.not_before - skew:
         raise Void("before_intent", f"grant {body.grant!r} had not begun")
-    said = parse_as(Break, intent.statements[0].text)
+    said = parse_request(intent.statements[0].text)
     if not said.at - skew <= shown <= min(intent.not_after, at + skew):
         raise Void("presentation", "the holder's presentation is of another time")
 

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.canonical import parse_canonical
 from breakglass.errors import MalformedError
 from breakglass.records.authority import check_card
-from breakglass.records.card import card_digest
-from breakglass.records.encoding.canonical import parse_canonical
-from breakglass.records.encoding.strict_json import Count, Many
+from breakglass.records.card import card_digest, check_card_people
 from breakglass.records.encoding.text_types import Digest, Handle
 from breakglass.records.fold.context import Submission, Void, in_force
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.governance import ActiveCard
+from breakglass.records.people_list import PeopleList, PeopleRoot, parse_people
 from breakglass.records.record import Kind
+from breakglass.strict_json import Count, Many
 from breakglass.tlog.note import Note
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cards(Kind):
-    """Glass cards of a policy. Attached: RFC 8785 JSON, glass to the text of its signed card.
+    """Glass cards of a policy.
+
+    Attached: RFC 8785 JSON, glass to the text of its signed card; then the lists of their people.
 
     ``cards`` gives each card's digest. The activation of a policy takes every card away; from
     then on cards are added, and one gives way only to one that was issued later.
@@ -44,6 +47,7 @@ def judge(state: State, stated: Submission) -> None:
         state.governance.policy.version,
     ):
         raise Void("wrong_policy", "the cards are of another policy than the one in force")
+    lists = _lists(stated)
     found: dict[str, ActiveCard] = {}
     for glass, text in _card_texts(stated.attachment(0)).items():
         note = Note.parse(text.encode())
@@ -51,8 +55,12 @@ def judge(state: State, stated: Submission) -> None:
         said = (card.log, card.glass, card.policy, card.version)
         if said != (state.log, glass, body.policy, body.version):
             raise Void("mismatch", f"the card of {glass!r} is of another log, glass or policy")
+        people = lists.get(card.people)
+        if people is None:
+            raise Void("mismatch", f"the people of the card of {glass!r} are not attached")
+        check_card_people(card, people)
         standing = state.governance.cards.get(glass)
-        found[glass] = ActiveCard(card, card_digest(note), text.encode())
+        found[glass] = ActiveCard(card, card_digest(note), text.encode(), people)
         other = standing is not None and found[glass].digest != standing.digest
         if standing and other and card.issued <= standing.card.issued:
             # Else whoever holds the broker's key could go back to a card that was replaced.
@@ -60,6 +68,12 @@ def judge(state: State, stated: Submission) -> None:
     if {glass: each.digest for glass, each in found.items()} != dict(body.cards):
         raise Void("mismatch", "the record and the cards that it carries differ")
     state.governance.cards = {**state.governance.cards, **found}
+
+
+def _lists(stated: Submission) -> dict[PeopleRoot, PeopleList]:
+    behind = range(1, len(stated.record.attachments))
+    lists = [parse_people(stated.attachment(number)) for number in behind]
+    return {people.root: people for people in lists}
 
 
 def _card_texts(data: bytes) -> dict[str, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from breakglass.records.encoding.strict_json import Count, Many
 from breakglass.records.encoding.text_types import GrantId, Line
 from breakglass.records.fold.context import Submission, Void, lost_race
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.kinds.minted import of_minter
 from breakglass.records.record import Kind
+from breakglass.strict_json import Count, Many
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from breakglass.records.encoding.strict_json import Many
 from breakglass.records.encoding.text_types import Digest, GrantId, Handle, Line, Word
 from breakglass.records.fold.context import Submission, Void, lost_race
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.gates import DoorState, DoorUse
 from breakglass.records.intent_limits import DOOR_LIFE
 from breakglass.records.record import Kind
+from breakglass.strict_json import Many
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from breakglass.records.encoding.text_types import GrantId, Line
 from breakglass.records.fold.context import Submission, Void, grant_of, in_force, lost_race, word_of
 from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.grant import Path
 from breakglass.records.kinds.minted import of_minter
 from breakglass.records.kinds.suspended import killer
 from breakglass.records.record import Kind
@@ -30,6 +31,7 @@ class EndedWhy(StrEnum):
     INCIDENT_CLOSED = "incident_closed"
     NOT_MINTED = "not_minted"
     WITHDRAWN = "withdrawn"
+    DRILL = "drill"  # minted, tried and cut at once; nothing was handed out
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def _check_ended_why(state: State, grant: GrantState, stated: Submission) -> Non
     body, skew = stated.body, in_force(state).skew
     if body.why is EndedWhy.EXPIRED and stated.at < grant.intent.not_after - skew:
         raise Void("not_yet", "the grant has not expired")
+    if body.why is EndedWhy.DRILL and grant.intent.path is not Path.DRILL:
+        raise Void("mismatch", "the grant is no drill")
     if body.why is EndedWhy.DONE:
         word = word_of(state, body.statement, Answer, None, suspended_too=True).statement
         if (word.do, word.who, word.answers) != (Do.DONE, grant.intent.who, grant.statement):

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
-from breakglass.records.encoding.strict_json import Count
 from breakglass.records.encoding.text_types import Line
 from breakglass.records.fold.context import Submission, Void
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.record import Kind
+from breakglass.strict_json import Count
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State

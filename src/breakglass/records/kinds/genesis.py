@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from breakglass.records.encoding.strict_json import Between, Many
 from breakglass.records.encoding.text_types import Handle, SshKey, Word
 from breakglass.records.fold.context import Submission, Void
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.record import Kind
+from breakglass.strict_json import Between, Many
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from breakglass.records.authority import check_custodians, check_intent_names, check_statements
-from breakglass.records.card import Tier
-from breakglass.records.encoding.strict_json import Many
+from breakglass.records.card import Card, Tier
 from breakglass.records.encoding.text_types import (
     Code,
     Digest,
@@ -17,16 +17,24 @@ from breakglass.records.encoding.text_types import (
     MaybeHandle,
     MaybeHolderKey,
     MaybeIncidentId,
+    Word,
 )
-from breakglass.records.fold.context import Submission, Void, check_nonce, in_force
+from breakglass.records.fold.context import Submission, Void, check_nonce, in_force, lost_race
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.grant import Path
 from breakglass.records.intent_limits import check_terms
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import Signed, SignedByPasskey
-from breakglass.records.statement import Answer, Do, Scope, Statement, digest_of, parse_as
-from breakglass.records.submitter_line import check_single
+from breakglass.records.statement import (
+    AccessRequest,
+    Do,
+    Scope,
+    digest_of,
+    grant_of_digest,
+    parse_statement,
+)
+from breakglass.strict_json import Many
 from breakglass.tlog.note import Note
 
 if TYPE_CHECKING:
@@ -37,8 +45,9 @@ if TYPE_CHECKING:
 class Intent(Kind):
     """The key: with its proof, a card and the holder's signature it opens what it names.
 
-    The breaker's statement stands first in ``statements``, the approvers' behind it. ``handle``
-    is derived from the grant id, so that an orphan of a crash is found. ``review_by`` is when
+    The asker's or breaker's statement stands first in ``statements``, the approvers' behind it,
+    the custodians' of a door last. ``path`` follows from the first by ``path_of``. ``handle`` is
+    derived from the grant id, so that an orphan of a crash is found. ``review_by`` is when
     the review is due, fixed here. Frozen: docs/spec/record.md.
     """
 
@@ -51,16 +60,17 @@ class Intent(Kind):
     glass: Handle
     who: Handle
     incident: MaybeIncidentId
+    ticket: Word
     minter: MaybeHandle
     scope: Scope
+    act: MaybeHandle
     gates: Annotated[tuple[Handle, ...], Many(64)]
     holder: MaybeHolderKey
     not_before: datetime
     not_after: datetime
     handle: Code
     review_by: datetime
-    labels: Annotated[tuple[Code, ...], Many(8)]
-    statements: Annotated[tuple[Signed | SignedByPasskey, ...], Many(17)]
+    statements: Annotated[tuple[Signed | SignedByPasskey, ...], Many(33)]
 
 
 def judge(state: State, stated: Submission) -> None:
@@ -68,12 +78,7 @@ def judge(state: State, stated: Submission) -> None:
     body, trust = stated.body, in_force(state)
     existing = state.grants.by_id.get(body.grant)
     if existing is not None:
-        # Two replicas may both write the intent of one statement; the second counts for nothing.
-        # By text: a signature can be spelled again by somebody else.
-        same = [each.text for each in existing.intent.statements] == [
-            each.text for each in body.statements
-        ]
-        raise Void("lost_race" if same else "id_taken", "the grant stands already", quiet=same)
+        raise _second(existing, stated)
     if body.grant in state.grants.refused:
         raise Void("refused_already", "what was asked for was refused; a person must ask again")
     active = state.governance.cards.get(body.glass)
@@ -83,34 +88,131 @@ def judge(state: State, stated: Submission) -> None:
     if stated.at > card.expires:
         raise Void("card_expired", f"the card of {body.glass!r} has expired")
     check_intent_names(body, stated.record.envelope, card, Note.parse(active.note))
-    asking = check_statements(body, card)
+    people = active.people.by_name
+    asking = check_statements(body, card, people)
     check_terms(body, stated.at, asking, card, trust.skew)
-    if asking.statement.do is Do.DOOR:
-        check_custodians(stated.record.note, asking, card, trust)
-    else:
-        check_single(stated.record)
+    said = asking.statement
+    custodians: tuple[str, ...] = ()
+    if said.do is Do.DOOR:
+        custodians = check_custodians(body, stated.at, asking, people, trust)
     _check_incident(state, body)
     stopped = state.governance.suspensions(body.who, body.glass, body.grant)
     stopped += tuple(
-        f"person {who!r}" for who in asking.factors if ("person", who) in state.governance.suspended
+        f"person {who!r}"
+        for who in (*asking.factors, *custodians)
+        if ("person", who) in state.governance.suspended
     )
     if stopped:
         raise Void("suspended", f"{stopped[0]} is suspended")
-    approvals = [parse_as(Answer, each.text) for each in body.statements[1:]]
-    words: list[Statement] = [asking.statement, *approvals]
+    _check_after(state, said)
+    uses = _machine_uses(state, said, card, stated)
+    words = [parse_statement(each.text) for each in body.statements]
     digests = [digest_of(each.text) for each in body.statements]
     for word, digest in zip(words, digests, strict=True):
         check_nonce(state, word, digest)
     for word, digest in zip(words, digests, strict=True):
         state.statements.nonces[(word.who, word.nonce)] = digest
     state.grants.asked.pop(body.grant, None)
+    if said.after:
+        state.grants.asked.pop(
+            grant_of_digest(said.after), None
+        )  # overtaken: it is waited for no more
+    if uses:
+        state.grants.machine_uses[(body.glass, body.who)] = uses
     state.grants.by_id[body.grant] = GrantState(
         body, stated.entry.index, stated.at, stated.entry.note, active
     )
 
 
+def _second(existing: GrantState, stated: Submission) -> Void:
+    """Say what a second intent of one grant is: a race that two replicas may have, or a forgery.
+
+    Two brokers may each have heard another approver; what counts is that the wish is the same,
+    and that the second gives nothing that the first does not.
+    """
+    first, second = existing.intent, stated.body
+    same = second.statements and first.statements[0].text == second.statements[0].text
+    if not same:
+        return Void(
+            "id_taken", f"entry {existing.index} made grant {first.grant!r} of another text"
+        )
+    more = [
+        name
+        for name, wider in (
+            ("gates", not set(second.gates) <= set(first.gates)),
+            ("scope", not _within(second.scope, first.scope)),
+            ("act", second.act != first.act),
+            ("not_before", second.not_before < first.not_before),
+            ("not_after", second.not_after > first.not_after),
+            ("review_by", second.review_by > first.review_by),
+            ("path", second.path is not first.path),
+        )
+        if wider
+    ]
+    if not more:
+        return lost_race(f"the grant stands already, as entry {existing.index}")
+    return Void(
+        "id_taken",
+        f"entry {stated.entry.index}, signed by {stated.submitter}, gives more ({', '.join(more)})"
+        f" than entry {existing.index} for one statement",
+    )
+
+
+def _within(narrow: Mapping[str, tuple[str, ...]], wide: Mapping[str, tuple[str, ...]]) -> bool:
+    return narrow.keys() == wide.keys() and all(
+        set(narrow[name]) <= set(wide[name]) for name in narrow
+    )
+
+
+def _check_after(state: State, said: AccessRequest) -> None:
+    """Check the ask that a break names: the same person's, for the same thing, not yet answered."""
+    if not said.after:
+        return
+    grant = grant_of_digest(said.after)
+    standing = state.grants.by_id.get(grant)
+    if standing is not None and standing.statement == said.after:
+        raise Void("granted_already", f"the ask of {grant!r} was approved; its grant stands")
+    asked = state.grants.asked.get(grant)
+    same = asked is not None and asked.digest == said.after and asked.said.do is Do.ASK
+    same = same and asked is not None and said.at <= asked.until
+    if not same or asked is None:
+        raise Void("after_mismatch", "the break names no ask that waits")
+    ask = asked.said
+    for name in ("who", "glass", "minter", "incident", "act", "log"):
+        if getattr(ask, name) != getattr(said, name):
+            raise Void("after_mismatch", f"the ask that the break names is of another {name}")
+    if not _within(said.scope, ask.scope):
+        raise Void("after_mismatch", "the break takes a wider scope than was asked for")
+
+
+def _machine_uses(
+    state: State, said: AccessRequest, card: Card, stated: Submission
+) -> tuple[datetime, ...]:
+    """Return when this machine's intents were witnessed, this one last; empty for a person.
+
+    Raises:
+        Void: ``machine_cap``; more often than the card lets it, by the witnesses' time.
+    """
+    if said.do is not Do.MACHINE:
+        return ()
+    machine, now = card.machines[said.who], stated.witnessed
+    per = timedelta(seconds=machine.per_s)
+    before = [
+        each
+        for each in state.grants.machine_uses.get((said.glass, said.who), ())
+        if each > now - per
+    ]
+    last = max(state.grants.machine_uses.get((said.glass, said.who), ()), default=None)
+    if len(before) >= machine.at_most:
+        raise Void("machine_cap", f"{said.who!r} acted {len(before)} times in {machine.per_s} s")
+    if last is not None and now < last + timedelta(seconds=machine.cool_down_s):
+        raise Void("machine_cap", f"{said.who!r} cools down for {machine.cool_down_s} s")
+    keep = tuple(before) or ((last,) if last else ())
+    return (*keep, now)
+
+
 def _check_incident(state: State, body: Intent) -> None:
-    if not body.incident or body.path.value == "drill":
+    if not body.incident:
         return
     found = state.incidents.by_id.get(body.incident)
     if found is None or not found.open:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from breakglass.records.encoding.strict_json import Count
 from breakglass.records.encoding.text_types import Digest, GrantId
 from breakglass.records.fold.context import Submission, Void, grant_of, lost_race
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.record import Kind
+from breakglass.strict_json import Count
 from breakglass.tlog.merkle import leaf_hash
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from breakglass.records.encoding.strict_json import Between
 from breakglass.records.encoding.text_types import Base64, Line, Word
 from breakglass.records.fold.context import Submission, Void, in_force, lost_race
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.key_rollover import Handover, check_named, read_handover
 from breakglass.records.record import Kind
+from breakglass.strict_json import Between
 from breakglass.tlog.note import Signer
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from breakglass.records.encoding.strict_json import Count, Many
 from breakglass.records.encoding.text_types import Code, GrantId, Handle, Word
 from breakglass.records.fold.context import Submission, Void, grant_of, in_force, lost_race
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.record import Kind
+from breakglass.strict_json import Count, Many
 
 if TYPE_CHECKING:
     from breakglass.records.fold.slices.grants import GrantState

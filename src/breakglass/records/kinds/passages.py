@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from breakglass.records.encoding.strict_json import Count, Many
 from breakglass.records.encoding.text_types import Handle, Word
 from breakglass.records.fold.context import Submission, Void
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.record import Kind
+from breakglass.strict_json import Count, Many
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State

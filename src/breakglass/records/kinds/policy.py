@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from breakglass.errors import UnprovenError
-from breakglass.records.encoding.strict_json import Between
 from breakglass.records.encoding.text_types import Digest, Word
 from breakglass.records.fold.context import Submission, Void, in_force, lost_race
 from breakglass.records.fold.kind_rule import KindRule
-from breakglass.records.policy_note import parse_policy_note
+from breakglass.records.people_list import parse_people
+from breakglass.records.policy_note import check_policy_people, parse_policy_note
 from breakglass.records.record import Attachment, Kind
 from breakglass.records.signing.signature import POLICY_NAMESPACE, people_who_signed
+from breakglass.strict_json import Between
 from breakglass.tlog.note import Note
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Policy(Kind):
-    """A policy takes force. Attached, in this order: the bundle, the signed policy note.
+    """A policy takes force. Attached, in this order: the bundle, the signed policy note, the
+    list of its people.
 
     ``bundle`` is the SHA-256 of the bundle's bytes and the policy digest of statements and cards.
     """
@@ -57,11 +59,14 @@ def judge(state: State, stated: Submission) -> None:
     )
     if said.version <= newest:
         raise Void("policy_order", f"policy {said.version} is not newer than the one in force")
+    people = parse_people(stated.attachment(2))
+    check_policy_people(said, people)
     state.governance.policy, state.governance.policy_index, state.governance.bundle = (
         said,
         stated.entry.index,
         bundle,
     )
+    state.governance.people = people
     state.governance.cards = {}
 
 

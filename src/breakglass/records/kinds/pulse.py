@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from breakglass.records.encoding.strict_json import Count, Many
 from breakglass.records.encoding.text_types import Handle
 from breakglass.records.fold.context import Submission, Void
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.record import Kind
+from breakglass.strict_json import Count, Many
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State

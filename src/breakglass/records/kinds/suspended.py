@@ -67,7 +67,7 @@ def killer(state: State, signed: Signature | None, stated: Submission, do: Do) -
     """
     fresh = stated.at if stated.body.kind == "suspended" else None
     said = word_of(state, signed, Kill, fresh)
-    if state.governance.policy is None or said.statement.who not in state.governance.policy.kill:
+    if not state.governance.may_kill(said.statement.who):
         raise RefusedError(f"{said.statement.who!r} may not kill", name="unknown_person")
     if said.statement.do is not do:
         raise Void("mismatch", f"the statement says {said.statement.do.value!r}")

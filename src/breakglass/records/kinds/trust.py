@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from breakglass.errors import BreakglassError
 from breakglass.records.authority import check_card
-from breakglass.records.encoding.strict_json import Between
 from breakglass.records.encoding.text_types import Digest
 from breakglass.records.fold.context import Submission, Void, lost_race
 from breakglass.records.fold.kind_rule import KindRule
@@ -15,6 +14,7 @@ from breakglass.records.fold.slices.governance import ActiveCard
 from breakglass.records.kind_sets import check_known
 from breakglass.records.record import Kind
 from breakglass.records.trust import Trust, check_next_trust
+from breakglass.strict_json import Between
 from breakglass.tlog.note import Note
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from breakglass.records.encoding.strict_json import Count
 from breakglass.records.encoding.text_types import GrantId, Line
 from breakglass.records.fold.context import Submission, lost_race
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.kinds.minted import running
 from breakglass.records.record import Kind
+from breakglass.strict_json import Count
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from breakglass.errors import MalformedError, UnprovenError
-from breakglass.records.encoding.canonical import utf8
+from breakglass.canonical import utf8
+from breakglass.errors import UnprovenError
 from breakglass.records.encoding.text_types import Base64
-from breakglass.records.signing.passkey import Assertion, PasskeyKey, verify_assertion
-from breakglass.records.signing.sshsig import SshPublicKey, SshSignature, verify_sshsig
+from breakglass.records.signing.passkey import Assertion, PasskeyKey, PasskeySignature
+from breakglass.records.signing.person_key import parse_person_key
+from breakglass.records.signing.sshsig import SshPublicKey, SshSignature
 from breakglass.tlog.note import Note, SignatureLine
 from breakglass.tlog.spelling import exact_base64
 
@@ -39,8 +40,8 @@ class Factor(StrEnum):
     """How strongly a person was there (DESIGN.md section 3, factor classes)."""
 
     ONE = "one"  # a software key: one factor
-    TWO = "two"  # a security key that was touched
-    PHISHING_RESISTANT = "phishing_resistant"  # a security key or passkey that verified its user
+    TWO = "two"  # a security key that was touched; a passkey that lives in a cloud account
+    PHISHING_RESISTANT = "phishing_resistant"  # hardware that verified its user
 
     def meets(self, least: Factor) -> bool:
         """Say whether this factor is at least as strong as ``least``."""
@@ -72,14 +73,15 @@ def verify_signature(signed: Signature, keys: Iterable[str], namespace: str) -> 
 
     Args:
         signed: the text with its signature.
-        keys: the person's keys, one line each: ``ssh-ed25519 …``, ``sk-ssh-ed25519@openssh.com …``
-            or ``passkey DOMAIN KEY``.
+        keys: the person's keys, one line each: of an SSH type, or ``passkey HOST[:PORT] KEY``.
         namespace: one of the namespaces above; the text must begin as texts of it do.
 
     Raises:
-        MalformedError: the signature is not in a form that we read.
+        MalformedError: the signature or a key is not in a form that we read.
         UnprovenError: ``foreign_key`` if none of the keys made it, ``namespace``, ``presence`` or
-            ``signature``.
+            ``signature``; of several passkeys, what the last one gave.
+
+    Source: docs/spec/statement.md, S-11 to S-16, in the order given there.
     """
     message = utf8(signed.text)
     if not signed.text.startswith(_HEADERS[namespace]):
@@ -88,22 +90,31 @@ def verify_signature(signed: Signature, keys: Iterable[str], namespace: str) -> 
             name="namespace",
         )
     if isinstance(signed, Signed):
-        blob = exact_base64(signed.sshsig, "SSH signature", "bad_sshsig")
-        if sshsig_key(blob) not in _ssh_keys(keys):
-            raise UnprovenError("signed by a key that is not this person's", name="foreign_key")
-        return factor_of(verify_sshsig(blob, message, namespace))
-    passkeys = [PasskeyKey.parse(key) for key in keys if key.startswith("passkey ")]
-    if not passkeys:
-        raise UnprovenError("signed by a passkey; this person has none", name="foreign_key")
-    refusals = []
-    for key in passkeys:
+        return _verify_ssh(signed, message, keys, namespace)
+    return _verify_passkey(signed, message, keys)
+
+
+def _verify_ssh(signed: Signed, message: bytes, keys: Iterable[str], namespace: str) -> Factor:
+    blob = exact_base64(signed.sshsig, "SSH signature", "bad_sshsig")
+    signature = SshSignature.parse(blob)
+    if signature.key not in _ssh_keys(keys):
+        raise UnprovenError("signed by a key that is not this person's", name="foreign_key")
+    signature.verify(message, namespace)
+    return factor_of(signature)
+
+
+def _verify_passkey(signed: SignedByPasskey, message: bytes, keys: Iterable[str]) -> Factor:
+    assertion = PasskeySignature.parse(signed.passkey)
+    refusal = UnprovenError("signed by a passkey; this person has none", name="foreign_key")
+    read = [parse_person_key(key) for key in keys]
+    for key in [key for key in read if isinstance(key, PasskeyKey)]:
         try:
-            verify_assertion(signed.passkey, message, key)
+            assertion.verify(message, key)
         except UnprovenError as error:
-            refusals.append(error)
+            refusal = error
         else:
-            return Factor.PHISHING_RESISTANT
-    raise refusals[-1]
+            return Factor.TWO if assertion.backup_eligible else Factor.PHISHING_RESISTANT
+    raise refusal
 
 
 def factor_of(signature: SshSignature) -> Factor:
@@ -119,9 +130,11 @@ def person_line(name: str, blob: bytes) -> SignatureLine:
     Args:
         name: the person's handle, as the trust file or bundle gives it.
         blob: an SSHSIG over the note's text.
+
+    Raises:
+        MalformedError: ``bad_sshsig`` or ``bad_ssh_key``; no verifier would read it.
     """
-    key = sshsig_key(blob)
-    return SignatureLine(name, line_key_id(name, key), blob)
+    return SignatureLine(name, line_key_id(name, SshSignature.parse(blob).key), blob)
 
 
 def line_key_id(name: str, key: SshPublicKey) -> bytes:
@@ -132,27 +145,15 @@ def line_key_id(name: str, key: SshPublicKey) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + _LINE_TYPE + key.blob).digest()[:4]
 
 
-def sshsig_key(blob: bytes) -> SshPublicKey:
-    """Return the public key that a signature claims to be by; nothing is checked yet.
-
-    Raises:
-        MalformedError: not an SSHSIG.
-    """
-    # 6 bytes of magic, 4 of version, then the key as a length-prefixed string.
-    length = int.from_bytes(blob[10:14], "big")
-    if blob[:6] != b"SSHSIG" or len(blob) < 14 + length:
-        raise MalformedError("not an SSH signature", name="bad_sshsig")
-    return SshPublicKey.from_blob(blob[14 : 14 + length])
-
-
 def people_who_signed(
     note: Note, people: Mapping[str, Iterable[str]], namespace: str
 ) -> dict[str, Factor]:
     """Return who of ``people`` signed ``note``, each with their strongest factor.
 
-    Lines of unknown names and keys are passed over, as in every signed note. Two names that
-    hold one key count as one person: the first in the note. One key is one point on the curve,
-    whatever the line around it says.
+    Lines of unknown names and keys are passed over, as in every signed note. A name counts once:
+    a line that stands twice, and one by a second key, add nothing. Two names that hold one key
+    count as one person: the first in the note. One key is one point on the curve, whatever the
+    line around it says.
 
     Args:
         note: any signed note.
@@ -161,8 +162,10 @@ def people_who_signed(
 
     Raises:
         UnprovenError: a line of a known name and key that does not hold.
-        MalformedError: such a line holds no SSHSIG.
+        MalformedError: such a line holds no SSHSIG, or any line is in a second spelling
+            (``bad_note``).
     """
+    note.check_spelling()
     found: dict[str, Factor] = {}
     used: set[bytes] = set()
     for line in dict.fromkeys(note.lines):
@@ -170,9 +173,10 @@ def people_who_signed(
         keys = [key for key in theirs if line.key_id == line_key_id(line.name, key)]
         if not keys:
             continue
-        signature = verify_sshsig(line.signature, note.text.encode(), namespace)
+        signature = SshSignature.parse(line.signature)
         if signature.key not in keys:
             raise UnprovenError(f"the line of {line.name!r} is by another key", name="signature")
+        signature.verify(note.text.encode(), namespace)
         factor = factor_of(signature)
         if signature.key.point in used and line.name not in found:
             continue
@@ -182,36 +186,5 @@ def people_who_signed(
     return found
 
 
-def key_identity(text: str) -> bytes:
-    """Return what makes two spellings of a key one key: its point on the curve.
-
-    Raises:
-        MalformedError: the text is no key that we read.
-    """
-    if text.startswith("passkey "):
-        return PasskeyKey.parse(text).public
-    return SshPublicKey.parse(text).point
-
-
-def check_keys(people: Mapping[str, Sequence[str]], what: str) -> None:
-    """Refuse a directory where one key is two people's, or stands twice, or is none.
-
-    Else one person could stand as breaker and approver under two names, or one maintainer as two.
-
-    Raises:
-        MalformedError: ``shared_key`` with the names, or as ``key_identity``.
-    """
-    owners: dict[bytes, str] = {}
-    for name, keys in people.items():
-        for key in keys:
-            identity = key_identity(key)
-            if identity in owners:
-                raise MalformedError(
-                    f"{what}: one key stands for {owners[identity]!r} and for {name!r}",
-                    name="shared_key",
-                )
-            owners[identity] = name
-
-
 def _ssh_keys(keys: Iterable[str]) -> list[SshPublicKey]:
-    return [SshPublicKey.parse(key) for key in keys if not key.startswith("passkey ")]
+    return [key for key in map(parse_person_key, keys) if isinstance(key, SshPublicKey)]

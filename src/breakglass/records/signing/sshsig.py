@@ -1,9 +1,8 @@
 """SSH public keys and SSHSIG signatures: how people sign.
 
-Software keys (``ssh-ed25519``) and hardware keys (``sk-ssh-ed25519@openssh.com``) are read; the
-client signs with ``ssh-keygen -Y sign``, so agents and security keys work unchanged.
+The client signs with ``ssh-keygen -Y sign``, so agents and security keys work unchanged.
 
-Source: OpenSSH PROTOCOL.sshsig, PROTOCOL.u2f; RFC 4251 section 5, RFC 8709.
+Source: OpenSSH PROTOCOL.sshsig, PROTOCOL.u2f; RFC 8709, RFC 5656 section 3.1.
 """
 
 from __future__ import annotations
@@ -18,17 +17,23 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from breakglass.errors import MalformedError, UnprovenError
+from breakglass.records.signing import p256_key
+from breakglass.records.signing.key_types import (
+    P256,
+    SECURITY_KEY_TYPES,
+    SK_P256,
+    SSH_KEY_TYPES,
+    refusal,
+)
+from breakglass.records.signing.p256_signature import P256Signature
+from breakglass.records.signing.ssh_wire import Reader
+from breakglass.records.signing.sshsig_form import SshsigParts, signed_data
 from breakglass.tlog.spelling import exact_base64, print_base64
 
-ED25519 = "ssh-ed25519"
-SK_ED25519 = "sk-ssh-ed25519@openssh.com"
-_MAGIC = b"SSHSIG"
-_HASHES = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
-_ARMOR_BEGIN = "-----BEGIN SSH SIGNATURE-----"
-_ARMOR_END = "-----END SSH SIGNATURE-----"
 _PRESENT, _VERIFIED = 0x01, 0x04
-_SIGNATURE_BYTES_AT_MOST = 1024
 _APPLICATION = re.compile(rb"ssh:[\x21-\x7e]{0,100}")
+_CURVE = b"nistp256"
+_ED25519_BYTES = 64
 
 _FIELD = 2**255 - 19
 # The y coordinates of the points of order 1, 2, 4 and 8. Under such a key a signature can be made
@@ -46,7 +51,8 @@ _SMALL_ORDER = frozenset({0, 1, _FIELD - 1}) | {
 class SshPublicKey:
     """A person's or a holder's public key.
 
-    ``application`` is empty for a software key and usually ``ssh:`` for a hardware key.
+    ``point`` is what makes two keys one: 32 bytes on Ed25519, 65 on P-256. ``application`` is empty
+    for a software key and usually ``ssh:`` for a security key.
     """
 
     kind: str
@@ -69,25 +75,19 @@ class SshPublicKey:
         """Read a key as it stands on the wire.
 
         Raises:
-            MalformedError: another key type, or bytes missing or left over.
+            MalformedError: ``bad_ssh_key``; another key type, or bytes missing or left over.
         """
         return _key_from_blob(blob)
 
     @property
     def hardware(self) -> bool:
         """Whether the private half lives in a security key."""
-        return self.kind == SK_ED25519
+        return self.kind in SECURITY_KEY_TYPES
 
-    def verify(self, signature: bytes, message: bytes) -> None:
-        """Check a bare Ed25519 signature.
-
-        Raises:
-            UnprovenError: ``signature``.
-        """
-        try:
-            Ed25519PublicKey.from_public_bytes(self.point).verify(signature, message)
-        except (InvalidSignature, ValueError) as error:
-            raise UnprovenError("an SSH signature does not hold", name="signature") from error
+    @property
+    def on_p256(self) -> bool:
+        """Whether the key is a point of P-256; else it is one of Ed25519."""
+        return self.kind in (P256, SK_P256)
 
     def __str__(self) -> str:
         return f"{self.kind} {print_base64(self.blob)}"
@@ -95,18 +95,88 @@ class SshPublicKey:
 
 @dataclass(frozen=True)
 class SshSignature:
-    """A signature that was checked, and what the security key said of the person's touch."""
+    """An SSHSIG in its form; whether it holds is for ``verify`` to say, whose it is for callers.
+
+    ``value`` is what the key made; ``flags`` and ``counter`` are what a security key said with it,
+    and 0 for a software key. The counter is not judged: two honest signatures may come in either
+    order.
+    """
 
     key: SshPublicKey
-    present: bool
-    verified: bool
+    namespace: bytes
+    hash_name: str
+    value: bytes | P256Signature
+    flags: int
+    counter: int
+
+    @classmethod
+    def parse(cls, blob: bytes) -> SshSignature:
+        """Read a signature without its armor.
+
+        Raises:
+            MalformedError: ``bad_sshsig``; not an SSHSIG of version 1 in the one spelling that we
+                read. ``bad_ssh_key``; the key inside is none.
+        """
+        parts = SshsigParts.parse(blob)
+        key = SshPublicKey.from_blob(parts.key)
+        reader = Reader(parts.signature, "SSH signature", "bad_sshsig")
+        kind = reader.string().decode("ascii", "replace")
+        if kind != key.kind:
+            raise MalformedError(
+                f"SSH signature of type {kind[:60]!r} by a key of type {key.kind!r}",
+                name="bad_sshsig",
+            )
+        value = _value(key, reader.string())
+        flags, counter = (reader.byte(), reader.number()) if key.hardware else (0, 0)
+        reader.end()
+        return cls(key, parts.namespace, parts.hash_name, value, flags, counter)
+
+    @property
+    def present(self) -> bool:
+        """Whether the security key says that it was touched."""
+        return bool(self.flags & _PRESENT)
+
+    @property
+    def verified(self) -> bool:
+        """Whether the security key says that it verified its user."""
+        return bool(self.flags & _VERIFIED)
+
+    def verify(self, message: bytes, namespace: str) -> None:
+        """Check that the key signed ``message`` for this purpose, and was touched if it can be.
+
+        A security key's signature without presence is refused, although ``ssh-keygen -Y verify``
+        lets it pass.
+
+        Raises:
+            UnprovenError: another namespace (``namespace``), then the signature does not hold
+                (``signature``), then no touch (``presence``).
+
+        Source: PROTOCOL.sshsig section 3; PROTOCOL.u2f, «SSH U2F Signatures».
+        """
+        if self.namespace != namespace.encode():
+            raise UnprovenError(
+                f"signed in namespace {self.namespace.decode('ascii', 'replace')[:60]!r},"
+                f" wanted {namespace!r}",
+                name="namespace",
+            )
+        signed = signed_data(message, namespace, self.hash_name)
+        if self.key.hardware:
+            # Source: PROTOCOL.u2f: application hash, flags, counter, message hash.
+            said = struct.pack(">BI", self.flags, self.counter)
+            application = hashlib.sha256(self.key.application).digest()
+            signed = application + said + hashlib.sha256(signed).digest()
+        if isinstance(self.value, P256Signature):
+            p256_key.verify(self.value, signed, self.key.point)
+        else:
+            _verify_ed25519(self.value, signed, self.key.point)
+        if self.key.hardware and not self.present:
+            raise UnprovenError("a security key signed without a touch", name="presence")
 
 
 def verify_sshsig(blob: bytes, message: bytes, namespace: str) -> SshSignature:
     """Check an SSHSIG over ``message`` and return by which key, touched and verified or not.
 
-    Which key may sign is for the caller to say. A hardware signature without presence is refused
-    here, although ``ssh-keygen -Y verify`` lets it pass.
+    Which key may sign is for the caller to say.
 
     Args:
         blob: the signature without its armor, as ``dearmored`` returns it.
@@ -114,160 +184,73 @@ def verify_sshsig(blob: bytes, message: bytes, namespace: str) -> SshSignature:
         namespace: what the signature must be for; a signature for another purpose is refused.
 
     Raises:
-        MalformedError: the bytes are not an SSHSIG of version 1 that we read.
-        UnprovenError: another namespace (``namespace``), no touch (``presence``), or the
-            signature does not hold (``signature``).
-
-    Source: PROTOCOL.sshsig sections 2 and 3; PROTOCOL.u2f, «SSH U2F Signatures».
+        MalformedError: see ``SshSignature.parse``.
+        UnprovenError: see ``SshSignature.verify``.
     """
-    if len(blob) > _SIGNATURE_BYTES_AT_MOST or not blob.startswith(_MAGIC):
-        raise MalformedError("not an SSH signature", name="bad_sshsig")
-    reader = _Reader(blob[len(_MAGIC) :], "SSH signature")
-    if reader.number() != 1:
-        raise MalformedError("SSH signature of a version other than 1", name="bad_sshsig")
-    key = SshPublicKey.from_blob(reader.string())
-    found_namespace, reserved, hash_name = reader.string(), reader.string(), reader.string()
-    signature = reader.string()
-    reader.end()
-    if reserved:
-        raise MalformedError("SSH signature with a reserved field", name="bad_sshsig")
-    if found_namespace != namespace.encode():
-        raise UnprovenError(
-            f"signed in namespace {found_namespace.decode('ascii', 'replace')[:60]!r},"
-            f" wanted {namespace!r}",
-            name="namespace",
+    signature = SshSignature.parse(blob)
+    signature.verify(message, namespace)
+    return signature
+
+
+def _value(key: SshPublicKey, data: bytes) -> bytes | P256Signature:
+    if key.on_p256:
+        return P256Signature.from_mpints(data)
+    if len(data) != _ED25519_BYTES:
+        raise MalformedError(
+            f"an Ed25519 signature has {_ED25519_BYTES} bytes, got {len(data)}", name="bad_sshsig"
         )
-    digest = _HASHES.get(hash_name.decode("ascii", "replace"))
-    if digest is None:
-        raise MalformedError("SSH signature with an unknown hash", name="bad_sshsig")
-    signed = _MAGIC + b"".join(
-        map(_string, (found_namespace, reserved, hash_name, digest(message).digest()))
-    )
-    return _verify(key, signature, signed)
+    return data
 
 
-def _verify(key: SshPublicKey, signature: bytes, signed: bytes) -> SshSignature:
-    reader = _Reader(signature, "SSH signature")
-    if reader.string() != key.kind.encode():
-        raise MalformedError("SSH signature and key are of two types", name="bad_sshsig")
-    point_signature = reader.string()
-    flags = 0
-    if key.hardware:
-        flags, counter = reader.byte(), reader.number()
-        # Source: PROTOCOL.u2f: application hash, flags, counter, message hash.
-        signed = (
-            hashlib.sha256(key.application).digest()
-            + struct.pack(">BI", flags, counter)
-            + hashlib.sha256(signed).digest()
-        )
-    reader.end()
-    key.verify(point_signature, signed)
-    present = bool(flags & _PRESENT)
-    if key.hardware and not present:
-        raise UnprovenError("a security key signed without a touch", name="presence")
-    return SshSignature(key, present, bool(flags & _VERIFIED))
-
-
-def dearmored(armored: str) -> bytes:
-    """Take the signature out of the text that ``ssh-keygen -Y sign`` writes.
-
-    Raises:
-        MalformedError: the armor or its base64 is broken.
-    """
-    lines = armored.strip().split("\n")
-    if len(lines) < 3 or lines[0] != _ARMOR_BEGIN or lines[-1] != _ARMOR_END:
-        raise MalformedError("not an armored SSH signature", name="bad_sshsig")
-    return exact_base64("".join(lines[1:-1]), "SSH signature", "bad_sshsig")
-
-
-def armored(blob: bytes) -> str:
-    """Write a signature as ``ssh-keygen -Y verify`` reads it."""
-    text = print_base64(blob)
-    rows = [text[at : at + 70] for at in range(0, len(text), 70)]
-    return "\n".join([_ARMOR_BEGIN, *rows, _ARMOR_END]) + "\n"
-
-
-def sshsig_blob(key_blob: bytes, namespace: str, hash_name: str, signature: bytes) -> bytes:
-    """Put together a signature blob from its parts; ``signature`` is in SSH wire form."""
-    parts = (key_blob, namespace.encode(), b"", hash_name.encode(), signature)
-    return _MAGIC + struct.pack(">I", 1) + b"".join(map(_string, parts))
-
-
-def signed_data(message: bytes, namespace: str, hash_name: str = "sha512") -> bytes:
-    """Return the bytes that an ``ssh-ed25519`` key signs for an SSHSIG over ``message``."""
-    digest = _HASHES[hash_name](message).digest()
-    return _MAGIC + b"".join(map(_string, (namespace.encode(), b"", hash_name.encode(), digest)))
+def _verify_ed25519(signature: bytes, message: bytes, point: bytes) -> None:
+    try:
+        Ed25519PublicKey.from_public_bytes(point).verify(signature, message)
+    except (InvalidSignature, ValueError) as error:
+        raise UnprovenError("an SSH signature does not hold", name="signature") from error
 
 
 @lru_cache(maxsize=4096)
 def _key_from_blob(blob: bytes) -> SshPublicKey:
-    reader = _Reader(blob, "SSH public key", "bad_ssh_key")
+    reader = Reader(blob, "SSH public key", "bad_ssh_key")
     kind = reader.string().decode("ascii", "replace")
-    if kind not in (ED25519, SK_ED25519):
-        raise MalformedError(
-            f"SSH key type {kind[:40]!r} is not read",
-            name="bad_ssh_key",
-            hint="make one with: ssh-keygen -t ed25519-sk  (or -t ed25519)",
-        )
+    if kind not in SSH_KEY_TYPES:
+        raise _bad_key(refusal(kind))
+    if kind in (P256, SK_P256) and reader.string() != _CURVE:
+        raise _bad_key(f"a key of type {kind!r} names another curve")
     point = reader.string()
-    application = reader.string() if kind == SK_ED25519 else b""
+    application = reader.string() if kind in SECURITY_KEY_TYPES else b""
     reader.end()
-    _check_point(point)
-    if kind == SK_ED25519 and not _APPLICATION.fullmatch(application):
+    key = SshPublicKey(kind, point, application, blob)
+    if key.on_p256:
+        p256_key.check_point(point, "bad_ssh_key")
+    else:
+        _check_ed25519(point)
+    if key.hardware and not _APPLICATION.fullmatch(application):
         # One made for a web page answers to that page's scripts; ssh-keygen makes «ssh:» alone.
-        raise MalformedError("a security key's application begins 'ssh:'", name="bad_ssh_key")
-    return SshPublicKey(kind, point, application, blob)
+        raise _bad_key("a security key's application begins 'ssh:'")
+    return key
 
 
 @lru_cache(maxsize=4096)
 def _key_from_text(text: str) -> SshPublicKey:
     words = text.split()
     if len(words) < 2:
-        raise MalformedError("an SSH public key is a type and its base64", name="bad_ssh_key")
+        raise _bad_key("an SSH public key is a type and its base64")
+    if words[0] not in SSH_KEY_TYPES:
+        raise _bad_key(refusal(words[0]))
     key = _key_from_blob(exact_base64(words[1], "SSH public key", "bad_ssh_key"))
     if key.kind != words[0]:
-        raise MalformedError(
-            f"SSH public key says {words[0][:40]!r} but holds {key.kind!r}", name="bad_ssh_key"
-        )
+        raise _bad_key(f"SSH public key says {words[0][:40]!r} but holds {key.kind!r}")
     return key
 
 
-def _check_point(point: bytes) -> None:
+def _check_ed25519(point: bytes) -> None:
     if len(point) != 32:
-        raise MalformedError("an Ed25519 public key has 32 bytes", name="bad_ssh_key")
+        raise _bad_key("an Ed25519 public key has 32 bytes")
     y = int.from_bytes(point, "little") & (2**255 - 1)
     if y >= _FIELD or y in _SMALL_ORDER:
-        raise MalformedError("this Ed25519 key signs for anybody", name="bad_ssh_key")
+        raise _bad_key("this Ed25519 key signs for anybody")
 
 
-def _string(data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + data
-
-
-class _Reader:
-    """Takes RFC 4251 fields off the front of some bytes."""
-
-    def __init__(self, data: bytes, what: str, name: str = "bad_sshsig") -> None:
-        self._data, self._at, self._what, self._name = data, 0, what, name
-
-    def _take(self, count: int) -> bytes:
-        piece = self._data[self._at : self._at + count]
-        if len(piece) != count:
-            raise MalformedError(
-                f"{self._what}: {count} bytes wanted, {len(piece)} left", name=self._name
-            )
-        self._at += count
-        return piece
-
-    def byte(self) -> int:
-        return self._take(1)[0]
-
-    def number(self) -> int:
-        return int.from_bytes(self._take(4), "big")
-
-    def string(self) -> bytes:
-        return self._take(self.number())
-
-    def end(self) -> None:
-        if self._at != len(self._data):
-            raise MalformedError(f"{self._what}: bytes left over at the end", name=self._name)
+def _bad_key(why: str) -> MalformedError:
+    return MalformedError(why, name="bad_ssh_key")

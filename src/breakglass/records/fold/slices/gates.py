@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from breakglass.records.encoding.canonical import Json
+from breakglass.canonical import Json
 
 
 @dataclass(frozen=True)

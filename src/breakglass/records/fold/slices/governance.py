@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from breakglass.canonical import Json
 from breakglass.records.card import Card
-from breakglass.records.encoding.canonical import Json
+from breakglass.records.people_list import May, PeopleList
 from breakglass.records.policy_note import PolicyNote
 from breakglass.records.record import Record
 from breakglass.records.trust import Trust
@@ -16,11 +17,12 @@ from breakglass.tlog.note import VerifierKey
 
 @dataclass(frozen=True)
 class ActiveCard:
-    """A card in force, with its note's bytes as tokens carry them."""
+    """A card in force, with its note's bytes as tokens carry them and the list of its people."""
 
     card: Card
     digest: str
     note: bytes
+    people: PeopleList
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Governance:
     policy: PolicyNote | None = None
     policy_index: int = -1
     bundle: bytes = b""
+    people: PeopleList = field(default_factory=lambda: PeopleList(()))
     cards: dict[str, ActiveCard] = field(default_factory=dict)
     suspended: dict[tuple[str, str], int] = field(default_factory=dict)
     handed_over: dict[str, int] = field(default_factory=dict)
@@ -44,7 +47,13 @@ class Governance:
 
     def keys_of(self, who: str) -> tuple[str, ...]:
         """Return a person's keys under the policy in force; empty for a stranger."""
-        return () if self.policy is None else tuple(self.policy.people.get(who, ()))
+        person = self.people.by_name.get(who)
+        return () if person is None else person.keys
+
+    def may_kill(self, who: str) -> bool:
+        """Say whether the policy in force lets ``who`` stop grants, people and glasses."""
+        person = self.people.by_name.get(who)
+        return person is not None and May.KILL in person.may
 
     def suspensions(self, who: str, glass: str, grant: str) -> tuple[str, ...]:
         """Return what of these is suspended, in words for people."""

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from breakglass.clock import format_maybe
-from breakglass.records.encoding.canonical import Json
+from breakglass.canonical import Json
+from breakglass.clock import format_maybe, format_time
 from breakglass.records.fold.slices.overlay import Overlay
-from breakglass.records.statement import digest_of
+from breakglass.records.statement import AccessRequest, digest_of
 from breakglass.tlog.note import Note
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ DEATH_WITHIN = timedelta(seconds=60)  # after this the monitor rings; DESIGN.md 
 class AskedState:
     """Somebody asked for a glass, and nothing has come of it yet.
 
-    ``digest`` is of what they signed. After ``until`` no intent can follow any
-    more: that is the deadline, and nobody need write anything.
+    ``said`` is what they signed and ``digest`` of its text. After ``until`` no intent can follow
+    any more: that is the deadline, and nobody need write anything.
     """
 
     index: int
@@ -37,6 +37,7 @@ class AskedState:
     glass: str
     digest: str
     until: datetime
+    said: AccessRequest
 
 
 @dataclass(frozen=True)
@@ -95,15 +96,25 @@ class GrantState:
 
 @dataclass
 class Grants:
-    """Each ask that waits, each refusal's record, and each grant, by the grant's id."""
+    """Each ask that waits, each refusal's record, and each grant, by the grant's id.
+
+    ``machine_uses`` gives the witnessed times of a machine's intents that still count towards its
+    card's cap, by glass and machine.
+    """
 
     asked: dict[str, AskedState] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     by_id: dict[str, GrantState] = field(default_factory=dict)
+    machine_uses: dict[tuple[str, str], tuple[datetime, ...]] = field(default_factory=dict)
 
     def trial(self) -> Grants:
         """Return a thin copy that changes alone."""
-        return Grants(Overlay(self.asked), Overlay(self.refused), Overlay(self.by_id))
+        return Grants(
+            Overlay(self.asked),
+            Overlay(self.refused),
+            Overlay(self.by_id),
+            dict(self.machine_uses),
+        )
 
     def summary(self) -> dict[str, Json]:
         """Return this part of the state as plain JSON."""
@@ -111,6 +122,10 @@ class Grants:
             "asked": {name: each.index for name, each in self.asked.items()},
             "refused": dict(self.refused),
             "grants": {name: _grant(each) for name, each in self.by_id.items()},
+            "machine_uses": {
+                f"{glass} {machine}": [format_time(each) for each in times]
+                for (glass, machine), times in self.machine_uses.items()
+            },
         }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from breakglass.records.encoding.canonical import Json
+from breakglass.canonical import Json
 from breakglass.records.fold.slices.overlay import Overlay
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from breakglass.canonical import Json
 from breakglass.clock import format_maybe
-from breakglass.records.encoding.canonical import Json
 
 
 @dataclass(frozen=True)

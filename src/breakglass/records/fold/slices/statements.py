@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from breakglass.records.encoding.canonical import Json
+from breakglass.canonical import Json
 from breakglass.records.fold.slices.overlay import Overlay
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from breakglass.records.encoding.canonical import Json
+from breakglass.canonical import Json
 from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.fold.slices.overlay import OverlaySet
 

@@ -1,7 +1,8 @@
 """Read and write frozen dataclasses as JSON objects, strictly, from their own annotations.
 
 A dataclass says everything: each field is required, no other field is allowed, and ``Annotated``
-carries the rule of a text or a number. There is no default and no coercion.
+carries the rule of a text or a number. There is no default and no coercion. A field's trailing
+underscore, which Python's own words need (``from_``), is not written.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Protocol, TypeVar, cast
 
+from breakglass.canonical import Json, parse_strict
 from breakglass.clock import format_time, parse_time
 from breakglass.errors import MalformedError
-from breakglass.records.encoding.canonical import Json, parse_strict
 
 T = TypeVar("T")
 _Reader = Callable[[Json, str], Any]
@@ -56,6 +57,23 @@ class Between:
 
 
 @dataclass(frozen=True)
+class TimeOrNothing:
+    """A time in its one spelling, or the empty text."""
+
+    def check(self, text: str, where: str) -> None:
+        """Refuse what is neither.
+
+        Raises:
+            MalformedError: ``bad_time``, with the place.
+        """
+        if text:
+            _read_time(text, where)
+
+
+MaybeTime = typing.Annotated[str, TimeOrNothing()]
+
+
+@dataclass(frozen=True)
 class Many:
     """How many items a list or an object may hold."""
 
@@ -91,7 +109,9 @@ def read_body(kind: type[T], body: bytes) -> T:
 
 def write(value: object) -> dict[str, Json]:
     """Write a frozen dataclass as the JSON object that ``read`` takes; nothing is checked."""
-    return {key: _write(getattr(value, key)) for key in _hints(cast("Any", type(value)))}
+    return {
+        key.rstrip("_"): _write(getattr(value, key)) for key in _hints(cast("Any", type(value)))
+    }
 
 
 def written(value: object, where: str) -> dict[str, Json]:
@@ -105,6 +125,18 @@ def written(value: object, where: str) -> dict[str, Json]:
     return said
 
 
+def view(kind: type[T], *sources: object, **given: Any) -> T:
+    """Make a ``kind`` to be shown: each field as ``given``, else of the first source that has it.
+
+    Raises:
+        AttributeError: no source has a field.
+    """
+    for name in _hints(cast("Any", kind)).keys() - given.keys():
+        source = next((each for each in sources if hasattr(each, name)), None)
+        given[name] = getattr(source, name)
+    return kind(**given)
+
+
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(kind, include_extras=True)
@@ -113,7 +145,8 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 @cache
 def _object_reader(kind: Any) -> _Reader:
-    readers = {key: _reader(hint) for key, hint in _hints(kind).items()}
+    readers = {key.rstrip("_"): _reader(hint) for key, hint in _hints(kind).items()}
+    names = {key.rstrip("_"): key for key in _hints(kind)}
 
     def take(value: Json, where: str) -> Any:
         if not isinstance(value, Mapping):
@@ -121,7 +154,7 @@ def _object_reader(kind: Any) -> _Reader:
         if value.keys() != readers.keys():
             _refuse_fields(readers.keys(), value.keys(), where)
         return kind(
-            **{key: reader(value[key], f"{where}.{key}") for key, reader in readers.items()}
+            **{names[key]: reader(value[key], f"{where}.{key}") for key, reader in readers.items()}
         )
 
     return take

@@ -1,17 +1,15 @@
-"""Forged: what was asked, and the proof or the door."""
+"""Forged: the proof, or the custodians' door."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from tests.kit.organisation import SKEW, Broken, Organisation, signer
 from tests.kit.people import SoftKey
 
-from breakglass.records.grant import Path as Way
 from breakglass.records.statement import Do, digest_of
 from breakglass.tlog.note import Note, SignatureLine, sign_note
 from breakglass.tlog.proof import TlogProof
@@ -22,120 +20,12 @@ from .forging import (
     SECOND,
     STAGING,
     Case,
-    at_minter,
+    approvals,
     case,
     door_case,
-    orders,
     shop,
     simple,
 )
-
-# --- 5: what was asked ----------------------------------------------------------------------------
-
-
-@case("intent-names-another-person", "intent_mismatch")
-def _() -> Case:
-    """mira signed, the intent says teo."""
-    return simple(intent={"who": "teo"})
-
-
-@case("intent-names-another-incident", "intent_mismatch")
-def _() -> Case:
-    """The incident is not the one that was signed."""
-    return simple(intent={"incident": "INC-9999"})
-
-
-@case("intent-for-another-holder", "intent_mismatch")
-def _() -> Case:
-    """The broker put its own key in the place of the holder's."""
-    return simple(intent={"holder": SoftKey.of("the broker").public})
-
-
-@case("intent-of-a-drill-that-was-none", "intent_mismatch")
-def _() -> Case:
-    """mira signed a real break; the intent is labelled a drill, which no one reviews as one."""
-    return simple(intent={"path": Way.DRILL})
-
-
-@case("intent-scope-beyond-what-was-asked", "intent_mismatch")
-def _() -> Case:
-    """The intent reaches more than mira asked for."""
-    scope = {"databases": ("orders", "payments"), "roles": ("repair",)}
-    return at_minter(*orders(intent={"scope": scope}))
-
-
-@case("scope-beyond-the-card", "scope_widened")
-def _() -> Case:
-    """mira asked for, and the intent gives, what the card does not."""
-    scope = {"databases": ("orders", "payments"), "roles": ("repair",)}
-    return at_minter(*orders(statement={"scope": scope}))
-
-
-@case("scope-without-a-dimension", "scope_widened")
-def _() -> Case:
-    """A dimension that is not named is not limited."""
-    return at_minter(*orders(statement={"scope": {"databases": ("orders",)}}))
-
-
-@case("gates-beyond-the-card", "scope_widened")
-def _() -> Case:
-    """The intent opens one gate more than the card, and is shown to the one that it may open."""
-    return simple(intent={"gates": ("deploy-approval", "orders-write")})
-
-
-@case("life-beyond-what-was-asked", "life_lengthened")
-def _() -> Case:
-    """One millisecond longer than mira asked for."""
-    end = Organisation().now + timedelta(seconds=60, milliseconds=1)
-    return simple(statement={"for_s": 60}, intent={"not_after": end})
-
-
-@case("life-beyond-the-card", "life_lengthened")
-def _() -> Case:
-    """mira asked for two hours, the card gives thirty minutes, the intent two hours."""
-    end = Organisation().now + 120 * MINUTE
-    return simple(statement={"for_s": 7200}, intent={"not_after": end})
-
-
-@case("life-that-begins-early", "life_lengthened")
-def _() -> Case:
-    """It begins further before the intent than the skew."""
-    return simple(intent={"not_before": Organisation().now - SKEW - SECOND})
-
-
-@case("statement-old", "statement_old")
-def _() -> Case:
-    """The statement was signed longer before the intent than the skew."""
-    return simple(statement={"at": Organisation().now - SKEW - SECOND})
-
-
-@case("statement-from-the-future", "statement_old")
-def _() -> Case:
-    """The statement was signed longer after the intent than the skew."""
-    return simple(statement={"at": Organisation().now + SKEW + SECOND})
-
-
-@case("waited-too-long", "waited_too_long")
-def _() -> Case:
-    """The approval is fresh; the statement that it answers is older than the card's wait."""
-    org = shop()
-    said = org.statement(glass="key-deletion", at=org.now - 11 * MINUTE)
-    signed = org.sign(said)
-    yes = org.sign(org.answer(digest_of(signed.text)))
-    return Case(org, org.token(org.break_glass(said=said, signed=signed, approvals=(yes,))))
-
-
-@case("review-put-off", "review_due")
-def _() -> Case:
-    """The review is due in the year 2999."""
-    return simple(intent={"review_by": Organisation().now + timedelta(days=93)})
-
-
-@case("statement-of-another-log", "wrong_log")
-def _() -> Case:
-    """mira signed for the staging log."""
-    return simple(statement={"log": STAGING})
-
 
 # --- 6: the proof ---------------------------------------------------------------------------------
 
@@ -200,6 +90,101 @@ def _() -> Case:
         return TlogProof(proof.index, proof.path, head).encoded()
 
     return _proven(spoil)
+
+
+def _rewitness(org: Organisation, broken: Broken, name: str, seconds: int) -> bytes:
+    """Return the proof with one more line of a witness, of that time."""
+    proof = TlogProof.parse(broken.proof)
+    head = Note.parse(proof.checkpoint)
+    key = org.witness_keys[name]
+    signature = key.sign_bytes(f"cosignature/v1\ntime {seconds}\n{head.text}".encode())
+    line = SignatureLine(key.name, key.verifier.key_id, seconds.to_bytes(8, "big") + signature)
+    return TlogProof(proof.index, proof.path, head.with_lines(line).encoded()).encoded()
+
+
+@case("good-witness-twice")
+def _() -> Case:
+    """One witness signed twice, once in time and once an hour late; it counts once."""
+
+    def again(org: Organisation, broken: Broken) -> bytes:
+        return _rewitness(org, broken, "w-sec", int(org.now.timestamp()) + 3600)
+
+    return _proven(again)
+
+
+@case("proof-of-one-witness-twice", "quorum")
+def _() -> Case:
+    """One witness's two lines are one witness."""
+    org = shop()
+    broken = org.break_glass(by=("w-sec", "worm"))
+    proof = _rewitness(org, broken, "w-sec", int(org.now.timestamp()) + 1)
+    return Case(org, org.token(broken, proof=proof))
+
+
+@case("proof-cosigned-at-no-time", "cosignature")
+def _() -> Case:
+    """A witness's time of 0: no time was stated, and none is believed."""
+    return _proven(lambda org, broken: _rewitness(org, broken, "w-sec", 0))
+
+
+@case("proof-cosigned-beyond-all-time", "cosignature")
+def _() -> Case:
+    """A witness's time behind the year 9999."""
+    return _proven(lambda org, broken: _rewitness(org, broken, "w-sec", 253402300800))
+
+
+def _placed(index: int | None = None, **how: Any) -> Callable[[Organisation, Broken], bytes]:
+    def change(org: Organisation, broken: Broken) -> bytes:
+        proof = TlogProof.parse(broken.proof)
+        path = how.get("path", lambda found: found)(proof.path)
+        return TlogProof(proof.index if index is None else index, path, proof.checkpoint).encoded()
+
+    return change
+
+
+@case("proof-at-another-index", "inclusion")
+def _() -> Case:
+    """The place of another entry."""
+    return _proven(_placed(2))
+
+
+@case("proof-behind-the-end", "inclusion")
+def _() -> Case:
+    """An index that the head's size does not reach."""
+    return _proven(_placed(99))
+
+
+@case("proof-with-a-path-too-long", "inclusion")
+def _() -> Case:
+    """One hash more than the tree is deep."""
+    return _proven(_placed(path=lambda found: (*found, bytes(32))))
+
+
+@case("proof-with-a-path-beyond-all-trees", "proof_malformed")
+def _() -> Case:
+    """Sixty-four hashes."""
+
+    def lengthen(org: Organisation, broken: Broken) -> bytes:
+        lines = broken.proof.split(b"\n")
+        return b"\n".join([*lines[:2], *[base64.b64encode(bytes(32))] * 64, *lines[2:]])
+
+    return _proven(lengthen)
+
+
+@case("proof-of-an-empty-tree", "inclusion")
+def _() -> Case:
+    """The head of size 0, signed and cosigned by everybody."""
+
+    def empty(org: Organisation, broken: Broken) -> bytes:
+        return TlogProof(0, (), org.log.head(org.now, size=0)).encoded()
+
+    return _proven(empty)
+
+
+@case("proof-beyond-its-size", "proof_malformed")
+def _() -> Case:
+    """More than 128 KiB."""
+    return _proven(lambda org, broken: broken.proof + b"x" * 131_072)
 
 
 @case("proof-without-quorum", "quorum")
@@ -286,7 +271,7 @@ def _() -> Case:
 @case("door-with-an-everyday-statement", "wrong_do")
 def _() -> Case:
     """The door takes a statement of its own."""
-    return door_case(do=Do.BREAK)
+    return simple(shown={"proof": None}, case_={"trust": {"door": "yes"}})
 
 
 @case("door-statement-with-a-proof", "wrong_do")
@@ -301,7 +286,7 @@ def _() -> Case:
     return door_case(signers=("ines",))
 
 
-@case("door-by-its-own-holder", "custodians")
+@case("door-by-its-own-holder", "same_person")
 def _() -> Case:
     """mira is a custodian too, and does not count for herself."""
     org = Organisation(
@@ -311,7 +296,7 @@ def _() -> Case:
     return door_case(org=org, signers=("mira", "ines"))
 
 
-@case("door-by-its-own-holder-under-another-name", "custodians")
+@case("door-by-its-own-holder-under-another-name", "same_person")
 def _() -> Case:
     """mira's key stands in the trust file under another name."""
     org = Organisation(
@@ -319,6 +304,82 @@ def _() -> Case:
     )
     org.begin()
     return door_case(org=org, signers=("escrow", "ines"))
+
+
+@case("door-by-one-custodian-twice", "same_person")
+def _() -> Case:
+    """One custodian's word stands twice."""
+    return door_case(signers=("ines", "ines"))
+
+
+@case("door-by-a-stranger", "unknown_person")
+def _() -> Case:
+    """sam countersigns and is no custodian."""
+    org = shop()
+    return door_case(
+        org=org,
+        signers=("ines",),
+        behind=lambda digest: (org.countersign(digest, "sam"),),
+    )
+
+
+@case("door-countersigned-by-another-key", "foreign_key")
+def _() -> Case:
+    """ravi's word, signed by ines."""
+    return door_case(signers=("ines", "ines"), countersign={"who": "ravi"})
+
+
+@case("door-countersigned-for-another-statement", "wrong_answer")
+def _() -> Case:
+    """Two custodians' words of another night."""
+    return door_case(countersign={"answers": "ab" * 32})
+
+
+@case("door-countersigned-for-another-card", "wrong_card")
+def _() -> Case:
+    """The custodians saw a card that gives less."""
+    return door_case(countersign={"card": "ab" * 32})
+
+
+@case("door-countersigned-for-another-log", "wrong_log")
+def _() -> Case:
+    """The custodians signed for the staging log."""
+    return door_case(countersign={"log": STAGING})
+
+
+@case("door-countersigned-too-long-ago", "statement_old")
+def _() -> Case:
+    """The newest custodian signed more than an hour before the intent."""
+    org = shop()
+    return door_case(org=org, countersign={"at": org.now - 60 * MINUTE - SECOND})
+
+
+@case("door-countersigned-in-the-future", "statement_old")
+def _() -> Case:
+    """The newest custodian signed longer after the intent than the skew."""
+    org = shop()
+    return door_case(org=org, countersign={"at": org.now + SKEW + SECOND})
+
+
+@case("door-that-waited-too-long", "waited_too_long")
+def _() -> Case:
+    """mira signed more than an hour before the broker wrote the intent."""
+    org = shop()
+    said = org.statement(do=Do.DOOR, glass="key-deletion", at=org.now - 60 * MINUTE - SECOND)
+    signed = org.sign(said)
+    digest, card = digest_of(signed.text), org.card_note("key-deletion")
+    words = tuple(org.countersign(digest, name, card) for name in ("ines", "ravi"))
+    broken = org.break_glass(
+        said=said, signed=signed, approvals=(*approvals(org, signed, "sam"), *words), card=card
+    )
+    return Case(org, org.token(broken, proof=None), trust={"door": "yes"})
+
+
+@case("door-with-an-approval-behind-a-custodian", "wrong_do")
+def _() -> Case:
+    """Approvals stand before custodians."""
+    org = shop()
+    return door_case(org=org, behind=lambda digest: (org.sign(org.answer(digest)),))
 
 
 @case("door-for-more-than-an-hour", "life_lengthened")
@@ -332,7 +393,7 @@ def _() -> Case:
 
 @case("door-with-a-strangers-line", "extra_lines")
 def _() -> Case:
-    """Two custodians signed, and somebody else did."""
+    """A line of a key that nobody knows stands beside the broker's: the holder spoiled the note."""
     found = door_case()
     assert isinstance(found.token, Token)
     note = Note.parse(found.token.intent)

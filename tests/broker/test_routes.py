@@ -1,0 +1,125 @@
+"""Every route of broker, minter and ledger answers as it always has, byte for byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from breakglass.records.statement import Declare, Do, Kill, Target, Why
+from breakglass.tlog.tiles import encode_bundle
+from tests.broker.shop import Asking, _nonce, _now
+from tests.doors.door_shop import DoorShop, running_door_shop
+from tests.kit.answers import Recorded
+from tests.kit.processes import ORIGIN, until
+
+ANSWERS = Path(__file__).parent / "answers.txt"
+
+
+def test_each_route_answers_as_recorded(tmp_path: Path) -> None:
+    recorded = Recorded(ANSWERS)
+    with running_door_shop(tmp_path) as shop:
+        broker, minter = shop.brokers[0].address, shop.minters[0].address
+        ledger = shop.logs.ledger.address
+        _ask_broker(recorded, shop, broker)
+        _ask_minter(recorded, shop, minter)
+        _ask_ledger(recorded, shop, ledger)
+        with shop.without_ledger():
+            _ask_door(recorded, shop, broker)
+    recorded.compare()
+
+
+def _ask_broker(recorded: Recorded, shop: DoorShop, broker: str) -> None:
+    ask = recorded.ask
+    ask(broker, "GET", "/healthz")
+    ask(broker, "GET", "/glasses")
+    ask(broker, "GET", "/incidents")
+    ask(broker, "GET", "/grants", shown="GET /grants, of none")
+    plain, minted = shop.asking("deploy-rollback"), shop.asking()
+    ask(broker, "POST", "/break", plain.body, "POST /break, a token")
+    ask(broker, "POST", "/break", minted.body, "POST /break, a credential")
+    until(lambda: shop.kinds(minted.grant) == ["asked", "intent", "minted", "usable"])
+    shop.wait_state(minted.grant, "usable")
+    ask(broker, "GET", f"/grants/{plain.grant}", shown="GET /grants/ID, recorded")
+    ask(broker, "GET", f"/grants/{minted.grant}", shown="GET /grants/ID, usable")
+    ask(broker, "GET", f"/grants/{plain.grant}/token", shown="GET /grants/ID/token")
+    ask(broker, "GET", f"/grants/{minted.grant}/credential", shown="GET /grants/ID/credential")
+    ask(broker, "GET", f"/grants/{plain.grant}/credential", shown="GET credential, of none")
+    ask(broker, "GET", "/grants/g-aaaaaaaaaaaa", shown="GET /grants/ID, unknown")
+    ask(broker, "GET", "/grants")
+    ask(broker, "POST", "/done", _done(shop, plain), "POST /done, no minter")
+    ask(broker, "POST", "/done", _done(shop, minted), "POST /done, a minter")
+    shop.wait_state(minted.grant, "dead")
+    ask(broker, "GET", f"/grants/{minted.grant}", shown="GET /grants/ID, dead")
+    ask(broker, "POST", "/policy", shop.active, "POST /policy, the same again")
+    ask(broker, "POST", "/policy", shop.activation(), "POST /policy, no newer")
+    ask(broker, "POST", "/policy", {**shop.activation(), "bundle": "%"}, "POST /policy, no base64")
+    ask(broker, "POST", "/trust", {"note": shop.trust_note().encoded().decode()})
+    ask(broker, "POST", "/keys", {"party": "broker"}, "POST /keys, fields missing")
+    why = Why("suspicion", "not hers")
+    kill = Kill(Do.KILL, ORIGIN, Target.GLASS, "key-deletion", "sam", why, _now(), _nonce())
+    ask(broker, "POST", "/kill", {"statement": shop.signed(kill)})
+    ask(broker, "POST", "/kill", {"statement": "me"}, "POST /kill, no statement")
+    declare = Declare(
+        Do.DECLARE, ORIGIN, "INC-5", "SEV1", "a title — 5xx", "mira", _now(), _nonce()
+    )
+    ask(broker, "POST", "/incidents", {"statement": shop.signed(declare)})
+    ask(broker, "POST", "/incidents", b"{", "POST /incidents, no JSON")
+    ask(broker, "POST", "/done", b" " * 70_000, "POST /done, too long")
+    ask(broker, "GET", "/doors")
+    ask(broker, "GET", "/doors/g-aaaaaaaaaaaa")
+    ask(broker, "GET", "/state")
+    ask(broker, "GET", "/nowhere")
+    ask(broker, "POST", "/glasses")
+
+
+def _ask_minter(recorded: Recorded, shop: DoorShop, minter: str) -> None:
+    ask = recorded.ask
+    asking = shop.asking()
+    token = shop.recorded(asking).encoded()
+    ask(minter, "POST", "/mint", {"token": token, "asked_ms_ago": 5})
+    ask(minter, "POST", "/mint", {"token": "", "asked_ms_ago": 5}, "POST /mint, no token")
+    ask(minter, "GET", f"/grants/{asking.grant}/credential", shown="GET credential, the minter's")
+    ask(minter, "GET", "/grants/g-aaaaaaaaaaaa/credential", shown="GET credential, unknown")
+    ask(minter, "POST", "/end", _done(shop, asking))
+    ask(minter, "POST", "/forgo", {"grant": asking.grant})
+    until(lambda: shop.wait_state(asking.grant, "dead")["state"] == "dead")
+    ask(minter, "GET", "/state", shown="GET /state, the minter's")
+    ask(minter, "GET", "/healthz", shown="GET /healthz, the minter's")
+
+
+def _ask_ledger(recorded: Recorded, shop: DoorShop, ledger: str) -> None:
+    ask = recorded.ask
+    last = len(shop.records()) - 1
+    found = ask(ledger, "GET", f"/entries?from={last}&wait=0", shown="GET /entries")
+    key = shop.keys["broker"].verifier.key_id.hex()
+    ask(ledger, "GET", f"/submitter/{key}", shown="GET /submitter/KEYID")
+    ask(ledger, "GET", "/submitter/00000000")
+    ask(ledger, "GET", "/submitter/zz")
+    ask(ledger, "GET", f"/proof/{last}", shown="GET /proof/INDEX")
+    ask(ledger, "GET", "/proof/1000000")
+    ask(ledger, "GET", "/checkpoint")
+    note = found["commits"][0]["entries"][-1].encode()
+    ask(ledger, "POST", "/append", encode_bundle([note]), "POST /append, the same again")
+    ask(ledger, "POST", "/append", b"", "POST /append, of nothing")
+    ask(ledger, "GET", f"/attachment/{'0' * 64}", shown="GET /attachment, unknown")
+    ask(ledger, "PUT", f"/attachment/{'0' * 64}", b"x", "PUT /attachment, no permit")
+    ask(ledger, "GET", "/tile/x")
+    until(lambda: shop.logs.ledger.neighbour().get("/healthz").json()["away"] == {})
+    ask(ledger, "GET", "/healthz", shown="GET /healthz, the ledger's")
+
+
+def _ask_door(recorded: Recorded, shop: DoorShop, broker: str) -> None:
+    ask = recorded.ask
+    asking = shop.asking_door("orders-repair")
+    told = ask(broker, "POST", "/doors", {**asking.body, "presentation": None})
+    note = shop.signed_by(told["note"], "ines", "ravi")
+    path = f"/doors/{asking.grant}"
+    ask(broker, "POST", path, {"note": note}, "POST /doors/ID")
+    token = shop.minter_token(asking, told, note)
+    ask(broker, "POST", f"{path}/mint", {"token": token}, "POST /doors/ID/mint")
+    ask(broker, "GET", path, shown="GET /doors/ID")
+    ask(broker, "GET", "/doors", shown="GET /doors, of one")
+
+
+def _done(shop: DoorShop, asking: Asking) -> dict[str, Any]:
+    return {"grant": asking.grant, "statement": shop.done_statement(asking, "mira")}
