@@ -11,6 +11,7 @@ from breakglass.records.card import Card
 from breakglass.records.people_list import May, PeopleList
 from breakglass.records.policy_note import PolicyNote
 from breakglass.records.record import Record
+from breakglass.records.signing.signature import Signature
 from breakglass.records.trust import Trust
 from breakglass.tlog.note import VerifierKey
 
@@ -25,11 +26,19 @@ class ActiveCard:
     people: PeopleList
 
 
+@dataclass(frozen=True)
+class SuspensionState:
+    """What stops a target: the record, and the signed word in it, which any minter may act on."""
+
+    index: int
+    statement: Signature
+
+
 @dataclass
 class Governance:
     """Who rules now. ``begun`` is the genesis.
 
-    ``suspended`` gives the record that stopped a target, by target and name, and ``handed_over``
+    ``suspended`` gives what stopped a target, by target and name, and ``handed_over``
     the record by which a key followed another, by the new key. ``key_ids`` gives every submitter's
     key of any version so far, by its id.
     """
@@ -41,7 +50,7 @@ class Governance:
     bundle: bytes = b""
     people: PeopleList = field(default_factory=lambda: PeopleList(()))
     cards: dict[str, ActiveCard] = field(default_factory=dict)
-    suspended: dict[tuple[str, str], int] = field(default_factory=dict)
+    suspended: dict[tuple[str, str], SuspensionState] = field(default_factory=dict)
     handed_over: dict[str, int] = field(default_factory=dict)
     key_ids: Mapping[bytes, VerifierKey] = field(default_factory=dict)
 
