@@ -117,6 +117,12 @@ def parse_trust(text: str) -> Trust:
     tlog_lines: list[str] = []
     for number, line in enumerate(lines[1:-1], start=2):
         words = line.split(" ")
+        if words != line.split():
+            # Else a comment could stand behind a key, or a reader find other words than we.
+            raise MalformedError(
+                f"trust file line {number}: words are separated by one space each",
+                name="bad_trust",
+            )
         if words[0] in _TLOG_WORDS:
             tlog_lines.append(line)
         else:
@@ -386,6 +392,8 @@ def _check_whole(trust: Trust, door: str) -> None:
         raise _bad(f"archiver {trust.archiver!r} has no witness line")
     if len(trust.maintainers) < trust.maintainers_needed:
         raise _bad("fewer maintainers than are asked for")
+    if trust.custodians and not trust.custodians_needed:
+        raise _bad("custodians are named, and no line says how many are needed")
     if len(trust.custodians) < trust.custodians_needed:
         raise _bad("fewer custodians than are asked for")
     if door not in {"yes", "no"} or (trust.door and trust.custodians_needed < 2):
