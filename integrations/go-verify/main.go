@@ -1,9 +1,11 @@
 // Command go-verify checks an exported breakglass log with foreign code alone: Go's
-// golang.org/x/mod/sumdb/note for signatures and .../tlog for the tree.
+// golang.org/x/mod/sumdb/note for signatures and .../tlog for the tree. And it verifies tokens, from
+// docs/spec/token.md alone, against the vectors of vectors/token.
 //
 //	go-verify FOLDER
+//	go-verify token VECTORS CASE.json...
 //
-// It reads the C2SP tlog-tiles layout (checkpoint, tile/...) and the plain C2SP tlog-policy file
+// Of a log it reads the C2SP tlog-tiles layout (checkpoint, tile/...) and the plain C2SP tlog-policy file
 // "policy" in FOLDER, and checks every entry, every tile, the log's signature and the quorum of
 // cosignatures. Exit 0 if all of it holds, 1 if not, 2 if the folder cannot be read.
 package main
@@ -26,8 +28,16 @@ import (
 const width = 256
 
 func main() {
+	if len(os.Args) > 3 && os.Args[1] == "token" {
+		if err := checkVectors(os.Args[2], os.Args[3:]); err != nil {
+			fmt.Fprintln(os.Stderr, "go-verify:", err)
+			os.Exit(1)
+		}
+		fmt.Println(len(os.Args)-3, "tokens came out as their vectors say")
+		return
+	}
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: go-verify FOLDER")
+		fmt.Fprintln(os.Stderr, "usage: go-verify FOLDER, or go-verify token VECTORS CASE.json...")
 		os.Exit(2)
 	}
 	said, err := verify(os.Args[1])

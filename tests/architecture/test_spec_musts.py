@@ -20,7 +20,15 @@ from typing import Any
 
 import pytest
 
-from breakglass.records import card, grant, kinds, people_list, policy_note, presentation, statement
+from breakglass.records import (
+    card,
+    grant,
+    kinds,
+    people_list,
+    policy_note,
+    presentation,
+    statement,
+)
 from breakglass.records.all_kinds import KINDS
 from breakglass.records.encoding import text_types as vocabulary
 from breakglass.records.fold.kind_rule import KindRule

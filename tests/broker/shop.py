@@ -48,8 +48,8 @@ from breakglass.records.signing.signature import (
     person_line,
 )
 from breakglass.records.statement import (
+    AccessRequest,
     Answer,
-    Break,
     Declare,
     Do,
     Kill,
@@ -65,6 +65,7 @@ from breakglass.strict_json import write
 from breakglass.submit.outbox import Outbox, Receipt
 from breakglass.tlog.note import Note, SignerKey, sign_note
 from breakglass.token.token import Token, parse_token
+from tests.kit.access_requests import access_request
 from tests.kit.people import SoftKey, SoftSecurityKey
 from tests.kit.processes import ORIGIN, LogSet, Process, make_log_set, make_process, until
 
@@ -123,7 +124,7 @@ Person = SoftKey | SoftSecurityKey
 class Asking:
     """What a person's client holds of one statement."""
 
-    said: Break
+    said: AccessRequest
     body: dict[str, Any]
     holder: SoftKey
 
@@ -345,23 +346,24 @@ class Shop:
             minter = "orders-db"
             scope = {"databases": ("orders",), "templates": ("breakglass_orders_repair",)}
         holder = SoftKey.generate()
-        said = Break(
-            Do.BREAK,
-            ORIGIN,
-            self.policy_digest,
-            glass,
-            minter,
-            scope,
-            False,
-            "mira",
-            "INC-4821",
-            Why("production", "orders stuck in 'new'"),
-            600,
-            holder.public,
-            _now(),
-            _nonce(),
+        said = access_request(
+            **{
+                "do": Do.BREAK,
+                "log": ORIGIN,
+                "policy": self.policy_digest,
+                "glass": glass,
+                "minter": minter,
+                "scope": scope,
+                "who": "mira",
+                "incident": "INC-4821",
+                "reason": Why("production", "orders stuck in 'new'"),
+                "for_s": 600,
+                "holder": holder.public,
+                "at": _now(),
+                "nonce": _nonce(),
+                **changes,
+            }
         )
-        said = replace(said, **changes)
         text = statement_text(said)
         body: dict[str, Any] = {"statement": self.signed(said, key), "presentation": None}
         if said.minter:

@@ -164,7 +164,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
         {"scope": {"databases": ("billing", "orders"), "templates": ("breakglass_orders_repair",)}},
         "",
     ),
-    "a machine's word": ({"do": Do.MACHINE, "holder": ""}, "not_offered"),
+    "a machine's word": ({"do": Do.MACHINE, "minter": "orders-db", "act": "undo"}, "not_offered"),
     "the custodians' door": ({"do": Do.DOOR}, "not_offered"),
 }
 

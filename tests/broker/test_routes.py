@@ -91,9 +91,9 @@ def _ask_ledger(recorded: Recorded, shop: DoorShop, ledger: str) -> None:
     ask = recorded.ask
     last = len(shop.records()) - 1
     found = ask(ledger, "GET", f"/entries?from={last}&wait=0", shown="GET /entries")
-    key = shop.keys["broker"].verifier.key_id.hex()
+    key = shop.keys["broker"].verifier.label
     ask(ledger, "GET", f"/submitter/{key}", shown="GET /submitter/KEYID")
-    ask(ledger, "GET", "/submitter/00000000")
+    ask(ledger, "GET", "/submitter/nobody.example+00000000")
     ask(ledger, "GET", "/submitter/zz")
     ask(ledger, "GET", f"/proof/{last}", shown="GET /proof/INDEX")
     ask(ledger, "GET", "/proof/1000000")
@@ -112,10 +112,11 @@ def _ask_door(recorded: Recorded, shop: DoorShop, broker: str) -> None:
     ask = recorded.ask
     asking = shop.asking_door("orders-repair")
     told = ask(broker, "POST", "/doors", {**asking.body, "presentation": None})
-    note = shop.signed_by(told["note"], "ines", "ravi")
+    words = shop.words(asking, "ines", "ravi")
     path = f"/doors/{asking.grant}"
-    ask(broker, "POST", path, {"note": note}, "POST /doors/ID")
-    token = shop.minter_token(asking, told, note)
+    body = {"statement": told["statement"], "countersigned": words}
+    told = ask(broker, "POST", path, body, "POST /doors/ID")
+    token = shop.minter_token(asking, told)
     ask(broker, "POST", f"{path}/mint", {"token": token}, "POST /doors/ID/mint")
     ask(broker, "GET", path, shown="GET /doors/ID")
     ask(broker, "GET", "/doors", shown="GET /doors, of one")

@@ -11,17 +11,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from breakglass.records.card import card_digest
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.presentation import Presentation, presentation_text
 from breakglass.records.record_reader import parse_record
-from breakglass.records.signing.signature import DOOR_NAMESPACE, PRESENTATION_NAMESPACE, person_line
-from breakglass.records.statement import Answer, Do, Why, digest_of
+from breakglass.records.signing.signature import PRESENTATION_NAMESPACE
+from breakglass.records.statement import Answer, Countersign, Do, Why, digest_of
 from breakglass.tlog.note import Note, SignerKey
-from breakglass.token.token import Token
+from breakglass.token.token import parse_token
 from tests.broker.shop import SIMULATED, Asking, Shop, _nonce, _now
 from tests.kit.people import SoftKey
 from tests.kit.processes import ORIGIN, make_log_set, until
@@ -99,30 +100,45 @@ class DoorShop(Shop):
     def ask(self, asking: Asking) -> dict[str, Any]:
         return self.post("/doors", {**asking.body, "presentation": None})
 
-    def signed_by(self, note: str, *names: str, key: SoftKey | None = None) -> str:
-        """Put custodians' lines under a note."""
-        found = Note.parse(note.encode())
-        keys = {**self.custodians, **self.people}
-        lines = [
-            person_line(name, (key or keys[name]).sshsig(found.text, DOOR_NAMESPACE))
-            for name in names
-        ]
-        return found.with_lines(*lines).encoded().decode()
+    def words(self, asking: Asking, *names: str, key: SoftKey | None = None) -> list[Any]:
+        """Have custodians countersign what somebody asks."""
+        return [self.word(asking, name, key) for name in names]
 
-    def door_token(self, asking: Asking, told: dict[str, Any], note: str, to: str, run: str) -> str:
+    def word(self, asking: Asking, name: str, key: SoftKey | None = None, **changes: Any) -> Any:
+        """Have one custodian countersign."""
+        card = self.active["cards"][asking.said.glass]
+        said = Countersign(
+            do=Do.COUNTERSIGN,
+            log=ORIGIN,
+            answers=digest_of(asking.body["statement"]["text"]),
+            card=card_digest(Note.parse(card.encode())),
+            who=name,
+            reason=Why("door", "the ledger does not answer me either"),
+            at=_now(),
+            nonce=_nonce(),
+        )
+        return self.signed(
+            replace(said, **changes), key or {**self.people, **self.custodians}[name]
+        )
+
+    def complete(self, asking: Asking, words: list[Any]) -> dict[str, Any]:
+        """Hand the broker what custodians signed."""
+        body = {"statement": asking.body["statement"], "countersigned": words}
+        return self.post(f"/doors/{asking.grant}", body)
+
+    def door_token(self, asking: Asking, told: dict[str, Any], to: str, run: str) -> str:
         """Return the token of a door, presented."""
         text = asking.body["statement"]["text"]
         shown = Presentation(ORIGIN, digest_of(text), to, run, _now())
         signed = asking.holder.sign(presentation_text(shown), PRESENTATION_NAMESPACE)
-        token = Token(told["card"].encode(), note.encode(), None)
-        return token.presented(signed).encoded()
+        lines = ["breakglass.dev/token/v1", f"card {base64_of(told['card'])}"]
+        lines += [f"intent {base64_of(told['note'])}", *told["people"], "door", ""]
+        return parse_token("\n".join(lines).encode()).presented(signed).encoded()
 
-    def opened_door(self, asking: Asking) -> tuple[dict[str, Any], str]:
-        """Ask, have two custodians sign, and hand the broker their lines."""
-        told = self.ask(asking)
-        note = self.signed_by(told["note"], "ines", "ravi")
-        kept = self.post(f"/doors/{asking.grant}", {"note": note})
-        return kept, str(kept["note"])
+    def opened_door(self, asking: Asking) -> dict[str, Any]:
+        """Ask, have two custodians countersign, and hand the broker their words."""
+        self.ask(asking)
+        return self.complete(asking, self.words(asking, "ines", "ravi"))
 
     def done_statement(self, asking: Asking, who: str) -> dict[str, Any]:
         answers = digest_of(asking.body["statement"]["text"])
@@ -149,11 +165,11 @@ class DoorShop(Shop):
         command = [sys.executable, "-m", "breakglass.gate", act, GATE, "--folder", str(folder)]
         return subprocess.run([*command, *more], capture_output=True, text=True, check=False)
 
-    def gate_token(self, asking: Asking, told: dict[str, Any], note: str, run: str = "812") -> str:
-        return self.door_token(asking, told, note, f"gate:{GATE}", run)
+    def gate_token(self, asking: Asking, told: dict[str, Any], run: str = "812") -> str:
+        return self.door_token(asking, told, f"gate:{GATE}", run)
 
-    def minter_token(self, asking: Asking, told: dict[str, Any], note: str) -> str:
-        return self.door_token(asking, told, note, "minter:orders-db", asking.grant)
+    def minter_token(self, asking: Asking, told: dict[str, Any]) -> str:
+        return self.door_token(asking, told, "minter:orders-db", asking.grant)
 
     # --- looking -----------------------------------------------------------------------------
 

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.monitor.history_projection import HistoryProjection
 from breakglass.monitor.overdue_records import Patience, missing
-from breakglass.records.card import card_digest
-from breakglass.records.grant import Path as By
+from breakglass.policy.cards import card_people
+from breakglass.policy.compile import compile_policy
+from breakglass.records.card import card_digest, parse_card
 from breakglass.records.grant import handle_of
 from breakglass.records.kinds.intent import Intent
-from breakglass.records.record import Envelope, record_text
+from breakglass.records.record import record_text
 from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import Signed
-from breakglass.tlog.note import Note, sign_note
+from breakglass.tlog.note import Note, SignatureLine, sign_note
 from breakglass.tlog.tiles import encode_bundle
+from breakglass.token.token import person_line
 from tests.broker.shop import SIMULATED, Asking
 from tests.doors.door_shop import GATE, DoorShop, running_door_shop
 from tests.kit.processes import until
@@ -43,7 +46,7 @@ def healthy(shop: DoorShop, asking: Asking) -> None:
     assert shop.void() == []
 
 
-@pytest.mark.parametrize("step", ["door_tried", "door_kept", "door_signed", "door_appended"])
+@pytest.mark.parametrize("step", ["door_tried", "door_kept", "door_appended"])
 def test_a_broker_killed_at_a_step_of_the_door_loses_nothing(shop: DoorShop, step: str) -> None:
     asking = shop.asking_door("orders-repair")
     broker = shop.brokers[0]
@@ -51,14 +54,14 @@ def test_a_broker_killed_at_a_step_of_the_door_loses_nothing(shop: DoorShop, ste
         shop.crash_at(broker, step)
         for _ in range(2):
             try:
-                told, note = shop.opened_door(asking)
+                told = shop.opened_door(asking)
                 break
             except UnavailableError:
                 assert broker.wait_ended() == 137
                 broker.start()
         assert told["signed"] == ["ines", "ravi"]
         if step != "door_appended":  # the minter would bring it in first
-            shop.mint(shop.minter_token(asking, told, note))
+            shop.mint(shop.minter_token(asking, told))
     if step == "door_appended":
         assert broker.wait_ended(20) == 137
         broker.start()
@@ -77,8 +80,8 @@ def test_a_minter_killed_at_a_step_of_the_door_gives_one_credential(
     asking = shop.asking_door("orders-repair")
     minter = shop.minters[0]
     with shop.without_ledger():
-        told, note = shop.opened_door(asking)
-        token = shop.minter_token(asking, told, note)
+        told = shop.opened_door(asking)
+        token = shop.minter_token(asking, told)
         shop.crash_at(minter, step)
         with pytest.raises(UnavailableError):
             shop.mint(token)
@@ -110,8 +113,8 @@ def test_a_gate_killed_at_a_step_of_the_door_has_not_opened_and_opens_again(
     asking = shop.asking_door()
     folder = shop.folder / "gates" / GATE
     with shop.without_ledger():
-        told, note = shop.opened_door(asking)
-        token = shop.gate_token(asking, told, note)
+        told = shop.opened_door(asking)
+        token = shop.gate_token(asking, told)
         (folder / "shown-token").write_text(token)
         said = killed_gate(folder, after)
         assert said.returncode == 137, said.stderr
@@ -155,10 +158,10 @@ def killed_gate(folder: Path, after: str) -> subprocess.CompletedProcess[str]:
 def test_a_broker_that_died_for_good_costs_no_record_of_the_door(shop: DoorShop) -> None:
     asking = shop.asking_door("orders-repair")
     with shop.without_ledger():
-        told, note = shop.opened_door(asking)
+        told = shop.opened_door(asking)
         shop.brokers[0].kill()
         # Straight to the minter, which brings the intent in by itself.
-        assert asking.opened(shop.mint(shop.minter_token(asking, told, note)))["user"]
+        assert asking.opened(shop.mint(shop.minter_token(asking, told)))["user"]
     until(lambda: shop.in_log(asking.grant), 30)
     until(lambda: shop.kinds(asking.grant)[:4] == ["intent", "door", "minted", "usable"], 30)
     # The proof that it got is what lets the next door in.
@@ -177,16 +180,16 @@ def unappended(shop: DoorShop) -> list[str]:
 def test_another_door_opens_once_the_first_is_in_the_log(shop: DoorShop) -> None:
     first, second = shop.asking_door("orders-repair"), shop.asking_door("orders-repair")
     with shop.without_ledger():
-        told, note = shop.opened_door(first)
-        shop.mint(shop.minter_token(first, told, note))
+        told = shop.opened_door(first)
+        shop.mint(shop.minter_token(first, told))
     healthy(shop, first)
     until(lambda: unappended(shop) == [], 20)
     until(lambda: shop.get(f"/doors/{first.grant}")["index"] is not None, 20)
     size = shop.get("/state")["size"]
     until(lambda: shop.minter_size() >= size, 30)
     with shop.without_ledger():
-        told, note = shop.opened_door(second)
-        shop.mint(shop.minter_token(second, told, note))
+        told = shop.opened_door(second)
+        shop.mint(shop.minter_token(second, told))
     healthy(shop, second)
 
 
@@ -194,8 +197,8 @@ def test_a_gate_that_never_reaches_the_ledger_is_shown_the_proof_by_hand(shop: D
     asking = shop.asking_door()
     folder = shop.folder / "gates" / GATE
     with shop.without_ledger():
-        told, note = shop.opened_door(asking)
-        assert shop.gate(shop.gate_token(asking, told, note)).returncode == 0
+        told = shop.opened_door(asking)
+        assert shop.gate(shop.gate_token(asking, told)).returncode == 0
         assert shop.gate_says("doors").returncode == 5
     healthy(shop, asking)
     settings = (folder / "settings.toml").read_text()
@@ -211,11 +214,11 @@ def test_a_gate_that_never_reaches_the_ledger_is_shown_the_proof_by_hand(shop: D
 def test_a_door_that_cannot_be_recorded_rings_at_minter_and_monitor(shop: DoorShop) -> None:
     gated, minted = shop.asking_door(), shop.asking_door("orders-repair")
     with shop.without_ledger():
-        told, note = shop.opened_door(gated)
-        assert shop.gate(shop.gate_token(gated, told, note)).returncode == 0
+        told = shop.opened_door(gated)
+        assert shop.gate(shop.gate_token(gated, told)).returncode == 0
         # The door key in two hands: two intents under one number, of which one can stand.
-        other = shop.signed_by(_same_place(shop, note, minted), "ines", "ravi")
-        shop.mint(shop.minter_token(minted, told | {"card": _card(shop)}, other))
+        other = _same_place(shop, told["note"], minted)
+        shop.mint(shop.minter_token(minted, {**told, "card": _card(shop), **other}))
         shop.minters[0].kill()
     until(lambda: shop.in_log(gated.grant), 30)
     shop.minters[0].start()
@@ -245,9 +248,9 @@ def test_a_door_that_cannot_be_recorded_rings_at_its_gate(shop: DoorShop) -> Non
     honest, used = shop.asking_door(), shop.asking_door()
     folder = shop.folder / "gates" / GATE
     with shop.without_ledger():
-        told, note = shop.opened_door(honest)
-        other = shop.signed_by(_same_place(shop, note, used), "ines", "ravi")
-        assert shop.gate(shop.gate_token(used, told, other)).returncode == 0
+        told = shop.opened_door(honest)
+        other = _same_place(shop, told["note"], used)
+        assert shop.gate(shop.gate_token(used, {**told, **other})).returncode == 0
     shop.wait_in_log(honest.grant)
     until(lambda: _flushed_and_rung(shop, folder), 60)
     assert shop.gate_says("doors").returncode == 5
@@ -265,37 +268,49 @@ def _card(shop: DoorShop, glass: str = "orders-repair") -> str:
     return card
 
 
-def _same_place(shop: DoorShop, note: str, asking: Asking) -> str:
+def _same_place(shop: DoorShop, note: str, asking: Asking) -> dict[str, Any]:
     """Write the intent of ``asking`` under the number of the intent in ``note``."""
     found = parse_record(note.encode())
-    said = asking.said
-    card = Note.parse(_card(shop, said.glass).encode())
-    gates = (GATE,) if not said.minter else ()
+    said, card = asking.said, _card(shop, asking.said.glass)
     at = found.envelope.at
-    signed = asking.body["statement"]
-    body = Intent(
-        asking.grant, By.GLASS, found.body.tier, card_digest(card), said.policy, said.glass,
-        said.who, said.incident, said.minter, said.scope, gates, said.holder, at,
-        at + timedelta(minutes=5), handle_of(asking.grant), found.body.review_by, (),
-        (Signed(signed["text"], signed["sshsig"]),),
-    )  # fmt: skip
-    envelope = Envelope(
-        found.envelope.log, f"{asking.grant}/intent", at, found.envelope.seq, found.envelope.prev
+    words = [asking.body["statement"], *shop.words(asking, "ines", "ravi")]
+    body = replace(
+        found.body,
+        grant=asking.grant,
+        card=card_digest(Note.parse(card.encode())),
+        glass=said.glass,
+        minter=said.minter,
+        scope=said.scope,
+        gates=(GATE,) if not said.minter else (),
+        holder=said.holder,
+        not_before=at,
+        not_after=at + timedelta(minutes=5),
+        handle=handle_of(asking.grant),
+        statements=tuple(Signed(each["text"], each["sshsig"]) for each in words),
     )
-    return sign_note(record_text(envelope, body), shop.keys["broker-door"]).encoded().decode()
+    envelope = replace(found.envelope, id=f"{asking.grant}/intent")
+    text = record_text(envelope, body)
+    policy = compile_policy(shop.bundle())
+    people = card_people(policy, said.glass, parse_card(Note.parse(card.encode())).issued)
+    return {
+        "note": sign_note(text, shop.keys["broker-door"]).encoded().decode(),
+        "people": [person_line(each) for each in people.carried([said.who])],
+    }
 
 
-def test_the_fullest_version_and_an_older_one_are_one_door(shop: DoorShop) -> None:
-    """A gate that took two lines finds its intent in the log under three."""
+def test_a_variant_that_its_holder_appends_first_is_not_taken(shop: DoorShop) -> None:
+    """With a line more it would take the number of the honest one."""
     asking = shop.asking_door()
     with shop.without_ledger():
-        told, note = shop.opened_door(asking)
-        assert shop.gate(shop.gate_token(asking, told, note)).returncode == 0
-        fuller = shop.signed_by(note, "escrow")
-        kept = shop.post(f"/doors/{asking.grant}", {"note": fuller})
-        assert kept["signed"] == ["escrow", "ines", "ravi"]
-    with shop.logs.ledger.neighbour() as ledger, contextlib.suppress(BreakglassError):
-        ledger.post("/append", encode_bundle([kept["note"].encode()]))
+        told = shop.opened_door(asking)
+        assert shop.gate(shop.gate_token(asking, told)).returncode == 0
+        shop.brokers[0].kill()
+    line = SignatureLine("x", b"\0\0\0\1", b"y" * 64)
+    variant = Note.parse(told["note"].encode()).with_lines(line).encoded()
+    with shop.logs.ledger.neighbour() as ledger, pytest.raises(BreakglassError) as refused:
+        ledger.post("/append", encode_bundle([variant]))
+    assert refused.value.name == "extra_lines"
+    shop.brokers[0].start()
     healthy(shop, asking)
     until(lambda: shop.gate_says("flush").returncode == 0, 30)
     assert shop.gate_says("doors").returncode == 0

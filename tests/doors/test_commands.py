@@ -94,9 +94,7 @@ def test_half_a_door_is_refused_when_the_ledger_is_back_and_the_ordinary_way_wor
     said = use(mira, "half.door", "--for", "1")
     assert (said.code, "1 of 2 custodians have signed" in said.err) == (3, True)
     until(lambda: mira.types("breakglass", "break", "hello", "--why", "as always").code == 0, 30)
-    grant = json.loads(before)["grant"]
-    assert f"custodians' door, not in the ledger: {grant}" in mira.types("breakglass", "status").err
-    assert "1 of 2" in mira.types("breakglass", "door", "list").out
+    assert json.loads(mira.types("breakglass", "door", "list", "--json").out)["doors"] == []
 
 
 def test_two_custodians_open_a_gate_and_everybody_hears_of_it(mira):
@@ -160,10 +158,10 @@ def test_a_custodian_whom_nobody_hears_does_not_sign(mira):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('\\\\\\"glass\\\\\\":\\\\\\"hello\\\\\\"', '\\\\\\"glass\\\\\\":\\\\\\"hallo\\\\\\"'),
+        ('\\"glass\\":\\"hello\\"', '\\"glass\\":\\"hallo\\"'),
         ('\\"who\\":\\"mira\\"', '\\"who\\":\\"teo\\"'),
-        ('\\"not_after\\":\\"2', '\\"not_after\\":\\"29'),
-        ('\\"grant\\":\\"g-', '\\"grant\\":\\"g-a'),
+        ('\\"for_s\\":', '\\"for_s\\":1'),
+        ('"grant": "g-', '"grant": "g-a'),
     ],
     ids=["statement", "who", "life", "grant"],
 )
@@ -182,10 +180,10 @@ def test_a_request_that_was_altered_is_not_signed(mira, old, new):
 def test_a_request_whose_gates_were_altered_shows_them_and_opens_nothing(mira):
     with frozen_ledger(mira):
         assert ask(mira, "--out", "true.door").code == 0
-        text = (mira.cwd / "true.door").read_text().replace("hello-gate", "other-gate", 1)
+        text = (mira.cwd / "true.door").read_text().replace("hello-gate", "other-gate")
         (mira.cwd / "altered.door").write_text(text)
         said = sign(mira, 1, "altered.door")
         assert "opens gate other-gate" in said.row("what")
         assert sign(mira, 2, "altered.door").code == 0
         said = use(mira, "altered.door", "--for", "1")
-        assert (said.code, "is not the door intent" in said.err) == (4, True)
+        assert (said.code, "saw another card" in said.err) == (4, True)

@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 from breakglass.errors import BreakglassError
+from breakglass.records.grant import handle_of
 from breakglass.records.record import record_text
 from breakglass.records.record_reader import parse_record
-from breakglass.records.signing.signature import DOOR_NAMESPACE, person_line
+from breakglass.records.signing.signature import Signed
 from breakglass.records.statement import Target
 from breakglass.tlog.note import Note, sign_note
 from tests.broker.shop import SIMULATED, Asking
@@ -82,8 +83,8 @@ def refused(call: Callable[[], Any]) -> str:
 
 def test_who_reaches_the_ledger_has_no_door(shop: DoorShop) -> None:
     asking, minting = shop.asking_door(), shop.asking_door("orders-repair")
-    told, note = shop.opened_door(asking)
-    token = shop.gate_token(asking, told, note)
+    told = shop.opened_door(asking)
+    token = shop.gate_token(asking, told)
     shop.ledger_returns()
     assert refused(lambda: shop.ask(shop.asking_door())) == "ledger_reachable"
     said = shop.gate(token)
@@ -91,8 +92,8 @@ def test_who_reaches_the_ledger_has_no_door(shop: DoorShop) -> None:
     assert shop.rings(shop.folder / "gates" / "deploy-approval") == []
     shop.ledger_goes()
     forget(shop)
-    told, note = shop.opened_door(minting)
-    token = shop.minter_token(minting, told, note)
+    told = shop.opened_door(minting)
+    token = shop.minter_token(minting, told)
     shop.ledger_returns()
     assert refused(lambda: shop.mint(token)) == "ledger_reachable"
     assert shop.target().handles() == []
@@ -108,92 +109,101 @@ def forget(shop: DoorShop) -> None:
 
 def test_a_gate_whose_own_trust_file_says_no_stays_shut(shop: DoorShop) -> None:
     asking = shop.asking_door()
-    told, note = shop.opened_door(asking)
-    said = shop.gate(shop.gate_token(asking, told, note), name="shut")
+    told = shop.opened_door(asking)
+    said = shop.gate(shop.gate_token(asking, told), name="shut")
     assert (said.returncode, "token refused (door)" in said.stderr) == (3, True)
 
 
 @pytest.mark.parametrize(
-    "names",
-    [(), ("ines",), ("ines", "ines"), ("ines", "mira"), ("mira",)],
-    ids=["nobody", "one", "one-twice", "one-and-the-holder", "the-holder"],
+    ("names", "name"),
+    [
+        (("ines",), "custodians"),
+        (("ines", "ines"), "same_person"),
+        (("ines", "mira"), "same_person"),
+        (("mira",), "same_person"),
+        (("ines", "zoe"), "unknown_person"),
+    ],
+    ids=["one", "one-twice", "one-and-the-holder", "the-holder", "one-and-a-stranger"],
 )
-def test_too_few_custodians_open_nothing(shop: DoorShop, names: tuple[str, ...]) -> None:
-    asking, minting = shop.asking_door(), shop.asking_door("orders-repair")
-    told = shop.ask(asking)
-    note = shop.signed_by(told["note"], *names) if names else told["note"]
-    said = shop.gate(shop.gate_token(asking, told, note))
-    assert (said.returncode, "token refused (custodians)" in said.stderr) == (4, True)
-    forget(shop)
-    told = shop.ask(minting)
-    note = shop.signed_by(told["note"], *names) if names else told["note"]
-    assert refused(lambda: shop.mint(shop.minter_token(minting, told, note))) == "custodians"
+def test_too_few_custodians_open_nothing(shop: DoorShop, names: tuple[str, ...], name: str) -> None:
+    asking = shop.asking_door("orders-repair")
+    shop.ask(asking)
+    words = [
+        shop.word(asking, each, SoftKey.of("nobody") if each == "zoe" else None) for each in names
+    ]
+    assert refused(lambda: shop.complete(asking, words)) == name
+    assert shop.get("/doors")["doors"] == []
+    # Nor with a stolen door key, which writes what the broker would not.
+    token = stolen(shop, asking, words)
+    assert refused(lambda: shop.mint(token)) == name
     assert shop.target().handles() == []
 
 
-def test_lines_of_strangers_and_spoiled_lines_are_not_kept_and_open_nothing(
-    shop: DoorShop,
-) -> None:
-    asking = shop.asking_door()
-    told = shop.ask(asking)
-    good = shop.signed_by(told["note"], "ines", "ravi")
-    stranger = SoftKey.of("nobody")
-    text = Note.parse(told["note"].encode()).text
-    wrong_purpose = person_line("ines", shop.custodians["ines"].sshsig(text, "breakglass-card@v1"))
-    other_text = person_line("ravi", shop.custodians["ravi"].sshsig("x\n", DOOR_NAMESPACE))
-    cases = {
-        "stranger": shop.signed_by(good, "zoe", key=stranger),
-        "foreign": shop.signed_by(told["note"], "ines", "escrow", key=stranger),
-        "purpose": Note.parse(told["note"].encode()).with_lines(wrong_purpose).encoded().decode(),
-        "text": Note.parse(good.encode()).with_lines(other_text).encoded().decode(),
+def stolen(shop: DoorShop, asking: Asking, words: list[Any], **changes: Any) -> str:
+    """Return the token of an intent that a thief wrote with the broker's door key."""
+    other = shop.asking_door("orders-repair")
+    shop.ask(other)
+    told = shop.complete(other, shop.words(other, "ines", "ravi"))
+    forget(shop)
+    record = parse_record(told["note"].encode())
+    statements = tuple(Signed(each["text"], each["sshsig"]) for each in words)
+    first = Signed(**asking.body["statement"])
+    body = replace(
+        record.body,
+        grant=asking.grant,
+        handle=handle_of(asking.grant),
+        holder=asking.said.holder,
+        statements=(first, *statements),
+        **changes,
+    )
+    envelope = replace(record.envelope, id=f"{asking.grant}/intent")
+    note = sign_note(record_text(envelope, body), shop.keys["broker-door"]).encoded().decode()
+    return shop.minter_token(asking, {**told, "note": note})
+
+
+def test_custodians_who_let_something_else_through_open_nothing(shop: DoorShop) -> None:
+    asking, stranger = shop.asking_door(), SoftKey.of("nobody")
+    shop.ask(asking)
+    good = shop.word(asking, "ines")
+    cases: dict[str, Any] = {
+        "foreign_key": shop.word(asking, "ravi", stranger),
+        "wrong_answer": shop.word(asking, "ravi", answers="ab" * 32),
+        "wrong_card": shop.word(asking, "ravi", card="ab" * 32),
+        "wrong_log": shop.word(asking, "ravi", log="ledger.example/staging"),
+        "signature": {**good, "text": good["text"].replace(" me ", " us ")},
     }
-    for name, note in cases.items():
-        names = {"extra_lines", "signature", "namespace"}
-        assert refused(lambda n=note: shop.post(f"/doors/{asking.grant}", {"note": n})) in names
-        said = shop.gate(shop.gate_token(asking, told, note))
-        assert said.returncode == 4, (name, said.stderr)
-    assert shop.get(f"/doors/{asking.grant}")["signed"] == []
-    # What is spoiled does not hinder those who sign truly.
-    assert shop.post(f"/doors/{asking.grant}", {"note": good})["signed"] == ["ines", "ravi"]
-
-
-def test_the_same_custodian_joined_twice_counts_once_and_lines_from_apart_are_joined(
-    shop: DoorShop,
-) -> None:
-    asking = shop.asking_door()
-    told = shop.ask(asking)
-    one = shop.signed_by(told["note"], "ravi")
-    other = shop.signed_by(told["note"], "ines")
-    assert shop.post(f"/doors/{asking.grant}", {"note": one})["signed"] == ["ravi"]
-    assert shop.post(f"/doors/{asking.grant}", {"note": one})["signed"] == ["ravi"]
-    kept = shop.post(f"/doors/{asking.grant}", {"note": other})
+    for name, word in cases.items():
+        words = [word] if name == "signature" else [good, word]
+        assert refused(lambda w=words: shop.complete(asking, w)) == name
+    assert shop.get("/doors")["doors"] == []
+    # What is spoiled does not hinder those who sign truly, and the same again is the same.
+    words = shop.words(asking, "ines", "ravi")
+    kept = shop.complete(asking, words)
     assert kept["signed"] == ["ines", "ravi"]
-    assert [line.name for line in Note.parse(kept["note"].encode()).lines[1:]] == ["ines", "ravi"]
+    assert shop.complete(asking, shop.words(asking, "escrow", "ravi"))["note"] == kept["note"]
+    assert shop.ask(asking)["grant"] == asking.grant
 
 
-def test_an_altered_intent_opens_nothing_whoever_signs_it(shop: DoorShop) -> None:
+def test_an_altered_intent_opens_nothing_whoever_countersigned(shop: DoorShop) -> None:
     asking = shop.asking_door()
-    told = shop.ask(asking)
+    told = shop.opened_door(asking)
     record = parse_record(told["note"].encode())
     longer = replace(record.body, not_after=record.envelope.at + timedelta(minutes=59))
     text = record_text(record.envelope, longer)
-    # By custodians alone: the broker's line is of another text.
-    plain = Note(text, Note.parse(told["note"].encode()).lines)
-    note = shop.signed_by(plain.encoded().decode(), "ines", "ravi")
-    assert refused(lambda: shop.post(f"/doors/{asking.grant}", {"note": note})) == "intent_altered"
-    said = shop.gate(shop.gate_token(asking, told, note))
+    # The broker's line is of another text.
+    plain = Note(text, Note.parse(told["note"].encode()).lines).encoded().decode()
+    said = shop.gate(shop.gate_token(asking, {**told, "note": plain}))
     assert (said.returncode, "token refused (signature)" in said.stderr) == (4, True)
     # With the stolen door key too: the person asked for ten minutes.
-    stolen = sign_note(text, shop.keys["broker-door"]).encoded().decode()
-    note = shop.signed_by(stolen, "ines", "ravi")
-    said = shop.gate(shop.gate_token(asking, told, note))
+    forged = sign_note(text, shop.keys["broker-door"]).encoded().decode()
+    said = shop.gate(shop.gate_token(asking, {**told, "note": forged}))
     assert (said.returncode, "token refused (life_lengthened)" in said.stderr) == (4, True)
 
 
 def test_a_door_is_over_after_its_time(shop: DoorShop) -> None:
     asking = shop.asking_door(for_s=1)
-    told, note = shop.opened_door(asking)
-    token = shop.gate_token(asking, told, note)
+    told = shop.opened_door(asking)
+    token = shop.gate_token(asking, told)
     time.sleep(1.2)
     said = shop.gate(token)
     assert (said.returncode, "token refused (expired)" in said.stderr) == (3, True)
@@ -201,13 +211,15 @@ def test_a_door_is_over_after_its_time(shop: DoorShop) -> None:
 
 def test_a_second_door_waits_at_every_party_until_the_first_is_in_the_log(shop: DoorShop) -> None:
     first, second = shop.asking_door("orders-repair"), shop.asking_door("orders-repair")
-    told, note = shop.opened_door(first)
-    shop.mint(shop.minter_token(first, told, note))
+    told = shop.opened_door(first)
+    shop.mint(shop.minter_token(first, told))
     assert refused(lambda: shop.ask(second)) == "door_standing"
+    words = shop.words(second, "ines", "ravi")
+    assert refused(lambda: shop.complete(second, words)) == "door_standing"
     # A broker that forgets, or lies, does not open a second door: the minter remembers, on disk.
     forget(shop)
-    told, note = shop.opened_door(second)
-    token = shop.minter_token(second, told, note)
+    told = shop.opened_door(second)
+    token = shop.minter_token(second, told)
     assert refused(lambda: shop.mint(token)) == "second_door"
     shop.restart(shop.minters[0])
     assert refused(lambda: shop.mint(token)) == "second_door"
@@ -219,11 +231,11 @@ def test_a_second_door_waits_at_every_party_until_the_first_is_in_the_log(shop: 
 
 def test_a_gate_lets_no_second_door_in_before_the_first_is_shown(shop: DoorShop) -> None:
     first, second = shop.asking_door(), shop.asking_door()
-    told, note = shop.opened_door(first)
-    assert shop.gate(shop.gate_token(first, told, note)).returncode == 0
+    told = shop.opened_door(first)
+    assert shop.gate(shop.gate_token(first, told)).returncode == 0
     forget(shop)
-    told, note = shop.opened_door(second)
-    token = shop.gate_token(second, told, note)
+    told = shop.opened_door(second)
+    token = shop.gate_token(second, told)
     said = shop.gate(token)
     assert (said.returncode, "token refused (second_door)" in said.stderr) == (3, True)
     assert first.grant in shop.gate_says("doors").stdout
@@ -242,7 +254,7 @@ def test_the_broker_refuses_what_policy_refuses(shop: DoorShop) -> None:
     assert refused(lambda: shop.ask(asks(incident="INC-404"))) in ("incident", "no_incident")
     assert refused(lambda: shop.ask(asks(who="bo"))) in ("factor", "mfa", "weak_factor", "mfa_age")
     assert refused(lambda: shop.ask(shop.asking("orders-repair"))) == "not_offered"
-    old = asks(at=shop.asking().said.at - timedelta(minutes=5))
+    old = asks(at=shop.asking().said.at - timedelta(minutes=61))
     assert refused(lambda: shop.ask(old)) == "statement_old"
     with pytest.raises(BreakglassError):
         shop.post("/break", {**shop.asking_door().body, "presentation": None})
@@ -270,8 +282,8 @@ def test_a_gate_that_cannot_ring_or_remember_stays_shut(shop: DoorShop, name: st
     (data / name).mkdir()
     try:
         asking = shop.asking_door()
-        told, note = shop.opened_door(asking)
-        said = shop.gate(shop.gate_token(asking, told, note))
+        told = shop.opened_door(asking)
+        said = shop.gate(shop.gate_token(asking, told))
         assert said.returncode == 5, said.stderr
         assert "open by glass" not in said.stderr
     finally:
@@ -282,7 +294,7 @@ def test_a_gate_that_cannot_ring_or_remember_stays_shut(shop: DoorShop, name: st
 
 def test_nobody_who_was_stopped_gets_anything_by_the_door(shop: DoorShop) -> None:
     signed_before = shop.asking_door("orders-repair")
-    told, note = shop.opened_door(signed_before)
+    told = shop.opened_door(signed_before)
     forget(shop)
     shop.ledger_returns()
     current(shop)
@@ -293,10 +305,10 @@ def test_nobody_who_was_stopped_gets_anything_by_the_door(shop: DoorShop) -> Non
     try:
         assert refused(lambda: shop.ask(shop.asking_door("orders-repair"))) == "suspended"
         # Nor by what custodians had signed before, though the broker handed it out.
-        token = shop.minter_token(signed_before, told, note)
+        token = shop.minter_token(signed_before, told)
         assert refused(lambda: shop.mint(token)) == "suspended"
         assert shop.target().handles() == []
-        assert shop.ask(shop.asking_door("orders-repair", who="teo"))["signed"] == []
+        assert shop.ask(shop.asking_door("orders-repair", who="teo"))["countersigned"] == []
     finally:
         shop.ledger_returns()
         until(lambda: _lift(shop), 20)

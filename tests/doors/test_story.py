@@ -19,15 +19,15 @@ def test_a_gate_opens_by_the_door_and_the_ledger_tells_of_it_afterwards(tmp_path
         with shop.without_ledger():
             with pytest.raises(UnavailableError, match="nothing was minted"):
                 shop.break_glass(shop.asking("deploy-rollback"))
-            told, note = shop.opened_door(asking)
+            told = shop.opened_door(asking)
             assert (told["signed"], told["needed"]) == (["ines", "ravi"], 2)
-            done = shop.gate(shop.gate_token(asking, told, note))
+            done = shop.gate(shop.gate_token(asking, told))
             assert done.returncode == 0, done.stderr
             assert "open by glass: 'mira'" in done.stderr
             gate = tmp_path / "gates" / "deploy-approval"
             assert [ring["subject"] for ring in shop.rings(gate)] == ["door"]
             # The same door opens another run of the same gate.
-            assert shop.gate(shop.gate_token(asking, told, note, "813"), "813").returncode == 0
+            assert shop.gate(shop.gate_token(asking, told, "813"), "813").returncode == 0
         shop.wait_in_log(asking.grant)
         until(lambda: shop.gate_says("flush").returncode == 0, 30)
         until(lambda: shop.get(f"/grants/{asking.grant}")["bypasses"] == 2)
@@ -45,9 +45,9 @@ def test_a_credential_by_the_door_is_minted_recorded_and_ended(tmp_path: Path) -
     with running_door_shop(tmp_path) as shop:
         asking = shop.asking_door("orders-repair", for_s=6)
         with shop.without_ledger():
-            told, note = shop.opened_door(asking)
+            told = shop.opened_door(asking)
             minted = shop.post(
-                f"/doors/{asking.grant}/mint", {"token": shop.minter_token(asking, told, note)}
+                f"/doors/{asking.grant}/mint", {"token": shop.minter_token(asking, told)}
             )
             login = asking.opened(minted)
             assert shop.target().log_in(login["user"], login["password"])
@@ -70,8 +70,8 @@ def test_a_postgres_role_by_the_door_works_and_is_gone_at_its_end(tmp_path: Path
         with running_door_shop(tmp_path, table) as shop:
             asking = shop.asking_door("orders-repair", for_s=8)
             with shop.without_ledger():
-                told, note = shop.opened_door(asking)
-                login = asking.opened(shop.mint(shop.minter_token(asking, told, note)))
+                told = shop.opened_door(asking)
+                login = asking.opened(shop.mint(shop.minter_token(asking, told)))
                 assert can_log_in(server, login["user"], login["password"])
                 until(lambda: bg_roles(server) == [], 30)
                 assert not can_log_in(server, login["user"], login["password"])
@@ -86,8 +86,8 @@ def test_its_holder_ends_a_doors_grant_while_the_ledger_is_away(tmp_path: Path) 
     with running_door_shop(tmp_path) as shop:
         asking = shop.asking_door("orders-repair")
         with shop.without_ledger():
-            told, note = shop.opened_door(asking)
-            shop.mint(shop.minter_token(asking, told, note))
+            told = shop.opened_door(asking)
+            shop.mint(shop.minter_token(asking, told))
             stranger = shop.done_statement(asking, "teo")
             with pytest.raises(RefusedError):
                 shop.end_at_minter(asking, stranger)
@@ -96,7 +96,7 @@ def test_its_holder_ends_a_doors_grant_while_the_ledger_is_away(tmp_path: Path) 
             assert shop.target().handles() == []
             # What has ended is never minted again, also not by the same door.
             with pytest.raises(RefusedError, match="never minted again"):
-                shop.mint(shop.minter_token(asking, told, note))
+                shop.mint(shop.minter_token(asking, told))
         shop.wait_in_log(asking.grant)
         assert shop.wait_state(asking.grant, "dead", 30)["ended"] == "done"
         assert shop.void() == []

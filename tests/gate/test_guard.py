@@ -70,6 +70,41 @@ def test_glass_opens_for_its_run(home: GateHome) -> None:
         assert answer.shown.intent.who == "mira"
 
 
+@pytest.mark.parametrize("run", ["", "43"])
+def test_an_empty_run_and_another_one_open_nothing(home: GateHome, run: str) -> None:
+    """An unset variable of a job must not make one token open every run."""
+    token = home.org.token(home.org.break_glass()).encoded().encode()
+    with pytest.raises(RefusedError, match="is for run '42'") as caught:
+        with guard(
+            "deploy-approval",
+            lambda: False,
+            folder=home.folder,
+            run=run,
+            token=token,
+            clock=home.clock,
+        ):
+            pytest.fail("the body ran behind a shut gate")
+    assert caught.value.name == "wrong_run"
+
+
+def test_a_drill_would_open_and_leaves_the_gate_shut(home: GateHome) -> None:
+    """(T-36) Nothing is counted as a bypass, and nothing waits to be recorded as one."""
+    token = home.org.token(home.org.break_glass(statement={"drill": True})).encoded().encode()
+    with pytest.raises(RefusedError, match="would open 'gate:deploy-approval'") as caught:
+        with guard(
+            "deploy-approval",
+            lambda: False,
+            folder=home.folder,
+            run="42",
+            token=token,
+            clock=home.clock,
+        ):
+            pytest.fail("the body ran behind a shut gate")
+    assert caught.value.name == "wrong_gate"
+    assert "this is a drill, and the gate stays shut" in str(caught.value)
+    assert not list((home.folder / "data").glob("**/*bypass*"))
+
+
 @settings(
     max_examples=60,
     deadline=None,

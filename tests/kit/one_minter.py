@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import pyrage
-from breakglass.records.kinds.grants import EndedWhy
 
 from breakglass.clock import parse_time
 from breakglass.errors import BreakglassError, UnavailableError
@@ -44,10 +43,11 @@ from breakglass.node.catch_up import CatchingUp
 from breakglass.node.door import Doors
 from breakglass.node.submitter import Submitter
 from breakglass.process.alert_channel import AlertChannel
-from breakglass.records import kinds
+from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged, apply
 from breakglass.records.fold.state import State
+from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.signing.signature import Signature
 from breakglass.records.statement import Do, Target, digest_of
 from breakglass.records.trust import Trust
@@ -199,12 +199,12 @@ class ViewInMemory:
 
     def trust(self) -> Trust:
         """Return the trust file in force."""
-        assert self._state.trust is not None
-        return self._state.trust
+        assert self._state.governance.trust is not None
+        return self._state.governance.trust
 
     def last_at(self, submitter: str) -> datetime | None:
         """Return the time of a submitter's last record."""
-        chain = self._state.submitters.get(submitter)
+        chain = self._state.submitters.by_key.get(submitter)
         return chain.last_at if chain else None
 
 
@@ -341,6 +341,7 @@ class OneMinter:
             clock,
             self.patience,
             doors,
+            lambda grant: self.reconciler.end_now(grant),
             at,
         )
         self.reconciler = SteppedReconciler(

@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -56,15 +55,11 @@ from breakglass.records.signing.signature import (
 from breakglass.records.statement import (
     AccessRequest,
     Answer,
-    Ask,
-    Break,
     Countersign,
     Declare,
     Do,
-    Door,
     GateVerdict,
     Kill,
-    Machine,
     ReviewGate,
     Statement,
     Target,
@@ -80,6 +75,7 @@ from breakglass.tlog.note import COSIGNATURE, ED25519, Note, SignatureLine, Sign
 from breakglass.token.token import Token
 from breakglass.token.verify import Verifier
 
+from .access_requests import access_request
 from .memory_log import MemoryLog
 from .people import PRESENT, SoftKey, SoftPasskey, SoftSecurityKey
 
@@ -364,24 +360,17 @@ class Organisation:
 
         ``do`` chooses the form; a field that the form lacks is left out.
         """
-        do = changes.get("do", Do.BREAK)
-        form = {Do.ASK: Ask, Do.DOOR: Door, Do.MACHINE: Machine}.get(do, Break)
+        do = changes.pop("do", Do.BREAK)
         said: dict[str, Any] = {
-            "do": do,
             "log": self.log_name,
             "policy": self.policy_digest,
             "glass": "deploy-rollback",
             "minter": "",
             "scope": {},
-            "act": "",
-            "drill": False,
             "who": "mira",
             "incident": "INC-4821",
-            "ticket": "",
             "reason": Why("approver-silent", "checkout 5xx, approver not answering"),
             "for_s": 1800,
-            "starts": "",
-            "after": "",
             "holder": self.holder.public,
             "at": self.now,
             "nonce": "00" * 16,
@@ -392,7 +381,7 @@ class Organisation:
                 "scope": {"databases": ("orders",), "roles": ("repair",)},
                 "for_s": 1200,
             }
-        if form is Machine:
+        if do is Do.MACHINE:
             said |= {
                 "glass": "auto-rollback",
                 "minter": "orders-db",
@@ -405,9 +394,7 @@ class Organisation:
             said |= {"minter": "orders-db", "act": "undo", "for_s": 1200}
         if changes.get("drill"):
             said["for_s"] = 1200
-        said |= changes
-        fields = {each.name for each in dataclass_fields(form)}
-        return form(**{name: value for name, value in said.items() if name in fields})
+        return access_request(do, **{**said, **changes})
 
     def answer(self, answers: str, /, **changes: Any) -> Answer:
         """Return what sam says to the statement of that digest: approved."""

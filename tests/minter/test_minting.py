@@ -111,7 +111,7 @@ def stolen(shop: Shop, role: str, asking: Asking, **changes: object) -> Token:
     assert isinstance(body, Intent)
     forged = replace(body, **changes)  # type: ignore[arg-type]
     receipt = shop.state_as(role, Fact(f"{forged.grant}/intent", forged))[0]
-    return Token(honest.card, receipt.note, receipt.proof, None, honest.presentation)
+    return Token(honest.card, receipt.note, honest.people, receipt.proof, None, honest.presentation)
 
 
 def test_a_stolen_broker_key_without_a_persons_word_mints_nothing(shop: Shop) -> None:

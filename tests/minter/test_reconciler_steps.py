@@ -6,11 +6,11 @@ import threading
 from datetime import timedelta
 
 import pytest
-from breakglass.records.kinds.grants import EndedWhy
 
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.minter.grant_store import Row, Stage
 from breakglass.minter.platforms.platform import Order
+from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.statement import Target
 from tests.kit.one_minter import MINUTE, RING_AFTER, SECOND, Crash, OneMinter
 from tests.kit.organisation import Broken

@@ -206,7 +206,7 @@ class Shop:
 
 
 def _rescoped(mint: Any) -> Any:
-    return type(mint)(mint.minter, mint.platform, SCOPE)
+    return replace(mint, scope=SCOPE)
 
 
 def _digest(text: str) -> str:

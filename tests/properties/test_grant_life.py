@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from breakglass.records.kinds.grants import handle_of
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -30,6 +29,7 @@ from hypothesis.stateful import (
 from breakglass.errors import BreakglassError, RefusedError
 from breakglass.minter.grant_store import Row, Stage
 from breakglass.minter.minting import Patience
+from breakglass.records.grant import handle_of
 from breakglass.records.statement import Target
 from tests.kit.one_minter import BROKERS, MINUTE, NAME, ROLE, SECOND, Crash, OneMinter
 from tests.kit.organisation import SKEW, Broken
@@ -122,7 +122,7 @@ class GrantLife(RuleBasedStateMachine):
 
     def a_token_is_shown(self, broken: Broken) -> Row | None:
         minter = self.minter
-        counting = minter.org.state.grants.get(broken.grant)
+        counting = minter.org.state.grants.by_id.get(broken.grant)
         row = self.trying(lambda: minter.mint(broken))
         if row is None:
             return None
@@ -222,7 +222,8 @@ class GrantLife(RuleBasedStateMachine):
     @invariant()
     def every_account_has_an_intent_that_holds_and_its_end(self) -> None:
         intents = {
-            handle_of(grant): found.intent for grant, found in self.minter.org.state.grants.items()
+            handle_of(grant): found.intent
+            for grant, found in self.minter.org.state.grants.by_id.items()
         }
         for handle, expires in self.minter.accounts().items():
             assert handle in intents, "an account without an intent that holds"
@@ -244,7 +245,7 @@ class GrantLife(RuleBasedStateMachine):
             assert row.stage in (Stage.ENDED, Stage.DEAD)
 
     def rows(self, *stages: Stage) -> list[Row]:
-        found = [self.minter.table.find(grant) for grant in self.minter.org.state.grants]
+        found = [self.minter.table.find(grant) for grant in self.minter.org.state.grants.by_id]
         return [row for row in found if row is not None and row.stage in stages]
 
     def teardown(self) -> None:
@@ -286,7 +287,7 @@ class GrantLife(RuleBasedStateMachine):
         }
         for row in self.rows(Stage.DEAD):
             if row.made is not None:
-                dead = minter.org.state.grants[row.grant].dead_at is not None
+                dead = minter.org.state.grants.by_id[row.grant].dead_at is not None
                 assert dead or row.grant in rung, "neither dead in the ledger nor rung for"
         if abs(minter.ahead.get("minter", timedelta(0))) <= SKEW:
             own = [each for each in minter.org.judged if str(each.role) == ROLE]

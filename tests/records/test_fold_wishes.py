@@ -33,7 +33,7 @@ def two_brokers() -> tuple[Organisation, Any]:
 
 
 def approved(org: Organisation, by: str, role: Any = "broker", **how: Any) -> Broken:
-    said = org.statement(do=Do.ASK)
+    said = org.statement(do=Do.ASK, at=NOW)
     signed = org.sign(said)
     nonce = {"sam": "aa", "noor": "bb"}[by] * 16
     yes = org.sign(org.answer(digest_of(signed.text), who=by, nonce=nonce))
@@ -45,7 +45,9 @@ def test_two_brokers_who_each_heard_another_approver_race_quietly() -> None:
     org, two = two_brokers()
     first = approved(org, "sam")
     holds(last(org))
-    approved(org, "noor", two, intent={"gates": (), "not_after": NOW + MINUTE})
+    org.now += MINUTE  # the second one's clock; it counts life and review from there
+    card = Organisation().card_note()
+    approved(org, "noor", two, card=card)
     void(last(org), "lost_race", quiet=True)
     assert org.state.grants.by_id[first.grant].index == first.index
 
@@ -55,7 +57,7 @@ def test_two_brokers_who_each_heard_another_approver_race_quietly() -> None:
     [
         ({"gates": ()}, {}, "gates"),
         ({"not_after": NOW + SECOND}, {}, "not_after"),
-        ({}, {"not_before": NOW - SECOND}, "not_before"),
+        ({"not_before": NOW + SECOND}, {"not_before": NOW - 2 * MINUTE}, "not_before"),
         ({}, {"review_by": NOW + timedelta(days=9)}, "review_by"),
         ({"gates": (), "not_after": NOW + SECOND}, {}, "gates, not_after"),
     ],

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"math/big"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -73,7 +74,7 @@ func parseKey(line string) (personKey, error) {
 	if len(words) < 2 {
 		return personKey{}, malformed("bad_ssh_key", "a type and its base64")
 	}
-	blob, err := exactBase64(words[1], "bad_ssh_key")
+	blob, err := ExactBase64(words[1], "bad_ssh_key")
 	if err != nil {
 		return personKey{}, err
 	}
@@ -142,7 +143,7 @@ func parsePasskey(line string) (personKey, error) {
 			return key, malformed(name, "port %q", number)
 		}
 	}
-	der, err := exactBase64(words[2], name)
+	der, err := ExactBase64(words[2], name)
 	if err != nil {
 		return key, err
 	}
@@ -179,27 +180,32 @@ func isEdwardsKey(point []byte) bool {
 	return new(big.Int).SetBytes(y).Cmp(edwardsField) < 0
 }
 
-// Points refuses a directory in which one key stands twice, by (C-9), and returns each key's point.
+// Points refuses a directory in which one key stands twice, by (C-9), and returns each line's point.
 func Points(people map[string][]string) (map[string]string, error) {
 	found, owners := map[string]string{}, map[string]string{}
-	for name, lines := range people {
-		keys, err := readKeys(lines)
-		if err != nil {
-			return nil, err
-		}
-		for i, key := range keys {
+	names := make([]string, 0, len(people))
+	for name := range people {
+		names = append(names, name)
+	}
+	slices.Sort(names) // of two failures, always the same one
+	for _, name := range names {
+		for _, line := range people[name] {
+			key, err := parseKey(line)
+			if err != nil {
+				return nil, err
+			}
 			point := hex.EncodeToString(key.point)
 			if owner, twice := owners[point]; twice {
 				return nil, malformed("shared_key", "one key for %q and %q", owner, name)
 			}
-			owners[point], found[lines[i]] = name, point
+			owners[point], found[line] = name, point
 		}
 	}
 	return found, nil
 }
 
-// exactBase64 reads padded base64 in its one spelling.
-func exactBase64(text, name string) ([]byte, error) {
+// ExactBase64 reads padded base64 in its one spelling.
+func ExactBase64(text, name string) ([]byte, error) {
 	data, err := base64.StdEncoding.Strict().DecodeString(text)
 	// The decoder passes over line ends.
 	if err != nil || base64.StdEncoding.EncodeToString(data) != text {

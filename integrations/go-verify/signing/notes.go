@@ -24,7 +24,7 @@ func Signers(data []byte, people map[string][]string, namespace string) (map[str
 		if len(words) != 3 || words[0] != "—" {
 			return nil, malformed("bad_note", "no signature line: %q", row)
 		}
-		blob, err := exactBase64(words[2], "bad_note")
+		blob, err := ExactBase64(words[2], "bad_note")
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +61,7 @@ func Signers(data []byte, people map[string][]string, namespace string) (map[str
 			continue // another name's key
 		}
 		used[point] = true
-		if slices.Index(factors, made.factor()) >= slices.Index(factors, before) {
+		if slices.Index(Factors, made.factor()) >= slices.Index(Factors, before) {
 			found[each.name] = made.factor()
 		}
 	}

@@ -40,17 +40,27 @@ type Signature struct {
 	Passkey *Assertion `json:"passkey"`
 }
 
+// What a signature is for.
+const (
+	StatementNamespace    = "breakglass-statement@v1"
+	CardNamespace         = "breakglass-card@v1"
+	TrustNamespace        = "breakglass-trust@v1"
+	PolicyNamespace       = "breakglass-policy@v1"
+	DoorNamespace         = "breakglass-door@v1"
+	PresentationNamespace = "breakglass-token@v1"
+)
+
 var firstLines = map[string]string{
-	"breakglass-statement@v1": "breakglass.dev/statement/v1\n",
-	"breakglass-card@v1":      "breakglass.dev/card/v1\n",
-	"breakglass-trust@v1":     "breakglass.dev/trust/v1\n",
-	"breakglass-policy@v1":    "breakglass.dev/policy/v1\n",
-	"breakglass-door@v1":      "breakglass.dev/record/v1\n",
-	"breakglass-token@v1":     "breakglass.dev/presentation/v1\n",
+	StatementNamespace:    "breakglass.dev/statement/v1\n",
+	CardNamespace:         "breakglass.dev/card/v1\n",
+	TrustNamespace:        "breakglass.dev/trust/v1\n",
+	PolicyNamespace:       "breakglass.dev/policy/v1\n",
+	DoorNamespace:         "breakglass.dev/record/v1\n",
+	PresentationNamespace: "breakglass.dev/presentation/v1\n",
 }
 
-// The factor classes, in their order.
-var factors = []string{"one", "two", "phishing_resistant"}
+// Factors are the factor classes, in their order.
+var Factors = []string{"one", "two", "phishing_resistant"}
 
 // Verify says by which factor one of a person's keys signed text, in the order of (S-13).
 func Verify(signed Signature, text string, keys []string, namespace string) (string, error) {
@@ -64,7 +74,7 @@ func Verify(signed Signature, text string, keys []string, namespace string) (str
 	if signed.SSHSIG == nil {
 		return "", malformed("bad_sshsig", "no signature")
 	}
-	blob, err := exactBase64(*signed.SSHSIG, "bad_sshsig")
+	blob, err := ExactBase64(*signed.SSHSIG, "bad_sshsig")
 	if err != nil {
 		return "", err
 	}
@@ -116,7 +126,7 @@ func parseAssertion(given Assertion) (*assertion, error) {
 	var parts [3][]byte
 	for i, text := range []string{given.AuthenticatorData, given.ClientData, given.Signature} {
 		var err error
-		if parts[i], err = exactBase64(text, "bad_passkey"); err != nil {
+		if parts[i], err = ExactBase64(text, "bad_passkey"); err != nil {
 			return nil, err
 		}
 	}

@@ -13,20 +13,15 @@ from breakglass.records.kinds.gap import Gap
 from breakglass.records.record import Attachment, Envelope, Kind, record_text
 from breakglass.submit.outbox import Draft, Outbox, Receipt
 from breakglass.submit.outbox import Gap as Outage
-from breakglass.tlog.note import SignatureLine
 
 
 @dataclass(frozen=True)
 class Fact:
-    """Something that a process states; ``id`` is unique among all that it ever states.
-
-    ``lines`` are further signature lines, for a door intent's custodians.
-    """
+    """Something that a process states; ``id`` is unique among all that it ever states."""
 
     id: str
     body: Kind
     attachments: tuple[bytes, ...] = ()
-    lines: tuple[SignatureLine, ...] = ()
 
 
 class Submitter:
@@ -106,7 +101,7 @@ class _Drafting:
         fact = self.fact
         envelope = Envelope(self.stating._log, fact.id, self.stating.now(), 0, ZERO_DIGEST)
         named = tuple(Attachment.of(data) for data in fact.attachments)
-        return Draft(fact.id, record_text(envelope, fact.body, named), fact.attachments, fact.lines)
+        return Draft(fact.id, record_text(envelope, fact.body, named), fact.attachments)
 
 
 def gap_draft(log: str) -> _GapDraft:

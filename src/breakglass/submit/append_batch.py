@@ -175,8 +175,6 @@ class Sender:
     def _signed_one(self, draft: Draft, seq: int, prev: str) -> _Signed:
         text = numbered(draft.text, seq, prev)
         note = sign_note(text, self._signer)
-        if draft.lines:
-            note = note.with_lines(*draft.lines)
         return _Signed(draft, seq, prev, note.encoded(), text_digest(text))
 
     def _accepted(self, reply: Reply) -> Run:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -12,12 +11,11 @@ from pathlib import Path
 
 from breakglass.clock import format_time, parse_time
 from breakglass.errors import MisconfiguredError, UnavailableError
-from breakglass.tlog.note import SignatureLine
 
 _SCHEMA = """
 create table if not exists waiting(
     position integer primary key autoincrement,
-    id text not null unique, text text not null, lines text not null, posted_at text not null
+    id text not null unique, text text not null, posted_at text not null
 ) strict;
 create table if not exists attached(position integer not null, data blob not null) strict;
 create table if not exists refused(
@@ -34,13 +32,11 @@ class Draft:
         id: the record's id, as the text says it.
         text: the whole text with any ``seq`` and ``prev`` (0 and 64 zeros, say).
         attachments: the bytes behind its attach lines; put into the ledger before the note.
-        lines: further signature lines that the note carries (a door intent's custodians').
     """
 
     id: str
     text: str
     attachments: tuple[bytes, ...] = ()
-    lines: tuple[SignatureLine, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,15 +72,13 @@ class Spool:
         Raises:
             UnavailableError: the disk refuses; the draft is not kept.
         """
-        lines = json.dumps([str(line) for line in draft.lines])
         with self._lock:
             try:
                 with self._file:
                     self._file.execute("begin immediate")
                     done = self._file.execute(
-                        "insert or ignore into waiting(id, text, lines, posted_at)"
-                        " values (?, ?, ?, ?)",
-                        (draft.id, draft.text, lines, format_time(now)),
+                        "insert or ignore into waiting(id, text, posted_at) values (?, ?, ?)",
+                        (draft.id, draft.text, format_time(now)),
                     )
                     if not done.rowcount:
                         return None
@@ -109,7 +103,7 @@ class Spool:
         """Return all drafts that wait, in order; for a start."""
         with self._lock:
             rows = self._file.execute(
-                "select position, id, text, lines, posted_at from waiting order by position"
+                "select position, id, text, posted_at from waiting order by position"
             ).fetchall()
             attached: dict[int, list[bytes]] = {}
             for position, data in self._file.execute(
@@ -119,15 +113,10 @@ class Spool:
         return [
             Spooled(
                 position,
-                Draft(
-                    ident,
-                    text,
-                    tuple(attached.get(position, ())),
-                    tuple(SignatureLine.parse(each.rstrip("\n")) for each in json.loads(lines)),
-                ),
+                Draft(ident, text, tuple(attached.get(position, ()))),
                 parse_time(at),
             )
-            for position, ident, text, lines, at in rows
+            for position, ident, text, at in rows
         ]
 
     def remove(self, positions: Sequence[int]) -> None:

@@ -84,7 +84,7 @@ def judge(state: State, stated: Submission) -> None:
     body, trust = stated.body, in_force(state)
     existing = state.grants.by_id.get(body.grant)
     if existing is not None:
-        raise _second(existing, stated)
+        raise _second(existing, stated, trust.skew)
     if body.grant in state.grants.refused:
         raise Void("refused_already", "what was asked for was refused; a person must ask again")
     check_not_ended(state, body.grant, stated)
@@ -129,11 +129,11 @@ def judge(state: State, stated: Submission) -> None:
     )
 
 
-def _second(existing: GrantState, stated: Submission) -> Void:
+def _second(existing: GrantState, stated: Submission, skew: timedelta) -> Void:
     """Say what a second intent of one grant is: a race that two replicas may have, or a forgery.
 
-    Two brokers may each have heard another approver; what counts is that the wish is the same,
-    and that the second gives nothing that the first does not.
+    Two brokers may each have heard another approver, and each counts from its own clock; what
+    counts is that the wish is the same, and that the second gives nothing that the first does not.
     """
     first, second = existing.intent, stated.body
     same = second.statements and first.statements[0].text == second.statements[0].text
@@ -147,9 +147,9 @@ def _second(existing: GrantState, stated: Submission) -> Void:
             ("gates", not set(second.gates) <= set(first.gates)),
             ("scope", not _within(second.scope, first.scope)),
             ("act", second.act != first.act),
-            ("not_before", second.not_before < first.not_before),
-            ("not_after", second.not_after > first.not_after),
-            ("review_by", second.review_by > first.review_by),
+            ("not_before", second.not_before < first.not_before - skew),
+            ("not_after", second.not_after > first.not_after + skew),
+            ("review_by", second.review_by > first.review_by + skew),
             ("path", second.path is not first.path),
         )
         if wider
