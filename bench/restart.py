@@ -92,7 +92,7 @@ def make_journal(log_set: LogSet, entries: int) -> int:
     path = log_set.ledger.folder / "data" / "journal.sqlite"
     journal = SqliteJournal(path)
     journal._writer.execute("pragma synchronous = off")
-    key = log_set.submitters[0].verifier.key_id
+    key = log_set.submitters[0].verifier.label
     made = 0
 
     def batch() -> Sequence[Entry]:

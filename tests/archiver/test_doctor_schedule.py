@@ -27,7 +27,7 @@ def append(logs: LogSet, count: int) -> None:
 
     prev = NO_PREV
     with logs.ledger.neighbour() as ledger:
-        place = ledger.get(f"/submitter/{logs.submitters[0].verifier.key_id.hex()}").json()
+        place = ledger.get(f"/submitter/{logs.submitters[0].verifier.label}").json()
         prev, first = place["prev"], place["next"]
         for seq in range(first, first + count):
             note = signed(draft(f"n-{seq}"), logs.submitters[0], seq, prev)

@@ -203,7 +203,14 @@ class Shop:
         lines += ["archiver worm", "level archived"]
         lines += [f"submitter {role} {key.verifier}" for role, key in self.roles()]
         lines += [f"maintainer {name} {self.people[name].public}" for name in ("sam", "bo")]
-        lines += ["maintainers 2", "skew 120s", "policy-at-least 0", *self.door_lines(), ""]
+        lines += [
+            "maintainers 2",
+            "skew 120s",
+            "kinds 1",
+            "policy-at-least 0",
+            *self.door_lines(),
+            "",
+        ]
         return "\n".join(lines)
 
     def door_lines(self) -> list[str]:

@@ -91,9 +91,9 @@ def _ask_ledger(recorded: Recorded, shop: DoorShop, ledger: str) -> None:
     ask = recorded.ask
     last = len(shop.records()) - 1
     found = ask(ledger, "GET", f"/entries?from={last}&wait=0", shown="GET /entries")
-    key = shop.keys["broker"].verifier.key_id.hex()
+    key = shop.keys["broker"].verifier.label
     ask(ledger, "GET", f"/submitter/{key}", shown="GET /submitter/KEYID")
-    ask(ledger, "GET", "/submitter/00000000")
+    ask(ledger, "GET", "/submitter/nobody.example+00000000")
     ask(ledger, "GET", "/submitter/zz")
     ask(ledger, "GET", f"/proof/{last}", shown="GET /proof/INDEX")
     ask(ledger, "GET", "/proof/1000000")

@@ -28,8 +28,8 @@ from tests.kit.journals import journal_database, wait_gone
 from tests.kit.postgres import Postgres, start_postgres
 
 Open = Callable[[], Journal]
-KEY = b"\x00\x01\x02\x03"
-OTHER = b"\xff\x01\x02\x03"
+KEY = "broker.example+00010203"
+OTHER = "gate.example+00010203"
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def open_journal(where: str) -> Journal:
     return PostgresJournal(PostgresCalls(where, f"test {secrets.token_hex(4)}"))
 
 
-def entry(number: int, submitter: bytes = KEY) -> Entry:
+def entry(number: int, submitter: str = KEY) -> Entry:
     return Entry(f"note {number}".encode(), submitter, f"id-{number}", number, f"{number:064x}")
 
 

@@ -201,7 +201,7 @@ class PlainClient(Client):
             self._learn()
 
     def _learn(self) -> None:
-        path = f"/submitter/{self.signer.verifier.key_id.hex()}"
+        path = f"/submitter/{self.signer.verifier.label}"
 
         def learnt() -> bool:
             told = self._ledger.get(path).json()

@@ -67,7 +67,7 @@ class Auditor:
         self._log_set = log_set
         self._journal = journal
         self._book = book
-        self._submitters = {each.verifier.key_id: each.verifier for each in log_set.submitters}
+        self._submitters = {each.verifier.label: each.verifier for each in log_set.submitters}
         self._store = PosixObjectStore(log_set.archiver.folder / "data" / "store")
         self._prefix = hashlib.sha256(log_set.log.name.encode()).hexdigest()
         self._proven: set[bytes] = set()  # SHA-256 of bytes whose signatures were checked
@@ -114,13 +114,13 @@ class Auditor:
             note = Note.parse(data)
             (line,) = note.lines
             if self._is_new(data):
-                key = self._submitters[line.key_id]
+                key = self._submitters[line.label]
                 check_signature(key, note.text.encode(), line.signature)
                 found.signatures += 1
             numbering = read_numbering(note.text)
-            if (numbering.seq, numbering.prev) != chains.get(line.key_id, (0, NO_PREV)):
+            if (numbering.seq, numbering.prev) != chains.get(line.label, (0, NO_PREV)):
                 found.add("contradiction", f"entry {index} breaks the chain of {line.name}")
-            chains[line.key_id] = (numbering.seq + 1, text_digest(note.text))
+            chains[line.label] = (numbering.seq + 1, text_digest(note.text))
             if (line.name, numbering.id) in ids:
                 found.add("doubled", f"entry {index} is {numbering.id!r} again")
             ids[line.name, numbering.id] = index

@@ -28,7 +28,7 @@ class Clerk:
 
     def note(self, ident: str, size: int = 0) -> bytes:
         """Sign a note for the place where the ledger says that we stand."""
-        told = self.ledger.get(f"/submitter/{self.signer.verifier.key_id.hex()}").json()
+        told = self.ledger.get(f"/submitter/{self.signer.verifier.label}").json()
         return signed(draft(ident, size=size), self.signer, told["next"], told["prev"])
 
     def send(self, *notes: bytes) -> Reply:

@@ -28,7 +28,7 @@ def filled(clerk: Clerk, count: int) -> None:
     (log_set.ledger.folder / "data").mkdir(mode=0o700)
     journal = SqliteJournal(log_set.ledger.folder / "data" / "journal.sqlite")
     journal._writer.execute("pragma synchronous = off")
-    key = log_set.submitters[0].verifier.key_id
+    key = log_set.submitters[0].verifier.label
     made = 0
 
     def batch() -> Sequence[Entry]:

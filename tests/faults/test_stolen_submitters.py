@@ -28,7 +28,7 @@ def test_whose_key_is_used_by_somebody_else_rings_at_its_own_next_record(
         shop.wait_state(first.grant, "usable")
         key = shop.keys[role]
         ledger = shop.logs.ledger.neighbour()
-        place = ledger.get(f"/submitter/{key.verifier.key_id.hex()}").json()
+        place = ledger.get(f"/submitter/{key.verifier.label}").json()
         shop.state_as(role, Fact("from-elsewhere", Pulse(1, ("file",))))
         second = shop.asking()
         assert shop.break_glass(second)["minted"], "nobody is locked out by it"

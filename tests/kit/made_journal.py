@@ -20,7 +20,7 @@ def signed_entries(count: int, submitter: SignerKey) -> list[Entry]:
     for seq in range(count):
         note = signed(draft(f"n-{seq}"), submitter, seq, prev)
         prev = text_digest(Note.parse(note).text)
-        entries.append(Entry(note, submitter.verifier.key_id, f"n-{seq}", seq, prev))
+        entries.append(Entry(note, submitter.verifier.label, f"n-{seq}", seq, prev))
     return entries
 
 

@@ -184,6 +184,7 @@ class Organisation:
         """
         single = {
             "version": "1",
+            "kinds": "1",
             "genesis": self.genesis,
             "archiver": "worm",
             "level": self.level,

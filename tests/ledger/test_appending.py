@@ -46,7 +46,7 @@ class Submitter:
         return self.ledger.send("POST", "/append", encode_bundle(notes))
 
     def place(self) -> dict[str, object]:
-        return self.ledger.get(f"/submitter/{self.signer.verifier.key_id.hex()}").json()
+        return self.ledger.get(f"/submitter/{self.signer.verifier.label}").json()
 
 
 @pytest.fixture

@@ -167,7 +167,7 @@ def test_without_a_quorum_there_is_no_receipt_and_nothing_is_shown(
     away = log_set.witnesses[:2] if who == "two witnesses" else [log_set.archiver]
     for each in away:
         each.signal(signal.SIGSTOP) if hang else each.kill()
-    place = ledger.get(f"/submitter/{log_set.submitters[0].verifier.key_id.hex()}").json()
+    place = ledger.get(f"/submitter/{log_set.submitters[0].verifier.label}").json()
     note = signed(draft("second"), log_set.submitters[0], 1, str(place["prev"]))
     start = time.monotonic()
     reply = ledger.send("POST", "/append", encode_bundle([note]))
@@ -249,9 +249,7 @@ def test_a_journal_rolled_back_is_not_started(make: Callable[..., LogSet]) -> No
         each.kill()
     log_set.ledger.start()
     place = (
-        log_set.ledger.neighbour()
-        .get(f"/submitter/{log_set.submitters[0].verifier.key_id.hex()}")
-        .json()
+        log_set.ledger.neighbour().get(f"/submitter/{log_set.submitters[0].verifier.label}").json()
     )
     note = signed(draft("other"), log_set.submitters[0], place["next"], place["prev"])
     reply = log_set.ledger.neighbour().send("POST", "/append", encode_bundle([note]))

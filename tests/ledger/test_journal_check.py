@@ -174,7 +174,7 @@ def test_notes_that_people_signed_too_are_the_submitters(tmp_path: Path) -> None
     with sqlite3.connect(tmp_path / "journal.sqlite") as file:
         file.execute("delete from ids")
     mend(journal, examine(journal, [LOG.verifier]))
-    assert journal.find(SUBMITTER.verifier.key_id, "n-1") == 1
+    assert journal.find(SUBMITTER.verifier.label, "n-1") == 1
 
 
 def test_a_journal_on_postgresql_is_mended_too() -> None:

@@ -98,7 +98,7 @@ def test_one_records_and_the_other_serves_reads(pair: Pair) -> None:
         assert standby.get(path).body == ledger.get(path).body
     assert standby.get("/proof/0").body == proof.encode()
     verify_head(standby.get("/checkpoint").body, pair.log_set.policy)
-    key = pair.log_set.submitters[0].verifier.key_id.hex()
+    key = pair.log_set.submitters[0].verifier.label
     assert standby.get(f"/submitter/{key}").json()["next"] == 1
 
 
@@ -125,9 +125,7 @@ def test_a_frozen_one_that_wakes_cannot_write_and_leaves(pair: Pair) -> None:
     frozen(pair.first)
     assert takes_over(pair) < TAKEN_OVER_WITHIN_S
     receipts["after"] = append(outbox, "after")
-    place = pair.second.neighbour().get(
-        f"/submitter/{pair.log_set.submitters[1].verifier.key_id.hex()}"
-    )
+    place = pair.second.neighbour().get(f"/submitter/{pair.log_set.submitters[1].verifier.label}")
     assert place.json()["next"] == 0
     pair.first.signal(signal.SIGCONT)
     assert pair.first.wait_ended(5) == FENCED

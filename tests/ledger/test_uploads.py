@@ -86,7 +86,8 @@ def unfinished(log_set: LogSet) -> list[Path]:
 
 def stored(log_set: LogSet) -> list[str]:
     folder = log_set.ledger.folder / "data" / "attachments"
-    return sorted(path.name for path in folder.rglob("*") if len(path.name) == 64)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return sorted(path.name for path in files if len(path.name) == 64)
 
 
 @pytest.fixture

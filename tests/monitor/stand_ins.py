@@ -299,10 +299,9 @@ class StandInLedger:
                 commits.append({"first": index, "head": head, "entries": [note]})
             return 200, json.dumps({"commits": commits}).encode()
 
-    def _submitter(self, key_id: str) -> tuple[int, bytes]:
-        for key in self.shop.org.submitters.values():
-            if key.verifier.key_id.hex() == key_id:
-                return 200, json.dumps(self._place(key.verifier.label)).encode()
+    def _submitter(self, label: str) -> tuple[int, bytes]:
+        if label in {key.verifier.label for key in self.shop.org.submitters.values()}:
+            return 200, json.dumps(self._place(label)).encode()
         return 404, b'{"error":"unknown_submitter","message":"who","hint":""}'
 
     def _place(self, label: str) -> dict[str, Any]:

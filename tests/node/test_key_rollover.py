@@ -58,7 +58,7 @@ def room(logs: LogSet, tmp_path: Path) -> Path:
 
 
 def place(logs: LogSet, key: SignerKey) -> int:
-    path = f"/submitter/{key.verifier.key_id.hex()}"
+    path = f"/submitter/{key.verifier.label}"
     with logs.ledger.neighbour() as ledger:
         return int(ledger.get(path).json()["next"])
 

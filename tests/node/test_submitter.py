@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from breakglass.node.submitter import Fact, Submitter, gap_draft
+from breakglass.records.kinds.alert import Alert, Delivery
 from breakglass.records.kinds.pulse import Pulse
 from breakglass.records.record_reader import parse_record
 from breakglass.submit.outbox import Outbox, OutboxLimits
@@ -103,7 +104,8 @@ def test_what_comes_late_after_an_outage_is_excused_by_a_gap(followed: Followed)
     clock = Wandering(timedelta(minutes=-10))  # said ten minutes ago, while the ledger was away
     outbox, stating = _stating(followed, clock, late_after=timedelta(seconds=100))
     for number in range(3):
-        stating.post(Fact(f"pulse/{number}", Pulse(number, ())))
+        rung = Alert("x", "y", number, "sink", ("sink",), Delivery.DELIVERED, "", 1, "")
+        stating.post(Fact(f"alert/{number}", rung))
     clock.offset = timedelta(0)
     followed.parties.ledger.start()
     view = followed.view()

@@ -10,10 +10,12 @@ import pytest
 
 from breakglass.errors import MalformedError, UnavailableError
 from breakglass.records import all_kinds as kinds
+from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import apply, fold
+from breakglass.records.kinds.alert import Delivery
 from breakglass.records.record import Unknown, record_text
 from breakglass.records.record_reader import parse_record
-from breakglass.records.statement import digest_of
+from breakglass.records.statement import Do, Target, digest_of
 from breakglass.tlog.note import sign_note
 
 from ..kit.organisation import NOW, SECOND, SKEW, Organisation, signer
@@ -294,16 +296,80 @@ def test_late_records_need_a_gap_that_names_them_and_their_time() -> None:
     org = begun()
     outage = org.now
     back = org.now + 60 * MINUTE
-    void(org.append(org.record("monitor", kinds.Pulse(0, ())), at=back), "late")
+    rung = kinds.Alert("x", "y", 1, "sink", ("sink",), Delivery.DELIVERED, "", 1, "")
+    void(org.append(org.record("monitor", rung), at=back), "late")
     seq = org.chains["monitor"].seq
     gap = kinds.Gap(outage, back, "the ledger was away", seq + 1, seq + 2)
     holds(org.append(org.record("monitor", gap), at=back))
     org.now = outage + MINUTE
-    holds(org.append(org.record("monitor", kinds.Pulse(0, ())), at=back))
+    holds(org.append(org.record("monitor", rung), at=back))
     org.now = back + SKEW + SECOND
     late = org.now + 5 * MINUTE
-    void(org.append(org.record("monitor", kinds.Pulse(0, ())), at=late), "late")
-    void(org.append(org.record("monitor", kinds.Pulse(0, ())), at=late), "late")
+    void(org.append(org.record("monitor", rung), at=late), "late")
+    void(org.append(org.record("monitor", rung), at=late), "late")
+
+
+def test_a_gap_reaches_seven_days_back_and_no_further() -> None:
+    """(F-13) (F-78)"""
+    org = begun()
+    outage = org.now
+    back = outage + timedelta(days=8)
+    rung = kinds.Alert("x", "y", 1, "sink", ("sink",), Delivery.DELIVERED, "", 1, "")
+    gap = kinds.Gap(outage, back, "the ledger was away", 1, 2)
+    holds(org.append(org.record("monitor", gap), at=back))
+    org.now = outage + timedelta(hours=23)
+    void(org.append(org.record("monitor", rung), at=back), "late")
+    org.now = outage + timedelta(days=1)
+    holds(org.append(org.record("monitor", rung), at=back))
+
+
+def test_the_folds_time_is_the_middle_witness_of_the_newest_entry() -> None:
+    """(F-78) One witness whose clock is days ahead moves nothing."""
+    org = begun()
+    holds(pulse(org))
+    assert org.state.witnessed == org.now
+    org.now += MINUTE
+    note = org.record("monitor", kinds.Pulse(0, ()))
+    far = dict.fromkeys(org.witness_keys, org.now) | {"w-sec": org.now + timedelta(days=9)}
+    holds(apply(org.state, Entry(org.state.size, note, far, {})))
+    assert org.state.witnessed == org.now
+    few = {"w-sec": org.now + MINUTE}
+    note = org.record("monitor", kinds.Pulse(0, ()))
+    void(apply(org.state, Entry(org.state.size, note, few, {})), "late")
+    assert org.state.witnessed == org.now
+
+
+def test_a_gap_takes_no_old_word_of_a_person() -> None:
+    """(F-79) A stolen key with a short chain dates a gap back and lets a suspended person go."""
+    org = begun()
+    day = timedelta(days=1)
+
+    def suspend(active: bool, nonce: str) -> tuple[Any, Any]:
+        said = org.kill(
+            Target.PERSON, "mira", do=Do.KILL if active else Do.LIFT, nonce=nonce, at=org.now
+        )
+        body = kinds.Suspended(Target.PERSON, "mira", active, org.sign(said))
+        return body, org.state_that("broker", body)
+
+    holds(suspend(True, "a1" * 16)[1])
+    org.now += day
+    then = org.now
+    lift, judged = suspend(False, "a2" * 16)
+    holds(judged)
+    org.now += day
+    holds(suspend(True, "a3" * 16)[1])
+    second = signer("broker-b.shop.example")
+    text = org.trust_text(version="2") + f"submitter broker {second.verifier}\n"
+    file = org.people_sign(text, "breakglass-trust@v1")
+    holds(org.state_that("broker", kinds.TrustActivated(2, digest_of(text)), attachments=[file]))
+    org.submitters["broker-b"] = second
+    org.chains.pop("broker-b", None)
+    org.state.statements.nonces.clear()  # what a fold that forgets would have done by then
+    org.now += day
+    gap = kinds.Gap(then, then + 5 * MINUTE, "the ledger was away", 1, 1)
+    holds(org.state_that("broker-b", gap, envelope={"at": then}))
+    void(org.state_that("broker-b", lift, envelope={"at": then}), "late")
+    assert ("person", "mira") in org.state.governance.suspended
 
 
 @pytest.mark.parametrize(

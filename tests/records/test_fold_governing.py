@@ -50,6 +50,7 @@ def bodies() -> dict[str, Any]:
             name="no",
         ),
         kinds.Answered(broken.grant, Reply.NOBODY, None, ()),
+        kinds.Withdrawn(broken.grant, signed),
         broken.intent,
         kinds.Minted(broken.grant, "postgres", "x", {}, NOW, 1),
         kinds.Usable(broken.grant, "", 1),
@@ -70,8 +71,8 @@ def bodies() -> dict[str, Any]:
 
 
 MAY = {
-    "broker": "genesis trust policy cards key suspended incident asked refused answered intent"
-    " ended gap",
+    "broker": "genesis trust policy cards key suspended incident asked refused answered withdrawn"
+    " intent ended gap",
     "minter:orders-db": "minted usable ended dead door gap",
     "monitor": "alert pulse justified gate_reviewed attested gap",
     "gate:orders-write": "bypassed passages door gap",

@@ -71,6 +71,8 @@ def test_a_trust_file_is_read() -> None:
         ({"maintainers": "1"}, "2 at least"),
         ({"maintainers": "4"}, "fewer maintainers"),
         ({"custodians": "4"}, "fewer custodians"),
+        ({"custodians": None}, "no line says how many"),
+        ({"custodians": "0"}, "no line says how many"),
         ({"door": "maybe"}, "'door'"),
         ({"door": "yes", "custodians": "1"}, "'door'"),
         ({"skew": "120"}, "'skew'"),
@@ -87,6 +89,34 @@ def test_a_trust_file_that_asks_too_little_or_too_much_is_refused(
     with pytest.raises(MalformedError, match=says) as caught:
         parse_trust(ORG.trust_text(**change))
     assert caught.value.name == "bad_trust"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("group people 2", "group people  2"),
+        ("archiver worm", "archiver worm "),
+        ("quorum q", "quorum\tq"),
+        ("level witnessed", "level\u00a0witnessed"),
+        ("maintainer ana ssh-ed25519 ", "maintainer ana ssh-ed25519  "),
+    ],
+)
+def test_words_of_a_trust_file_are_separated_by_one_space(old: str, new: str) -> None:
+    """(R-1) In the lines of tlog-policy too."""
+    text = ORG.trust_text()
+    assert old in text
+    with pytest.raises(MalformedError) as caught:
+        parse_trust(text.replace(old, new, 1))
+    assert caught.value.name == "bad_trust"
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2028", "\u3000", "\t", " "])
+def test_no_comment_stands_behind_a_maintainers_key(space: str) -> None:
+    """(R-1)"""
+    text = ORG.trust_text()
+    line = f"maintainer cal {ORG.maintainers['cal'].public}"
+    with pytest.raises(MalformedError):
+        parse_trust(text.replace(line, f"{line}{space}cal@laptop"))
 
 
 @pytest.mark.parametrize(

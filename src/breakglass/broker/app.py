@@ -38,8 +38,9 @@ from breakglass.node.submitter import Submitter, gap_draft
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.process.folder import make_folder
 from breakglass.process.key_store import DOOR_KEY, keeping_of, read_key
-from breakglass.process.serving import Service
+from breakglass.process.serving import Ending, Service
 from breakglass.process.settings import neighbour_at, read_settings
+from breakglass.records.kind_sets import UnknownKindsError
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.submit.outbox import Outbox
 from breakglass.tlog.note import Note
@@ -68,12 +69,19 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Service:
     ledger = neighbour_at(folder, settings.ledger)
     bell = AlertChannel(folder / settings.ring.log, settings.ring.webhook, "broker", clock)
     opened = OpenGrants()
+    process = Ending()
+
+    def trouble(error: Exception) -> None:
+        bell.ring("ledger", "ledger", str(error))
+        if isinstance(error, UnknownKindsError):
+            process.end(error)
+
     view = Replica(
         Peer(ledger, name="ledger"),
         read_trust(folder / settings.trust),
         folder / "data" / "view",
         on_judged=opened.judged,
-        trouble=lambda error: bell.ring("ledger", "ledger", str(error)),
+        trouble=trouble,
     )
     outbox = Outbox(
         Peer(ledger, name="ledger"),
@@ -143,7 +151,8 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Service:
         chain.close()
         bell.close()
 
-    return Service(application(routes(stories)), settings.serving, start=start, close=close)
+    app = application(routes(stories))
+    return Service(app, settings.serving, start=start, close=close, ending=process)
 
 
 def read_trust(path: Path) -> Trust:

@@ -44,6 +44,12 @@ FILE = "trust.next"
     help="What gates and minters ask of a proof from then on.",
 )
 @click.option(
+    "--kinds",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Put set N of record kinds in force; every process must know it.",
+)
+@click.option(
     "--sign-here",
     is_flag=True,
     help="Embedded set-up: also sign with the maintainers' keys that lie in its folder.",
@@ -54,6 +60,7 @@ def next_version(
     lines: tuple[str, ...],
     drop: tuple[str, ...],
     level: str | None,
+    kinds: int | None,
     sign_here: bool,
     org: str | None,
     as_json: bool,
@@ -68,7 +75,7 @@ def next_version(
 
     client = find(org)
     standing = _standing(client)
-    text = next_text(standing, _taken(lines), drop, level or "")
+    text = next_text(standing, _taken(lines), drop, level or "", kinds or 0)
     file = client.trust.with_name(FILE)
     signers = _signers(client, standing, sign_here)
     note = sign_trust(text, None, signers, output.talk)

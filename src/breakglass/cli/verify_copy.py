@@ -16,7 +16,7 @@ from breakglass.ledger.verifier import entries, verify_attachments, verify_heads
 from breakglass.node.first_trust import first_trust, later_trusts
 from breakglass.records.all_kinds import KINDS
 from breakglass.records.fold.context import Entry, too_long_to_read
-from breakglass.records.fold.fold import Judged, apply
+from breakglass.records.fold.fold import Judged, apply, kinds_in_force
 from breakglass.records.fold.state import State
 from breakglass.records.record_reader import parse_record
 from breakglass.records.trust import Trust, accept_trust
@@ -48,6 +48,7 @@ def audit(folder: Path, trust: bytes, progress: Progress) -> Audited:
     Raises:
         UnprovenError: what does not fit, with the record that it stands in.
         MalformedError: a part is not in its form.
+        UnknownKindsError: a trust file of the copy puts kinds in force that we do not know.
     """
     believed = accept_trust(Note.parse(trust), None)
     # (0) Whose cosignatures prove what: the chain of trust files, each signed by the maintainers of
@@ -67,7 +68,9 @@ def audit(folder: Path, trust: bytes, progress: Progress) -> Audited:
     for each in verify_heads(
         folder, lambda: (state.governance.trust or chain[0]).tlog, newest.checkpoint
     ):
-        judged = apply(state, Entry(each.index, each.note, each.cosigned, _read(folder, each.note)))
+        judged = apply(
+            state, Entry(each.index, each.note, each.cosigned, _read(folder, each.note, state))
+        )
         audited.heads += each.head != head
         head = each.head
         if judged.void and judged.quiet:
@@ -107,13 +110,14 @@ def _chain(folder: Path, believed: Trust) -> list[Trust]:
     return chain
 
 
-def _read(folder: Path, note: bytes) -> dict[str, bytes]:
+def _read(folder: Path, note: bytes, state: State) -> dict[str, bytes]:
     try:
         record = parse_record(note)
     except BreakglassError:
         return {}  # the fold says what is wrong with it
     kind = record.body.kind
-    if not KINDS.reads(kind) or too_long_to_read(kind, record.attachments):
+    needed = KINDS.reads(kind, kinds_in_force(state))
+    if not needed or too_long_to_read(kind, record.attachments):
         return {}
     return {each: (folder / "attachment" / each).read_bytes() for each in attachments([note])}
 

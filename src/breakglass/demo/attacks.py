@@ -117,7 +117,7 @@ class Thief:
     def sign(self, intent: Intent, at: datetime, key: Signer) -> bytes:
         """Make a record of the intent in the next place of the stolen key's chain."""
         envelope = Envelope(LOG, f"{intent.grant}/intent", at, 0, ZERO_DIGEST)
-        place = self.running.get("ledger", f"/submitter/{key.verifier.key_id.hex()}")
+        place = self.running.get("ledger", f"/submitter/{key.verifier.label}")
         text = numbered(record_text(envelope, intent), place["next"], place["prev"])
         return sign_note(text, key).encoded()
 

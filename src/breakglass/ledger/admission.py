@@ -30,7 +30,7 @@ from breakglass.submit.record_header import (
     text_digest,
 )
 from breakglass.tlog.key import check_signature
-from breakglass.tlog.note import Note, SignatureLine
+from breakglass.tlog.note import Note, SignatureLine, VerifierKey
 from breakglass.tlog.tiles import decode_bundle
 
 _LONG_RUN = 16  # notes; fewer are checked sooner than threads wake
@@ -49,7 +49,7 @@ class Admitted:
 class Run:
     """Notes of one submitter in the order it signed them, up to the first that was refused."""
 
-    submitter: bytes
+    submitter: str
     notes: tuple[Admitted, ...]
     refusal: BreakglassError | None = None
 
@@ -67,7 +67,7 @@ class _Read:
     def admitted(self) -> Admitted:
         numbering = self.numbering
         digest = text_digest(self.text)
-        entry = Entry(self.data, self.submitter.vkey.key_id, numbering.id, numbering.seq, digest)
+        entry = Entry(self.data, self.submitter.vkey.label, numbering.id, numbering.seq, digest)
         return Admitted(entry, numbering.prev)
 
 
@@ -116,7 +116,7 @@ class Admission:
                 refusal = error
                 break
             admitted.append(note.admitted())
-        return Run(read[0].submitter.vkey.key_id, tuple(admitted), refusal)
+        return Run(read[0].submitter.vkey.label, tuple(admitted), refusal)
 
     def _read_all(
         self, bundle: Sequence[bytes], submitters: KnownSubmitters
@@ -237,14 +237,14 @@ class _Quota:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._taken: dict[bytes, dict[bytes, float]] = {}  # key id: SHA-256 of a note: when
+        self._taken: dict[VerifierKey, dict[bytes, float]] = {}  # key: SHA-256 of a note: when
 
     def take(self, submitter: KnownSubmitter, note: bytes) -> None:
         if submitter.notes_per_hour is None:
             return
         now, digest = time.monotonic(), hashlib.sha256(note).digest()
         with self._lock:
-            taken = self._taken.setdefault(submitter.vkey.key_id, {})
+            taken = self._taken.setdefault(submitter.vkey, {})
             while taken and now - next(iter(taken.values())) > 3600:
                 del taken[next(iter(taken))]
             if digest in taken:

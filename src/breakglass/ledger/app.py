@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, parse_tile_path
 log = logging.getLogger("breakglass.ledger")
 _APPEND_BYTES = NOTES_AT_MOST * (NOTE_BYTES_AT_MOST + 2)
 _ANSWER_WITHIN = timedelta(seconds=5)  # above a commit's own bounds; then the sender repeats
+_LABEL = re.compile(r"[^\s+]{1,200}\+[0-9a-f]{8}")
 _IMMUTABLE = {"cache-control": "public, max-age=31536000, immutable"}
 
 
@@ -234,7 +236,7 @@ class _Doors:
             [
                 post("/append", nobody, bytes, self.append, Appended, _APPEND_BYTES, appends),
                 get("/entries", nobody, self.entries, Entries, polls),
-                get("/submitter/{key_id}", nobody, self.submitter, ChainView),
+                get("/submitter/{key:path}", nobody, self.submitter, ChainView),
                 get("/proof/{index}", nobody, self.proof, Response),
                 upload_route(
                     "/attachment/{digest}",
@@ -279,10 +281,10 @@ class _Doors:
         )
 
     def submitter(self, who: Nobody, asked: Request[None]) -> ChainView:
-        text = asked.path["key_id"]
-        if len(text) != 8 or set(text) - set("0123456789abcdef"):
-            raise MalformedError(f"{text[:40]!r} is no key id: 8 hex digits")
-        place = self.journal.place(bytes.fromhex(text))
+        label = asked.path["key"]
+        if not _LABEL.fullmatch(label):
+            raise MalformedError(f"{label[:80]!r} is no name and key id: NAME+8 hex digits")
+        place = self.journal.place(label)
         return ChainView(place.next - 1 if place.next else None, place.prev, place.next)
 
     def proof(self, who: Nobody, asked: Request[None]) -> Response:

@@ -3,7 +3,7 @@
 ```
 data/attachments/
   .unfinished/.<word>            an upload under way; swept at every start
-  waiting/<key id>/<sha256>      whole, by this submitter, and no record names it yet
+  waiting/<key>/<sha256>         whole, by this submitter, and no record names it yet
   <2 hex>/<sha256>               named by a record: kept for good
 ```
 """
@@ -51,7 +51,7 @@ class Attachments(Protocol):
             file: holds exactly the bytes of ``digest``; may be moved away by this call.
             digest: SHA-256 in hex.
             size: in bytes.
-            submitter: the key id of who brought it.
+            submitter: the public key of who brought it.
 
         Raises:
             UnavailableError: the store refuses.

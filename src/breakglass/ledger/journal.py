@@ -31,7 +31,8 @@ class Entry:
     """A note on its way into the journal, with what is looked up later."""
 
     note: bytes
-    submitter: bytes  # key id, 4 bytes
+    # The key's label, ``name+hex8``: a name can be found that gives any key the id of another.
+    submitter: str
     id: str
     seq: int
     digest: str  # SHA-256 of the note's text, in hex: the next one's ``prev``
@@ -134,11 +135,11 @@ class Journal(Protocol):
         """Return a full tile's 8,192 bytes, or ``None``."""
         ...
 
-    def place(self, submitter: bytes) -> Place:
-        """Return where a submitter (by key id) goes on."""
+    def place(self, submitter: str) -> Place:
+        """Return where a submitter (by its key's label) goes on."""
         ...
 
-    def find(self, submitter: bytes, ident: str) -> int | None:
+    def find(self, submitter: str, ident: str) -> int | None:
         """Return the index of a submitter's entry with this record id."""
         ...
 

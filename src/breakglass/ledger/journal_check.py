@@ -38,8 +38,8 @@ class Derived:
     """What follows from the entries and stands in the journal otherwise, or not at all."""
 
     tiles: list[tuple[int, int, bytes]] = field(default_factory=list)
-    ids: list[tuple[bytes, str, int]] = field(default_factory=list)
-    places: dict[bytes, Place] = field(default_factory=dict)
+    ids: list[tuple[str, str, int]] = field(default_factory=list)
+    places: dict[str, Place] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)  # attachments, named and not kept for good
 
     def __bool__(self) -> bool:
@@ -77,8 +77,8 @@ class Mendable(Journal, Protocol):
     def mend(
         self,
         tiles: Sequence[tuple[int, int, bytes]],
-        ids: Sequence[tuple[bytes, str, int]],
-        places: Mapping[bytes, Place],
+        ids: Sequence[tuple[str, str, int]],
+        places: Mapping[str, Place],
     ) -> None:
         """Write these in place of what stands, all or none; entries and heads stay as they are.
 
@@ -149,7 +149,7 @@ class _Reading:
         self._leaves: list[bytes] = []
         self._notes: list[bytes] = []
         self._full: list[tuple[int, int, bytes]] = []
-        self._places: dict[bytes, Place] = {}
+        self._places: dict[str, Place] = {}
 
     def grow(self, size: int) -> bool:
         """Read the entries up to ``size``; false if one is missing."""
@@ -196,7 +196,7 @@ class _Reading:
         for key, place in self._places.items():
             if self._journal.place(key) != place:
                 self._found.add(
-                    "index", f"submitter {key.hex()} goes on at seq {place.next}", history=False
+                    "index", f"submitter {key!r} goes on at seq {place.next}", history=False
                 )
                 self._found.derived.places[key] = place
 
@@ -216,9 +216,9 @@ class _Reading:
         for digest, size in numbering.attachments:
             self._found.named.setdefault(digest, (size, at))
 
-    def _submitter(self, note: Note, numbering: Numbering, at: int) -> bytes:
+    def _submitter(self, note: Note, numbering: Numbering, at: int) -> str:
         """Find who sent this note; people may have signed it too."""
-        keys = [line.key_id for line in note.lines]
+        keys = [line.label for line in note.lines]
         if len(keys) == 1:
             return keys[0]
         here = Place(numbering.seq, numbering.prev)

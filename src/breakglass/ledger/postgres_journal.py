@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
 _SCHEMA: tuple[LiteralString, ...] = (
     "create table entries(place bigint primary key, note bytea not null)",
-    "create table ids(submitter bytea not null, id text not null, place bigint not null,"
+    "create table ids(submitter text not null, id text not null, place bigint not null,"
     " primary key(submitter, id))",
-    "create table submitters(submitter bytea primary key, next bigint not null,"
-    " prev text not null)",
+    "create table submitters(submitter text primary key, next bigint not null, prev text not null)",
     "create table tiles(level int not null, n bigint not null, hashes bytea not null,"
     " primary key(level, n))",
     "create table heads(size bigint primary key, signed bytea not null, cosigned bytea)",
@@ -40,7 +39,7 @@ _SCHEMA: tuple[LiteralString, ...] = (
     "insert into writer values (true, 0)",
 )
 _PLACE: LiteralString = (
-    "insert into submitters values (%b, %s, %s) on conflict (submitter)"
+    "insert into submitters values (%s, %s, %s) on conflict (submitter)"
     " do update set next = excluded.next, prev = excluded.prev"
 )
 _MADE: LiteralString = "select to_regclass('writer') is not null"
@@ -102,7 +101,7 @@ class PostgresJournal:
                     (places, [entry.note for entry in commit.entries]),
                 )
                 file.execute(
-                    "insert into ids select * from unnest(%b::bytea[], %s::text[], %b::bigint[])",
+                    "insert into ids select * from unnest(%s::text[], %s::text[], %b::bigint[])",
                     (
                         [entry.submitter for entry in commit.entries],
                         [entry.id for entry in commit.entries],
@@ -172,22 +171,22 @@ class PostgresJournal:
         rows = self._calls.read("select hashes from tiles where level = %s and n = %s", level, n)
         return rows[0][0] if rows else None
 
-    def place(self, submitter: bytes) -> Place:
+    def place(self, submitter: str) -> Place:
         """See ``Journal.place``."""
-        rows = self._calls.read("select next, prev from submitters where submitter = %b", submitter)
+        rows = self._calls.read("select next, prev from submitters where submitter = %s", submitter)
         return Place(*rows[0]) if rows else Place()
 
-    def find(self, submitter: bytes, ident: str) -> int | None:
+    def find(self, submitter: str, ident: str) -> int | None:
         """See ``Journal.find``."""
-        query: LiteralString = "select place from ids where submitter = %b and id = %s"
+        query: LiteralString = "select place from ids where submitter = %s and id = %s"
         rows = self._calls.read(query, submitter, ident)
         return rows[0][0] if rows else None
 
     def mend(
         self,
         tiles: Sequence[tuple[int, int, bytes]],
-        ids: Sequence[tuple[bytes, str, int]],
-        places: Mapping[bytes, Place],
+        ids: Sequence[tuple[str, str, int]],
+        places: Mapping[str, Place],
     ) -> None:
         """See ``checking.Mendable``. Of any term: it says what every holder would say."""
         with self._calls.writing() as file:
@@ -200,7 +199,7 @@ class PostgresJournal:
                 )
             for each in ids:
                 file.execute(
-                    "insert into ids values (%b, %s, %s)"
+                    "insert into ids values (%s, %s, %s)"
                     " on conflict (submitter, id) do update set place = excluded.place",
                     each,
                 )

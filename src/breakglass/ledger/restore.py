@@ -25,7 +25,7 @@ from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.note import Note
 
 _SUFFIXES = ("", "-wal", "-shm")
-_NOBODY = bytes(4)  # the key id of no submitter: what is kept at once waits for nobody
+_NOBODY = bytes(32)  # the key of no submitter: what is kept at once waits for nobody
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _take(
 def _filled(path: Path, commits: Iterable[Kept], folder: Path) -> int:
     journal = SqliteJournal(path)
     try:
-        tree, places, before = GrowingTree(JournalTiles(journal), 0), dict[bytes, Place](), b""
+        tree, places, before = GrowingTree(JournalTiles(journal), 0), dict[str, Place](), b""
         for kept in commits:
             size = tree.size
             tiles = tree.extend(map(leaf_hash, kept.entries))
@@ -137,11 +137,11 @@ def _filled(path: Path, commits: Iterable[Kept], folder: Path) -> int:
         journal.close()
 
 
-def _entry(data: bytes, places: dict[bytes, Place]) -> Entry:
+def _entry(data: bytes, places: dict[str, Place]) -> Entry:
     """Index an entry by who sent it; where people signed too, by whose chain it continues."""
     note = Note.parse(data)
     numbering = read_numbering(note.text)
-    keys = [line.key_id for line in note.lines]
+    keys = [line.label for line in note.lines]
     here = Place(numbering.seq, numbering.prev)
     key = next((each for each in keys if places.get(each, Place()) == here), keys[0])
     digest = text_digest(note.text)

@@ -37,7 +37,7 @@ class Batch:
 
     before: int
     entries: list[Entry] = field(default_factory=list)
-    ids: dict[tuple[bytes, str], int] = field(default_factory=dict)
+    ids: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 class Ordering:
@@ -45,7 +45,7 @@ class Ordering:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._places: dict[bytes, Place] = {}
+        self._places: dict[str, Place] = {}
 
     def order(self, runs: Sequence[Waiting], before: int) -> Batch:
         """Give indices to the notes of ``runs``, from ``before`` on.
@@ -102,7 +102,7 @@ class Ordering:
                 known,
             )
 
-    def _place(self, submitter: bytes) -> Place:
+    def _place(self, submitter: str) -> Place:
         place = self._places.get(submitter)
         if place is None:
             place = self._places[submitter] = self._journal.place(submitter)

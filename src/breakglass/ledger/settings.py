@@ -88,6 +88,9 @@ def parse_submitters(text: str) -> KnownSubmitters:
         # By raw key too: one key under two names would have two chains of seq.
         if any(submitter.vkey.public == other.vkey.public for other in found.values()):
             raise MalformedError(f"submitters line {number}: this key stands already")
+        # Four bytes of a hash: a name can be found that gives any key the id of another.
+        if any(submitter.vkey.key_id == other.vkey.key_id for other in found.values()):
+            raise MalformedError(f"submitters line {number}: this key id stands already")
         found[submitter.vkey.name, submitter.vkey.key_id] = submitter
     return found
 

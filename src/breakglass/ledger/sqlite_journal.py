@@ -15,11 +15,11 @@ from breakglass.ledger.journal import Commit, ForkedError, Head, JournalError, P
 _SCHEMA = """
 create table if not exists entries(place integer primary key, note blob not null) strict;
 create table if not exists ids(
-    submitter blob not null, id text not null, place integer not null,
+    submitter text not null, id text not null, place integer not null,
     primary key(submitter, id)
 ) strict, without rowid;
 create table if not exists submitters(
-    submitter blob primary key, next integer not null, prev text not null
+    submitter text primary key, next integer not null, prev text not null
 ) strict, without rowid;
 create table if not exists tiles(
     level integer not null, n integer not null, hashes blob not null, primary key(level, n)
@@ -143,12 +143,12 @@ class SqliteJournal:
         rows = self._read("select hashes from tiles where level = ? and n = ?", level, n)
         return rows[0][0] if rows else None
 
-    def place(self, submitter: bytes) -> Place:
+    def place(self, submitter: str) -> Place:
         """See ``Journal.place``."""
         rows = self._read("select next, prev from submitters where submitter = ?", submitter)
         return Place(*rows[0]) if rows else Place()
 
-    def find(self, submitter: bytes, ident: str) -> int | None:
+    def find(self, submitter: str, ident: str) -> int | None:
         """See ``Journal.find``."""
         rows = self._read("select place from ids where submitter = ? and id = ?", submitter, ident)
         return rows[0][0] if rows else None
@@ -156,8 +156,8 @@ class SqliteJournal:
     def mend(
         self,
         tiles: Sequence[tuple[int, int, bytes]],
-        ids: Sequence[tuple[bytes, str, int]],
-        places: Mapping[bytes, Place],
+        ids: Sequence[tuple[str, str, int]],
+        places: Mapping[str, Place],
     ) -> None:
         """See ``checking.Mendable``."""
         ends = [(key, place.next, place.prev) for key, place in places.items()]

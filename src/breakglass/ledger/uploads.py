@@ -97,9 +97,9 @@ class Uploads:
         # (3) A place, and the submitter's allowance of the day.
         self._reserve(submitter, size)
         try:
-            return Upload(self, submitter.vkey.key_id, digest, size)
+            return Upload(self, submitter.vkey.public, digest, size)
         except OSError as error:
-            self.done(submitter.vkey.key_id, size, kept=False)
+            self.done(submitter.vkey.public, size, kept=False)
             raise not_stored(digest, error) from error
 
     def draft(self) -> Path:
@@ -139,7 +139,7 @@ class Uploads:
         )
 
     def _reserve(self, submitter: KnownSubmitter, size: int) -> None:
-        key, most = submitter.vkey.key_id, submitter.attach_bytes_per_day
+        key, most = submitter.vkey.public, submitter.attach_bytes_per_day
         waiting = self._store.waiting_bytes(key)  # counts after a restart, too
         now = time.monotonic()
         with self._lock:

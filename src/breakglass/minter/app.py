@@ -41,8 +41,9 @@ from breakglass.node.views import Health, StateView, health, state_view
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.process.folder import make_folder
 from breakglass.process.key_store import read_key
-from breakglass.process.serving import Service
+from breakglass.process.serving import Ending, Service
 from breakglass.process.settings import neighbour_at, read_settings
+from breakglass.records.kind_sets import UnknownKindsError
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.strict_json import view
 from breakglass.submit.outbox import Outbox, OutboxLimits
@@ -85,12 +86,13 @@ class Minter:
         )
         self._table = GrantStore(folder / "data" / "grants.sqlite")
         self._watch = Suspensions(settings.name, lambda: self._ending.wake())
+        self._process = Ending()
         self._view = Replica(
             Peer(ledger, name="ledger"),
             read_trust(folder / settings.trust),
             folder / "data" / "view",
             on_judged=self._watch.judged,
-            trouble=lambda error: self._bell.ring("ledger", "ledger", str(error)),
+            trouble=self._trouble,
         )
         self._platform = _platform(settings, folder, clock)
         key = read_key(folder)
@@ -181,7 +183,16 @@ class Minter:
                 get("/healthz", nobody, lambda who, asked: health(self._view, True), Health),
             ]
         )
-        return Service(app, self._settings.serving, start=self._start, close=self._close)
+        return Service(
+            app, self._settings.serving, start=self._start, close=self._close, ending=self._process
+        )
+
+    def _trouble(self, error: Exception) -> None:
+        """Hear that following has stopped for good."""
+        self._bell.ring("ledger", "ledger", str(error))
+        if isinstance(error, UnknownKindsError):
+            # Nothing more is minted. Credentials that live end by the platform's own clock.
+            self._process.end(error)
 
     def _start(self) -> None:
         self._view.start()

@@ -46,8 +46,9 @@ from breakglass.node.replica import Replica
 from breakglass.node.submitter import Submitter, gap_draft
 from breakglass.process.folder import make_folder
 from breakglass.process.key_store import read_key
-from breakglass.process.serving import Service
+from breakglass.process.serving import Ending, Service
 from breakglass.process.settings import read_settings
+from breakglass.records.kind_sets import UnknownKindsError
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.submit.outbox import Outbox
 from breakglass.tlog.note import Note
@@ -94,6 +95,7 @@ class Monitor:
         self._stopped = ""
         self._ledger_folder = ledger_folder
         self._clock = clock
+        self.process = Ending()
         self.view = Replica(
             Peer(where, name="ledger"),
             trust,
@@ -247,6 +249,8 @@ class Monitor:
             "not_following", "ledger", size, "ledger", self._clock.now(), text, stated=False
         )
         self.ringing.ring([news])
+        if isinstance(error, UnknownKindsError):
+            self.process.end(error)
 
 
 def read_trust(path: Path) -> Trust:
@@ -271,4 +275,5 @@ def build(folder: Path, clock: Clock) -> Service:
         monitor.start,
         monitor.closing,
         monitor.close,
+        monitor.process,
     )

@@ -13,7 +13,7 @@ from breakglass.records.kinds.genesis import Genesis
 from breakglass.records.kinds.trust import TrustActivated
 from breakglass.records.record import parse_attachments
 from breakglass.records.record_reader import parse_record
-from breakglass.records.trust import Trust, accept_first_trust, accept_trust
+from breakglass.records.trust import Trust, check_first_trust, check_next_trust
 from breakglass.tlog.note import Note
 
 Attachment = Callable[[str], bytes]
@@ -42,20 +42,21 @@ def first_trust(genesis: str, notes: Sequence[bytes], attachment: Attachment) ->
     if not isinstance(second.body, TrustActivated):
         raise UnprovenError("entry 1 puts no trust file in force", name="trust_genesis")
     note = Note.parse(attachment(_digest(notes[1])))
-    return accept_first_trust(note, genesis, body.maintainers, body.maintainers_needed)
+    return check_first_trust(note, genesis, body.maintainers, body.maintainers_needed)
 
 
 def later_trusts(first: Trust, notes: Iterator[bytes], attachment: Attachment) -> Iterator[Trust]:
     """Give the versions after ``first`` that these entries put in force, in order.
 
-    What does not follow by its maintainers' signatures is passed over, as the fold voids it.
+    What does not follow by its maintainers' signatures is passed over, as the fold voids it. Which
+    kinds they put in force plays no part: cosignatures are proven all the same.
     """
     standing = first
     for note in notes:
         if b'"kind":"trust"' not in note:
             continue
         try:
-            found = accept_trust(Note.parse(attachment(_digest(note))), standing)
+            found = check_next_trust(Note.parse(attachment(_digest(note))), standing)
         except BreakglassError:
             continue
         if found is not standing:

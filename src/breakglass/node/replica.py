@@ -14,7 +14,7 @@ from breakglass.http.client import Peer
 from breakglass.node.first_trust import first_trust
 from breakglass.records.all_kinds import KINDS
 from breakglass.records.fold.context import Entry, too_long_to_read
-from breakglass.records.fold.fold import Judged, apply
+from breakglass.records.fold.fold import Judged, apply, kinds_in_force
 from breakglass.records.fold.state import State
 from breakglass.records.record import parse_attachments
 from breakglass.records.record_reader import parse_record
@@ -167,7 +167,9 @@ class Replica:
             record = parse_record(followed.note)
         except BreakglassError:
             return {}  # the fold will say what is wrong with it
-        if not KINDS.reads(record.body.kind):
+        with self._lock:
+            kinds = kinds_in_force(self._state)
+        if not KINDS.reads(record.body.kind, kinds):
             return {}
         attachments = parse_attachments(record.note.text)
         if too_long_to_read(record.body.kind, attachments):

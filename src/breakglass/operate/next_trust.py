@@ -10,7 +10,11 @@ from breakglass.tlog.policy import NEXT, TlogPolicy, Witness
 
 
 def next_text(
-    before: Trust, take: Iterable[str] = (), drop: Iterable[str] = (), level: str = ""
+    before: Trust,
+    take: Iterable[str] = (),
+    drop: Iterable[str] = (),
+    level: str = "",
+    kinds: int = 0,
 ) -> str:
     """Write the next version.
 
@@ -20,6 +24,7 @@ def next_text(
             group of the witnesses), and ``archiver`` and ``group`` lines, which replace.
         drop: names of witnesses that go.
         level: ``witnessed``, ``archived`` or ``justified``; as before if empty.
+        kinds: the set of kinds that it puts in force; as before if 0.
 
     Raises:
         MalformedError: a line of another form, a name that is not there, or a file that does not
@@ -34,6 +39,8 @@ def next_text(
         lines = _dropped(lines, name)
     if level:
         lines[lines.index(f"level {before.level.value}")] = f"level {level}"
+    if kinds:
+        lines[lines.index(f"kinds {before.kinds}")] = f"kinds {kinds}"
     text = "\n".join([*lines, ""])
     _check_names(before, parse_trust(text))
     return text

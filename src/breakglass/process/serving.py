@@ -15,7 +15,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -47,12 +47,38 @@ def _nothing() -> None:
     """Do nothing."""
 
 
+class Ending:
+    """Lets a process's own thread end it with an error; safe under threads, the first one counts.
+
+    For what nobody may go on after: ``run`` stops serving and raises the error.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stop: Callable[[], None] = _nothing
+        self.error: BreakglassError | None = None
+
+    def end(self, error: BreakglassError) -> None:
+        """End the process with this error; returns at once."""
+        with self._lock:
+            self.error = self.error or error
+            self._stop()
+
+    def on_end(self, stop: Callable[[], None]) -> None:
+        """Say how serving is stopped; called at once if the end was asked for already."""
+        with self._lock:
+            self._stop = stop
+            if self.error is not None:
+                stop()
+
+
 @dataclass(frozen=True)
 class Service:
     """A process as built from its folder: what to serve, and what to do around it.
 
     ``start`` runs before the address is written; ``closing`` must return at once and let every
-    waiting handler go; ``close`` runs when the last answer is out.
+    waiting handler go; ``close`` runs when the last answer is out. ``ending`` is what the
+    process's own threads end it by.
     """
 
     app: Starlette
@@ -60,6 +86,7 @@ class Service:
     start: Callable[[], None] = _nothing
     closing: Callable[[], None] = _nothing
     close: Callable[[], None] = _nothing
+    ending: Ending = field(default_factory=Ending)
 
 
 Build = Callable[[Path, Clock], Service]
@@ -70,6 +97,7 @@ def run(folder: Path, build: Build, clock: Clock | None = None) -> None:
 
     Raises:
         MisconfiguredError: the folder is in use, or its settings cannot be kept.
+        BreakglassError: what one of the process's own threads ended it with.
     """
     with held(folder):
         # (1) Read everything; a mistake ends here and no port was opened.
@@ -85,7 +113,10 @@ def run(folder: Path, build: Build, clock: Clock | None = None) -> None:
                 # (4) Accept; only then is the address told. A crash leaves an address that
                 #     refuses connections, which callers bear as they bear a dead neighbour.
                 server.on_started = lambda: _tell(folder, listener, room.serving)
+                room.ending.on_end(server.stop)
                 server.run(sockets=[listener])
+            if room.ending.error is not None:
+                raise room.ending.error
         finally:
             room.closing()
             room.close()
@@ -159,6 +190,10 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._room = room
         self.on_started: Callable[[], None] = _nothing
+
+    def stop(self) -> None:
+        """Stop serving soon; from any thread."""
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         limiter = anyio.to_thread.current_default_thread_limiter()

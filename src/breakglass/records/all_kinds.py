@@ -30,6 +30,7 @@ from breakglass.records.kinds import (
     suspended,
     trust,
     usable,
+    withdrawn,
 )
 from breakglass.records.kinds.alert import Alert
 from breakglass.records.kinds.answered import Answered
@@ -55,6 +56,7 @@ from breakglass.records.kinds.refused import Refused
 from breakglass.records.kinds.suspended import Suspended
 from breakglass.records.kinds.trust import TrustActivated
 from breakglass.records.kinds.usable import Usable
+from breakglass.records.kinds.withdrawn import Withdrawn
 
 KINDS = Registry(
     (
@@ -68,6 +70,7 @@ KINDS = Registry(
         asked.RULE,
         refused.RULE,
         answered.RULE,
+        withdrawn.RULE,
         intent.RULE,
         minted.RULE,
         usable.RULE,
@@ -111,4 +114,5 @@ __all__ = [
     "Suspended",
     "TrustActivated",
     "Usable",
+    "Withdrawn",
 ]

@@ -17,6 +17,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from breakglass.errors import MalformedError, UnprovenError
+from breakglass.records import kind_sets
 from breakglass.records.encoding.text_types import Digest
 from breakglass.records.signing.person_key import check_keys
 from breakglass.records.signing.signature import TRUST_NAMESPACE, people_who_signed
@@ -66,6 +67,7 @@ class Trust:
     """A trust file as read; ``text`` is what was signed."""
 
     version: int
+    kinds: int
     genesis: Digest
     tlog: TlogPolicy
     archiver: str
@@ -115,6 +117,12 @@ def parse_trust(text: str) -> Trust:
     tlog_lines: list[str] = []
     for number, line in enumerate(lines[1:-1], start=2):
         words = line.split(" ")
+        if words != line.split():
+            # Else a comment could stand behind a key, or a reader find other words than we.
+            raise MalformedError(
+                f"trust file line {number}: words are separated by one space each",
+                name="bad_trust",
+            )
         if words[0] in _TLOG_WORDS:
             tlog_lines.append(line)
         else:
@@ -141,11 +149,24 @@ def accept_trust(note: Note, before: Trust | None) -> Trust:
 
     Raises:
         MalformedError: see ``parse_trust``.
+        UnprovenError: see ``check_next_trust``.
+        UnknownKindsError: this software does not know the kinds that it puts in force.
+    """
+    trust = check_next_trust(note, before)
+    kind_sets.check_known(trust.kinds, trust.version)
+    return trust
+
+
+def check_next_trust(note: Note, before: Trust | None) -> Trust:
+    """Read a trust file as ``accept_trust`` does, whatever kinds it puts in force.
+
+    Raises:
+        MalformedError: see ``parse_trust``.
         UnprovenError: ``trust_order`` for a lower version, another text under the same number, a
-            version left out, or a ``policy-at-least`` that goes down; ``trust_genesis`` for
-            another genesis, unless the file says that its log follows that one's;
-            ``trust_succession`` where it does and may not; ``trust_signatures`` for too few
-            maintainers.
+            version left out, a ``policy-at-least`` or ``kinds`` that goes down, or ``kinds`` that
+            rises by more than one; ``trust_genesis`` for another genesis, unless the file says
+            that its log follows that one's; ``trust_succession`` where it does and may not;
+            ``trust_signatures`` for too few maintainers.
     """
     trust = parse_trust(note.text)
     if before is not None:
@@ -171,6 +192,13 @@ def accept_trust(note: Note, before: Trust | None) -> Trust:
             raise UnprovenError(
                 f"trust file takes cards of policy {trust.policy_at_least} again;"
                 f" {before.policy_at_least} was asked for",
+                name="trust_order",
+            )
+        # Who was there keeps what it judged; whoever came later would fold the log otherwise.
+        if not before.kinds <= trust.kinds <= before.kinds + 1:
+            raise UnprovenError(
+                f"trust file of kinds {trust.kinds} cannot follow kinds {before.kinds}; they rise"
+                " by one, or stay",
                 name="trust_order",
             )
     judge = before or trust
@@ -199,7 +227,21 @@ def _check_successor(trust: Trust, before: Trust) -> None:
 def accept_first_trust(
     note: Note, genesis: str, maintainers: Mapping[str, tuple[str, ...]], needed: int
 ) -> Trust:
-    """Take the first trust file of a log, which the genesis's own maintainers must have signed.
+    """Take the first trust file of a log, by ``check_first_trust``.
+
+    Raises:
+        MalformedError, UnprovenError: see there.
+        UnknownKindsError: this software does not know the kinds that it puts in force.
+    """
+    trust = check_first_trust(note, genesis, maintainers, needed)
+    kind_sets.check_known(trust.kinds, trust.version)
+    return trust
+
+
+def check_first_trust(
+    note: Note, genesis: str, maintainers: Mapping[str, tuple[str, ...]], needed: int
+) -> Trust:
+    """Read the first trust file of a log, which the genesis's own maintainers must have signed.
 
     Args:
         note: the file.
@@ -282,6 +324,9 @@ class _Draft:
         for other, standing in self.submitters.items():
             if key.public == other.public or (key.name == other.name and role != standing):
                 raise MalformedError("this key or name stands already")
+            # Four bytes of a hash: a name can be found that gives any key the id of another.
+            if key.key_id == other.key_id:
+                raise MalformedError(f"key id {key.key_id.hex()} stands already")
         self.submitters[key] = role
 
     def _succeeds(self, words: list[str]) -> None:
@@ -310,6 +355,7 @@ class _Draft:
         one = self.single
         trust = Trust(
             version=_number(one["version"], "version", 1),
+            kinds=_number(one["kinds"], "kinds", 1),
             genesis=_hex(one["genesis"], "genesis"),
             tlog=tlog,
             archiver=one["archiver"],
@@ -331,7 +377,7 @@ class _Draft:
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 _SINGLE = frozenset(
-    {"version", "genesis", "archiver", "level", "maintainers"}
+    {"version", "kinds", "genesis", "archiver", "level", "maintainers"}
     | {"custodians", "skew", "policy-at-least", "door"}
 )
 _OPTIONAL = frozenset({"custodians"})
@@ -346,6 +392,8 @@ def _check_whole(trust: Trust, door: str) -> None:
         raise _bad(f"archiver {trust.archiver!r} has no witness line")
     if len(trust.maintainers) < trust.maintainers_needed:
         raise _bad("fewer maintainers than are asked for")
+    if trust.custodians and not trust.custodians_needed:
+        raise _bad("custodians are named, and no line says how many are needed")
     if len(trust.custodians) < trust.custodians_needed:
         raise _bad("fewer custodians than are asked for")
     if door not in {"yes", "no"} or (trust.door and trust.custodians_needed < 2):

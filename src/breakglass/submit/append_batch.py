@@ -88,7 +88,7 @@ class Sender:
             UnavailableError: no answer, or one that makes no sense.
         """
         if not self._known:
-            path = f"/submitter/{self._signer.verifier.key_id.hex()}"
+            path = f"/submitter/{self._signer.verifier.label}"
             try:
                 self._stand(self._ledger.get(path, within=self._within).json())
             except BreakglassError as error:

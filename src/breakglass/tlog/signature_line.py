@@ -31,6 +31,11 @@ class SignatureLine:
     signature: bytes
     spelling: str = field(default="", repr=False)
 
+    @property
+    def label(self) -> str:
+        """Which key it says it is of: name and key id, as ``VerifierKey.label``."""
+        return f"{self.name}+{self.key_id.hex()}"
+
     def __post_init__(self) -> None:
         check_key_name(self.name, "bad_note")
         if len(self.key_id) != KEY_ID_BYTES or not self.signature:

@@ -46,7 +46,8 @@ class Suspending:
         record_id = f"suspended/{digest_of(signed.text)[:24]}"
         with self.recording.view.reading() as state:
             grant = state.grants.by_id.get(said.name) if said.target is Target.GRANT else None
-            index = state.governance.suspended.get((said.target.value, said.name))
+            stopped = state.governance.suspended.get((said.target.value, said.name))
+            index = stopped.index if stopped is not None else None
         if said.target is Target.GRANT and grant is None:
             raise RefusedError(f"there is no grant {said.name!r}", name="no_grant")
         # (1) The record first: every minter that follows the ledger acts on it by itself, and no

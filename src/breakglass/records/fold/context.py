@@ -55,6 +55,15 @@ class Entry:
     cosigned: Mapping[str, datetime]
     attachments: Mapping[str, bytes]
 
+    @property
+    def witnessed(self) -> datetime | None:
+        """Return the middle one of the witnesses' times, the later of two; ``None`` without any.
+
+        One witness whose clock is wrong moves it no further than to another's.
+        """
+        times = sorted(self.cosigned.values())
+        return times[len(times) // 2] if times else None
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -77,8 +86,7 @@ class Submission:
 
         What a gap excused may have none, and stands with its own.
         """
-        times = sorted(self.entry.cosigned.values())
-        return times[len(times) // 2] if times else self.at
+        return self.entry.witnessed or self.at
 
     def attachment(self, number: int) -> bytes:
         """Return the bytes of an attachment; that they are here, ``apply`` has made sure of.

@@ -23,18 +23,21 @@ from breakglass.records.fold.context import (
     is_here,
     too_long_to_read,
 )
+from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.submitters import SubmitterState
 from breakglass.records.fold.state import State
 from breakglass.records.intent_limits import DOOR_WITHIN
-from breakglass.records.kinds.gap import Gap
+from breakglass.records.kind_sets import UnknownKindsError
+from breakglass.records.kinds.ended import Ended
+from breakglass.records.kinds.gap import GAP_BACK, Gap
 from breakglass.records.kinds.genesis import Genesis
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.kinds.trust import TrustActivated, activate_trust
-from breakglass.records.record import GATE_NOTE_BYTES_AT_MOST, Outer, Record, Unknown, parse_outer
+from breakglass.records.record import GATE_NOTE_BYTES_AT_MOST, Outer, Record, parse_outer
 from breakglass.records.record_reader import read_record
 from breakglass.records.statement import Door, parse_statement
 from breakglass.records.submitter_line import check_single, submitter_of
-from breakglass.records.trust import Role, Trust, accept_first_trust
+from breakglass.records.trust import Role, Trust, check_first_trust
 from breakglass.tlog.note import Note
 
 
@@ -81,6 +84,8 @@ def apply(state: State, entry: Entry) -> Judged:
         ValueError: the entry is not the next one; a follower's own mistake.
         UnavailableError: ``attachment``; one that the record names was not handed in. Nothing
             has changed; judging without it would make this state differ from everybody else's.
+        UnknownKindsError: the entry puts kinds in force that this software does not know. Nothing
+            has changed, and nothing behind this entry can be judged.
     """
     if entry.index != state.size:
         raise ValueError(f"entry {entry.index} is not the next one, {state.size}")
@@ -91,7 +96,10 @@ def apply(state: State, entry: Entry) -> Judged:
         state.size += 1
         return _void(state, Judged(entry.index, None, None, "malformed", str(error)))
     _check_attachments(state, entry, outer)
+    standing = state.witnessed
+    kept = state.submitters.copied() if outer.name == TrustActivated.kind else state.submitters
     state.size += 1
+    _see(state, entry)
     judged = Judged(entry.index, outer.unread(), None)
     try:
         if entry.index == 0:
@@ -99,6 +107,10 @@ def apply(state: State, entry: Entry) -> Judged:
         if state.governance.trust is None:
             return _take_first_trust(state, entry, outer)
         return _take(state, entry, outer, state.governance.trust)
+    except UnknownKindsError:
+        # Whoever stops here has judged what everybody judged, and shows the same digest.
+        state.size, state.submitters, state.witnessed = entry.index, kept, standing
+        raise
     except _Refusal as refusal:
         judged = refusal.judged
     except Void as void:
@@ -127,7 +139,7 @@ def _void(state: State, judged: Judged) -> Judged:
 
 
 def _check_attachments(state: State, entry: Entry, outer: Outer) -> None:
-    if not KINDS.reads(outer.name) or outer.envelope.log != state.log:
+    if not KINDS.reads(outer.name, kinds_in_force(state)) or outer.envelope.log != state.log:
         return
     try:
         record = read_record(outer)
@@ -144,6 +156,19 @@ def _check_attachments(state: State, entry: Entry, outer: Outer) -> None:
                 " judged",
                 name="attachment",
             )
+
+
+def _see(state: State, entry: Entry) -> None:
+    """Move the fold's own time on, by the witnesses who first covered this entry."""
+    trust, seen = state.governance.trust, entry.witnessed
+    if trust is None or seen is None or not trust.tlog.quorum_met(entry.cosigned):
+        return
+    state.witnessed = max(state.witnessed or seen, seen)
+
+
+def kinds_in_force(state: State) -> int:
+    """Return the set of kinds in force; before there is a trust file, the first."""
+    return state.governance.trust.kinds if state.governance.trust is not None else 1
 
 
 def _take_genesis(state: State, entry: Entry, outer: Outer) -> Judged:
@@ -165,7 +190,7 @@ def _take_first_trust(state: State, entry: Entry, outer: Outer) -> Judged:
     if long or not outer.attachments or not is_here(outer.attachments[0], entry.attachments):
         raise MalformedError("the record names no attachment that is here")
     body: Genesis = begun.body
-    trust = accept_first_trust(
+    trust = check_first_trust(
         Note.parse(entry.attachments[outer.attachments[0].digest]),
         state.genesis,
         body.maintainers,
@@ -198,16 +223,20 @@ def _take(state: State, entry: Entry, outer: Outer, trust: Trust) -> Judged:
             raise Void("wrong_log", f"the record is of log {outer.envelope.log!r}")
         chain = state.submitters.by_key.setdefault(key.label, SubmitterState())
         _check_chain(chain, record)
-        record = read_record(outer)
+        # A kind of a later set stays unknown here, for everybody and for ever.
+        rule = KINDS.in_force(outer.name, outer.version, trust.kinds)
+        record = outer.unread() if rule is None else outer.read_as(rule.form)
         reached = Judged(entry.index, record, role)
         stated = Submission(record.body, record, role, key.label, entry)
-        _check_form(stated)
-        _check_timely(stated, chain, trust)
+        _check_form(stated, rule)
+        _check_timely(state, stated, chain, trust, rule)
         chain.last_at = outer.envelope.at
         if state.governance.trust is None:
             activate_trust(state, stated, trust)
-        elif not isinstance(record.body, Unknown):
-            KINDS.by_name[outer.name].judge(state, stated)
+        elif rule is not None:
+            rule.judge(state, stated)
+    except UnknownKindsError:
+        raise
     except (Void, BreakglassError) as trouble:
         raise _Refusal(_judged_void(reached, trouble)) from trouble
     return reached
@@ -229,7 +258,7 @@ def _check_chain(chain: SubmitterState, record: Record[Any]) -> None:
         raise Void("id_taken", f"id {envelope.id!r} stands already")
 
 
-def _check_form(stated: Submission) -> None:
+def _check_form(stated: Submission, rule: KindRule | None) -> None:
     record, body = stated.record, stated.body
     oversized = len(stated.entry.note) > GATE_NOTE_BYTES_AT_MOST or bool(record.attachments)
     if stated.role.kind == "gate" and oversized:
@@ -237,16 +266,18 @@ def _check_form(stated: Submission) -> None:
             f"a gate's record has {GATE_NOTE_BYTES_AT_MOST} bytes at most and no attachments",
             name="too_large",
         )
-    if KINDS.reads(body.kind) and too_long_to_read(body.kind, record.attachments):
+    if rule is not None and rule.reads and too_long_to_read(body.kind, record.attachments):
         raise MalformedError(
             f"an attachment of {body.kind!r} has {READ_BYTES_AT_MOST} bytes at most",
             name="too_large",
         )
-    if not isinstance(body, Unknown) and stated.role.kind not in KINDS.by_name[body.kind].by:
+    if rule is not None and stated.role.kind not in rule.by:
         raise Void("role", f"{str(stated.role)!r} may not state {body.kind!r}")
 
 
-def _check_timely(stated: Submission, chain: SubmitterState, trust: Trust) -> None:
+def _check_timely(
+    state: State, stated: Submission, chain: SubmitterState, trust: Trust, rule: KindRule | None
+) -> None:
     at, body = stated.at, stated.body
     if chain.last_at is not None and at < chain.last_at:
         raise Void("time_back", "the submitter's time went back")
@@ -264,7 +295,12 @@ def _check_timely(stated: Submission, chain: SubmitterState, trust: Trust) -> No
         if _is_door(body) and _witnessed(stated, trust, -trust.skew, DOOR_WITHIN):
             return
         raise Void("proven_late", "the intent was witnessed long after its own time")
-    if not _excused(stated, chain.late, trust.skew):
+    # A person's word is never late: an old one, taken late, would free whom it once freed.
+    outcome = rule is not None and rule.outcome
+    if isinstance(body, Ended) and body.statement is not None:
+        outcome = False
+    recent = state.witnessed is None or stated.at >= state.witnessed - GAP_BACK
+    if not (outcome and recent and _excused(stated, chain.late, trust.skew)):
         raise Void("late", "the record was witnessed long after its time, and no gap says why")
 
 

@@ -18,15 +18,17 @@ class KindRule:
     """What is known of one kind; ``records/kinds/<kind>.py`` makes one, the registry lists it.
 
     ``by`` are the kinds of role that may state it. ``reads`` says that its judge reads the
-    attachments, which every follower must then hand in. ``since`` is the first set of kinds that
-    has it. ``judge`` changes the state if the record holds, and raises before it has changed
-    anything if it does not.
+    attachments, which every follower must then hand in. ``outcome`` says that it tells what became
+    of something and carries no person's word, so that a ``gap`` may excuse a late one. ``since`` is
+    the first set of kinds that has it. ``judge`` changes the state if the record holds, and raises
+    before it has changed anything if it does not.
     """
 
     form: type[Kind]
     by: frozenset[str]
     judge: Callable[[State, Submission], None]
     reads: bool = False
+    outcome: bool = False
     since: int = 1
 
     def __post_init__(self) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from breakglass.canonical import Json, canonical
+from breakglass.clock import format_maybe
 from breakglass.records.fold.slices.gates import DoorState, Gates
 from breakglass.records.fold.slices.governance import Governance
 from breakglass.records.fold.slices.grants import Grants
@@ -20,11 +22,15 @@ from breakglass.records.fold.slices.submitters import Submitters
 
 @dataclass
 class State:
-    """The whole fold, in slices. ``genesis`` is the digest that the follower pinned."""
+    """The whole fold, in slices. ``genesis`` is the digest that the follower pinned.
+
+    ``witnessed`` is the fold's only time of its own: the greatest witnessed time so far.
+    """
 
     genesis: str
     size: int = 0
     log: str = ""
+    witnessed: datetime | None = None
     void: list[tuple[int, str]] = field(default_factory=list)
     submitters: Submitters = field(default_factory=Submitters)
     statements: Statements = field(default_factory=Statements)
@@ -69,6 +75,7 @@ class State:
         return {
             "size": self.size,
             "log": self.log,
+            "witnessed": format_maybe(self.witnessed),
             "void": [f"{index} {name}" for index, name in self.void],
             **self.submitters.summary(),
             **self.statements.summary(),

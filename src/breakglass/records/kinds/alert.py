@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from breakglass.records.encoding.text_types import Code, Handle, Line, MaybeHandle, Word
+from breakglass.records.fold.ask_rules import may_approve
 from breakglass.records.fold.context import Submission
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.record import Kind
@@ -14,6 +15,9 @@ from breakglass.strict_json import Count, Many
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State
+
+
+PAGE = "approval_wanted"  # the subject by which approvers are called
 
 
 class Delivery(StrEnum):
@@ -50,6 +54,18 @@ def judge(state: State, stated: Submission) -> None:
     grant = state.grants.by_id.get(body.about)
     if grant is not None and body.delivery is Delivery.DELIVERED and grant.rung_at is None:
         state.grants.by_id[body.about] = replace(grant, rung_at=stated.at)
+    _keep_page(state, stated)
 
 
-RULE = KindRule(Alert, by=frozenset({"monitor"}), judge=judge)
+def _keep_page(state: State, stated: Submission) -> None:
+    """Keep with an ask that somebody who may approve was called, and heard it."""
+    body = stated.body
+    waiting = state.grants.asked.get(body.about)
+    if waiting is None or body.subject != PAGE or body.delivery is not Delivery.DELIVERED:
+        return
+    if any(may_approve(state, waiting.glass, who) for who in body.to):
+        pages = waiting.pages | {stated.record.envelope.id}
+        state.grants.asked[body.about] = replace(waiting, pages=pages)
+
+
+RULE = KindRule(Alert, by=frozenset({"monitor"}), judge=judge, outcome=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.errors import RefusedError
 from breakglass.records.encoding.text_types import GrantId, RecordId
+from breakglass.records.fold.ask_rules import REFUSED_BY_APPROVER, end_ask, may_approve, void_of
 from breakglass.records.fold.context import Submission, Void, check_first_use, lost_race, word_of
 from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.fold.slices.grants import AnswerState, AskedState
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import Answer, Do
@@ -16,6 +20,9 @@ from breakglass.strict_json import Many
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State
+
+
+SILENCE_AT_MOST = timedelta(hours=1)  # the most that a card can ask
 
 
 class Reply(StrEnum):
@@ -40,22 +47,49 @@ class Answered(Kind):
 def judge(state: State, stated: Submission) -> None:
     """An approver answered the asker's statement, or nobody did."""
     body = stated.body
+    ended = state.grants.ended_asks.get(body.grant)
+    if ended is not None:
+        raise void_of(ended, quiet=True)
     waiting = state.grants.asked.get(body.grant)
     if waiting is None:
         raise Void("no_grant", f"nobody waits for an answer to {body.grant!r}")
     if body.reply is Reply.NOBODY:
-        if body.statement is not None:
-            raise Void("mismatch", "nobody signs nothing")
+        _check_silence(state, waiting, stated)
+        state.grants.asked[body.grant] = replace(waiting, silent=True)
         return
     said = word_of(state, body.statement, Answer, stated.at)
     word = said.statement
     do = Do.APPROVE if body.reply is Reply.YES else Do.REFUSE
     if (word.do, word.answers) != (do, waiting.digest) or word.who == waiting.who:
         raise Void("mismatch", "the statement answers something else, or its own signer")
+    if not may_approve(state, waiting.glass, word.who):
+        raise RefusedError(
+            f"{word.who!r} may not approve glass {waiting.glass!r}", name="unknown_person"
+        )
     if state.statements.nonces.get((word.who, word.nonce)) == said.digest:
         raise lost_race("the answer stands already")
     check_first_use(state, word)
     state.statements.nonces[(word.who, word.nonce)] = said.digest
+    yes = body.reply is Reply.YES
+    answer = AnswerState(word.who, yes, stated.entry.index, stated.witnessed, body.statement)
+    state.grants.asked[body.grant] = replace(waiting, answers=(*waiting.answers, answer))
+    if not yes:
+        end_ask(state, body.grant, REFUSED_BY_APPROVER, word.who, stated)
+
+
+def _check_silence(state: State, waiting: AskedState, stated: Submission) -> None:
+    """Check that approvers were called, and for long enough, and that none of them answered."""
+    body, active = stated.body, state.governance.cards.get(waiting.glass)
+    if body.statement is not None:
+        raise Void("mismatch", "nobody signs nothing")
+    if waiting.answers:
+        # A broker whose view lags may not know of it yet.
+        raise Void("answered_already", f"{waiting.answers[0].who!r} answered", quiet=True)
+    if not body.pages or not set(body.pages) <= waiting.pages:
+        raise Void("not_paged", "the record cites no pages that reached who may approve")
+    silence = timedelta(seconds=active.card.silence_s) if active else SILENCE_AT_MOST
+    if stated.witnessed - waiting.seen < silence:
+        raise Void("did_not_wait", f"less than {silence.total_seconds():.0f} s have passed")
 
 
 RULE = KindRule(Answered, by=frozenset({"broker"}), judge=judge)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from breakglass.errors import RefusedError
 from breakglass.records.encoding.text_types import GrantId, Line, MaybeHandle, Word
+from breakglass.records.fold.ask_rules import standing_ask
 from breakglass.records.fold.context import (
     Said,
     Submission,
@@ -87,16 +88,36 @@ def judge(state: State, stated: Submission) -> None:
     """Somebody asked; the grant waits for its intent until the card's wait is over."""
     said = asking(state, stated)
     grant = stated.body.grant
-    if grant in state.grants.asked or grant in state.grants.by_id or grant in state.grants.refused:
+    grants = state.grants
+    if any(
+        grant in each for each in (grants.asked, grants.by_id, grants.refused, grants.ended_asks)
+    ):
         raise lost_race(f"grant {grant!r} was asked for already")
     word = said.statement
+    if word.do is Do.ASK and (other := standing_ask(state, word.who, word.glass, stated)):
+        # Else one stolen key, or a stolen broker, could page everybody until somebody says yes.
+        raise Void(
+            "asked_already",
+            f"{word.who!r} waits for an answer for {word.glass!r} already, since entry"
+            f" {other.index}",
+            quiet=stated.witnessed - other.seen <= in_force(state).skew,
+        )
     active = state.governance.cards.get(word.glass)
     wait = timedelta(seconds=active.card.wait_s) if active else WAIT_AT_MOST
     until = word.at + max(wait, in_force(state).skew)
     state.statements.nonces[(word.who, word.nonce)] = said.digest
     state.grants.asked[grant] = AskedState(
-        stated.entry.index, stated.at, word.who, word.glass, said.digest, until, word
+        stated.entry.index,
+        stated.at,
+        word.who,
+        word.glass,
+        said.digest,
+        until,
+        word,
+        stated.witnessed,
     )
+    if word.do is Do.ASK:
+        state.grants.last_ask[(word.who, word.glass)] = grant
 
 
 def asking(state: State, stated: Submission) -> Said[AccessRequest]:

@@ -54,4 +54,4 @@ def judge(state: State, stated: Submission) -> None:
     state.monitor.attested[body.subject, body.about] = found
 
 
-RULE = KindRule(Attested, by=frozenset({"monitor"}), judge=judge)
+RULE = KindRule(Attested, by=frozenset({"monitor"}), judge=judge, outcome=True)

@@ -85,4 +85,4 @@ def _check_within(
         raise Void("presentation", "the holder's presentation is of another time")
 
 
-RULE = KindRule(Bypassed, by=frozenset({"gate"}), judge=judge)
+RULE = KindRule(Bypassed, by=frozenset({"gate"}), judge=judge, outcome=True)

@@ -40,4 +40,4 @@ def judge(state: State, stated: Submission) -> None:
     )
 
 
-RULE = KindRule(Dead, by=frozenset({"minter"}), judge=judge)
+RULE = KindRule(Dead, by=frozenset({"minter"}), judge=judge, outcome=True)

@@ -58,4 +58,4 @@ def judge(state: State, stated: Submission) -> None:
     state.gates.doors[body.intent] = replace(known, uses=(*known.uses, use))
 
 
-RULE = KindRule(Door, by=frozenset({"gate", "minter"}), judge=judge)
+RULE = KindRule(Door, by=frozenset({"gate", "minter"}), judge=judge, outcome=True)

@@ -87,4 +87,4 @@ def _check_ended_why(state: State, grant: GrantState, stated: Submission) -> Non
             raise Void("mismatch", f"incident {grant.intent.incident!r} is not closed")
 
 
-RULE = KindRule(Ended, by=frozenset({"broker", "minter"}), judge=judge)
+RULE = KindRule(Ended, by=frozenset({"broker", "minter"}), judge=judge, outcome=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 from breakglass.records.encoding.text_types import Line
@@ -15,6 +15,7 @@ from breakglass.strict_json import Count
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State
 
+GAP_BACK = timedelta(days=7)  # what is older than this stays late, whatever a gap says
 GAP_RECORDS_AT_MOST = 10_000  # the cap of a spool; LEDGER.md section 3.10
 
 

@@ -19,6 +19,12 @@ from breakglass.records.encoding.text_types import (
     MaybeIncidentId,
     Word,
 )
+from breakglass.records.fold.ask_rules import (
+    REFUSED_BY_APPROVER,
+    check_not_ended,
+    labels_of,
+    overtake,
+)
 from breakglass.records.fold.context import Submission, Void, check_nonce, in_force, lost_race
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.grants import GrantState
@@ -81,6 +87,7 @@ def judge(state: State, stated: Submission) -> None:
         raise _second(existing, stated, trust.skew)
     if body.grant in state.grants.refused:
         raise Void("refused_already", "what was asked for was refused; a person must ask again")
+    check_not_ended(state, body.grant, stated)
     active = state.governance.cards.get(body.glass)
     if active is None:
         raise Void("no_card", f"glass {body.glass!r} has no card in force")
@@ -112,15 +119,13 @@ def judge(state: State, stated: Submission) -> None:
         check_nonce(state, word, digest)
     for word, digest in zip(words, digests, strict=True):
         state.statements.nonces[(word.who, word.nonce)] = digest
+    labels = labels_of(state, body.path, said, stated)
     state.grants.asked.pop(body.grant, None)
-    if said.after:
-        state.grants.asked.pop(
-            grant_of_digest(said.after), None
-        )  # overtaken: it is waited for no more
+    overtake(state, said, stated)
     if uses:
         state.grants.machine_uses[(body.glass, body.who)] = uses
     state.grants.by_id[body.grant] = GrantState(
-        body, stated.entry.index, stated.at, stated.entry.note, active
+        body, stated.entry.index, stated.at, stated.entry.note, active, labels=labels
     )
 
 
@@ -172,7 +177,10 @@ def _check_after(state: State, said: AccessRequest) -> None:
     standing = state.grants.by_id.get(grant)
     if standing is not None and standing.statement == said.after:
         raise Void("granted_already", f"the ask of {grant!r} was approved; its grant stands")
-    asked = state.grants.asked.get(grant)
+    ended = state.grants.ended_asks.get(grant)
+    # Whoever was told no may still break a glass that takes nobody, and says so openly.
+    refused = ended is not None and ended.name == REFUSED_BY_APPROVER
+    asked = ended.ask if refused and ended is not None else state.grants.asked.get(grant)
     same = asked is not None and asked.digest == said.after and asked.said.do is Do.ASK
     same = same and asked is not None and said.at <= asked.until
     if not same or asked is None:

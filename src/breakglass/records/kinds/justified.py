@@ -42,4 +42,4 @@ def judge(state: State, stated: Submission) -> None:
     state.grants.by_id[body.grant] = replace(grant, justified=True)
 
 
-RULE = KindRule(Justified, by=frozenset({"monitor"}), judge=judge)
+RULE = KindRule(Justified, by=frozenset({"monitor"}), judge=judge, outcome=True)

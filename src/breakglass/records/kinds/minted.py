@@ -68,4 +68,4 @@ def running(state: State, stated: Submission) -> GrantState:
     return grant
 
 
-RULE = KindRule(Minted, by=frozenset({"minter"}), judge=judge)
+RULE = KindRule(Minted, by=frozenset({"minter"}), judge=judge, outcome=True)

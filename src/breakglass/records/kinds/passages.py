@@ -55,4 +55,4 @@ def own_gate(stated: Submission) -> None:
         raise Void("role", "a gate states its own passages only")
 
 
-RULE = KindRule(Passages, by=frozenset({"gate"}), judge=judge)
+RULE = KindRule(Passages, by=frozenset({"gate"}), judge=judge, outcome=True)

@@ -16,6 +16,7 @@ from breakglass.records.fold.context import (
     word_of,
 )
 from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.fold.slices.governance import SuspensionState
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import Signature, Signed, SignedByPasskey
 from breakglass.records.statement import Do, Kill, Target
@@ -53,7 +54,7 @@ def judge(state: State, stated: Submission) -> None:
         state.grants.by_id[body.name] = replace(grant, stopped_at=stated.at)
     state.statements.nonces[(said.statement.who, said.statement.nonce)] = said.digest
     if body.active:
-        state.governance.suspended[key] = stated.entry.index
+        state.governance.suspended[key] = SuspensionState(stated.entry.index, body.statement)
     else:
         state.governance.suspended.pop(key)
 

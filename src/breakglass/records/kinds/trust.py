@@ -11,8 +11,9 @@ from breakglass.records.encoding.text_types import Digest
 from breakglass.records.fold.context import Submission, Void, lost_race
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.governance import ActiveCard
+from breakglass.records.kind_sets import check_known
 from breakglass.records.record import Kind
-from breakglass.records.trust import Trust, accept_trust
+from breakglass.records.trust import Trust, check_next_trust
 from breakglass.strict_json import Between
 from breakglass.tlog.note import Note
 
@@ -31,7 +32,7 @@ class TrustActivated(Kind):
 
 def judge(state: State, stated: Submission) -> None:
     """A trust file takes force, in order; cards that it no longer believes fall."""
-    accepted = accept_trust(Note.parse(stated.attachment(0)), state.governance.trust)
+    accepted = check_next_trust(Note.parse(stated.attachment(0)), state.governance.trust)
     activate_trust(state, stated, accepted)
 
 
@@ -39,7 +40,9 @@ def activate_trust(state: State, stated: Submission, accepted: Trust) -> None:
     """Put an accepted trust file in force.
 
     Raises:
-        Void: ``mismatch`` (the record names another file than it carries) or ``wrong_log``.
+        Void: ``mismatch`` (the record names another file than it carries), ``wrong_log``, or
+            ``key_id_taken`` (by another submitter's key, of an earlier version too).
+        UnknownKindsError: this software does not know the kinds that the file puts in force.
     """
     if (stated.body.version, stated.body.digest) != (accepted.version, accepted.digest):
         raise Void("mismatch", "the record names another trust file than it carries")
@@ -47,6 +50,16 @@ def activate_trust(state: State, stated: Submission, accepted: Trust) -> None:
         raise Void("wrong_log", "the trust file does not name this log")
     if state.governance.trust is not None and accepted.text == state.governance.trust.text:
         raise lost_race(f"trust file {accepted.version} is in force already")
+    taken = state.governance.key_ids
+    for each in accepted.submitters:
+        if taken.get(each.key_id, each) != each:
+            raise Void(
+                "key_id_taken",
+                f"key id {each.key_id.hex()} of submitter {each.name!r} was that of another key",
+            )
+    # Last, since what does not hold puts nothing in force and stops nobody.
+    check_known(accepted.kinds, accepted.version)
+    state.governance.key_ids = {**taken, **{each.key_id: each for each in accepted.submitters}}
     state.governance.trust = accepted
     state.governance.cards = {
         glass: active

@@ -36,4 +36,4 @@ def judge(state: State, stated: Submission) -> None:
     )
 
 
-RULE = KindRule(Usable, by=frozenset({"minter"}), judge=judge)
+RULE = KindRule(Usable, by=frozenset({"minter"}), judge=judge, outcome=True)

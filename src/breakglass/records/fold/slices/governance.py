@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +11,9 @@ from breakglass.records.card import Card
 from breakglass.records.people_list import May, PeopleList
 from breakglass.records.policy_note import PolicyNote
 from breakglass.records.record import Record
+from breakglass.records.signing.signature import Signature
 from breakglass.records.trust import Trust
+from breakglass.tlog.note import VerifierKey
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,21 @@ class ActiveCard:
     people: PeopleList
 
 
+@dataclass(frozen=True)
+class SuspensionState:
+    """What stops a target: the record, and the signed word in it, which any minter may act on."""
+
+    index: int
+    statement: Signature
+
+
 @dataclass
 class Governance:
     """Who rules now. ``begun`` is the genesis.
 
-    ``suspended`` gives the record that stopped a target, by target and name, and ``handed_over``
-    the record by which a key followed another, by the new key.
+    ``suspended`` gives what stopped a target, by target and name, and ``handed_over``
+    the record by which a key followed another, by the new key. ``key_ids`` gives every submitter's
+    key of any version so far, by its id.
     """
 
     begun: Record[Any] | None = None
@@ -38,8 +50,9 @@ class Governance:
     bundle: bytes = b""
     people: PeopleList = field(default_factory=lambda: PeopleList(()))
     cards: dict[str, ActiveCard] = field(default_factory=dict)
-    suspended: dict[tuple[str, str], int] = field(default_factory=dict)
+    suspended: dict[tuple[str, str], SuspensionState] = field(default_factory=dict)
     handed_over: dict[str, int] = field(default_factory=dict)
+    key_ids: Mapping[bytes, VerifierKey] = field(default_factory=dict)
 
     def keys_of(self, who: str) -> tuple[str, ...]:
         """Return a person's keys under the policy in force; empty for a stranger."""
@@ -75,4 +88,5 @@ class Governance:
             "cards": {glass: active.digest for glass, active in self.cards.items()},
             "suspended": [f"{target} {name}" for target, name in sorted(self.suspended)],
             "keys": dict(self.handed_over),
+            "submitter_keys": sorted(str(each) for each in self.key_ids.values()),
         }

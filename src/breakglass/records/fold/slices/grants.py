@@ -19,8 +19,23 @@ if TYPE_CHECKING:
     from breakglass.records.fold.slices.governance import ActiveCard
     from breakglass.records.kinds.ended import Ended
     from breakglass.records.kinds.intent import Intent
+    from breakglass.records.signing.signature import Signature
 
 DEATH_WITHIN = timedelta(seconds=60)  # after this the monitor rings; DESIGN.md section 4
+
+
+@dataclass(frozen=True)
+class AnswerState:
+    """What one approver said of an ask, with the signed word: any broker can go on from it.
+
+    ``seen`` is when it was witnessed.
+    """
+
+    who: str
+    yes: bool
+    index: int
+    seen: datetime
+    statement: Signature
 
 
 @dataclass(frozen=True)
@@ -28,7 +43,9 @@ class AskedState:
     """Somebody asked for a glass, and nothing has come of it yet.
 
     ``said`` is what they signed and ``digest`` of its text. After ``until`` no intent can follow
-    any more: that is the deadline, and nobody need write anything.
+    any more: that is the deadline, and nobody need write anything. ``seen`` is when it was
+    witnessed, ``pages`` are the records that an approver was paged, ``silent`` says that nobody
+    answered for as long as the card asks.
     """
 
     index: int
@@ -38,6 +55,21 @@ class AskedState:
     digest: str
     until: datetime
     said: AccessRequest
+    seen: datetime
+    answers: tuple[AnswerState, ...] = ()
+    pages: frozenset[str] = frozenset()
+    silent: bool = False
+
+
+@dataclass(frozen=True)
+class EndedAsk:
+    """An ask that waits no more: ``name`` says by what, ``by`` by whom, ``seen`` since when."""
+
+    name: str
+    by: str
+    index: int
+    seen: datetime
+    ask: AskedState
 
 
 @dataclass(frozen=True)
@@ -45,7 +77,8 @@ class GrantState:
     """One grant: its intent and what came after; a change makes another one.
 
     ``index`` is the intent's place in the log, ``rung_at`` the first delivered alert about it,
-    ``runs`` the gates and runs that it opened.
+    ``runs`` the gates and runs that it opened, ``labels`` what the log says of asking before
+    breaking.
     """
 
     intent: Intent
@@ -65,6 +98,7 @@ class GrantState:
     rung_at: datetime | None = None
     stopped_at: datetime | None = None
     runs: frozenset[tuple[str, str]] = frozenset()
+    labels: tuple[str, ...] = ()
 
     @cached_property
     def statement(self) -> str:
@@ -98,6 +132,8 @@ class GrantState:
 class Grants:
     """Each ask that waits, each refusal's record, and each grant, by the grant's id.
 
+    ``ended_asks`` are those that wait no more without a grant, ``last_ask`` gives the newest ask's
+    grant by person and glass.
     ``machine_uses`` gives the witnessed times of a machine's intents that still count towards its
     card's cap, by glass and machine.
     """
@@ -106,6 +142,8 @@ class Grants:
     refused: dict[str, int] = field(default_factory=dict)
     by_id: dict[str, GrantState] = field(default_factory=dict)
     machine_uses: dict[tuple[str, str], tuple[datetime, ...]] = field(default_factory=dict)
+    ended_asks: dict[str, EndedAsk] = field(default_factory=dict)
+    last_ask: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def trial(self) -> Grants:
         """Return a thin copy that changes alone."""
@@ -114,12 +152,18 @@ class Grants:
             Overlay(self.refused),
             Overlay(self.by_id),
             dict(self.machine_uses),
+            Overlay(self.ended_asks),
+            Overlay(self.last_ask),
         )
 
     def summary(self) -> dict[str, Json]:
         """Return this part of the state as plain JSON."""
         return {
-            "asked": {name: each.index for name, each in self.asked.items()},
+            "asked": {name: _asked(each) for name, each in self.asked.items()},
+            "ended_asks": {
+                name: f"{each.index} {each.name} {each.by}"
+                for name, each in self.ended_asks.items()
+            },
             "refused": dict(self.refused),
             "grants": {name: _grant(each) for name, each in self.by_id.items()},
             "machine_uses": {
@@ -127,6 +171,18 @@ class Grants:
                 for (glass, machine), times in self.machine_uses.items()
             },
         }
+
+
+def _asked(ask: AskedState) -> Mapping[str, Json]:
+    answers: list[Json] = [
+        f"{each.index} {each.who} {'yes' if each.yes else 'no'}" for each in ask.answers
+    ]
+    return {
+        "index": ask.index,
+        "answers": answers,
+        "pages": sorted(ask.pages),
+        "silent": ask.silent,
+    }
 
 
 def _grant(grant: GrantState) -> Mapping[str, Json]:
@@ -140,4 +196,5 @@ def _grant(grant: GrantState) -> Mapping[str, Json]:
         "stopped": format_maybe(grant.stopped_at),
         "justified": grant.justified,
         "bypasses": grant.bypasses,
+        "labels": list(grant.labels),
     }

@@ -38,6 +38,12 @@ class Submitters:
 
     by_key: dict[str, SubmitterState] = field(default_factory=dict)
 
+    def copied(self) -> Submitters:
+        """Return a copy of every chain; for a rare record alone, since it copies every id."""
+        return Submitters(
+            {name: replace(each, ids=set(each.ids)) for name, each in self.by_key.items()}
+        )
+
     def trial(self, label: str) -> Submitters:
         """Return a thin copy with the chain of one key label alone."""
         own = self.by_key.get(label, SubmitterState())

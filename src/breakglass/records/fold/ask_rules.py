@@ -1,0 +1,96 @@
+"""What judges share about asks: who may answer, how an ask ends, what the log says of it later.
+
+The story told beside a grant («approvers silent») must be worth nothing to lie about, so nobody
+states it: it follows from the records.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from breakglass.records.fold.context import Submission, Void, in_force
+from breakglass.records.fold.slices.grants import AskedState, EndedAsk
+from breakglass.records.grant import Path
+from breakglass.records.people_list import May
+from breakglass.records.statement import AccessRequest, Do
+
+if TYPE_CHECKING:
+    from breakglass.records.fold.state import State
+
+REFUSED_BY_APPROVER = "refused_by_approver"
+WITHDRAWN = "withdrawn"
+OVERTAKEN = "overtaken"
+ASKED_BEFORE = timedelta(hours=1)  # who asked within it and then breaks has asked before breaking
+
+
+def may_approve(state: State, glass: str, who: str) -> bool:
+    """Say whether the card in force lets ``who`` approve what is asked of this glass."""
+    active = state.governance.cards.get(glass)
+    person = active.people.by_name.get(who) if active else None
+    return person is not None and May.APPROVE in person.may
+
+
+def standing_ask(state: State, who: str, glass: str, stated: Submission) -> AskedState | None:
+    """Return the ask of this person and glass that waits, by the witnesses' time."""
+    grant = state.grants.last_ask.get((who, glass))
+    waiting = state.grants.asked.get(grant) if grant is not None else None
+    return waiting if waiting is not None and stated.witnessed <= waiting.until else None
+
+
+def end_ask(state: State, grant: str, name: str, by: str, stated: Submission) -> None:
+    """Let an ask wait no more; it must be one that waits."""
+    waiting = state.grants.asked.pop(grant)
+    state.grants.ended_asks[grant] = EndedAsk(
+        name, by, stated.entry.index, stated.witnessed, waiting
+    )
+
+
+def check_not_ended(state: State, grant: str, stated: Submission) -> None:
+    """Check that the ask behind a grant was not ended.
+
+    Raises:
+        Void: ``refused_by_approver``, ``withdrawn`` or ``overtaken``; quietly within the skew of
+            that, since two honest brokers may cross.
+    """
+    ended = state.grants.ended_asks.get(grant)
+    if ended is None:
+        return
+    raise void_of(ended, quiet=stated.witnessed - ended.seen <= in_force(state).skew)
+
+
+def void_of(ended: EndedAsk, *, quiet: bool) -> Void:
+    """Return how a record behind an ended ask is void: by the name of what ended it."""
+    why = f"entry {ended.index}, by {ended.by!r}, ended what was asked for"
+    if ended.name == WITHDRAWN:
+        return Void("withdrawn", why, quiet=quiet)
+    if ended.name == OVERTAKEN:
+        return Void("overtaken", why, quiet=quiet)
+    return Void("refused_by_approver", why, quiet=quiet)
+
+
+def labels_of(state: State, path: Path, said: AccessRequest, stated: Submission) -> tuple[str, ...]:
+    """Return what the log says of asking before a glass was broken; empty for any other path.
+
+    ``not_asked``, ``refused_by:NAME``, ``approvers_silent``, ``not_paged`` or ``did_not_wait``.
+    """
+    active = state.governance.cards.get(said.glass)
+    if path is not Path.GLASS or active is None or active.card.ask_need == 0:
+        return ()
+    grant = state.grants.last_ask.get((said.who, said.glass), "")
+    ended = state.grants.ended_asks.get(grant)
+    ask = ended.ask if ended is not None else state.grants.asked.get(grant)
+    if ask is None or stated.witnessed - ask.seen > ASKED_BEFORE:
+        return ("not_asked",)
+    if ended is not None and ended.name == REFUSED_BY_APPROVER:
+        return (f"refused_by:{ended.by}",)
+    if ask.silent:
+        return ("approvers_silent",)
+    return ("did_not_wait",) if ask.pages else ("not_paged",)
+
+
+def overtake(state: State, said: AccessRequest, stated: Submission) -> None:
+    """End the ask that a break of the same person and glass leaves behind."""
+    grant = state.grants.last_ask.get((said.who, said.glass), "")
+    if said.do is not Do.ASK and grant in state.grants.asked:
+        end_ask(state, grant, OVERTAKEN, said.who, stated)

@@ -1,0 +1,46 @@
+"""Somebody takes back what they asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from breakglass.records.encoding.text_types import GrantId
+from breakglass.records.fold.ask_rules import WITHDRAWN, end_ask
+from breakglass.records.fold.context import Submission, Void, check_first_use, lost_race, word_of
+from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.record import Kind
+from breakglass.records.signing.signature import Signed, SignedByPasskey
+from breakglass.records.statement import Answer, Do
+
+if TYPE_CHECKING:
+    from breakglass.records.fold.state import State
+
+
+@dataclass(frozen=True)
+class Withdrawn(Kind):
+    """The asker takes an ask back; ``statement`` is their own word, by the ask's digest."""
+
+    kind: ClassVar[str] = "withdrawn"
+    grant: GrantId
+    statement: Signed | SignedByPasskey
+
+
+def judge(state: State, stated: Submission) -> None:
+    """The asker alone ends an ask that waits, with a word of any age."""
+    body = stated.body
+    if body.grant in state.grants.ended_asks or body.grant in state.grants.by_id:
+        raise lost_race(f"what was asked for as {body.grant!r} waits no more")
+    waiting = state.grants.asked.get(body.grant)
+    if waiting is None:
+        raise Void("no_grant", f"nothing waits as {body.grant!r}")
+    said = word_of(state, body.statement, Answer, None, suspended_too=True)
+    word = said.statement
+    if (word.do, word.answers, word.who) != (Do.WITHDRAW, waiting.digest, waiting.who):
+        raise Void("mismatch", "the statement takes something else back, or is somebody else's")
+    check_first_use(state, word)
+    state.statements.nonces[(word.who, word.nonce)] = said.digest
+    end_ask(state, body.grant, WITHDRAWN, word.who, stated)
+
+
+RULE = KindRule(Withdrawn, by=frozenset({"broker"}), judge=judge)

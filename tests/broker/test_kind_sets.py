@@ -1,0 +1,114 @@
+"""A set of kinds comes into force: who knows it goes on, who does not stops and says so."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from breakglass.node.submitter import Fact
+from breakglass.records.encoding.text_types import Word
+from breakglass.records.kinds.trust import TrustActivated
+from breakglass.records.record import Kind
+from breakglass.records.signing.signature import TRUST_NAMESPACE
+from breakglass.records.statement import digest_of
+from tests.broker.shop import SIMULATED, Shop, make_shop
+from tests.kit.processes import until
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Weather(Kind):
+    """What ``tests.kit.newer_kinds`` knows and this process does not."""
+
+    kind: ClassVar[str] = "weather"
+    sky: Word
+
+
+def puts_in_force(shop: Shop, kinds: int) -> None:
+    text = shop.trust_text(2).replace("kinds 1\n", f"kinds {kinds}\n")
+    file = shop.maintained(text, TRUST_NAMESPACE).encoded()
+    shop.state_as("broker", Fact("trust/2", TrustActivated(2, digest_of(text)), (file,)))
+
+
+def digests(shop: Shop) -> list[str]:
+    """Return each follower's digest, once all of them have folded as much."""
+    found: list[dict[str, object]] = []
+
+    def level() -> bool:
+        found.clear()
+        for each in [*shop.brokers, *shop.minters]:
+            with each.neighbour() as neighbour:
+                found.append(neighbour.get("/state").json())
+        return len({each["size"] for each in found}) == 1
+
+    until(level)
+    return [str(each["digest"]) for each in found]
+
+
+def test_two_releases_fold_alike_until_a_set_comes_into_force_and_the_old_one_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """(R-21) (F-75) (F-76)"""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
+    shop = make_shop(tmp_path, SIMULATED)
+    old, newer, minter = *shop.brokers, *shop.minters
+    newer.command = (sys.executable, "-m", "tests.kit.newer_kinds", "broker")
+    try:
+        shop.start()
+        newer.start()
+        shop.state_as("monitor", Fact("weather/1", Weather("clear")))
+        assert len(set(digests(shop))) == 1
+        before = shop.get("/state")["digest"]
+        assert "weather" not in shop.get("/state", broker=1)["summary"]["alerts"]
+        puts_in_force(shop, 2)
+        for each in (old, minter):
+            assert each.wait_ended(20) == 6
+            assert "kinds 2" in each.said()
+            assert "kinds 1 at most" in each.said()
+            assert (
+                "hint: install a later release on this machine, one that knows kinds 2"
+                in each.said()
+            )
+        # What stands from before stays unknown; what comes now is judged.
+        shop.state_as("monitor", Fact("weather/2", Weather("rain")))
+        until(lambda: shop.get("/state", 1)["summary"]["alerts"].get("weather") == 1)
+        assert shop.get("/state", 1)["digest"] != before
+        # Started again, the old one comes to the same entry and stops there.
+        old.start(wait=False)
+        assert old.wait_ended(20) == 6
+    finally:
+        shop.stop()
+
+
+def test_the_old_release_does_not_even_put_it_in_force(tmp_path: Path) -> None:
+    shop = make_shop(tmp_path, SIMULATED)
+    try:
+        shop.start()
+        text = shop.trust_text(2).replace("kinds 1\n", "kinds 2\n")
+        file = shop.maintained(text, TRUST_NAMESPACE).encoded().decode()
+        size = shop.get("/state")["size"]
+        with shop.brokers[0].neighbour() as broker:
+            told = broker.send("POST", "/trust", b'{"note": %s}' % _json(file), "application/json")
+        assert told.json()["error"] == "kinds_unknown"
+        assert [each.body.kind for each in shop.records()[size:]].count("trust") == 0
+    finally:
+        shop.stop()
+
+
+def _json(text: str) -> bytes:
+    import json
+
+    return json.dumps(text).encode()
+
+
+def test_the_later_release_of_these_tests_is_one_by_a_start_module_alone() -> None:
+    code = "from breakglass.records import kind_sets; print(kind_sets.NEWEST)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
