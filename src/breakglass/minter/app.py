@@ -286,6 +286,7 @@ class Minter:
             minter=self._settings.name,
             sealed=base64.b64encode(row.made.sealed).decode(),
             since_asked_ms=row.made.usable_ms,
+            dead=row.stage is Stage.DEAD,
         )
 
 

@@ -36,7 +36,10 @@ class ForgoRequest:
 
 @dataclass(frozen=True)
 class CredentialView:
-    """A credential that works, ``sealed`` to its holder (base64): anybody may carry it."""
+    """A credential that works, ``sealed`` to its holder (base64): anybody may carry it.
+
+    ``dead`` says that it is gone already, as after a drill, which seals nothing.
+    """
 
     grant: str
     minter: str
@@ -46,6 +49,7 @@ class CredentialView:
     connect: Mapping[str, str | int]
     probe: str
     since_asked_ms: int
+    dead: bool
 
 
 @dataclass(frozen=True)
