@@ -1,11 +1,13 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
-# Needed beforehand: python3 (3.11 or newer, with venv), git, make, openssh-client.
+# Needed beforehand: python3 (3.11 or newer, with venv), git, make, openssh-client. `make system`
+# installs what some tests want beside them.
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 XDIST ?= auto
 N ?= 1000
+MINUTES := 12
 
 .PHONY: demo test check format long crash bench report system help clean
 
@@ -16,7 +18,8 @@ demo: $(STAMP)  ## break a glass, end to end, on a real target
 	$(BIN)/python -m breakglass.demo
 
 test: $(STAMP)  ## run all tests of the short form
-	$(BIN)/python -m pytest -m "not long" -n $(XDIST) --dist loadgroup
+	@echo "all tests of the short form: about $(MINUTES) minutes on two idle cores; skips are told"
+	$(BIN)/python -m pytest -rs -m "not long" -n $(XDIST) --dist loadgroup
 
 check: $(STAMP)  ## format, lint, types, import contracts, doctests
 	$(BIN)/ruff format --check .
@@ -30,7 +33,7 @@ format: $(STAMP)  ## write the code the way check wants it
 	$(BIN)/ruff check --fix .
 
 long: $(STAMP)  ## the long suites: full sizes, simulations, fuzzing
-	$(BIN)/python -m pytest -m long -n $(XDIST) --dist loadgroup
+	$(BIN)/python -m pytest -rs -m long -n $(XDIST) --dist loadgroup
 
 crash: $(STAMP)  ## kill -9 N times under load, and look at everything after each
 	$(BIN)/python -m tests.faults.crash --rounds $(N)

@@ -127,3 +127,13 @@ def test_without_the_clients_libraries_breakglass_says_so_in_words() -> None:
     assert "'click' is not installed" in done.stderr
     assert "breakglass[cli]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_readme_says_how_long_the_tests_take_and_what_they_want_as_make_does() -> None:
+    made, read = (ROOT / "Makefile").read_text(), (ROOT / "README.md").read_text()
+    told = re.search(r"^MINUTES := (\d+)$", made, re.MULTILINE)
+    assert told
+    assert f"about {told[1]} minutes on two cores" in read
+    targets = set(re.findall(r"^([a-z]+):", made, re.MULTILINE))
+    said = set(re.findall(r"`make ([a-z]+)`|^make ([a-z]+)$", read, re.MULTILINE))
+    assert {"demo", "test", "system"} <= {a or b for a, b in said} <= targets
