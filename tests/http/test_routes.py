@@ -20,14 +20,15 @@ ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = (ROOT / "docs" / "reference" / "processes.md").read_text()
 ROWS = """\
 from dataclasses import dataclass
-from breakglass.http.routes import Nobody, Request, Response, get, nobody, post
+from breakglass.http.routes import Nobody, Request, Response, Route, get, nobody, post
 @dataclass(frozen=True)
 class Mira: ...
 @dataclass(frozen=True)
 class Body: ...
 def known(who: Mira, asked: Request[None]) -> Body: return Body()
 def echo(who: Nobody, asked: Request[Body]) -> Body: return asked.body
-post("/x", nobody, Body, echo, Body, 1)
+table: list[Route] = [
+    post("/x", nobody, Body, echo, Body, 1),
 """
 
 
@@ -37,12 +38,13 @@ post("/x", nobody, Body, echo, Body, 1)
         ('get("/x", nobody, known, Body)', "an asker that nobody has shown to be one"),
         ('post("/x", nobody, bytes, echo, Body, 1)', "another body than it takes"),
         ('post("/x", nobody, Body, echo, Response, 1)', "another answer than it gives"),
+        ('get("/x", nobody, lambda who, asked: 3, Body)', "another answer, told in the row"),
     ],
 )
 def test_the_type_checker_refuses_a_handler_that_does_not_fit_its_row(
     tmp_path: Path, row: str, why: str
 ) -> None:
-    (tmp_path / "rows.py").write_text(f"{ROWS}{row}\n")
+    (tmp_path / "rows.py").write_text(f"{ROWS}    {row},\n]\n")
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(ROOT / ".mypy_cache")]
     done = subprocess.run(
         [*command, str(tmp_path / "rows.py")],

@@ -45,7 +45,7 @@ from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
 from breakglass.clock import Clock
 from breakglass.errors import MalformedError, RefusedError
-from breakglass.http.routes import Asker, Given, Nobody, Request, Route, Taken, get, nobody, post
+from breakglass.http.routes import Given, Nobody, Request, Route, Taken, get, nobody, post
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.replica import Replica
 from breakglass.node.views import Health, StateView, health, state_view
@@ -78,14 +78,14 @@ class Stories:
     clock: Clock
 
 
-def routes(stories: Stories) -> list[Route[Any, Any, Any]]:
+def routes(stories: Stories) -> list[Route]:
     """Return the table. No route asks who somebody is: whatever acts, people signed themselves."""
     act, show = stories, _Readings(stories)
 
     def break_glass(body: BreakBody) -> GrantedView:
         return granted_view(act.breaking.break_glass(break_request(body)))
 
-    readings: list[Route[Any, Any, Any]] = [
+    readings = [
         get("/glasses", nobody, show.glasses, Glasses),
         get("/incidents", nobody, show.incidents, Incidents),
         get("/grants", nobody, show.grants, Grants),
@@ -97,7 +97,7 @@ def routes(stories: Stories) -> list[Route[Any, Any, Any]]:
         get("/state", nobody, lambda who, asked: state_view(act.view), StateView),
         get("/healthz", nobody, show.health, Health),
     ]
-    acts: list[Route[Any, Any, Any]] = [
+    acts = [
         _said("/break", BreakBody, break_glass, GrantedView),
         _said("/incidents", StatementBody, act.declaring.declare, Declared),
         _said("/done", DoneBody, act.ending.done, dict),
@@ -109,7 +109,7 @@ def routes(stories: Stories) -> list[Route[Any, Any, Any]]:
     return [*readings, *(_when_current(stories, each) for each in acts), *_door_routes(act.doors)]
 
 
-def _door_routes(doors: DoorRequests) -> list[Route[Any, Any, Any]]:
+def _door_routes(doors: DoorRequests) -> list[Route]:
     # Without a ledger there is nothing to be current with.
     def ask(body: BreakBody) -> AskedDoorView:
         return doors.ask(break_request(body))
@@ -136,17 +136,15 @@ def _said(
     act: Callable[[Taken], Given],
     gives: type[Given],
     at_most: int = _STATEMENT_BYTES,
-) -> Route[Nobody, Taken, Given]:
+) -> Route:
     """Make a route for what people signed themselves: the story asks who they are."""
     return post(path, nobody, takes, lambda who, asked: act(asked.body), gives, at_most)
 
 
-def _when_current(
-    stories: Stories, route: Route[Asker, Taken, Given]
-) -> Route[Asker, Taken, Given]:
+def _when_current(stories: Stories, route: Route) -> Route:
     """Return a route that decides nothing before we have read what the ledger holds."""
 
-    def waiting(who: Asker, asked: Request[Taken]) -> Given:
+    def waiting(who: Any, asked: Request[Any]) -> Any:
         stories.catching_up.require(_CURRENT_WITHIN)
         # Nothing that we record now may come between a door and the moment it was used in.
         stories.returning.first()

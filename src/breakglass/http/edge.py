@@ -39,14 +39,14 @@ from breakglass.strict_json import read_body
 log = logging.getLogger("breakglass")
 
 
-def application(routes: Iterable[Route[Any, Any, Any] | StarletteRoute]) -> Starlette:
+def application(routes: Iterable[Route | StarletteRoute]) -> Starlette:
     """Make the application of a table; an upload comes as ``streaming.upload_route`` makes it."""
     return Starlette(
         routes=[each if isinstance(each, StarletteRoute) else _served(each) for each in routes]
     )
 
 
-def _served(route: Route[Any, Any, Any]) -> StarletteRoute:
+def _served(route: Route) -> StarletteRoute:
     crowd = route.crowd
 
     async def endpoint(request: StarletteRequest) -> StarletteResponse:
@@ -60,7 +60,7 @@ def _served(route: Route[Any, Any, Any]) -> StarletteRoute:
     return StarletteRoute(route.path, endpoint, methods=[route.method])
 
 
-def _answered(route: Route[Any, Any, Any], raw: Request[bytes]) -> Response | Streamed:
+def _answered(route: Route, raw: Request[bytes]) -> Response | Streamed:
     try:
         who = route.who(raw)
         body = _taken(route.takes, raw.body)

@@ -79,8 +79,8 @@ def nobody(asked: Request[bytes]) -> Nobody:
 
 
 @dataclass(frozen=True)
-class Route(Generic[Asker, Taken, Given]):
-    """One row of the table; ``get`` and ``post`` make it.
+class Route:
+    """One row of the table. ``get`` and ``post`` make it: they hold its parts to each other.
 
     Args:
         method: ``GET`` or ``POST``.
@@ -97,10 +97,10 @@ class Route(Generic[Asker, Taken, Given]):
 
     method: str
     path: str
-    who: Callable[[Request[bytes]], Asker]
-    takes: type[Taken]
-    handler: Callable[[Asker, Request[Taken]], Given]
-    gives: type[Given]
+    who: Callable[[Request[bytes]], Any]
+    takes: type[Any]
+    handler: Callable[[Any, Request[Any]], Any]
+    gives: type[Any]
     body_at_most: int = 0
     crowd: Crowd | None = None
 
@@ -111,7 +111,7 @@ def get(
     handler: Callable[[Asker, Request[None]], Given],
     gives: type[Given],
     crowd: Crowd | None = None,
-) -> Route[Asker, None, Given]:
+) -> Route:
     """Make a route that reads; see ``Route``."""
     return Route("GET", path, who, NoneType, handler, gives, crowd=crowd)
 
@@ -124,7 +124,7 @@ def post(
     gives: type[Given],
     body_at_most: int,
     crowd: Crowd | None = None,
-) -> Route[Asker, Taken, Given]:
+) -> Route:
     """Make a route that acts; see ``Route``."""
     return Route("POST", path, who, takes, handler, gives, body_at_most, crowd)
 

@@ -6,7 +6,7 @@ Nothing here changes it but one call: what a gate review decided, signed by a pe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from breakglass.http.routes import (
     Nobody,
@@ -58,7 +58,7 @@ class Health:
     broken: str
 
 
-def routes(monitor: Monitor) -> list[Route[Any, Any, Any]]:
+def routes(monitor: Monitor) -> list[Route]:
     """Return the table over one monitor."""
 
     def reviews(who: Nobody, asked: Request[None]) -> Reviews:
