@@ -46,7 +46,6 @@ const (
 	CardNamespace         = "breakglass-card@v1"
 	TrustNamespace        = "breakglass-trust@v1"
 	PolicyNamespace       = "breakglass-policy@v1"
-	DoorNamespace         = "breakglass-door@v1"
 	PresentationNamespace = "breakglass-token@v1"
 )
 
@@ -55,7 +54,6 @@ var firstLines = map[string]string{
 	CardNamespace:         "breakglass.dev/card/v1\n",
 	TrustNamespace:        "breakglass.dev/trust/v1\n",
 	PolicyNamespace:       "breakglass.dev/policy/v1\n",
-	DoorNamespace:         "breakglass.dev/record/v1\n",
 	PresentationNamespace: "breakglass.dev/presentation/v1\n",
 }
 

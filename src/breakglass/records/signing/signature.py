@@ -20,7 +20,6 @@ STATEMENT_NAMESPACE = "breakglass-statement@v1"
 CARD_NAMESPACE = "breakglass-card@v1"
 TRUST_NAMESPACE = "breakglass-trust@v1"
 POLICY_NAMESPACE = "breakglass-policy@v1"
-DOOR_NAMESPACE = "breakglass-door@v1"
 PRESENTATION_NAMESPACE = "breakglass-token@v1"
 
 _LINE_TYPE = b"\xffsshsig@breakglass.dev\n"
@@ -30,7 +29,6 @@ _HEADERS = {
     CARD_NAMESPACE: "breakglass.dev/card/v1\n",
     TRUST_NAMESPACE: "breakglass.dev/trust/v1\n",
     POLICY_NAMESPACE: "breakglass.dev/policy/v1\n",
-    DOOR_NAMESPACE: "breakglass.dev/record/v1\n",
     PRESENTATION_NAMESPACE: "breakglass.dev/presentation/v1\n",
 }
 """How a text signed in each namespace begins: a passkey has no namespace but the text's own."""
