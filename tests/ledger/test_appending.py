@@ -232,9 +232,9 @@ def test_a_note_carries_its_submitters_line_alone_in_its_one_spelling(
     longer = Note.parse(note).with_lines(stranger.sign(Note.parse(note).text)).encoded()
     letter = note.rstrip(b"\n=")[-1:]
     spelled = note.rstrip(b"\n=")[:-1] + bytes([letter[0] + 1]) + note[len(note.rstrip(b"\n=")) :]
-    for variant in (longer, spelled):
+    for variant, name in ((longer, "extra_lines"), (spelled, "bad_note")):
         reply = submitter.send(variant)
-        assert (reply.status, reply.json()["error"]) == (400, "extra_lines")
+        assert (reply.status, reply.json()["error"]) == (400, name)
     assert submitter.send(note).status == 200
 
 

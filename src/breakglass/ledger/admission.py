@@ -138,12 +138,10 @@ class Admission:
         note = Note.parse(data)
         note.check_spelling()  # else a carrier's spelling would take the number of the honest one
         submitter, line = _submitter(note, submitters)
-        if len(note.lines) != 1 or line.spelling:
-            # Whoever holds a note could append it spelled otherwise first; the honest one would
-            # then find its number taken.
+        if len(note.lines) != 1:
+            # Likewise: with a line more it would be another leaf of the same text.
             raise MalformedError(
-                f"a record carries its submitter's line alone, in its one spelling; this has"
-                f" {len(note.lines)}",
+                f"a record carries its submitter's line alone; this has {len(note.lines)} lines",
                 name="extra_lines",
             )
         if own is not None and submitter.vkey != own.vkey:
