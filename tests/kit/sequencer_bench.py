@@ -233,7 +233,7 @@ class Clerk:
 
     def run(self, notes: Sequence[bytes], refusal: BreakglassError | None = None) -> Run:
         """Return notes as admission hands them on."""
-        key = self.key.verifier.key_id
+        key = self.key.verifier.label
         admitted = []
         for note in notes:
             text = Note.parse(note).text
