@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
@@ -121,6 +122,33 @@ def test_a_run_ends_at_its_first_refusal_and_says_why_beside_the_receipts(
     bench.check([second, third], accepted)
     assert accepted.refusal is not None
     assert accepted.refusal.name == "id_taken"
+
+
+def test_answers_go_out_before_followers_wake_and_find_the_entry_shown(
+    bench: Bench, clerk: Clerk
+) -> None:
+    sequencer = bench.started()
+    follower = ThreadPoolExecutor(1).submit(bench.shown)
+    until(lambda: bool(bench.feed._changed._waiters))  # type: ignore[attr-defined]
+    seen: list[tuple[bool, int, bool]] = []
+
+    def look() -> None:
+        time.sleep(0.1)  # long enough for a follower that was woken
+        seen.append((waiting.done.done(), bench.feed.size, follower.done()))
+
+    bench.at_step[6] = look
+    waiting = sequencer.submit(clerk.run(clerk.notes(1)))
+    assert [each.head.size for each in follower.result(SOON_S / 2)] == [1]
+    assert seen == [(True, 1, False)]
+
+
+def test_followers_wake_also_when_answering_fails(bench: Bench, clerk: Clerk) -> None:
+    sequencer = bench.started()
+    follower = ThreadPoolExecutor(1).submit(bench.shown)
+    until(lambda: bool(bench.feed._changed._waiters))  # type: ignore[attr-defined]
+    bench.at_step[6] = lambda: 1 // 0
+    sequencer.submit(clerk.run(clerk.notes(1)))
+    assert [each.head.size for each in follower.result(SOON_S / 2)] == [1]
 
 
 # --- a lost quorum ------------------------------------------------------------------------------

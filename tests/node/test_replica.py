@@ -9,6 +9,7 @@ import pytest
 
 from breakglass.canonical import Json
 from breakglass.errors import UnavailableError, UnprovenError
+from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
 from tests.kit.organisation import Organisation
@@ -81,6 +82,27 @@ def test_a_record_that_does_not_hold_is_judged_void_and_heard(followed: Followed
         size = followed.send()
         assert view.wait_for(size - 1, WITHIN).void == "intent_mismatch"
         assert [each.index for each in heard] == list(range(size))
+    finally:
+        view.close()
+
+
+class _Later(kinds.Policy):
+    """The kind of another version, which this software does not know."""
+
+    v = 2
+
+
+def test_what_the_fold_asks_for_is_what_the_view_fetches_also_of_an_unknown_version(
+    followed: Followed,
+) -> None:
+    """A stolen broker key could otherwise stop everybody's view with one record."""
+    stopped: list[Exception] = []
+    view = followed.view(trouble=stopped.append)
+    try:
+        followed.org.state_that("broker", _Later(9, "0" * 64, "commit"), attachments=[b"bundle"])
+        size = followed.send()
+        assert view.wait_for(size - 1, WITHIN).holds
+        assert stopped == []
     finally:
         view.close()
 

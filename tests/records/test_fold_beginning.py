@@ -11,9 +11,10 @@ import pytest
 from breakglass.errors import MalformedError, UnavailableError
 from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
-from breakglass.records.fold.fold import apply, fold
+from breakglass.records.fold.fold import apply, attachments_read, fold
+from breakglass.records.fold.state import State
 from breakglass.records.kinds.alert import Delivery
-from breakglass.records.record import Unknown, record_text
+from breakglass.records.record import Unknown, parse_outer, record_text
 from breakglass.records.record_reader import parse_record
 from breakglass.records.statement import Do, Target, digest_of
 from breakglass.tlog.note import sign_note
@@ -100,6 +101,21 @@ def test_missing_attachments_stop_a_follower_and_change_nothing() -> None:
             apply(state, replace(policy, attachments=attachments))
     assert state.digest() == before
     holds(apply(state, policy))
+
+
+def test_a_note_that_was_read_already_is_judged_alike_and_another_ones_reading_is_refused() -> None:
+    org = begun()
+    pulse(org)
+    entries = org.log.entries()
+    state = State(org.genesis)
+    for entry in entries:
+        outer = parse_outer(entry.note)
+        needed = {each.digest for each in attachments_read(state, outer)}
+        with pytest.raises(ValueError, match="not read from its own note"):
+            apply(state, entry, parse_outer(org.record("monitor", kinds.Pulse(9, ()))))
+        handed = {name: data for name, data in entry.attachments.items() if name in needed}
+        holds(apply(state, replace(entry, attachments=handed), outer))
+    assert state.digest() == fold(org.genesis, entries).digest()
 
 
 @pytest.mark.parametrize("kind", ["trust", "policy", "cards"])

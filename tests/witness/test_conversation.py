@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -143,6 +144,81 @@ def test_a_damaged_head_stops_the_witness_instead_of_starting_it_from_0(tmp_path
     file.write_bytes(b"")
     with pytest.raises(MisconfiguredError, match="damaged"):
         opened(tmp_path).add_checkpoint(request(0, 3))
+
+
+@pytest.mark.parametrize("torn", [0, 4096])
+def test_a_torn_copy_of_the_head_costs_nothing_and_two_torn_ones_stop_the_witness(
+    tmp_path: Path, torn: int
+) -> None:
+    cosigning = opened(tmp_path)
+    cosigning.add_checkpoint(request(0, 7))
+    cosigning.add_checkpoint(request(7, 9))
+    (file,) = (tmp_path / "heads").iterdir()
+    data = bytearray(file.read_bytes())
+    data[torn + 100 : torn + 512] = bytes(412)
+    file.write_bytes(data)
+    assert opened(tmp_path).add_checkpoint(request(7, 9)).body == b"9\n"
+    other = 4096 - torn
+    data[other + 100 : other + 512] = bytes(412)
+    file.write_bytes(data)
+    with pytest.raises(MisconfiguredError, match="neither copy is whole; stayed shut"):
+        opened(tmp_path).add_checkpoint(request(0, 3))
+
+
+@pytest.mark.parametrize("new_first", [True, False])
+def test_a_crash_between_the_copies_leaves_the_new_head_or_the_old_one(
+    tmp_path: Path, new_first: bool
+) -> None:
+    cosigning = opened(tmp_path)
+    cosigning.add_checkpoint(request(0, 7))
+    (file,) = (tmp_path / "heads").iterdir()
+    old = file.read_bytes()[:4096]
+    cosigning.add_checkpoint(request(7, 9))
+    new = file.read_bytes()[:4096]
+    assert old != new
+    file.write_bytes(new + old if new_first else old + new)
+    assert opened(tmp_path).add_checkpoint(request(7, 9)).body == b"9\n"
+
+
+def test_a_head_is_kept_with_one_sync_and_a_restored_checkpoint_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cosigning = opened(tmp_path)
+    cosigning.add_checkpoint(request(0, 7))
+    (file,) = (tmp_path / "heads").iterdir()
+    file.write_bytes(cosigning.checkpoint(LOG.name))  # as a person restores it
+    cosigning = opened(tmp_path)
+    assert cosigning.add_checkpoint(request(7, 8)).status == 200
+    synced: list[int] = []
+    for name in ("fsync", "fdatasync"):
+        sync = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda file, sync=sync: (sync(file), synced.append(file)))
+    assert cosigning.add_checkpoint(request(8, 9)).status == 200
+    assert len(synced) == 1
+    assert opened(tmp_path).add_checkpoint(request(0, 9)).body == b"9\n"
+
+
+def test_what_a_failed_sync_leaves_is_written_anew_before_it_is_cosigned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes can be read back and yet stand on no disk: cosigned, they would be forgotten."""
+    cosigning = opened(tmp_path)
+    cosigning.add_checkpoint(request(0, 7))
+    (file,) = (tmp_path / "heads").iterdir()
+
+    def fails(file: int) -> None:
+        raise OSError("input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fails)
+        with pytest.raises(UnavailableError, match="not cosigned"):
+            cosigning.add_checkpoint(request(7, 9))
+        patched.setattr(os, "fsync", fails)
+        with pytest.raises(UnavailableError, match="not cosigned"):
+            cosigning.add_checkpoint(request(9, 9, proof=[]))
+    before = file.stat().st_ino
+    assert cosigning.add_checkpoint(request(9, 9, proof=[])).status == 200
+    assert file.stat().st_ino != before
 
 
 def test_nothing_is_cosigned_that_could_not_be_kept(

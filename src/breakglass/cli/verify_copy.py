@@ -6,19 +6,17 @@ The ledger's own verifier knows entries as bytes; here each is read as a record,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from breakglass.errors import BreakglassError, UnprovenError
-from breakglass.ledger.export import attachments
 from breakglass.ledger.verifier import entries, verify_attachments, verify_heads, verify_tree
 from breakglass.node.first_trust import first_trust, later_trusts
-from breakglass.records.all_kinds import KINDS
-from breakglass.records.fold.context import Entry, too_long_to_read
-from breakglass.records.fold.fold import Judged, apply, kinds_in_force
+from breakglass.records.fold.context import Entry
+from breakglass.records.fold.fold import Judged, apply, attachments_read
 from breakglass.records.fold.state import State
-from breakglass.records.record_reader import parse_record
+from breakglass.records.record import Attachment, Outer, parse_outer
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.note import Note
 from breakglass.tlog.tiles import TILE_WIDTH, decode_bundle, entries_path
@@ -68,9 +66,9 @@ def audit(folder: Path, trust: bytes, progress: Progress) -> Audited:
     for each in verify_heads(
         folder, lambda: (state.governance.trust or chain[0]).tlog, newest.checkpoint
     ):
-        judged = apply(
-            state, Entry(each.index, each.note, each.cosigned, _read(folder, each.note, state))
-        )
+        outer = _outer(each.note)
+        attached = _attached(folder, attachments_read(state, outer)) if outer else {}
+        judged = apply(state, Entry(each.index, each.note, each.cosigned, attached), outer)
         audited.heads += each.head != head
         head = each.head
         if judged.void and judged.quiet:
@@ -110,16 +108,15 @@ def _chain(folder: Path, believed: Trust) -> list[Trust]:
     return chain
 
 
-def _read(folder: Path, note: bytes, state: State) -> dict[str, bytes]:
+def _outer(note: bytes) -> Outer | None:
     try:
-        record = parse_record(note)
+        return parse_outer(note)
     except BreakglassError:
-        return {}  # the fold says what is wrong with it
-    kind = record.body.kind
-    needed = KINDS.reads(kind, kinds_in_force(state))
-    if not needed or too_long_to_read(kind, record.attachments):
-        return {}
-    return {each: (folder / "attachment" / each).read_bytes() for each in attachments([note])}
+        return None  # the fold says what is wrong with it
+
+
+def _attached(folder: Path, named: Sequence[Attachment]) -> dict[str, bytes]:
+    return {each.digest: (folder / "attachment" / each.digest).read_bytes() for each in named}
 
 
 def _named(folder: Path, error: UnprovenError) -> UnprovenError:

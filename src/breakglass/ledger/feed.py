@@ -33,6 +33,7 @@ class Feed:
         self._recent: deque[Published] = deque(maxlen=_KEPT)
         self._newest = journal.newest_cosigned()
         self._newest_first = self._newest.size if self._newest else 0
+        self._told = True  # whether who waits was woken for the newest head
         self._closed = False
 
     @property
@@ -55,10 +56,22 @@ class Feed:
 
     def publish(self, published: Published) -> None:
         """Show a commit, whose cosigned head is durable, and wake who waits."""
+        self.show(published)
+        self.wake()
+
+    def show(self, published: Published) -> None:
+        """Show a commit, whose cosigned head is durable; who waits sleeps on until ``wake``."""
         with self._changed:
             self._newest, self._newest_first = published.head, published.first
             self._recent.append(published)
-            self._changed.notify_all()
+            self._told = False
+
+    def wake(self) -> None:
+        """Wake who waits, if anything was shown since the last time."""
+        with self._changed:
+            if not self._told:
+                self._told = True
+                self._changed.notify_all()
 
     def after(self, start: int, wait: timedelta) -> list[Published]:
         """Return commits that hold entry ``start`` and what follows; waits if there are none yet.

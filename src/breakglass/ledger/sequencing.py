@@ -209,6 +209,11 @@ class Sequencer:
                 )
                 self._fail_all(runs, inside)
                 self._healthy = quorum = False
+            finally:
+                # (7) Wake the followers, behind the answers: somebody waits for those, and the
+                #     followers' own work would take the interpreter first. A crash before this
+                #     cuts their lines; they ask again and find what is shown.
+                self._feed.wake()
             rest = _FIRST_RETRY if quorum else min(rest * 2, self._retry_at_most)
 
     def _taken(self, rest: float) -> list[Waiting] | None:
@@ -297,7 +302,7 @@ class Sequencer:
         if first != target.before:
             notes = self._journal.notes(first, head.size)
         self._head, self._target, self._unseen = head, None, 0
-        self._feed.publish(Published(first, head, notes))
+        self._feed.show(Published(first, head, notes))
         return True
 
     def _answer(self, waiting: Waiting) -> None:

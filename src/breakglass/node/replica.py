@@ -12,12 +12,10 @@ from pathlib import Path
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.node.first_trust import first_trust
-from breakglass.records.all_kinds import KINDS
-from breakglass.records.fold.context import Entry, too_long_to_read
-from breakglass.records.fold.fold import Judged, apply, kinds_in_force
+from breakglass.records.fold.context import Entry
+from breakglass.records.fold.fold import Judged, apply, attachments_read
 from breakglass.records.fold.state import State
-from breakglass.records.record import parse_attachments
-from breakglass.records.record_reader import parse_record
+from breakglass.records.record import Outer, parse_outer
 from breakglass.records.trust import Trust
 from breakglass.replica.follower import FollowedEntry, Follower
 from breakglass.tlog.policy import TlogPolicy
@@ -151,30 +149,26 @@ class Replica:
             raise UnavailableError(f"the log's beginning: {error}", name=error.name) from error
 
     def _deliver(self, followed: FollowedEntry) -> None:
-        entry = Entry(followed.index, followed.note, followed.cosigned, self._attachments(followed))
+        try:
+            outer = parse_outer(followed.note)
+        except BreakglassError:
+            outer = None  # the fold will say what is wrong with it
+        attachments = self._attachments(followed, outer) if outer else {}
+        entry = Entry(followed.index, followed.note, followed.cosigned, attachments)
         with self._lock:
-            judged = apply(self._state, entry)
+            judged = apply(self._state, entry, outer)
             self._keep(judged)
             if self._on_judged is not None:
                 self._on_judged(judged, entry, self._state)
 
-    def _attachments(self, followed: FollowedEntry) -> dict[str, bytes]:
+    def _attachments(self, followed: FollowedEntry, outer: Outer) -> dict[str, bytes]:
         """Fetch what the fold must read; waits as long as the ledger is away.
 
         Going on without would make this party's state differ from everybody else's.
         """
-        try:
-            record = parse_record(followed.note)
-        except BreakglassError:
-            return {}  # the fold will say what is wrong with it
         with self._lock:
-            kinds = kinds_in_force(self._state)
-        if not KINDS.reads(record.body.kind, kinds):
-            return {}
-        attachments = parse_attachments(record.note.text)
-        if too_long_to_read(record.body.kind, attachments):
-            return {}  # likewise
-        return {named.digest: self._fetched(followed, named.digest) for named in attachments}
+            wanted = attachments_read(self._state, outer)
+        return {named.digest: self._fetched(followed, named.digest) for named in wanted}
 
     def _fetched(self, followed: FollowedEntry, digest: str) -> bytes:
         while True:

@@ -60,7 +60,7 @@ def build(folder: Path, clock: Clock) -> Service:
     make_folder(folder / "data")
     heads = Heads(folder / "data" / "heads")
     for origin in logs:
-        heads.last(origin)  # a damaged head stops us here, not at the first request
+        heads.renew(origin)  # a damaged head stops us here, not at the first request
     cosigning = Cosigning(signers, heads, logs, clock)
     origins = {origin_hash(origin): origin for origin in logs}
 

@@ -22,6 +22,7 @@ from breakglass.errors import RefusedError, UnavailableError
 from breakglass.minter.platforms.platform import Credential, Cut, Limits, Order, SecretValue
 from breakglass.minter.platforms.postgres_removal import Removal
 from breakglass.minter.platforms.postgres_sessions import Sessions, said
+from breakglass.minter.platforms.scram_verifier import scram_verifier
 
 LIMITS = Limits(
     platform="postgres",
@@ -159,17 +160,13 @@ class Postgres:
     def _create(self, session: psycopg.Connection, order: Order, password: str) -> None:
         with session.transaction():
             # Many statements in one message: each round trip is a part of somebody's waiting.
-            session.execute(sql.SQL("; ").join(self._statements(session, order, password)))
+            session.execute(sql.SQL("; ").join(self._statements(order, password)))
             _check_reach(session, order)
 
-    def _statements(
-        self, session: psycopg.Connection, order: Order, password: str
-    ) -> Iterator[sql.Composable]:
+    def _statements(self, order: Order, password: str) -> Iterator[sql.Composable]:
         role, templates = sql.Identifier(order.handle), order.scope["templates"]
         # The server stores this and would log the statement: so it never sees the password itself.
-        verifier = session.pgconn.encrypt_password(
-            password.encode(), order.handle.encode(), b"scram-sha-256"
-        ).decode()
+        verifier = scram_verifier(password)
         # Else the creator could not drop what it made: CREATEROLE alone inherits nothing.
         yield sql.SQL("set local createrole_self_grant = 'set, inherit'")
         yield sql.SQL(

@@ -10,6 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 from breakglass.minter.platforms.platform import Cut
 from breakglass.minter.platforms.postgres_sessions import said
+from breakglass.minter.platforms.scram_verifier import scram_verifier
 
 _TERMINATE_MS = 5000
 
@@ -40,7 +41,7 @@ class Removal:
         # (1) No new login. The password goes too: the holder may have set it to a known one.
         self._session.execute(
             sql.SQL("alter role {} nologin password {}").format(
-                self._role, sql.Literal(self._verifier())
+                self._role, sql.Literal(scram_verifier(secrets.token_urlsafe(24)))
             )
         )
         # (2) Live sessions. From here nobody acts as this role any more.
@@ -69,13 +70,6 @@ class Removal:
             [self._handle],
         ).fetchall()
         return [name for (name,) in rows]
-
-    def _verifier(self) -> str:
-        password = secrets.token_urlsafe(24).encode()
-        made = self._session.pgconn.encrypt_password(
-            password, self._handle.encode(), b"scram-sha-256"
-        )
-        return made.decode()
 
     def _terminate(self) -> int:
         cut = 0

@@ -33,7 +33,13 @@ from breakglass.records.kinds.gap import GAP_BACK, Gap
 from breakglass.records.kinds.genesis import Genesis
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.kinds.trust import TrustActivated, activate_trust
-from breakglass.records.record import GATE_NOTE_BYTES_AT_MOST, Outer, Record, parse_outer
+from breakglass.records.record import (
+    GATE_NOTE_BYTES_AT_MOST,
+    Attachment,
+    Outer,
+    Record,
+    parse_outer,
+)
 from breakglass.records.record_reader import read_record
 from breakglass.records.statement import Door, parse_statement
 from breakglass.records.submitter_line import check_single, submitter_of
@@ -75,13 +81,19 @@ def fold(genesis: str, entries: Iterable[Entry]) -> State:
     return state
 
 
-def apply(state: State, entry: Entry) -> Judged:
+def apply(state: State, entry: Entry, outer: Outer | None = None) -> Judged:
     """Fold one entry into ``state``, in place, and say whether it holds.
 
     The state is one follower's own; copying it for each record would make a long log quadratic.
 
+    Args:
+        state: changed.
+        entry: the next one.
+        outer: what ``parse_outer`` makes of its note, from whoever has read it already.
+
     Raises:
-        ValueError: the entry is not the next one; a follower's own mistake.
+        ValueError: the entry is not the next one, or ``outer`` is of another note; a follower's
+            own mistake.
         UnavailableError: ``attachment``; one that the record names was not handed in. Nothing
             has changed; judging without it would make this state differ from everybody else's.
         UnknownKindsError: the entry puts kinds in force that this software does not know. Nothing
@@ -89,8 +101,10 @@ def apply(state: State, entry: Entry) -> Judged:
     """
     if entry.index != state.size:
         raise ValueError(f"entry {entry.index} is not the next one, {state.size}")
+    if outer is not None and outer.note.encoded() != entry.note:
+        raise ValueError(f"entry {entry.index} was not read from its own note")
     try:
-        outer = parse_outer(entry.note)
+        outer = outer or parse_outer(entry.note)
     except BreakglassError as error:
         # The ledger reads less than we do, so a taken-over submitter can have this stored.
         state.size += 1
@@ -138,18 +152,26 @@ def _void(state: State, judged: Judged) -> Judged:
     return judged
 
 
-def _check_attachments(state: State, entry: Entry, outer: Outer) -> None:
+def attachments_read(state: State, outer: Outer) -> tuple[Attachment, ...]:
+    """Return those attachments of the next record that ``apply`` must have to judge it.
+
+    None of a record that is void whatever is attached: what nobody stated must not hold up a
+    follower. Nor of one with longer attachments than the fold reads: it could fill every
+    follower's memory.
+    """
     if not KINDS.reads(outer.name, kinds_in_force(state)) or outer.envelope.log != state.log:
-        return
+        return ()
     try:
         record = read_record(outer)
         if state.governance.trust is not None:
             submitter_of(record, state.governance.trust)
     except BreakglassError:
-        return  # void whatever is attached; what nobody stated must not hold up a follower
-    if too_long_to_read(outer.name, outer.attachments):
-        return  # void unread; else one record could fill every follower's memory, or stop it
-    for named in outer.attachments:
+        return ()
+    return () if too_long_to_read(outer.name, outer.attachments) else outer.attachments
+
+
+def _check_attachments(state: State, entry: Entry, outer: Outer) -> None:
+    for named in attachments_read(state, outer):
         if not is_here(named, entry.attachments):
             raise UnavailableError(
                 f"attachment {named.digest[:12]}… of entry {entry.index} is not here; nothing was"
