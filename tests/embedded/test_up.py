@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from breakglass.http.client import Peer
+from tests.kit.long_log import lengthen
+
 from .isolated import Person, gone_within, processes_naming, running_up
 
 
@@ -71,3 +74,27 @@ def test_a_folder_without_an_organisation_is_refused(mira):
     said = mira.types("breakglass", "up", "--org", str(mira.home))
     assert said.code == 6
     assert "holds no organisation" in said.err
+
+
+def test_a_long_log_is_waited_for_and_ctrl_c_breaks_the_wait_off(mira):
+    org = mira.cwd / "org"
+    with running_up(mira, str(org)):
+        pass
+    assert gone_within(f"{org}/", 10) == []
+    size = lengthen(org, 6000)
+    process = mira.starts("breakglass", "up", "--org", str(org))
+    until = time.monotonic() + 60
+    while not (org / "broker" / "address").exists():
+        assert time.monotonic() < until, "the broker did not come up"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 130, said
+    assert "ready" not in said
+    assert gone_within(f"{org}/", 10) == []
+    with running_up(mira, str(org)):
+        for name in ("broker", "monitor"):
+            with Peer(org / name, name=name) as each:
+                health = each.get("/healthz").json()
+            assert (health["ok"], health["current"]) == (True, True)
+            assert health["of"] >= health["size"] >= size

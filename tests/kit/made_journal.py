@@ -30,9 +30,13 @@ def fill(
     batches: Callable[[], Sequence[Entry]],
     cosigned: Callable[[bytes], bytes] = bytes,
 ) -> int:
-    """Commit batch after batch (1 to 256 entries), until one is empty; returns the size."""
-    tree = GrowingTree(JournalTiles(journal), 0)
-    before = b""
+    """Commit batch after batch (1 to 256 entries), until one is empty; returns the size.
+
+    Goes on where the journal ends.
+    """
+    newest = journal.newest()
+    size, before = (newest.size, newest.signed) if newest else (0, b"")
+    tree = GrowingTree(JournalTiles(journal), size)
     while entries := batches():
         size = tree.size
         tiles = tree.extend(leaf_hash(entry.note) for entry in entries)

@@ -9,6 +9,10 @@ import pytest
 
 from breakglass.canonical import Json
 from breakglass.errors import UnavailableError, UnprovenError
+from breakglass.http.client import Peer
+from breakglass.node.catch_up import CatchingUp
+from breakglass.node.replica import Replica
+from breakglass.node.views import Health, health
 from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
@@ -48,6 +52,47 @@ def test_a_deleted_cache_is_folded_again_to_the_same_state(followed: Followed) -
         if len(digests) == 2:
             shutil.rmtree(followed.folder / "cache")
     assert len(set(digests)) == 1
+
+
+def test_a_view_knows_how_many_entries_it_will_fold_before_it_has_folded_one(
+    followed: Followed,
+) -> None:
+    size = followed.send()
+    first = followed.view()
+    first.wait_for(size - 1, WITHIN)
+    first.close()
+    ledger = followed.parties.ledger
+    again = Replica(
+        Peer(ledger.folder, name="ledger"), followed.org.trust(), followed.folder / "cache"
+    )
+    try:
+        assert (again.size, again.known) == (0, size)
+        again.heard(size + 5)
+        again.heard(size - 1)  # a ledger that says less cannot shrink what is known
+        assert again.known == size + 5
+    finally:
+        again.close()
+
+
+def test_a_process_asks_how_far_it_has_to_go_and_is_current_once_it_went(
+    followed: Followed,
+) -> None:
+    size = followed.send()
+    at = followed.parties.ledger.folder
+    view = Replica(Peer(at, name="ledger"), followed.org.trust(), followed.folder / "cache")
+    asked = Peer(at, name="ledger")
+    catching_up = CatchingUp(view, asked, "recorded")
+    try:
+        catching_up.start()
+        until(lambda: view.known == size)
+        assert health(view, catching_up.current, False) == Health(False, 0, size, False, "")
+        view.start()
+        catching_up.require(WITHIN)
+        assert health(view, catching_up.current, True) == Health(True, size, size, True, "")
+    finally:
+        catching_up.close()
+        view.close()
+        asked.close()
 
 
 def test_a_view_waits_for_what_the_fold_must_read_while_the_ledger_is_away(

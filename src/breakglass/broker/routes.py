@@ -196,9 +196,12 @@ class _Readings:
         return self.stories.doors.find(asked.path["grant"])
 
     def health(self, who: Nobody, asked: Request[None]) -> Health:
+        current = self.stories.catching_up.current
+        return health(self.stories.view, current, current and self._trusted())
+
+    def _trusted(self) -> bool:
         with self.stories.view.reading() as state:
-            trusted = state.governance.trust is not None
-        return health(self.stories.view, trusted and self.stories.catching_up.current)
+            return state.governance.trust is not None
 
     def _standing(self, asked: Request[None]) -> GrantState:
         with self.stories.view.reading() as state:

@@ -32,9 +32,13 @@ Example:
 @output.says_json
 def up(org: Path, as_json: bool) -> None:
     """Start every process of the organisation and stay; Ctrl-C stops them all."""
+    from breakglass.cli.reading_progress import ReadingProgress
     from breakglass.embedded import up as embedded
 
+    progress = ReadingProgress()
+
     def told(started: Started) -> None:
+        progress.clear()
         took = f"{started.took.total_seconds():.1f} s"
         if as_json:
             line = {"process": started.name, "pid": started.pid, "address": started.address}
@@ -42,7 +46,7 @@ def up(org: Path, as_json: bool) -> None:
         else:
             click.echo(f"{started.name:<12} {started.address:<24} pid {started.pid:<8} {took:>6}")
 
-    with embedded.running(org, told=told) as running:
+    with embedded.running(org, told=told, progress=progress.show) as running:
         version = embedded.activate_once(running)
         if as_json:
             click.echo(json.dumps({"ready": True, "policy": version}))

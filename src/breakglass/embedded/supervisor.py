@@ -49,6 +49,14 @@ class Child:
         """Say whether it still runs."""
         return self.process.poll() is None
 
+    def has_ended(self) -> UnavailableError:
+        """Return the error that says that it ended, and why."""
+        return UnavailableError(
+            f"{self.name!r} ended with code {self.process.returncode}: {self.last_words()}",
+            name="not_started",
+            hint=f"its log: {self.log}",
+        )
+
     def last_words(self) -> str:
         """Return why it ended, or the last line that it said."""
         lines = self.log.read_text("utf-8", "replace").strip().splitlines()
@@ -84,6 +92,8 @@ def spawn(
 def wait_until_up(child: Child, within: timedelta = START_WITHIN) -> Started:
     """Wait until a process has written its address and answers ``/healthz``.
 
+    It may still read the ledger then; ``readiness.py`` waits for that too.
+
     Raises:
         UnavailableError: it ended or did not answer in time; it is not running then.
     """
@@ -91,11 +101,7 @@ def wait_until_up(child: Child, within: timedelta = START_WITHIN) -> Started:
     said = "no answer"
     while time.monotonic() < until:
         if not child.alive():
-            raise UnavailableError(
-                f"{child.name!r} ended with code {child.process.returncode}: {child.last_words()}",
-                name="not_started",
-                hint=f"its log: {child.log}",
-            )
+            raise child.has_ended()
         if (child.folder / "address").exists():
             try:
                 with Peer(child.folder, name=child.name, within=timedelta(seconds=2)) as each:

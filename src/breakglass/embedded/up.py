@@ -1,7 +1,8 @@
 """Start every process of an embedded organisation, activate its policy once, and stay.
 
-Order: witnesses and archiver, the ledger, then who states records. Whoever dies is started again;
-SIGINT or SIGTERM stops all, and a ``kill -9`` of us ends them too.
+Order: witnesses and archiver, the ledger, then who states records; those read the ledger side by
+side. Whoever dies later is started again; SIGINT or SIGTERM stops all, and a ``kill -9`` of us ends
+them too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.embedded.alert_log import ALARMS, AlertLog
+from breakglass.embedded.readiness import Readiness, Reading
 from breakglass.embedded.supervisor import (
     Child,
     Started,
@@ -96,7 +98,7 @@ class Organisation:
         return child
 
     def restart(self, name: str) -> Started:
-        """Start a process again that has ended or was stopped."""
+        """Start a process again that has ended or was stopped; it may still read the ledger."""
         return wait_until_up(self.start(self.processes[name]))
 
     def stop(self, name: str) -> None:
@@ -122,6 +124,7 @@ def running(
     org: Path,
     groups: list[list[Process]] | None = None,
     told: Callable[[Started], None] = lambda started: None,
+    progress: Callable[[list[Reading]], None] = lambda readings: None,
 ) -> Iterator[Organisation]:
     """Run an organisation within the block; every process is gone behind it.
 
@@ -131,10 +134,11 @@ def running(
     Args:
         org: the organisation's folder.
         groups: what to start; all of it if not given.
-        told: called for each process that answers.
+        told: called for each process that is ready.
+        progress: called again and again, meanwhile, with those that still read the ledger.
 
     Raises:
-        UnavailableError: one did not come up; all were stopped.
+        UnavailableError: one ended or stood still; all were stopped.
         MisconfiguredError: no organisation, or it runs already; nothing was touched.
     """
     # What belongs to the person at the terminal is not for the processes.
@@ -145,9 +149,12 @@ def running(
     with held(org):
         running = Organisation(org, environment)
         try:
+            readiness = Readiness(told, progress)
             for group in wanted:
-                for child in [running.start(process) for process in group]:
-                    told(wait_until_up(child))
+                for process in group:
+                    readiness.add(running.start(process))
+                readiness.wait_answering()
+            readiness.wait_ready()
             yield running
         finally:
             stop_all(list(running.children.values()))

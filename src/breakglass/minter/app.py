@@ -180,7 +180,7 @@ class Minter:
                 post("/forgo", nobody, ForgoRequest, self._forgo, Forgone, 1024),
                 get("/grants/{grant}/credential", nobody, self._credential, CredentialView),
                 get("/state", nobody, self._state, StateView),
-                get("/healthz", nobody, lambda who, asked: health(self._view, True), Health),
+                get("/healthz", nobody, self._health, Health),
             ]
         )
         return Service(
@@ -276,6 +276,9 @@ class Minter:
             witnessed=format_time(newest) if newest else "",
         )
         return state_view(self._view, summary)
+
+    def _health(self, who: Nobody, asked: Request[None]) -> Health:
+        return health(self._view, self._catching_up.current, True)
 
     def _shown(self, row: Row) -> CredentialView:
         assert row.made is not None

@@ -202,6 +202,7 @@ class Monitor:
     def _catch_up(self) -> None:
         # A lying ledger must not keep us waiting for the present: late and twice beats never.
         until = time.monotonic() + self._settings.catch_up_within.total_seconds()
+        self._present(timedelta())  # only so that whoever watches sees how far it has to go
         while not self._closing.is_set() and not self.view.wait_current(timedelta(seconds=0.5)):
             if self.broken:
                 break
@@ -224,6 +225,7 @@ class Monitor:
             size = read_head("ledger", self._ledger.get("/checkpoint").body, keys).checkpoint.size
         except BreakglassError:
             return False
+        self.view.heard(size)
         end = time.monotonic() + within.total_seconds()
         while self.view.size < size and time.monotonic() < end and not self._closing.is_set():
             self._closing.wait(0.02)

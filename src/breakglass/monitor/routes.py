@@ -51,10 +51,15 @@ class Alarms:
 
 @dataclass(frozen=True)
 class Health:
-    """Why this monitor believes nothing any more, or empty; then the status is 503."""
+    """How far it has read the ledger: ``size`` entries ``of`` those known; ``current`` once live.
+
+    ``broken`` is why this monitor believes nothing any more, or empty; then the status is 503.
+    """
 
     ok: bool
     size: int
+    of: int
+    current: bool
     broken: str
 
 
@@ -83,7 +88,12 @@ def routes(monitor: Monitor) -> list[Route]:
 
     def healthz(who: Nobody, asked: Request[None]) -> Response:
         broken = monitor.broken
-        return json_response(Health(not broken, monitor.view.size, broken), 503 if broken else 200)
+        size, known = monitor.view.size, monitor.view.known
+        # It goes live without the last entries where a ledger keeps it waiting.
+        current = monitor.following.live and size >= known
+        return json_response(
+            Health(not broken, size, known, current, broken), 503 if broken else 200
+        )
 
     return [
         get("/reviews", nobody, reviews, Reviews),

@@ -103,6 +103,15 @@ class Replica:
         return self._follower.size
 
     @property
+    def known(self) -> int:
+        """How many entries there are to fold, as far as known: in the cache or in the ledger."""
+        return self._follower.known
+
+    def heard(self, size: int) -> None:
+        """Take note of how many entries the ledger says it holds; for ``known`` alone."""
+        self._follower.heard(size)
+
+    @property
     def away(self) -> UnavailableError | None:
         """Why the ledger cannot be followed at this moment; ``None`` when it can."""
         return self._follower.away

@@ -9,10 +9,20 @@ from breakglass.node.replica import Replica
 
 @dataclass(frozen=True)
 class Health:
-    """``GET /healthz``; ``ledger`` is why it cannot be followed, or empty."""
+    """``GET /healthz``: how far a process has read the ledger.
+
+    Attributes:
+        ok: whether it does its work.
+        size: entries folded.
+        of: entries there are, as far as known, in its cache or in the ledger; ``size`` at least.
+        current: whether its view has been current since the start.
+        ledger: why the ledger cannot be followed, or empty.
+    """
 
     ok: bool
     size: int
+    of: int
+    current: bool
     ledger: str
 
 
@@ -25,10 +35,10 @@ class StateView:
     summary: object
 
 
-def health(view: Replica, ok: bool) -> Health:
-    """Return how a process is that follows the ledger."""
+def health(view: Replica, current: bool, ok: bool) -> Health:
+    """Return how a process is that follows the ledger; takes no lock that the fold holds long."""
     away = view.away
-    return Health(ok, view.size, str(away) if away else "")
+    return Health(ok, view.size, view.known, current, str(away) if away else "")
 
 
 def state_view(view: Replica, summary: object = None) -> StateView:

@@ -101,6 +101,7 @@ class Follower:
         self._replayed = False
         make_folder(folder / "attachments")
         self._cache = FollowedCache(folder / "followed.sqlite")
+        self._known = self._cache.size
         self._unkept: deque[FollowedCommit] = (
             deque()
         )  # proven, and the cache's disk did not take them
@@ -116,6 +117,20 @@ class Follower:
         """How many entries were delivered."""
         with self._changed:
             return self._delivered
+
+    @property
+    def known(self) -> int:
+        """How many entries there are to deliver, as far as known; for progress alone.
+
+        The most of what was delivered, what the cache held at the start, and what was ``heard``.
+        """
+        with self._changed:
+            return max(self._delivered, self._known)
+
+    def heard(self, size: int) -> None:
+        """Take note of how many entries the ledger says it holds; nobody has to prove it."""
+        with self._changed:
+            self._known = max(self._known, size)
 
     @property
     def away(self) -> UnavailableError | None:

@@ -82,6 +82,14 @@ class FollowedCache:
         except sqlite3.Error as error:
             raise UnavailableError(f"cache cannot be written: {error}", name="cache") from error
 
+    @property
+    def size(self) -> int:
+        """How many entries it holds."""
+        with self._lock:
+            return int(
+                self._file.execute("select coalesce(max(place) + 1, 0) from notes").fetchone()[0]
+            )
+
     def commits(self, start: int) -> Iterator[FollowedCommit]:
         """Read the commits in order, from the one that holds entry ``start``."""
         at = start
