@@ -410,6 +410,25 @@ def test_drafts_made_in_the_queue_never_go_back_in_time(opened: Open, ledger: Fa
     assert ledger.ids() == [f"{number + 1:04d}" for number in range(120)]
 
 
+def test_a_run_says_whether_somebody_waits_for_it_or_for_what_stands_behind_it(
+    opened: Open, ledger: FakeLedger
+) -> None:
+    outbox = opened()
+    outbox.append([draft("asked")], SOON)
+    outbox.post(draft("minted"))
+    until(lambda: not outbox.waiting)
+    outbox.post(draft("usable"))
+    outbox.append([draft("pulse")], SOON)  # takes the posted one along
+    outbox.post(draft("dead"))
+    assert outbox.flush(SOON)
+    ledger.trouble.append("lose request")
+    outbox.post(draft("ended"))
+    until(lambda: len(ledger.appends) == 5)
+    outbox.append([draft("next")], SOON)  # and waits for the one that is sent again
+    assert ledger.posted == [False, True, False, False, True, False, False]
+    assert [len(run) for run in ledger.appends] == [1, 1, 2, 1, 1, 1, 1]
+
+
 @pytest.mark.parametrize(
     "bad",
     [
