@@ -22,18 +22,21 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import stepping
+
 from breakglass.clock import SystemClock, to_milliseconds
 from breakglass.demo import shop as demo_shop
-from breakglass.demo.shop import LOG, MINTER, REPAIR, make_people, make_shop
+from breakglass.demo.shop import LOG, MINTER, REPAIR, Shop, make_people, make_shop
 from breakglass.demo.software_keys import SoftKey
 from breakglass.demo.target import make_target
 from breakglass.demo.terminal import clean_environment
 from breakglass.demo.webhook_sink import WebhookSink
-from breakglass.embedded.up import Organisation, activate_once, running
+from breakglass.embedded.up import Organisation, Process, activate_once, running
 from breakglass.http.client import Peer
 from breakglass.node.submitter import Fact, Submitter
 from breakglass.process.key_store import read_key
@@ -83,21 +86,44 @@ def main(breaks: int) -> None:
             held.callback(hook.close)
             org = folder / "org"
             shop = make_shop(org, people, agent.path, target, hook, SystemClock().now())
-            organisation = held.enter_context(running(org, shop.groups()))
+            organisation = held.enter_context(running(org, stepping_groups(shop)))
             activate_once(organisation)
             broker = held.enter_context(Peer(org / "broker", name="broker", within=WITHIN))
             declare(broker, people["mira"])
             assert target.process is not None
             costs = Costs(organisation, target.process.pid)
             for breaks_of, apart_s in ((breaks, 0.0), (max(breaks // 4, 1), APART_S)):
-                before = costs.now()
+                before, since_ns = costs.now(), time.monotonic_ns()
                 tokens = breaking(broker, people["mira"], breaks_of, apart_s)
                 time.sleep(SETTLED_S)
                 costs.tell(before, breaks_of, apart_s)
+                steps(organisation, since_ns, breaks_of, apart_s)
             receipts(org)
             verifying(org, tokens[-1])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def stepping_groups(shop: Shop) -> list[list[Process]]:
+    """Return what to start; ledger, broker and minter write down their steps."""
+    return [
+        [
+            replace(each, arguments=(stepping.__file__, each.room))
+            if each.room in stepping.HOOKS
+            else each
+            for each in group
+        ]
+        for group in shop.groups()
+    ]
+
+
+def steps(organisation: Organisation, since_ns: int, breaks: int, apart_s: float) -> None:
+    """Print how long the steps of each story took, in the middle."""
+    for name, process in organisation.processes.items():
+        if process.room in stepping.HOOKS:
+            file = organisation.org / name / stepping.FILE
+            took = stepping.medians(file, since_ns, breaks // 2)
+            print(json.dumps({"bench": "steps_ms", "of": name, "apart_s": apart_s, **took}))
 
 
 class Costs:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from breakglass.errors import UnavailableError
 from breakglass.http.client import Incoming, Outgoing, Peer, Reply
 from breakglass.submit.blob_upload import PERMIT, read_permit
-from breakglass.submit.record_header import NO_PREV, read_numbering, text_digest
+from breakglass.submit.record_header import NO_PREV, POSTED, read_numbering, text_digest
 from breakglass.tlog.checkpoint import Checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.hashing import leaf_hash
@@ -41,6 +41,7 @@ class FakeLedger(Peer):
     attachments: dict[str, bytes] = field(default_factory=dict)
     refuse: set[str] = field(default_factory=set)  # ids to be refused for good
     appends: list[list[bytes]] = field(default_factory=list)
+    posted: list[bool] = field(default_factory=list)  # whether nobody waited for it, by append
 
     def __post_init__(self) -> None:
         super().__init__("http://127.0.0.1:1", name="ledger")
@@ -72,6 +73,7 @@ class FakeLedger(Peer):
         if path.startswith("/entries"):
             return self.entries(path, within or timedelta(seconds=1))
         with self.changed:
+            self.posted.append(POSTED in (headers or {}))
             return self.append(decode_bundle(body))
 
     def entries(self, path: str, within: timedelta) -> Reply:

@@ -119,7 +119,14 @@ class Bench:
         self.at_step: dict[int, Callable[[], object]] = {}  # done once, when the step is reached
         self.made: list[Sequencer] = []
 
-    def sequencer(self, *, retry_at_most: float = 0.05, pool_notes: int = 10_000) -> Sequencer:
+    def sequencer(
+        self,
+        *,
+        retry_at_most: float = 0.05,
+        pool_notes: int = 10_000,
+        hold: float = 0.5,
+        held_at_most: int = 16,
+    ) -> Sequencer:
         """Make a sequencer over the journal as it is; not started."""
         self.feed = Feed(self.journal)
         panel = HeardPool(
@@ -134,6 +141,8 @@ class Bench:
             ask_within=timedelta(seconds=SOON_S),
             retry_at_most=timedelta(seconds=retry_at_most),
             pool_notes=pool_notes,
+            hold=timedelta(seconds=hold),
+            held_at_most=held_at_most,
             reached=self._reached,
         )
         made.suspect = self._suspect

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from breakglass.http.client import Peer, Reply
 from breakglass.submit.blob_upload import put_attachment
-from breakglass.submit.record_header import NO_PREV, text_digest
+from breakglass.submit.record_header import NO_PREV, POSTED, text_digest
 from breakglass.tlog.note import Note, SignerKey, sign_note
 from breakglass.tlog.proof import TlogProof, verify_head, verify_proof
 from breakglass.tlog.tiles import decode_bundle, encode_bundle, entries_path, tile_path
@@ -42,8 +43,8 @@ class Submitter:
         self.seq, self.prev = self.seq + 1, text_digest(Note.parse(note).text)
         return note
 
-    def send(self, *notes: bytes) -> Reply:
-        return self.ledger.send("POST", "/append", encode_bundle(notes))
+    def send(self, *notes: bytes, headers: Mapping[str, str] | None = None) -> Reply:
+        return self.ledger.send("POST", "/append", encode_bundle(notes), headers=headers)
 
     def place(self) -> dict[str, object]:
         return self.ledger.get(f"/submitter/{self.signer.verifier.label}").json()
@@ -100,6 +101,12 @@ def test_the_same_bytes_at_the_same_time_are_one_entry(submitter: Submitter) -> 
         thread.join()
     assert len({str(answer) for answer in answers}) == 1
     assert submitter.place()["next"] == 1
+
+
+def test_a_run_that_says_that_nobody_waits_is_held_for_half_a_second(submitter: Submitter) -> None:
+    begun = time.monotonic()
+    assert submitter.send(submitter.note("posted"), headers={POSTED: "1"}).status == 200
+    assert time.monotonic() - begun >= 0.5
 
 
 def test_a_taken_id_with_other_bytes_is_refused_with_its_index(submitter: Submitter) -> None:

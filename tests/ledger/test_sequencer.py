@@ -83,6 +83,75 @@ def test_who_waits_when_it_closes_is_told_and_nobody_is_taken_afterwards(
     assert bench.journal.newest() is None
 
 
+# --- posted runs --------------------------------------------------------------------------------
+
+
+def sizes(bench: Bench) -> list[int]:
+    found, size = [], 0
+    while (head := bench.journal.head_after(size)) is not None:
+        size = head.size
+        found.append(size)
+    return found
+
+
+def test_a_posted_run_is_held_until_an_urgent_one_takes_it_along(
+    bench: Bench, clerk: Clerk
+) -> None:
+    sequencer = bench.started(hold=60)
+    monitor, minter = Clerk("monitor.example"), Clerk("minter.example")
+    posted = [(each, each.notes(2)) for each in (monitor, minter)]
+    held = [sequencer.submit(each.run(notes), posted=True) for each, notes in posted]
+    time.sleep(0.1)
+    assert (sizes(bench), [each.done.done() for each in held]) == ([], [False, False])
+    urgent = clerk.notes(1)
+    bench.check(urgent, sequencer.submit(clerk.run(urgent)).done.result(SOON_S))
+    for (_, notes), each in zip(posted, held, strict=True):
+        bench.check(notes, each.done.result(SOON_S))
+    assert sizes(bench) == [5]
+
+
+def test_a_posted_run_alone_is_held_for_its_time_and_no_longer(bench: Bench, clerk: Clerk) -> None:
+    sequencer = bench.started(hold=0.3)
+    begun = time.monotonic()
+    notes = clerk.notes(1)
+    bench.check(notes, sequencer.submit(clerk.run(notes), posted=True).done.result(SOON_S))
+    assert time.monotonic() - begun >= 0.3
+
+
+@pytest.mark.parametrize(("runs", "each"), [(3, 1), (2, 128)])
+def test_many_posted_runs_or_notes_are_company_enough(bench: Bench, runs: int, each: int) -> None:
+    sequencer = bench.started(hold=60, held_at_most=2)
+    clerks = [Clerk(f"gate-{at}.example") for at in range(runs)]
+    waiting = [sequencer.submit(one.run(one.notes(each)), posted=True) for one in clerks]
+    for one in waiting:
+        one.done.result(SOON_S)
+    assert sizes(bench) == [runs * each]
+
+
+def test_a_ledger_of_few_threads_holds_nothing(bench: Bench, clerk: Clerk) -> None:
+    sequencer = bench.started(hold=60, held_at_most=0)
+    notes = clerk.notes(1)
+    bench.check(notes, sequencer.submit(clerk.run(notes), posted=True).done.result(SOON_S))
+
+
+def test_without_a_quorum_nothing_is_held(bench: Bench, clerk: Clerk) -> None:
+    sequencer = bench.started(hold=60)
+    posted = Clerk("minter.example")
+    with bench.no_quorum():
+        assert told(sequencer.submit(clerk.run(clerk.notes(1))).done).name == "unwitnessed"
+        waiting = sequencer.submit(posted.run(posted.notes(1)), posted=True)
+        assert told(waiting.done).name == "unwitnessed"
+
+
+def test_who_is_held_when_it_closes_is_told(bench: Bench, clerk: Clerk) -> None:
+    sequencer = bench.started(hold=60)
+    waiting = sequencer.submit(clerk.run(clerk.notes(1)), posted=True)
+    time.sleep(0.05)
+    sequencer.close()
+    assert told(waiting.done).name == "stopping"
+    assert bench.journal.newest() is None
+
+
 # --- one commit ---------------------------------------------------------------------------------
 
 

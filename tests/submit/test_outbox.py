@@ -410,6 +410,27 @@ def test_drafts_made_in_the_queue_never_go_back_in_time(opened: Open, ledger: Fa
     assert ledger.ids() == [f"{number + 1:04d}" for number in range(120)]
 
 
+def test_a_run_says_whether_somebody_waits_for_it_or_for_what_stands_behind_it(
+    opened: Open, ledger: FakeLedger
+) -> None:
+    outbox = opened()
+    outbox.append([draft("asked")], SOON)
+    outbox.post(draft("minted"))
+    until(lambda: not outbox.waiting)
+    outbox.post(draft("usable"))
+    outbox.append([draft("pulse")], SOON)  # takes the posted one along
+    outbox.post(draft("dead"))
+    assert outbox.flush(SOON)
+    assert ledger.posted == [False, True, False, False]
+    ledger.trouble += ["lose request"] * 5
+    outbox.post(draft("ended"))
+    until(lambda: len(ledger.posted) == 5)
+    outbox.append([draft("next")], SOON)  # and waits for the one that is sent again and again
+    again = ledger.posted[4:]
+    assert again == sorted(again, reverse=True)
+    assert (again[0], again[-1]) == (True, False)
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -53,7 +53,7 @@ from breakglass.process.key_store import read_signers
 from breakglass.process.serving import Service
 from breakglass.process.settings import read_settings
 from breakglass.submit.blob_upload import transfer_within
-from breakglass.submit.record_header import NOTE_BYTES_AT_MOST, NOTES_AT_MOST
+from breakglass.submit.record_header import NOTE_BYTES_AT_MOST, NOTES_AT_MOST, POSTED
 from breakglass.tlog.note import Signer, VerifierKey
 from breakglass.tlog.policy import NEXT, TlogPolicy, Witness
 from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, parse_tile_path
@@ -98,6 +98,8 @@ def build(
         ask_within=settings.ask_within,
         retry_at_most=settings.retry_at_most,
         pool_notes=settings.pool_notes,
+        # A run that is held holds a thread: a quarter of the appends' share, none of a small one.
+        held_at_most=_appends(settings) // 4,
         reached=reached,
     )
     standing = opened.stand_by(feed, sequencer.start) if opened.stand_by else None
@@ -229,7 +231,7 @@ class _Doors:
         threads = self.settings.serving.threads
         # What may wait for a disk or for a commit never takes all threads: proofs, tiles, the
         # head and our own health are answered meanwhile.
-        appends = _crowd(threads * 7 // 16, "appends", "pool_full", "recorded")
+        appends = _crowd(_appends(self.settings), "appends", "pool_full", "recorded")
         polls = _crowd(threads * 3 // 8, "polls for entries", "busy", "done")
         puts = _crowd(threads // 16, "attachments", "busy", "stored")
         return application(
@@ -255,7 +257,8 @@ class _Doors:
     def append(self, who: Nobody, asked: Request[bytes]) -> Appended:
         if self.standing is not None:
             self.standing.refuse_unless_active()
-        waiting = self.sequencer.submit(self.admission.admit(asked.body))
+        run = self.admission.admit(asked.body)
+        waiting = self.sequencer.submit(run, posted=POSTED in asked.headers)
         try:
             accepted = waiting.done.result(_ANSWER_WITHIN.total_seconds())
         except FutureTimeoutError as error:
@@ -347,6 +350,10 @@ def _appended(accepted: Accepted) -> Appended:
         proofs=tuple(proof.decode() for proof in accepted.proofs),
         refused=None if refusal is None else {"at": count, **error_json(refusal)},
     )
+
+
+def _appends(settings: LedgerSettings) -> int:
+    return settings.serving.threads * 7 // 16
 
 
 def _crowd(share: int, what: str, name: str, done: str) -> Crowd:

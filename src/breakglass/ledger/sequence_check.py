@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -23,9 +24,14 @@ class Accepted:
 
 @dataclass
 class Waiting:
-    """A run whose sender waits."""
+    """A run whose sender waits; ``posted``: nobody waits for the sender, and it may be held.
+
+    ``came`` is by the monotonic clock, in seconds.
+    """
 
     run: Run
+    posted: bool = False
+    came: float = field(default_factory=time.monotonic)
     done: Future[Accepted] = field(default_factory=Future)
     indices: list[int] = field(default_factory=list)
     refusal: BreakglassError | None = None

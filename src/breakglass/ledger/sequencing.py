@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -32,6 +33,7 @@ from breakglass.tlog.tiles import inclusion_from_tiles, root_from_tiles
 log = logging.getLogger("breakglass.ledger")
 _UNSEEN_BYTES = 8 * 1024 * 1024  # committed without a quorum; beyond it, commits wait too
 _FIRST_RETRY = 0.02
+HOLD = timedelta(seconds=0.5)  # with the outbox's own 0.2 s, what a posted record may be late by
 
 
 class Sequencer:
@@ -45,6 +47,8 @@ class Sequencer:
         ask_within: for all cosigners, in parallel.
         retry_at_most: the longest rest between tries for a missing quorum.
         pool_notes: how many may wait.
+        hold: how long a posted run waits for company; see ``submit``.
+        held_at_most: how many runs may, before they are company enough.
         reached: told the number of each step; tests crash there.
     """
 
@@ -58,6 +62,8 @@ class Sequencer:
         ask_within: timedelta,
         retry_at_most: timedelta,
         pool_notes: int,
+        hold: timedelta = HOLD,
+        held_at_most: int = 16,
         reached: Callable[[int], None] = lambda step: None,
     ) -> None:
         self._journal = journal
@@ -68,6 +74,8 @@ class Sequencer:
         self._ask_within = ask_within
         self._retry_at_most = retry_at_most.total_seconds()
         self._pool_notes = pool_notes
+        self._hold = hold.total_seconds()
+        self._held_at_most = held_at_most
         self._reached = reached
         self.suspect: Callable[[], None] = lambda: None  # does not return if another took over
         self.trouble = ""  # why the last commit failed, until one succeeds
@@ -103,14 +111,18 @@ class Sequencer:
             ) from error
         self._thread.start()
 
-    def submit(self, run: Run) -> Waiting:
+    def submit(self, run: Run, *, posted: bool = False) -> Waiting:
         """Put a run into the pool; ``done`` of the answer is set when its commit is witnessed.
+
+        A posted run, which stands on its sender's disk and which nobody waits for, is held until
+        another one comes that is not posted, and ``hold`` at most: each commit costs every
+        witness its work. While a quorum is missing nothing is held.
 
         Raises:
             StatusError: ``pool_full``, 429; nothing was taken.
             BreakglassError: the ledger has stopped.
         """
-        waiting = Waiting(run)
+        waiting = Waiting(run, posted)
         with self._changed:
             if self._stopped is not None:
                 raise self._stopped
@@ -221,6 +233,11 @@ class Sequencer:
         with self._changed:
             pending = self._target is not None or not self._healthy
             self._changed.wait_for(lambda: self._pool or self._closed, rest if pending else None)
+            if self._pool and not pending:
+                # Posted runs wait in memory alone. A crash leaves the journal as it was; their
+                # senders have them on disk, and repeat.
+                left = self._pool[0].came + self._hold - time.monotonic()
+                self._changed.wait_for(self._due, max(left, 0.0))
             if self._closed:
                 return None
             taken: list[Waiting] = []
@@ -231,6 +248,14 @@ class Sequencer:
                 taken.append(waiting)
             self._pooled -= notes
             return taken
+
+    def _due(self) -> bool:
+        return (
+            self._closed
+            or self._pooled >= NOTES_AT_MOST
+            or len(self._pool) > self._held_at_most
+            or not all(waiting.posted for waiting in self._pool)
+        )
 
     def _step(self, runs: Sequence[Waiting]) -> bool:
         """One commit, or one more try for a missing quorum; says if nothing is left undone."""

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from datetime import datetime, timedelta
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 from breakglass.clock import Clock
@@ -86,6 +87,7 @@ class Outbox:
         self._excused = 0  # the last position that a gap record covers
         self._closed = False
         self._hurry = False
+        self._hurried = False  # whether somebody was in a hurry when this run was begun
         self._courier = ThreadPoolExecutor(1, "outbox-courier")
         self._thread = threading.Thread(target=self._send_for_ever, name="outbox", daemon=True)
         self._thread.start()
@@ -212,10 +214,13 @@ class Outbox:
     def _longer(self, rest: float) -> float:
         """Return a longer rest, in seconds; a short one while a caller waits for a receipt."""
         with self._changed:
-            waited_for = any(item.call for item in (*self._under_way, *self._queue))
+            waited_for = self._waited_for()
         most = timedelta(seconds=0.2) if waited_for else self._limits.retry_at_most
         doubled = min(max(rest * 2, 0.05), most.total_seconds())
         return doubled * random.uniform(0.8, 1.2)  # so that many writers do not come in step
+
+    def _waited_for(self) -> bool:
+        return any(item.call for item in chain(self._under_way, self._queue))
 
     def _work_comes(self, rest: float) -> bool:
         """Wait for something to send, and for the rest to be over; false when closed."""
@@ -230,7 +235,7 @@ class Outbox:
                     lambda: self._closed or self._hurry or len(self._queue) >= NOTES_AT_MOST,
                     self._limits.gather.total_seconds(),
                 )
-            self._hurry = False
+            self._hurried, self._hurry = self._hurry, False
             return not self._closed
 
     def _send_once(self) -> bool:
@@ -263,9 +268,13 @@ class Outbox:
         One run is under way at a time: two could be taken in the wrong order, and a refusal in
         the first would void the second.
         """
+        with self._changed:
+            # Also who stands behind this run waits for it.
+            urgent = self._hurried or self._waited_for()
+        post = partial(self._sender.post, urgent=urgent)
         if notes < _LONG_RUN:
-            return self._sender.post
-        answer = self._courier.submit(self._sender.post)
+            return post
+        answer = self._courier.submit(post)
         answer.add_done_callback(lambda _: self._wake())
         signed = 0
         while not answer.done():
