@@ -1,8 +1,13 @@
-"""How soon a ledger answers after a start, by the size of its journal, and what memory it takes.
+"""How soon processes are ready after a start, by the size of the log, and what memory they take.
 
-The journal is filled directly, without a ledger; its notes are not signed, since a start does not
-look at them. Also: how long ``ledger fsck`` needs for all of it, per 100,000 entries. Prints JSON
-lines. Targets: start under 2 s and memory under 200 MB with 1,000,000 entries (issue 3).
+The ledger (``--entries``): its journal is filled directly; its notes are not signed, since a start
+does not look at them. Also: how long ``ledger fsck`` needs for all of it, per 100,000 entries.
+Targets: start under 2 s and memory under 200 MB with 1,000,000 entries (issue 3).
+
+Broker, minter and monitor (``--records``): one after the other, each alone with the ledger, until
+its view is current; from its cache, and with the cache deleted. The records are real and all of one
+kind, the tallies of a gate: what a passage costs, not what the life of a grant costs. And ``up`` as
+a whole. Prints JSON lines; 0 leaves a part out.
 """
 
 from __future__ import annotations
@@ -10,22 +15,32 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tests.kit.long_log import lengthen
 from tests.kit.made_journal import fill
-from tests.kit.processes import LogSet, make_log_set
+from tests.kit.processes import LogSet, make_log_set, make_process
 
+from breakglass.embedded import quickstart
+from breakglass.embedded.readiness import Readiness
+from breakglass.embedded.supervisor import Started
+from breakglass.embedded.up import Organisation, Process, activate_once, processes_of, running
 from breakglass.ledger.fsck import check_folder
 from breakglass.ledger.journal import Entry
 from breakglass.ledger.sqlite_journal import SqliteJournal
+from breakglass.tlog.note import SignerKey
 
 FILLING = b"x" * 500
+CACHES = {"broker": "data/view", "minter-bench": "data/view", "monitor": "data/ledger"}
 
 
 def main() -> None:
@@ -33,13 +48,17 @@ def main() -> None:
     given = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     given.add_argument("--entries", type=int, default=1_000_000)
     given.add_argument("--starts", type=int, default=5)
+    given.add_argument("--records", type=int, default=20_000)
     options = given.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        log_set = make_log_set(Path(name) / "set")
-        try:
-            run(log_set, options.entries, options.starts)
-        finally:
-            log_set.kill()
+        if options.entries:
+            log_set = make_log_set(Path(name) / "set")
+            try:
+                run(log_set, options.entries, options.starts)
+            finally:
+                log_set.kill()
+        if options.records:
+            followers(Path(name), options.records)
 
 
 def run(log_set: LogSet, entries: int, starts: int) -> None:
@@ -76,15 +95,77 @@ def started(log_set: LogSet, starts: int) -> dict[str, object]:
         size = log_set.ledger.neighbour().get("/healthz").json()["size"]
         took.append(time.perf_counter() - began)
     assert log_set.ledger.popen is not None
-    status = Path(f"/proc/{log_set.ledger.popen.pid}/status").read_text()
-    resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
     return {
         "size": size,
         "min_s": round(min(took), 2),
         "max_s": round(max(took), 2),
-        "resident_mb": int(resident.split()[1]) // 1024,
+        "resident_mb": resident_mb(log_set.ledger.popen.pid),
         "load": round(os.getloadavg()[0], 1),
     }
+
+
+def resident_mb(pid: int) -> int:
+    """Return the memory that a process has now, in MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(resident.split()[1]) // 1024
+
+
+def followers(folder: Path, records: int) -> None:
+    """Start broker, minter and monitor on a log of so many records, from caches and without."""
+    org = make_organisation(folder)
+    with running(org) as organisation:
+        activate_once(organisation)
+    lengthen(org, records)
+    # Once for all, unmeasured, so that every cache is full and the archiver has everything.
+    with running(org) as organisation:
+        size = organisation.get("ledger", "/healthz")["size"]
+    began = time.perf_counter()
+    with running(org):
+        say("up, from caches", entries=size, seconds=round(time.perf_counter() - began, 2))
+    cosigners, *groups = processes_of(org)
+    with running(org, [cosigners]) as organisation:
+        for process in (each for group in groups for each in group):
+            for cached in (True, False):
+                if not cached:
+                    shutil.rmtree(org / process.name / CACHES[process.name])
+                ready(organisation, process, size, cached=cached)
+
+
+def ready(organisation: Organisation, process: Process, size: int, *, cached: bool) -> None:
+    """Start one process, print how soon its view was current, and stop it."""
+    found: list[Started] = []
+    readiness = Readiness(found.append, lambda readings: None)
+    readiness.add(organisation.start(process))
+    readiness.wait_ready()
+    (started,) = found
+    seconds = started.took.total_seconds()
+    say(
+        f"{process.room} ready",
+        cached=cached,
+        entries=size,
+        seconds=round(seconds, 2),
+        entries_per_s=round(size / seconds),
+        resident_mb=resident_mb(started.pid),
+        load=round(os.getloadavg()[0], 1),
+    )
+    organisation.stop(process.name)
+
+
+def make_organisation(folder: Path) -> Path:
+    """Make an organisation with the starter policy and a minter, which mints nothing here."""
+    key, org = folder / "key", folder / "org"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    now = datetime.now(UTC)
+    quickstart.make(org, "bench.example", "bench", key, now, lambda text: None)
+    settings = (
+        'name = "bench"\nlog = "bench.example/ledger"\nledger = "../ledger/address"\n'
+        'trust = "trust"\nplatform = "simulated"\n'
+    )
+    minter = org / "minter-bench"
+    make_process(minter, "breakglass.minter", SignerKey.generate("minter-bench"), settings)
+    shutil.copy(org / "broker" / "trust", minter / "trust")
+    return org
 
 
 def make_journal(log_set: LogSet, entries: int) -> int:
