@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
 
@@ -93,7 +94,7 @@ def wait_until_up(child: Child, within: timedelta = START_WITHIN) -> Started:
         if not child.alive():
             raise UnavailableError(
                 f"{child.name!r} ended with code {child.process.returncode}: {child.last_words()}",
-                name="not_started",
+                name=ErrorName.NOT_STARTED,
                 hint=f"its log: {child.log}",
             )
         if (child.folder / "address").exists():
@@ -111,7 +112,7 @@ def wait_until_up(child: Child, within: timedelta = START_WITHIN) -> Started:
     stop(child)
     raise UnavailableError(
         f"{child.name!r} is not up after {within.total_seconds():g} s ({said}); it was stopped",
-        name="not_started",
+        name=ErrorName.NOT_STARTED,
         hint=f"its log: {child.log}",
     )
 

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.process.folder import make_folder, write_whole
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint
@@ -70,7 +71,7 @@ class Heads:
         except BreakglassError as error:
             raise MisconfiguredError(
                 f"kept head {str(path)!r} is damaged: {error}; stayed shut",
-                name="head_damaged",
+                name=ErrorName.HEAD_DAMAGED,
                 hint="restore it from the log's own checkpoint that carries this witness's line",
             ) from error
         if checkpoint.origin != origin:
