@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NoReturn, TypeAlias
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 
 Json: TypeAlias = "bool | int | str | Sequence[Json] | Mapping[str, Json] | None"
@@ -56,14 +57,14 @@ def parse_canonical(text: str, what: str) -> Json:
         )
     except json.JSONDecodeError as error:
         raise MalformedError(
-            f"{what} is not JSON: {error.msg} at character {error.pos}", name="bad_json"
+            f"{what} is not JSON: {error.msg} at character {error.pos}", name=ErrorName.BAD_JSON
         ) from error
     except (RecursionError, ValueError) as error:
         # Python refuses integers of more than 4,300 digits and very deep nesting.
-        raise MalformedError(f"{what} is not JSON that we read", name="bad_json") from error
+        raise MalformedError(f"{what} is not JSON that we read", name=ErrorName.BAD_JSON) from error
     if canonical(value) != text:
         raise MalformedError(
-            f"{what} is not in the canonical form of RFC 8785", name="not_canonical"
+            f"{what} is not in the canonical form of RFC 8785", name=ErrorName.NOT_CANONICAL
         )
     return value
 
@@ -82,7 +83,7 @@ def parse_strict(data: bytes, what: str) -> Json:
             parse_constant=_no_float,
         )
     except (ValueError, RecursionError) as error:
-        raise MalformedError(f"{what} is not JSON in UTF-8", name="bad_json") from error
+        raise MalformedError(f"{what} is not JSON in UTF-8", name=ErrorName.BAD_JSON) from error
     return value
 
 
@@ -97,7 +98,8 @@ def parse_lines(text: str, header: str, what: str) -> Json:
     lines = text.split("\n")
     if len(lines) != 3 or lines[0] != header or lines[2]:
         raise MalformedError(
-            f"{what}: expected the line {header!r}, one line of JSON, a line end", name="bad_lines"
+            f"{what}: expected the line {header!r}, one line of JSON, a line end",
+            name=ErrorName.BAD_LINES,
         )
     return parse_canonical(lines[1], what)
 
@@ -111,34 +113,34 @@ def utf8(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise MalformedError("a text holds a lone surrogate", name="bad_text") from error
+        raise MalformedError("a text holds a lone surrogate", name=ErrorName.BAD_TEXT) from error
 
 
 def _no_duplicates(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise MalformedError("a key stands twice in one JSON object", name="duplicate_key")
+        raise MalformedError("a key stands twice in one JSON object", name=ErrorName.DUPLICATE_KEY)
     return found
 
 
 def _no_float(text: str) -> NoReturn:
-    raise MalformedError(f"number {text[:40]!r} is not a whole number", name="not_integer")
+    raise MalformedError(f"number {text[:40]!r} is not a whole number", name=ErrorName.NOT_INTEGER)
 
 
 def _plain(value: Json, depth: int) -> Json:
     # Checks and sorts in one walk: this runs for every record that anybody folds.
     if isinstance(value, str):
         if not value.isascii() and _SURROGATE.search(value):
-            raise MalformedError("a text holds a lone surrogate", name="bad_text")
+            raise MalformedError("a text holds a lone surrogate", name=ErrorName.BAD_TEXT)
         return value
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
         if abs(value) > MAX_INTEGER:
-            raise MalformedError("a number is beyond 2^53 - 1", name="not_integer")
+            raise MalformedError("a number is beyond 2^53 - 1", name=ErrorName.NOT_INTEGER)
         return value
     if not depth:
-        raise MalformedError(f"JSON of more than {MAX_DEPTH} levels", name="bad_json")
+        raise MalformedError(f"JSON of more than {MAX_DEPTH} levels", name=ErrorName.BAD_JSON)
     if isinstance(value, Mapping):
         if all(map(str.isascii, value)):  # then code points and code units sort alike
             return {key: _plain(value[key], depth - 1) for key in sorted(value)}
@@ -146,7 +148,9 @@ def _plain(value: Json, depth: int) -> Json:
         return {_plain_key(key): _plain(value[key], depth - 1) for key in keys}
     if isinstance(value, list | tuple):
         return [_plain(item, depth - 1) for item in value]
-    raise MalformedError(f"{type(value).__name__} has no JSON form here", name="not_integer")
+    raise MalformedError(
+        f"{type(value).__name__} has no JSON form here", name=ErrorName.NOT_INTEGER
+    )
 
 
 def _code_units(key: str) -> bytes:
@@ -156,5 +160,5 @@ def _code_units(key: str) -> bytes:
 
 def _plain_key(key: str) -> str:
     if _SURROGATE.search(key):
-        raise MalformedError("a key holds a lone surrogate", name="bad_text")
+        raise MalformedError("a key holds a lone surrogate", name=ErrorName.BAD_TEXT)
     return key

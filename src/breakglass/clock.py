@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 
 
@@ -73,9 +74,12 @@ def parse_time(text: str) -> datetime:
     """
     if not _TIME.fullmatch(text):
         raise MalformedError(
-            f"time {text[:40]!r} is not of the form 2026-06-22T03:14:09.221Z", name="bad_time"
+            f"time {text[:40]!r} is not of the form 2026-06-22T03:14:09.221Z",
+            name=ErrorName.BAD_TIME,
         )
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        raise MalformedError(f"time {text!r} does not exist: {error}", name="bad_time") from error
+        raise MalformedError(
+            f"time {text!r} does not exist: {error}", name=ErrorName.BAD_TIME
+        ) from error

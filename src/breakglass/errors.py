@@ -7,24 +7,29 @@ hold a secret: a credential is spoken of by its id.
 
 from __future__ import annotations
 
+from breakglass.error_names import ErrorName, ForeignName
+
 
 class BreakglassError(Exception):
     """Any trouble of our own; catch this at an edge, never a bare ``Exception``.
 
     Args:
         message: what happened and the state we are left in, lower case, no full stop.
-        name: a stable word for this failure (``wrong_gate``), for vectors, tests and machines.
+        name: which failure it is, for vectors, tests and machines; each kind has a name for the
+            rest.
         hint: the way out, as something a person can do or type; empty when there is none.
     """
 
     exit_code = 1
     http_status = 500
-    default_name = "error"
+    default_name = ErrorName.ERROR
 
-    def __init__(self, message: str, *, name: str = "", hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, name: ErrorName | ForeignName | None = None, hint: str = ""
+    ) -> None:
         super().__init__(message)
         self.message = message
-        self.name = name or self.default_name
+        self.name: ErrorName | ForeignName = name or self.default_name
         self.hint = hint
 
     def __str__(self) -> str:
@@ -36,7 +41,7 @@ class MalformedError(BreakglassError):
 
     exit_code = 2
     http_status = 400
-    default_name = "malformed"
+    default_name = ErrorName.MALFORMED
 
 
 class RefusedError(BreakglassError):
@@ -44,7 +49,7 @@ class RefusedError(BreakglassError):
 
     exit_code = 3
     http_status = 403
-    default_name = "refused"
+    default_name = ErrorName.REFUSED
 
 
 class UnprovenError(BreakglassError):
@@ -52,7 +57,7 @@ class UnprovenError(BreakglassError):
 
     exit_code = 4
     http_status = 422
-    default_name = "unproven"
+    default_name = ErrorName.UNPROVEN
 
 
 class UnavailableError(BreakglassError):
@@ -60,7 +65,7 @@ class UnavailableError(BreakglassError):
 
     exit_code = 5
     http_status = 503
-    default_name = "unavailable"
+    default_name = ErrorName.UNAVAILABLE
 
 
 class MisconfiguredError(BreakglassError):
@@ -68,7 +73,7 @@ class MisconfiguredError(BreakglassError):
 
     exit_code = 6
     http_status = 500
-    default_name = "misconfigured"
+    default_name = ErrorName.MISCONFIGURED
 
 
 BY_STATUS: dict[int, type[BreakglassError]] = {

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from breakglass.canonical import Json, parse_strict
 from breakglass.clock import format_time, parse_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 
 T = TypeVar("T")
@@ -162,9 +163,9 @@ def _object_reader(kind: Any) -> _Reader:
 
 def _refuse_fields(wanted: typing.KeysView[str], found: typing.KeysView[str], where: str) -> None:
     for key in sorted(found - wanted):
-        raise MalformedError(f"{where}.{key[:40]}: unknown field", name="unknown_field")
+        raise MalformedError(f"{where}.{key[:40]}: unknown field", name=ErrorName.UNKNOWN_FIELD)
     for key in sorted(wanted - found):
-        raise MalformedError(f"{where}.{key}: missing", name="missing_field")
+        raise MalformedError(f"{where}.{key}: missing", name=ErrorName.MISSING_FIELD)
 
 
 def _reader(hint: Any) -> _Reader:
@@ -241,7 +242,7 @@ def _read_time(value: Json, where: str) -> datetime:
     except MalformedError as error:
         raise MalformedError(f"{where}: {error}", name=error.name) from error
     if moment.year not in _YEARS:
-        raise MalformedError(f"{where}: expected a year from 2000 to 2999", name="bad_time")
+        raise MalformedError(f"{where}: expected a year from 2000 to 2999", name=ErrorName.BAD_TIME)
     return moment
 
 

@@ -16,6 +16,7 @@ from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.archiver.settings import ArchiverSettings
 from breakglass.archiver.tamper_evidence import EvidenceFile
 from breakglass.clock import Clock
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, RefusedError
 from breakglass.http.client import Peer
 from breakglass.http.edge import application
@@ -97,7 +98,7 @@ def build(folder: Path, clock: Clock) -> Service:
         origin = origins.get(asked.path["origin_hash"])
         note = cosigning.checkpoint(origin) if origin else b""
         if not note:
-            raise StatusError(RefusedError("nothing is archived", name="not_found"), 404)
+            raise StatusError(RefusedError("nothing is archived", name=ErrorName.NOT_FOUND), 404)
         return text_response(note.decode())
 
     def healthz(who: Nobody, asked: Request[None]) -> Health:

@@ -21,6 +21,7 @@ from breakglass.archiver.attachment_names import (
 )
 from breakglass.archiver.object_store import ObjectStore
 from breakglass.archiver.segment import NO_PREVIOUS, Segment, segment_digest
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError, UnprovenError
 from breakglass.submit.blob_upload import measured
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint
@@ -76,7 +77,7 @@ class Archive:
             raise UnprovenError(
                 f"{len(entries)} entries from {self._edge.size} do not lead to the head of size"
                 f" {checkpoint.size}",
-                name="segment",
+                name=ErrorName.SEGMENT,
             )
         return edge
 
@@ -132,7 +133,7 @@ class Archive:
                 fetch(file)
                 if measured(file)[0] != digest:
                     raise UnprovenError(
-                        f"attachment {digest} came with other bytes", name="attachment"
+                        f"attachment {digest} came with other bytes", name=ErrorName.ATTACHMENT
                     )
             # Its own bytes say under which prefix, and so for how long, it lies. Also what stands
             # is put again: only then is it known to be durable, and locked.
@@ -158,7 +159,7 @@ class Archive:
             # The name is free for whoever may put: what stands under it counts by its bytes alone.
             if measured(file)[0] != digest:
                 raise UnprovenError(
-                    f"object {name!r} stands with other bytes", name="archive_differs"
+                    f"object {name!r} stands with other bytes", name=ErrorName.ARCHIVE_DIFFERS
                 )
 
     def hashes(self, level: int, start: int, stop: int) -> Sequence[bytes]:
@@ -191,7 +192,7 @@ class Archive:
             raise UnprovenError(
                 f"object {full!r} stands already, with other bytes: two writers, or a log that"
                 " was rewritten; not cosigned",
-                name="archive_differs",
+                name=ErrorName.ARCHIVE_DIFFERS,
             )
 
     def _resume(self) -> None:
@@ -206,7 +207,7 @@ class Archive:
             raise MisconfiguredError(
                 f"object {self._segment_name(self._segments - 1)!r} is damaged: {error}; not"
                 " started",
-                name="archive_damaged",
+                name=ErrorName.ARCHIVE_DAMAGED,
                 hint="what is wrong, and the way out: breakglass ledger fsck ARCHIVER-FOLDER",
             ) from error
         self.last, _ = parse_checkpoint(segment.head)
@@ -225,7 +226,7 @@ class Archive:
             raise MisconfiguredError(
                 f"archive of {self.last.origin!r} does not lead to its last head, of size {size}"
                 "; not started",
-                name="archive_damaged",
+                name=ErrorName.ARCHIVE_DAMAGED,
             )
 
     def _count(self) -> int:
@@ -253,7 +254,9 @@ class Archive:
     def _segment(self, number: int) -> bytes:
         data = self._store.get(self._segment_name(number))
         if data is None:
-            raise MisconfiguredError(f"archive lacks segment {number}", name="archive_damaged")
+            raise MisconfiguredError(
+                f"archive lacks segment {number}", name=ErrorName.ARCHIVE_DAMAGED
+            )
         return data
 
     def _segment_name(self, number: int) -> str:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from breakglass.archiver.attachment_names import attachment_names
 from breakglass.archiver.object_store import ObjectStore
 from breakglass.archiver.segment import NO_PREVIOUS, Segment, segment_digest
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError, UnprovenError
 from breakglass.submit.blob_upload import measured
 from breakglass.submit.record_header import read_numbering
@@ -22,9 +23,6 @@ from breakglass.tlog.edge import TreeEdge
 from breakglass.tlog.hashing import leaf_hash
 from breakglass.tlog.note import Note, VerifierKey
 from breakglass.tlog.tile_rows import TileRows
-
-HOLE = "archive_hole"
-ALTERED = "archive_altered"
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class _Mark:
         if self.where:
             return _altered(self.where, why)
         return UnprovenError(f"the archive is of another history than the head given: {why}",
-                             name=ALTERED)  # fmt: skip
+                             name=ErrorName.ARCHIVE_ALTERED)  # fmt: skip
 
 
 class ArchivedLog:
@@ -136,10 +134,12 @@ class ArchivedLog:
             raise UnprovenError(
                 f"object {self._segment_name(number + 1)!r} is missing: the segments end at"
                 f" {edge.size}, and {mark.known_by} has a head of size {mark.head.size}",
-                name=HOLE,
+                name=ErrorName.ARCHIVE_HOLE,
             )
         if number < 0:
-            raise RefusedError(f"nothing of {self._origin!r} is archived", name="archive_empty")
+            raise RefusedError(
+                f"nothing of {self._origin!r} is archived", name=ErrorName.ARCHIVE_EMPTY
+            )
 
     def genesis(self) -> bytes:
         """Return what the archiver said of the log and of itself when it began.
@@ -170,7 +170,9 @@ class ArchivedLog:
                 altered = name
         if altered:
             raise _altered(altered, "its bytes have another SHA-256")
-        raise UnprovenError(f"object {names[0]!r} is missing, and {names[1]!r} too", name=HOLE)
+        raise UnprovenError(
+            f"object {names[0]!r} is missing, and {names[1]!r} too", name=ErrorName.ARCHIVE_HOLE
+        )
 
     def _segments(self) -> Iterator[bytes]:
         """Read segments by the listing, so that a hole is not taken for the end."""
@@ -178,7 +180,8 @@ class ArchivedLog:
             wanted = self._segment_name(number)
             if name != wanted:
                 raise UnprovenError(
-                    f"object {wanted!r} is missing, and {name!r} is there", name=HOLE
+                    f"object {wanted!r} is missing, and {name!r} is there",
+                    name=ErrorName.ARCHIVE_HOLE,
                 )
             yield self._read(name)
 
@@ -230,7 +233,7 @@ class ArchivedLog:
         except UnprovenError as error:
             raise _altered(name, str(error)) from error
         if data is None:
-            raise UnprovenError(f"object {name!r} is missing", name=HOLE)
+            raise UnprovenError(f"object {name!r} is missing", name=ErrorName.ARCHIVE_HOLE)
         return data
 
     def _segment_name(self, number: int) -> str:
@@ -262,4 +265,4 @@ def _attachments(entries: Sequence[bytes]) -> tuple[str, ...]:
 
 
 def _altered(name: str, why: str) -> UnprovenError:
-    return UnprovenError(f"object {name!r} is altered: {why}", name=ALTERED)
+    return UnprovenError(f"object {name!r} is altered: {why}", name=ErrorName.ARCHIVE_ALTERED)

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from breakglass.archiver.archive import Archive
 from breakglass.archiver.segment import Pushed, parse_pushed
 from breakglass.clock import Clock
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MalformedError, UnavailableError, UnprovenError
 from breakglass.http.client import Peer
 from breakglass.http.routes import Response, text_response
@@ -121,7 +122,7 @@ class ArchiveCosigning:
             if found.size != archive.last.size:
                 return False
             if found.root != archive.last.root:
-                raise UnprovenError(f"two roots for size {found.size}", name="split_view")
+                raise UnprovenError(f"two roots for size {found.size}", name=ErrorName.SPLIT_VIEW)
             archive.keep_final(found.size, checkpoint)
             return True
 
@@ -139,7 +140,7 @@ class ArchiveCosigning:
         if checkpoint.size == stored.size:
             # Stored before, and the answer was lost. Another root for it is a second history.
             if checkpoint.root != stored.root or pushed.entries:
-                raise UnprovenError(f"two roots for size {stored.size}", name="split_view")
+                raise UnprovenError(f"two roots for size {stored.size}", name=ErrorName.SPLIT_VIEW)
         else:
             archive.grown(checkpoint, pushed.entries)
             # (4) What the entries name, before them. A crash leaves attachments without entries.
@@ -160,17 +161,21 @@ class ArchiveCosigning:
             final, note = parse_checkpoint(last)
             check_log_signature(final, note, self._logs[stored.origin])
         except (MalformedError, UnprovenError) as error:
-            raise UnprovenError(f"earlier head does not hold: {error}", name="segment") from error
+            raise UnprovenError(
+                f"earlier head does not hold: {error}", name=ErrorName.SEGMENT
+            ) from error
         if final.origin != stored.origin or final.size > stored.size:
-            raise UnprovenError("earlier head is of another log or not yet stored", name="segment")
+            raise UnprovenError(
+                "earlier head is of another log or not yet stored", name=ErrorName.SEGMENT
+            )
         archive.keep_final(final.size, last)
 
     def _fetch(self, digest: str, size: int, into: BinaryIO) -> None:
         try:
             get_attachment(self._ledger, digest, size, into)
         except BreakglassError as error:
-            if error.name == "other_bytes":
-                raise UnprovenError(error.message, name="attachment") from error
+            if error.name == ErrorName.OTHER_BYTES:
+                raise UnprovenError(error.message, name=ErrorName.ATTACHMENT) from error
             raise UnavailableError(f"attachment {digest} cannot be fetched: {error}") from error
 
 
@@ -187,5 +192,7 @@ def _attachments(entries: Sequence[bytes]) -> dict[str, int]:
                 found[digest] = size
         except MalformedError as error:
             # The ledger takes no such note; one that sends it is no ledger of ours.
-            raise UnprovenError(f"an entry is no record: {error}", name="segment") from error
+            raise UnprovenError(
+                f"an entry is no record: {error}", name=ErrorName.SEGMENT
+            ) from error
     return found

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from breakglass.archiver.archived_log import HOLE, ArchivedLog
+from breakglass.archiver.archived_log import ArchivedLog
 from breakglass.archiver.attachment_names import ATTACHMENTS, RECORDINGS
 from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
 from breakglass.archiver.rebuild import open_store
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnprovenError
 from breakglass.process.folder import held
 from breakglass.process.served_logs import read_logs
@@ -139,7 +140,11 @@ def _examine_attachments(
             try:
                 archived.attachment(digest, file)
             except UnprovenError as error:
-                past = "; a recording past its time may be gone" if error.name == HOLE else ""
+                past = (
+                    "; a recording past its time may be gone"
+                    if error.name == ErrorName.ARCHIVE_HOLE
+                    else ""
+                )
                 what = f"{error.message}; segment {number} names it{past}"
                 found.add("attachment_lost", what, "lost")
     for folder in (ATTACHMENTS, RECORDINGS):
@@ -154,7 +159,7 @@ def _mend(store: ObjectStore, found: Examined, left: Sequence[Path]) -> None:
         if finding.history:
             raise RefusedError(
                 f"history is damaged: {finding.what}; nothing was mended",
-                name="archive_damaged",
+                name=ErrorName.ARCHIVE_DAMAGED,
                 hint="the ledger's own copy: breakglass ledger fsck LEDGER-FOLDER; history is"
                 " never repaired",
             )

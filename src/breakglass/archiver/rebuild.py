@@ -24,12 +24,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from breakglass.archiver.archived_log import HOLE, ArchivedCommit, ArchivedLog
+from breakglass.archiver.archived_log import ArchivedCommit, ArchivedLog
 from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
 from breakglass.archiver.s3_settings import S3Settings
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.archiver.settings import ArchiverSettings
 from breakglass.clock import SystemClock
+from breakglass.error_names import ErrorName
 from breakglass.errors import (
     BreakglassError,
     MisconfiguredError,
@@ -80,7 +81,9 @@ def write_folder(
         UnavailableError: the store or the disk fails.
     """
     if to.exists():
-        raise RefusedError(f"{str(to)!r} stands already; nothing was written", name="exists")
+        raise RefusedError(
+            f"{str(to)!r} stands already; nothing was written", name=ErrorName.EXISTS
+        )
     draft = to.with_name(f".{to.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     try:
@@ -138,7 +141,7 @@ class _Writing:
             with target.open("w+b") as file:
                 self._archived.attachment(digest, file)
         except UnprovenError as error:
-            if error.name != HOLE or not self._may_lack:
+            if error.name != ErrorName.ARCHIVE_HOLE or not self._may_lack:
                 raise
             target.unlink()
             self._missing.append(digest)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, TypeVar
 
 from breakglass.archiver.s3_settings import S3Settings
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 
 T = TypeVar("T")
@@ -26,7 +27,7 @@ class S3RefusedError(UnavailableError):
     """The store understood and said no; ``status`` and ``code`` are its own."""
 
     def __init__(self, message: str, status: int, code: str) -> None:
-        super().__init__(message, name="store_refused")
+        super().__init__(message, name=ErrorName.STORE_REFUSED)
         self.status = status
         self.code = code
 
@@ -34,7 +35,7 @@ class S3RefusedError(UnavailableError):
 class S3LostError(UnavailableError):
     """No answer that makes sense: what was asked may have been done, or not."""
 
-    default_name = "store_unanswered"
+    default_name = ErrorName.STORE_UNANSWERED
 
 
 def make_client(settings: S3Settings) -> Any:

@@ -26,6 +26,7 @@ from breakglass.archiver.s3_settings import S3Settings
 from breakglass.archiver.s3_versions import Standing, Version, standing, walk
 from breakglass.archiver.tamper_evidence import Alarm, Evidence, log_evidence
 from breakglass.clock import Clock
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
 from breakglass.submit.blob_upload import measured
 
@@ -139,7 +140,7 @@ class S3ObjectStore:
             raise UnavailableError(
                 f"bucket {self.settings.bucket!r} has versioning {versioning!r} and object lock"
                 f" {locks!r}, wanted both 'Enabled'; nothing was put",
-                name="not_locked",
+                name=ErrorName.NOT_LOCKED,
                 hint="make a new bucket with object lock enabled; it is best done at creation",
             )
         self._checked = True
@@ -201,7 +202,7 @@ class S3ObjectStore:
             )
             if not ours:
                 self._alarm(Evidence("not_locked", put.name, oldest.id, says, oldest.at))
-            raise UnavailableError(says, name="not_locked")
+            raise UnavailableError(says, name=ErrorName.NOT_LOCKED)
         if ours:
             _check_stored(put, head)
         return ours
@@ -232,7 +233,7 @@ class S3ObjectStore:
         if told is not None and told != measured(file)[0]:
             says = f"object {full!r} has other bytes than its writer hashed"
             self._alarm(Evidence("altered", full, version.id, says, version.at))
-            raise UnprovenError(says, name="object_altered")
+            raise UnprovenError(says, name=ErrorName.OBJECT_ALTERED)
 
     def _check_still_locked(self, full: str, version: Version, answer: Answer) -> None:
         """Report a lock that ends too soon; the bytes are judged by whoever knows the chain."""
@@ -254,7 +255,7 @@ class S3ObjectStore:
             md5.update(chunk)
             size += len(chunk)
         if size > OBJECT_BYTES_AT_MOST:
-            raise MalformedError(f"object {name!r} has {size} bytes", name="too_large")
+            raise MalformedError(f"object {name!r} has {size} bytes", name=ErrorName.TOO_LARGE)
         # A whole second more: stores keep the date in seconds, and some cut it.
         until = self._clock.now().replace(microsecond=0) + timedelta(seconds=1)
         return _Put(
@@ -334,5 +335,5 @@ def _check_stored(put: _Put, head: Answer) -> None:
     if wrong:
         raise UnavailableError(
             f"object {put.name!r} does not have the bytes that were put; it does not count",
-            name="object_altered",
+            name=ErrorName.OBJECT_ALTERED,
         )

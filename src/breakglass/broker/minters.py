@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import UnavailableError
 from breakglass.http.addresses import read_address, read_places
 from breakglass.http.client import Peer
@@ -101,7 +102,7 @@ class Minters:
         if found is None:
             raise UnavailableError(
                 f"this broker does not know where minter {minter!r} is",
-                name="unknown_minter",
+                name=ErrorName.UNKNOWN_MINTER,
                 hint="its address belongs into [minters] of the broker's settings",
             )
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.policy.bundle import unpack_bundle
 from breakglass.policy.compile import CompiledPolicy, compile_policy
@@ -29,7 +30,7 @@ class Policies:
         if state.governance.policy is None:
             raise RefusedError(
                 "no policy is in force yet",
-                name="no_policy",
+                name=ErrorName.NO_POLICY,
                 hint="two maintainers activate one with: breakglass policy activate",
             )
         return self.of(state.governance.policy.bundle, state.governance.bundle)

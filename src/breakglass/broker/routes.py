@@ -44,6 +44,7 @@ from breakglass.broker.incidents.declarations import Declarations, Declared, Sta
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
 from breakglass.clock import Clock
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError
 from breakglass.http.routes import Given, Nobody, Request, Route, Taken, get, nobody, post
 from breakglass.node.catch_up import CatchingUp
@@ -117,7 +118,7 @@ def _door_routes(doors: DoorRequests) -> list[Route]:
     def complete(who: Nobody, asked: Request[Countersigned]) -> DoorView:
         request = break_request(BreakBody(asked.body.statement, None))
         if request.grant != asked.path["grant"]:
-            raise MalformedError("the statement is of another grant", name="wrong_grant")
+            raise MalformedError("the statement is of another grant", name=ErrorName.WRONG_GRANT)
         return doors.complete(request, asked.body.countersigned)
 
     def mint(who: Nobody, asked: Request[TokenBody]) -> dict[str, Any]:
@@ -188,7 +189,7 @@ class _Readings:
         if not intent.minter:
             raise RefusedError(
                 f"grant {intent.grant!r} has no credential; its token is all of it",
-                name="no_credential",
+                name=ErrorName.NO_CREDENTIAL,
             )
         return self.stories.minters.credential(intent.minter, intent.grant)
 

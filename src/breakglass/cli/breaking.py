@@ -11,6 +11,7 @@ import click
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
 from breakglass.cli.grant_output import tell_grant
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError, UnavailableError
 
 EXAMPLE = """\
@@ -128,9 +129,9 @@ def _send(client: Client, held: Any, minter: str) -> dict[str, Any]:
         )
     except UnavailableError as error:
         again = f"send the same again: breakglass break --again {held.grant}"
-        if error.name in ("unanswered", "nonsense"):
+        if error.name in (ErrorName.UNANSWERED, ErrorName.NONSENSE):
             error.hint = f"nobody knows yet; {again}"
-        elif error.name == "unreachable" or not error.hint:
+        elif error.name == ErrorName.UNREACHABLE or not error.hint:
             error.hint = again
         raise
     held.keep_answer(answer)
@@ -162,7 +163,7 @@ def choose(known: dict[str, Any], name: str) -> dict[str, Any]:
     names = ", ".join(sorted(each["glass"] for each in known["glasses"]))
     raise RefusedError(
         f"there is no glass {name!r} in policy {known['version']}",
-        name="no_glass",
+        name=ErrorName.NO_GLASS,
         hint=f"there are: {names}" if names else "no policy is active: breakglass policy activate",
     )
 
@@ -220,7 +221,7 @@ def terms_of(glass: dict[str, Any], given: str) -> timedelta:
         raise RefusedError(
             f"glass {glass['glass']!r} is for {output.duration(longest.total_seconds())} at most,"
             f" asked {output.duration(asked.total_seconds())}",
-            name="too_long",
+            name=ErrorName.TOO_LONG,
         )
     return asked
 

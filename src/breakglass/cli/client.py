@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from breakglass.cli.output import state_folder
+from breakglass.error_names import ErrorName, ForeignName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.http.client import Peer
 
@@ -24,7 +25,11 @@ WITHIN = timedelta(seconds=20)
 # A healthy broker answers in well under 1 s; a person at 03:00 does not wait for a sick one.
 HEDGE_AFTER = timedelta(seconds=3)
 _HOLDS = {"/glasses": "glasses", "/break": "token"}  # what an answer of ours cannot be without
-_WEIGHT = {"unreachable": 0, "unanswered": 1, "nonsense": 1}
+_WEIGHT: dict[ErrorName | ForeignName, int] = {
+    ErrorName.UNREACHABLE: 0,
+    ErrorName.UNANSWERED: 1,
+    ErrorName.NONSENSE: 1,
+}
 HISTORY_BYTES = 256 * 1024 * 1024  # the gates' whole history: about a million bypasses
 
 
@@ -124,7 +129,7 @@ class Client:
 def _answer(broker: Peer, method: str, path: str, body: bytes) -> dict[str, Any]:
     answer = broker.send(method, path, body, "application/json").checked().json()
     if _HOLDS.get(path, "") not in {"", *answer}:
-        raise UnavailableError(f"broker's answer to {path} makes no sense", name="nonsense")
+        raise UnavailableError(f"broker's answer to {path} makes no sense", name=ErrorName.NONSENSE)
     return answer
 
 

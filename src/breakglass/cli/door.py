@@ -12,6 +12,7 @@ import click
 from breakglass.cli import output
 from breakglass.cli.breaking import act_of, choose, choose_mint, terms_of
 from breakglass.cli.client import Client, find, takes_org
+from breakglass.error_names import ErrorName
 from breakglass.errors import (
     BreakglassError,
     MalformedError,
@@ -157,7 +158,7 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
     if now > found.until:
         raise RefusedError(
             f"this request ended {found.until:%Y-%m-%d %H:%M:%S} UTC; nothing was signed",
-            name="expired",
+            name=ErrorName.EXPIRED,
             hint="the responder asks again: breakglass door ask",
         )
     # (1) Our own try, from our own machine.
@@ -401,14 +402,14 @@ def _check_custodian(client: Client, holder: str, public: str) -> None:
     if public not in people.get(client.who, []):
         raise RefusedError(
             f"{client.who!r} is no custodian of this trust file with this key; nothing was signed",
-            name="no_custodian",
+            name=ErrorName.NO_CUSTODIAN,
             hint="custodians: " + (", ".join(sorted(people)) or "none"),
         )
     if client.who == holder:
         raise RefusedError(
             f"{client.who!r} asks for this door, and nobody signs for themselves; nothing was"
             " signed",
-            name="own_request",
+            name=ErrorName.OWN_REQUEST,
         )
 
 
@@ -418,7 +419,7 @@ def _check_enough(client: Client, signed: list[str], holder: str) -> None:
     if len(counted) < needed or not needed:
         raise RefusedError(
             f"{len(counted)} of {needed} custodians have signed; nothing opens",
-            name="custodians",
+            name=ErrorName.CUSTODIANS,
             hint="send the request to another: breakglass door sign FILE",
         )
 
@@ -430,7 +431,7 @@ def _minted(client: Client, grant: str, token: str, minter_at: str) -> dict[str,
     try:
         return client.broker("POST", f"/doors/{grant}/mint", {"token": token})
     except BreakglassError as error:
-        if not isinstance(error, UnavailableError) and error.name != "no_grant":
+        if not isinstance(error, UnavailableError) and error.name != ErrorName.NO_GRANT:
             raise
         if not minter_at:
             error.hint = "ask the minter straight: --minter-at URL"

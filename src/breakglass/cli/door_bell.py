@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from breakglass.cli.client import Client
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.http.client import Peer
 
@@ -33,7 +34,7 @@ def ledger_unreached(client: Client) -> str:
         raise RefusedError(
             f"the ledger {client.log!r} answers from here: the custodians' door stays shut, and"
             " nothing was signed",
-            name="ledger_reachable",
+            name=ErrorName.LEDGER_REACHABLE,
             hint="the ordinary way: breakglass break GLASS --incident INCIDENT --why REASON",
         )
     return f"the ledger answered {reply.status}, without a head of {client.log!r}"
@@ -64,7 +65,7 @@ def ring(client: Client, told: dict[str, Any]) -> list[str]:
         )
         raise UnavailableError(
             f"nobody could be rung: {why}; nothing was signed",
-            name="not_heard",
+            name=ErrorName.NOT_HEARD,
             hint="a custodian signs only when somebody hears it; set one of them and sign again",
         )
     return heard

@@ -16,6 +16,7 @@ from typing import Any
 
 from breakglass.canonical import Json, parse_lines
 from breakglass.clock import parse_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError, UnprovenError
 from breakglass.records.statement import Countersign, Door, digest_of, grant_id, parse_as
 
@@ -148,7 +149,7 @@ def request_of(value: Any) -> DoorRequest:
         raise UnprovenError(
             "card, grant and custodians of this request are not of its own statement; nothing was"
             " signed",
-            name="statement_mismatch",
+            name=ErrorName.STATEMENT_MISMATCH,
             hint="tell whoever sent it, by another way, and sign nothing",
         )
     needed = value["needed"] if isinstance(value["needed"], int) else 2
@@ -185,7 +186,7 @@ def door_of(told: Mapping[str, Any], request: DoorRequest) -> OpenedDoor:
     if named != (request.digest, request.card_digest):
         raise UnprovenError(
             "the broker's intent is not of what you signed; nothing was shown to anybody",
-            name="intent_mismatch",
+            name=ErrorName.INTENT_MISMATCH,
         )
     return OpenedDoor(
         str(told["note"]), request.card, people, not_after, gates, str(told.get("minter_at", ""))

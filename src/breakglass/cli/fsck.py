@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from breakglass.cli import output
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -53,14 +54,14 @@ def fsck(folder: Path, mend: bool, as_json: bool) -> None:
     if not found.sound:
         raise RefusedError(
             "history is damaged; nothing was touched",
-            name="journal_damaged",
+            name=ErrorName.JOURNAL_DAMAGED,
             hint=f"restore a copy, or rebuild from the archive; do not start this {process}",
         )
     lost = sum(each.label == "lost" for each in found.findings)
     if lost:
         raise RefusedError(
             f"{lost} attachments are lost here; entries and heads are whole",
-            name="attachment_lost",
+            name=ErrorName.ATTACHMENT_LOST,
             hint="ledger and archive each have a copy: docs/reference/ledger.md",
         )
     if found.derived and not mend:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.cli.sign_statement import now
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.person import ssh_keygen
 from breakglass.records.presentation import Presentation, presentation_text
@@ -69,7 +70,7 @@ class Held:
         if not isinstance(value, dict):
             raise UnavailableError(
                 f"the credential of {self.grant!r} does not open with its holder key",
-                name="not_sealed_to_us",
+                name=ErrorName.NOT_SEALED_TO_US,
             )
         return value
 
@@ -106,7 +107,7 @@ def held(state: Path, grant: str) -> Held:
     if "/" in grant or grant.startswith(".") or not (folder / "holder").is_file():
         raise MisconfiguredError(
             f"the key of grant {grant!r} is not on this machine ({str(state)!r})",
-            name="not_held",
+            name=ErrorName.NOT_HELD,
             hint="only the machine that broke the glass holds its key; see: breakglass status",
         )
     return Held(grant, folder)

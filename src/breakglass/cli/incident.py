@@ -6,6 +6,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 
 DECLARE_EXAMPLE = """\
@@ -50,7 +51,7 @@ def close(name: str, org: str | None, as_json: bool) -> None:
     known = find(org).broker("GET", "/incidents")["incidents"]
     found = next((each for each in known if each["incident"] == name), None)
     if found is None:
-        raise RefusedError(f"there is no incident {name!r}", name="no_incident")
+        raise RefusedError(f"there is no incident {name!r}", name=ErrorName.NO_INCIDENT)
     _change("close", name, found["severity"], found["title"], org, as_json)
 
 

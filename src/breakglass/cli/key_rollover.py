@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.clock import SystemClock
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, UnprovenError
 from breakglass.ledger.settings import LedgerSettings
 from breakglass.ledger.stores import open_stores
@@ -35,7 +36,7 @@ def turned(folder: Path) -> None:
     following = read_next_key(folder)
     if following is None:
         raise MisconfiguredError(
-            f"{str(folder)!r} holds no next key; nothing was changed", name="no_next_key"
+            f"{str(folder)!r} holds no next key; nothing was changed", name=ErrorName.NO_NEXT_KEY
         )
     with held(folder):
         if ledger:
@@ -59,6 +60,6 @@ def _check_both(folder: Path, following: VerifierKey) -> None:
         raise UnprovenError(
             f"the newest head, of size {newest.size}, is not signed by the next key yet; nothing"
             " was changed",
-            name="not_both",
+            name=ErrorName.NOT_BOTH,
             hint="start the ledger, have one record written, and stop it again",
         ) from error

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from breakglass.cli.verify_copy import Audited, Progress, audit
 from breakglass.clock import to_milliseconds
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, RefusedError, UnprovenError
 from breakglass.ledger.verifier import root_at
 from breakglass.process.folder import make_folder, sync_folder, write_synced
@@ -76,16 +77,18 @@ def succeed(
         UnprovenError: the head is not proven, or the copy does not lead to it.
     """
     if out.exists():
-        raise RefusedError(f"{str(out)!r} stands already; nothing was written", name="exists")
+        raise RefusedError(
+            f"{str(out)!r} stands already; nothing was written", name=ErrorName.EXISTS
+        )
     # (1) The copy holds, under the trust files of its own time; and so we know the last of them.
     audited = audit(copy, trust, progress)
     believed, begun = audited.state.governance.trust, audited.state.governance.begun
     if believed is None or begun is None:
-        raise UnprovenError("the copy is of a log that never began", name="no_trust")
+        raise UnprovenError("the copy is of a log that never began", name=ErrorName.NO_TRUST)
     if believed.names_log(origin):
         raise MisconfiguredError(
             f"{origin!r} is the log that is given up; nothing was written",
-            name="same_origin",
+            name=ErrorName.SAME_ORIGIN,
             hint="name the new log otherwise: its old name stays with the stolen key",
         )
     # (2) The head: signed by the log, seen by a quorum, and where the copy leads.
@@ -94,7 +97,7 @@ def succeed(
     if root_at(copy, size) != root:
         raise UnprovenError(
             f"the copy does not lead to the head of size {size}; nothing was written",
-            name="another_history",
+            name=ErrorName.ANOTHER_HISTORY,
             hint="one of the two is the thief's: compare with the witnesses and the archive",
         )
     # (3) All of it in a draft; a crash leaves that, which the next try removes.
@@ -142,7 +145,7 @@ def check_link(new: Audited, copy: Path, old_copy: Path, progress: Progress) -> 
     begun: Record[Genesis] | None = new.state.governance.begun
     said = new.state.governance.trust.succeeds if new.state.governance.trust else None
     if begun is None or said is None or len(begun.attachments) != 2:
-        raise UnprovenError("this log follows no other one", name="no_succession")
+        raise UnprovenError("this log follows no other one", name=ErrorName.NO_SUCCESSION)
     # ``audit`` has checked that these have the digests that the genesis, and so the log, pins.
     head, note = ((copy / "attachment" / each.digest).read_bytes() for each in begun.attachments)
     before = accept_trust(Note.parse(note), None)
@@ -150,13 +153,13 @@ def check_link(new: Audited, copy: Path, old_copy: Path, progress: Progress) -> 
     found = Succession(checkpoint.origin, before.genesis, checkpoint.size, checkpoint.root.hex())
     if found != said:
         raise UnprovenError(
-            "the genesis holds another head than the trust file says", name="no_succession"
+            "the genesis holds another head than the trust file says", name=ErrorName.NO_SUCCESSION
         )
     old = audit(old_copy, note, progress)
     if root_at(old_copy, said.size).hex() != said.root:
         raise UnprovenError(
             f"the older copy does not lead to the head of size {said.size}",
-            name="another_history",
+            name=ErrorName.ANOTHER_HISTORY,
         )
     return Link(said, old.state.size - said.size)
 
@@ -182,7 +185,7 @@ def _trust_note(copy: Path, believed: Trust) -> bytes:
         data = path.read_bytes()
         if data.startswith(believed.text.encode()):
             return data
-    raise UnprovenError("the copy lacks its trust file", name="missing")
+    raise UnprovenError("the copy lacks its trust file", name=ErrorName.MISSING)
 
 
 def _ledger(like: Path, before: Trust, key: SignerKey) -> Mapping[str, bytes]:

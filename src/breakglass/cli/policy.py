@@ -10,6 +10,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def sign(bundle: Path | None, sign_here: bool, org: str | None, as_json: bool) -
     if changed:
         raise MisconfiguredError(
             f"{changed[0]!r} is not committed; what is signed must be what is reviewed",
-            name="uncommitted",
+            name=ErrorName.UNCOMMITTED,
             hint=f"git -C {folder} commit {changed[0]}",
         )
     trust = accept_trust(Note.parse(client.trust.read_bytes()), None)

@@ -12,6 +12,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
 
 RUN_EXAMPLE = """\
@@ -53,7 +54,7 @@ def psql(grant: str, arguments: tuple[str, ...], org: str | None) -> None:
     if not _has_credential(held_grants.held(client.state, grant)):
         raise RefusedError(
             f"grant {grant!r} holds no credential: its token is all of it",
-            name="no_credential",
+            name=ErrorName.NO_CREDENTIAL,
             hint=f"open its gate: breakglass gate token {grant} --gate GATE --for RUN",
         )
     _run(client, grant, ["psql", *_own(arguments)])
@@ -75,7 +76,7 @@ def _run(client: Client, grant: str, command: list[str]) -> None:
     if left <= 0:
         raise RefusedError(
             f"grant {grant!r} ended {output.clock_time(until, _now())}",
-            name="expired",
+            name=ErrorName.EXPIRED,
             hint="break the glass again: a grant is never extended",
         )
     environment = {**os.environ, **_credential(client, held, answer), "BREAKGLASS_GRANT": grant}
@@ -91,7 +92,7 @@ def _run(client: Client, grant: str, command: list[str]) -> None:
     ended = _wait(client, grant, child, until)
     if ended:
         raise RefusedError(
-            f"grant {grant!r} {ended}; {command[0]!r} was ended with it", name="ended"
+            f"grant {grant!r} {ended}; {command[0]!r} was ended with it", name=ErrorName.ENDED
         )
     sys.exit(child.returncode if child.returncode >= 0 else 128 - child.returncode)
 

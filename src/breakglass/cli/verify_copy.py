@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnprovenError
 from breakglass.ledger.verifier import entries, verify_attachments, verify_heads, verify_tree
 from breakglass.node.first_trust import first_trust, later_trusts
@@ -102,7 +103,7 @@ def _chain(folder: Path, believed: Trust) -> list[Trust]:
     if believed.version <= chain[-1].version and believed.text not in {each.text for each in chain}:
         raise UnprovenError(
             f"trust file {believed.version} of this copy is another one than yours",
-            name="trust_order",
+            name=ErrorName.TRUST_ORDER,
             hint="one of the two was never in force; find out which before you believe either",
         )
     return chain
@@ -122,7 +123,7 @@ def _attached(folder: Path, named: Sequence[Attachment]) -> dict[str, bytes]:
 def _named(folder: Path, error: UnprovenError) -> UnprovenError:
     """Say which record it is, where that can still be read from the altered bytes."""
     found = re.match(r"entry ([0-9]+) ", error.message)
-    if error.name != "altered_entry" or found is None:
+    if error.name != ErrorName.ALTERED_ENTRY or found is None:
         return error
     index = int(found[1])
     return UnprovenError(

@@ -18,6 +18,7 @@ from breakglass.clock import SystemClock, to_milliseconds
 from breakglass.demo.shop import GATE, LOG, MINTER, REPAIR, ROLLBACK
 from breakglass.demo.software_keys import SoftKey, SoftSecurityKey
 from breakglass.embedded.up import Organisation
+from breakglass.error_names import name_of
 from breakglass.errors import BreakglassError
 from breakglass.policy.cards import card_people
 from breakglass.policy.compile import compile_policy
@@ -130,7 +131,9 @@ class Thief:
         with self.running.call("ledger") as ledger:
             answer = ledger.post("/append", encode_bundle([note])).json()
         if answer["refused"]:
-            raise BreakglassError(answer["refused"]["message"], name=answer["refused"]["error"])
+            raise BreakglassError(
+                answer["refused"]["message"], name=name_of(answer["refused"]["error"])
+            )
         return Recorded(answer["first"], note, answer["proofs"][0].encode())
 
     def token(self, intent: Intent, note: bytes, proof: bytes, door: str, run: str) -> str:

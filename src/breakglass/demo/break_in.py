@@ -10,6 +10,7 @@ from breakglass.demo.night import GATE, Night
 from breakglass.demo.shop import REPAIR, ROLLBACK
 from breakglass.demo.software_keys import SoftKey
 from breakglass.demo.terminal import Said
+from breakglass.error_names import ErrorName
 
 _RING_WITHIN_S = 15.0
 _RUN = "900"
@@ -54,7 +55,7 @@ def _broker_key(night: Night, thief: Thief, repair_card: bytes) -> None:
         refused = other.at_the_minter(token)
         check.require(refused is not None, "it minted a credential")
         assert refused is not None
-        check.require(refused.name == "no_statement", f"{refused.name}: {refused}")
+        check.require(refused.name == ErrorName.NO_STATEMENT, f"{refused.name}: {refused}")
     with stage.check("the monitor rings: a record that the rules forbid") as check:
         heard = night.hook.wait_for(
             lambda each: rang(each.body, "forbidden", recorded.index), _RING_WITHIN_S

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from breakglass.clock import to_milliseconds
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.operate import folders, repository
 from breakglass.operate.maintainer_signing import Maintainer, sign_policy, sign_text
@@ -96,7 +97,7 @@ def prepare(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise MisconfiguredError(
             f"{str(folder)!r} stands already and is not empty; nothing was touched",
-            name="not_empty",
+            name=ErrorName.NOT_EMPTY,
             hint="name a new folder; an organisation is never made over another",
         )
     for name in ("", "keys", "keys/maintainers", "keys/people", "keys/custodians"):

@@ -17,6 +17,7 @@ from breakglass.embedded.init import (
     second_maintainer,
     undo,
 )
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.operate.maintainer_signing import Maintainer
 from breakglass.operate.plan import Plan
@@ -115,11 +116,11 @@ def find_key(folder: Path, who: str) -> PersonalKey:
             return ssh_keygen.read_key(usual / name)
     refused = ssh_keygen.refused_keys(usual)
     if refused:
-        raise MisconfiguredError(refused[0], name="no_key")
+        raise MisconfiguredError(refused[0], name=ErrorName.NO_KEY)
     raise MisconfiguredError(
         "no SSH key: none in the agent, and no "
         + ", ".join(f"~/.ssh/{name}" for name in _USUAL_KEYS),
-        name="no_key",
+        name=ErrorName.NO_KEY,
         hint=f"make one: {HOW_TO_MAKE_ONE}; or name one: --key PATH",
     )
 

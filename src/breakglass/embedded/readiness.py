@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from breakglass.embedded.supervisor import Child, Started
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
 
@@ -121,7 +122,7 @@ class _Watched:
         raise UnavailableError(
             f"{self.child.name!r} has not moved for {still_at_most.total_seconds():g} s{at}{why};"
             " all processes are stopped",
-            name="not_started",
+            name=ErrorName.NOT_STARTED,
             hint=f"its log: {self.child.log}",
         )
 

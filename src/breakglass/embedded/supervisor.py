@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
 
@@ -53,7 +54,7 @@ class Child:
         """Return the error that says that it ended, and why."""
         return UnavailableError(
             f"{self.name!r} ended with code {self.process.returncode}: {self.last_words()}",
-            name="not_started",
+            name=ErrorName.NOT_STARTED,
             hint=f"its log: {self.log}",
         )
 
@@ -117,7 +118,7 @@ def wait_until_up(child: Child, within: timedelta = START_WITHIN) -> Started:
     stop(child)
     raise UnavailableError(
         f"{child.name!r} is not up after {within.total_seconds():g} s ({said}); it was stopped",
-        name="not_started",
+        name=ErrorName.NOT_STARTED,
         hint=f"its log: {child.log}",
     )
 

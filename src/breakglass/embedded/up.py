@@ -29,6 +29,7 @@ from breakglass.embedded.supervisor import (
     stop_all,
     wait_until_up,
 )
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.operate.maintainer_signing import encoded_activation, read_signed
@@ -184,7 +185,7 @@ def _wait_for_trust(running: Organisation) -> None:
         if time.monotonic() > until:
             raise UnavailableError(
                 f"the log has not begun within {_BEGIN_WITHIN_S:g} s",
-                name="not_begun",
+                name=ErrorName.NOT_BEGUN,
                 hint=f"the broker's log: {running.org / 'broker' / 'log'}",
             )
         time.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from breakglass.clock import Clock, to_milliseconds
+from breakglass.error_names import ErrorName
 from breakglass.errors import UnavailableError, UnprovenError
 from breakglass.gate.gate_config import GateConfig
 from breakglass.gate.record_spool import spool_door
@@ -63,7 +64,7 @@ def settle(place: GateConfig, data: bytes) -> str:
     """
     token = parse_token(data)
     if token.proof is None:
-        raise UnprovenError("this token carries no proof", name="inclusion")
+        raise UnprovenError("this token carries no proof", name=ErrorName.INCLUSION)
     return settle_by_proof(place_doors(place), token.intent, token.proof, place.trust()).body.grant
 
 

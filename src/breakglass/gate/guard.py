@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from breakglass.clock import Clock, SystemClock
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.gate.check import Check, Checked, run_callable
 from breakglass.gate.gate_config import GateConfig
@@ -147,7 +148,7 @@ def guard(
             kind = RefusedError if answer.opens is Opens.SHUT_FAILED else UnavailableError
             raise kind(
                 f"gate {gate!r} is {answer.opens.value}: {answer.reason}",
-                name="shut",
+                name=ErrorName.SHUT,
                 hint=answer.hint,
             )
         yield answer

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from breakglass.clock import Clock, to_milliseconds
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.gate.counters import Tally
 from breakglass.gate.gate_config import GateConfig
@@ -105,7 +106,8 @@ def _spool(
             spool.add(Draft(ident, record_text(envelope, body)), at)
     except (OSError, MisconfiguredError) as error:
         raise UnavailableError(
-            f"spool of gate {place.settings.gate!r} cannot be written: {error}", name="spool"
+            f"spool of gate {place.settings.gate!r} cannot be written: {error}",
+            name=ErrorName.SPOOL,
         ) from error
 
 
@@ -113,7 +115,7 @@ def _full(gate: str, count: int, most: int) -> UnavailableError:
     return UnavailableError(
         f"{count} records of gate {gate!r} wait for the ledger, {most} at most;"
         " the gate stays shut",
-        name="spool_full",
+        name=ErrorName.SPOOL_FULL,
         hint=f"bring the ledger back, then run: breakglass-gate flush {gate}",
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from breakglass.clock import Clock
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.gate.door import place_doors, ring_unappended
 from breakglass.gate.gate_config import GateConfig
@@ -54,6 +55,6 @@ def send(place: GateConfig, clock: Clock, within: timedelta) -> bool:
                 outbox.close()
                 ledger.close()
     except MisconfiguredError as error:
-        if error.name == "folder_in_use":
+        if error.name == ErrorName.FOLDER_IN_USE:
             return False
         raise

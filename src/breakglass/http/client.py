@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from breakglass.error_names import ErrorName, name_of
 from breakglass.errors import (
     BY_STATUS,
     BreakglassError,
@@ -82,12 +83,12 @@ class Reply:
             raise self._nonsense()
         kind = _KINDS.get(self.status, UnavailableError)
         said = f"{self.by}: {message}" if kind is UnavailableError else message
-        raise kind(said[:2000], name=name[:64], hint=hint if isinstance(hint, str) else "")
+        raise kind(said[:2000], name=name_of(name), hint=hint if isinstance(hint, str) else "")
 
     def _nonsense(self) -> UnavailableError:
         return UnavailableError(
             f"{self.by} answered {self.status} with {len(self.body)} bytes that make no sense",
-            name="nonsense",
+            name=ErrorName.NONSENSE,
         )
 
 
@@ -190,7 +191,7 @@ class Peer:
                 reply = self._send(call, until, bound)
             except UnavailableError as error:
                 self._pass_on(turn)
-                if error.name != "unreachable" or tried >= self._count:
+                if error.name != ErrorName.UNREACHABLE or tried >= self._count:
                     raise
                 continue
             if not _stands_by(reply):
@@ -203,17 +204,23 @@ class Peer:
         try:
             connection = self._taken(until)
         except (OSError, ValueError) as error:
-            raise self._away("unreachable", f"cannot be reached: {_said(error, bound)}") from error
+            raise self._away(
+                ErrorName.UNREACHABLE, f"cannot be reached: {_said(error, bound)}"
+            ) from error
         try:
             answer = connection.call(call, until)
         except TimeoutError as error:
-            raise self._away("unanswered", f"did not answer {_said(error, bound)}") from error
+            raise self._away(
+                ErrorName.UNANSWERED, f"did not answer {_said(error, bound)}"
+            ) from error
         except TooLongError as error:
-            raise self._away("nonsense", str(error)) from error
+            raise self._away(ErrorName.NONSENSE, str(error)) from error
         except OSError as error:
-            raise self._away("unanswered", f"hung up: {_said(error, bound)}") from error
+            raise self._away(ErrorName.UNANSWERED, f"hung up: {_said(error, bound)}") from error
         except (http.client.HTTPException, ValueError) as error:
-            raise self._away("nonsense", f"does not speak HTTP: {_said(error, bound)}") from error
+            raise self._away(
+                ErrorName.NONSENSE, f"does not speak HTTP: {_said(error, bound)}"
+            ) from error
         finally:
             self._returned(connection)
         return Reply(*answer, self.name)
@@ -239,7 +246,7 @@ class Peer:
     ) -> None:
         self.close()
 
-    def _away(self, name: str, what: str) -> UnavailableError:
+    def _away(self, name: ErrorName, what: str) -> UnavailableError:
         hint = "is it running, and reachable from here"
         return UnavailableError(f"{self.name} {what}", name=name, hint=hint)
 
@@ -287,7 +294,7 @@ def _stands_by(reply: Reply) -> bool:
     if reply.status != 503 or b"standby" not in reply.body:
         return False
     try:
-        return reply.json().get("error") == "standby"
+        return reply.json().get("error") == ErrorName.STANDBY
     except UnavailableError:
         return False
 

@@ -20,6 +20,7 @@ from datetime import timedelta
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnavailableError
 
 IDLE_AT_MOST = timedelta(seconds=30)  # below the 75 s after which our servers close
@@ -182,7 +183,7 @@ class Connection:
                 into.file.write(part)
             except OSError as error:
                 raise UnavailableError(
-                    f"an answer could not be written down: {error}", name="not_written"
+                    f"an answer could not be written down: {error}", name=ErrorName.NOT_WRITTEN
                 ) from error
         return b""
 

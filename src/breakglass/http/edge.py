@@ -23,6 +23,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MalformedError
 from breakglass.http.routes import (
     Crowd,
@@ -129,8 +130,11 @@ async def _read(request: StarletteRequest, at_most: int) -> bytes:
 
 def too_large(at_most: int) -> StatusError:
     """Refuse a body of more than so many bytes."""
-    error = MalformedError(f"request body is over {at_most} bytes", name="too_large")
+    error = MalformedError(f"request body is over {at_most} bytes", name=ErrorName.TOO_LARGE)
     return StatusError(error, 413)
+
+
+_NAMED = {404: ErrorName.NOT_FOUND, 405: ErrorName.NOT_ALLOWED}
 
 
 def as_answer(error: Exception) -> Response:
@@ -142,7 +146,11 @@ def as_answer(error: Exception) -> Response:
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     trail = " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))
     log.error("internal error, stayed shut: %s at %s", type(error).__name__, trail)
-    told = {"error": "internal", "message": "an error inside; stayed shut", "hint": "see its log"}
+    told = {
+        "error": ErrorName.INTERNAL,
+        "message": "an error inside; stayed shut",
+        "hint": "see its log",
+    }
     return json_response(told, 500)
 
 
@@ -161,6 +169,6 @@ async def _told(request: StarletteRequest, error: Exception) -> StarletteRespons
 
 async def _http(request: StarletteRequest, error: Exception) -> StarletteResponse:
     assert isinstance(error, HTTPException)
-    name = {404: "not_found", 405: "not_allowed"}.get(error.status_code, "http")
+    name = _NAMED.get(error.status_code, ErrorName.HTTP)
     told = {"error": name, "message": f"{request.url.path!r}: {error.detail}"[:500], "hint": ""}
     return as_response(json_response(told, error.status_code))

@@ -16,6 +16,7 @@ from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response as StarletteResponse
 from starlette.routing import Route
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnavailableError
 from breakglass.http.edge import as_answer, as_response, too_large
 from breakglass.http.routes import Crowd, Request, Response, StatusError
@@ -91,7 +92,7 @@ async def _received(
     if bound.cancelled_caught:
         raise UnavailableError(
             f"{size} bytes did not come within {within.total_seconds():g} s; nothing was kept",
-            name="too_slow",
+            name=ErrorName.TOO_SLOW,
         )
     return await anyio.to_thread.run_sync(receiving.finish)
 
@@ -100,7 +101,9 @@ def _said_size(request: StarletteRequest, at_most: int) -> int:
     said = request.headers.get("content-length", "")
     if not (said.isascii() and said.isdigit() and len(said) < 19):
         raise StatusError(
-            MalformedError("the body's size is not told", name="no_length", hint="Content-Length"),
+            MalformedError(
+                "the body's size is not told", name=ErrorName.NO_LENGTH, hint="Content-Length"
+            ),
             411,
         )
     if int(said) > at_most:
@@ -120,5 +123,5 @@ async def _handed_over(request: StarletteRequest, receiving: Receiving, size: in
             await anyio.to_thread.run_sync(receiving.part, bytes(waiting))
             waiting.clear()
     if left:
-        raise MalformedError(f"the body ended {left} bytes early", name="cut_short")
+        raise MalformedError(f"the body ended {left} bytes early", name=ErrorName.CUT_SHORT)
     await anyio.to_thread.run_sync(receiving.part, bytes(waiting))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import (
     BreakglassError,
     MalformedError,
@@ -142,12 +143,12 @@ class Admission:
             # Likewise: with a line more it would be another leaf of the same text.
             raise MalformedError(
                 f"a record carries its submitter's line alone; this has {len(note.lines)} lines",
-                name="extra_lines",
+                name=ErrorName.EXTRA_LINES,
             )
         if own is not None and submitter.vkey != own.vkey:
             raise MalformedError(
                 f"a run is of one submitter, got {own.vkey.name!r} and {submitter.vkey.name!r}",
-                name="two_submitters",
+                name=ErrorName.TWO_SUBMITTERS,
             )
         if len(data) > submitter.note_bytes:
             raise _too_large(len(data), submitter.note_bytes)
@@ -155,14 +156,15 @@ class Admission:
         if numbering.log != self._origin:
             raise RefusedError(
                 f"record {numbering.id!r} is for log {numbering.log!r}, this is {self._origin!r}",
-                name="other_log",
+                name=ErrorName.OTHER_LOG,
             )
         return _Read(data, note.text, line.signature, submitter, numbering)
 
     def _check_attachments(self, numbering: Numbering, submitter: KnownSubmitter) -> None:
         if numbering.attachments and not submitter.attachments:
             raise RefusedError(
-                f"submitter {submitter.vkey.name!r} may not attach anything", name="attachments"
+                f"submitter {submitter.vkey.name!r} may not attach anything",
+                name=ErrorName.ATTACHMENTS,
             )
         for digest, size in numbering.attachments:
             stored = self._attachments.size(digest)
@@ -170,7 +172,7 @@ class Admission:
                 raise RefusedError(
                     f"record {numbering.id!r} names attachment {digest} of {size} bytes, stored are"
                     f" {'none' if stored is None else stored}",
-                    name="attachment_missing",
+                    name=ErrorName.ATTACHMENT_MISSING,
                     hint="put attachments first: PUT /attachment/<sha256>",
                 )
 
@@ -185,16 +187,16 @@ def _submitter(note: Note, submitters: KnownSubmitters) -> tuple[KnownSubmitter,
         names = ", ".join(repr(line.name) for line in note.lines[:4])
         raise RefusedError(
             f"signed by {names}: no submitter of this log",
-            name="unknown_submitter",
+            name=ErrorName.UNKNOWN_SUBMITTER,
             hint="the ledger's file 'submitters' names who may append",
         )
     if len(found) > 1:
-        raise MalformedError("two submitters signed one note", name="two_submitters")
+        raise MalformedError("two submitters signed one note", name=ErrorName.TWO_SUBMITTERS)
     return found[0]
 
 
 def _too_large(got: int, most: int) -> StatusError:
-    error = MalformedError(f"note of {got} bytes, {most} at most", name="too_large")
+    error = MalformedError(f"note of {got} bytes, {most} at most", name=ErrorName.TOO_LARGE)
     return StatusError(error, 413)
 
 
@@ -251,7 +253,7 @@ class _Quota:
                 error = UnavailableError(
                     f"submitter {submitter.vkey.name!r} has had its {submitter.notes_per_hour}"
                     " notes of this hour",
-                    name="quota",
+                    name=ErrorName.QUOTA,
                 )
                 raise StatusError(error, 429)
             taken[digest] = now

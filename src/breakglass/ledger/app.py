@@ -14,6 +14,7 @@ from typing import Any
 from starlette.applications import Starlette
 
 from breakglass.clock import Clock
+from breakglass.error_names import ErrorName
 from breakglass.errors import (
     MalformedError,
     MisconfiguredError,
@@ -231,9 +232,9 @@ class _Doors:
         threads = self.settings.serving.threads
         # What may wait for a disk or for a commit never takes all threads: proofs, tiles, the
         # head and our own health are answered meanwhile.
-        appends = _crowd(_appends(self.settings), "appends", "pool_full", "recorded")
-        polls = _crowd(threads * 3 // 8, "polls for entries", "busy", "done")
-        puts = _crowd(threads // 16, "attachments", "busy", "stored")
+        appends = _crowd(_appends(self.settings), "appends", ErrorName.POOL_FULL, "recorded")
+        polls = _crowd(threads * 3 // 8, "polls for entries", ErrorName.BUSY, "done")
+        puts = _crowd(threads // 16, "attachments", ErrorName.BUSY, "stored")
         return application(
             [
                 post("/append", nobody, bytes, self.append, Appended, _APPEND_BYTES, appends),
@@ -264,7 +265,7 @@ class _Doors:
         except FutureTimeoutError as error:
             raise UnavailableError(
                 "no commit in time; the notes may yet be recorded",
-                name="unanswered",
+                name=ErrorName.UNANSWERED,
                 hint="repeat the same bytes",
             ) from error
         return _appended(accepted)
@@ -356,7 +357,7 @@ def _appends(settings: LedgerSettings) -> int:
     return settings.serving.threads * 7 // 16
 
 
-def _crowd(share: int, what: str, name: str, done: str) -> Crowd:
+def _crowd(share: int, what: str, name: ErrorName, done: str) -> Crowd:
     at_most = max(share, 1)  # with few threads a share may round to nothing
     error = UnavailableError(
         f"{at_most} {what} are at work already; nothing of this was {done}",
@@ -367,4 +368,4 @@ def _crowd(share: int, what: str, name: str, done: str) -> Crowd:
 
 
 def _not_found(what: str) -> StatusError:
-    return StatusError(RefusedError(f"there is no {what} here", name="not_found"), 404)
+    return StatusError(RefusedError(f"there is no {what} here", name=ErrorName.NOT_FOUND), 404)

@@ -21,6 +21,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError, UnavailableError
 from breakglass.process.folder import make_folder, sync_folder
 from breakglass.submit.blob_upload import PART_BYTES
@@ -131,7 +132,8 @@ class AttachmentStore:
                 waiting = self._found_waiting(digest)
                 if waiting is None:
                     raise RefusedError(
-                        f"attachment {digest} is not here any more", name="attachment_missing"
+                        f"attachment {digest} is not here any more",
+                        name=ErrorName.ATTACHMENT_MISSING,
                     )
                 make_folder(target.parent)
                 # A crash before this leaves it waiting; behind it, an attachment that no record
@@ -162,7 +164,9 @@ class AttachmentStore:
                 raise FileNotFoundError
             file = path.open("rb")
         except OSError as error:
-            raise RefusedError(f"there is no attachment {digest}", name="not_found") from error
+            raise RefusedError(
+                f"there is no attachment {digest}", name=ErrorName.NOT_FOUND
+            ) from error
         sha256 = hashlib.sha256()
         try:
             while part := file.read(PART_BYTES):
@@ -227,7 +231,7 @@ def check_digest(digest: str) -> str:
         MalformedError: ``wrong_digest``; it is none.
     """
     if len(digest) != 64 or set(digest) - _HEX:
-        raise MalformedError(f"{digest[:80]!r} is no SHA-256 in hex", name="wrong_digest")
+        raise MalformedError(f"{digest[:80]!r} is no SHA-256 in hex", name=ErrorName.WRONG_DIGEST)
     return digest
 
 
@@ -235,7 +239,7 @@ def not_stored(digest: str, error: OSError) -> UnavailableError:
     """Say that the disk refuses."""
     return UnavailableError(
         f"attachment {digest} could not be stored: {error}; nothing may name it yet",
-        name="not_stored",
+        name=ErrorName.NOT_STORED,
         hint="put it again when there is room on the ledger's disk",
     )
 
@@ -244,7 +248,7 @@ def damaged(digest: str) -> UnavailableError:
     """Say that stored bytes are not those of their name."""
     return UnavailableError(
         f"attachment {digest} is damaged on disk; nothing of it was given",
-        name="damaged",
+        name=ErrorName.DAMAGED,
         hint="the archive has it too; see what else is wrong: breakglass ledger fsck FOLDER",
     )
 

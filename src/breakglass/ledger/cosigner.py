@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
 from breakglass.http.client import Peer, Reply
 from breakglass.ledger.journal import Head, Journal
@@ -34,7 +35,7 @@ Lines = Mapping[str, tuple[SignatureLine, datetime]]
 class AheadError(UnprovenError):
     """A cosigner holds a head, signed by our own key, that our journal does not lead to."""
 
-    default_name = "rolled_back"
+    default_name = ErrorName.ROLLED_BACK
 
 
 @dataclass(frozen=True)
@@ -117,14 +118,16 @@ class Cosigner:
                 raise UnavailableError(
                     f"{self.name!r} answered {reply.status}:"
                     f" {reply.body[:200].decode('utf-8', 'replace').strip()}",
-                    name="not_cosigned",
+                    name=ErrorName.NOT_COSIGNED,
                 )
             self._size = _size(reply)
             if self._size > target.head.size:
                 # A bare number proves nothing; the head behind it, with our signature, does.
                 self.confirm(lambda known: known.size <= target.head.size, within)
                 raise UnavailableError(f"{self.name!r} claims size {self._size} without proof")
-        raise UnavailableError(f"{self.name!r} keeps changing its size", name="not_cosigned")
+        raise UnavailableError(
+            f"{self.name!r} keeps changing its size", name=ErrorName.NOT_COSIGNED
+        )
 
     def _ask(self, target: CosignTarget, within: timedelta) -> Reply:
         old, new = self._size, target.head.size
@@ -146,10 +149,12 @@ class Cosigner:
                     found[name] = line, verify_cosignature(text, line, self.vkeys[name])
         except (UnicodeDecodeError, MalformedError, UnprovenError) as error:
             raise UnavailableError(
-                f"{self.name!r} gave no cosignature that holds: {error}", name="nonsense"
+                f"{self.name!r} gave no cosignature that holds: {error}", name=ErrorName.NONSENSE
             ) from error
         if not found:
-            raise UnavailableError(f"{self.name!r} gave no line of its key", name="nonsense")
+            raise UnavailableError(
+                f"{self.name!r} gave no line of its key", name=ErrorName.NONSENSE
+            )
         return found
 
     def _believed(self, reply: Reply) -> Checkpoint:
@@ -158,7 +163,7 @@ class Cosigner:
             check_log_signature(checkpoint, note, self._own)
         except (MalformedError, UnprovenError) as error:
             raise UnavailableError(
-                f"{self.name!r} shows no head that our key signed: {error}", name="nonsense"
+                f"{self.name!r} shows no head that our key signed: {error}", name=ErrorName.NONSENSE
             ) from error
         return checkpoint
 
@@ -207,5 +212,5 @@ class ArchivingCosigner(Cosigner):
 def _size(reply: Reply) -> int:
     text = reply.body.strip()
     if not reply.content_type.startswith(_SIZE) or not text.isdigit() or len(text) > 18:
-        raise UnavailableError(f"{reply.by} answered 409 without a size", name="nonsense")
+        raise UnavailableError(f"{reply.by} answered 409 without a size", name=ErrorName.NONSENSE)
     return int(text)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError, UnprovenError
 from breakglass.http.client import Peer
 from breakglass.ledger.attachments import AttachmentStore
@@ -72,7 +73,9 @@ def export(
         UnprovenError: its entries do not lead to its heads.
     """
     if to.exists():
-        raise RefusedError(f"{str(to)!r} stands already; nothing was written", name="exists")
+        raise RefusedError(
+            f"{str(to)!r} stands already; nothing was written", name=ErrorName.EXISTS
+        )
     draft = to.with_name(f".{to.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -128,7 +131,9 @@ def _asked(neighbour: Peer, at: int) -> list[Published]:
             for each in answer["commits"]
         ]
     except (KeyError, TypeError, AttributeError, BreakglassError) as error:
-        raise UnavailableError(f"{neighbour.name} answered no commits", name="nonsense") from error
+        raise UnavailableError(
+            f"{neighbour.name} answered no commits", name=ErrorName.NONSENSE
+        ) from error
 
 
 def _head(note: bytes) -> Head:
@@ -156,7 +161,9 @@ class _Exporter:
                 newest = commit
                 self._progress(self._tree.size, 0)
         if newest is None:
-            raise RefusedError("the log has no witnessed entry; nothing was written", name="empty")
+            raise RefusedError(
+                "the log has no witnessed entry; nothing was written", name=ErrorName.EMPTY
+            )
         self._finish(newest.head.cosigned or b"")
         return self._tree.size
 
@@ -176,7 +183,7 @@ class _Exporter:
         if (checkpoint.size, checkpoint.root) != (self._tree.size, self._tree.root()):
             raise UnprovenError(
                 f"the ledger's entries do not lead to its head of size {checkpoint.size}",
-                name="inconsistent_head",
+                name=ErrorName.INCONSISTENT_HEAD,
             )
 
     def _finish(self, checkpoint: bytes) -> None:
@@ -195,7 +202,9 @@ class _Exporter:
                 sha256.update(part)
                 file.write(part)
         if sha256.hexdigest() != digest:
-            raise UnprovenError(f"attachment {digest} came with other bytes", name="attachment")
+            raise UnprovenError(
+                f"attachment {digest} came with other bytes", name=ErrorName.ATTACHMENT
+            )
 
     def _put(self, path: str, data: bytes) -> None:
         self._made(path).write_bytes(data)

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.ledger.feed import Feed, Published
 from breakglass.ledger.journal import JournalError
@@ -101,7 +102,7 @@ class Failover:
         else:
             what, hint = "stands by", f"the same bytes to {holder.address or 'the other address'}"
         raise UnavailableError(
-            f"this ledger {what}; nothing of this was recorded", name="standby", hint=hint
+            f"this ledger {what}; nothing of this was recorded", name=ErrorName.STANDBY, hint=hint
         )
 
     def said(self) -> dict[str, object]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.submit.record_header import NO_PREV
 
@@ -17,13 +18,13 @@ from breakglass.submit.record_header import NO_PREV
 class JournalError(UnavailableError):
     """The store failed; whether the last write counts is unknown until it is read again."""
 
-    default_name = "journal"
+    default_name = ErrorName.JOURNAL
 
 
 class ForkedError(MisconfiguredError):
     """The journal holds another head than its writer thought: somebody else writes."""
 
-    default_name = "journal_forked"
+    default_name = ErrorName.JOURNAL_FORKED
 
 
 @dataclass(frozen=True)

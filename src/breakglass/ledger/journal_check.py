@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnprovenError
 from breakglass.ledger.journal import Head, Journal, Place
 from breakglass.ledger.merkle_frontier import GrowingTree
@@ -130,7 +131,7 @@ def mend(journal: Mendable, examined: Examined) -> None:
         first = next(each for each in examined.findings if each.history)
         raise RefusedError(
             f"history is damaged: {first.what}; nothing was mended",
-            name="journal_damaged",
+            name=ErrorName.JOURNAL_DAMAGED,
             hint="restore a copy, or rebuild from the archive; history is never repaired",
         )
     made = examined.derived

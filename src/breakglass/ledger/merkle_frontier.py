@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import UnprovenError
 from breakglass.tlog.hashing import EMPTY_ROOT, node_hash, split
 from breakglass.tlog.tiles import (
@@ -92,7 +93,9 @@ class GrowingTree:
             UnprovenError: no such entry.
         """
         if not 0 <= index < self.size:
-            raise UnprovenError(f"entry {index} is not in a tree of {self.size}", name="inclusion")
+            raise UnprovenError(
+                f"entry {index} is not in a tree of {self.size}", name=ErrorName.INCLUSION
+            )
         try:
             start, stop, path = 0, self.size, []
             while stop - start > 1:

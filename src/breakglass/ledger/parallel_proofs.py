@@ -15,6 +15,7 @@ from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.tlog.policy import TlogPolicy
 from breakglass.tlog.proof import ProvenHead, verify_head
@@ -76,7 +77,7 @@ def _proven_by_many(
         except BrokenExecutor as error:
             raise UnavailableError(
                 "a process that checks signatures was ended; nothing is verified",
-                name="worker",
+                name=ErrorName.WORKER,
                 hint="is there enough memory? run it again",
             ) from error
         finally:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO, LiteralString
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, RefusedError, UnavailableError
 from breakglass.ledger.attachments import Stored, check_digest, damaged
 from breakglass.ledger.journal import JournalError
@@ -61,7 +62,7 @@ class PostgresAttachments:
         except JournalError as error:
             raise MisconfiguredError(
                 f"{error}; not started",
-                name="journal",
+                name=ErrorName.JOURNAL,
                 hint="start once with the owner's connection string: it makes the tables",
             ) from error
 
@@ -102,7 +103,7 @@ class PostgresAttachments:
             query: LiteralString = "select 1 from attachments where digest = %s limit 1"
             if writer.execute(query, (digest,)).fetchone() is None:
                 raise RefusedError(
-                    f"attachment {digest} is not here any more", name="attachment_missing"
+                    f"attachment {digest} is not here any more", name=ErrorName.ATTACHMENT_MISSING
                 )
             return
         for part in range(max(1, -(-int(found[0]) // PART_BYTES))):
@@ -123,7 +124,7 @@ class PostgresAttachments:
         """See ``Attachments.read``; costs two passes over the rows."""
         size = self.size(digest)
         if size is None:
-            raise RefusedError(f"there is no attachment {digest}", name="not_found")
+            raise RefusedError(f"there is no attachment {digest}", name=ErrorName.NOT_FOUND)
         sha256, read = hashlib.sha256(), 0
         for part in self._parts(digest, size):
             sha256.update(part)
@@ -173,7 +174,7 @@ class PostgresAttachments:
             rows = self._calls.read(_PART, digest, part, digest, part)
             if not rows:
                 raise UnavailableError(f"attachment {digest} is damaged: part {part} is missing",
-                                       name="damaged")  # fmt: skip
+                                       name=ErrorName.DAMAGED)  # fmt: skip
             yield rows[0][0]
 
 

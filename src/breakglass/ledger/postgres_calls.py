@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.ledger.journal import JournalError
 
@@ -57,7 +58,8 @@ def read_dsn(journal: str, settings: PostgresSettings) -> str:
     path = settings.dsn_file
     if bool(journal) == (path is not None):
         raise MisconfiguredError(
-            "wanted one of 'journal' and 'postgres.dsn_file'; not started", name="no_journal"
+            "wanted one of 'journal' and 'postgres.dsn_file'; not started",
+            name=ErrorName.NO_JOURNAL,
         )
     if path is None:
         _check_no_password(journal)
@@ -85,7 +87,7 @@ def _check_no_password(journal: str) -> None:
     if "password" in given:
         raise MisconfiguredError(
             "'journal' holds a password, and settings may be read by others; not started",
-            name="password_in_settings",
+            name=ErrorName.PASSWORD_IN_SETTINGS,
             hint="put the whole text into a file of mode 0600 and name it: postgres.dsn_file",
         )
 

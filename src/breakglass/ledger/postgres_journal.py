@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, LiteralString
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.ledger.journal import Commit, ForkedError, Head, JournalError, Place
 from breakglass.ledger.postgres_attachments import TABLES
@@ -49,7 +50,7 @@ _HEAD: LiteralString = "select size, signed, cosigned from heads"
 class FencedError(ForkedError):
     """Another ledger has taken over this journal; we write nothing more, and leave."""
 
-    default_name = "fenced"
+    default_name = ErrorName.FENCED
 
 
 class PostgresJournal:
@@ -78,7 +79,7 @@ class PostgresJournal:
                         for statement in _SCHEMA:
                             file.execute(statement)
         except JournalError as error:
-            raise MisconfiguredError(f"{error}; not started", name="journal") from error
+            raise MisconfiguredError(f"{error}; not started", name=ErrorName.JOURNAL) from error
 
     def commit(self, commit: Commit) -> None:
         """See ``Journal.commit``; ``FencedError`` too if our term is over."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, RefusedError, UnprovenError
 from breakglass.ledger.attachments import AttachmentStore
 from breakglass.ledger.journal import Commit, Entry, Head, Place
@@ -64,7 +65,7 @@ def refill(
     if settings.journal or settings.postgres is not None:
         raise MisconfiguredError(
             f"the journal of {str(folder)!r} is in a database; nothing was written",
-            name="journal_in_database",
+            name=ErrorName.JOURNAL_IN_DATABASE,
             hint="rebuild into a folder of its own, and move it as standby-ledger.md says",
         )
     data = folder / "data"
@@ -74,7 +75,7 @@ def refill(
         if target.exists():
             raise RefusedError(
                 f"{str(target)!r} stands already; nothing was written",
-                name="journal_stands",
+                name=ErrorName.JOURNAL_STANDS,
                 hint="move it away first: it may hold what nobody else has",
             )
         _take_away(draft)
@@ -130,7 +131,7 @@ def _filled(path: Path, commits: Iterable[Kept], folder: Path) -> int:
         if found.findings:
             raise UnprovenError(
                 f"what was kept makes no journal: {found.findings[0].what}; nothing was left",
-                name="journal_damaged",
+                name=ErrorName.JOURNAL_DAMAGED,
             )
         return tree.size
     finally:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError
 from breakglass.http.routes import StatusError
 from breakglass.ledger.admission import Admitted, Run
@@ -80,7 +81,7 @@ class Ordering:
             self._check_same(entry, known, batch, place)
             return known
         if entry.seq != place.next or note.prev != place.prev:
-            name = "bad_seq" if entry.seq != place.next else "bad_prev"
+            name = ErrorName.BAD_SEQ if entry.seq != place.next else ErrorName.BAD_PREV
             raise _conflict(
                 f"record {entry.id!r} has seq {entry.seq}, wanted {place.next} after the text"
                 f" {place.prev[:16]}…; it is not recorded",
@@ -103,7 +104,7 @@ class Ordering:
         if stored != [entry.note]:
             raise _conflict(
                 f"record {entry.id!r} stands already, as entry {known} and with other bytes",
-                "id_taken",
+                ErrorName.ID_TAKEN,
                 place,
                 known,
             )
@@ -115,7 +116,7 @@ class Ordering:
         return place
 
 
-def _conflict(message: str, name: str, place: Place, index: int | None = None) -> StatusError:
+def _conflict(message: str, name: ErrorName, place: Place, index: int | None = None) -> StatusError:
     more = {"next": place.next, "prev": place.prev}
     if index is not None:
         more["index"] = index

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.http.routes import StatusError
 from breakglass.ledger.admission import Run
@@ -99,7 +100,7 @@ class Sequencer:
         except JournalError as error:
             raise MisconfiguredError(
                 f"{error}; not started",
-                name="journal",
+                name=ErrorName.JOURNAL,
                 hint="look at the disk, then run: breakglass ledger fsck FOLDER; a damaged journal"
                 " is replaced by a copy or from the archive, never repaired",
             ) from error
@@ -107,7 +108,7 @@ class Sequencer:
             self._guarded = self._panel.confirm(self._leads_to, self._ask_within)
         except AheadError as error:
             raise MisconfiguredError(
-                f"{error}; not started", name="rolled_back", hint=error.hint
+                f"{error}; not started", name=ErrorName.ROLLED_BACK, hint=error.hint
             ) from error
         self._thread.start()
 
@@ -127,12 +128,14 @@ class Sequencer:
             if self._stopped is not None:
                 raise self._stopped
             if self._closed:
-                raise UnavailableError("ledger is stopping; nothing was recorded", name="stopping")
+                raise UnavailableError(
+                    "ledger is stopping; nothing was recorded", name=ErrorName.STOPPING
+                )
             if self._pooled + len(run.notes) > self._pool_notes:
                 error = UnavailableError(
                     f"{self._pooled} notes wait already, {self._pool_notes} at most; nothing of"
                     " this was recorded",
-                    name="pool_full",
+                    name=ErrorName.POOL_FULL,
                 )
                 raise StatusError(error, 429)
             self._pool.append(waiting)
@@ -152,7 +155,7 @@ class Sequencer:
             left, self._pool = list(self._pool), deque()
             self._changed.notify_all()
         for waiting in left:
-            _fail(waiting, UnavailableError("ledger is stopping", name="stopping"))
+            _fail(waiting, UnavailableError("ledger is stopping", name=ErrorName.STOPPING))
         self._panel.close()
         if self._thread.is_alive():
             self._thread.join(self._ask_within.total_seconds() + 0.3)
@@ -167,7 +170,7 @@ class Sequencer:
             raise MisconfiguredError(
                 f"journal of {self._origin!r} does not lead to its own head of size {size}"
                 "; not started",
-                name="journal_damaged",
+                name=ErrorName.JOURNAL_DAMAGED,
                 hint="never repair history: restore a copy, or rebuild from the archive",
             )
         self._head = head
@@ -217,7 +220,7 @@ class Sequencer:
             except Exception:  # the edge of a thread: nothing is answered as recorded
                 log.error("sequencer: an error inside; reading the journal again", exc_info=True)
                 inside = UnavailableError(
-                    "an error inside; it may yet be recorded", name="internal"
+                    "an error inside; it may yet be recorded", name=ErrorName.INTERNAL
                 )
                 self._fail_all(runs, inside)
                 self._healthy = quorum = False
@@ -269,7 +272,7 @@ class Sequencer:
         if not self._guarded or (behind is not None and not self._have_cosigned(behind)):
             why = UnavailableError(
                 f"no quorum of cosigners ({self._whom()}); nothing of this was recorded",
-                name="unwitnessed",
+                name=ErrorName.UNWITNESSED,
             )
             self._fail_all(runs, why)
             return False
@@ -347,7 +350,7 @@ class Sequencer:
     def _unwitnessed(self) -> UnavailableError:
         return UnavailableError(
             f"recorded, and no receipt: the quorum is missing ({self._whom()})",
-            name="unwitnessed",
+            name=ErrorName.UNWITNESSED,
             hint="repeat the same bytes; the receipt follows when the quorum is met",
         )
 
@@ -381,7 +384,9 @@ def proof_of(journal: Journal, tiles: JournalTiles, index: int) -> bytes:
     """
     head = journal.cosigned_after(index)
     if head is None or head.cosigned is None:
-        raise UnavailableError(f"no witnessed head holds entry {index} yet", name="unwitnessed")
+        raise UnavailableError(
+            f"no witnessed head holds entry {index} yet", name=ErrorName.UNWITNESSED
+        )
     path = inclusion_from_tiles(tiles, index, head.size)
     return TlogProof(index, tuple(path), head.cosigned).encoded()
 

@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError, RefusedError, UnavailableError
 from breakglass.http.routes import Request, Response, StatusError, json_response
 from breakglass.ledger.attachments import Attachments, check_digest, not_stored
@@ -87,7 +88,7 @@ class Uploads:
             raise MalformedError(
                 f"permit is for {permit.size} bytes of {permit.digest}, the request for {size} of"
                 f" {digest}; nothing was read",
-                name="no_permit",
+                name=ErrorName.NO_PERMIT,
             )
         submitter = self._allowed(permit)
         # (2) What is here already is not taken again: a lost answer costs no second upload.
@@ -129,12 +130,12 @@ class Uploads:
                 if not submitter.attachments:
                     raise RefusedError(
                         f"submitter {submitter.vkey.name!r} may not attach anything",
-                        name="attachments",
+                        name=ErrorName.ATTACHMENTS,
                     )
                 return submitter
         raise RefusedError(
             "the permit is signed by no submitter of this log; nothing was read",
-            name="unknown_submitter",
+            name=ErrorName.UNKNOWN_SUBMITTER,
             hint="the ledger's file 'submitters' names who may append",
         )
 
@@ -147,7 +148,7 @@ class Uploads:
                 raise _later(
                     f"{len(self._under_way)} uploads are under way,"
                     f" {self._under_way.count(key)} of them by {submitter.vkey.name!r}",
-                    "uploads_full",
+                    ErrorName.UPLOADS_FULL,
                 )
             brought = self._brought[key]
             while brought and now - brought[0][0] > _A_DAY.total_seconds():
@@ -157,7 +158,7 @@ class Uploads:
                 raise _later(
                     f"submitter {submitter.vkey.name!r} has brought {had} bytes of attachments"
                     f" within a day, and may bring {most}",
-                    "quota",
+                    ErrorName.QUOTA,
                 )
             brought.append((now, size))
             self._under_way.append(key)
@@ -201,7 +202,7 @@ class Upload:
         if found != (self._digest, self._size):
             raise MalformedError(
                 f"attachment is not the {self._size} bytes of {self._digest}; nothing was kept",
-                name="wrong_digest",
+                name=ErrorName.WRONG_DIGEST,
             )
         self._uploads.take(self._file, self._digest, self._size, self._key)
         self._kept = True
@@ -220,7 +221,7 @@ def _stored(size: int) -> Response:
     return json_response({"stored": size})
 
 
-def _later(why: str, name: str) -> StatusError:
+def _later(why: str, name: ErrorName) -> StatusError:
     error = UnavailableError(
         f"{why}; nothing was kept", name=name, hint="send it again later; the record waits for it"
     )

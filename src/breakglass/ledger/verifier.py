@@ -12,6 +12,7 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.ledger.export import Progress, attachments
 from breakglass.ledger.parallel_proofs import prove_heads
@@ -60,7 +61,8 @@ def verify_tree(
         level += 1
     if root_from_tiles(_FolderTiles(folder, size), size) != head.checkpoint.root:
         raise UnprovenError(
-            f"the tiles do not lead to the root of the checkpoint of size {size}", name="root"
+            f"the tiles do not lead to the root of the checkpoint of size {size}",
+            name=ErrorName.ROOT,
         )
     return head
 
@@ -95,11 +97,12 @@ def verify_heads(
             edge.append(leaf_hash(entry))
             found.append(VerifiedEntry(index, entry, proven.cosigners, note))
         if (edge.size, edge.root()) != (end, proven.checkpoint.root) or not found:
-            raise UnprovenError(f"head of size {end} is not of these entries", name="heads")
+            raise UnprovenError(f"head of size {end} is not of these entries", name=ErrorName.HEADS)
         yield from found
     if edge.size != checkpoint.size:
         raise UnprovenError(
-            f"heads end at size {edge.size}, the checkpoint is of {checkpoint.size}", name="heads"
+            f"heads end at size {edge.size}, the checkpoint is of {checkpoint.size}",
+            name=ErrorName.HEADS,
         )
 
 
@@ -115,7 +118,7 @@ def root_at(folder: Path, size: int) -> bytes:
     if edge.size < size:
         raise UnprovenError(
             f"the copy ends at {edge.size} entries and does not lead to size {size}",
-            name="missing",
+            name=ErrorName.MISSING,
         )
     return edge.root()
 
@@ -131,7 +134,7 @@ def verify_attachments(folder: Path, size: int) -> int:
         found.update(attachments([entry]))
     for digest in sorted(found):
         if _digest(folder, f"attachment/{digest}") != digest:
-            raise UnprovenError(f"attachment {digest} was altered", name="attachment")
+            raise UnprovenError(f"attachment {digest} was altered", name=ErrorName.ATTACHMENT)
     return len(found)
 
 
@@ -168,7 +171,9 @@ def _check_row(folder: Path, level: int, row: Sequence[bytes]) -> list[bytes]:
         hashes = row[start : start + TILE_WIDTH]
         path = tile_path(level, start // TILE_WIDTH, len(hashes))
         if _read(folder, path) != b"".join(hashes):
-            raise UnprovenError(f"{path!r} does not hold the hashes below it", name="altered_tile")
+            raise UnprovenError(
+                f"{path!r} does not hold the hashes below it", name=ErrorName.ALTERED_TILE
+            )
         if len(hashes) == TILE_WIDTH:
             roots.append(root_of(hashes))
     return roots
@@ -178,9 +183,9 @@ def _altered(start: int, leaves: Sequence[bytes], tile: bytes) -> UnprovenError:
     for at, leaf in enumerate(leaves):
         if tile[at * HASH_BYTES : (at + 1) * HASH_BYTES] != leaf:
             return UnprovenError(
-                f"entry {start + at} is not the one that was logged", name="altered_entry"
+                f"entry {start + at} is not the one that was logged", name=ErrorName.ALTERED_ENTRY
             )
-    return UnprovenError(f"tile from entry {start} is too long", name="altered_tile")
+    return UnprovenError(f"tile from entry {start} is too long", name=ErrorName.ALTERED_TILE)
 
 
 def _entries(folder: Path, size: int) -> Iterator[bytes]:
@@ -192,7 +197,7 @@ def _bundle(folder: Path, n: int, width: int) -> list[bytes]:
     path = entries_path(n, width)
     entries = decode_bundle(_read(folder, path))
     if len(entries) != width:
-        raise MalformedError(f"{path!r} holds {len(entries)} entries", name="bad_bundle")
+        raise MalformedError(f"{path!r} holds {len(entries)} entries", name=ErrorName.BAD_BUNDLE)
     return entries
 
 
@@ -211,7 +216,9 @@ def _read(folder: Path, path: str) -> bytes:
     try:
         return (folder / path).read_bytes()
     except OSError as error:
-        raise UnprovenError(f"{path!r} cannot be read: {error.strerror}", name="missing") from error
+        raise UnprovenError(
+            f"{path!r} cannot be read: {error.strerror}", name=ErrorName.MISSING
+        ) from error
 
 
 def _digest(folder: Path, path: str) -> str:
@@ -219,7 +226,9 @@ def _digest(folder: Path, path: str) -> str:
         with (folder / path).open("rb") as file:
             return measured(file)[0]
     except OSError as error:
-        raise UnprovenError(f"{path!r} cannot be read: {error.strerror}", name="missing") from error
+        raise UnprovenError(
+            f"{path!r} cannot be read: {error.strerror}", name=ErrorName.MISSING
+        ) from error
 
 
 class _FolderTiles:

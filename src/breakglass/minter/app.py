@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.clock import Clock, format_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
 from breakglass.http.client import Peer
 from breakglass.http.edge import application
@@ -259,7 +260,7 @@ class Minter:
             state = row.stage.value if row else "not minted here"
             raise RefusedError(
                 f"grant {asked.path['grant'][:40]!r} has no credential: {state}",
-                name="no_credential",
+                name=ErrorName.NO_CREDENTIAL,
             )
         return self._shown(row)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from pyrage import encrypt, ssh
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.records.signing.key_types import ED25519
 
@@ -30,14 +31,14 @@ def seal(secret: Mapping[str, str | int], holder: str) -> bytes:
         # age would take RSA as well; no holder key is one.
         raise MalformedError(
             f"nothing can be sealed to a key of type {kind[:60]!r}; a holder key is {ED25519!r}",
-            name="holder_key",
+            name=ErrorName.HOLDER_KEY,
         )
     try:
         recipient = ssh.Recipient.from_str(holder)
     except Exception as error:
         raise MalformedError(
             f"the holder key is no {ED25519!r} key, so nothing can be sealed to it",
-            name="holder_key",
+            name=ErrorName.HOLDER_KEY,
         ) from error
     sealed: bytes = encrypt(json.dumps(dict(secret), sort_keys=True).encode(), [recipient])
     return sealed

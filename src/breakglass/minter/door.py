@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from breakglass.clock import Clock, to_milliseconds
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.http.client import Peer
 from breakglass.minter.grant_store import Claim
@@ -124,15 +125,18 @@ class MinterDoor:
 def _check_last_known(intent: Intent, token: Token, state: State) -> None:
     if intent.grant in state.grants.by_id or intent.grant in state.grants.refused:
         raise RefusedError(
-            f"grant {intent.grant!r} is in the ledger already; nothing was minted", name="void"
+            f"grant {intent.grant!r} is in the ledger already; nothing was minted",
+            name=ErrorName.VOID,
         )
     stopped = state.governance.suspensions(intent.who, intent.glass, intent.grant)
     if stopped:
-        raise RefusedError(f"{stopped[0]} is suspended; nothing was minted", name="suspended")
+        raise RefusedError(
+            f"{stopped[0]} is suspended; nothing was minted", name=ErrorName.SUSPENDED
+        )
     active = state.governance.cards.get(intent.glass)
     if active is None or active.digest != card_digest(Note.parse(token.card)):
         raise RefusedError(
             f"the card of {intent.glass!r} is of another activation than we know; nothing was"
             " minted",
-            name="old_card",
+            name=ErrorName.OLD_CARD,
         )

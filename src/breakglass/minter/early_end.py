@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 
 from breakglass.clock import Clock
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.minter.door import MinterDoor
 from breakglass.minter.grant_store import GrantStore, Row, Stage
@@ -99,7 +100,7 @@ class EarlyEnd:
                     raise RefusedError(
                         f"grant {grant!r} is {(now - at).total_seconds():.0f} s old; it is given"
                         f" up after {self._forgo_after.total_seconds():.0f} s",
-                        name="too_early",
+                        name=ErrorName.TOO_EARLY,
                     )
                 self._platform.cut(claim.handle)
                 self._table.claim(claim, now)
@@ -123,6 +124,6 @@ class EarlyEnd:
         if found is None or found.intent.minter != self._name:
             raise RefusedError(
                 f"our view of the ledger has no grant {grant!r} for minter {self._name!r}",
-                name="no_grant",
+                name=ErrorName.NO_GRANT,
             )
         return found

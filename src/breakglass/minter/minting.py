@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from breakglass.clock import Clock, format_time, to_milliseconds
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
 from breakglass.minter.credential_sealing import seal
 from breakglass.minter.door import MinterDoor
@@ -150,7 +151,7 @@ class Minting:
     def _verified(self, token: Token) -> VerifiedToken:
         record = parse_record(token.intent)
         if not isinstance(record.body, Intent):
-            raise MalformedError("the token's record is no intent", name="not_an_intent")
+            raise MalformedError("the token's record is no intent", name=ErrorName.NOT_AN_INTENT)
         verifier = Verifier(self._view.trust(), f"minter:{self._name}", self._watch.newest)
         return verify_token(token, verifier, record.body.grant, self._clock.now())
 
@@ -161,7 +162,7 @@ class Minting:
             raise UnavailableError(
                 "too many records wait for the ledger; nothing was minted, and nothing will be"
                 " until it takes them",
-                name="spool_full",
+                name=ErrorName.SPOOL_FULL,
                 hint="bring the ledger back; what waits is sent by itself, then try again",
             )
         self._check_replayed()
@@ -176,13 +177,13 @@ class Minting:
                 raise UnavailableError(
                     f"our own view of the ledger has not reached intent {grant!r}, entry"
                     f" {shown.index}; nothing was minted",
-                    name="behind",
+                    name=ErrorName.BEHIND,
                 ) from error
         else:
             if judged.void:
                 raise RefusedError(
                     f"intent {grant!r} does not hold in the ledger: {judged.why or judged.void}",
-                    name="void",
+                    name=ErrorName.VOID,
                 )
         with self._view.reading() as state:
             return self._judged(shown, token, state)
@@ -191,18 +192,22 @@ class Minting:
         intent = shown.intent
         found = state.grants.by_id.get(intent.grant)
         if found is None or found.index != shown.index:
-            raise RefusedError(f"intent {intent.grant!r} is not the one that counts", name="void")
+            raise RefusedError(
+                f"intent {intent.grant!r} is not the one that counts", name=ErrorName.VOID
+            )
         claim = claim_of(found)
         if found.ended is not None:
             raise _ended(intent.grant, found.ended.why.value, found.ended_at)
         stopped = state.governance.suspensions(intent.who, intent.glass, intent.grant)
         if stopped:
-            raise RefusedError(f"{stopped[0]} is suspended; nothing was minted", name="suspended")
+            raise RefusedError(
+                f"{stopped[0]} is suspended; nothing was minted", name=ErrorName.SUSPENDED
+            )
         active = state.governance.cards.get(intent.glass)
         if active is None or active.digest != card_digest(Note.parse(token.card)):
             raise RefusedError(
                 f"the card of {intent.glass!r} is of an older activation; nothing was minted",
-                name="old_card",
+                name=ErrorName.OLD_CARD,
                 hint="break the glass again: the policy has changed since",
             )
         self._check_fresh()
@@ -211,7 +216,8 @@ class Minting:
     def _check_replayed(self) -> None:
         if not self._view.wait_current(self._patience.view_within):
             raise UnavailableError(
-                "this minter is still reading what it knew; nothing was minted", name="behind"
+                "this minter is still reading what it knew; nothing was minted",
+                name=ErrorName.BEHIND,
             )
 
     def _check_current(self) -> None:
@@ -226,7 +232,7 @@ class Minting:
             raise UnavailableError(
                 f"our own view of the ledger was last witnessed {seen}, now is {format_time(now)};"
                 " nothing was minted",
-                name="behind",
+                name=ErrorName.BEHIND,
                 hint="is the ledger reachable from the minter, and does the monitor live",
             )
 
@@ -238,7 +244,7 @@ class Minting:
                 f"grant {intent.grant!r} has {left.total_seconds():.0f} s left;"
                 f" {limits.platform} can give {limits.shortest.total_seconds():.0f} s to"
                 f" {limits.longest.total_seconds():.0f} s",
-                name="limits",
+                name=ErrorName.LIMITS,
             )
 
     def _order(self, shown: VerifiedToken) -> Order:
@@ -266,7 +272,7 @@ class Minting:
                         f"credential {credential.handle!r} did not work within"
                         f" {self._patience.usable_within.total_seconds():g} s and was taken back;"
                         f" nothing was handed out: {error}",
-                        name="not_usable",
+                        name=ErrorName.NOT_USABLE,
                     ) from error
             time.sleep(rest)
             rest = min(rest * 2, 0.5)
@@ -289,7 +295,7 @@ def _check_offered(shown: VerifiedToken) -> None:
         if wanted:
             raise RefusedError(
                 f"this minter does not {what}; nothing was minted, and nothing ran",
-                name="not_offered",
+                name=ErrorName.NOT_OFFERED,
             )
 
 
@@ -304,7 +310,7 @@ def _ended(grant: str, why: str, at: datetime | None) -> RefusedError:
     when = f" at {format_time(at)}" if at else ""
     return RefusedError(
         f"grant {grant!r} has ended ({why}){when}; a grant that ended is never minted again",
-        name="ended",
+        name=ErrorName.ENDED,
         hint="break the glass again",
     )
 

@@ -5,6 +5,7 @@ The same rules as the fold's, so that what we end on a word is never void in the
 
 from __future__ import annotations
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.records.fold.context import Void, word_of
 from breakglass.records.fold.slices.grants import GrantState
@@ -36,20 +37,22 @@ def ended_by_word(state: State, grant: GrantState, signed: Signature) -> Ended:
             return _killed(state, grant, signed)
     except Void as void:
         raise RefusedError(void.why, name=void.name) from void
-    raise RefusedError("this statement ends nothing", name="wrong_do")
+    raise RefusedError("this statement ends nothing", name=ErrorName.WRONG_DO)
 
 
 def _done(state: State, grant: GrantState, signed: Signature) -> Ended:
     # A suspended person may still hand back what they hold.
     said = word_of(state, signed, Answer, None, suspended_too=True).statement
     if said.do is not Do.DONE:
-        raise RefusedError(f"a statement that says {said.do.value!r} ends nothing", name="wrong_do")
+        raise RefusedError(
+            f"a statement that says {said.do.value!r} ends nothing", name=ErrorName.WRONG_DO
+        )
     if said.answers != grant.statement:
-        raise RefusedError("the statement is of another grant", name="wrong_answer")
+        raise RefusedError("the statement is of another grant", name=ErrorName.WRONG_ANSWER)
     if said.who != grant.intent.who:
         raise RefusedError(
             f"grant {grant.intent.grant!r} is {grant.intent.who!r}'s, not {said.who!r}'s",
-            name="unknown_person",
+            name=ErrorName.UNKNOWN_PERSON,
             hint="security ends another's grant with: breakglass kill GRANT --why TEXT",
         )
     return Ended(grant.intent.grant, EndedWhy.DONE, said.reason.text, signed)
@@ -58,8 +61,8 @@ def _done(state: State, grant: GrantState, signed: Signature) -> Ended:
 def _killed(state: State, grant: GrantState, signed: Signature) -> Ended:
     said = word_of(state, signed, Kill, None).statement
     if not state.governance.may_kill(said.who):
-        raise RefusedError(f"{said.who!r} may not kill", name="unknown_person")
+        raise RefusedError(f"{said.who!r} may not kill", name=ErrorName.UNKNOWN_PERSON)
     name = grant.intent.grant
     if (said.do, said.target, said.name) != (Do.KILL, Target.GRANT, name):
-        raise RefusedError("the statement stops something else", name="wrong_answer")
+        raise RefusedError("the statement stops something else", name=ErrorName.WRONG_ANSWER)
     return Ended(name, EndedWhy.KILLED, said.reason.text, signed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from breakglass.error_names import ErrorName
 from breakglass.monitor import alert_texts
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.decision_replay import Unjustified
@@ -76,7 +77,7 @@ def _forbidden(judged: Judged, entry: Entry) -> Alert:
     fields = {"who": submitter, "why": f"{judged.void}: {judged.why}", "record": record.envelope.id}
     if isinstance(record.body, kinds.Intent):
         fields |= {"glass": record.body.glass, "claims": record.body.who}
-    missing = judged.void == "chain"
+    missing = judged.void == ErrorName.CHAIN
     kind = record.body.name if isinstance(record.body, Unknown) else record.body.kind
     what = (
         f"RECORDS MISSING before entry {judged.index}"

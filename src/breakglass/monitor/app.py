@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.clock import Clock
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.http.edge import application
@@ -66,7 +67,8 @@ class Monitor:
         trust = read_trust(folder / "trust")
         if not trust.names_log(settings.log):
             raise MisconfiguredError(
-                f"the trust file names no log {settings.log!r}; not started", name="unknown_log"
+                f"the trust file names no log {settings.log!r}; not started",
+                name=ErrorName.UNKNOWN_LOG,
             )
         ledger_folder, channel_folder = folder / "data" / "ledger", folder / "data" / "channels"
         kept_folder = folder / "kept"
@@ -234,7 +236,7 @@ class Monitor:
     def _trouble(self, error: Exception) -> None:
         """Hear that following has stopped for good."""
         self._stopped = f"following stopped: {error}"
-        if isinstance(error, BreakglassError) and error.name == "inconsistent_head":
+        if isinstance(error, BreakglassError) and error.name == ErrorName.INCONSISTENT_HEAD:
             try:
                 name = self.kept.accuse_follower(self._ledger_folder, str(error), self._clock.now())
             except UnavailableError as unkept:

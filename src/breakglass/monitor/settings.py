@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.monitor.alerts.channel import Channel
 from breakglass.monitor.alerts.log_file import LogFileSettings
@@ -62,7 +63,7 @@ class MonitorSettings:
         if not self.channels:
             raise MisconfiguredError(
                 "the settings name no channel; not started",
-                name="no_channel",
+                name=ErrorName.NO_CHANNEL,
                 hint="add [channels.NAME]; two that do not depend on each other are the least",
             )
         return {name: each.channel(self.deliver_within) for name, each in self.channels.items()}

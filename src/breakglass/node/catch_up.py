@@ -12,6 +12,7 @@ import threading
 import time
 from datetime import timedelta
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.node.replica import Replica
@@ -63,7 +64,7 @@ class CatchingUp:
             raise UnavailableError(
                 f"still reading the ledger, entry {self._view.size}; nothing was"
                 f" {self._withheld}{why}",
-                name="catching_up",
+                name=ErrorName.CATCHING_UP,
                 hint="try again in a moment, or another replica",
             )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.clock import Clock, format_time, parse_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.http.client import Incoming, Outgoing, Peer, Reply
 from breakglass.records.encoding.text_types import one_line
@@ -104,7 +105,7 @@ class Doors:
                 raise RefusedError(
                     f"a door was taken here already: grant {grant!r}, {who!r}, {glass!r}, at"
                     f" {taken}; a second one stays shut until the first is shown to be in the log",
-                    name="second_door",
+                    name=ErrorName.SECOND_DOOR,
                     hint="when the ledger is back this is asked of it; the ordinary way opens then",
                 )
             done = file.execute(
@@ -177,7 +178,7 @@ class Doors:
         except (sqlite3.Error, OSError) as error:
             raise UnavailableError(
                 f"the memory of doors {str(self._path)!r} cannot be used: {error}; nothing opens",
-                name="doors",
+                name=ErrorName.DOORS,
             ) from error
 
 
@@ -209,7 +210,7 @@ def bring_in(doors: Doors, ledger: Peer, trust: Trust, now: datetime) -> None:
             doors.answered(door.intent, now)
             raise UnavailableError(
                 f"the door intent of {door.grant!r} is not in the log: {error}",
-                name="door_unappended",
+                name=ErrorName.DOOR_UNAPPENDED,
             ) from error
 
 
@@ -300,11 +301,11 @@ class DoorsFirst(Peer):
         try:
             bring_in(self._doors, self, self._trust(), self._clock.now())
         except UnavailableError as error:
-            if error.name != "door_unappended":
-                raise UnavailableError(str(error), name="unreachable") from error
+            if error.name != ErrorName.DOOR_UNAPPENDED:
+                raise UnavailableError(str(error), name=ErrorName.UNREACHABLE) from error
             if not self._out_of_patience(str(error)):
                 # Nothing was sent: the outbox may number its notes again.
-                raise UnavailableError(str(error), name="unreachable") from error
+                raise UnavailableError(str(error), name=ErrorName.UNREACHABLE) from error
 
     def _out_of_patience(self, why: str) -> bool:
         now = self._clock.now()
@@ -322,7 +323,9 @@ class DoorsFirst(Peer):
 
 def _first(value: Any) -> Any:
     if not isinstance(value, list) or not value or not isinstance(value[0], str):
-        raise UnavailableError("ledger's answer to a door intent makes no sense", name="nonsense")
+        raise UnavailableError(
+            "ledger's answer to a door intent makes no sense", name=ErrorName.NONSENSE
+        )
     return value[0]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.node.submitter import Fact
 from breakglass.records.fold.context import Entry
@@ -31,7 +32,9 @@ def rehearse(state: State, facts: Sequence[Fact], key: Signer, now: datetime) ->
         RefusedError: by the fold's own name for it (``policy_order``, ``suspended``, …).
     """
     if state.governance.trust is None:
-        raise RefusedError("no trust file is in force yet; nothing was recorded", name="no_trust")
+        raise RefusedError(
+            "no trust file is in force yet; nothing was recorded", name=ErrorName.NO_TRUST
+        )
     submitter = key.verifier.label
     trial = state.trial(submitter)
     everybody = dict.fromkeys((each.name for each in state.governance.trust.tlog.witnesses), now)

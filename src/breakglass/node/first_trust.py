@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnprovenError
 from breakglass.records.kinds.genesis import Genesis
 from breakglass.records.kinds.trust import TrustActivated
@@ -34,13 +35,17 @@ def first_trust(genesis: str, notes: Sequence[bytes], attachment: Attachment) ->
         UnavailableError: the attachment could not be fetched.
     """
     if len(notes) < 2:
-        raise UnprovenError("the log has not begun: it has no trust file", name="trust_genesis")
+        raise UnprovenError(
+            "the log has not begun: it has no trust file", name=ErrorName.TRUST_GENESIS
+        )
     begun, second = parse_record(notes[0]), parse_record(notes[1])
     body = begun.body
     if not isinstance(body, Genesis) or begun.text_digest != genesis:
-        raise UnprovenError("entry 0 is not the genesis that was pinned", name="trust_genesis")
+        raise UnprovenError(
+            "entry 0 is not the genesis that was pinned", name=ErrorName.TRUST_GENESIS
+        )
     if not isinstance(second.body, TrustActivated):
-        raise UnprovenError("entry 1 puts no trust file in force", name="trust_genesis")
+        raise UnprovenError("entry 1 puts no trust file in force", name=ErrorName.TRUST_GENESIS)
     note = Note.parse(attachment(_digest(notes[1])))
     return check_first_trust(note, genesis, body.maintainers, body.maintainers_needed)
 
@@ -67,5 +72,5 @@ def later_trusts(first: Trust, notes: Iterator[bytes], attachment: Attachment) -
 def _digest(note: bytes) -> str:
     named = parse_attachments(Note.parse(note).text)
     if not named:
-        raise UnprovenError("a trust record without its file", name="attachment")
+        raise UnprovenError("a trust record without its file", name=ErrorName.ATTACHMENT)
     return named[0].digest

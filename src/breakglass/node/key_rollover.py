@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.clock import Clock
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.node.submitter import gap_draft
@@ -40,7 +41,7 @@ def turn_submitter(folder: Path, clock: Clock, within: timedelta) -> VerifierKey
     if following is None:
         raise MisconfiguredError(
             f"{str(keeping.path(NEXT))!r} is missing; nothing was changed",
-            name="no_next_key",
+            name=ErrorName.NO_NEXT_KEY,
             hint=f"make one: breakglass key next {folder} --party PARTY --log ORIGIN",
         )
     log, ledger = _settings(folder)
@@ -66,7 +67,7 @@ def _finish(
             raise UnavailableError(
                 f"{outbox.waiting} records wait and the ledger did not take them within"
                 f" {within.total_seconds():g} s; the old key stays",
-                name="not_finished",
+                name=ErrorName.NOT_FINISHED,
                 hint="the ledger must be up and still know the old key; then the same again",
             )
     finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError, UnavailableError, UnprovenError
 from breakglass.http.client import Peer
 from breakglass.records.encoding.text_types import one_line
@@ -37,6 +38,6 @@ def unreached(ledger: Peer, trust: Trust, within: timedelta = WITHIN) -> str:
     raise RefusedError(
         f"the ledger can be reached from here, at {checkpoint.size} entries: the custodians' door"
         " stays shut",
-        name="ledger_reachable",
+        name=ErrorName.LEDGER_REACHABLE,
         hint="take the ordinary way: breakglass break GLASS --incident INCIDENT --why REASON",
     )

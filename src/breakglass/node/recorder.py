@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from breakglass.clock import Clock, to_milliseconds
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.node.dry_run import rehearse
 from breakglass.node.replica import Replica
@@ -90,5 +91,5 @@ class Recorder:
                 if state.governance.trust is not None:
                     return
             if time.monotonic() > until:
-                raise UnavailableError("no trust file is in force yet", name="no_trust")
+                raise UnavailableError("no trust file is in force yet", name=ErrorName.NO_TRUST)
             time.sleep(0.02)

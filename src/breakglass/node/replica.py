@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.node.first_trust import first_trust
@@ -90,7 +91,9 @@ class Replica:
         with self._lock:
             found = self._recent.get(index)
         if found is None:
-            raise UnavailableError(f"entry {index} was judged too long ago", name="not_followed")
+            raise UnavailableError(
+                f"entry {index} was judged too long ago", name=ErrorName.NOT_FOLLOWED
+            )
         return found
 
     def wait_current(self, within: timedelta) -> bool:

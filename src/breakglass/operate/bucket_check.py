@@ -11,6 +11,7 @@ from breakglass.archiver.bucket_examination import BucketExamination, BucketFind
 from breakglass.archiver.s3_settings import S3Settings
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.clock import SystemClock
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError
 
 # Without these nothing in the bucket is beyond deletion. What the others find (no policy, no
@@ -64,7 +65,7 @@ def check_bucket(settings: S3Settings) -> list[BucketFinding]:
         if each.name in _NEEDED and each.level in ("wrong", "unknown"):
             raise RefusedError(
                 f"bucket {settings.bucket!r}: {each.what}; nothing was made",
-                name="no_lock",
+                name=ErrorName.NO_LOCK,
                 hint=each.hint or "docs/how-to/ledger-in-another-account.md makes one that does",
             )
     return [each for each in found if each.level != "good"]

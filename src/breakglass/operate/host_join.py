@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 from breakglass.operate.certificate import CERTIFICATE, CERTIFICATE_KEY, make_certificate
 from breakglass.process.folder import SETTINGS, make_folder, sync_folder, write_synced, write_whole
@@ -105,7 +106,7 @@ def join(asked: HostJoin, now: datetime) -> Joined:
     if folder.exists() and any(folder.iterdir()) and not _only_ours(folder):
         raise MisconfiguredError(
             f"{str(folder)!r} holds something else; nothing was made",
-            name="not_empty",
+            name=ErrorName.NOT_EMPTY,
             hint="name a new folder",
         )
     listening = asked.listening or _loopback()
@@ -220,19 +221,19 @@ def _again(asked: HostJoin, origin: str) -> Joined:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MisconfiguredError(
             f"{str(asked.folder)!r} was not made by 'breakglass join'; nothing was changed",
-            name="not_empty",
+            name=ErrorName.NOT_EMPTY,
             hint="name a new folder",
         ) from error
     if (room, place) != (asked.room, asked.place):
         raise MisconfiguredError(
             f"{str(asked.folder)!r} is {room} {place!r} already; nothing was changed",
-            name="other_room",
+            name=ErrorName.OTHER_ROOM,
             hint="name another folder",
         )
     if origin not in read_logs(asked.folder / "logs"):
         raise MisconfiguredError(
             f"{str(asked.folder)!r} serves another log than {origin!r}; nothing was changed",
-            name="other_log",
+            name=ErrorName.OTHER_LOG,
             hint="name another folder",
         )
     vkey = keeping_of(asked.folder).verifier()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.clock import SystemClock
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
 from breakglass.http.client import Peer
 from breakglass.node.key_rollover import turn_submitter
@@ -100,7 +101,7 @@ class Rotation:
         if len(self._keys(trust)) > 1 and not self.keeping.stands(NEXT):
             raise MisconfiguredError(
                 f"two keys of {self.name!r} stand already; nothing was changed",
-                name="rotation",
+                name=ErrorName.ROTATION,
                 hint=f"let the old one go: breakglass key rotate {self.name} --finish",
             )
         # (1) The new key. Nobody knows it yet; after a crash it is found again.
@@ -136,7 +137,7 @@ class Rotation:
         if keeping.stands(NEXT) and not cosigns:
             raise MisconfiguredError(
                 f"{self.name!r} has not turned to its next key; nothing was changed",
-                name="rotation",
+                name=ErrorName.ROTATION,
                 hint=f"go on with: breakglass key rotate {self.name}",
             )
         new = keeping.verifier(NEXT if keeping.stands(NEXT) else KEY)
@@ -144,7 +145,7 @@ class Rotation:
         if new not in keys or (len(keys) < 2 and not self._left_over(new)):
             raise MisconfiguredError(
                 f"no two keys of {self.name!r} stand; nothing was changed",
-                name="rotation",
+                name=ErrorName.ROTATION,
                 hint=f"begin with: breakglass key rotate {self.name}",
             )
         if len(keys) > 1:
@@ -270,7 +271,7 @@ class Rotation:
         raise RefusedError(
             f"{len(signers)} of {before.maintainers_needed} maintainers' keys lie here; the next"
             f" trust file is in {str(proposed)!r} and not in force",
-            name="too_few_maintainers",
+            name=ErrorName.TOO_FEW_MAINTAINERS,
             hint=f"each maintainer: breakglass trust sign {proposed}; then the same command again",
         )
 
@@ -289,7 +290,7 @@ class Rotation:
                 raise RefusedError(
                     f"grant {grant['grant']!r} lives until {grant['not_after']} and would stop"
                     f" working ({error.name}); nothing was changed",
-                    name="grants_live",
+                    name=ErrorName.GRANTS_LIVE,
                     hint="wait until then; or, if the old key was stolen: --anyway",
                 ) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.ledger.settings import LedgerSettings
 from breakglass.operate.certificate import make_certificate
@@ -29,7 +30,7 @@ def open_ledger(folder: Path, host: str, port: int, now: datetime) -> str:
         raise MisconfiguredError(
             f"{str(path)!r} says that the ledger listens on {standing[0]}:{standing[1]}; nothing"
             " was changed",
-            name="listens",
+            name=ErrorName.LISTENS,
             hint="change [serving] there by hand, and the ledger's address wherever it is named",
         )
     # The certificate first: settings that name one that is not there would not start.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from breakglass.archiver.archived_log import ArchivedLog
 from breakglass.archiver.rebuild import Rebuilt, open_store, write_folder
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnprovenError
 from breakglass.ledger.restore import Kept, refill
 from breakglass.process.folder import write_whole
@@ -157,6 +158,6 @@ def check_whole(copied: Copied) -> None:
         raise UnprovenError(
             f"the tree is whole, and the newest {copied.unwitnessed} records cannot be judged: the"
             " archive lacks their head's final cosignatures",
-            name="unwitnessed",
+            name=ErrorName.UNWITNESSED,
             hint="give a checkpoint that somebody kept: --head FILE",
         )

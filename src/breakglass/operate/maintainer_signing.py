@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import UnprovenError
 from breakglass.person import ssh_keygen
 from breakglass.person.ssh_keygen import PersonalKey, Say
@@ -159,7 +160,7 @@ def read_signed(folder: Path) -> SignedPolicy:
     if standing is None:
         raise UnprovenError(
             f"nobody has signed the bundle in {str(folder)!r} as it stands",
-            name="not_signed",
+            name=ErrorName.NOT_SIGNED,
             hint=f"sign it: breakglass policy sign {folder}",
         )
     return standing

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, RefusedError
 from breakglass.operate.folders import Folder, gate_settings, submitter_line, write_folder
 from breakglass.operate.maintainer_signing import Maintainer, sign_text
@@ -31,7 +32,7 @@ def make_gate(
     """
     if folder.exists() and any(folder.iterdir()):
         raise MisconfiguredError(
-            f"{str(folder)!r} is not empty; nothing was made", name="not_empty"
+            f"{str(folder)!r} is not empty; nothing was made", name=ErrorName.NOT_EMPTY
         )
     try:
         note = trust.read_bytes()
@@ -68,7 +69,7 @@ def sign_gate_in(
         raise RefusedError(
             f"{len(signers)} of {before.maintainers_needed} maintainers' keys lie here; nothing"
             " was signed",
-            name="too_few_maintainers",
+            name=ErrorName.TOO_FEW_MAINTAINERS,
             hint="send the line to the maintainers; each signs on their own machine",
         )
     note = sign_text(next_version(before, line), TRUST_NAMESPACE, signers, say)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError
 from breakglass.records.trust import Trust, parse_trust
 from breakglass.tlog.policy import NEXT, TlogPolicy, Witness
@@ -85,12 +86,14 @@ def _taken(lines: Sequence[str], line: str) -> list[str]:
     if words and words[0] in ("archiver", "group") and len(words) > 1:
         at = _place(lines, words[0], words[1] if words[0] == "group" else None)
         if at is None:
-            raise MalformedError(f"there is no group {words[1]!r} to replace", name="bad_trust")
+            raise MalformedError(
+                f"there is no group {words[1]!r} to replace", name=ErrorName.BAD_TRUST
+            )
         return [*lines[:at], line, *lines[at + 1 :]]
     if len(words) not in (3, 4) or words[0] != "witness":
         raise MalformedError(
             f"{line[:80]!r} is no line of a witness or an archiver",
-            name="bad_trust",
+            name=ErrorName.BAD_TRUST,
             hint="take the lines that 'breakglass join' prints on the other host",
         )
     at = _place(lines, "witness", words[1])
@@ -104,13 +107,13 @@ def _taken(lines: Sequence[str], line: str) -> list[str]:
         if word == "group" and set(rest[2:]) <= witnesses:
             grown[at] = f"{each} {words[1]}"
             return grown
-    raise MalformedError("no group of witnesses alone to put it into", name="bad_trust")
+    raise MalformedError("no group of witnesses alone to put it into", name=ErrorName.BAD_TRUST)
 
 
 def _dropped(lines: Sequence[str], name: str) -> list[str]:
     at = _place(lines, "witness", name)
     if at is None:
-        raise MalformedError(f"there is no witness {name!r} to drop", name="bad_trust")
+        raise MalformedError(f"there is no witness {name!r} to drop", name=ErrorName.BAD_TRUST)
     left = [*lines[:at], *lines[at + 1 :]]
     return [
         " ".join(word for word in each.split() if word != name)
@@ -139,7 +142,7 @@ def _check_names(before: Trust, after: Trust) -> None:
     if not archived or not after.tlog.quorum_met(names):
         raise RefusedError(
             "the next quorum is not met by the names of this one; nothing was written",
-            name="names",
+            name=ErrorName.NAMES,
             hint="keep the places' names: a new key takes the place of an old one under its name"
             " (join … --name PLACE); or add first, and drop in a version of its own",
         )

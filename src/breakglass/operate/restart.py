@@ -13,6 +13,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.process.folder import LOCK, held
@@ -49,7 +50,7 @@ def runs(folder: Path) -> bool:
         with held(folder):
             return False
     except MisconfiguredError as error:
-        if error.name != "folder_in_use":
+        if error.name != ErrorName.FOLDER_IN_USE:
             raise
         return True
 
@@ -69,7 +70,7 @@ def _stopped(folder: Path) -> bool:
             raise UnavailableError(
                 f"process {pid} of {str(folder)!r} did not stop within"
                 f" {STOP_WITHIN.total_seconds():g} s",
-                name="not_stopped",
+                name=ErrorName.NOT_STOPPED,
             )
         time.sleep(_LOOK_EVERY_S)
     return ran
@@ -92,6 +93,6 @@ def _wait_until_up(folder: Path) -> None:
     raise UnavailableError(
         f"{folder.name!r} was stopped, and nobody has started it again within"
         f" {UP_WITHIN.total_seconds():g} s",
-        name="not_started",
+        name=ErrorName.NOT_STARTED,
         hint=f"start it, then the same again: python -m breakglass.ROOM {folder}",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.process.folder import SETTINGS
 from breakglass.process.key_store import KEY, NEXT, Form, keeping_of
@@ -32,7 +33,7 @@ def drop_key(folder: Path) -> None:
     if keeping.form is Form.CREDENTIAL:
         raise MisconfiguredError(
             f"the key of {str(folder)!r} is a credential of its unit, and not ours to delete",
-            name="credential",
+            name=ErrorName.CREDENTIAL,
             hint="stop the unit and delete the credential",
         )
     for which in (NEXT, KEY):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.operate.next_trust import both, left, newcomers
@@ -76,7 +77,7 @@ def activate_trust(
         raise MisconfiguredError(
             f"the ledger's folder is not in {str(org)!r}, and its quorum has to change with the"
             " trust file; nothing was changed",
-            name="no_ledger",
+            name=ErrorName.NO_LEDGER,
             hint="on the ledger's host: breakglass trust policy --both FILE > policy; then here:"
             " the same with --policy-stands; then there: breakglass trust policy --next FILE",
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError, UnprovenError
 from breakglass.http.client import Peer, Reply
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
@@ -57,7 +58,9 @@ def bring_up(
     """
     line = newcomer.line
     if line.url is None:
-        raise UnavailableError(f"the line of {line.name!r} gives no address", name="no_address")
+        raise UnavailableError(
+            f"the line of {line.name!r} gives no address", name=ErrorName.NO_ADDRESS
+        )
     with Peer(line.url, name=line.name, within=_WITHIN) as there:
         for left in reversed(range(_TRIES)):
             answer = ledger.send("GET", "/checkpoint")
@@ -130,7 +133,7 @@ def _archived(
             if first != size:
                 raise UnavailableError(
                     f"the archive ends at {size}, within a commit; the ledger will bring it on",
-                    name="within_a_commit",
+                    name=ErrorName.WITHIN_A_COMMIT,
                 )
             reply = _push(there, size, commit.signed, last, entries)
             if reply.status != 200:
@@ -160,7 +163,7 @@ def _commits(ledger: Peer, start: int, stop: int) -> Iterator[tuple[int, bytes, 
 def _some_commits(ledger: Peer, start: int) -> list[dict[str, Any]]:
     found = ledger.get(f"/entries?from={start}&wait=0", within=_WITHIN).json()["commits"]
     if not found:
-        raise UnavailableError(f"the ledger shows no entry {start}", name="nonsense")
+        raise UnavailableError(f"the ledger shows no entry {start}", name=ErrorName.NONSENSE)
     return list(found)
 
 
@@ -171,7 +174,7 @@ def _check(reply: Reply, line: Witness, head: _Head) -> None:
         raise kind(
             f"{line.name!r} at {line.url} does not cosign: it answered {reply.status}: {said};"
             " nothing was changed",
-            name="not_cosigned",
+            name=ErrorName.NOT_COSIGNED,
             hint="does its file 'logs' name this log, and is it of the room that the line is for",
         )
     try:
@@ -184,7 +187,7 @@ def _check(reply: Reply, line: Witness, head: _Head) -> None:
     raise UnprovenError(
         f"{line.name!r} at {line.url} cosigns with another key than its line says; nothing was"
         " changed",
-        name="other_key",
+        name=ErrorName.OTHER_KEY,
         hint="take the line again that 'breakglass join' prints there",
     )
 

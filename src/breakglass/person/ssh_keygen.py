@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.records.signing.key_types import SECURITY_KEY_TYPES, SSH_KEY_TYPES, refusal
 from breakglass.records.signing.sshsig_form import dearmored, low_s
@@ -55,7 +56,8 @@ def read_key(path: Path) -> PersonalKey:
     words = text.split()
     if len(words) < 2 or words[0] not in SSH_KEY_TYPES:
         raise MisconfiguredError(
-            f"key {str(path)!r}: {refusal(words[0] if words else 'nothing')}", name="key_type"
+            f"key {str(path)!r}: {refusal(words[0] if words else 'nothing')}",
+            name=ErrorName.KEY_TYPE,
         )
     return PersonalKey(path, " ".join(words[:2]))
 
@@ -86,7 +88,7 @@ def sign(text: str, namespace: str, key: PersonalKey, say: Say | None = None) ->
     if done.returncode:
         raise UnavailableError(
             f"{str(key.path)!r} did not sign: {_last_line(done.stderr)}; nothing was sent",
-            name="not_signed",
+            name=ErrorName.NOT_SIGNED,
             hint="plug the security key in and touch it, or load the key: ssh-add",
         )
     return base64.b64encode(low_s(dearmored(done.stdout.decode("ascii", "replace")))).decode()
@@ -164,7 +166,7 @@ def _run(arguments: list[str], given: bytes) -> subprocess.CompletedProcess[byte
     except subprocess.TimeoutExpired as error:
         raise UnavailableError(
             f"{arguments[0]!r} took more than {_PATIENCE_S} s; nothing was sent",
-            name="not_signed",
+            name=ErrorName.NOT_SIGNED,
             hint="is the security key plugged in",
         ) from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.yaml_nodes import Items, Node, wrong
 from breakglass.records.card import Act, Output
@@ -65,7 +66,7 @@ def _act(node: Node) -> Act:
             at["run"].items[0],
             "a program by its absolute path",
             repr(argv[0][:60]),
-            name="no_absolute_path",
+            name=ErrorName.NO_ABSOLUTE_PATH,
             hint="the minter has no search path; it compares the file with the digest it knows",
         )
     output = yaml_fields.choice(at["output"], Output) if "output" in at else Output.NONE
@@ -80,7 +81,7 @@ def _word(node: Node) -> str:
             node,
             "a whole argument: nothing is filled in",
             repr(match[0]),
-            name="template",
+            name=ErrorName.TEMPLATE,
             hint="write one act for each value; what maintainers sign is what runs",
         )
     return found

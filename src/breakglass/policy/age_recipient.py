@@ -5,6 +5,7 @@ Source: age-encryption.org/v1, «X25519 recipient type»: Bech32 (BIP 173) with 
 
 from __future__ import annotations
 
+from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.yaml_nodes import Node, wrong
 
@@ -26,11 +27,11 @@ def age_recipient(node: Node) -> str:
             node,
             "an age recipient (age1…): age cannot encrypt to sk- or P-256 keys",
             repr(found.split()[0]),
-            name="bad_recipient",
+            name=ErrorName.BAD_RECIPIENT,
         )
     if not _holds(found):
         raise wrong(node, "an age recipient (age1…), every letter as it was made",
-                    name="bad_recipient")  # fmt: skip
+                    name=ErrorName.BAD_RECIPIENT)  # fmt: skip
     return found
 
 

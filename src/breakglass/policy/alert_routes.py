@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.yaml_nodes import Node, wrong
 
@@ -74,5 +75,7 @@ def parse_alerts(node: Node, channels: Collection[str]) -> dict[str, tuple[str, 
         found[name] = yaml_fields.items(value, yaml_fields.handle, least=1, most=16)
         for each in found[name]:
             if each not in channels:
-                raise wrong(value, "channels of this bundle", repr(each), name="unknown_name")
+                raise wrong(
+                    value, "channels of this bundle", repr(each), name=ErrorName.UNKNOWN_NAME
+                )
     return found

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 from breakglass.canonical import canonical, parse_canonical
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 
 MAIN_FILE = "breakglass.yaml"
@@ -37,7 +38,7 @@ def pack_bundle(files: Mapping[str, bytes]) -> bytes:
     if len(packed) > PACKED_BYTES_AT_MOST:
         raise MalformedError(
             f"bundle: expected {PACKED_BYTES_AT_MOST} bytes at most, got {len(packed)}",
-            name="bundle_too_large",
+            name=ErrorName.BUNDLE_TOO_LARGE,
         )
     return packed
 
@@ -51,7 +52,7 @@ def unpack_bundle(data: bytes) -> dict[str, bytes]:
     if len(data) > PACKED_BYTES_AT_MOST:
         raise MalformedError(
             f"bundle: expected {PACKED_BYTES_AT_MOST} bytes at most, got {len(data)}",
-            name="bundle_too_large",
+            name=ErrorName.BUNDLE_TOO_LARGE,
         )
     value = parse_canonical(_text("bundle", data), "bundle")
     if not isinstance(value, Mapping):
@@ -80,11 +81,11 @@ def check_names(files: Mapping[str, bytes]) -> None:
         if not _NAME.fullmatch(name):
             raise MalformedError(
                 f"bundle: expected '{MAIN_FILE}' and files like 'freeze.cedar', got {name[:60]!r}",
-                name="bad_file_name",
+                name=ErrorName.BAD_FILE_NAME,
             )
     if MAIN_FILE not in files:
         raise MalformedError(
-            f"bundle: expected a file '{MAIN_FILE}', got none", name="no_main_file"
+            f"bundle: expected a file '{MAIN_FILE}', got none", name=ErrorName.NO_MAIN_FILE
         )
     if len(files) > FILES_AT_MOST:
         raise MalformedError(f"bundle: expected {FILES_AT_MOST} files at most, got {len(files)}")
@@ -97,5 +98,5 @@ def _text(name: str, content: bytes) -> str:
         line = content[: error.start].count(b"\n") + 1
         raise MalformedError(
             f"{name}:{line}:1: expected UTF-8, got byte 0x{content[error.start]:02x}",
-            name="not_utf8",
+            name=ErrorName.NOT_UTF8,
         ) from error

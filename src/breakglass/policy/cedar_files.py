@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import cedarpy
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.policy.parse import Bundle
 from breakglass.policy.yaml_nodes import Place, wrong_at
@@ -49,7 +50,7 @@ def read_extras(bundle: Bundle, schema: cedarpy.Schema) -> tuple[ExtraPolicy, ..
             extra = _read(place, source, validated=file not in owned, schema=schema)
             _refuse_unknown_names(bundle, extra)
             if extra.id in found:
-                raise _wrong(place, "each @id once", f"{extra.id!r} again", "duplicate_id")
+                raise _wrong(place, "each @id once", f"{extra.id!r} again", ErrorName.DUPLICATE_ID)
             if file not in owned:
                 found[extra.id] = extra
     return tuple(found.values())
@@ -60,23 +61,25 @@ def _read(place: Place, source: str, *, validated: bool, schema: cedarpy.Schema)
         document = json.loads(cedarpy.policies_to_json_str(source))
     except ValueError as error:
         problem = " ".join(str(error).split())[:300]
-        raise _wrong(place, "a Cedar policy", problem, "not_cedar") from error
+        raise _wrong(place, "a Cedar policy", problem, ErrorName.NOT_CEDAR) from error
     if document["templates"] or len(document["staticPolicies"]) != 1:
-        raise _wrong(place, "one policy without slots", "a template or nothing", "not_cedar")
+        raise _wrong(
+            place, "one policy without slots", "a template or nothing", ErrorName.NOT_CEDAR
+        )
     (policy,) = document["staticPolicies"].values()
     annotations: Mapping[str, str | None] = policy.get("annotations", {})
     name = annotations.get("id") or ""
     if not _ID.fullmatch(name):
         raise MalformedError(
             f'{place}: policy: expected an annotation such as @id("change-freeze"), got {name!r}',
-            name="no_id",
+            name=ErrorName.NO_ID,
             hint="decisions are recorded by these ids; a position in a file says nothing",
         )
     if validated:
         result = cedarpy.validate_policies(source, schema)
         if not result.validation_passed:
             problem = "; ".join(dict.fromkeys(_plain(each.error) for each in result.errors))
-            raise _wrong(place, "a policy that fits the schema", problem[:400], "not_valid")
+            raise _wrong(place, "a policy that fits the schema", problem[:400], ErrorName.NOT_VALID)
     forbids = policy["effect"] == "forbid"
     return ExtraPolicy(name, annotations.get("says") or "", forbids, source, place)
 
@@ -94,7 +97,7 @@ def _refuse_unknown_names(bundle: Bundle, extra: ExtraPolicy) -> None:
         if name not in known[kind]:
             # A forbid on a name with a slip of the pen would forbid nobody, silently.
             raise _wrong(
-                extra.place, f"a {kind.lower()} of this bundle", repr(name), "unknown_name"
+                extra.place, f"a {kind.lower()} of this bundle", repr(name), ErrorName.UNKNOWN_NAME
             )
 
 
@@ -117,7 +120,7 @@ def _split(file: str, text: str) -> Iterator[tuple[Place, str]]:
         branches += token == "if"
         if depth > _DEPTH_AT_MOST or branches > _BRANCHES_AT_MOST:
             raise _wrong(Place(file, begun), "a policy of few brackets and branches", "too many",
-                         "too_deep")  # fmt: skip
+                         ErrorName.TOO_DEEP)  # fmt: skip
         if token == ";":
             yield Place(file, begun), _bounded(file, begun, pieces)
             pieces, depth, branches = [], 0, 0
@@ -129,7 +132,7 @@ def _bounded(file: str, line: int, pieces: list[str]) -> str:
     source = "".join(pieces)
     if len(source) > _CHARACTERS_AT_MOST:
         expected = f"{_CHARACTERS_AT_MOST} characters at most"
-        raise _wrong(Place(file, line), expected, str(len(source)), "too_large")
+        raise _wrong(Place(file, line), expected, str(len(source)), ErrorName.TOO_LARGE)
     return source
 
 
@@ -137,5 +140,5 @@ def _plain(error: str) -> str:
     return re.sub(r"^for policy `policy\d+`, ", "", " ".join(error.split()))
 
 
-def _wrong(place: Place, expected: str, got: str, name: str) -> MalformedError:
+def _wrong(place: Place, expected: str, got: str, name: ErrorName) -> MalformedError:
     return wrong_at(place, "policy", expected, got, name=name)

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import cedarpy
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.policy.bundle import bundle_digest, pack_bundle
 from breakglass.policy.cedar_files import ExtraPolicy, read_extras
@@ -62,7 +63,7 @@ def compile_policy(files: Mapping[str, bytes], *, now: datetime | None = None) -
     if errors:
         raise MalformedError(
             "\n".join(map(str, errors)),
-            name="lint",
+            name=ErrorName.LINT,
             hint=errors[0].hint or "see every finding with: breakglass policy check",
         )
     schema = cedarpy.Schema.from_str(SCHEMA)
@@ -91,7 +92,7 @@ def _rules(
             raise MalformedError(
                 f"{place}: glasses.{glass.name}: expected rules that fit the schema,"
                 f" got {result.errors[0].error}",
-                name="not_valid",
+                name=ErrorName.NOT_VALID,
             )
         found[glass.name] = cedarpy.PolicySet.from_str(text)
     return found

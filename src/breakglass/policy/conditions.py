@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.factors import Factors
 from breakglass.policy.yaml_nodes import Node, wrong
@@ -44,7 +45,7 @@ def parse_when(node: Node) -> When:
     """Read ``when:`` of a glass."""
     at = yaml_fields.fields(node, "'when'", may=FIELDS)
     if "incident_source" in at and "incident" not in at:
-        raise wrong(node, "'incident' beside 'incident_source'", "none", name="missing_key")
+        raise wrong(node, "'incident' beside 'incident_source'", "none", name=ErrorName.MISSING_KEY)
     return When(
         yaml_fields.items(at["incident"], yaml_fields.severity, least=1, most=16)
         if "incident" in at

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import cedarpy
 
+from breakglass.error_names import ErrorName
 from breakglass.policy.approvers import (
     could_sign,
     needed,
@@ -59,7 +60,7 @@ class NeedsCustodians:
 class Refused:
     """No. ``name`` is a stable word, ``why`` sentences for a person, each with the way out."""
 
-    name: str
+    name: ErrorName
     why: tuple[str, ...]
     policies: tuple[str, ...]
 
@@ -75,10 +76,12 @@ def decide(policy: CompiledPolicy, facts: Facts) -> Decision:
     glass = policy.bundle.glasses.get(facts.glass)
     if glass is None:
         known = names(sorted(policy.bundle.glasses))
-        return _no("unknown_glass", f"there is no glass {facts.glass[:60]!r}; there are: {known}")
+        return _no(
+            ErrorName.UNKNOWN_GLASS, f"there is no glass {facts.glass[:60]!r}; there are: {known}"
+        )
     if _unknown(policy, facts):
         return _no(
-            "unknown_person",
+            ErrorName.UNKNOWN_PERSON,
             f"the policy knows nobody called {facts.who[:60]!r}; those who may break"
             f" {glass.name!r}: {names(policy.bundle.directory.everybody(glass.who))}",
         )
@@ -125,19 +128,19 @@ def _too_few(
     asks = f"{glass.name!r} asks for {need} more to sign, and those who may are: {there}"
     if second_signer_for_own_word(glass, facts) and glass.need == 0:
         return _no(
-            "self_declared",
+            ErrorName.SELF_DECLARED,
             f"the incident stands on a responder's own word, so {asks}; name an incident that"
             " came from monitoring or another outside source",
             policies,
         )
     if facts.asks and glass.need == 0:
         return _no(
-            "no_approvers",
+            ErrorName.NO_APPROVERS,
             f"{asks}; break the glass itself: breakglass break {glass.name} --incident INCIDENT"
             " --why REASON",
             policies,
         )
-    return _no("no_approvers", f"{asks}; a maintainer must name more people", policies)
+    return _no(ErrorName.NO_APPROVERS, f"{asks}; a maintainer must name more people", policies)
 
 
 def _refusal(
@@ -151,21 +154,21 @@ def _refusal(
         if each in own
     ]
     lines = [*said, *(reason.text for reason in reasons)] or ["no rule of the policy permits it"]
-    name = "forbidden" if said or not reasons else reasons[0].name
+    name = ErrorName.FORBIDDEN if said or not reasons else reasons[0].name
     return Refused(name, tuple(map(_cut, lines[:_LINES_AT_MOST])), policies)
 
 
 def _undecided(errors: list[str], policies: tuple[str, ...]) -> Refused:
     detail = " ".join(errors[0].split()) if errors else "Cedar gave no decision"
     return _no(
-        "policy_error",
+        ErrorName.POLICY_ERROR,
         "a rule of the policy could not be evaluated, so the answer is no; a maintainer must mend"
         f" the bundle: {detail}",
         policies,
     )
 
 
-def _no(name: str, why: str, policies: tuple[str, ...] = ()) -> Refused:
+def _no(name: ErrorName, why: str, policies: tuple[str, ...] = ()) -> Refused:
     return Refused(name, (_cut(why),), policies)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from breakglass.error_names import ErrorName
 from breakglass.policy.approvers import suspended
 from breakglass.policy.conditions import IncidentFrom, Ticket
 from breakglass.policy.factors import MFA_DOWN
@@ -29,7 +30,7 @@ _NAMES_SHOWN = 6
 class DenialReason:
     """One reason: a stable word, and a sentence with the way out."""
 
-    name: str
+    name: ErrorName
     text: str
 
 
@@ -62,7 +63,7 @@ def _stopped(glass: Glass, facts: Facts, bundle: Bundle) -> Iterator[DenialReaso
         else:
             text = f"stopped: {entry[:300]}"
         lift = names(sorted(bundle.maintainers.of))
-        yield DenialReason("suspended", f"{text}; maintainers lift it: {lift}")
+        yield DenialReason(ErrorName.SUSPENDED, f"{text}; maintainers lift it: {lift}")
 
 
 def _machine(bundle: Bundle, glass: Glass, facts: Facts) -> Iterator[DenialReason]:
@@ -70,13 +71,13 @@ def _machine(bundle: Bundle, glass: Glass, facts: Facts) -> Iterator[DenialReaso
     if machine is not None and machine.glass == glass.name:
         if (facts.minter, facts.act) != (machine.minter, machine.act):
             yield DenialReason(
-                "wrong_act",
+                ErrorName.WRONG_ACT,
                 f"machine {machine.name!r} may have {machine.act!r} run at {machine.minter!r} and"
                 f" nothing else; it named {facts.act[:60]!r} at {facts.minter[:60]!r}",
             )
     else:
         yield DenialReason(
-            "unknown_machine",
+            ErrorName.UNKNOWN_MACHINE,
             f"the policy gives machine {facts.who!r} no act with {glass.name!r};"
             f" a person may break it: {names(bundle.directory.everybody(glass.who))}",
         )
@@ -87,17 +88,17 @@ def _person(bundle: Bundle, glass: Glass, facts: Facts, person: Person) -> Itera
     allowed = bundle.directory.present(glass.who, facts.rosters)
     if who not in allowed:
         yield DenialReason(
-            "not_listed",
+            ErrorName.NOT_LISTED,
             f"{who!r} is not among those who may break {glass.name!r}; ask one of:"
             f" {names(allowed)}",
         )
     if person.begins and facts.now < person.begins:
         yield DenialReason(
-            "not_eligible", f"{who!r} may act from {person.starts} on; ask a colleague"
+            ErrorName.NOT_ELIGIBLE, f"{who!r} may act from {person.starts} on; ask a colleague"
         )
     if person.ends and facts.now >= person.ends:
         yield DenialReason(
-            "not_eligible",
+            ErrorName.NOT_ELIGIBLE,
             f"the policy let {who!r} act until {person.until}; ask one of: {names(allowed)}",
         )
 
@@ -109,20 +110,20 @@ def _signature(bundle: Bundle, glass: Glass, facts: Facts) -> Iterator[DenialRea
         if stand_in in bundle.glasses:
             other = f"; while MFA is declared down, break {stand_in!r} instead"
         yield DenialReason(
-            "weak_factor",
+            ErrorName.WEAK_FACTOR,
             f"{glass.name!r} asks for {_say(glass.least)}, you signed with {_say(facts.factor)};"
             f" sign again with your security key{other}",
         )
     limit = glass.when.mfa_age
     if limit is not None and facts.age > limit:
         yield DenialReason(
-            "stale_factor",
+            ErrorName.STALE_FACTOR,
             f"your signature is {say_span(facts.age)} old, {glass.name!r} takes"
             f" {say_span(limit)} at most; run the same command again and touch your key",
         )
     if glass.mfa_down and not facts.mfa_down:
         yield DenialReason(
-            "mfa_not_down",
+            ErrorName.MFA_NOT_DOWN,
             f"{glass.name!r} opens only while MFA is declared down; break"
             f" {glass.name.removesuffix(MFA_DOWN)!r} with your security key",
         )
@@ -135,27 +136,27 @@ def _incident(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
         return
     if incident is None:
         yield DenialReason(
-            "no_incident",
+            ErrorName.NO_INCIDENT,
             f"{glass.name!r} asks for an open incident of {wanted}, and none is named; declare"
             " one: breakglass incident declare ID --severity SEVERITY --title TEXT",
         )
         return
     if not incident.open:
         yield DenialReason(
-            "incident_closed",
+            ErrorName.INCIDENT_CLOSED,
             f"incident {incident.id!r} is closed; name an open one of {wanted}, or declare a new"
             " one: breakglass incident declare ID --severity SEVERITY --title TEXT",
         )
     if incident.severity not in glass.when.incident:
         yield DenialReason(
-            "incident_severity",
+            ErrorName.INCIDENT_SEVERITY,
             f"incident {incident.id!r} is {incident.severity}, {glass.name!r} asks for {wanted};"
             " if it has grown worse, declare it so: breakglass incident declare"
             f" {incident.id} --severity SEVERITY --title TEXT",
         )
     if incident.self_declared and glass.when.incident_source is IncidentFrom.OUTSIDE:
         yield DenialReason(
-            "incident_source",
+            ErrorName.INCIDENT_SOURCE,
             f"incident {incident.id!r} stands on a responder's own word; {glass.name!r} asks for"
             " one that came from monitoring or another outside source",
         )
@@ -164,7 +165,7 @@ def _incident(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
 def _ticket(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
     if glass.when.ticket is Ticket.REQUIRED and not facts.ticket:
         yield DenialReason(
-            "no_ticket",
+            ErrorName.NO_TICKET,
             f"{glass.name!r} asks for a ticket, and none is named; name where the work is planned",
         )
 
@@ -172,7 +173,7 @@ def _ticket(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
 def _time(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
     if facts.asks and not glass.ask_need:
         yield DenialReason(
-            "cannot_be_asked",
+            ErrorName.CANNOT_BE_ASKED,
             f"nobody approves {glass.name!r}, so it cannot be asked for; break the glass itself:"
             f" breakglass break {glass.name} --incident INCIDENT --why REASON",
         )
@@ -181,13 +182,13 @@ def _time(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
         return
     if not facts.asks:
         yield DenialReason(
-            "wrong_start",
+            ErrorName.WRONG_START,
             f"only an ask can start later; break {glass.name!r} when it is needed",
         )
     elif not timedelta(0) < ahead <= glass.ahead:
         offers = f"up to {say_span(glass.ahead)} ahead" if glass.ahead else "at once, never ahead"
         yield DenialReason(
-            "wrong_start",
+            ErrorName.WRONG_START,
             f"{glass.name!r} is given {offers}; you asked for a start {_say_ahead(ahead)}",
         )
 
@@ -199,7 +200,7 @@ def _say_ahead(ahead: timedelta) -> str:
 def _wanted(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
     if facts.for_ > glass.for_:
         yield DenialReason(
-            "too_long",
+            ErrorName.TOO_LONG,
             f"you asked for {say_span(facts.for_)}, {glass.name!r} gives {say_span(glass.for_)}"
             f" at most; ask again with: --for {say_span(glass.for_)}",
         )
@@ -207,7 +208,7 @@ def _wanted(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
     if facts.minter and mint is None:
         known = names(each.minter for each in glass.mints)
         yield DenialReason(
-            "wrong_minter",
+            ErrorName.WRONG_MINTER,
             f"{glass.name!r} mints nothing at {facts.minter[:60]!r}; its minters: {known}",
         )
         return
@@ -227,7 +228,7 @@ def _act(glass: Glass, mint: Mint | None, facts: Facts) -> Iterator[DenialReason
         )
     else:
         text = f"{glass.name!r} runs nothing there; leave the act {facts.act[:60]!r} out"
-    yield DenialReason("wrong_act", text)
+    yield DenialReason(ErrorName.WRONG_ACT, text)
 
 
 def _scope(
@@ -235,7 +236,7 @@ def _scope(
 ) -> Iterator[DenialReason]:
     if set(facts.scope) != set(widest):
         yield DenialReason(
-            "wrong_scope",
+            ErrorName.WRONG_SCOPE,
             f"{glass.name!r} is asked for by {names(sorted(widest))}, you named"
             f" {names(sorted(facts.scope))}; leave the scope out to get all of it",
         )
@@ -244,7 +245,7 @@ def _scope(
         beyond = sorted(set(values) - set(widest[dimension]))
         if beyond:
             yield DenialReason(
-                "wrong_scope",
+                ErrorName.WRONG_SCOPE,
                 f"{glass.name!r} does not reach {dimension} {beyond[0][:60]!r}; it reaches:"
                 f" {names(widest[dimension])}"[:480],
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.conditions import IncidentFrom, Ticket
@@ -36,13 +37,13 @@ def explain(policy: CompiledPolicy, person: str, glass: str | None, as_of: datet
     if found is None:
         raise RefusedError(
             f"the policy knows nobody called {person[:60]!r}",
-            name="unknown_person",
+            name=ErrorName.UNKNOWN_PERSON,
             hint=f"it knows: {names(sorted(directory.people))}",
         )
     if glass is not None and glass not in policy.bundle.glasses:
         raise RefusedError(
             f"there is no glass {glass[:60]!r}",
-            name="unknown_glass",
+            name=ErrorName.UNKNOWN_GLASS,
             hint=f"there are: {names(sorted(policy.bundle.glasses))}",
         )
     lines = _days(found, as_of)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.people import Directory, person
 from breakglass.policy.yaml_nodes import Node, wrong
@@ -72,7 +73,10 @@ def refuse_unknown_glasses(node: Node | None, factors: Factors, glasses: Collect
     for name in factors.down.glasses if factors.down else ():
         if node is not None and name not in glasses:
             raise wrong(
-                node, "glasses of this bundle in 'down.glasses'", repr(name), name="unknown_name"
+                node,
+                "glasses of this bundle in 'down.glasses'",
+                repr(name),
+                name=ErrorName.UNKNOWN_NAME,
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.policy.bundle import FILES_AT_MOST, MAIN_FILE, PACKED_BYTES_AT_MOST
 
@@ -26,7 +27,7 @@ def read_bundle(folder: Path | str) -> dict[str, bytes]:
         if MAIN_FILE not in names:
             raise MalformedError(
                 f"{root}: expected a policy bundle with '{MAIN_FILE}', got none",
-                name="no_main_file",
+                name=ErrorName.NO_MAIN_FILE,
                 hint="start one with: breakglass init FOLDER",
             )
         if len(names) > FILES_AT_MOST:
@@ -36,14 +37,15 @@ def read_bundle(folder: Path | str) -> dict[str, bytes]:
         return {name: _read(root / name) for name in names}
     except OSError as error:
         raise MalformedError(
-            f"{root}: the bundle cannot be read: {error.strerror or error}", name="unreadable"
+            f"{root}: the bundle cannot be read: {error.strerror or error}",
+            name=ErrorName.UNREADABLE,
         ) from error
 
 
 def _read(path: Path) -> bytes:
     # A link could point out of the reviewed folder, so what is signed must stand in it.
     if path.is_symlink() or not path.is_file():
-        raise MalformedError(f"{path}: expected a plain file", name="unreadable")
+        raise MalformedError(f"{path}: expected a plain file", name=ErrorName.UNREADABLE)
     with path.open("rb") as file:
         content = file.read(PACKED_BYTES_AT_MOST + 1)
     if len(content) > PACKED_BYTES_AT_MOST:

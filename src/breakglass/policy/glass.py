@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
+from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.conditions import When, least_factor, parse_when
 from breakglass.policy.factors import MFA_DOWN, Factors
@@ -192,7 +193,10 @@ def _glass(name: str, node: Node, known: Known) -> Glass:
         raise wrong(node, f"a name of 54 characters at most that does not end in '{MFA_DOWN}'")
     if "for" not in at and "seal" not in at:
         raise wrong(
-            node, "'for' in a glass: the longest life of a grant", "none", name="missing_key"
+            node,
+            "'for' in a glass: the longest life of a grant",
+            "none",
+            name=ErrorName.MISSING_KEY,
         )
     if "seal" in at and ("mint" in at or "approvers" in at):
         raise wrong(node, "'seal' without 'mint' and 'approvers': custodians stand for both")
@@ -249,7 +253,7 @@ def _gates(node: Node, gates: Collection[str]) -> tuple[str, ...]:
                 node,
                 f"gates of this bundle ({', '.join(sorted(gates)) or 'none'})",
                 repr(name),
-                name="unknown_name",
+                name=ErrorName.UNKNOWN_NAME,
             )
     if len(set(found)) != len(found):
         raise wrong(node, "each gate once", "one twice")

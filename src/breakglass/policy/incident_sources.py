@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.people import key
 from breakglass.policy.yaml_nodes import Fields, Node, wrong
@@ -64,7 +65,9 @@ def _source(name: str, node: Node) -> IncidentSource:
         found = key(at["key"])
         if not found.startswith("ssh-ed25519 "):
             # A machine has nobody who touches a key for it.
-            raise wrong(at["key"], "an ssh-ed25519 key", repr(found.split()[0]), name="bad_key")
+            raise wrong(
+                at["key"], "an ssh-ed25519 key", repr(found.split()[0]), name=ErrorName.BAD_KEY
+            )
         return IncidentSource(name, kind, key=found)
     return IncidentSource(name, kind, secret_sha256=yaml_fields.matching(at[wanted], _HEX))
 
@@ -80,6 +83,6 @@ def _refuse_shared(node: Node, sources: Mapping[str, IncidentSource]) -> None:
                 at,
                 "each source with a secret or key of its own",
                 f"that of {owner[mark]!r} again",
-                name="shared_key",
+                name=ErrorName.SHARED_KEY,
             )
         owner[mark] = name

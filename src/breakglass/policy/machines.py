@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.glass import Glass
 from breakglass.policy.people import key
@@ -53,7 +54,7 @@ def parse_machine(name: str, node: Node, glasses: Mapping[str, Glass]) -> Machin
         may=("key", "minter"),
     )  # fmt: skip
     if yaml_fields.handle(at["glass"]) not in glasses:
-        raise wrong(at["glass"], "a glass of this bundle", name="unknown_name")
+        raise wrong(at["glass"], "a glass of this bundle", name=ErrorName.UNKNOWN_NAME)
     rate = _RATE.fullmatch(yaml_fields.scalar(at["at_most"], "a cap such as '3 per day'"))
     if rate is None:
         raise wrong(at["at_most"], "a cap such as '3 per day', 1000 at most")
@@ -79,7 +80,9 @@ def _minter(at: Mapping[str, Node], glass: Glass, act: str) -> str:
     if "minter" in at:
         found = yaml_fields.handle(at["minter"])
         if found not in acts:
-            raise wrong(at["minter"], f"a minter of glass {glass.name!r}", name="unknown_name")
+            raise wrong(
+                at["minter"], f"a minter of glass {glass.name!r}", name=ErrorName.UNKNOWN_NAME
+            )
         running = [found] if found in running else []
     if not running:
         known = ", ".join(sorted({name for names in acts.values() for name in names})) or "none"
@@ -87,7 +90,7 @@ def _minter(at: Mapping[str, Node], glass: Glass, act: str) -> str:
             at["act"],
             f"an act that glass {glass.name!r} has there ({known})",
             repr(act),
-            name="unknown_name",
+            name=ErrorName.UNKNOWN_NAME,
             hint="acts stand in the glass: mint: {PLATFORM: {…, acts: {NAME: {run: […]}}}}",
         )
     if len(running) > 1:
@@ -102,7 +105,7 @@ def _key(node: Node) -> str:
             node,
             "a software key: nobody is there to touch another",
             repr(found.split()[0]),
-            name="bad_key",
+            name=ErrorName.BAD_KEY,
             hint="make one with: ssh-keygen -t ed25519",
         )
     return found

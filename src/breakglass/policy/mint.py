@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
 
+from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.acts import parse_acts
 from breakglass.policy.networks import Networks, blocks_of
@@ -85,7 +86,7 @@ def parse_mints(node: Node, networks: Networks) -> tuple[Mint, ...]:
                 value,
                 f"a platform of {', '.join(PLATFORMS)}",
                 repr(platform[:40]),
-                name="unknown_platform",
+                name=ErrorName.UNKNOWN_PLATFORM,
             )
         mints.append(_mint(platform, value, networks))
     if len({mint.minter for mint in mints}) != len(mints):
@@ -111,7 +112,7 @@ def _mint(name: str, node: Node, networks: Networks) -> Mint:
         scope[SOURCE] = blocks_of(at[SOURCE], networks)
     acts = parse_acts(at["acts"]) if "acts" in at else {}
     if not platform.dimensions and not acts:
-        raise wrong(node, f"'acts' in a mint on {name}", "none", name="missing_key")
+        raise wrong(node, f"'acts' in a mint on {name}", "none", name=ErrorName.MISSING_KEY)
     return Mint(
         name,
         yaml_fields.handle(at["minter"]),

@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.yaml_nodes import Node, wrong
 
@@ -69,7 +70,9 @@ def blocks_of(node: Node, networks: Networks) -> tuple[str, ...]:
     for name in names:
         if name not in networks:
             known = ", ".join(sorted(networks)) or "none"
-            raise wrong(node, f"networks of this bundle ({known})", repr(name), name="unknown_name")
+            raise wrong(
+                node, f"networks of this bundle ({known})", repr(name), name=ErrorName.UNKNOWN_NAME
+            )
         found |= {str(block) for block in networks[name]}
     if len(set(names)) != len(names):
         raise wrong(node, "each network once", "one twice")

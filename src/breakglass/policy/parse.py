@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.alert_routes import Channel, parse_alerts, parse_channel
 from breakglass.policy.bundle import MAIN_FILE, check_names
@@ -164,7 +165,7 @@ def _refuse_double_names(
                 node,
                 "machines with names and keys of their own",
                 f"{machine.name!r}, shared with a person",
-                name="shared_key",
+                name=ErrorName.SHARED_KEY,
             )
         keys |= {machine.key} - {""}
 
@@ -184,7 +185,7 @@ def _refuse_shared_keys(
                 node,
                 "incident sources with keys of their own",
                 f"{source.name!r}, shared with a person or machine",
-                name="shared_key",
+                name=ErrorName.SHARED_KEY,
             )
 
 
@@ -194,7 +195,7 @@ def _cedar(files: Mapping[str, bytes]) -> dict[str, str]:
         try:
             found[name] = files[name].decode("utf-8")
         except UnicodeDecodeError as error:
-            raise wrong_at(Place(name), "", "UTF-8", str(error), name="not_utf8") from error
+            raise wrong_at(Place(name), "", "UTF-8", str(error), name=ErrorName.NOT_UTF8) from error
     return found
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from types import MappingProxyType
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.policy import yaml_fields
 from breakglass.policy.age_recipient import age_recipient
@@ -172,7 +173,7 @@ def ref(node: Node, directory: Directory) -> str:
     found = yaml_fields.word(node)
     if found.startswith(GROUP):
         if found.removeprefix(GROUP) not in directory.groups:
-            raise wrong(node, "a group of this bundle", name="unknown_name")
+            raise wrong(node, "a group of this bundle", name=ErrorName.UNKNOWN_NAME)
         return found
     name = directory.canonical(found)
     if name is None:
@@ -180,7 +181,7 @@ def ref(node: Node, directory: Directory) -> str:
         raise wrong(
             node,
             "a person of this bundle, or group:NAME",
-            name="unknown_name",
+            name=ErrorName.UNKNOWN_NAME,
             hint=f"did you mean 'group:{found}'?" if is_group else "",
         )
     return name
@@ -190,7 +191,7 @@ def person(node: Node, directory: Directory) -> str:
     """Read one person that the bundle knows."""
     found = ref(node, directory)
     if found.startswith(GROUP):
-        raise wrong(node, "a person of this bundle", name="unknown_name")
+        raise wrong(node, "a person of this bundle", name=ErrorName.UNKNOWN_NAME)
     return found
 
 
@@ -208,7 +209,7 @@ def key(node: Node) -> str:
             node,
             "an SSH public key of Ed25519 or P-256, or a passkey",
             f"{found[:40]!r} ({error.message})",
-            name="bad_key",
+            name=ErrorName.BAD_KEY,
             hint=f"make one with: {HOW_TO_MAKE_ONE}",
         ) from error
 
@@ -243,7 +244,7 @@ def _refuse_shared(node: Node, people: Mapping[str, Person]) -> None:
                     entries.get(each.name, node),
                     "each key, name, alias and recipient with one person, once",
                     f"{mark[:48]!r} with {owner[mark]!r} and {each.name!r}",
-                    name="shared_key",
+                    name=ErrorName.SHARED_KEY,
                 )
             owner[mark] = each.name
 
@@ -253,13 +254,13 @@ def _group(name: str, node: Node, known: Directory) -> Group:
         node, "a group", may=("members", "roster", "at_most_old", "else", "certified")
     )
     if "roster" not in at and "members" not in at:
-        raise wrong(node, "'members' or 'roster'", "neither", name="missing_key")
+        raise wrong(node, "'members' or 'roster'", "neither", name=ErrorName.MISSING_KEY)
     for only in ("at_most_old", "else"):
         if only in at and "roster" not in at:
             raise wrong(at[only], f"'{only}' beside a roster only")
         if only not in at and "roster" in at:
             # A roster that is never too old, or falls back on nobody, fails on the worst night.
-            raise wrong(node, f"'{only}' beside 'roster'", "none", name="missing_key")
+            raise wrong(node, f"'{only}' beside 'roster'", "none", name=ErrorName.MISSING_KEY)
     return Group(
         name,
         refs(at["members"], known) if "members" in at else (),

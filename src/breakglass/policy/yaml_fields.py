@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any, TypeAlias, TypeVar
 
+from breakglass.error_names import ErrorName
 from breakglass.policy.yaml_nodes import Fields, Items, Node, Scalar, wrong, wrong_at
 from breakglass.records.encoding.text_types import Code, Handle, Pattern, Prose, Severity, Word
 
@@ -62,12 +63,12 @@ def fields(
                 f"{node.path}.{key[:60]}" if node.path else key[:60],
                 f"a field of {what} ({', '.join(known)})",
                 f"{key[:60]!r}",
-                name="unknown_key",
+                name=ErrorName.UNKNOWN_KEY,
                 hint=f"did you mean {near[0]!r}?" if near else "",
             )
     for key in need:
         if key not in node.entries:
-            raise wrong(node, f"'{key}' in {what}", "none", name="missing_key")
+            raise wrong(node, f"'{key}' in {what}", "none", name=ErrorName.MISSING_KEY)
     return node.entries
 
 

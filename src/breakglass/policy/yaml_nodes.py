@@ -22,6 +22,7 @@ from yaml.events import (
     SequenceStartEvent,
 )
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 
 BYTES_AT_MOST = 512 * 1024
@@ -79,19 +80,30 @@ Node: TypeAlias = Scalar | Items | Fields
 
 
 def wrong(
-    node: Node, expected: str, got: str = "", *, name: str = "", hint: str = ""
+    node: Node,
+    expected: str,
+    got: str = "",
+    *,
+    name: ErrorName = ErrorName.BAD_POLICY,
+    hint: str = "",
 ) -> MalformedError:
     """Make the one error of this room: ``file:line:column: path: expected … got …``."""
     return wrong_at(node.place, node.path, expected, got or describe(node), name=name, hint=hint)
 
 
 def wrong_at(
-    place: Place, path: str, expected: str, got: str, *, name: str = "", hint: str = ""
+    place: Place,
+    path: str,
+    expected: str,
+    got: str,
+    *,
+    name: ErrorName = ErrorName.BAD_POLICY,
+    hint: str = "",
 ) -> MalformedError:
     """As ``wrong``, for a place without a node."""
     return MalformedError(
         f"{place}: {path or 'bundle'}: expected {expected}, got {got}",
-        name=name or "bad_policy",
+        name=name,
         hint=hint,
     )
 
@@ -113,7 +125,11 @@ def parse_yaml(file: str, content: bytes) -> Fields:
     """
     if len(content) > BYTES_AT_MOST:
         raise wrong_at(
-            Place(file), "", f"{BYTES_AT_MOST} bytes at most", str(len(content)), name="too_large"
+            Place(file),
+            "",
+            f"{BYTES_AT_MOST} bytes at most",
+            str(len(content)),
+            name=ErrorName.TOO_LARGE,
         )
     try:
         text = content.decode("utf-8")
@@ -123,11 +139,13 @@ def parse_yaml(file: str, content: bytes) -> Fields:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
         problem = (error.problem or "something else").replace("\n", " ")[:200]
-        raise wrong_at(place, "", "YAML", problem, name="not_yaml") from error
+        raise wrong_at(place, "", "YAML", problem, name=ErrorName.NOT_YAML) from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         # UnicodeDecodeError, characters that YAML forbids, escapes beyond Unicode.
         problem = " ".join(str(error).split())[:200]
-        raise wrong_at(Place(file), "", "YAML in UTF-8", problem, name="not_yaml") from error
+        raise wrong_at(
+            Place(file), "", "YAML in UTF-8", problem, name=ErrorName.NOT_YAML
+        ) from error
     if not isinstance(root, Fields):
         raise wrong(root, "a mapping with 'version', 'people', 'glasses' …")
     return root
@@ -179,10 +197,12 @@ class _Builder:
                     key,
                     "each key once",
                     f"{key.text[:60]!r} again (first in line {keys[key.text].line})",
-                    name="duplicate_key",
+                    name=ErrorName.DUPLICATE_KEY,
                 )
             if key.plain and key.text == "<<":
-                raise wrong(key, "no merge keys", name="merge_key", hint="write the fields out")
+                raise wrong(
+                    key, "no merge keys", name=ErrorName.MERGE_KEY, hint="write the fields out"
+                )
             below = f"{path}.{key.text}" if path else key.text
             entries[key.text] = self._node(next(self.events), below, depth + 1)
             keys[key.text] = key.place
@@ -191,9 +211,13 @@ class _Builder:
     def _refuse(self, event: Event, place: Place, path: str, depth: int) -> None:
         self.nodes += 1
         if self.nodes > NODES_AT_MOST:
-            raise wrong_at(place, path, f"{NODES_AT_MOST} values at most", "more", name="too_large")
+            raise wrong_at(
+                place, path, f"{NODES_AT_MOST} values at most", "more", name=ErrorName.TOO_LARGE
+            )
         if depth > DEPTH_AT_MOST:
-            raise wrong_at(place, path, f"{DEPTH_AT_MOST} levels at most", "more", name="too_deep")
+            raise wrong_at(
+                place, path, f"{DEPTH_AT_MOST} levels at most", "more", name=ErrorName.TOO_DEEP
+            )
         if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
             # Ten lines of nested aliases stand for a billion values.
             raise wrong_at(
@@ -201,11 +225,11 @@ class _Builder:
                 path,
                 "no anchors",
                 "an anchor or alias",
-                name="anchor",
+                name=ErrorName.ANCHOR,
                 hint="write the value out; what is reviewed must be what is read",
             )
         if tag := getattr(event, "tag", None):
-            raise wrong_at(place, path, "no tags", repr(str(tag)[:40]), name="tag")
+            raise wrong_at(place, path, "no tags", repr(str(tag)[:40]), name=ErrorName.TAG)
 
     def _place(self, event: Event) -> Place:
         mark = event.start_mark

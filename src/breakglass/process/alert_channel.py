@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from breakglass.clock import Clock, format_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
 
@@ -77,7 +78,7 @@ class AlertChannel:
             self._write(told)
         except OSError as error:
             raise UnavailableError(
-                f"the bell cannot be written down: {error}", name="bell"
+                f"the bell cannot be written down: {error}", name=ErrorName.BELL
             ) from error
 
     def _tried(self, webhook: Peer, told: dict[str, str]) -> str:

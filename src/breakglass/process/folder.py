@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 
 LOCK = "lock"
@@ -33,7 +34,7 @@ def held(folder: Path) -> Iterator[None]:
             holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
             raise MisconfiguredError(
                 f"{str(folder)!r} is in use by process {holder or 'unknown'}; not started",
-                name="folder_in_use",
+                name=ErrorName.FOLDER_IN_USE,
                 hint="one process per folder; stop the other one first",
             ) from error
         os.ftruncate(lock, 0)

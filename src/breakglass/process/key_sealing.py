@@ -10,6 +10,7 @@ import re
 import tomllib
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.process.folder import SETTINGS, sync_folder, write_whole
 from breakglass.process.key_store import KEPT, KEY, NEXT, Form, KeyStore, keeping_of
@@ -38,7 +39,7 @@ def seal(folder: Path, credential: str = "") -> KeyStore:
     if before.form is Form.CREDENTIAL:
         raise MisconfiguredError(
             f"the key of {str(folder)!r} is a credential already; nothing was changed",
-            name="sealed_already",
+            name=ErrorName.SEALED_ALREADY,
         )
     if before.form is Form.FILE:
         passphrase = after.passphrase(before.verifier(), twice=True)
@@ -65,7 +66,7 @@ def unseal(folder: Path) -> KeyStore:
     if before.form is Form.CREDENTIAL:
         raise MisconfiguredError(
             f"the key of {str(folder)!r} is a credential, not a sealed file; nothing was changed",
-            name="not_sealed",
+            name=ErrorName.NOT_SEALED,
         )
     if before.form is Form.SEALED:
         passphrase = before.passphrase(before.verifier())
@@ -113,7 +114,7 @@ def _without(gone: KeyStore, kept: KeyStore) -> KeyStore:
         if not kept.stands(which) or gone.verifier(which) != kept.verifier(which):
             raise MisconfiguredError(
                 f"{str(gone.path(which))!r} is another key than the one in use; it was left",
-                name="other_key",
+                name=ErrorName.OTHER_KEY,
                 hint="look where it comes from, and remove it by hand",
             )
         gone.path(which).unlink()
@@ -139,7 +140,7 @@ def _say_in_settings(keeping: KeyStore) -> None:
     if found != wanted:
         raise MisconfiguredError(
             f"{str(path)!r} is written so that the line 'key' cannot be put in; it was left",
-            name="bad_keeping",
+            name=ErrorName.BAD_KEEPING,
             hint=f'write it yourself, above every table: key = "{keeping}"',
         )
     write_whole(path, changed.encode(), path.stat().st_mode & 0o777)

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError
 from breakglass.process.folder import SETTINGS, sync_folder, write_whole
 from breakglass.tlog.note import Signer, SignerKey, VerifierKey
@@ -75,7 +76,7 @@ class KeyStore:
             raise MisconfiguredError(
                 f"{str(folder / SETTINGS)!r}: 'key' is {text[:40]!r}, wanted 'file', 'sealed',"
                 " 'sealed:NAME' or 'credential:NAME'; not started",
-                name="bad_keeping",
+                name=ErrorName.BAD_KEEPING,
             )
         return cls(folder, form, name)
 
@@ -142,7 +143,7 @@ class KeyStore:
         if self.form is Form.CREDENTIAL:
             raise MisconfiguredError(
                 f"credential {which.replace(KEY, self.credential, 1)!r} is not ours to write",
-                name="credential",
+                name=ErrorName.CREDENTIAL,
                 hint="make it where systemd keeps them: systemd-creds encrypt --name=NAME",
             )
         text = f"{key.encoded()}\n"
@@ -161,7 +162,7 @@ class KeyStore:
             raise MisconfiguredError(
                 f"credentials {self.credential!r} and '{self.credential}.next' are not ours to"
                 " change; nothing was changed",
-                name="credential",
+                name=ErrorName.CREDENTIAL,
                 hint=f"make the next one {self.credential!r} in the unit, and take '.next' away",
             )
         # (1) What the old key signed stays true: who examines it later needs its public half.
@@ -208,12 +209,14 @@ class KeyStore:
             raise MisconfiguredError(
                 f"the passphrase of {whose} cannot be asked for: nobody is at a terminal;"
                 " not started",
-                name="no_passphrase",
+                name=ErrorName.NO_PASSPHRASE,
                 hint='let systemd give it: key = "sealed:NAME" and LoadCredentialEncrypted=NAME',
             )
         typed = getpass.getpass(f"passphrase of {whose}: ")
         if twice and getpass.getpass("the same again: ") != typed:
-            raise MisconfiguredError("the two differ; nothing was changed", name="no_passphrase")
+            raise MisconfiguredError(
+                "the two differ; nothing was changed", name=ErrorName.NO_PASSPHRASE
+            )
         return typed.encode()
 
 
@@ -257,7 +260,7 @@ def read_next_key(folder: Path) -> Signer | None:
         raise MisconfiguredError(
             f"{str(keeping.path(NEXT))!r} is {key.verifier.label!r}, which cannot follow"
             f" {now.label!r}: the name and the kind stay, and the key is another; not started",
-            name="next_key",
+            name=ErrorName.NEXT_KEY,
         )
     return key
 
@@ -277,7 +280,7 @@ def _credentials() -> Path:
     if not folder:
         raise MisconfiguredError(
             f"no credentials are here: ${CREDENTIALS} is not set; not started",
-            name="no_credential",
+            name=ErrorName.NO_CREDENTIAL,
             hint="start it by systemd, with LoadCredentialEncrypted= in the unit",
         )
     return Path(folder)

@@ -24,6 +24,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from breakglass.clock import Clock, SystemClock
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError
 from breakglass.http.edge import dressed
 from breakglass.process.folder import held, write_whole
@@ -237,7 +238,7 @@ def _config(room: Service) -> uvicorn.Config:
     if not _loopback(serving.host) and not (serving.certificate and serving.certificate_key):
         raise MisconfiguredError(
             f"'serving.host' is {serving.host!r} and there is no certificate; not started",
-            name="no_tls",
+            name=ErrorName.NO_TLS,
             hint="off loopback give serving.certificate and serving.certificate_key",
         )
     try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError, UnprovenError
 from breakglass.records.card import (
     Card,
@@ -79,23 +80,25 @@ def check_card(note: Note, trust: Trust, now: datetime) -> Card:
     if len(signed) < trust.maintainers_needed:
         raise UnprovenError(
             f"{len(signed)} of {trust.maintainers_needed} maintainers signed the card",
-            name="card_signatures",
+            name=ErrorName.CARD_SIGNATURES,
         )
     card = parse_card(note)  # what nobody signed is not worth reading
     if now > card.expires:
         raise RefusedError(
             f"card of {card.glass!r} expired {card.expires:%Y-%m-%d %H:%M:%S} UTC",
-            name="card_expired",
+            name=ErrorName.CARD_EXPIRED,
             hint="ask a maintainer to activate the policy again: breakglass policy activate",
         )
     if card.version < trust.policy_at_least:
         raise UnprovenError(
             f"card of {card.glass!r} is of policy {card.version},"
             f" {trust.policy_at_least} at least is trusted",
-            name="card_version",
+            name=ErrorName.CARD_VERSION,
         )
     if not trust.names_log(card.log):
-        raise UnprovenError(f"card names log {card.log!r}, which is not trusted", name="card_log")
+        raise UnprovenError(
+            f"card names log {card.log!r}, which is not trusted", name=ErrorName.CARD_LOG
+        )
     return card
 
 
@@ -112,15 +115,20 @@ def check_intent_names(intent: Intent, envelope: Envelope, card: Card, note: Not
         UnprovenError: ``wrong_card``, ``wrong_log``, ``wrong_policy`` or ``wrong_id``.
     """
     if intent.card != card_digest(note) or intent.glass != card.glass or intent.tier != card.tier:
-        raise UnprovenError("the intent names another card", name="wrong_card")
+        raise UnprovenError("the intent names another card", name=ErrorName.WRONG_CARD)
     if envelope.log != card.log:
         raise UnprovenError(
-            f"the intent is of log {envelope.log!r}, the card of {card.log!r}", name="wrong_log"
+            f"the intent is of log {envelope.log!r}, the card of {card.log!r}",
+            name=ErrorName.WRONG_LOG,
         )
     if intent.policy != card.policy:
-        raise UnprovenError("the intent is of another policy than the card", name="wrong_policy")
+        raise UnprovenError(
+            "the intent is of another policy than the card", name=ErrorName.WRONG_POLICY
+        )
     if envelope.id != f"{intent.grant}/intent" or intent.handle != handle_of(intent.grant):
-        raise UnprovenError("the intent's ids do not follow from its grant", name="wrong_id")
+        raise UnprovenError(
+            "the intent's ids do not follow from its grant", name=ErrorName.WRONG_ID
+        )
 
 
 def check_door(intent: Intent, card: Card, door: str) -> None:
@@ -139,12 +147,12 @@ def check_door(intent: Intent, card: Card, door: str) -> None:
         if name not in intent.gates or name not in card.gates or intent.holder == "":
             raise RefusedError(
                 f"glass {intent.glass!r} does not open gate {name!r}",
-                name="wrong_gate",
+                name=ErrorName.WRONG_GATE,
                 hint=f"it opens: {', '.join(intent.gates) or 'no gate'}",
             )
     elif kind != "minter" or intent.minter != name or card.mint(name) is None:
         raise RefusedError(
-            f"grant {intent.grant!r} is not for minter {name!r}", name="wrong_minter"
+            f"grant {intent.grant!r} is not for minter {name!r}", name=ErrorName.WRONG_MINTER
         )
 
 
@@ -168,7 +176,8 @@ def check_people_signed(people: Mapping[str, PersonLine], asking: Asking) -> Non
     """
     if idle := sorted(people.keys() - asking.factors.keys()):
         raise MalformedError(
-            f"the token carries a line of {idle[0]!r}, who signed nothing", name="people_malformed"
+            f"the token carries a line of {idle[0]!r}, who signed nothing",
+            name=ErrorName.PEOPLE_MALFORMED,
         )
 
 
@@ -189,14 +198,16 @@ def check_statements(intent: Intent, card: Card, people: Mapping[str, PersonLine
             ``wrong_minter`` or ``wrong_act`` (both of a machine).
     """
     if not intent.statements:
-        raise UnprovenError("the intent carries no person's statement", name="no_statement")
+        raise UnprovenError("the intent carries no person's statement", name=ErrorName.NO_STATEMENT)
     first, *others = intent.statements
     said = _parse_first(first, card)
     digest = digest_of(first.text)
     if said.do is Do.MACHINE:
         verify_signature(first, [_machine(card, said).key], STATEMENT_NAMESPACE)
         if others:
-            raise UnprovenError("nobody approves a machine; its policy does", name="wrong_do")
+            raise UnprovenError(
+                "nobody approves a machine; its policy does", name=ErrorName.WRONG_DO
+            )
         return Asking(said, digest, {}, said.at)
     factors = {said.who: check_person(card, people, said.who, May.BREAK, first)}
     newest = said.at
@@ -209,7 +220,9 @@ def check_statements(intent: Intent, card: Card, people: Mapping[str, PersonLine
         factor = check_person(card, people, answer.who, May.APPROVE, signed)
         _check_answers(answer, digest, card)
         if answer.who in factors:
-            raise RefusedError(f"{answer.who!r} stands twice in one intent", name="same_person")
+            raise RefusedError(
+                f"{answer.who!r} stands twice in one intent", name=ErrorName.SAME_PERSON
+            )
         factors[answer.who] = factor
         newest = max(newest, answer.at)
     else:
@@ -217,7 +230,7 @@ def check_statements(intent: Intent, card: Card, people: Mapping[str, PersonLine
     need = card.ask_need if said.do is Do.ASK else card.need
     if len(factors) < 1 + need:
         raise RefusedError(
-            f"{len(factors) - 1} of {need} approvals are there", name="too_few_people"
+            f"{len(factors) - 1} of {need} approvals are there", name=ErrorName.TOO_FEW_PEOPLE
         )
     return Asking(said, digest, factors, newest, countersigned)
 
@@ -248,9 +261,13 @@ def check_custodians(
             ``same_person``.
     """
     if not trust.door:
-        raise RefusedError("this trust file does not accept the custodians' door", name="door")
+        raise RefusedError(
+            "this trust file does not accept the custodians' door", name=ErrorName.DOOR
+        )
     if asking.statement.do is not Do.DOOR:
-        raise UnprovenError("the door takes a statement of its own: 'do: door'", name="wrong_do")
+        raise UnprovenError(
+            "the door takes a statement of its own: 'do: door'", name=ErrorName.WRONG_DO
+        )
     involved = {key_identity(key) for who in asking.factors for key in people[who].keys}
     found: dict[str, datetime] = {}
     for signed in asking.countersigned:
@@ -258,26 +275,29 @@ def check_custodians(
         assert isinstance(said, Countersign), "check_statements has looked"
         keys = trust.custodians.get(said.who, ())
         if not keys:
-            raise RefusedError(f"{said.who!r} is no custodian", name="unknown_person")
+            raise RefusedError(f"{said.who!r} is no custodian", name=ErrorName.UNKNOWN_PERSON)
         verify_signature(signed, keys, STATEMENT_NAMESPACE)
         _check_countersign(said, intent, asking)
         if said.who in found or said.who in asking.factors:
-            raise RefusedError(f"{said.who!r} stands twice in one intent", name="same_person")
+            raise RefusedError(
+                f"{said.who!r} stands twice in one intent", name=ErrorName.SAME_PERSON
+            )
         if not involved.isdisjoint(map(key_identity, keys)):
             raise RefusedError(
                 f"custodian {said.who!r} has a key of somebody who asks or approves here",
-                name="same_person",
+                name=ErrorName.SAME_PERSON,
             )
         found[said.who] = said.at
     if len(found) < trust.custodians_needed:
         raise UnprovenError(
-            f"{len(found)} of {trust.custodians_needed} custodians signed", name="custodians"
+            f"{len(found)} of {trust.custodians_needed} custodians signed",
+            name=ErrorName.CUSTODIANS,
         )
     if not at - DOOR_WAIT <= max(found.values()) or max(found.values()) > at + trust.skew:
         raise UnprovenError(
             f"the newest custodian signed at {max(found.values()):%H:%M:%S}, the intent was written"
             f" at {at:%H:%M:%S}; one hour at most lies between",
-            name="statement_old",
+            name=ErrorName.STATEMENT_OLD,
         )
     return tuple(found)
 
@@ -306,14 +326,14 @@ def check_person(
     person = people.get(who)
     if person is None or may not in person.may:
         raise RefusedError(
-            f"{who!r} may not {may.value} glass {card.glass!r}", name="unknown_person"
+            f"{who!r} may not {may.value} glass {card.glass!r}", name=ErrorName.UNKNOWN_PERSON
         )
     factor = verify_signature(signed, person.keys, STATEMENT_NAMESPACE)
     if not factor.meets(card.factor):
         raise RefusedError(
             f"{who!r} signed with factor {factor.value!r}; glass {card.glass!r} asks for"
             f" {card.factor.value!r}",
-            name="weak_factor",
+            name=ErrorName.WEAK_FACTOR,
             hint="sign with your security key and touch it",
         )
     return factor
@@ -323,14 +343,16 @@ def _parse_first(signed: Signature, card: Card) -> AccessRequest:
     try:
         said = parse_request(signed.text)
     except MalformedError as error:
-        if error.name != "wrong_do":
+        if error.name != ErrorName.WRONG_DO:
             raise
         raise UnprovenError(
-            "the first statement asks for no glass: ask, break, door or machine", name="wrong_do"
+            "the first statement asks for no glass: ask, break, door or machine",
+            name=ErrorName.WRONG_DO,
         ) from error
     if said.do is Do.ASK and not card.ask_need:
         raise UnprovenError(
-            f"glass {card.glass!r} cannot be asked for: it is broken, or not", name="wrong_do"
+            f"glass {card.glass!r} cannot be asked for: it is broken, or not",
+            name=ErrorName.WRONG_DO,
         )
     return said
 
@@ -341,7 +363,8 @@ def _parse_behind(signed: Signature, first: Do) -> Answer | Countersign:
         return said
     if said.do is not Do.APPROVE or not isinstance(said, Answer):
         raise UnprovenError(
-            f"a statement behind the first says {said.do.value!r}, not 'approve'", name="wrong_do"
+            f"a statement behind the first says {said.do.value!r}, not 'approve'",
+            name=ErrorName.WRONG_DO,
         )
     return said
 
@@ -352,40 +375,40 @@ def _check_all_countersign(others: list[Signature]) -> None:
         if not isinstance(said, Countersign):
             raise UnprovenError(
                 f"a statement behind a custodian's says {said.do.value!r}, not 'countersign'",
-                name="wrong_do",
+                name=ErrorName.WRONG_DO,
             )
 
 
 def _check_answers(said: Answer | Countersign, digest: str, card: Card) -> None:
     if said.answers != digest:
-        raise UnprovenError("an approval answers another statement", name="wrong_answer")
+        raise UnprovenError("an approval answers another statement", name=ErrorName.WRONG_ANSWER)
     if said.log != card.log:
-        raise UnprovenError("an approval is of another log", name="wrong_log")
+        raise UnprovenError("an approval is of another log", name=ErrorName.WRONG_LOG)
 
 
 def _check_countersign(said: Countersign, intent: Intent, asking: Asking) -> None:
     if said.answers != asking.digest:
-        raise UnprovenError("a custodian answers another statement", name="wrong_answer")
+        raise UnprovenError("a custodian answers another statement", name=ErrorName.WRONG_ANSWER)
     if said.card != intent.card:
-        raise UnprovenError("a custodian saw another card", name="wrong_card")
+        raise UnprovenError("a custodian saw another card", name=ErrorName.WRONG_CARD)
     if said.log != asking.statement.log:
-        raise UnprovenError("a custodian's statement is of another log", name="wrong_log")
+        raise UnprovenError("a custodian's statement is of another log", name=ErrorName.WRONG_LOG)
 
 
 def _machine(card: Card, said: AccessRequest) -> CardMachine:
     machine = card.machines.get(said.who)
     if machine is None:
         raise RefusedError(
-            f"card of {card.glass!r} names no machine {said.who!r}", name="unknown_person"
+            f"card of {card.glass!r} names no machine {said.who!r}", name=ErrorName.UNKNOWN_PERSON
         )
     if machine.minter != said.minter:
         raise RefusedError(
             f"machine {said.who!r} acts through minter {machine.minter!r}, not {said.minter!r}",
-            name="wrong_minter",
+            name=ErrorName.WRONG_MINTER,
         )
     if machine.act != said.act:
         raise RefusedError(
             f"machine {said.who!r} may have {machine.act!r} run, not {said.act!r}",
-            name="wrong_act",
+            name=ErrorName.WRONG_ACT,
         )
     return machine

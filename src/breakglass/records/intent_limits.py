@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from breakglass.clock import parse_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnprovenError
 from breakglass.records.authority import DOOR_WAIT, Asking
 from breakglass.records.card import LONGEST_LIFE, Card
@@ -41,7 +42,9 @@ def check_terms(intent: Intent, at: datetime, asking: Asking, card: Card, skew: 
     _check_equal(intent, said, card)
     _check_scope(said, card)
     if not set(intent.gates) <= set(card.gates):
-        raise UnprovenError("the intent opens gates that the card does not", name="scope_widened")
+        raise UnprovenError(
+            "the intent opens gates that the card does not", name=ErrorName.SCOPE_WIDENED
+        )
     _check_life(intent, at, said, card, skew)
     _check_waited(at, asking, card, skew)
 
@@ -55,7 +58,7 @@ def _check_life(
     if said.starts:
         # An offline gate would not see that the person left, or the policy changed, meanwhile.
         if intent.gates:
-            raise RefusedError("what starts later opens no gate", name="wrong_gate")
+            raise RefusedError("what starts later opens no gate", name=ErrorName.WRONG_GATE)
         begins = parse_time(said.starts)
         ahead = timedelta(seconds=card.ahead_s)
         fits = at < begins <= at + ahead and intent.not_before == begins < intent.not_after
@@ -67,11 +70,13 @@ def _check_life(
         raise UnprovenError(
             f"the intent's life is longer than the {longest.total_seconds():.0f} s that were asked"
             " and may be given, or begins at another time",
-            name="life_lengthened",
+            name=ErrorName.LIFE_LENGTHENED,
         )
     counted = intent.not_after if said.starts else at
     if not counted < intent.review_by <= counted + LONGEST_LIFE:
-        raise UnprovenError("the review is due before the intent or far behind", name="review_due")
+        raise UnprovenError(
+            "the review is due before the intent or far behind", name=ErrorName.REVIEW_DUE
+        )
 
 
 def _check_waited(at: datetime, asking: Asking, card: Card, skew: timedelta) -> None:
@@ -82,14 +87,14 @@ def _check_waited(at: datetime, asking: Asking, card: Card, skew: timedelta) -> 
         raise UnprovenError(
             f"the newest statement was signed at {asking.newest:%H:%M:%S}, the intent written at"
             f" {at:%H:%M:%S}; {fresh.total_seconds():.0f} s may lie between",
-            name="statement_old",
+            name=ErrorName.STATEMENT_OLD,
             hint="ask again; a statement is good for two minutes",
         )
     wait = DOOR_WAIT if door else max(timedelta(seconds=card.wait_s), skew)
     if at > asking.statement.at + wait:
         raise UnprovenError(
             f"the intent came more than {wait.total_seconds():.0f} s after the statement",
-            name="waited_too_long",
+            name=ErrorName.WAITED_TOO_LONG,
         )
 
 
@@ -111,35 +116,40 @@ def _check_equal(intent: Intent, said: AccessRequest, card: Card) -> None:
     for name, (got, wanted) in pairs.items():
         if got != wanted:
             raise UnprovenError(
-                f"the intent's {name} is not what {said.who!r} signed", name="intent_mismatch"
+                f"the intent's {name} is not what {said.who!r} signed",
+                name=ErrorName.INTENT_MISMATCH,
             )
     if said.log != card.log:
-        raise UnprovenError("the statement is of another log", name="wrong_log")
+        raise UnprovenError("the statement is of another log", name=ErrorName.WRONG_LOG)
 
 
 def _check_scope(said: AccessRequest, card: Card) -> None:
     if not said.minter:
         if said.scope:
-            raise UnprovenError("a scope without a minter", name="scope_widened")
+            raise UnprovenError("a scope without a minter", name=ErrorName.SCOPE_WIDENED)
         return
     mint = card.mint(said.minter)
     if mint is None:
-        raise UnprovenError(f"the card names no minter {said.minter!r}", name="scope_widened")
+        raise UnprovenError(
+            f"the card names no minter {said.minter!r}", name=ErrorName.SCOPE_WIDENED
+        )
     if said.act not in (tuple(mint.acts) or ("",)):
         # Else an entry that has an act and a credential would let the broker pick.
         raise UnprovenError(
             f"minter {said.minter!r} of {card.glass!r} runs"
             f" {', '.join(sorted(mint.acts)) or 'nothing'}, not {said.act or 'nothing'!r}",
-            name="wrong_act",
+            name=ErrorName.WRONG_ACT,
         )
     if said.do is Do.MACHINE:
         return  # its act is whole; there is no scope to choose
     if set(said.scope) != set(mint.scope):
-        raise UnprovenError("the scope has other dimensions than the card", name="scope_widened")
+        raise UnprovenError(
+            "the scope has other dimensions than the card", name=ErrorName.SCOPE_WIDENED
+        )
     for dimension, values in said.scope.items():
         beyond = sorted(set(values) - set(mint.scope[dimension]))
         if beyond:
             raise UnprovenError(
                 f"{dimension} {beyond[0]!r} is not on the card of {card.glass!r}",
-                name="scope_widened",
+                name=ErrorName.SCOPE_WIDENED,
             )

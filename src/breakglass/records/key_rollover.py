@@ -19,6 +19,7 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records.trust import Trust
 from breakglass.tlog.key import check_signature
@@ -45,10 +46,12 @@ class Handover:
         if (self.old.name, self.old.kind) != (self.new.name, self.new.kind):
             raise MalformedError(
                 f"key {self.new.label!r} cannot follow {self.old.label!r}: name and kind stay",
-                name="bad_key",
+                name=ErrorName.BAD_KEY,
             )
         if self.old.public == self.new.public:
-            raise MalformedError(f"key {self.old.label!r} cannot follow itself", name="bad_key")
+            raise MalformedError(
+                f"key {self.old.label!r} cannot follow itself", name=ErrorName.BAD_KEY
+            )
 
     @property
     def text(self) -> str:
@@ -81,7 +84,7 @@ def check_named(handover: Handover, trust: Trust) -> None:
         if key not in standing:
             raise UnprovenError(
                 f"trust file {trust.version} names no key {key.label!r} of {handover.party!r}",
-                name="mismatch",
+                name=ErrorName.MISMATCH,
             )
 
 

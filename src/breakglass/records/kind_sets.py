@@ -6,6 +6,7 @@ the bytes and of N. Whoever does not know N cannot judge as others do, and must 
 
 from __future__ import annotations
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 
 NEWEST = 1
@@ -14,7 +15,7 @@ NEWEST = 1
 class UnknownKindsError(MisconfiguredError):
     """A trust file puts kinds in force that this software does not know."""
 
-    default_name = "kinds_unknown"
+    default_name = ErrorName.KINDS_UNKNOWN
 
 
 def check_known(kinds: int, version: int) -> None:

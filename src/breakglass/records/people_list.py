@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Annotated
 
 from breakglass.canonical import canonical, parse_canonical
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records.encoding.text_types import Digest, Handle
 from breakglass.records.signing.person_key import PersonKey, check_keys
@@ -182,7 +183,7 @@ def prove_carried(carried: Iterable[CarriedLine], people: PeopleRoot) -> dict[st
         except UnprovenError as error:
             raise UnprovenError(
                 f"the line of {person.who!r} is not one of the card's people: {error}",
-                name="person_unproven",
+                name=ErrorName.PERSON_UNPROVEN,
             ) from error
         found[person.who] = person
     return found

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Annotated
 
 from breakglass.canonical import canonical, parse_lines, utf8
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.records.encoding.text_types import Digest, LogName, Pattern, Run
 from breakglass.strict_json import read, written
@@ -49,5 +50,7 @@ def parse_presentation(text: str) -> Presentation:
         MalformedError: not the form of docs/spec/token.md.
     """
     if len(utf8(text)) > BYTES_AT_MOST:
-        raise MalformedError(f"presentation: more than {BYTES_AT_MOST} bytes", name="too_large")
+        raise MalformedError(
+            f"presentation: more than {BYTES_AT_MOST} bytes", name=ErrorName.TOO_LARGE
+        )
     return read(Presentation, parse_lines(text, HEADER, "presentation"), "presentation")

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from breakglass.clock import format_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records.intent_limits import DOOR_WITHIN
 from breakglass.records.kinds.intent import Intent
@@ -63,7 +64,7 @@ def prove(kind: type[K], note: bytes, proof: bytes, trust: Trust, role: str) -> 
     """
     record = parse_as_kind(kind, note)
     if not isinstance(record.body, kind):
-        raise MalformedError(f"expected a record of kind {kind.kind!r}", name="wrong_kind")
+        raise MalformedError(f"expected a record of kind {kind.kind!r}", name=ErrorName.WRONG_KIND)
     check_submitter(record, trust, role)
     check_single(record)
     entry = prove_entry(note, proof, trust, record.envelope)
@@ -83,7 +84,7 @@ def prove_door(note: bytes, proof: bytes, trust: Trust) -> Proven[Intent]:
     """
     record = parse_as_kind(Intent, note)
     if not isinstance(record.body, Intent):
-        raise MalformedError("expected a record of kind 'intent'", name="wrong_kind")
+        raise MalformedError("expected a record of kind 'intent'", name=ErrorName.WRONG_KIND)
     check_submitter(record, trust, "broker")
     check_single(record)
     entry = prove_entry(note, proof, trust, record.envelope, late=DOOR_WITHIN)
@@ -120,17 +121,17 @@ def prove_entry(
             note, parsed, trust.tlog, cosigned=lambda at: -trust.skew <= at - envelope.at <= latest
         )
     except UnprovenError as error:
-        if error.name != "quorum":
+        if error.name != ErrorName.QUORUM:
             raise
         verify_proof(note, parsed, trust.tlog)  # raises again, unless time alone was the trouble
         raise UnprovenError(
             f"witnessed more than {latest.total_seconds():.0f} s from the record's own time"
             f" {format_time(envelope.at)}",
-            name="proven_late",
+            name=ErrorName.PROVEN_LATE,
         ) from error
     if entry.checkpoint.origin != envelope.log:
         raise UnprovenError(
             f"the record is of log {envelope.log!r}, the proof of {entry.checkpoint.origin!r}",
-            name="wrong_log",
+            name=ErrorName.WRONG_LOG,
         )
     return entry

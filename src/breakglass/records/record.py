@@ -23,6 +23,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Generic, TypeVar
 
 from breakglass.canonical import Json, canonical, parse_canonical
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.records.encoding.text_types import Digest, LogName, RecordId
 from breakglass.strict_json import Count, read, written
@@ -180,7 +181,7 @@ def parse_outer(data: bytes) -> Outer:
     """
     if len(data) > NOTE_BYTES_AT_MOST:
         raise MalformedError(
-            f"record: {len(data)} bytes, {NOTE_BYTES_AT_MOST} at most", name="too_large"
+            f"record: {len(data)} bytes, {NOTE_BYTES_AT_MOST} at most", name=ErrorName.TOO_LARGE
         )
     note = Note.parse(data)
     note.check_spelling()
@@ -190,7 +191,7 @@ def parse_outer(data: bytes) -> Outer:
         raise MalformedError("record: expected an object")
     missing = [name for name in ENVELOPE if name not in value]
     if missing:
-        raise MalformedError(f"record.{missing[0]}: missing", name="missing_field")
+        raise MalformedError(f"record.{missing[0]}: missing", name=ErrorName.MISSING_FIELD)
     envelope = read(
         Envelope, {key: value[key] for key in ENVELOPE if key not in ("kind", "v")}, "record"
     )

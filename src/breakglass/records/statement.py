@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Annotated, ClassVar, TypeVar
 
 from breakglass.canonical import canonical, parse_lines, utf8
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.records.encoding.text_types import (
     Code,
@@ -310,7 +311,9 @@ def parse_statement(text: str) -> Statement:
         MalformedError: not the form of docs/spec/statement.md, with the place.
     """
     if len(utf8(text)) > BYTES_AT_MOST:
-        raise MalformedError(f"statement: more than {BYTES_AT_MOST} bytes", name="too_large")
+        raise MalformedError(
+            f"statement: more than {BYTES_AT_MOST} bytes", name=ErrorName.TOO_LARGE
+        )
     value = parse_lines(text, HEADER, "statement")
     found = value.get("do") if isinstance(value, Mapping) else None
     try:
@@ -346,7 +349,7 @@ def parse_request(text: str) -> AccessRequest:
     statement = parse_statement(text)
     if not isinstance(statement, Ask | Break | Door | Machine):
         raise MalformedError(
-            f"statement.do: {statement.do.value!r} asks for no glass", name="wrong_do"
+            f"statement.do: {statement.do.value!r} asks for no glass", name=ErrorName.WRONG_DO
         )
     return statement
 
@@ -360,7 +363,8 @@ def parse_as(kind: type[S], text: str) -> S:
     statement = parse_statement(text)
     if not isinstance(statement, kind):
         raise MalformedError(
-            f"statement.do: {statement.do.value!r} is not what is wanted here", name="wrong_do"
+            f"statement.do: {statement.do.value!r} is not what is wanted here",
+            name=ErrorName.WRONG_DO,
         )
     return statement
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import UnprovenError
 from breakglass.records.record import Record
 from breakglass.records.trust import Role, Trust
@@ -23,7 +24,7 @@ def submitter_of(record: Record[Any], trust: Trust) -> tuple[VerifierKey, Role]:
     ]
     if len(known) != 1:
         raise UnprovenError(
-            f"{len(known)} submitters signed this record, one must", name="submitter"
+            f"{len(known)} submitters signed this record, one must", name=ErrorName.SUBMITTER
         )
     verified_lines(record.note, [known[0][0]])
     return known[0]
@@ -39,7 +40,7 @@ def check_submitter(record: Record[Any], trust: Trust, role: str) -> Role:
     if found.kind != role:
         raise UnprovenError(
             f"a record that only a {role} may state is signed by {str(found)!r}",
-            name="submitter_role",
+            name=ErrorName.SUBMITTER_ROLE,
         )
     return found
 
@@ -51,4 +52,4 @@ def check_single(record: Record[Any]) -> None:
         UnprovenError: ``extra_lines``.
     """
     if len(record.note.lines) != 1:
-        raise UnprovenError("a line stands beside the submitter's", name="extra_lines")
+        raise UnprovenError("a line stands beside the submitter's", name=ErrorName.EXTRA_LINES)

@@ -16,6 +16,7 @@ from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records import kind_sets
 from breakglass.records.encoding.text_types import Digest
@@ -111,7 +112,8 @@ def parse_trust(text: str) -> Trust:
     lines = text.split("\n")
     if lines[0] != HEADER or lines[-1]:
         raise MalformedError(
-            f"trust file: expected the first line {HEADER!r} and a line end", name="bad_trust"
+            f"trust file: expected the first line {HEADER!r} and a line end",
+            name=ErrorName.BAD_TRUST,
         )
     draft = _Draft()
     tlog_lines: list[str] = []
@@ -121,7 +123,7 @@ def parse_trust(text: str) -> Trust:
             # Else a comment could stand behind a key, or a reader find other words than we.
             raise MalformedError(
                 f"trust file line {number}: words are separated by one space each",
-                name="bad_trust",
+                name=ErrorName.BAD_TRUST,
             )
         if words[0] in _TLOG_WORDS:
             tlog_lines.append(line)
@@ -131,7 +133,7 @@ def parse_trust(text: str) -> Trust:
     try:
         tlog = parse_policy_lines(["", *tlog_lines])
     except MalformedError as error:
-        raise MalformedError(f"trust file: {error}", name="bad_trust") from error
+        raise MalformedError(f"trust file: {error}", name=ErrorName.BAD_TRUST) from error
     return draft.finish(tlog, text)
 
 
@@ -176,30 +178,30 @@ def check_next_trust(note: Note, before: Trust | None) -> Trust:
         if follows:
             _check_successor(trust, before)
         elif trust.genesis != before.genesis:
-            raise UnprovenError("trust file names another genesis", name="trust_genesis")
+            raise UnprovenError("trust file names another genesis", name=ErrorName.TRUST_GENESIS)
         elif trust.succeeds != before.succeeds:
             raise UnprovenError(
                 "trust file says otherwise of the log that this one follows",
-                name="trust_succession",
+                name=ErrorName.TRUST_SUCCESSION,
             )
         elif trust.version != before.version + 1:
             raise UnprovenError(
                 f"trust file of version {trust.version} cannot follow version {before.version}",
-                name="trust_order",
+                name=ErrorName.TRUST_ORDER,
                 hint="take the versions in order: breakglass trust update",
             )
         if trust.policy_at_least < before.policy_at_least:
             raise UnprovenError(
                 f"trust file takes cards of policy {trust.policy_at_least} again;"
                 f" {before.policy_at_least} was asked for",
-                name="trust_order",
+                name=ErrorName.TRUST_ORDER,
             )
         # Who was there keeps what it judged; whoever came later would fold the log otherwise.
         if not before.kinds <= trust.kinds <= before.kinds + 1:
             raise UnprovenError(
                 f"trust file of kinds {trust.kinds} cannot follow kinds {before.kinds}; they rise"
                 " by one, or stay",
-                name="trust_order",
+                name=ErrorName.TRUST_ORDER,
             )
     judge = before or trust
     _check_signed(note, trust, judge.maintainers, judge.maintainers_needed)
@@ -211,16 +213,16 @@ def _check_successor(trust: Trust, before: Trust) -> None:
     said = trust.succeeds
     keys = {log.vkey.public for log in before.tlog.logs}
     if trust.version != 1:
-        raise UnprovenError("the first trust file is version 1", name="trust_order")
+        raise UnprovenError("the first trust file is version 1", name=ErrorName.TRUST_ORDER)
     if said is None or not before.names_log(said.origin):
         raise UnprovenError(
             "the log that this one is said to follow is not the one that is believed",
-            name="trust_succession",
+            name=ErrorName.TRUST_SUCCESSION,
         )
     if any(log.vkey.public in keys for log in trust.tlog.logs):
         raise UnprovenError(
             f"a key of log {said.origin!r} stands in the trust file of the log that follows it",
-            name="trust_succession",
+            name=ErrorName.TRUST_SUCCESSION,
         )
 
 
@@ -256,14 +258,17 @@ def check_first_trust(
     """
     trust = parse_trust(note.text)
     if trust.genesis != genesis:
-        raise UnprovenError("the first trust file names another genesis", name="trust_genesis")
+        raise UnprovenError(
+            "the first trust file names another genesis", name=ErrorName.TRUST_GENESIS
+        )
     if trust.version != 1:
-        raise UnprovenError("the first trust file is version 1", name="trust_order")
+        raise UnprovenError("the first trust file is version 1", name=ErrorName.TRUST_ORDER)
     named = {name: set(keys) for name, keys in maintainers.items()}
     found = {name: set(keys) for name, keys in trust.maintainers.items()}
     if (named, needed) != (found, trust.maintainers_needed):
         raise UnprovenError(
-            "the first trust file names other maintainers than the genesis", name="trust_genesis"
+            "the first trust file names other maintainers than the genesis",
+            name=ErrorName.TRUST_GENESIS,
         )
     _check_signed(note, trust, maintainers, needed)
     return trust
@@ -276,7 +281,7 @@ def _check_signed(
     if len(signed) < needed:
         raise UnprovenError(
             f"trust file version {trust.version}: {len(signed)} of {needed} maintainers signed",
-            name="trust_signatures",
+            name=ErrorName.TRUST_SIGNATURES,
         )
 
 
@@ -306,7 +311,9 @@ class _Draft:
                     f"{' '.join(words)[:60]!r} is unknown, given twice, or of another form"
                 )
         except MalformedError as error:
-            raise MalformedError(f"trust file line {number}: {error}", name="bad_trust") from error
+            raise MalformedError(
+                f"trust file line {number}: {error}", name=ErrorName.BAD_TRUST
+            ) from error
 
     def _submitter(self, words: list[str]) -> None:
         if len(words) != 3:
@@ -424,7 +431,7 @@ def _check_witnesses(tlog: TlogPolicy) -> None:
 
 
 def _bad(why: str) -> MalformedError:
-    return MalformedError(f"trust file: {why}", name="bad_trust")
+    return MalformedError(f"trust file: {why}", name=ErrorName.BAD_TRUST)
 
 
 def _number(text: str, what: str, least: int) -> int:

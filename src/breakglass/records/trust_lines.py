@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.records.key_rollover import LOG, WITNESS
 from breakglass.records.trust import Trust
@@ -112,4 +113,6 @@ def _standing(lines: Sequence[str], party: str, name: str) -> list[tuple[int, li
 
 
 def _wrong(party: str, why: str) -> MisconfiguredError:
-    return MisconfiguredError(f"the keys of {party!r}: {why}; nothing was changed", name="rotation")
+    return MisconfiguredError(
+        f"the keys of {party!r}: {why}; nothing was changed", name=ErrorName.ROTATION
+    )

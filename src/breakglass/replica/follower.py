@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import (
     BreakglassError,
     MalformedError,
@@ -158,7 +159,7 @@ class Follower:
             raise UnavailableError(
                 f"entry {index} of {self._ledger.name} was not seen within"
                 f" {within.total_seconds():g} s{why}",
-                name="not_followed",
+                name=ErrorName.NOT_FOLLOWED,
             )
 
     def wait_replayed(self, within: timedelta) -> bool:
@@ -195,7 +196,9 @@ class Follower:
             except (KeyError, TypeError, AttributeError) as error:
                 raise self._nonsense() from error
             if not found:
-                raise UnavailableError(f"{self._ledger.name} shows no entry", name="not_begun")
+                raise UnavailableError(
+                    f"{self._ledger.name} shows no entry", name=ErrorName.NOT_BEGUN
+                )
             notes += [note for _, _, some in found for note in some]
         return notes
 
@@ -214,7 +217,8 @@ class Follower:
         data = self._ledger.get(f"/attachment/{digest}", within=timedelta(seconds=10)).body
         if hashlib.sha256(data).hexdigest() != digest:
             raise UnavailableError(
-                f"{self._ledger.name} gave other bytes for attachment {digest}", name="nonsense"
+                f"{self._ledger.name} gave other bytes for attachment {digest}",
+                name=ErrorName.NONSENSE,
             )
         write_whole(kept, data)
         return data
@@ -282,7 +286,7 @@ class Follower:
             raise UnavailableError(
                 f"{self._ledger.name} served {len(notes)} entries from {first} under a head of"
                 f" size {checkpoint.size}, wanted from {self._edge.size}",
-                name="nonsense",
+                name=ErrorName.NONSENSE,
             )
         edge = self._edge.copy()
         edge.extend(map(leaf_hash, notes))
@@ -297,7 +301,7 @@ class Follower:
         if (edge.size, edge.root()) != (commit.checkpoint.size, commit.checkpoint.root):
             raise MisconfiguredError(
                 f"cache in {str(self._folder)!r} is damaged at entry {commit.first}",
-                name="cache_damaged",
+                name=ErrorName.CACHE_DAMAGED,
                 hint="delete the folder: it is read again from the ledger",
             )
         return edge
@@ -309,7 +313,7 @@ class Follower:
             raise self._unproven(error) from error
 
     def _nonsense(self) -> UnavailableError:
-        return UnavailableError(f"{self._ledger.name} answered no commits", name="nonsense")
+        return UnavailableError(f"{self._ledger.name} answered no commits", name=ErrorName.NONSENSE)
 
     def _unproven(self, error: BreakglassError) -> UnavailableError:
         return UnavailableError(
@@ -358,7 +362,7 @@ class Follower:
         return UnprovenError(
             f"{self._ledger.name} showed a head, signed by its key, that is not consistent with"
             f" its entries up to {self._edge.size}; following stopped",
-            name="inconsistent_head",
+            name=ErrorName.INCONSISTENT_HEAD,
             hint=hint,
         )
 

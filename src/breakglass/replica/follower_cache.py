@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from breakglass.clock import format_time, parse_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint
 
@@ -80,7 +81,9 @@ class FollowedCache:
                     "insert into notes values (?, ?)", enumerate(commit.notes, start=commit.first)
                 )
         except sqlite3.Error as error:
-            raise UnavailableError(f"cache cannot be written: {error}", name="cache") from error
+            raise UnavailableError(
+                f"cache cannot be written: {error}", name=ErrorName.CACHE
+            ) from error
 
     @property
     def size(self) -> int:

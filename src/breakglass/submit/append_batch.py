@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from breakglass.error_names import ErrorName, name_of
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.http.client import Peer, Reply
 from breakglass.submit.blob_upload import PERMIT, signed_permit, transfer_within
@@ -19,7 +20,9 @@ from breakglass.tlog.tiles import encode_bundle
 
 _OF_SEVERAL = timedelta(seconds=2)  # an answer takes 1.5 s at most; then the other ledger
 _BELIEVED_S = 3600.0  # the ledger forgets after a day what no record names
-_LATER = frozenset({"unknown_submitter", "pool_full", "quota"})  # not the note's fault: try again
+_LATER = frozenset(
+    {ErrorName.UNKNOWN_SUBMITTER, ErrorName.POOL_FULL, ErrorName.QUOTA}
+)  # not the note's fault: try again
 _TOO_MANY = 429  # nothing of this sending was taken
 
 
@@ -151,7 +154,7 @@ class Sender:
         try:
             reply = answer()
         except UnavailableError as error:
-            self.unanswered = self.unanswered or error.name != "unreachable"
+            self.unanswered = self.unanswered or error.name != ErrorName.UNREACHABLE
             raise
         if reply.status == 200:
             return self._accepted(reply)
@@ -161,7 +164,9 @@ class Sender:
         # quota it is known that nothing was taken this time; what an earlier sending left stays.
         self.unanswered = self.unanswered or reply.status != _TOO_MANY
         reply.checked()
-        raise UnavailableError(f"ledger answered {reply.status} to an append", name="nonsense")
+        raise UnavailableError(
+            f"ledger answered {reply.status} to an append", name=ErrorName.NONSENSE
+        )
 
     def forget(self) -> None:
         """Drop a run that the ledger cannot hold (``unanswered`` is false); it is signed anew."""
@@ -185,7 +190,9 @@ class Sender:
         answer = reply.json()
         proofs, refused = answer.get("proofs"), answer.get("refused")
         if not isinstance(proofs, list) or not len(proofs) <= len(self._signed):
-            raise UnavailableError("ledger's answer to an append makes no sense", name="nonsense")
+            raise UnavailableError(
+                "ledger's answer to an append makes no sense", name=ErrorName.NONSENSE
+            )
         receipts = [
             Receipt(_index(proof), signed.note, proof.encode())
             for proof, signed in zip(proofs, self._signed, strict=False)
@@ -222,14 +229,14 @@ class Sender:
         )
 
     def _refusal(self, kind: type[BreakglassError], told: dict[str, Any]) -> BreakglassError:
-        name, message = str(told.get("error", "")), str(told.get("message", ""))
-        if name in ("bad_seq", "bad_prev"):
+        name, message = name_of(str(told.get("error", ""))), str(told.get("message", ""))
+        if name in (ErrorName.BAD_SEQ, ErrorName.BAD_PREV):
             # Another place than we thought: take the ledger's word and number again.
             self._stand(told)
             return Unsent(message, name=name)
         if name in _LATER:
             return Unsent(message, name=name)  # what stands behind those that were taken, later
-        return kind(message[:2000], name=name[:64])
+        return kind(message[:2000], name=name)
 
     def _advance(self, count: int) -> None:
         if count:
@@ -241,7 +248,7 @@ class Sender:
     def _stand(self, told: dict[str, Any]) -> None:
         following, prev = told.get("next"), told.get("prev")
         if not isinstance(following, int) or not isinstance(prev, str) or len(prev) != 64:
-            raise UnavailableError("ledger does not say where we stand", name="nonsense")
+            raise UnavailableError("ledger does not say where we stand", name=ErrorName.NONSENSE)
         self.next_seq, self._prev, self._known = following, prev, True
 
 
@@ -249,4 +256,4 @@ def _index(proof: Any) -> int:
     for line in proof.split("\n", 3)[:3] if isinstance(proof, str) else ():
         if line.startswith("index ") and line[6:].isdigit():
             return int(line[6:])
-    raise UnavailableError("ledger's proof names no index", name="nonsense")
+    raise UnavailableError("ledger's proof names no index", name=ErrorName.NONSENSE)

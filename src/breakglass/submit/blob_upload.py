@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import BinaryIO
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnavailableError
 from breakglass.http.client import Incoming, Outgoing, Peer
 from breakglass.tlog.note import Note, Signer, sign_note
@@ -127,7 +128,7 @@ def get_attachment(ledger: Peer, digest: str, size_at_most: int, into: BinaryIO)
     found, size = measured(into)
     if found != digest:
         raise UnavailableError(
-            f"{ledger.name} gave other bytes for attachment {digest}", name="other_bytes"
+            f"{ledger.name} gave other bytes for attachment {digest}", name=ErrorName.OTHER_BYTES
         )
     return size
 
@@ -135,6 +136,6 @@ def get_attachment(ledger: Peer, digest: str, size_at_most: int, into: BinaryIO)
 def _no_permit(why: str) -> MalformedError:
     return MalformedError(
         f"header '{PERMIT}' holds no permit: {why[:200]}; nothing was read",
-        name="no_permit",
+        name=ErrorName.NO_PERMIT,
         hint="an upload is signed by a submitter of this log: docs/reference/ledger.md",
     )

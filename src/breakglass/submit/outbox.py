@@ -19,6 +19,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from breakglass.clock import Clock
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer, Reply
 from breakglass.submit.append_batch import Receipt, Run, Sender, Unsent
@@ -170,7 +171,9 @@ class Outbox:
             self._changed.notify_all()
         for item in left:
             if item.call and not item.call.done.done():
-                item.call.done.set_exception(UnavailableError("outbox closed", name="unanswered"))
+                item.call.done.set_exception(
+                    UnavailableError("outbox closed", name=ErrorName.UNANSWERED)
+                )
         self._ledger.close()
         self._courier.shutdown(wait=False)
         self._thread.join(1)
@@ -178,7 +181,9 @@ class Outbox:
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
-            raise UnavailableError("outbox is closed; nothing was recorded", name="not_sent")
+            raise UnavailableError(
+                "outbox is closed; nothing was recorded", name=ErrorName.NOT_SENT
+            )
 
     def _given_up(self, call: Call, within: timedelta) -> list[Receipt]:
         with self._changed:
@@ -191,11 +196,11 @@ class Outbox:
             raise UnavailableError(
                 f"ledger was not reached within {within.total_seconds():g} s; nothing was recorded"
                 f"{why}",
-                name="not_sent",
+                name=ErrorName.NOT_SENT,
             )
         raise UnavailableError(
             f"no receipt within {within.total_seconds():g} s; the notes may yet be recorded{why}",
-            name="unanswered",
+            name=ErrorName.UNANSWERED,
         )
 
     def _send_for_ever(self) -> None:
@@ -368,7 +373,7 @@ class Outbox:
                 item.call.done.set_exception(error)
             self._queue = deque(each for each in self._queue if each.call is not item.call)
         # A posted id that is taken was sent before a crash: the ledger holds it.
-        if item.spooled and error.name != "id_taken":
+        if item.spooled and error.name != ErrorName.ID_TAKEN:
             log.error("posted record %r refused for good: %s", item.draft.id, error)
             self._spool.set_aside(item.spooled, error.name, error.message)
         return [item.spooled] if item.spooled else []

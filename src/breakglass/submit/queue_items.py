@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.submit.append_batch import Receipt
 from breakglass.submit.record_header import NOTE_BYTES_AT_MOST, read_numbering
@@ -83,6 +84,6 @@ def made(drafting: Drafting) -> Draft:
         raise MalformedError(f"draft {draft.id!r}: its text names another id")
     if len(draft.text.encode()) > NOTE_BYTES_AT_MOST:
         raise MalformedError(
-            f"record {draft.id!r} is over {NOTE_BYTES_AT_MOST} bytes", name="too_large"
+            f"record {draft.id!r} is over {NOTE_BYTES_AT_MOST} bytes", name=ErrorName.TOO_LARGE
         )
     return draft

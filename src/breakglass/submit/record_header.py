@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 
 HEADER = "breakglass.dev/record/v1"
@@ -68,7 +69,7 @@ def read_numbering(text: str) -> Numbering:
         seq = found["seq"]
     except KeyError as error:
         raise MalformedError(
-            f"record: {error.args[0]!r} is missing", name="missing_field"
+            f"record: {error.args[0]!r} is missing", name=ErrorName.MISSING_FIELD
         ) from error
     if not _NUMBER.fullmatch(seq) or not _HEX.fullmatch(prev):
         raise MalformedError("record: 'seq' is no whole number, or 'prev' is not 64 hex digits")
@@ -86,7 +87,7 @@ def numbered(text: str, seq: int, prev: str) -> str:
     line = _split(text)[1]
     spans = {key: (start, end) for key, start, end in _members(line) if key in ("seq", "prev")}
     if len(spans) != 2:
-        raise MalformedError("record: 'seq' or 'prev' is missing", name="missing_field")
+        raise MalformedError("record: 'seq' or 'prev' is missing", name=ErrorName.MISSING_FIELD)
     new = {"seq": str(seq), "prev": f'"{prev}"'}
     for key, (start, end) in sorted(spans.items(), key=lambda each: -each[1][0]):
         line = line[:start] + new[key] + line[end:]

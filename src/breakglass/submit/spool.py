@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from breakglass.clock import format_time, parse_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 
 _SCHEMA = """
@@ -90,7 +91,7 @@ class Spool:
             except sqlite3.Error as error:
                 raise UnavailableError(
                     f"record {draft.id!r} could not be spooled: {error}; it is not kept",
-                    name="spool",
+                    name=ErrorName.SPOOL,
                 ) from error
         return Spooled(position, draft, now)
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError, UnprovenError
 from breakglass.tlog.merkle import HASH_BYTES
 from breakglass.tlog.note import Note, Signer, VerifierKey, sign_note, verified_lines
@@ -42,14 +43,16 @@ class Checkpoint:
     def __post_init__(self) -> None:
         if not _ORIGIN.fullmatch(self.origin):
             raise MalformedError(
-                f"checkpoint: {self.origin[:60]!r} is not an origin", name="bad_checkpoint"
+                f"checkpoint: {self.origin[:60]!r} is not an origin", name=ErrorName.BAD_CHECKPOINT
             )
         if not 0 <= self.size <= MAX_NUMBER:
-            raise MalformedError(f"checkpoint: no tree of size {self.size}", name="bad_checkpoint")
+            raise MalformedError(
+                f"checkpoint: no tree of size {self.size}", name=ErrorName.BAD_CHECKPOINT
+            )
         if len(self.root) != HASH_BYTES:
             raise MalformedError(
                 f"checkpoint: the root has {HASH_BYTES} bytes, got {len(self.root)}",
-                name="bad_checkpoint",
+                name=ErrorName.BAD_CHECKPOINT,
             )
 
     @property
@@ -70,10 +73,12 @@ class Checkpoint:
             what = "extension lines" if len(lines) > 4 and not lines[-1] else "another form"
             raise MalformedError(
                 f"checkpoint of {what}: expected origin, size and root, each with a line feed",
-                name="bad_checkpoint",
+                name=ErrorName.BAD_CHECKPOINT,
             )
-        size = exact_decimal(lines[1], "checkpoint: tree size", "bad_checkpoint")
-        return cls(lines[0], size, exact_base64(lines[2], "checkpoint: root", "bad_checkpoint"))
+        size = exact_decimal(lines[1], "checkpoint: tree size", ErrorName.BAD_CHECKPOINT)
+        return cls(
+            lines[0], size, exact_base64(lines[2], "checkpoint: root", ErrorName.BAD_CHECKPOINT)
+        )
 
 
 def sign_checkpoint(checkpoint: Checkpoint, *signers: Signer) -> Note:
@@ -90,7 +95,7 @@ def sign_checkpoint(checkpoint: Checkpoint, *signers: Signer) -> Note:
         if signer.name != checkpoint.origin:
             raise MisconfiguredError(
                 f"key {signer.name!r} cannot sign heads of {checkpoint.origin!r}",
-                name="wrong_origin",
+                name=ErrorName.WRONG_ORIGIN,
             )
     return sign_note(checkpoint.text, *signers)
 
@@ -120,11 +125,13 @@ def check_log_signature(checkpoint: Checkpoint, note: Note, keys: Iterable[Verif
     """
     own = [key for key in keys if key.name == checkpoint.origin]
     if not own:
-        raise UnprovenError(f"no key of a log {checkpoint.origin!r} is known", name="unknown_log")
+        raise UnprovenError(
+            f"no key of a log {checkpoint.origin!r} is known", name=ErrorName.UNKNOWN_LOG
+        )
     try:
         verified_lines(note, own)
     except UnprovenError as error:
         raise UnprovenError(
             f"head of {checkpoint.origin!r} at size {checkpoint.size}: {error}",
-            name="log_signature",
+            name=ErrorName.LOG_SIGNATURE,
         ) from error

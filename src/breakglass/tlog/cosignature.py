@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnprovenError
 from breakglass.tlog.note import (
     COSIGNATURE,
@@ -40,11 +41,11 @@ def cosign(checkpoint_text: str, signer: Signer, at: datetime) -> SignatureLine:
     """
     if signer.kind != COSIGNATURE:
         raise MisconfiguredError(
-            f"key {signer.verifier.label!r} is not for cosignatures", name="wrong_key_kind"
+            f"key {signer.verifier.label!r} is not for cosignatures", name=ErrorName.WRONG_KEY_KIND
         )
     seconds = (at - _EPOCH) // timedelta(seconds=1) if at.tzinfo else 0
     if seconds < 1:
-        raise MisconfiguredError(f"cannot cosign at {at.isoformat()}", name="bad_clock")
+        raise MisconfiguredError(f"cannot cosign at {at.isoformat()}", name=ErrorName.BAD_CLOCK)
     signature = signer.sign_bytes(_message(checkpoint_text, seconds))
     stamped = seconds.to_bytes(_TIME_BYTES, "big") + signature
     return SignatureLine(signer.name, signer.verifier.key_id, stamped)
@@ -59,30 +60,31 @@ def verify_cosignature(checkpoint_text: str, line: SignatureLine, key: VerifierK
             ``wrong_key_kind`` if the key is of a kind that we cannot check.
     """
     if key.kind != COSIGNATURE:
-        name = "ml_dsa_unsupported" if key.kind == ML_DSA_44 else "wrong_key_kind"
+        name = ErrorName.ML_DSA_UNSUPPORTED if key.kind == ML_DSA_44 else ErrorName.WRONG_KEY_KIND
         raise UnprovenError(
             f"key {key.label!r} of type 0x{key.kind:02x} makes no Ed25519 cosignatures", name=name
         )
     if (line.name, line.key_id) != (key.name, key.key_id):
         raise UnprovenError(
-            f"cosignature of {line.name!r} is not by {key.label!r}", name="cosignature"
+            f"cosignature of {line.name!r} is not by {key.label!r}", name=ErrorName.COSIGNATURE
         )
     if len(line.signature) != _TIME_BYTES + _SIGNATURE_BYTES:
         raise UnprovenError(
             f"cosignature of {key.label!r}: wanted {_TIME_BYTES + _SIGNATURE_BYTES} bytes,"
             f" got {len(line.signature)}",
-            name="cosignature",
+            name=ErrorName.COSIGNATURE,
         )
     seconds = int.from_bytes(line.signature[:_TIME_BYTES], "big")
     if not 1 <= seconds <= _LAST_SECOND:
         raise UnprovenError(
-            f"cosignature of {key.label!r}: {seconds} s after 1970 is no time", name="cosignature"
+            f"cosignature of {key.label!r}: {seconds} s after 1970 is no time",
+            name=ErrorName.COSIGNATURE,
         )
     try:
         check_signature(key, _message(checkpoint_text, seconds), line.signature[_TIME_BYTES:])
     except UnprovenError as error:
         raise UnprovenError(
-            f"cosignature of {key.label!r} does not hold", name="cosignature"
+            f"cosignature of {key.label!r} does not hold", name=ErrorName.COSIGNATURE
         ) from error
     return _EPOCH + timedelta(seconds=seconds)
 
@@ -102,7 +104,7 @@ def cosigned_times(
     known: dict[tuple[str, bytes], VerifierKey] = {}
     for key in keys:
         if known.setdefault((key.name, key.key_id), key) is not key:
-            raise UnprovenError(f"two keys are named {key.label!r}", name="ambiguous_key")
+            raise UnprovenError(f"two keys are named {key.label!r}", name=ErrorName.AMBIGUOUS_KEY)
     found = []
     for line in dict.fromkeys(note.lines):
         cosigner = known.get((line.name, line.key_id))

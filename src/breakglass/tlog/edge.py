@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.tlog.hashing import EMPTY_ROOT, HASH_BYTES, node_hash
 from breakglass.tlog.spelling import MAX_NUMBER
@@ -38,10 +39,10 @@ class TreeEdge:
         self._hashes = list(hashes)
         if not 0 <= size <= MAX_NUMBER or len(self._hashes) != size.bit_count():
             raise MalformedError(
-                f"edge of size {size} with {len(self._hashes)} hashes", name="bad_edge"
+                f"edge of size {size} with {len(self._hashes)} hashes", name=ErrorName.BAD_EDGE
             )
         if any(len(digest) != HASH_BYTES for digest in self._hashes):
-            raise MalformedError(f"edge: a hash is not {HASH_BYTES} bytes", name="bad_edge")
+            raise MalformedError(f"edge: a hash is not {HASH_BYTES} bytes", name=ErrorName.BAD_EDGE)
 
     @property
     def size(self) -> int:
@@ -67,7 +68,8 @@ class TreeEdge:
         for leaf in leaves:
             if len(leaf) != HASH_BYTES:
                 raise MalformedError(
-                    f"edge: a leaf hash is {HASH_BYTES} bytes, got {len(leaf)}", name="bad_edge"
+                    f"edge: a leaf hash is {HASH_BYTES} bytes, got {len(leaf)}",
+                    name=ErrorName.BAD_EDGE,
                 )
             # Each trailing 1 of the size is a complete subtree as large as the one at hand.
             carry, size = leaf, self._size
@@ -102,7 +104,7 @@ class TreeEdge:
             MalformedError: ``bad_edge``; of another length than the size asks for.
         """
         if len(data) < 8 or (len(data) - 8) % HASH_BYTES:
-            raise MalformedError(f"edge of {len(data)} bytes", name="bad_edge")
+            raise MalformedError(f"edge of {len(data)} bytes", name=ErrorName.BAD_EDGE)
         starts = range(8, len(data), HASH_BYTES)
         return cls(int.from_bytes(data[:8], "big"), [data[at : at + HASH_BYTES] for at in starts])
 

@@ -12,6 +12,7 @@ from hashlib import sha256
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.tlog.spelling import exact_base64, print_base64
 
@@ -25,14 +26,14 @@ KEY_ID_BYTES = 4
 
 # Key lengths in bytes; ``None`` takes any that is not empty.
 _PUBLIC_BYTES = {ED25519: 32, ECDSA: None, COSIGNATURE: 32, ML_DSA_44: 1312, OTHER: None}
-_UNSUPPORTED = {ECDSA: "ecdsa_unsupported", ML_DSA_44: "ml_dsa_unsupported"}
+_UNSUPPORTED = {ECDSA: ErrorName.ECDSA_UNSUPPORTED, ML_DSA_44: ErrorName.ML_DSA_UNSUPPORTED}
 
 # ``\s`` is Unicode's white space; half characters cannot be written in UTF-8.
 _KEY_NAME = re.compile("[^\\s+\x00-\x1f\ud800-\udfff]+")
 _KEY_ID = re.compile("[0-9a-f]{8}")
 
 
-def check_key_name(name: str, failure: str = "bad_key") -> None:
+def check_key_name(name: str, failure: ErrorName = ErrorName.BAD_KEY) -> None:
     """Check that ``name`` can name a key: not empty, no white space, no ``+``.
 
     Raises:
@@ -63,19 +64,20 @@ class VerifierKey:
         check_key_name(self.name)
         if self.kind not in _PUBLIC_BYTES:
             raise MalformedError(
-                f"key {self.name!r}: unknown key type 0x{self.kind:02x}", name="unknown_key_kind"
+                f"key {self.name!r}: unknown key type 0x{self.kind:02x}",
+                name=ErrorName.UNKNOWN_KEY_KIND,
             )
         wanted = _PUBLIC_BYTES[self.kind]
         if not self.public or (wanted is not None and len(self.public) != wanted):
             raise MalformedError(
                 f"key {self.name!r}: a key of type 0x{self.kind:02x} has {wanted or 'some'} bytes,"
                 f" got {len(self.public)}",
-                name="bad_key",
+                name=ErrorName.BAD_KEY,
             )
         if self.key_id != key_id_of(self.name, self.kind, self.public):
             raise MalformedError(
                 f"key {self.name!r}: key id {self.key_id.hex()} is of another name or key",
-                name="bad_key",
+                name=ErrorName.BAD_KEY,
             )
 
     @classmethod
@@ -125,13 +127,13 @@ def check_signature(key: VerifierKey, message: bytes, signature: bytes) -> None:
     if key.kind not in (ED25519, COSIGNATURE):
         raise UnprovenError(
             f"no rule to check signatures of {key.label!r}, type 0x{key.kind:02x}",
-            name=_UNSUPPORTED.get(key.kind, "unsupported_key_kind"),
+            name=_UNSUPPORTED.get(key.kind, ErrorName.UNSUPPORTED_KEY_KIND),
         )
     try:
         Ed25519PublicKey.from_public_bytes(key.public).verify(signature, message)
     except InvalidSignature as error:
         raise UnprovenError(
-            f"signature of {key.label!r} does not hold", name="signature"
+            f"signature of {key.label!r} does not hold", name=ErrorName.SIGNATURE
         ) from error
 
 
@@ -144,5 +146,5 @@ def split_key_text(text: str) -> tuple[str, bytes, bytes]:
     name, _, rest = text.partition("+")
     key_id, _, blob = rest.partition("+")
     if not _KEY_ID.fullmatch(key_id) or not blob:
-        raise MalformedError(f"key {text[:60]!r} is not NAME+ID+BASE64", name="bad_key")
-    return name, bytes.fromhex(key_id), exact_base64(blob, f"key {name[:60]!r}", "bad_key")
+        raise MalformedError(f"key {text[:60]!r} is not NAME+ID+BASE64", name=ErrorName.BAD_KEY)
+    return name, bytes.fromhex(key_id), exact_base64(blob, f"key {name[:60]!r}", ErrorName.BAD_KEY)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import UnprovenError
 from breakglass.tlog.edge import TreeEdge
 from breakglass.tlog.hashing import EMPTY_ROOT, HASH_BYTES, leaf_hash, node_hash, root_of, split
@@ -39,7 +40,7 @@ def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
     """
     size = len(leaves)
     if not 0 <= index < size:
-        raise UnprovenError(f"no leaf {index} in a tree of size {size}", name="inclusion")
+        raise UnprovenError(f"no leaf {index} in a tree of size {size}", name=ErrorName.INCLUSION)
     if size == 1:
         return []
     half = split(size)
@@ -60,7 +61,7 @@ def consistency_path(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
     """
     if not 0 <= old_size <= len(leaves):
         raise UnprovenError(
-            f"no growth from size {old_size} to size {len(leaves)}", name="consistency"
+            f"no growth from size {old_size} to size {len(leaves)}", name=ErrorName.CONSISTENCY
         )
     return _subproof(leaves, old_size, whole=True) if old_size else []
 
@@ -99,12 +100,14 @@ def verify_inclusion(
     >>> verify_inclusion(a, 0, 2, [b], node_hash(a, b))
     """
     if not 0 <= index < size:
-        raise UnprovenError(f"entry {index} is not in a tree of size {size}", name="inclusion")
-    _check_widths("inclusion", leaf, root, *path)
+        raise UnprovenError(
+            f"entry {index} is not in a tree of size {size}", name=ErrorName.INCLUSION
+        )
+    _check_widths(ErrorName.INCLUSION, leaf, root, *path)
     at, last, reached = index, size - 1, leaf
     for sibling in path:
         if last == 0:
-            raise _wrong_length("inclusion", f"entry {index} of {size}", path)
+            raise _wrong_length(ErrorName.INCLUSION, f"entry {index} of {size}", path)
         if at % 2 or at == last:
             reached = node_hash(sibling, reached)
             # A node without a right sibling is carried up until it has a left one.
@@ -114,11 +117,11 @@ def verify_inclusion(
             reached = node_hash(reached, sibling)
         at, last = at >> 1, last >> 1
     if last:
-        raise _wrong_length("inclusion", f"entry {index} of {size}", path)
+        raise _wrong_length(ErrorName.INCLUSION, f"entry {index} of {size}", path)
     if reached != root:
         raise UnprovenError(
             f"inclusion proof of entry {index} leads to another root than that of size {size}",
-            name="inclusion",
+            name=ErrorName.INCLUSION,
         )
 
 
@@ -138,19 +141,21 @@ def verify_consistency(
     """
     if old_size <= 0:
         raise UnprovenError(
-            f"a consistency proof from size {old_size} proves nothing", name="consistency"
+            f"a consistency proof from size {old_size} proves nothing", name=ErrorName.CONSISTENCY
         )
     if new_size < old_size:
         raise UnprovenError(
-            f"the tree shrank from size {old_size} to size {new_size}", name="tree_shrank"
+            f"the tree shrank from size {old_size} to size {new_size}", name=ErrorName.TREE_SHRANK
         )
     if old_size == new_size:
         if path:
-            raise _wrong_length("consistency", f"equal sizes {old_size}", path)
+            raise _wrong_length(ErrorName.CONSISTENCY, f"equal sizes {old_size}", path)
         if old_root != new_root:
-            raise UnprovenError(f"two roots for one tree of size {old_size}", name="split_view")
+            raise UnprovenError(
+                f"two roots for one tree of size {old_size}", name=ErrorName.SPLIT_VIEW
+            )
         return
-    _check_widths("consistency", old_root, new_root, *path)
+    _check_widths(ErrorName.CONSISTENCY, old_root, new_root, *path)
     _check_growing(old_size, new_size, old_root, new_root, path)
 
 
@@ -164,11 +169,11 @@ def _check_growing(
     while at % 2:
         at, last = at >> 1, last >> 1
     if not hashes:
-        raise _wrong_length("consistency", what, path)
+        raise _wrong_length(ErrorName.CONSISTENCY, what, path)
     old = new = hashes[0]
     for sibling in hashes[1:]:
         if last == 0:
-            raise _wrong_length("consistency", what, path)
+            raise _wrong_length(ErrorName.CONSISTENCY, what, path)
         if at % 2 or at == last:
             old, new = node_hash(sibling, old), node_hash(sibling, new)
             while at and not at % 2:
@@ -177,10 +182,12 @@ def _check_growing(
             new = node_hash(new, sibling)
         at, last = at >> 1, last >> 1
     if last:
-        raise _wrong_length("consistency", what, path)
+        raise _wrong_length(ErrorName.CONSISTENCY, what, path)
     if old != old_root or new != new_root:
         which = "old" if old != old_root else "new"
-        raise UnprovenError(f"{what}: the proof leads to another {which} root", name="consistency")
+        raise UnprovenError(
+            f"{what}: the proof leads to another {which} root", name=ErrorName.CONSISTENCY
+        )
 
 
 def verify_growth(
@@ -205,16 +212,18 @@ def verify_growth(
     """
     for size, root in ((old_size, old_root), (new_size, new_root)):
         if size == 0 and root != EMPTY_ROOT:
-            raise UnprovenError("size 0 with another root than the empty one", name="consistency")
+            raise UnprovenError(
+                "size 0 with another root than the empty one", name=ErrorName.CONSISTENCY
+            )
     if old_size != 0 or new_size < 0:
         verify_consistency(old_size, new_size, old_root, new_root, path)
         return
-    _check_widths("consistency", new_root)
+    _check_widths(ErrorName.CONSISTENCY, new_root)
     if path:
-        raise _wrong_length("consistency", f"growth from size 0 to size {new_size}", path)
+        raise _wrong_length(ErrorName.CONSISTENCY, f"growth from size 0 to size {new_size}", path)
 
 
-def _check_widths(name: str, *hashes: bytes) -> None:
+def _check_widths(name: ErrorName, *hashes: bytes) -> None:
     for digest in hashes:
         if len(digest) != HASH_BYTES:
             raise UnprovenError(
@@ -222,5 +231,5 @@ def _check_widths(name: str, *hashes: bytes) -> None:
             )
 
 
-def _wrong_length(name: str, what: str, path: Sequence[bytes]) -> UnprovenError:
+def _wrong_length(name: ErrorName, what: str, path: Sequence[bytes]) -> UnprovenError:
     return UnprovenError(f"{what}: a proof of {len(path)} hashes does not fit", name=name)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.tlog.key import (
     COSIGNATURE,
@@ -64,15 +65,17 @@ class Note:
 
     def __post_init__(self) -> None:
         if not self.text.endswith("\n"):
-            raise MalformedError("note: the text does not end in a line feed", name="bad_note")
+            raise MalformedError(
+                "note: the text does not end in a line feed", name=ErrorName.BAD_NOTE
+            )
         if unwritable := _UNWRITABLE.search(self.text):
             raise MalformedError(
-                f"note: character U+{ord(unwritable[0]):04X} in the text", name="bad_note"
+                f"note: character U+{ord(unwritable[0]):04X} in the text", name=ErrorName.BAD_NOTE
             )
         if not 1 <= len(self.lines) <= MAX_LINES:
             raise MalformedError(
                 f"note: {len(self.lines)} signature lines, expected 1 to {MAX_LINES}",
-                name="bad_note",
+                name=ErrorName.BAD_NOTE,
             )
 
     def encoded(self) -> bytes:
@@ -98,12 +101,12 @@ class Note:
             whole = data.decode()
         except UnicodeDecodeError as error:
             raise MalformedError(
-                f"note: not UTF-8 at byte {error.start}", name="bad_note"
+                f"note: not UTF-8 at byte {error.start}", name=ErrorName.BAD_NOTE
             ) from error
         # The last empty line separates: the text may hold empty lines of its own.
         text, gap, lines = whole.rpartition("\n\n")
         if not gap:
-            raise MalformedError("note: no empty line before signatures", name="bad_note")
+            raise MalformedError("note: no empty line before signatures", name=ErrorName.BAD_NOTE)
         return cls(text + "\n", parse_signature_lines(lines))
 
     def check_spelling(self) -> None:
@@ -119,7 +122,8 @@ class Note:
         for line in self.lines:
             if line.spelling:
                 raise MalformedError(
-                    f"note: the line of {line.name!r} is in a second spelling", name="bad_note"
+                    f"note: the line of {line.name!r} is in a second spelling",
+                    name=ErrorName.BAD_NOTE,
                 )
 
     def with_lines(self, *lines: SignatureLine) -> Note:
@@ -164,7 +168,7 @@ def verified_lines(
     known: dict[tuple[str, bytes], VerifierKey] = {}
     for key in keys:
         if known.setdefault((key.name, key.key_id), key) is not key:
-            raise UnprovenError(f"two keys are named {key.label!r}", name="ambiguous_key")
+            raise UnprovenError(f"two keys are named {key.label!r}", name=ErrorName.AMBIGUOUS_KEY)
     found: dict[VerifierKey, SignatureLine] = {}
     message = note.text.encode()
     for line in dict.fromkeys(note.lines):
@@ -174,12 +178,14 @@ def verified_lines(
             found.setdefault(signer, line)
     if not found:
         names = ", ".join(repr(name) for name, _ in known) or "nobody"
-        raise UnprovenError(f"note is not signed by a known key: wanted {names}", name="unsigned")
+        raise UnprovenError(
+            f"note is not signed by a known key: wanted {names}", name=ErrorName.UNSIGNED
+        )
     return tuple(found.items())
 
 
 def _check_length(data: bytes) -> None:
     if len(data) > MAX_NOTE_BYTES:
         raise MalformedError(
-            f"note of {len(data)} bytes, at most {MAX_NOTE_BYTES} are read", name="bad_note"
+            f"note of {len(data)} bytes, at most {MAX_NOTE_BYTES} are read", name=ErrorName.BAD_NOTE
         )

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.tlog.note import COSIGNATURE, ED25519, ML_DSA_44, VerifierKey
 from breakglass.tlog.spelling import exact_decimal
@@ -106,9 +107,11 @@ def parse_policy_lines(lines: Iterable[str]) -> TlogPolicy:
         try:
             draft.take(line)
         except MalformedError as error:
-            raise MalformedError(f"policy line {number}: {error}", name="bad_policy") from error
+            raise MalformedError(
+                f"policy line {number}: {error}", name=ErrorName.BAD_POLICY
+            ) from error
     if draft.quorum is None:
-        raise MalformedError("policy: the line 'quorum NAME' is missing", name="bad_policy")
+        raise MalformedError("policy: the line 'quorum NAME' is missing", name=ErrorName.BAD_POLICY)
     return TlogPolicy(tuple(draft.logs), tuple(draft.witnesses), tuple(draft.groups), draft.quorum)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.tlog.checkpoint import Checkpoint, check_log_signature, parse_checkpoint
 from breakglass.tlog.cosignature import cosigned_times
@@ -147,7 +148,7 @@ def verify_head(
         raise UnprovenError(
             f"head of {checkpoint.origin!r} at size {checkpoint.size}: quorum {policy.quorum!r}"
             f" is not met by {counted} ({late} cosignatures of other times)",
-            name="quorum",
+            name=ErrorName.QUORUM,
         )
     return ProvenHead(checkpoint, cosigners)
 
@@ -182,4 +183,4 @@ def verify_proof(
 
 
 def _malformed(why: str) -> MalformedError:
-    return MalformedError(f"tlog-proof: {why}", name="proof_malformed")
+    return MalformedError(f"tlog-proof: {why}", name=ErrorName.PROOF_MALFORMED)

@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.tlog.key import VerifierKey
 from breakglass.tlog.signer import SignerKey
@@ -78,9 +79,9 @@ class SealedKey:
             raise _malformed(f"expected 'vkey KEY', '{_COST} SALT' and 'box NONCE SEALED'")
         found = cls(
             VerifierKey.parse(vkey[1]),
-            exact_base64(cost[2], "sealed key: salt", "bad_sealed_key"),
-            exact_base64(box[1], "sealed key: nonce", "bad_sealed_key"),
-            exact_base64(box[2], "sealed key: box", "bad_sealed_key"),
+            exact_base64(cost[2], "sealed key: salt", ErrorName.BAD_SEALED_KEY),
+            exact_base64(box[1], "sealed key: nonce", ErrorName.BAD_SEALED_KEY),
+            exact_base64(box[2], "sealed key: box", ErrorName.BAD_SEALED_KEY),
         )
         lengths = (len(found.salt), len(found.nonce))
         if box[0] != "box" or lengths != (_SALT_BYTES, _NONCE_BYTES):
@@ -107,12 +108,13 @@ class SealedKey:
             raise UnprovenError(
                 f"sealed key of {self.verifier.label!r} does not open: another passphrase, or the"
                 " file was changed",
-                name="sealed_key",
+                name=ErrorName.SEALED_KEY,
             ) from error
         key = SignerKey.parse(text.decode("ascii", "replace"))
         if key.verifier != self.verifier:
             raise UnprovenError(
-                f"sealed key of {self.verifier.label!r} holds another key", name="sealed_key"
+                f"sealed key of {self.verifier.label!r} holds another key",
+                name=ErrorName.SEALED_KEY,
             )
         return key
 
@@ -123,9 +125,9 @@ class SealedKey:
 
 def _derived(passphrase: bytes, salt: bytes) -> bytes:
     if not passphrase:
-        raise MalformedError("the passphrase is empty", name="no_passphrase")
+        raise MalformedError("the passphrase is empty", name=ErrorName.NO_PASSPHRASE)
     return Scrypt(salt=salt, length=_KEY_BYTES, n=_N, r=_R, p=_P).derive(passphrase)
 
 
 def _malformed(why: str) -> MalformedError:
-    return MalformedError(f"sealed key: {why}", name="bad_sealed_key")
+    return MalformedError(f"sealed key: {why}", name=ErrorName.BAD_SEALED_KEY)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.tlog.key import KEY_ID_BYTES, check_key_name
 from breakglass.tlog.spelling import any_base64, print_base64
@@ -37,12 +38,12 @@ class SignatureLine:
         return f"{self.name}+{self.key_id.hex()}"
 
     def __post_init__(self) -> None:
-        check_key_name(self.name, "bad_note")
+        check_key_name(self.name, ErrorName.BAD_NOTE)
         if len(self.key_id) != KEY_ID_BYTES or not self.signature:
             raise MalformedError(
                 f"signature line of {self.name!r}: wanted a key id of {KEY_ID_BYTES} bytes and a"
                 f" signature, got {len(self.key_id)} and {len(self.signature)} bytes",
-                name="bad_note",
+                name=ErrorName.BAD_NOTE,
             )
 
     def __str__(self) -> str:
@@ -59,8 +60,8 @@ class SignatureLine:
         """
         name, gap, blob = line.removeprefix(_DASH).partition(" ")
         if not line.startswith(_DASH) or not gap:
-            raise MalformedError(f"not a signature line: {line[:60]!r}", name="bad_note")
-        data = any_base64(blob, f"signature line of {name[:60]!r}", "bad_note")
+            raise MalformedError(f"not a signature line: {line[:60]!r}", name=ErrorName.BAD_NOTE)
+        data = any_base64(blob, f"signature line of {name[:60]!r}", ErrorName.BAD_NOTE)
         spelling = "" if print_base64(data) == blob else blob
         return cls(name, data[:KEY_ID_BYTES], data[KEY_ID_BYTES:], spelling)
 
@@ -73,5 +74,5 @@ def parse_signature_lines(text: str) -> tuple[SignatureLine, ...]:
     """
     *lines, rest = text.split("\n")
     if rest or not lines:
-        raise MalformedError("signature lines do not end in a line feed", name="bad_note")
+        raise MalformedError("signature lines do not end in a line feed", name=ErrorName.BAD_NOTE)
     return tuple(SignatureLine.parse(line) for line in lines)

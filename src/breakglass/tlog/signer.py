@@ -11,6 +11,7 @@ from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 from breakglass.tlog.key import (
     COSIGNATURE,
@@ -79,12 +80,12 @@ class SignerKey:
         if self.kind not in (ED25519, COSIGNATURE):
             raise MalformedError(
                 f"private key {self.name!r}: cannot sign with type 0x{self.kind:02x}",
-                name="unknown_key_kind",
+                name=ErrorName.UNKNOWN_KEY_KIND,
             )
         if len(self.seed) != SEED_BYTES:
             raise MalformedError(
                 f"private key {self.name!r}: a seed has {SEED_BYTES} bytes, got {len(self.seed)}",
-                name="bad_key",
+                name=ErrorName.BAD_KEY,
             )
 
     @classmethod
@@ -110,7 +111,7 @@ class SignerKey:
             pass  # its message quotes the text; ours, below, is raised outside to forget it
         if found is None:
             raise MalformedError(
-                f"not a private key of the form {_PRIVATE}NAME+ID+BASE64", name="bad_key"
+                f"not a private key of the form {_PRIVATE}NAME+ID+BASE64", name=ErrorName.BAD_KEY
             )
         return found
 
@@ -132,7 +133,7 @@ class SignerKey:
         """
         if self.kind != ED25519:
             raise MisconfiguredError(
-                f"key {self.verifier.label!r} is for cosignatures", name="wrong_key_kind"
+                f"key {self.verifier.label!r} is for cosignatures", name=ErrorName.WRONG_KEY_KIND
             )
         return SignatureLine(self.name, self.verifier.key_id, self.sign_bytes(text.encode()))
 

@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 
 MAX_NUMBER = 2**63 - 1  # a tree size or a POSIX time in every format here fits in 63 bits
@@ -17,7 +18,7 @@ MAX_NUMBER = 2**63 - 1  # a tree size or a POSIX time in every format here fits 
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
-def exact_decimal(text: str, what: str, name: str = "malformed") -> int:
+def exact_decimal(text: str, what: str, name: ErrorName = ErrorName.MALFORMED) -> int:
     """Read a number from 0 to 2^63-1 in ASCII digits, with no sign and no leading zero.
 
     Args:
@@ -39,7 +40,7 @@ def exact_decimal(text: str, what: str, name: str = "malformed") -> int:
     return int(text)
 
 
-def exact_base64(text: str, what: str, name: str = "malformed") -> bytes:
+def exact_base64(text: str, what: str, name: ErrorName = ErrorName.MALFORMED) -> bytes:
     """Read standard padded base64 (RFC 4648, section 4) that has no other spelling.
 
     Raises:
@@ -54,7 +55,7 @@ def exact_base64(text: str, what: str, name: str = "malformed") -> bytes:
     return found
 
 
-def any_base64(text: str, what: str, name: str = "malformed") -> bytes:
+def any_base64(text: str, what: str, name: ErrorName = ErrorName.MALFORMED) -> bytes:
     """Read standard padded base64, passing over the low bits that padding leaves unused.
 
     Only for what is judged by its bytes and kept as it was written: signatures, as Go reads them.

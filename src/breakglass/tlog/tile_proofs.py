@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import UnprovenError
 from breakglass.tlog.edge import TreeEdge
 from breakglass.tlog.hashing import EMPTY_ROOT, HASH_BYTES, node_hash, root_of, split
@@ -70,7 +71,9 @@ def inclusion_from_tiles(reader: HashReader, index: int, size: int) -> list[byte
         UnprovenError: ``inclusion`` if there is no such entry; ``tiles`` as above.
     """
     if not 0 <= index < size:
-        raise UnprovenError(f"entry {index} is not in a tree of size {size}", name="inclusion")
+        raise UnprovenError(
+            f"entry {index} is not in a tree of size {size}", name=ErrorName.INCLUSION
+        )
     nodes = _Nodes(reader, size)
     start, stop = 0, size
     path: list[bytes] = []
@@ -97,7 +100,7 @@ def consistency_from_tiles(reader: HashReader, old: int, new: int) -> list[bytes
         UnprovenError: ``consistency`` if ``old`` is the larger; ``tiles`` as above.
     """
     if not 0 <= old <= new:
-        raise UnprovenError(f"no growth from size {old} to size {new}", name="consistency")
+        raise UnprovenError(f"no growth from size {old} to size {new}", name=ErrorName.CONSISTENCY)
     if old in (0, new):
         return []
     nodes = _Nodes(reader, new)
@@ -149,7 +152,7 @@ class _Nodes:
                 raise UnprovenError(
                     f"tile {n} at level {level}: wanted {stop - start} hashes of {HASH_BYTES}"
                     f" bytes, got {len(hashes)} items",
-                    name="tiles",
+                    name=ErrorName.TILES,
                 )
             self._tiles[level, n] = hashes
         return self._tiles[level, n]

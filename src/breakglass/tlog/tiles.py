@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.tlog.spelling import MAX_NUMBER
 from breakglass.tlog.tile_proofs import (
@@ -68,7 +69,8 @@ class TileName:
             and 1 <= self.width <= TILE_WIDTH
         ):
             raise MalformedError(
-                f"no tile {self.n} of width {self.width} at level {self.level}", name="bad_tile"
+                f"no tile {self.n} of width {self.width} at level {self.level}",
+                name=ErrorName.BAD_TILE,
             )
 
     @property
@@ -118,7 +120,7 @@ def parse_tile_path(path: str) -> TileName:
         name = TileName(level, int(re.sub("[x/]", "", found[2])), width)
         if name.path == path:
             return name
-    raise MalformedError(f"{path[:80]!r} is not the path of a tile", name="bad_tile")
+    raise MalformedError(f"{path[:80]!r} is not the path of a tile", name=ErrorName.BAD_TILE)
 
 
 def partial_width(level: int, size: int) -> int:
@@ -137,12 +139,12 @@ def encode_bundle(entries: Sequence[bytes]) -> bytes:
         MalformedError: ``bad_bundle``; no entries, too many, or one longer than 65,535 bytes.
     """
     if not 1 <= len(entries) <= TILE_WIDTH:
-        raise MalformedError(f"a bundle of {len(entries)} entries", name="bad_bundle")
+        raise MalformedError(f"a bundle of {len(entries)} entries", name=ErrorName.BAD_BUNDLE)
     for place, entry in enumerate(entries):
         if len(entry) > MAX_ENTRY_BYTES:
             raise MalformedError(
                 f"entry {place} of a bundle has {len(entry)} bytes, at most {MAX_ENTRY_BYTES} fit",
-                name="bad_bundle",
+                name=ErrorName.BAD_BUNDLE,
             )
     return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
 
@@ -160,7 +162,8 @@ def decode_bundle(data: bytes) -> list[bytes]:
         at = start + int.from_bytes(data[at:start], "big")
         if at > len(data) or len(entries) == TILE_WIDTH:
             raise MalformedError(
-                f"bundle of {len(data)} bytes is broken at entry {len(entries)}", name="bad_bundle"
+                f"bundle of {len(data)} bytes is broken at entry {len(entries)}",
+                name=ErrorName.BAD_BUNDLE,
             )
         entries.append(data[start:at])
     return entries

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from breakglass.clock import format_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError, UnprovenError
 from breakglass.records.authority import (
     Asking,
@@ -123,7 +124,7 @@ def verify_token(token: Token, verifier: Verifier, run: str, now: datetime) -> V
     if asking.statement.drill and verifier.door.startswith("gate:"):
         raise RefusedError(
             f"would open {verifier.door!r}: this is a drill, and the gate stays shut",
-            name="wrong_gate",
+            name=ErrorName.WRONG_GATE,
         )
     return VerifiedToken(intent, card, asking, record.envelope.at, run, index, cosigned, custodians)
 
@@ -138,14 +139,14 @@ def check_life(intent: Intent, skew: timedelta, now: datetime) -> None:
         raise RefusedError(
             f"grant {intent.grant!r} begins {format_time(intent.not_before)}; this clock says"
             f" {format_time(now)}",
-            name="not_yet_valid",
+            name=ErrorName.NOT_YET_VALID,
         )
     if now > intent.not_after:
         ago = (now - intent.not_after).total_seconds()
         raise RefusedError(
             f"grant {intent.grant!r} ended {format_time(intent.not_after)}, {ago:.0f} s ago by"
             f" this clock, which says {format_time(now)}",
-            name="expired",
+            name=ErrorName.EXPIRED,
             hint="break the glass again: a grant is never extended",
         )
 
@@ -156,7 +157,7 @@ def _check_clock(verifier: Verifier, now: datetime) -> None:
         raise RefusedError(
             f"this clock says {format_time(now)}, but a witness signed at {format_time(seen)}:"
             f" it is more than {skew.total_seconds():.0f} s behind",
-            name="clock_behind",
+            name=ErrorName.CLOCK_BEHIND,
             hint="set this machine's clock",
         )
 
@@ -164,7 +165,7 @@ def _check_clock(verifier: Verifier, now: datetime) -> None:
 def _intent(data: bytes) -> tuple[Record[Intent], Intent]:
     record = parse_as_kind(Intent, data)
     if not isinstance(record.body, Intent):
-        raise MalformedError("the token's record is no intent", name="not_an_intent")
+        raise MalformedError("the token's record is no intent", name=ErrorName.NOT_AN_INTENT)
     return record, record.body
 
 
@@ -172,14 +173,16 @@ def _check_proof(
     token: Token, record: Record[Intent], asking: Asking, trust: Trust
 ) -> tuple[int, dict[str, datetime]]:
     if asking.statement.do is Do.DOOR:
-        raise UnprovenError("a door statement with a proof in place of custodians", name="wrong_do")
+        raise UnprovenError(
+            "a door statement with a proof in place of custodians", name=ErrorName.WRONG_DO
+        )
     assert token.proof is not None
     entry = prove_entry(token.intent, token.proof, trust, record.envelope)
     if trust.level in (Level.ARCHIVED, Level.JUSTIFIED) and trust.archiver not in entry.cosigners:
         raise UnprovenError(
             f"archiver {trust.archiver!r} has not cosigned in time; this trust file asks for level"
             f" {trust.level.value!r}",
-            name="level",
+            name=ErrorName.LEVEL,
         )
     if trust.level is Level.JUSTIFIED:
         _check_justified(token, record, entry.index, trust)
@@ -190,7 +193,7 @@ def _check_justified(token: Token, record: Record[Intent], index: int, trust: Tr
     if token.justified is None:
         raise UnprovenError(
             "no 'justified' record; this trust file asks for level 'justified'",
-            name="level",
+            name=ErrorName.LEVEL,
             hint="wait a moment and get the token again; the monitor decides within seconds",
         )
     data, proof = token.justified
@@ -201,41 +204,41 @@ def _check_justified(token: Token, record: Record[Intent], index: int, trust: Tr
     leaf = leaf_hash(token.intent).hex()
     wanted = Justified(record.body.grant, leaf, index, record.body.policy)
     if note.body != wanted or note.envelope.log != record.envelope.log:
-        raise UnprovenError("the 'justified' record is of another intent", name="justified")
+        raise UnprovenError("the 'justified' record is of another intent", name=ErrorName.JUSTIFIED)
 
 
 def _check_holder(token: Token, intent: Intent, asking: Asking, run: str) -> Presentation | None:
     if asking.statement.do is Do.MACHINE:
         # No credential leaves and no gate opens: the minter runs the card's act, once per grant.
         if token.presentation is not None or run != intent.grant:
-            raise RefusedError("a machine's intent is held by nobody", name="holder")
+            raise RefusedError("a machine's intent is held by nobody", name=ErrorName.HOLDER)
         return None
     if token.presentation is None:
         raise UnprovenError(
             "the token is not signed for any door by its holder",
-            name="holder",
+            name=ErrorName.HOLDER,
             hint="get one with: breakglass gate token GRANT --gate GATE --for RUN",
         )
     try:
         verify_signature(token.presentation, [intent.holder], PRESENTATION_NAMESPACE)
     except UnprovenError as error:
         raise UnprovenError(
-            f"the token is shown by another than its holder: {error}", name="holder"
+            f"the token is shown by another than its holder: {error}", name=ErrorName.HOLDER
         ) from error
     return parse_presentation(token.presentation.text)
 
 
 def _check_presentation(shown: Presentation, asking: Asking, log: str, door: str, run: str) -> None:
     if shown.log != log or shown.statement != asking.digest:
-        raise UnprovenError("the presentation is of another grant", name="holder")
+        raise UnprovenError("the presentation is of another grant", name=ErrorName.HOLDER)
     if shown.to != door:
         raise RefusedError(
-            f"the token is shown to {shown.to!r}, this is {door!r}", name="wrong_door"
+            f"the token is shown to {shown.to!r}, this is {door!r}", name=ErrorName.WRONG_DOOR
         )
     if shown.run != run or not run:
         raise RefusedError(
             f"the token is for run {shown.run!r}, this is run {run!r}",
-            name="wrong_run",
+            name=ErrorName.WRONG_RUN,
             hint="a token opens one run; sign one for this run",
         )
 
@@ -247,7 +250,7 @@ def _check_presented_in_time(
         raise RefusedError(
             f"the token was shown at {format_time(shown.at)} by its holder's clock, this one says"
             f" {format_time(now)}",
-            name="presentation_time",
+            name=ErrorName.PRESENTATION_TIME,
             hint="set the clock of the machine that shows the token",
         )
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 
 _TINY = 1e-300
@@ -210,4 +211,4 @@ def negative_binomial_at_least(k: float, size: float, success: float) -> float:
 
 
 def _outside(what: str, given: str) -> MalformedError:
-    return MalformedError(f"{what} has no value at {given}", name="outside_domain")
+    return MalformedError(f"{what} has no value at {given}", name=ErrorName.OUTSIDE_DOMAIN)

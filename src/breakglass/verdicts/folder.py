@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.clock import format_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 from breakglass.verdicts.history import KINDS, Bypass, Gate, GateChange, GateReview, History, monday
 from breakglass.verdicts.rows import (
@@ -47,7 +48,7 @@ def read_folder(folder: Path, at: datetime | None = None) -> History:
     if not folder.is_dir():
         raise MisconfiguredError(
             f"'{folder}' is not a folder; nothing was read",
-            name="no_history",
+            name=ErrorName.NO_HISTORY,
             hint="make one with: breakglass gates import git REPO --rules rules.yaml --out DIR",
         )
     meta = json_object(text_in(folder / "meta.json"), f"{folder / 'meta.json'}:1")
@@ -127,7 +128,7 @@ def write_folder(
     if (folder / "events.jsonl").exists():
         raise MisconfiguredError(
             f"'{folder}' already holds a history; nothing was written",
-            name="history_exists",
+            name=ErrorName.HISTORY_EXISTS,
             hint="give another folder with --out, or remove the old one first",
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -179,7 +180,8 @@ def _events(path: Path, as_of: datetime) -> dict[str, list[Bypass]]:
         kind = str(row.get("kind") or "bypass")
         if kind not in KINDS:
             raise MalformedError(
-                f"{where}: 'kind' is {kind!r}, wanted one of {', '.join(KINDS)}", name="bad_kind"
+                f"{where}: 'kind' is {kind!r}, wanted one of {', '.join(KINDS)}",
+                name=ErrorName.BAD_KIND,
             )
         gate = word_in(row, "gate", where)
         found[gate].append(

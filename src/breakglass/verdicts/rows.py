@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 
 
@@ -19,7 +20,7 @@ def text_in(path: Path) -> str:
     except FileNotFoundError as error:
         raise MisconfiguredError(
             f"'{path}' is missing; a history has events.jsonl, opportunities.csv and meta.json",
-            name="no_history",
+            name=ErrorName.NO_HISTORY,
             hint="the format is in docs/how-to/import-a-history.md",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
@@ -31,9 +32,11 @@ def json_object(text: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise MalformedError(f"{where}: not JSON: {error}", name="not_json") from error
+        raise MalformedError(f"{where}: not JSON: {error}", name=ErrorName.NOT_JSON) from error
     if not isinstance(row, dict):
-        raise MalformedError(f"{where}: wanted a JSON object, got {text[:40]!r}", name="not_json")
+        raise MalformedError(
+            f"{where}: wanted a JSON object, got {text[:40]!r}", name=ErrorName.NOT_JSON
+        )
     return row
 
 
@@ -51,12 +54,12 @@ def csv_rows(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[st
     if missing:
         raise MalformedError(
             f"{path}:1: no column '{missing[0]}', got {', '.join(table.fieldnames or ['nothing'])}",
-            name="no_column",
+            name=ErrorName.NO_COLUMN,
         )
     for row in table:
         where = f"{path}:{table.line_num}"
         if any(row[name] is None for name in needed):
-            raise MalformedError(f"{where}: the row is short of a value", name="short_row")
+            raise MalformedError(f"{where}: the row is short of a value", name=ErrorName.SHORT_ROW)
         yield where, {key: value or "" for key, value in row.items() if isinstance(key, str)}
 
 
@@ -64,7 +67,9 @@ def word_in(row: Mapping[str, Any], key: str, where: str) -> str:
     """Return the word under ``key``; an empty one or another type is told."""
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise MalformedError(f"{where}: '{key}' is {value!r}, wanted a name", name="no_value")
+        raise MalformedError(
+            f"{where}: '{key}' is {value!r}, wanted a name", name=ErrorName.NO_VALUE
+        )
     return value.strip()
 
 
@@ -81,7 +86,8 @@ def number_in(text: str, key: str, where: str) -> float:
         value = -1.0
     if not 0 <= value < 1e15:
         raise MalformedError(
-            f"{where}: '{key}' is {text!r}, wanted a number of zero or more", name="bad_number"
+            f"{where}: '{key}' is {text!r}, wanted a number of zero or more",
+            name=ErrorName.BAD_NUMBER,
         )
     return value
 
@@ -92,7 +98,8 @@ def day_in(value: object, key: str, where: str) -> date:
         return date.fromisoformat(str(value).strip()[:10])
     except ValueError as error:
         raise MalformedError(
-            f"{where}: '{key}' is {value!r}, wanted a day such as 2026-06-22", name="bad_time"
+            f"{where}: '{key}' is {value!r}, wanted a day such as 2026-06-22",
+            name=ErrorName.BAD_TIME,
         ) from error
 
 
@@ -103,6 +110,6 @@ def time_in(value: object, key: str, where: str) -> datetime:
     except ValueError as error:
         raise MalformedError(
             f"{where}: '{key}' is {value!r}, wanted a time such as 2026-06-22T03:14:09Z",
-            name="bad_time",
+            name=ErrorName.BAD_TIME,
         ) from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from breakglass.clock import Clock
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, RefusedError
 from breakglass.http.edge import application
 from breakglass.http.routes import (
@@ -71,7 +72,7 @@ def build(folder: Path, clock: Clock) -> Service:
         origin = origins.get(asked.path["origin_hash"])
         note = cosigning.checkpoint(origin) if origin else b""
         if not note:
-            raise StatusError(RefusedError("never cosigned", name="not_found"), 404)
+            raise StatusError(RefusedError("never cosigned", name=ErrorName.NOT_FOUND), 404)
         return text_response(note.decode())
 
     def healthz(who: Nobody, asked: Request[None]) -> Health:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.process.folder import make_folder, write_whole
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint
@@ -150,6 +151,6 @@ def _whole_copies(data: bytes) -> Iterator[bytes]:
 def _damaged(path: Path, why: str) -> MisconfiguredError:
     return MisconfiguredError(
         f"kept head {str(path)!r} is damaged: {why}; stayed shut",
-        name="head_damaged",
+        name=ErrorName.HEAD_DAMAGED,
         hint="restore it from the log's own checkpoint that carries this witness's line",
     )

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from breakglass.clock import format_time, parse_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.record_reader import parse_record
@@ -151,5 +152,5 @@ class DoorChain:
                 if self._file.in_transaction:
                     self._file.execute("rollback")
                 raise UnavailableError(
-                    f"this broker's disk refuses: {error}; no door was kept", name="doors"
+                    f"this broker's disk refuses: {error}; no door was kept", name=ErrorName.DOORS
                 ) from error

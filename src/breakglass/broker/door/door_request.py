@@ -22,6 +22,7 @@ from breakglass.broker.grants.tokens import signers
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
 from breakglass.clock import Clock, format_time, to_milliseconds
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.node.ledger_probe import unreached
@@ -183,7 +184,7 @@ class DoorRequests:
             raise RefusedError(
                 f"{len(eligible)} custodians may sign for {said.who!r},"
                 f" {judged.trust.custodians_needed} are needed: nobody signs for themselves",
-                name="too_few_custodians",
+                name=ErrorName.TOO_FEW_CUSTODIANS,
             )
         # (3) Shout, and hand it out. Custodians ring for themselves.
         self._bell.ring(
@@ -289,7 +290,7 @@ class DoorRequests:
                 f"a door stands already: grant {kept.grant!r}, until"
                 f" {format_time(kept.not_after)}; a second one is refused until the first is in"
                 " the log",
-                name="door_standing",
+                name=ErrorName.DOOR_STANDING,
                 hint="it is shown by: breakglass door list",
             )
         return None
@@ -298,7 +299,7 @@ class DoorRequests:
         if self._key is None:
             raise RefusedError(
                 "this broker has no door key: no custodians were set up here; nothing was made",
-                name="no_door",
+                name=ErrorName.NO_DOOR,
                 hint="docs/how-to/custodians-door.md says how maintainers set the door up",
             )
         return self._key
@@ -331,7 +332,9 @@ class DoorRequests:
             case _:
                 assert_never(decision)
         if not trust.door:
-            raise RefusedError("this trust file does not accept the custodians' door", name="door")
+            raise RefusedError(
+                "this trust file does not accept the custodians' door", name=ErrorName.DOOR
+            )
         assert moment.card is not None  # the decision looked
         intent = make_intent(request, who, moment, policy, now)
         intent = replace(
@@ -358,14 +361,16 @@ class DoorRequests:
         if not self._view.wait_current(_VIEW_WITHIN):
             raise UnavailableError(
                 "still reading what this broker knew of the ledger; nothing was made",
-                name="catching_up",
+                name=ErrorName.CATCHING_UP,
                 hint="try again in a moment",
             )
 
     def _find(self, grant: str) -> KeptDoor:
         kept = self._chain.find(grant)
         if kept is None:
-            raise RefusedError(f"this broker made no door intent {grant[:40]!r}", name="no_grant")
+            raise RefusedError(
+                f"this broker made no door intent {grant[:40]!r}", name=ErrorName.NO_GRANT
+            )
         return kept
 
 

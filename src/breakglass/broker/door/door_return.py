@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from breakglass.broker.door.door_chain import DoorChain, KeptDoor
 from breakglass.broker.grants.breaking import At
 from breakglass.clock import Clock
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.node.replica import Replica
@@ -134,5 +135,7 @@ class DoorReturn:
 def _index(answer: dict[str, object]) -> int:
     first = answer.get("first")
     if not isinstance(first, int):
-        raise UnavailableError("ledger's answer to a door intent makes no sense", name="nonsense")
+        raise UnavailableError(
+            "ledger's answer to a door intent makes no sense", name=ErrorName.NONSENSE
+        )
     return first

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from breakglass.broker.policies import Policies
 from breakglass.canonical import canonical
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
@@ -175,7 +176,7 @@ def _people(policy: CompiledPolicy, glass: str, note: Note) -> PeopleList:
     if people is None or people.root != card.people:
         raise RefusedError(
             f"the card of {glass!r} names other people than this bundle; nothing was recorded",
-            name="mismatch",
+            name=ErrorName.MISMATCH,
             hint="make and sign the cards again: breakglass policy sign",
         )
     return people
@@ -214,6 +215,6 @@ def _card_facts(
 def trust_fact(trust: Trust, note: Note) -> Fact:
     """Return the record that puts a trust file in force."""
     if len(note.encoded()) > PACKED_BYTES_AT_MOST:
-        raise RefusedError("the trust file is over 1 MiB", name="too_large")
+        raise RefusedError("the trust file is over 1 MiB", name=ErrorName.TOO_LARGE)
     body = TrustActivated(trust.version, trust.digest)
     return Fact(f"trust/{trust.version}", body, (note.encoded(),))

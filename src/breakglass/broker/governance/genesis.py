@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.broker.governance.activation import trust_fact
+from breakglass.error_names import ErrorName
 from breakglass.errors import (
     BreakglassError,
     MalformedError,
@@ -79,7 +80,7 @@ class Beginning:
             try:
                 self._take_one_step(size)
             except RefusedError as error:
-                if error.name != "id_taken":  # an earlier start got this far
+                if error.name != ErrorName.ID_TAKEN:  # an earlier start got this far
                     log.error("the log cannot begin: %s", error)
             except BreakglassError as error:
                 log.info("the log has not begun yet: %s", error)

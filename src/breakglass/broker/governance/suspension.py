@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from breakglass.broker.grants.early_end import EndingEarly
 from breakglass.broker.incidents.declarations import StatementBody
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
@@ -49,7 +50,7 @@ class Suspending:
             stopped = state.governance.suspended.get((said.target.value, said.name))
             index = stopped.index if stopped is not None else None
         if said.target is Target.GRANT and grant is None:
-            raise RefusedError(f"there is no grant {said.name!r}", name="no_grant")
+            raise RefusedError(f"there is no grant {said.name!r}", name=ErrorName.NO_GRANT)
         # (1) The record first: every minter that follows the ledger acts on it by itself, and no
         #     token of what is stopped is minted from here on.
         active = said.do is Do.KILL
@@ -58,7 +59,7 @@ class Suspending:
             try:
                 index = self.recording.record([fact])[0].index
             except RefusedError as error:
-                if error.name != "lost_race":  # it stands so already, by another's word
+                if error.name != ErrorName.LOST_RACE:  # it stands so already, by another's word
                     raise
         # (2) For a grant the minter is told at once as well. If that fails, (1) does it.
         if grant is not None:

@@ -11,6 +11,7 @@ from typing import assert_never
 
 from breakglass.broker.grants.request import BreakRequest
 from breakglass.clock import parse_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnprovenError
 from breakglass.policy import decide as policies
 from breakglass.policy.compile import CompiledPolicy
@@ -60,13 +61,13 @@ def known(request: BreakRequest, state: State, now: datetime) -> Known:
     said = request.said
     if said.log != state.log:
         raise UnprovenError(
-            f"the statement is of log {said.log!r}, this is {state.log!r}", name="wrong_log"
+            f"the statement is of log {said.log!r}, this is {state.log!r}", name=ErrorName.WRONG_LOG
         )
     keys = state.governance.keys_of(said.who)
     if not keys:
         raise RefusedError(
             f"{said.who!r} is nobody of the policy in force",
-            name="unknown_person",
+            name=ErrorName.UNKNOWN_PERSON,
             hint="a maintainer adds people in the bundle",
         )
     factor = verify_signature(request.signed, keys, STATEMENT_NAMESPACE)
@@ -92,12 +93,12 @@ def check_timely(
         raise RefusedError(
             f"the statement was signed at {said.at:%H:%M:%S} UTC, this clock says"
             f" {now:%H:%M:%S} UTC; {max(skew, wait).total_seconds():.0f} s may lie between",
-            name="statement_old",
+            name=ErrorName.STATEMENT_OLD,
             hint="ask again, and look at both clocks if this comes back",
         )
     digest = digest_of(request.signed.text)
     if state.statements.nonces.get((said.who, said.nonce), digest) != digest:
-        raise RefusedError("the statement's nonce was used for another one", name="nonce")
+        raise RefusedError("the statement's nonce was used for another one", name=ErrorName.NONCE)
 
 
 def moment_of(said: AccessRequest, grant: str, state: State) -> Moment:
@@ -131,24 +132,28 @@ def decide(
     """
     said = request.said
     if said.policy != moment.policy_digest:
-        return _no("wrong_policy", "the statement was signed under another policy; ask again")
+        return _no(
+            ErrorName.WRONG_POLICY, "the statement was signed under another policy; ask again"
+        )
     if said.do is not do:
-        return _no("not_offered", f"a statement that says {said.do.value!r} is not taken here")
+        return _no(
+            ErrorName.NOT_OFFERED, f"a statement that says {said.do.value!r} is not taken here"
+        )
     decision = policies.decide(policy, facts(request, who, moment, now))
     if isinstance(decision, policies.Refused):
         return decision  # with the policy's own words, which say more than the card's
     if moment.card is None:
-        return _no("no_card", f"glass {said.glass!r} has no card in force")
+        return _no(ErrorName.NO_CARD, f"glass {said.glass!r} has no card in force")
     card = moment.card.card
     if now > card.expires:
         return _no(
-            "card_expired",
+            ErrorName.CARD_EXPIRED,
             f"the card of {said.glass!r} expired {card.expires:%Y-%m-%d %H:%M} UTC; a maintainer"
             " activates the policy again",
         )
     if moment.refused is not None:
         return _no(
-            "refused_already",
+            ErrorName.REFUSED_ALREADY,
             f"this very request was refused before, entry {moment.refused}; sign a new one if"
             " something has changed since",
         )
@@ -188,11 +193,11 @@ def offered(decision: policies.Decision) -> policies.Allowed | policies.Refused:
             return decision
         case policies.NeedsApproval(need=need, policies=by):
             return policies.Refused(
-                "needs_approval", (f"needs {_people(need, 'approver')}: {_NOT_YET}",), by
+                ErrorName.NEEDS_APPROVAL, (f"needs {_people(need, 'approver')}: {_NOT_YET}",), by
             )
         case policies.NeedsCustodians(need=need, of=of, policies=by):
             return policies.Refused(
-                "needs_custodians", (f"needs {need} of {of} custodians: {_NOT_YET}",), by
+                ErrorName.NEEDS_CUSTODIANS, (f"needs {need} of {of} custodians: {_NOT_YET}",), by
             )
         case _:
             assert_never(decision)
@@ -232,5 +237,5 @@ def _people(count: int, what: str) -> str:
     return f"1 {what}" if count == 1 else f"{count} {what}s"
 
 
-def _no(name: str, why: str) -> policies.Refused:
+def _no(name: ErrorName, why: str) -> policies.Refused:
     return policies.Refused(name, (why,), ())

@@ -23,6 +23,7 @@ from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
 from breakglass.broker.rate_limit import RateLimit
 from breakglass.clock import Clock, to_milliseconds
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
@@ -142,7 +143,7 @@ class Breaking:
             return None
         if found.intent.statements[0].text != request.signed.text:
             raise RefusedError(
-                f"grant {request.grant!r} stands with another statement", name="id_taken"
+                f"grant {request.grant!r} stands with another statement", name=ErrorName.ID_TAKEN
             )
         return _still(found, now)
 
@@ -199,7 +200,7 @@ class Breaking:
             self._at("unanswered")
             raise _no_proof(request.grant, self._recording.receipt_within, error) from error
         except RefusedError as error:
-            if error.name not in ("id_taken", "lost_race"):
+            if error.name not in (ErrorName.ID_TAKEN, ErrorName.LOST_RACE):
                 raise
             # An earlier try of ours was recorded after all, or another replica has the same
             # statement under way: our view is about to show its intent.
@@ -216,7 +217,7 @@ class Breaking:
                 hint=f"send the same again: breakglass break --again {request.grant}",
             ) from error
         self._at("judged")
-        if judged.void and judged.void != "lost_race":
+        if judged.void and judged.void != ErrorName.LOST_RACE:
             raise RefusedError(
                 f"intent {request.grant!r} is recorded, entry {proven.index}, and does not hold"
                 f" there: {judged.why or judged.void}; nothing was minted",
@@ -261,7 +262,7 @@ class Breaking:
             if time.monotonic() > until:
                 raise UnavailableError(
                     f"an earlier try of {request.grant!r} is being recorded; nothing was minted",
-                    name="unanswered",
+                    name=ErrorName.UNANSWERED,
                     hint="send the same statement again",
                 )
             time.sleep(0.02)
@@ -323,27 +324,31 @@ def _still(grant: GrantState, now: datetime) -> GrantState:
     """
     intent = grant.intent
     if grant.stopped_at is not None:
-        raise RefusedError(f"grant {intent.grant!r} was stopped", name="suspended")
+        raise RefusedError(f"grant {intent.grant!r} was stopped", name=ErrorName.SUSPENDED)
     if grant.ended is not None:
         raise RefusedError(
             f"grant {intent.grant!r} has ended ({grant.ended.why.value})",
-            name="ended",
+            name=ErrorName.ENDED,
             hint="break the glass again: a grant is never extended",
         )
     if not grant.live(now):
         raise RefusedError(
             f"grant {intent.grant!r} ended {intent.not_after:%Y-%m-%d %H:%M:%S} UTC",
-            name="expired",
+            name=ErrorName.EXPIRED,
             hint="break the glass again: a grant is never extended",
         )
     return grant
 
 
 def _no_proof(grant: str, within: timedelta, error: UnavailableError) -> UnavailableError:
-    recorded = "nothing was recorded" if error.name == "not_sent" else "it may yet be recorded"
+    recorded = (
+        "nothing was recorded" if error.name == ErrorName.NOT_SENT else "it may yet be recorded"
+    )
     return UnavailableError(
         f"no inclusion proof for intent {grant!r} within {within.total_seconds():g} s;"
         f" nothing was minted, and {recorded}",
-        name=error.name if error.name in ("not_sent", "unanswered") else "no_proof",
+        name=error.name
+        if error.name in (ErrorName.NOT_SENT, ErrorName.UNANSWERED)
+        else ErrorName.NO_PROOF,
         hint=f"send the same again: breakglass break --again {grant}",
     )

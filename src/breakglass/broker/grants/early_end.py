@@ -13,6 +13,7 @@ from typing import Any
 from breakglass.broker.grants.tokens import standing
 from breakglass.broker.minters import Minters
 from breakglass.clock import Clock, format_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
@@ -48,7 +49,9 @@ class EndingEarly:
         """
         said = parse_as(Answer, body.statement.text)
         if said.do is not Do.DONE:
-            raise MalformedError(f"statement.do: {said.do.value!r} is not 'done'", name="wrong_do")
+            raise MalformedError(
+                f"statement.do: {said.do.value!r} is not 'done'", name=ErrorName.WRONG_DO
+            )
         with self.recording.view.reading() as state:
             grant = standing(state.grants.by_id, body.grant)
         return self.end(grant, EndedWhy.DONE, said.reason.text, body.statement)
@@ -69,7 +72,7 @@ class EndingEarly:
         try:
             self.recording.record([Fact(f"{name}/ended", Ended(name, why, detail, signed))])
         except RefusedError as error:
-            if error.name not in ("lost_race", "id_taken"):
+            if error.name not in (ErrorName.LOST_RACE, ErrorName.ID_TAKEN):
                 raise
         return _told(name, self.clock.now())
 

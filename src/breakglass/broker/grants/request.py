@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.records.presentation import parse_presentation
 from breakglass.records.signing.signature import Signature, Signed, SignedByPasskey
@@ -44,6 +45,6 @@ def break_request(body: BreakBody) -> BreakRequest:
         if (shown.log, shown.statement, shown.to, shown.run) != wanted:
             raise MalformedError(
                 f"presentation: expected one for {wanted[2]!r} and run {grant!r} of this statement",
-                name="wrong_presentation",
+                name=ErrorName.WRONG_PRESENTATION,
             )
     return BreakRequest(body.statement, said, grant, body.presentation)

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from datetime import timedelta
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.http.client import Peer
 from breakglass.node.replica import Replica
@@ -93,5 +94,5 @@ def standing(grants: dict[str, GrantState], grant: str) -> GrantState:
     """
     found = grants.get(grant)
     if found is None:
-        raise RefusedError(f"there is no grant {grant[:40]!r}", name="no_grant")
+        raise RefusedError(f"there is no grant {grant[:40]!r}", name=ErrorName.NO_GRANT)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from breakglass.broker.rate_limit import RateLimit
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnprovenError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
@@ -57,13 +58,15 @@ class Declarations:
         with self.recording.view.reading() as state:
             keys = state.governance.keys_of(said.who)
         if not keys:
-            raise RefusedError(f"{said.who!r} is nobody of this policy", name="unknown_person")
+            raise RefusedError(
+                f"{said.who!r} is nobody of this policy", name=ErrorName.UNKNOWN_PERSON
+            )
         verify_signature(signed, keys, STATEMENT_NAMESPACE)
         if self.recording.stated(record_id):
             return Declared(said.incident, None)
         if not self.allowance.take(said.who):
             raise RefusedError(
-                f"{said.who!r} has declared too much within a minute", name="too_many"
+                f"{said.who!r} has declared too much within a minute", name=ErrorName.TOO_MANY
             )
         # (2) Record it. The fold says no, here and everywhere, to what does not fit.
         incident = Incident(
@@ -83,11 +86,11 @@ class Declarations:
 
 
 def _better(error: RefusedError, said: Declare) -> RefusedError | UnprovenError:
-    if error.name != "lost_race":
+    if error.name != ErrorName.LOST_RACE:
         return error
     how = "closed" if said.do is Do.CLOSE else "open"
     return RefusedError(
         f"incident {said.incident!r} is {how} already, or was never opened",
-        name="incident_state",
+        name=ErrorName.INCIDENT_STATE,
         hint="see: breakglass incident list",
     )

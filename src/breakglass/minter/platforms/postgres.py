@@ -18,6 +18,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from breakglass.clock import format_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.minter.platforms.platform import Credential, Cut, Limits, Order, SecretValue
 from breakglass.minter.platforms.postgres_removal import Removal
@@ -97,13 +98,13 @@ class Postgres:
             except (psycopg.errors.UndefinedObject, psycopg.errors.InvalidCatalogName) as error:
                 raise RefusedError(
                     f"grant {order.grant!r}: the target says: {said(error)}; nothing was minted",
-                    name="scope_unknown",
+                    name=ErrorName.SCOPE_UNKNOWN,
                 ) from error
             except psycopg.errors.InsufficientPrivilege as error:
                 raise RefusedError(
                     f"grant {order.grant!r}: this minter may not: {said(error)};"
                     " nothing was minted",
-                    name="minter_rights",
+                    name=ErrorName.MINTER_RIGHTS,
                     hint="give the minter's role what docs/reference/minters.md says",
                 ) from error
         return self._credential(order, password, databases[0])
@@ -116,7 +117,7 @@ class Postgres:
         except psycopg.Error as error:
             raise UnavailableError(
                 f"credential {credential.handle!r} does not work yet: {said(error)}",
-                name="not_usable",
+                name=ErrorName.NOT_USABLE,
             ) from error
         if row is None or row[0] != credential.handle:
             raise UnavailableError(f"logged in as another than {credential.handle!r}")
@@ -136,9 +137,9 @@ class Postgres:
                 "select rolcanlogin from pg_roles where rolname = %s", [handle]
             ).fetchone()
         if live and live[0]:
-            raise RefusedError(f"{live[0]} sessions of {handle!r} are live", name="alive")
+            raise RefusedError(f"{live[0]} sessions of {handle!r} are live", name=ErrorName.ALIVE)
         if role is not None and role[0]:
-            raise RefusedError(f"role {handle!r} may still log in", name="alive")
+            raise RefusedError(f"role {handle!r} may still log in", name=ErrorName.ALIVE)
         refusal = self._refused_login(handle)
         state = "the role is gone" if role is None else "the role may not log in"
         return f"login refused ({refusal}); {state}; no session is live"
@@ -220,7 +221,7 @@ class Postgres:
                 f"the login of {handle!r} could not be tried: {said(error)}"
             ) from error
         # A random password was let in: pg_hba.conf says ``trust``, and expiry is worth nothing.
-        raise RefusedError(f"{handle!r} logs in without its password", name="alive")
+        raise RefusedError(f"{handle!r} logs in without its password", name=ErrorName.ALIVE)
 
     def _remove(self, session: psycopg.Connection, handle: str) -> Cut:
         oid = _oid(session, handle)
@@ -246,7 +247,7 @@ def _scope(order: Order) -> tuple[str, ...]:
         raise RefusedError(
             f"grant {order.grant!r}: PostgreSQL takes the dimensions"
             f" {', '.join(sorted(_DIMENSIONS))}; got {', '.join(sorted(order.scope)) or 'none'}",
-            name="scope_unknown",
+            name=ErrorName.SCOPE_UNKNOWN,
         )
     return order.scope["databases"]
 
@@ -279,13 +280,13 @@ def _check_reach(session: psycopg.Connection, order: Order) -> None:
         raise RefusedError(
             f"template {order.scope['templates'][0]!r} may not connect to database"
             f" {missing[0]!r}; nothing was minted",
-            name="scope_unreached",
+            name=ErrorName.SCOPE_UNREACHED,
             hint=f"grant connect on database {missing[0]} to the template",
         )
     if beyond:
         raise RefusedError(
             f"template {order.scope['templates'][0]!r} reaches database {beyond[0]!r}, which the"
             f" scope of {order.grant!r} does not name; nothing was minted",
-            name="scope_wider",
+            name=ErrorName.SCOPE_WIDER,
             hint="make one template for each set of databases",
         )

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.clock import Clock, format_time, parse_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.minter.platforms.platform import Credential, Cut, Limits, Order, SecretValue
 
@@ -115,7 +116,7 @@ class Simulated:
         trouble = self._reached()
         if not order.scope:
             raise RefusedError(
-                "a scope without dimensions means nothing here", name="scope_unknown"
+                "a scope without dimensions means nothing here", name=ErrorName.SCOPE_UNKNOWN
             )
         self._check_life(order)
         password = secrets.token_urlsafe(18)
@@ -152,11 +153,13 @@ class Simulated:
         trouble = self._reached()
         if trouble.unusable_probes:
             self.trouble = replace(trouble, unusable_probes=trouble.unusable_probes - 1)
-            raise UnavailableError("simulated target: not spread everywhere yet", name="not_usable")
+            raise UnavailableError(
+                "simulated target: not spread everywhere yet", name=ErrorName.NOT_USABLE
+            )
         try:
             self.log_out(self.log_in(credential.handle, str(credential.secret["password"])))
         except RefusedError as error:
-            raise UnavailableError(str(error), name="not_usable") from error
+            raise UnavailableError(str(error), name=ErrorName.NOT_USABLE) from error
         return f"logged in as {credential.handle!r}"
 
     def cut(self, handle: str) -> Cut:
@@ -182,9 +185,9 @@ class Simulated:
         self._reached()
         row = self._one("select count(*) from sessions where handle = ?", handle)
         if row and row[0]:
-            raise RefusedError(f"{row[0]} sessions of {handle!r} are live", name="alive")
+            raise RefusedError(f"{row[0]} sessions of {handle!r} are live", name=ErrorName.ALIVE)
         if self._one("select 1 from accounts where handle = ? and password is not null", handle):
-            raise RefusedError(f"account {handle!r} may still log in", name="alive")
+            raise RefusedError(f"account {handle!r} may still log in", name=ErrorName.ALIVE)
         return "login refused (no account); no session is live"
 
     def handles(self) -> list[str]:
@@ -214,9 +217,9 @@ class Simulated:
                 "select password, not_before, expires from accounts where handle = ?", handle
             )
             if row is None or row[0] != _hash(password):
-                raise RefusedError("login failed", name="login")
+                raise RefusedError("login failed", name=ErrorName.LOGIN)
             if not parse_time(row[1]) <= now <= parse_time(row[2]):
-                raise RefusedError("login failed: not in its time", name="login")
+                raise RefusedError("login failed: not in its time", name=ErrorName.LOGIN)
             self._do("insert into sessions(handle) values (?)", handle)
             made = self._one("select last_insert_rowid()")
         assert made is not None
@@ -242,7 +245,7 @@ class Simulated:
                 f"simulated target: a life of {life.total_seconds():.1f} s is not within"
                 f" {self._limits.shortest.total_seconds():g} s to"
                 f" {self._limits.longest.total_seconds():g} s",
-                name="life",
+                name=ErrorName.LIFE,
             )
 
     def _reached(self) -> Trouble:

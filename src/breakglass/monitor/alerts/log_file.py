@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import UnavailableError
 from breakglass.monitor.alerts.channel import Message
 
@@ -48,7 +49,7 @@ class LogFile:
         except OSError as error:
             raise UnavailableError(
                 f"the file cannot be written: {error.strerror or type(error).__name__}",
-                name="not_written",
+                name=ErrorName.NOT_WRITTEN,
             ) from error
 
     def _catch_up(self) -> bool:

@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import ClassVar
 from urllib.parse import SplitResult, urlsplit
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.monitor.alerts.channel import Message
 
@@ -89,7 +90,7 @@ class Webhook:
             headers["Breakglass-Signature"] = signature(self._secret, message.body)
         status = self._post(message.body, headers)
         if not 200 <= status < 300:
-            raise UnavailableError(f"the receiver answered {status}", name="not_taken")
+            raise UnavailableError(f"the receiver answered {status}", name=ErrorName.NOT_TAKEN)
 
     def _post(self, body: bytes, headers: dict[str, str]) -> int:
         # The path may itself be a secret, so no message quotes the address.
@@ -109,11 +110,12 @@ class Webhook:
                     raise
         except TimeoutError as error:
             raise UnavailableError(
-                f"the receiver did not answer within {seconds:g} s", name="too_slow"
+                f"the receiver did not answer within {seconds:g} s", name=ErrorName.TOO_SLOW
             ) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise UnavailableError(
-                f"the receiver cannot be reached: {type(error).__name__}", name="unreachable"
+                f"the receiver cannot be reached: {type(error).__name__}",
+                name=ErrorName.UNREACHABLE,
             ) from error
         return answer.status
 
@@ -150,7 +152,7 @@ def _address(text: str) -> SplitResult:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise MisconfiguredError(
             "a webhook's address is not one that can be called; not started",
-            name="bad_address",
+            name=ErrorName.BAD_ADDRESS,
             hint="write it as https://host/path",
         )
     return parts

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from breakglass.clock import Clock, to_milliseconds
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError, UnavailableError
 from breakglass.monitor.gates.gate_status import Gates, siblings_of
 from breakglass.node.dry_run import rehearse
@@ -78,10 +79,10 @@ class GateReviews:
             raise MalformedError(
                 f"the statement is of gate {said.gate!r}, not of {gate[:60]!r}; nothing was"
                 " recorded",
-                name="wrong_gate",
+                name=ErrorName.WRONG_GATE,
             )
         if why := self.closed():
-            raise UnavailableError(f"{why}; nothing was recorded", name="catching_up")
+            raise UnavailableError(f"{why}; nothing was recorded", name=ErrorName.CATCHING_UP)
         record_id = f"gates/{gate}/reviewed/{digest_of(body.statement.text)[:16]}"
         fact = Fact(record_id, _stated(said, body.statement))
         with self._one:
@@ -100,7 +101,7 @@ class GateReviews:
         try:
             (receipt,) = self.stating.append([fact], self.within)
         except RefusedError as error:
-            if error.name != "id_taken":
+            if error.name != ErrorName.ID_TAKEN:
                 raise
             # An earlier try of the same word was recorded after all, and its answer was lost.
             return self._found_soon(fact.id)
@@ -118,7 +119,7 @@ class GateReviews:
             if time.monotonic() > until:
                 raise UnavailableError(
                     f"{record_id!r} is recorded and not yet read back; ask again",
-                    name="not_followed",
+                    name=ErrorName.NOT_FOLLOWED,
                 )
             time.sleep(0.02)
         return index
@@ -134,7 +135,7 @@ class GateReviews:
         if gate not in known:
             raise RefusedError(
                 f"there is no gate {gate!r}; nothing was recorded",
-                name="unknown_gate",
+                name=ErrorName.UNKNOWN_GATE,
                 hint=f"gates: {', '.join(sorted(known)[:8]) or 'none'}",
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from breakglass.clock import to_milliseconds
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError
 from breakglass.monitor.decision_replay import compiled
 from breakglass.monitor.history_projection import HistoryProjection
@@ -59,7 +60,7 @@ class Reviews:
             if found is None:
                 raise RefusedError(
                     f"there is no grant {grant[:60]!r}",
-                    name="no_grant",
+                    name=ErrorName.NO_GRANT,
                     hint="list the open reviews: breakglass review list",
                 )
             return self._filled(found, self._audited(found, state.log))

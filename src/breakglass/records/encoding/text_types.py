@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 
 # The ranges are written out, since a Unicode category changes with Python's version, and two
@@ -92,7 +93,7 @@ class Prose:
             raise MalformedError(
                 f"{where}: character U+{ord(found[0]):04X} at position {found.start()} is not"
                 " allowed",
-                name="bad_text",
+                name=ErrorName.BAD_TEXT,
                 hint="type the text again by hand; a copied one may carry invisible characters",
             )
 
@@ -119,7 +120,7 @@ class ExactBase64:
         if not fits:
             raise MalformedError(
                 f"{where}: expected padded base64 of at most {self.most_characters} characters",
-                name="bad_base64",
+                name=ErrorName.BAD_BASE64,
             )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from breakglass.error_names import ErrorName
 from breakglass.records.fold.context import Submission, Void, in_force
 from breakglass.records.fold.slices.grants import AskedState, EndedAsk
 from breakglass.records.grant import Path
@@ -18,9 +19,6 @@ from breakglass.records.statement import AccessRequest, Do
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State
 
-REFUSED_BY_APPROVER = "refused_by_approver"
-WITHDRAWN = "withdrawn"
-OVERTAKEN = "overtaken"
 ASKED_BEFORE = timedelta(hours=1)  # who asked within it and then breaks has asked before breaking
 
 
@@ -38,7 +36,7 @@ def standing_ask(state: State, who: str, glass: str, stated: Submission) -> Aske
     return waiting if waiting is not None and stated.witnessed <= waiting.until else None
 
 
-def end_ask(state: State, grant: str, name: str, by: str, stated: Submission) -> None:
+def end_ask(state: State, grant: str, name: ErrorName, by: str, stated: Submission) -> None:
     """Let an ask wait no more; it must be one that waits."""
     waiting = state.grants.asked.pop(grant)
     state.grants.ended_asks[grant] = EndedAsk(
@@ -62,11 +60,7 @@ def check_not_ended(state: State, grant: str, stated: Submission) -> None:
 def void_of(ended: EndedAsk, *, quiet: bool) -> Void:
     """Return how a record behind an ended ask is void: by the name of what ended it."""
     why = f"entry {ended.index}, by {ended.by!r}, ended what was asked for"
-    if ended.name == WITHDRAWN:
-        return Void("withdrawn", why, quiet=quiet)
-    if ended.name == OVERTAKEN:
-        return Void("overtaken", why, quiet=quiet)
-    return Void("refused_by_approver", why, quiet=quiet)
+    return Void(ended.name, why, quiet=quiet)
 
 
 def labels_of(state: State, path: Path, said: AccessRequest, stated: Submission) -> tuple[str, ...]:
@@ -82,7 +76,7 @@ def labels_of(state: State, path: Path, said: AccessRequest, stated: Submission)
     ask = ended.ask if ended is not None else state.grants.asked.get(grant)
     if ask is None or stated.witnessed - ask.seen > ASKED_BEFORE:
         return ("not_asked",)
-    if ended is not None and ended.name == REFUSED_BY_APPROVER:
+    if ended is not None and ended.name == ErrorName.REFUSED_BY_APPROVER:
         return (f"refused_by:{ended.by}",)
     if ask.silent:
         return ("approvers_silent",)
@@ -93,4 +87,4 @@ def overtake(state: State, said: AccessRequest, stated: Submission) -> None:
     """End the ask that a break of the same person and glass leaves behind."""
     grant = state.grants.last_ask.get((said.who, said.glass), "")
     if said.do is not Do.ASK and grant in state.grants.asked:
-        end_ask(state, grant, OVERTAKEN, said.who, stated)
+        end_ask(state, grant, ErrorName.OVERTAKEN, said.who, stated)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError
 from breakglass.records.record import Attachment, Record
 from breakglass.records.signing.signature import (
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 class Void(Exception):
     """A record does not hold. ``quiet`` marks a race that two honest replicas may have."""
 
-    def __init__(self, name: str, why: str, *, quiet: bool = False) -> None:
+    def __init__(self, name: ErrorName, why: str, *, quiet: bool = False) -> None:
         super().__init__(why)
         self.name, self.why, self.quiet = name, why, quiet
 
 
 def lost_race(why: str) -> Void:
     """Return the quiet void: somebody honest was first."""
-    return Void("lost_race", why, quiet=True)
+    return Void(ErrorName.LOST_RACE, why, quiet=True)
 
 
 @dataclass(frozen=True)
@@ -149,15 +150,15 @@ def word_of(
         UnprovenError: see ``verify_signature``.
     """
     if signed is None:
-        raise Void("no_statement", "no person signed for this")
+        raise Void(ErrorName.NO_STATEMENT, "no person signed for this")
     said = parse_as(form, signed.text)
     keys = state.governance.keys_of(said.who)
     if not keys:
-        raise RefusedError(f"{said.who!r} is nobody of this policy", name="unknown_person")
+        raise RefusedError(f"{said.who!r} is nobody of this policy", name=ErrorName.UNKNOWN_PERSON)
     factor = verify_signature(signed, keys, STATEMENT_NAMESPACE)
     check_statement(state, said, at)
     if not suspended_too and ("person", said.who) in state.governance.suspended:
-        raise RefusedError(f"{said.who!r} is suspended", name="suspended")
+        raise RefusedError(f"{said.who!r} is suspended", name=ErrorName.SUSPENDED)
     return Said(said, digest_of(signed.text), factor)
 
 
@@ -168,9 +169,11 @@ def check_statement(state: State, said: Statement, at: datetime | None) -> None:
         Void: ``wrong_log`` or ``statement_old``.
     """
     if said.log != state.log:
-        raise Void("wrong_log", f"the statement is of log {said.log!r}")
+        raise Void(ErrorName.WRONG_LOG, f"the statement is of log {said.log!r}")
     if at is not None and abs(at - said.at) > in_force(state).skew:
-        raise Void("statement_old", "the statement was signed long before or after the record")
+        raise Void(
+            ErrorName.STATEMENT_OLD, "the statement was signed long before or after the record"
+        )
 
 
 def check_nonce(state: State, said: Statement, digest: str) -> None:
@@ -180,7 +183,7 @@ def check_nonce(state: State, said: Statement, digest: str) -> None:
         Void: ``nonce``.
     """
     if state.statements.nonces.get((said.who, said.nonce), digest) != digest:
-        raise Void("nonce", "the statement's nonce was used for another one")
+        raise Void(ErrorName.NONCE, "the statement's nonce was used for another one")
 
 
 def check_first_use(state: State, said: Statement) -> None:
@@ -190,7 +193,7 @@ def check_first_use(state: State, said: Statement) -> None:
         Void: ``nonce``; a word that was taken already is not taken again, whoever repeats it.
     """
     if (said.who, said.nonce) in state.statements.nonces:
-        raise Void("nonce", "the statement, or its nonce, was used already")
+        raise Void(ErrorName.NONCE, "the statement, or its nonce, was used already")
 
 
 def in_force(state: State) -> Trust:
@@ -200,7 +203,7 @@ def in_force(state: State) -> Trust:
         Void: ``no_trust``.
     """
     if state.governance.trust is None:
-        raise Void("no_trust", "no trust file is in force yet")
+        raise Void(ErrorName.NO_TRUST, "no trust file is in force yet")
     return state.governance.trust
 
 
@@ -213,7 +216,9 @@ def grant_of(state: State, grant: str) -> GrantState:
     """
     found = state.grants.by_id.get(grant)
     if found is None and any(each.grant == grant for each in state.gates.doors.values()):
-        raise Void("door_unappended", f"the door intent of {grant!r} is not here", quiet=True)
+        raise Void(
+            ErrorName.DOOR_UNAPPENDED, f"the door intent of {grant!r} is not here", quiet=True
+        )
     if found is None:
-        raise Void("no_grant", f"there is no grant {grant!r}")
+        raise Void(ErrorName.NO_GRANT, f"there is no grant {grant!r}")
     return found

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
+from breakglass.error_names import ErrorName, ForeignName
 from breakglass.errors import BreakglassError, MalformedError, UnavailableError
 from breakglass.records.all_kinds import KINDS
 from breakglass.records.fold.context import (
@@ -58,7 +59,7 @@ class Judged:
     index: int
     record: Record[Any] | None
     role: Role | None
-    void: str = ""
+    void: ErrorName | ForeignName | Literal[""] = ""
     why: str = ""
     quiet: bool = False
 
@@ -108,7 +109,7 @@ def apply(state: State, entry: Entry, outer: Outer | None = None) -> Judged:
     except BreakglassError as error:
         # The ledger reads less than we do, so a taken-over submitter can have this stored.
         state.size += 1
-        return _void(state, Judged(entry.index, None, None, "malformed", str(error)))
+        return _void(state, Judged(entry.index, None, None, ErrorName.MALFORMED, str(error)))
     _check_attachments(state, entry, outer)
     standing = state.witnessed
     kept = state.submitters.copied() if outer.name == TrustActivated.kind else state.submitters
@@ -148,6 +149,7 @@ def _judged_void(judged: Judged, trouble: Void | BreakglassError) -> Judged:
 
 
 def _void(state: State, judged: Judged) -> Judged:
+    assert judged.void, "only what is void comes here"
     state.void.append((judged.index, judged.void))
     return judged
 
@@ -176,7 +178,7 @@ def _check_attachments(state: State, entry: Entry, outer: Outer) -> None:
             raise UnavailableError(
                 f"attachment {named.digest[:12]}… of entry {entry.index} is not here; nothing was"
                 " judged",
-                name="attachment",
+                name=ErrorName.ATTACHMENT,
             )
 
 
@@ -198,7 +200,7 @@ def _take_genesis(state: State, entry: Entry, outer: Outer) -> Judged:
     # digest; the first trust file, which those maintainers signed, names the key that signed both.
     record = read_record(outer)
     if not isinstance(record.body, Genesis) or record.text_digest != state.genesis:
-        raise Void("genesis", "entry 0 is not the genesis that the trust file names")
+        raise Void(ErrorName.GENESIS, "entry 0 is not the genesis that the trust file names")
     state.governance.begun, state.log = record, record.envelope.log
     return Judged(entry.index, record, None)
 
@@ -206,7 +208,7 @@ def _take_genesis(state: State, entry: Entry, outer: Outer) -> Judged:
 def _take_first_trust(state: State, entry: Entry, outer: Outer) -> Judged:
     begun = state.governance.begun
     if begun is None or entry.index != 1 or outer.name != TrustActivated.kind:
-        raise Void("no_trust", "entry 1 of this log put no trust file in force")
+        raise Void(ErrorName.NO_TRUST, "entry 1 of this log put no trust file in force")
     # A record that will be void anyway was let in without its attachments.
     long = too_long_to_read(outer.name, outer.attachments)
     if long or not outer.attachments or not is_here(outer.attachments[0], entry.attachments):
@@ -220,7 +222,7 @@ def _take_first_trust(state: State, entry: Entry, outer: Outer) -> Judged:
     )
     key, role = submitter_of(begun, trust)
     if role.kind != "broker":
-        raise Void("role", f"the genesis is signed by {str(role)!r}")
+        raise Void(ErrorName.ROLE, f"the genesis is signed by {str(role)!r}")
     envelope = begun.envelope
     state.submitters.by_key[key.label] = SubmitterState(
         envelope.seq + 1, begun.text_digest, envelope.at, None, {envelope.id}
@@ -242,7 +244,7 @@ def _take(state: State, entry: Entry, outer: Outer, trust: Trust) -> Judged:
     try:
         if outer.envelope.log != state.log:
             # A record of another log has its place there; it moves nothing here.
-            raise Void("wrong_log", f"the record is of log {outer.envelope.log!r}")
+            raise Void(ErrorName.WRONG_LOG, f"the record is of log {outer.envelope.log!r}")
         chain = state.submitters.by_key.setdefault(key.label, SubmitterState())
         _check_chain(chain, record)
         # A kind of a later set stays unknown here, for everybody and for ever.
@@ -269,15 +271,17 @@ def _check_chain(chain: SubmitterState, record: Record[Any]) -> None:
     envelope = record.envelope
     if envelope.seq < chain.next_seq:
         # Somebody stores an old record again; the place that it had is taken, and stays.
-        raise Void("replayed", f"seq {envelope.seq} where {chain.next_seq} was next")
+        raise Void(ErrorName.REPLAYED, f"seq {envelope.seq} where {chain.next_seq} was next")
     linked = (envelope.seq, envelope.prev) == (chain.next_seq, chain.prev)
     wanted, taken = chain.next_seq, envelope.id in chain.ids
     chain.next_seq, chain.prev = envelope.seq + 1, record.text_digest
     chain.ids.add(envelope.id)
     if not linked:
-        raise Void("chain", f"seq {envelope.seq} where {wanted} was next: a record is missing")
+        raise Void(
+            ErrorName.CHAIN, f"seq {envelope.seq} where {wanted} was next: a record is missing"
+        )
     if taken:
-        raise Void("id_taken", f"id {envelope.id!r} stands already")
+        raise Void(ErrorName.ID_TAKEN, f"id {envelope.id!r} stands already")
 
 
 def _check_form(stated: Submission, rule: KindRule | None) -> None:
@@ -286,15 +290,15 @@ def _check_form(stated: Submission, rule: KindRule | None) -> None:
     if stated.role.kind == "gate" and oversized:
         raise MalformedError(
             f"a gate's record has {GATE_NOTE_BYTES_AT_MOST} bytes at most and no attachments",
-            name="too_large",
+            name=ErrorName.TOO_LARGE,
         )
     if rule is not None and rule.reads and too_long_to_read(body.kind, record.attachments):
         raise MalformedError(
             f"an attachment of {body.kind!r} has {READ_BYTES_AT_MOST} bytes at most",
-            name="too_large",
+            name=ErrorName.TOO_LARGE,
         )
     if rule is not None and stated.role.kind not in rule.by:
-        raise Void("role", f"{str(stated.role)!r} may not state {body.kind!r}")
+        raise Void(ErrorName.ROLE, f"{str(stated.role)!r} may not state {body.kind!r}")
 
 
 def _check_timely(
@@ -302,7 +306,7 @@ def _check_timely(
 ) -> None:
     at, body = stated.at, stated.body
     if chain.last_at is not None and at < chain.last_at:
-        raise Void("time_back", "the submitter's time went back")
+        raise Void(ErrorName.TIME_BACK, "the submitter's time went back")
     if isinstance(body, Gap):
         # A gap stands before the records of the outage, so its own time is the outage's start; and
         # it is told when that is over: else a key could be excused in advance, or for any year.
@@ -310,20 +314,22 @@ def _check_timely(
         began = body.start - trust.skew <= at <= body.end
         if began and _witnessed(stated, trust, least, timedelta.max):
             return
-        raise Void("late", "a gap is of the outage's time and comes after it")
+        raise Void(ErrorName.LATE, "a gap is of the outage's time and comes after it")
     if _witnessed(stated, trust, -trust.skew, trust.skew):
         return
     if isinstance(body, Intent):
         if _is_door(body) and _witnessed(stated, trust, -trust.skew, DOOR_WITHIN):
             return
-        raise Void("proven_late", "the intent was witnessed long after its own time")
+        raise Void(ErrorName.PROVEN_LATE, "the intent was witnessed long after its own time")
     # A person's word is never late: an old one, taken late, would free whom it once freed.
     outcome = rule is not None and rule.outcome
     if isinstance(body, Ended) and body.statement is not None:
         outcome = False
     recent = state.witnessed is None or stated.at >= state.witnessed - GAP_BACK
     if not (outcome and recent and _excused(stated, chain.late, trust.skew)):
-        raise Void("late", "the record was witnessed long after its time, and no gap says why")
+        raise Void(
+            ErrorName.LATE, "the record was witnessed long after its time, and no gap says why"
+        )
 
 
 def _is_door(intent: Intent) -> bool:

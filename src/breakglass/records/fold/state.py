@@ -11,6 +11,7 @@ from datetime import datetime
 
 from breakglass.canonical import Json, canonical
 from breakglass.clock import format_maybe
+from breakglass.error_names import ErrorName, ForeignName
 from breakglass.records.fold.slices.gates import DoorState, Gates
 from breakglass.records.fold.slices.governance import Governance
 from breakglass.records.fold.slices.grants import Grants
@@ -31,7 +32,7 @@ class State:
     size: int = 0
     log: str = ""
     witnessed: datetime | None = None
-    void: list[tuple[int, str]] = field(default_factory=list)
+    void: list[tuple[int, ErrorName | ForeignName]] = field(default_factory=list)
     submitters: Submitters = field(default_factory=Submitters)
     statements: Statements = field(default_factory=Statements)
     governance: Governance = field(default_factory=Governance)

@@ -7,9 +7,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.records.encoding.text_types import GrantId, RecordId
-from breakglass.records.fold.ask_rules import REFUSED_BY_APPROVER, end_ask, may_approve, void_of
+from breakglass.records.fold.ask_rules import end_ask, may_approve, void_of
 from breakglass.records.fold.context import Submission, Void, check_first_use, lost_race, word_of
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.grants import AnswerState, AskedState
@@ -52,7 +53,7 @@ def judge(state: State, stated: Submission) -> None:
         raise void_of(ended, quiet=True)
     waiting = state.grants.asked.get(body.grant)
     if waiting is None:
-        raise Void("no_grant", f"nobody waits for an answer to {body.grant!r}")
+        raise Void(ErrorName.NO_GRANT, f"nobody waits for an answer to {body.grant!r}")
     if body.reply is Reply.NOBODY:
         _check_silence(state, waiting, stated)
         state.grants.asked[body.grant] = replace(waiting, silent=True)
@@ -61,10 +62,10 @@ def judge(state: State, stated: Submission) -> None:
     word = said.statement
     do = Do.APPROVE if body.reply is Reply.YES else Do.REFUSE
     if (word.do, word.answers) != (do, waiting.digest) or word.who == waiting.who:
-        raise Void("mismatch", "the statement answers something else, or its own signer")
+        raise Void(ErrorName.MISMATCH, "the statement answers something else, or its own signer")
     if not may_approve(state, waiting.glass, word.who):
         raise RefusedError(
-            f"{word.who!r} may not approve glass {waiting.glass!r}", name="unknown_person"
+            f"{word.who!r} may not approve glass {waiting.glass!r}", name=ErrorName.UNKNOWN_PERSON
         )
     if state.statements.nonces.get((word.who, word.nonce)) == said.digest:
         raise lost_race("the answer stands already")
@@ -74,22 +75,22 @@ def judge(state: State, stated: Submission) -> None:
     answer = AnswerState(word.who, yes, stated.entry.index, stated.witnessed, body.statement)
     state.grants.asked[body.grant] = replace(waiting, answers=(*waiting.answers, answer))
     if not yes:
-        end_ask(state, body.grant, REFUSED_BY_APPROVER, word.who, stated)
+        end_ask(state, body.grant, ErrorName.REFUSED_BY_APPROVER, word.who, stated)
 
 
 def _check_silence(state: State, waiting: AskedState, stated: Submission) -> None:
     """Check that approvers were called, and for long enough, and that none of them answered."""
     body, active = stated.body, state.governance.cards.get(waiting.glass)
     if body.statement is not None:
-        raise Void("mismatch", "nobody signs nothing")
+        raise Void(ErrorName.MISMATCH, "nobody signs nothing")
     if waiting.answers:
         # A broker whose view lags may not know of it yet.
-        raise Void("answered_already", f"{waiting.answers[0].who!r} answered", quiet=True)
+        raise Void(ErrorName.ANSWERED_ALREADY, f"{waiting.answers[0].who!r} answered", quiet=True)
     if not body.pages or not set(body.pages) <= waiting.pages:
-        raise Void("not_paged", "the record cites no pages that reached who may approve")
+        raise Void(ErrorName.NOT_PAGED, "the record cites no pages that reached who may approve")
     silence = timedelta(seconds=active.card.silence_s) if active else SILENCE_AT_MOST
     if stated.witnessed - waiting.seen < silence:
-        raise Void("did_not_wait", f"less than {silence.total_seconds():.0f} s have passed")
+        raise Void(ErrorName.DID_NOT_WAIT, f"less than {silence.total_seconds():.0f} s have passed")
 
 
 RULE = KindRule(Answered, by=frozenset({"broker"}), judge=judge)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.records.encoding.text_types import GrantId, Line, MaybeHandle, Word
 from breakglass.records.fold.ask_rules import standing_ask
@@ -97,7 +98,7 @@ def judge(state: State, stated: Submission) -> None:
     if word.do is Do.ASK and (other := standing_ask(state, word.who, word.glass, stated)):
         # Else one stolen key, or a stolen broker, could page everybody until somebody says yes.
         raise Void(
-            "asked_already",
+            ErrorName.ASKED_ALREADY,
             f"{word.who!r} waits for an answer for {word.glass!r} already, since entry"
             f" {other.index}",
             quiet=stated.witnessed - other.seen <= in_force(state).skew,
@@ -133,18 +134,20 @@ def asking(state: State, stated: Submission) -> Said[AccessRequest]:
         active = state.governance.cards.get(said.glass)
         machine = active.card.machines.get(said.who) if active else None
         if machine is None:
-            raise RefusedError(f"no card names machine {said.who!r}", name="unknown_person")
+            raise RefusedError(f"no card names machine {said.who!r}", name=ErrorName.UNKNOWN_PERSON)
         verify_signature(body.statement, [machine.key], STATEMENT_NAMESPACE)
         check_statement(state, said, stated.at)
         word = Said(said, digest_of(body.statement.text), Factor.ONE)
     else:
         word = word_of(state, body.statement, type(said), stated.at, suspended_too=True)
     if grant_id(body.statement.text) != body.grant:
-        raise Void("wrong_id", "the grant's id does not follow from the statement")
+        raise Void(ErrorName.WRONG_ID, "the grant's id does not follow from the statement")
     if body.path is not path_of(said):
-        raise Void("mismatch", "the record's path does not follow from the statement")
+        raise Void(ErrorName.MISMATCH, "the record's path does not follow from the statement")
     if not word.factor.meets(body.factors.factor):
-        raise Void("mismatch", "the record claims a stronger factor than the signature shows")
+        raise Void(
+            ErrorName.MISMATCH, "the record claims a stronger factor than the signature shows"
+        )
     check_nonce(state, said, word.digest)
     return word
 

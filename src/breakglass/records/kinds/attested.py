@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Code, Digest, Line, Word
 from breakglass.records.fold.context import Submission, Void, in_force
 from breakglass.records.fold.kind_rule import KindRule
@@ -46,10 +47,10 @@ def judge(state: State, stated: Submission) -> None:
     """The monitor repeats what somebody who looked has found; each look counts once."""
     body = stated.body
     if body.looked > stated.at + in_force(state).skew:
-        raise Void("mismatch", "the look is of a time that has not come")
+        raise Void(ErrorName.MISMATCH, "the look is of a time that has not come")
     before = state.monitor.attested.get((body.subject, body.about))
     if before is not None and body.looked <= before.looked:
-        raise Void("mismatch", "a later look at the same thing stands already")
+        raise Void(ErrorName.MISMATCH, "a later look at the same thing stands already")
     found = AttestedState(body.outcome.value, body.looked, stated.entry.index)
     state.monitor.attested[body.subject, body.about] = found
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Digest, GrantId, Handle, Line, Word
 from breakglass.records.fold.context import Submission, Void, grant_of, in_force, lost_race
 from breakglass.records.fold.kind_rule import KindRule
@@ -56,15 +57,15 @@ def judge(state: State, stated: Submission) -> None:
     own_gate(stated)
     grant = grant_of(state, body.grant)
     if body.gate not in grant.intent.gates:
-        raise Void("wrong_gate", f"grant {body.grant!r} does not open gate {body.gate!r}")
+        raise Void(ErrorName.WRONG_GATE, f"grant {body.grant!r} does not open gate {body.gate!r}")
     if grant.intent.path is Path.DRILL:
-        raise Void("wrong_gate", f"grant {body.grant!r} is a drill, which opens no gate")
+        raise Void(ErrorName.WRONG_GATE, f"grant {body.grant!r} is a drill, which opens no gate")
     verify_signature(body.presentation, [grant.intent.holder], PRESENTATION_NAMESPACE)
     shown = parse_presentation(body.presentation.text)
     wanted = (state.log, grant.statement, f"gate:{body.gate}", body.run)
     found = (shown.log, shown.statement, shown.to, shown.run)
     if found != wanted or body.statement != grant.statement:
-        raise Void("presentation", "the holder's presentation is of something else")
+        raise Void(ErrorName.PRESENTATION, "the holder's presentation is of something else")
     _check_within(state, grant, body, stated.at, shown.at)
     if (body.gate, body.run) in grant.runs:
         raise lost_race(f"run {body.run!r} of gate {body.gate!r} stands already")
@@ -77,12 +78,12 @@ def _check_within(
 ) -> None:
     skew, intent = in_force(state).skew, grant.intent
     if at > intent.not_after + skew:
-        raise Void("after_end", f"grant {body.grant!r} had expired")
+        raise Void(ErrorName.AFTER_END, f"grant {body.grant!r} had expired")
     if at < intent.not_before - skew:
-        raise Void("before_intent", f"grant {body.grant!r} had not begun")
+        raise Void(ErrorName.BEFORE_INTENT, f"grant {body.grant!r} had not begun")
     said = parse_request(intent.statements[0].text)
     if not said.at - skew <= shown <= min(intent.not_after, at + skew):
-        raise Void("presentation", "the holder's presentation is of another time")
+        raise Void(ErrorName.PRESENTATION, "the holder's presentation is of another time")
 
 
 RULE = KindRule(Bypassed, by=frozenset({"gate"}), judge=judge, outcome=True)

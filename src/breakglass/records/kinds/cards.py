@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from breakglass.canonical import parse_canonical
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.records.authority import check_card
 from breakglass.records.card import card_digest, check_card_people
@@ -46,7 +47,7 @@ def judge(state: State, stated: Submission) -> None:
         state.governance.policy.bundle,
         state.governance.policy.version,
     ):
-        raise Void("wrong_policy", "the cards are of another policy than the one in force")
+        raise Void(ErrorName.WRONG_POLICY, "the cards are of another policy than the one in force")
     lists = _lists(stated)
     found: dict[str, ActiveCard] = {}
     for glass, text in _card_texts(stated.attachment(0)).items():
@@ -54,19 +55,23 @@ def judge(state: State, stated: Submission) -> None:
         card = check_card(note, believed, stated.at)
         said = (card.log, card.glass, card.policy, card.version)
         if said != (state.log, glass, body.policy, body.version):
-            raise Void("mismatch", f"the card of {glass!r} is of another log, glass or policy")
+            raise Void(
+                ErrorName.MISMATCH, f"the card of {glass!r} is of another log, glass or policy"
+            )
         people = lists.get(card.people)
         if people is None:
-            raise Void("mismatch", f"the people of the card of {glass!r} are not attached")
+            raise Void(ErrorName.MISMATCH, f"the people of the card of {glass!r} are not attached")
         check_card_people(card, people)
         standing = state.governance.cards.get(glass)
         found[glass] = ActiveCard(card, card_digest(note), text.encode(), people)
         other = standing is not None and found[glass].digest != standing.digest
         if standing and other and card.issued <= standing.card.issued:
             # Else whoever holds the broker's key could go back to a card that was replaced.
-            raise Void("card_order", f"the card of {glass!r} is older than the one in force")
+            raise Void(
+                ErrorName.CARD_ORDER, f"the card of {glass!r} is older than the one in force"
+            )
     if {glass: each.digest for glass, each in found.items()} != dict(body.cards):
-        raise Void("mismatch", "the record and the cards that it carries differ")
+        raise Void(ErrorName.MISMATCH, "the record and the cards that it carries differ")
     state.governance.cards = {**state.governance.cards, **found}
 
 
@@ -80,9 +85,9 @@ def _card_texts(data: bytes) -> dict[str, str]:
     try:
         texts = parse_canonical(data.decode(), "cards")
     except UnicodeDecodeError as error:
-        raise MalformedError("the cards are not UTF-8", name="bad_json") from error
+        raise MalformedError("the cards are not UTF-8", name=ErrorName.BAD_JSON) from error
     if not isinstance(texts, dict) or not all(isinstance(each, str) for each in texts.values()):
-        raise MalformedError("the cards are not a table of texts", name="bad_json")
+        raise MalformedError("the cards are not a table of texts", name=ErrorName.BAD_JSON)
     return texts
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import GrantId, Line
 from breakglass.records.fold.context import Submission, Void, lost_race
 from breakglass.records.fold.kind_rule import KindRule
@@ -32,7 +33,7 @@ def judge(state: State, stated: Submission) -> None:
     """The minter tried the credential after its end, and it is gone."""
     grant = of_minter(state, stated)
     if grant.ended is None:
-        raise Void("not_ended", f"grant {stated.body.grant!r} has not ended")
+        raise Void(ErrorName.NOT_ENDED, f"grant {stated.body.grant!r} has not ended")
     if grant.dead_at is not None:
         raise lost_race("the grant is dead already")
     state.grants.by_id[stated.body.grant] = replace(

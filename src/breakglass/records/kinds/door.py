@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Digest, GrantId, Handle, Line, Word
 from breakglass.records.fold.context import Submission, Void, lost_race
 from breakglass.records.fold.kind_rule import KindRule
@@ -44,7 +45,7 @@ def judge(state: State, stated: Submission) -> None:
     """
     body = stated.body
     if body.not_after > stated.at + DOOR_LIFE:
-        raise Void("life_lengthened", "a door is open for one hour at most")
+        raise Void(ErrorName.LIFE_LENGTHENED, "a door is open for one hour at most")
     use = DoorUse(str(stated.role), body.run)
     known = state.gates.doors.get(body.intent)
     if known is None:
@@ -52,7 +53,7 @@ def judge(state: State, stated: Submission) -> None:
             body.grant, body.intent, body.who, body.glass, stated.entry.index, stated.witnessed
         )
     elif (known.grant, known.who, known.glass) != (body.grant, body.who, body.glass):
-        raise Void("mismatch", "another record says something else of this door intent")
+        raise Void(ErrorName.MISMATCH, "another record says something else of this door intent")
     if use in known.uses:
         raise lost_race("this use of the door stands already")
     state.gates.doors[body.intent] = replace(known, uses=(*known.uses, use))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import GrantId, Line
 from breakglass.records.fold.context import Submission, Void, grant_of, in_force, lost_race, word_of
 from breakglass.records.fold.kind_rule import KindRule
@@ -57,7 +58,7 @@ def judge(state: State, stated: Submission) -> None:
     if stated.role.kind == "minter":
         of_minter(state, stated)
     elif grant.minted_at is not None:
-        raise Void("role", "a minted grant is ended by its minter")
+        raise Void(ErrorName.ROLE, "a minted grant is ended by its minter")
     _check_ended_why(state, grant, stated)
     state.grants.by_id[body.grant] = replace(grant, ended=body, ended_at=stated.at)
 
@@ -65,13 +66,13 @@ def judge(state: State, stated: Submission) -> None:
 def _check_ended_why(state: State, grant: GrantState, stated: Submission) -> None:
     body, skew = stated.body, in_force(state).skew
     if body.why is EndedWhy.EXPIRED and stated.at < grant.intent.not_after - skew:
-        raise Void("not_yet", "the grant has not expired")
+        raise Void(ErrorName.NOT_YET, "the grant has not expired")
     if body.why is EndedWhy.DRILL and grant.intent.path is not Path.DRILL:
-        raise Void("mismatch", "the grant is no drill")
+        raise Void(ErrorName.MISMATCH, "the grant is no drill")
     if body.why is EndedWhy.DONE:
         word = word_of(state, body.statement, Answer, None, suspended_too=True).statement
         if (word.do, word.who, word.answers) != (Do.DONE, grant.intent.who, grant.statement):
-            raise Void("mismatch", "only the holder hands a grant back")
+            raise Void(ErrorName.MISMATCH, "only the holder hands a grant back")
     if body.why is EndedWhy.KILLED:
         said = killer(state, body.statement, stated, Do.KILL).statement
         named = {
@@ -80,11 +81,11 @@ def _check_ended_why(state: State, grant: GrantState, stated: Submission) -> Non
             Target.GLASS: grant.intent.glass,
         }
         if named[said.target] != said.name or said.at < grant.at - skew:
-            raise Void("mismatch", "the statement stops something else, or is of before")
+            raise Void(ErrorName.MISMATCH, "the statement stops something else, or is of before")
     if body.why is EndedWhy.INCIDENT_CLOSED:
         found = state.incidents.by_id.get(grant.intent.incident)
         if found is None or found.open:
-            raise Void("mismatch", f"incident {grant.intent.incident!r} is not closed")
+            raise Void(ErrorName.MISMATCH, f"incident {grant.intent.incident!r} is not closed")
 
 
 RULE = KindRule(Ended, by=frozenset({"broker", "minter"}), judge=judge, outcome=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Line
 from breakglass.records.fold.context import Submission, Void
 from breakglass.records.fold.kind_rule import KindRule
@@ -35,9 +36,9 @@ def judge(state: State, stated: Submission) -> None:
     """A submitter's logging was out: its records of that time, named by number, may come late."""
     body, envelope = stated.body, stated.record.envelope
     if not envelope.seq < body.first_seq <= body.last_seq or body.end < body.start:
-        raise Void("mismatch", "a gap names records behind it and a time that goes forward")
+        raise Void(ErrorName.MISMATCH, "a gap names records behind it and a time that goes forward")
     if body.last_seq - body.first_seq >= GAP_RECORDS_AT_MOST:
-        raise Void("mismatch", f"a gap names {GAP_RECORDS_AT_MOST} records at most")
+        raise Void(ErrorName.MISMATCH, f"a gap names {GAP_RECORDS_AT_MOST} records at most")
     state.submitters.by_key[stated.submitter].late = body
 
 

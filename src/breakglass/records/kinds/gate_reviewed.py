@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Handle, Reason
 from breakglass.records.fold.context import Submission, Void, check_first_use, word_of
 from breakglass.records.fold.kind_rule import KindRule
@@ -37,7 +38,7 @@ def judge(state: State, stated: Submission) -> None:
     word = said.statement
     wanted = (word.gate, word.verdict, word.decision, word.look_again, word.who)
     if (body.gate, body.verdict, body.decision, body.look_again, body.by) != wanted:
-        raise Void("mismatch", "the statement says something else of the gate")
+        raise Void(ErrorName.MISMATCH, "the statement says something else of the gate")
     check_first_use(state, word)
     state.statements.nonces[(word.who, word.nonce)] = said.digest
 

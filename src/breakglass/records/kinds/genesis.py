@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Handle, SshKey, Word
 from breakglass.records.fold.context import Submission, Void
 from breakglass.records.fold.kind_rule import KindRule
@@ -30,7 +31,7 @@ class Genesis(Kind):
 
 def judge(state: State, stated: Submission) -> None:
     """Entry 0 alone is a genesis; ``fold`` takes that one itself."""
-    raise Void("genesis", "a second genesis")
+    raise Void(ErrorName.GENESIS, "a second genesis")
 
 
 RULE = KindRule(Genesis, by=frozenset({"broker"}), judge=judge)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Handle, IncidentId, Reason, Severity
 from breakglass.records.fold.context import (
     Said,
@@ -57,12 +58,14 @@ def judge(state: State, stated: Submission) -> None:
     found = state.incidents.by_id.get(body.incident)
     opening = body.change is IncidentChange.OPENED
     if not opening and found is None:
-        raise Void("no_incident", f"there is no incident {body.incident!r}")
+        raise Void(ErrorName.NO_INCIDENT, f"there is no incident {body.incident!r}")
     if opening == (found is not None and found.open):
         raise lost_race(f"incident {body.incident!r} stands so already")
     said = _declared(state, stated) if body.self_declared else None
     if said is None and (body.statement is not None or not stated.record.attachments):
-        raise Void("no_source", "an incident from outside carries its source's message, no word")
+        raise Void(
+            ErrorName.NO_SOURCE, "an incident from outside carries its source's message, no word"
+        )
     self_declared = body.self_declared
     if found is not None and not opening and body.severity == found.severity:
         # Who closes or renames says nothing of how grave it is; who changes the severity does.
@@ -90,7 +93,7 @@ def _declared(state: State, stated: Submission) -> Said[Declare]:
         body.severity,
         body.title,
     ):
-        raise Void("mismatch", "the statement says something else of the incident")
+        raise Void(ErrorName.MISMATCH, "the statement says something else of the incident")
     check_first_use(state, word)
     return said
 

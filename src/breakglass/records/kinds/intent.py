@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.authority import check_custodians, check_intent_names, check_statements
 from breakglass.records.card import Card, Tier
 from breakglass.records.encoding.text_types import (
@@ -20,7 +21,6 @@ from breakglass.records.encoding.text_types import (
     Word,
 )
 from breakglass.records.fold.ask_rules import (
-    REFUSED_BY_APPROVER,
     check_not_ended,
     labels_of,
     overtake,
@@ -86,14 +86,16 @@ def judge(state: State, stated: Submission) -> None:
     if existing is not None:
         raise _second(existing, stated, trust.skew)
     if body.grant in state.grants.refused:
-        raise Void("refused_already", "what was asked for was refused; a person must ask again")
+        raise Void(
+            ErrorName.REFUSED_ALREADY, "what was asked for was refused; a person must ask again"
+        )
     check_not_ended(state, body.grant, stated)
     active = state.governance.cards.get(body.glass)
     if active is None:
-        raise Void("no_card", f"glass {body.glass!r} has no card in force")
+        raise Void(ErrorName.NO_CARD, f"glass {body.glass!r} has no card in force")
     card = active.card
     if stated.at > card.expires:
-        raise Void("card_expired", f"the card of {body.glass!r} has expired")
+        raise Void(ErrorName.CARD_EXPIRED, f"the card of {body.glass!r} has expired")
     check_intent_names(body, stated.record.envelope, card, Note.parse(active.note))
     people = active.people.by_name
     asking = check_statements(body, card, people)
@@ -110,7 +112,7 @@ def judge(state: State, stated: Submission) -> None:
         if ("person", who) in state.governance.suspended
     )
     if stopped:
-        raise Void("suspended", f"{stopped[0]} is suspended")
+        raise Void(ErrorName.SUSPENDED, f"{stopped[0]} is suspended")
     _check_after(state, said)
     uses = _machine_uses(state, said, card, stated)
     words = [parse_statement(each.text) for each in body.statements]
@@ -139,7 +141,7 @@ def _second(existing: GrantState, stated: Submission, skew: timedelta) -> Void:
     same = second.statements and first.statements[0].text == second.statements[0].text
     if not same:
         return Void(
-            "id_taken", f"entry {existing.index} made grant {first.grant!r} of another text"
+            ErrorName.ID_TAKEN, f"entry {existing.index} made grant {first.grant!r} of another text"
         )
     more = [
         name
@@ -157,7 +159,7 @@ def _second(existing: GrantState, stated: Submission, skew: timedelta) -> Void:
     if not more:
         return lost_race(f"the grant stands already, as entry {existing.index}")
     return Void(
-        "id_taken",
+        ErrorName.ID_TAKEN,
         f"entry {stated.entry.index}, signed by {stated.submitter}, gives more ({', '.join(more)})"
         f" than entry {existing.index} for one statement",
     )
@@ -176,21 +178,25 @@ def _check_after(state: State, said: AccessRequest) -> None:
     grant = grant_of_digest(said.after)
     standing = state.grants.by_id.get(grant)
     if standing is not None and standing.statement == said.after:
-        raise Void("granted_already", f"the ask of {grant!r} was approved; its grant stands")
+        raise Void(
+            ErrorName.GRANTED_ALREADY, f"the ask of {grant!r} was approved; its grant stands"
+        )
     ended = state.grants.ended_asks.get(grant)
     # Whoever was told no may still break a glass that takes nobody, and says so openly.
-    refused = ended is not None and ended.name == REFUSED_BY_APPROVER
+    refused = ended is not None and ended.name == ErrorName.REFUSED_BY_APPROVER
     asked = ended.ask if refused and ended is not None else state.grants.asked.get(grant)
     same = asked is not None and asked.digest == said.after and asked.said.do is Do.ASK
     same = same and asked is not None and said.at <= asked.until
     if not same or asked is None:
-        raise Void("after_mismatch", "the break names no ask that waits")
+        raise Void(ErrorName.AFTER_MISMATCH, "the break names no ask that waits")
     ask = asked.said
     for name in ("who", "glass", "minter", "incident", "act", "log"):
         if getattr(ask, name) != getattr(said, name):
-            raise Void("after_mismatch", f"the ask that the break names is of another {name}")
+            raise Void(
+                ErrorName.AFTER_MISMATCH, f"the ask that the break names is of another {name}"
+            )
     if not _within(said.scope, ask.scope):
-        raise Void("after_mismatch", "the break takes a wider scope than was asked for")
+        raise Void(ErrorName.AFTER_MISMATCH, "the break takes a wider scope than was asked for")
 
 
 def _machine_uses(
@@ -212,9 +218,11 @@ def _machine_uses(
     ]
     last = max(state.grants.machine_uses.get((said.glass, said.who), ()), default=None)
     if len(before) >= machine.at_most:
-        raise Void("machine_cap", f"{said.who!r} acted {len(before)} times in {machine.per_s} s")
+        raise Void(
+            ErrorName.MACHINE_CAP, f"{said.who!r} acted {len(before)} times in {machine.per_s} s"
+        )
     if last is not None and now < last + timedelta(seconds=machine.cool_down_s):
-        raise Void("machine_cap", f"{said.who!r} cools down for {machine.cool_down_s} s")
+        raise Void(ErrorName.MACHINE_CAP, f"{said.who!r} cools down for {machine.cool_down_s} s")
     keep = tuple(before) or ((last,) if last else ())
     return (*keep, now)
 
@@ -224,7 +232,7 @@ def _check_incident(state: State, body: Intent) -> None:
         return
     found = state.incidents.by_id.get(body.incident)
     if found is None or not found.open:
-        raise Void("no_incident", f"incident {body.incident!r} is not open")
+        raise Void(ErrorName.NO_INCIDENT, f"incident {body.incident!r} is not open")
 
 
 RULE = KindRule(Intent, by=frozenset({"broker"}), judge=judge)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Digest, GrantId
 from breakglass.records.fold.context import Submission, Void, grant_of, lost_race
 from breakglass.records.fold.kind_rule import KindRule
@@ -36,7 +37,7 @@ def judge(state: State, stated: Submission) -> None:
     grant = grant_of(state, body.grant)
     said = (body.leaf, body.index, body.policy)
     if said != (leaf_hash(grant.note).hex(), grant.index, grant.intent.policy):
-        raise Void("mismatch", "the record is of another intent")
+        raise Void(ErrorName.MISMATCH, "the record is of another intent")
     if grant.justified:
         raise lost_race("the intent is justified already")
     state.grants.by_id[body.grant] = replace(grant, justified=True)

@@ -6,6 +6,7 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Base64, Line, Word
 from breakglass.records.fold.context import Submission, Void, in_force, lost_race
 from breakglass.records.fold.kind_rule import KindRule
@@ -55,7 +56,7 @@ def judge(state: State, stated: Submission) -> None:
     """A key follows another, which both signed, under the trust file in force, which names both."""
     body, believed = stated.body, in_force(state)
     if body.version != believed.version:
-        raise Void("mismatch", f"trust file {body.version} is not the one in force")
+        raise Void(ErrorName.MISMATCH, f"trust file {body.version} is not the one in force")
     handover = read_handover(state.log, body)
     check_named(handover, believed)
     if str(handover.new) in state.governance.handed_over:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Code, GrantId, Handle, Word
 from breakglass.records.fold.context import Submission, Void, grant_of, in_force, lost_race
 from breakglass.records.fold.kind_rule import KindRule
@@ -49,7 +50,7 @@ def of_minter(state: State, stated: Submission) -> GrantState:
     """
     grant = grant_of(state, stated.body.grant)
     if grant.intent.minter != stated.role.name:
-        raise Void("role", f"grant {stated.body.grant!r} is another minter's")
+        raise Void(ErrorName.ROLE, f"grant {stated.body.grant!r} is another minter's")
     return grant
 
 
@@ -62,9 +63,9 @@ def running(state: State, stated: Submission) -> GrantState:
     grant = of_minter(state, stated)
     skew = in_force(state).skew
     if grant.ended is not None or stated.at > grant.intent.not_after + skew:
-        raise Void("after_end", f"grant {stated.body.grant!r} has ended")
+        raise Void(ErrorName.AFTER_END, f"grant {stated.body.grant!r} has ended")
     if stated.at < grant.at - skew:
-        raise Void("before_intent", f"grant {stated.body.grant!r} had not begun")
+        raise Void(ErrorName.BEFORE_INTENT, f"grant {stated.body.grant!r} had not begun")
     return grant
 
 

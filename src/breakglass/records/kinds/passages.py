@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Handle, Word
 from breakglass.records.fold.context import Submission, Void
 from breakglass.records.fold.kind_rule import KindRule
@@ -39,7 +40,7 @@ def judge(state: State, stated: Submission) -> None:
     own_gate(stated)
     body = stated.body
     if body.end < body.start:
-        raise Void("mismatch", "a window ends before it begins")
+        raise Void(ErrorName.MISMATCH, "a window ends before it begins")
     tally = state.gates.passages.setdefault(body.gate, {})
     for name in ("passed", "blocked", "could_not_evaluate", "bypassed", "sanctioned"):
         tally[name] = tally.get(name, 0) + getattr(body, name)
@@ -52,7 +53,7 @@ def own_gate(stated: Submission) -> None:
         Void: ``role``.
     """
     if stated.role.name != stated.body.gate:
-        raise Void("role", "a gate states its own passages only")
+        raise Void(ErrorName.ROLE, "a gate states its own passages only")
 
 
 RULE = KindRule(Passages, by=frozenset({"gate"}), judge=judge, outcome=True)

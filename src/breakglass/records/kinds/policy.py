@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import UnprovenError
 from breakglass.records.encoding.text_types import Digest, Word
 from breakglass.records.fold.context import Submission, Void, in_force, lost_race
@@ -43,14 +44,14 @@ def judge(state: State, stated: Submission) -> None:
     if len(signed) < believed.maintainers_needed:
         raise UnprovenError(
             f"{len(signed)} of {believed.maintainers_needed} maintainers signed",
-            name="policy_signatures",
+            name=ErrorName.POLICY_SIGNATURES,
         )
     if said.log != state.log:
-        raise Void("wrong_log", f"the policy is of log {said.log!r}")
+        raise Void(ErrorName.WRONG_LOG, f"the policy is of log {said.log!r}")
     if (said.version, said.bundle, said.commit) != (body.version, body.bundle, body.commit):
-        raise Void("mismatch", "the record and the signed policy note differ")
+        raise Void(ErrorName.MISMATCH, "the record and the signed policy note differ")
     if Attachment.of(bundle).digest != said.bundle:
-        raise Void("mismatch", "the bundle is not the one that was signed")
+        raise Void(ErrorName.MISMATCH, "the bundle is not the one that was signed")
     if said == state.governance.policy:
         raise lost_race(f"policy {said.version} is in force already")
     newest = max(
@@ -58,7 +59,9 @@ def judge(state: State, stated: Submission) -> None:
         believed.policy_at_least - 1,
     )
     if said.version <= newest:
-        raise Void("policy_order", f"policy {said.version} is not newer than the one in force")
+        raise Void(
+            ErrorName.POLICY_ORDER, f"policy {said.version} is not newer than the one in force"
+        )
     people = parse_people(stated.attachment(2))
     check_policy_people(said, people)
     state.governance.policy, state.governance.policy_index, state.governance.bundle = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Handle
 from breakglass.records.fold.context import Submission, Void
 from breakglass.records.fold.kind_rule import KindRule
@@ -27,7 +28,7 @@ class Pulse(Kind):
 def judge(state: State, stated: Submission) -> None:
     """The monitor lives and has verified what came before."""
     if stated.body.size > stated.entry.index:
-        raise Void("mismatch", "the monitor has verified entries that are not there")
+        raise Void(ErrorName.MISMATCH, "the monitor has verified entries that are not there")
     state.monitor.pulse_at = stated.at
 
 

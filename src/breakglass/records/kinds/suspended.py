@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.records.encoding.text_types import Handle
 from breakglass.records.fold.context import (
@@ -44,7 +45,7 @@ def judge(state: State, stated: Submission) -> None:
     body = stated.body
     said = killer(state, body.statement, stated, Do.KILL if body.active else Do.LIFT)
     if (said.statement.target, said.statement.name) != (body.target, body.name):
-        raise Void("mismatch", "the statement names something else")
+        raise Void(ErrorName.MISMATCH, "the statement names something else")
     key = (body.target.value, body.name)
     if body.active == (key in state.governance.suspended):
         raise lost_race(f"{body.target.value} {body.name!r} stands so already")
@@ -69,9 +70,9 @@ def killer(state: State, signed: Signature | None, stated: Submission, do: Do) -
     fresh = stated.at if stated.body.kind == "suspended" else None
     said = word_of(state, signed, Kill, fresh)
     if not state.governance.may_kill(said.statement.who):
-        raise RefusedError(f"{said.statement.who!r} may not kill", name="unknown_person")
+        raise RefusedError(f"{said.statement.who!r} may not kill", name=ErrorName.UNKNOWN_PERSON)
     if said.statement.do is not do:
-        raise Void("mismatch", f"the statement says {said.statement.do.value!r}")
+        raise Void(ErrorName.MISMATCH, f"the statement says {said.statement.do.value!r}")
     return said
 
 

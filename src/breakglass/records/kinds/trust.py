@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError
 from breakglass.records.authority import check_card
 from breakglass.records.encoding.text_types import Digest
@@ -45,16 +46,16 @@ def activate_trust(state: State, stated: Submission, accepted: Trust) -> None:
         UnknownKindsError: this software does not know the kinds that the file puts in force.
     """
     if (stated.body.version, stated.body.digest) != (accepted.version, accepted.digest):
-        raise Void("mismatch", "the record names another trust file than it carries")
+        raise Void(ErrorName.MISMATCH, "the record names another trust file than it carries")
     if not accepted.names_log(state.log):
-        raise Void("wrong_log", "the trust file does not name this log")
+        raise Void(ErrorName.WRONG_LOG, "the trust file does not name this log")
     if state.governance.trust is not None and accepted.text == state.governance.trust.text:
         raise lost_race(f"trust file {accepted.version} is in force already")
     taken = state.governance.key_ids
     for each in accepted.submitters:
         if taken.get(each.key_id, each) != each:
             raise Void(
-                "key_id_taken",
+                ErrorName.KEY_ID_TAKEN,
                 f"key id {each.key_id.hex()} of submitter {each.name!r} was that of another key",
             )
     # Last, since what does not hold puts nothing in force and stops nobody.

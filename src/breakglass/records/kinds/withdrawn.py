@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import GrantId
-from breakglass.records.fold.ask_rules import WITHDRAWN, end_ask
+from breakglass.records.fold.ask_rules import end_ask
 from breakglass.records.fold.context import Submission, Void, check_first_use, lost_race, word_of
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.record import Kind
@@ -33,14 +34,16 @@ def judge(state: State, stated: Submission) -> None:
         raise lost_race(f"what was asked for as {body.grant!r} waits no more")
     waiting = state.grants.asked.get(body.grant)
     if waiting is None:
-        raise Void("no_grant", f"nothing waits as {body.grant!r}")
+        raise Void(ErrorName.NO_GRANT, f"nothing waits as {body.grant!r}")
     said = word_of(state, body.statement, Answer, None, suspended_too=True)
     word = said.statement
     if (word.do, word.answers, word.who) != (Do.WITHDRAW, waiting.digest, waiting.who):
-        raise Void("mismatch", "the statement takes something else back, or is somebody else's")
+        raise Void(
+            ErrorName.MISMATCH, "the statement takes something else back, or is somebody else's"
+        )
     check_first_use(state, word)
     state.statements.nonces[(word.who, word.nonce)] = said.digest
-    end_ask(state, body.grant, WITHDRAWN, word.who, stated)
+    end_ask(state, body.grant, ErrorName.WITHDRAWN, word.who, stated)
 
 
 RULE = KindRule(Withdrawn, by=frozenset({"broker"}), judge=judge)

@@ -14,13 +14,14 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records.signing.p256_signature import P256Signature
 
 POINT_BYTES = 65
 
 
-def check_point(point: bytes, name: str) -> None:
+def check_point(point: bytes, name: ErrorName) -> None:
     """Refuse what is no point of the curve in its uncompressed form.
 
     Raises:
@@ -41,14 +42,14 @@ def verify(signature: P256Signature, message: bytes, point: bytes) -> None:
         UnprovenError: ``signature``.
     """
     try:
-        _load(point, "bad_key").verify(
+        _load(point, ErrorName.BAD_KEY).verify(
             encode_dss_signature(signature.r, signature.s), message, ECDSA(SHA256())
         )
     except InvalidSignature as error:
-        raise UnprovenError("a P-256 signature does not hold", name="signature") from error
+        raise UnprovenError("a P-256 signature does not hold", name=ErrorName.SIGNATURE) from error
 
 
-def _load(point: bytes, name: str) -> EllipticCurvePublicKey:
+def _load(point: bytes, name: ErrorName) -> EllipticCurvePublicKey:
     if len(point) != POINT_BYTES or point[0] != 0x04:
         # Infinity is the single byte 0x00, a compressed point has 33.
         raise MalformedError("a P-256 key is a point of 65 bytes, uncompressed", name=name)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.records.signing.ssh_wire import Reader, mpint
 
@@ -37,7 +38,7 @@ class P256Signature:
         Raises:
             MalformedError: ``bad_sshsig``; a second spelling of any kind, zero, or beyond n.
         """
-        return cls._checked(*_mpints(data), "bad_sshsig")
+        return cls._checked(*_mpints(data), ErrorName.BAD_SSHSIG)
 
     @classmethod
     def from_raw(cls, data: bytes) -> P256Signature:
@@ -49,10 +50,12 @@ class P256Signature:
         if len(data) != 2 * _NUMBER_BYTES:
             raise MalformedError(
                 f"a passkey's signature has {2 * _NUMBER_BYTES} bytes, got {len(data)}",
-                name="bad_passkey",
+                name=ErrorName.BAD_PASSKEY,
             )
         r, s = data[:_NUMBER_BYTES], data[_NUMBER_BYTES:]
-        return cls._checked(int.from_bytes(r, "big"), int.from_bytes(s, "big"), "bad_passkey")
+        return cls._checked(
+            int.from_bytes(r, "big"), int.from_bytes(s, "big"), ErrorName.BAD_PASSKEY
+        )
 
     @classmethod
     def low(cls, r: int, s: int) -> P256Signature:
@@ -69,7 +72,7 @@ class P256Signature:
         return cls.low(*_mpints(data))
 
     @classmethod
-    def _checked(cls, r: int, s: int, name: str) -> P256Signature:
+    def _checked(cls, r: int, s: int, name: ErrorName) -> P256Signature:
         if not 1 <= r < ORDER or not 1 <= s < ORDER:
             raise MalformedError("a P-256 signature is out of its range", name=name)
         if s > ORDER // 2:
@@ -86,7 +89,7 @@ class P256Signature:
 
 
 def _mpints(data: bytes) -> tuple[int, int]:
-    reader = Reader(data, "P-256 signature", "bad_sshsig")
+    reader = Reader(data, "P-256 signature", ErrorName.BAD_SSHSIG)
     r, s = reader.mpint(), reader.mpint()
     reader.end()
     return r, s

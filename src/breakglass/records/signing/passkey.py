@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records.encoding.text_types import Base64
 from breakglass.records.signing import p256_key
@@ -129,19 +130,20 @@ class PasskeySignature:
         challenge = base64.urlsafe_b64encode(hashlib.sha256(message).digest()).rstrip(b"=")
         begin = b'{"type":"webauthn.get","challenge":"' + challenge + b'"'
         if not self.client_data.startswith(begin):
-            raise UnprovenError("the passkey signed another text", name="signature")
+            raise UnprovenError("the passkey signed another text", name=ErrorName.SIGNATURE)
         origin = f',"origin":"https://{key.authority}","crossOrigin":false'.encode()
         rest = self.client_data[len(begin) :]
         if not rest.startswith(origin) or rest[len(origin) : len(origin) + 1] not in (b"}", b","):
             raise UnprovenError(
-                f"the passkey signed on another page than https://{key.authority}", name="namespace"
+                f"the passkey signed on another page than https://{key.authority}",
+                name=ErrorName.NAMESPACE,
             )
         if self.data[:32] != hashlib.sha256(key.host.encode()).digest():
-            raise UnprovenError("the passkey signed for another host", name="namespace")
+            raise UnprovenError("the passkey signed for another host", name=ErrorName.NAMESPACE)
         signed = self.data + hashlib.sha256(self.client_data).digest()
         p256_key.verify(self.value, signed, key.point)
         if not self._flag(_PRESENT) or not self._flag(_VERIFIED):
-            raise UnprovenError("the passkey did not verify its user", name="presence")
+            raise UnprovenError("the passkey did not verify its user", name=ErrorName.PRESENCE)
 
 
 @lru_cache(maxsize=4096)
@@ -154,17 +156,17 @@ def _key_from_text(text: str) -> PasskeyKey:
         raise _bad(f"a passkey's host is one host name in lower case, got {host[:60]!r}")
     if colon and (not _PORT.fullmatch(port) or int(port) > 65535 or int(port) == HTTPS_PORT):
         raise _bad(f"a passkey's port is 1 to 65535 and left out where it is 443, got {port[:9]!r}")
-    der = exact_base64(words[2], "passkey", "bad_passkey")
+    der = exact_base64(words[2], "passkey", ErrorName.BAD_PASSKEY)
     if not der.startswith(_BEFORE_THE_POINT):
         raise _bad("a passkey's key is a SubjectPublicKeyInfo on P-256, uncompressed")
     point = der[len(_BEFORE_THE_POINT) :]
-    p256_key.check_point(point, "bad_passkey")
+    p256_key.check_point(point, ErrorName.BAD_PASSKEY)
     return PasskeyKey(host, int(port) if colon else HTTPS_PORT, point)
 
 
 def _decoded(text: str, what: str) -> bytes:
-    return exact_base64(text, what, "bad_passkey")
+    return exact_base64(text, what, ErrorName.BAD_PASSKEY)
 
 
 def _bad(why: str) -> MalformedError:
-    return MalformedError(why, name="bad_passkey")
+    return MalformedError(why, name=ErrorName.BAD_PASSKEY)

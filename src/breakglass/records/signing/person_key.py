@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.records.encoding.text_types import SSH_KEY, Pattern
 from breakglass.records.signing.key_types import SOFTWARE_TYPES
@@ -65,6 +66,6 @@ def check_keys(people: Mapping[str, Sequence[str]], what: str) -> None:
             if identity in owners:
                 raise MalformedError(
                     f"{what}: one key stands for {owners[identity]!r} and for {name!r}",
-                    name="shared_key",
+                    name=ErrorName.SHARED_KEY,
                 )
             owners[identity] = name

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from breakglass.canonical import utf8
+from breakglass.error_names import ErrorName
 from breakglass.errors import UnprovenError
 from breakglass.records.encoding.text_types import Base64
 from breakglass.records.signing.passkey import Assertion, PasskeyKey, PasskeySignature
@@ -85,7 +86,7 @@ def verify_signature(signed: Signature, keys: Iterable[str], namespace: str) -> 
     if not signed.text.startswith(_HEADERS[namespace]):
         raise UnprovenError(
             f"a text signed for {namespace!r} begins {_HEADERS[namespace].strip()!r}",
-            name="namespace",
+            name=ErrorName.NAMESPACE,
         )
     if isinstance(signed, Signed):
         return _verify_ssh(signed, message, keys, namespace)
@@ -93,17 +94,17 @@ def verify_signature(signed: Signature, keys: Iterable[str], namespace: str) -> 
 
 
 def _verify_ssh(signed: Signed, message: bytes, keys: Iterable[str], namespace: str) -> Factor:
-    blob = exact_base64(signed.sshsig, "SSH signature", "bad_sshsig")
+    blob = exact_base64(signed.sshsig, "SSH signature", ErrorName.BAD_SSHSIG)
     signature = SshSignature.parse(blob)
     if signature.key not in _ssh_keys(keys):
-        raise UnprovenError("signed by a key that is not this person's", name="foreign_key")
+        raise UnprovenError("signed by a key that is not this person's", name=ErrorName.FOREIGN_KEY)
     signature.verify(message, namespace)
     return factor_of(signature)
 
 
 def _verify_passkey(signed: SignedByPasskey, message: bytes, keys: Iterable[str]) -> Factor:
     assertion = PasskeySignature.parse(signed.passkey)
-    refusal = UnprovenError("signed by a passkey; this person has none", name="foreign_key")
+    refusal = UnprovenError("signed by a passkey; this person has none", name=ErrorName.FOREIGN_KEY)
     read = [parse_person_key(key) for key in keys]
     for key in [key for key in read if isinstance(key, PasskeyKey)]:
         try:
@@ -173,7 +174,9 @@ def people_who_signed(
             continue
         signature = SshSignature.parse(line.signature)
         if signature.key not in keys:
-            raise UnprovenError(f"the line of {line.name!r} is by another key", name="signature")
+            raise UnprovenError(
+                f"the line of {line.name!r} is by another key", name=ErrorName.SIGNATURE
+            )
         signature.verify(note.text.encode(), namespace)
         factor = factor_of(signature)
         if signature.key.point in used and line.name not in found:

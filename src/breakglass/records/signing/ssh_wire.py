@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 
 
@@ -35,7 +36,7 @@ class Reader:
     Each method raises ``MalformedError``, by ``name``, where the bytes end too early.
     """
 
-    def __init__(self, data: bytes, what: str, name: str) -> None:
+    def __init__(self, data: bytes, what: str, name: ErrorName) -> None:
         self._data, self._at, self._what, self._name = data, 0, what, name
 
     def _take(self, count: int) -> bytes:

@@ -16,6 +16,7 @@ from functools import lru_cache
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records.signing import p256_key
 from breakglass.records.signing.key_types import (
@@ -119,12 +120,12 @@ class SshSignature:
         """
         parts = SshsigParts.parse(blob)
         key = SshPublicKey.from_blob(parts.key)
-        reader = Reader(parts.signature, "SSH signature", "bad_sshsig")
+        reader = Reader(parts.signature, "SSH signature", ErrorName.BAD_SSHSIG)
         kind = reader.string().decode("ascii", "replace")
         if kind != key.kind:
             raise MalformedError(
                 f"SSH signature of type {kind[:60]!r} by a key of type {key.kind!r}",
-                name="bad_sshsig",
+                name=ErrorName.BAD_SSHSIG,
             )
         value = _value(key, reader.string())
         flags, counter = (reader.byte(), reader.number()) if key.hardware else (0, 0)
@@ -157,7 +158,7 @@ class SshSignature:
             raise UnprovenError(
                 f"signed in namespace {self.namespace.decode('ascii', 'replace')[:60]!r},"
                 f" wanted {namespace!r}",
-                name="namespace",
+                name=ErrorName.NAMESPACE,
             )
         signed = signed_data(message, namespace, self.hash_name)
         if self.key.hardware:
@@ -170,7 +171,7 @@ class SshSignature:
         else:
             _verify_ed25519(self.value, signed, self.key.point)
         if self.key.hardware and not self.present:
-            raise UnprovenError("a security key signed without a touch", name="presence")
+            raise UnprovenError("a security key signed without a touch", name=ErrorName.PRESENCE)
 
 
 def verify_sshsig(blob: bytes, message: bytes, namespace: str) -> SshSignature:
@@ -197,7 +198,8 @@ def _value(key: SshPublicKey, data: bytes) -> bytes | P256Signature:
         return P256Signature.from_mpints(data)
     if len(data) != _ED25519_BYTES:
         raise MalformedError(
-            f"an Ed25519 signature has {_ED25519_BYTES} bytes, got {len(data)}", name="bad_sshsig"
+            f"an Ed25519 signature has {_ED25519_BYTES} bytes, got {len(data)}",
+            name=ErrorName.BAD_SSHSIG,
         )
     return data
 
@@ -206,12 +208,12 @@ def _verify_ed25519(signature: bytes, message: bytes, point: bytes) -> None:
     try:
         Ed25519PublicKey.from_public_bytes(point).verify(signature, message)
     except (InvalidSignature, ValueError) as error:
-        raise UnprovenError("an SSH signature does not hold", name="signature") from error
+        raise UnprovenError("an SSH signature does not hold", name=ErrorName.SIGNATURE) from error
 
 
 @lru_cache(maxsize=4096)
 def _key_from_blob(blob: bytes) -> SshPublicKey:
-    reader = Reader(blob, "SSH public key", "bad_ssh_key")
+    reader = Reader(blob, "SSH public key", ErrorName.BAD_SSH_KEY)
     kind = reader.string().decode("ascii", "replace")
     if kind not in SSH_KEY_TYPES:
         raise _bad_key(refusal(kind))
@@ -222,7 +224,7 @@ def _key_from_blob(blob: bytes) -> SshPublicKey:
     reader.end()
     key = SshPublicKey(kind, point, application, blob)
     if key.on_p256:
-        p256_key.check_point(point, "bad_ssh_key")
+        p256_key.check_point(point, ErrorName.BAD_SSH_KEY)
     else:
         _check_ed25519(point)
     if key.hardware and not _APPLICATION.fullmatch(application):
@@ -238,7 +240,7 @@ def _key_from_text(text: str) -> SshPublicKey:
         raise _bad_key("an SSH public key is a type and its base64")
     if words[0] not in SSH_KEY_TYPES:
         raise _bad_key(refusal(words[0]))
-    key = _key_from_blob(exact_base64(words[1], "SSH public key", "bad_ssh_key"))
+    key = _key_from_blob(exact_base64(words[1], "SSH public key", ErrorName.BAD_SSH_KEY))
     if key.kind != words[0]:
         raise _bad_key(f"SSH public key says {words[0][:40]!r} but holds {key.kind!r}")
     return key
@@ -253,4 +255,4 @@ def _check_ed25519(point: bytes) -> None:
 
 
 def _bad_key(why: str) -> MalformedError:
-    return MalformedError(why, name="bad_ssh_key")
+    return MalformedError(why, name=ErrorName.BAD_SSH_KEY)

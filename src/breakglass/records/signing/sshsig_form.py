@@ -11,6 +11,7 @@ import hashlib
 import struct
 from dataclasses import dataclass, replace
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.records.signing.key_types import P256, SK_P256
 from breakglass.records.signing.p256_signature import P256Signature
@@ -45,7 +46,7 @@ class SshsigParts:
         """
         if len(blob) > _BYTES_AT_MOST or not blob.startswith(_MAGIC):
             raise _bad("not an SSH signature")
-        reader = Reader(blob[len(_MAGIC) :], "SSH signature", "bad_sshsig")
+        reader = Reader(blob[len(_MAGIC) :], "SSH signature", ErrorName.BAD_SSHSIG)
         if reader.number() != 1:
             raise _bad("SSH signature of a version other than 1")
         key, namespace, reserved = reader.string(), reader.string(), reader.string()
@@ -77,7 +78,7 @@ def low_s(blob: bytes) -> bytes:
         MalformedError: ``bad_sshsig``; not an SSHSIG that we read.
     """
     parts = SshsigParts.parse(blob)
-    reader = Reader(parts.signature, "SSH signature", "bad_sshsig")
+    reader = Reader(parts.signature, "SSH signature", ErrorName.BAD_SSHSIG)
     kind = reader.string()
     if kind not in (P256.encode(), SK_P256.encode()):
         return blob
@@ -97,7 +98,7 @@ def dearmored(armored: str) -> bytes:
     lines = armored.strip().split("\n")
     if len(lines) < 3 or lines[0] != _ARMOR_BEGIN or lines[-1] != _ARMOR_END:
         raise _bad("not an armored SSH signature")
-    return exact_base64("".join(lines[1:-1]), "SSH signature", "bad_sshsig")
+    return exact_base64("".join(lines[1:-1]), "SSH signature", ErrorName.BAD_SSHSIG)
 
 
 def armored(blob: bytes) -> str:
@@ -108,4 +109,4 @@ def armored(blob: bytes) -> str:
 
 
 def _bad(why: str) -> MalformedError:
-    return MalformedError(why, name="bad_sshsig")
+    return MalformedError(why, name=ErrorName.BAD_SSHSIG)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 from breakglass.verdicts.history import Bypass, monday, quarter
 from breakglass.verdicts.imports.pseudonyms import without_addresses
@@ -64,7 +65,7 @@ def read_log(repository: Path, branch: str, since: str = "") -> Iterator[Change]
         told = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
         raise MisconfiguredError(
             f"git cannot read branch '{branch}' of '{repository}': {told}",
-            name="no_repository",
+            name=ErrorName.NO_REPOSITORY,
             hint="name another branch with --branch, or clone with its history (no --depth)",
         )
     return parse_log(done.stdout.decode("utf-8", "replace"))

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 from breakglass.verdicts.history import Bypass, monday, quarter
 from breakglass.verdicts.imports.git_log import LONGEST_REASON, Imported
@@ -127,11 +128,12 @@ def _objects(path: Path) -> list[tuple[str, dict[str, Any]]]:
                 rows.append((f"{path}:{number}", json.loads(line)))
     except (json.JSONDecodeError, RecursionError) as error:
         raise MalformedError(
-            f"'{path}' is neither a JSON list nor one JSON object a line: {error}", name="not_json"
+            f"'{path}' is neither a JSON list nor one JSON object a line: {error}",
+            name=ErrorName.NOT_JSON,
         ) from error
     for where, row in rows:
         if not isinstance(row, dict):
-            raise MalformedError(f"{where}: wanted a JSON object", name="not_json")
+            raise MalformedError(f"{where}: wanted a JSON object", name=ErrorName.NOT_JSON)
     return rows
 
 
@@ -146,5 +148,7 @@ def _moment(value: object, where: str) -> datetime:
             return datetime.fromtimestamp(value / 1000, UTC)
         moment = datetime.fromisoformat(str(value))
     except (ValueError, OverflowError, OSError) as error:
-        raise MalformedError(f"{where}: {value!r} is not a time", name="bad_time") from error
+        raise MalformedError(
+            f"{where}: {value!r} is not a time", name=ErrorName.BAD_TIME
+        ) from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)

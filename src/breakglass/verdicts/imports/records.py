@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.verdicts.history import Bypass, Gate, GateReview, History, monday
 from breakglass.verdicts.rows import day_in, is_yes, time_in, word_in
@@ -119,5 +120,7 @@ def _review(record: Mapping[str, Any], gate: str, moment: datetime, where: str) 
 def _count(record: Mapping[str, Any], key: str, where: str) -> int:
     value = record.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise MalformedError(f"{where}: '{key}' is {value!r}, wanted a count", name="bad_number")
+        raise MalformedError(
+            f"{where}: '{key}' is {value!r}, wanted a count", name=ErrorName.BAD_NUMBER
+        )
     return value

@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 
 
@@ -173,4 +174,4 @@ def _without_comment(line: str) -> str:
 
 
 def _wrong(name: str, number: int, what: str, hint: str = "") -> MalformedError:
-    return MalformedError(f"{name}:{number}: {what}", name="bad_rule_file", hint=hint)
+    return MalformedError(f"{name}:{number}: {what}", name=ErrorName.BAD_RULE_FILE, hint=hint)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.verdicts.imports.rulefile import Items, Node, Table, Text, parse_rules
 
@@ -64,13 +65,13 @@ def read_rules(text: str, name: str) -> Rules:
             raise MalformedError(
                 f"{name}:{node.line}: unknown key '{key}', "
                 f"wanted one of {', '.join(sorted(known))}",
-                name="unknown_key",
+                name=ErrorName.UNKNOWN_KEY,
             )
     gates = tree.values.get("gates")
     if not isinstance(gates, Table) or not gates.values:
         raise MalformedError(
             f"{name}:{tree.line}: no gates; the key 'gates' names each gate with its signs",
-            name="no_gates",
+            name=ErrorName.NO_GATES,
             hint="gates:\\n  tryjobs:\\n    - footer: No-Try\\n      value: 'true'",
         )
     return Rules(
@@ -105,7 +106,8 @@ def _rules(node: Node | None, name: str) -> tuple[Rule, ...]:
         return ()
     if not isinstance(node, Items):
         raise MalformedError(
-            f"{name}:{node.line}: wanted a list of '- footer:' or '- pattern:'", name="bad_rule"
+            f"{name}:{node.line}: wanted a list of '- footer:' or '- pattern:'",
+            name=ErrorName.BAD_RULE,
         )
     return tuple(_rule(item, name) for item in node.values)
 
@@ -115,18 +117,19 @@ def _rule(node: Node, name: str) -> Rule:
         return Rule(pattern=_pattern(node, name))
     if not isinstance(node, Table) or set(node.values) - {"footer", "value", "pattern"}:
         raise MalformedError(
-            f"{name}:{node.line}: a rule has 'footer' (and 'value') or 'pattern'", name="bad_rule"
+            f"{name}:{node.line}: a rule has 'footer' (and 'value') or 'pattern'",
+            name=ErrorName.BAD_RULE,
         )
     footer, value = node.values.get("footer"), node.values.get("value")
     pattern = node.values.get("pattern")
     if (footer is None) == (pattern is None):
         raise MalformedError(
-            f"{name}:{node.line}: a rule has either 'footer' or 'pattern'", name="bad_rule"
+            f"{name}:{node.line}: a rule has either 'footer' or 'pattern'", name=ErrorName.BAD_RULE
         )
     if isinstance(pattern, Text):
         return Rule(pattern=_pattern(pattern, name))
     if not isinstance(footer, Text) or not footer.value:
-        raise MalformedError(f"{name}:{node.line}: 'footer' has no name", name="bad_rule")
+        raise MalformedError(f"{name}:{node.line}: 'footer' has no name", name=ErrorName.BAD_RULE)
     told = _pattern(value, name) if isinstance(value, Text) else None
     return Rule(footer=footer.value.lower().replace("_", "-"), value=told)
 
@@ -137,7 +140,7 @@ def _pattern(node: Text, name: str) -> re.Pattern[str]:
     except re.error as error:
         raise MalformedError(
             f"{name}:{node.line}: {node.value!r} is not a pattern: {error}",
-            name="bad_pattern",
+            name=ErrorName.BAD_PATTERN,
             hint="write plain text with signs escaped, such as '\\[skip ci\\]'",
         ) from error
 
@@ -146,5 +149,5 @@ def _words(node: Node | None, name: str) -> tuple[str, ...]:
     if node is None:
         return ()
     if not isinstance(node, Items) or not all(isinstance(item, Text) for item in node.values):
-        raise MalformedError(f"{name}:{node.line}: wanted a list of names", name="bad_rule")
+        raise MalformedError(f"{name}:{node.line}: wanted a list of names", name=ErrorName.BAD_RULE)
     return tuple(item.value for item in node.values if isinstance(item, Text))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 from breakglass.verdicts.history import Bypass, monday
 from breakglass.verdicts.imports.git_log import Imported
@@ -144,7 +145,7 @@ def _read(
             raise MalformedError(
                 f"{path}:1: no column for '{role}', wanted one of {', '.join(wanted)}; "
                 f"got {', '.join(columns) or 'nothing'}",
-                name="no_column",
+                name=ErrorName.NO_COLUMN,
                 hint=f"name it with --map {role}=COLUMN",
             )
     rows = []
@@ -159,7 +160,8 @@ def _moment(text: str, where: str) -> datetime:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise MalformedError(
-            f"{where}: {text[:40]!r} is not a time such as 2026-06-22T03:14:09Z", name="bad_time"
+            f"{where}: {text[:40]!r} is not a time such as 2026-06-22T03:14:09Z",
+            name=ErrorName.BAD_TIME,
         ) from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
@@ -170,5 +172,5 @@ def _count(text: str, where: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e15:
-        raise MalformedError(f"{where}: {text[:40]!r} is not a count", name="bad_number")
+        raise MalformedError(f"{where}: {text[:40]!r} is not a count", name=ErrorName.BAD_NUMBER)
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.verdicts.imports.git_log import Imported
 from breakglass.verdicts.imports.rules import Rules, read_rules
@@ -57,7 +58,7 @@ def gates_gone_round(found: Imported) -> Imported:
         raise RefusedError(
             "no change shows a usual sign of a bypass (No-Try, [skip ci], TBR, …);"
             " nothing was written",
-            name="no_signs",
+            name=ErrorName.NO_SIGNS,
             hint="name your own signs with --rules; docs/how-to/import-a-history.md has an example",
         )
     return replace(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from breakglass.canonical import Json
 from breakglass.clock import format_maybe, format_time
+from breakglass.error_names import ErrorName
 from breakglass.records.fold.slices.overlay import Overlay
 from breakglass.records.statement import AccessRequest, digest_of
 from breakglass.tlog.note import Note
@@ -65,7 +66,7 @@ class AskedState:
 class EndedAsk:
     """An ask that waits no more: ``name`` says by what, ``by`` by whom, ``seen`` since when."""
 
-    name: str
+    name: ErrorName
     by: str
     index: int
     seen: datetime
