@@ -14,6 +14,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -277,6 +278,13 @@ class Shop:
         self.logs.kill()
 
     # --- talking to it -----------------------------------------------------------------------
+
+    def settled_size(self) -> int:
+        """Return the log's size once what earlier tests posted has come: it may be held 0.7 s."""
+        size = -1
+        while size != (size := int(self.get("/state")["size"])):
+            time.sleep(1)
+        return size
 
     def get(self, path: str, broker: int = 0) -> dict[str, Any]:
         with self.brokers[broker].neighbour() as neighbour:

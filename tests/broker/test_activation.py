@@ -24,7 +24,7 @@ def _nothing_void(shop: Shop) -> Iterator[None]:
 
 
 def test_activating_the_same_policy_again_is_no_second_record(shop: Shop) -> None:
-    size = shop.get("/state")["size"]
+    size = shop.settled_size()
     assert shop.post("/policy", shop.active)["version"] == shop.version
     assert shop.get("/state")["size"] == size
 
@@ -66,7 +66,7 @@ def test_cards_are_renewed_under_the_policy_that_stands(shop: Shop) -> None:
 
 
 def test_what_the_fold_would_not_take_is_never_written(shop: Shop) -> None:
-    size = shop.get("/state")["size"]
+    size = shop.settled_size()
     shop.version += 1
     good = shop.activation()
     shop.version -= 1
@@ -138,7 +138,7 @@ def test_a_bundle_of_almost_1_mib_takes_force_and_is_read_again_after_a_restart(
 
 
 def test_a_bundle_over_1_mib_is_refused_by_that_number_and_never_written(shop: Shop) -> None:
-    size = shop.get("/state")["size"]
+    size = shop.settled_size()
     cases = {1: "1048577 bytes, 1048576 at most", 1024: "at most 1398104 characters"}
     for more, says in cases.items():
         bundle = base64.b64encode(bytes(PACKED_BYTES_AT_MOST + more)).decode()

@@ -136,7 +136,7 @@ def test_nobody_can_fill_the_ledger_with_refusals(shop: Shop) -> None:
 
 
 def test_a_stranger_leaves_no_trace(shop: Shop) -> None:
-    size = shop.get("/state")["size"]
+    size = shop.settled_size()
     stranger = shop.asking(who="eve", key=SoftSecurityKey.of("eve"))
     with pytest.raises(RefusedError, match="nobody of the policy") as caught:
         shop.break_glass(stranger)
@@ -227,7 +227,7 @@ BODIES = [
 
 @pytest.mark.parametrize("path", ["/break", "/incidents", "/done", "/kill", "/policy", "/trust"])
 def test_malformed_requests_are_told_so_and_write_nothing(shop: Shop, path: str) -> None:
-    size = shop.get("/state")["size"]
+    size = shop.settled_size()
     with shop.brokers[0].neighbour() as broker:
         for body in BODIES:
             reply = broker.send("POST", path, body, "application/json")
