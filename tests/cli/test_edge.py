@@ -11,6 +11,7 @@ import pytest
 
 from breakglass.cli import main
 from tests.embedded.isolated import Person, command
+from tests.kit.plain_english import check_wording
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_a_mistyped_line_is_exit_2_with_the_help_that_helps(mira, words, says):
     said = mira.types("breakglass", *words)
     assert said.code == 2
     assert says in said.err
-    assert "--help ends in an example that works" in said.err
+    assert "see the example at the end of: " in said.err
     assert "Usage:" not in said.err
 
 
@@ -107,3 +108,9 @@ def test_the_users_own_configuration_is_found_last(mira):
     (config / "client.toml").write_text(text.replace('"trust"', f'"{mira.cwd}/org/trust"'))
     said = mira.types("breakglass", "trust", "show", "--json")
     assert json.loads(said.out)["maintainers"] == ["mira", "second"]
+
+
+def test_a_wording_that_was_replaced_is_refused_wherever_a_command_is_typed():
+    check_wording("unknown person 'mira': not in policy 3")
+    with pytest.raises(AssertionError, match="may lie between"):
+        check_wording("error: this clock says 03:14; 120 s may\n lie between")

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.kit.plain_english import check_wording
+
 COMMANDS = {"breakglass": "breakglass.cli", "breakglass-gate": "breakglass.gate"}
 
 
@@ -84,6 +86,7 @@ class Person:
             timeout=within_s,
             check=False,
         )
+        check_wording(f"{done.stdout}\n{done.stderr}")
         return Typed(done.returncode, done.stdout, done.stderr)
 
     def starts(self, *words: str) -> subprocess.Popen[str]:

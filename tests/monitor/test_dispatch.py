@@ -135,7 +135,7 @@ def test_an_intent_with_no_persons_statement_rings_as_forbidden(
     assert message["record"] == f"{grant}/intent"
     assert message["who"] == "broker.shop.example"
     assert "no person's statement" in message["why"]
-    assert "treat the key of broker.shop.example as stolen" in message["text"]
+    assert "Treat the key of broker.shop.example as compromised" in message["text"]
 
 
 def test_a_stolen_gate_key_that_writes_an_intent_rings(

@@ -213,9 +213,7 @@ def terms_of(glass: dict[str, Any], given: str) -> timedelta:
         return longest
     match = _SPAN.fullmatch(given)
     if match is None:
-        raise MalformedError(
-            f"--for {given[:20]!r} is no length of time", hint="such as 90s or 10m"
-        )
+        raise MalformedError(f"invalid duration --for {given[:20]!r}", hint="use 90s, 10m or 1h")
     asked = timedelta(**{_UNITS[match[2]]: int(match[1])})
     if asked > longest:
         raise RefusedError(

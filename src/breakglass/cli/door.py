@@ -434,9 +434,9 @@ def _minted(client: Client, grant: str, token: str, minter_at: str) -> dict[str,
         if not isinstance(error, UnavailableError) and error.name != ErrorName.NO_GRANT:
             raise
         if not minter_at:
-            error.hint = "ask the minter straight: --minter-at URL"
+            error.hint = "contact the minter directly: --minter-at URL"
             raise
-        output.talk(f"not through the broker ({error.name}); asking the minter straight")
+        output.talk(f"not through the broker ({error.name}); contacting the minter directly")
     with Peer(minter_at, name="minter", within=_MINT_WITHIN) as minter:
         return minter.post_json("/mint", {"token": token, "asked_ms_ago": 0})
 

@@ -64,7 +64,7 @@ def ring(client: Client, told: dict[str, Any]) -> list[str]:
             "; ".join(troubles) or f"{str(client.file)!r} names no door_webhook and no door_command"
         )
         raise UnavailableError(
-            f"nobody could be rung: {why}; nothing was signed",
+            f"no alert channel accepted the message: {why}; nothing was signed",
             name=ErrorName.NOT_HEARD,
             hint="a custodian signs only when somebody hears it; set one of them and sign again",
         )

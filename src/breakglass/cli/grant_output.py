@@ -10,7 +10,7 @@ from breakglass.cli.client import Client
 # Dimensions that say how the platform grants it; people ask where. `status` shows them all.
 _HOW = {"templates", "roles"}
 _LABELS = {
-    "self_declared": "the incident rests on your own word; the review will look at that",
+    "self_declared": "self-declared incident; this is flagged for review",
     "monitor_silent": "the monitor is silent: the broker rang a channel of its own",
     "drill": "this is a drill",
 }

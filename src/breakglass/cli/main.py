@@ -93,7 +93,7 @@ def _run(arguments: list[str], as_json: bool) -> int:
         return ended.exit_code
     except click.ClickException as error:
         path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
-        hint = f"{path or 'breakglass'} --help ends in an example that works"
+        hint = f"see the example at the end of: {path or 'breakglass'} --help"
         output.tell_error("usage", _plain(error.format_message()), hint, as_json)
         return 2
     except BreakglassError as error:

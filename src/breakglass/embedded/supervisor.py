@@ -62,7 +62,7 @@ class Child:
         """Return why it ended, or the last line that it said."""
         lines = self.log.read_text("utf-8", "replace").strip().splitlines()
         errors = [line for line in lines[-5:] if ": error: " in line]
-        return (errors or lines or ["it said nothing"])[-1][:300]
+        return (errors or lines or ["no output"])[-1][:300]
 
 
 def spawn(

@@ -82,12 +82,12 @@ def _forbidden(judged: Judged, entry: Entry) -> Alert:
     what = (
         f"RECORDS MISSING before entry {judged.index}"
         if missing
-        else f"FORBIDDEN: a record of kind {kind!r} that nobody may believe stands in the ledger"
+        else f"FORBIDDEN: invalid record of kind {kind!r} in the ledger"
     )
     text = (
         f"{what}: {record.envelope.id!r}, entry {judged.index}, signed by {submitter} ({role}):"
-        f" {judged.why} [{judged.void}]. Nothing that checks it acts on it. Until somebody can say"
-        f" how it came about, treat the key of {submitter} as stolen."
+        f" {judged.why} [{judged.void}]. Verifiers ignore it. Treat the key of {submitter} as"
+        " compromised until the cause is known; a wrong clock is a common harmless one."
     )
     own = kind in _OWN and judged.role is not None and judged.role.kind == "monitor"
     return Alert(

@@ -86,7 +86,7 @@ def _check_waited(at: datetime, asking: Asking, card: Card, skew: timedelta) -> 
     if not -skew <= at - asking.newest <= fresh:
         raise UnprovenError(
             f"the newest statement was signed at {asking.newest:%H:%M:%S}, the intent written at"
-            f" {at:%H:%M:%S}; {fresh.total_seconds():.0f} s may lie between",
+            f" {at:%H:%M:%S}; {fresh.total_seconds():.0f} s apart is the limit",
             name=ErrorName.STATEMENT_OLD,
             hint="ask again; a statement is good for two minutes",
         )

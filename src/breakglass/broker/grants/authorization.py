@@ -66,7 +66,7 @@ def known(request: BreakRequest, state: State, now: datetime) -> Known:
     keys = state.governance.keys_of(said.who)
     if not keys:
         raise RefusedError(
-            f"{said.who!r} is nobody of the policy in force",
+            f"unknown person {said.who!r}: not in the policy in force",
             name=ErrorName.UNKNOWN_PERSON,
             hint="a maintainer adds people in the bundle",
         )
@@ -92,7 +92,7 @@ def check_timely(
     if not -skew <= now - said.at <= max(skew, wait):
         raise RefusedError(
             f"the statement was signed at {said.at:%H:%M:%S} UTC, this clock says"
-            f" {now:%H:%M:%S} UTC; {max(skew, wait).total_seconds():.0f} s may lie between",
+            f" {now:%H:%M:%S} UTC; {max(skew, wait).total_seconds():.0f} s apart is the limit",
             name=ErrorName.STATEMENT_OLD,
             hint="ask again, and look at both clocks if this comes back",
         )

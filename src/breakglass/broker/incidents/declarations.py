@@ -59,7 +59,7 @@ class Declarations:
             keys = state.governance.keys_of(said.who)
         if not keys:
             raise RefusedError(
-                f"{said.who!r} is nobody of this policy", name=ErrorName.UNKNOWN_PERSON
+                f"unknown person {said.who!r}: not in this policy", name=ErrorName.UNKNOWN_PERSON
             )
         verify_signature(signed, keys, STATEMENT_NAMESPACE)
         if self.recording.stated(record_id):

@@ -154,7 +154,9 @@ def word_of(
     said = parse_as(form, signed.text)
     keys = state.governance.keys_of(said.who)
     if not keys:
-        raise RefusedError(f"{said.who!r} is nobody of this policy", name=ErrorName.UNKNOWN_PERSON)
+        raise RefusedError(
+            f"unknown person {said.who!r}: not in this policy", name=ErrorName.UNKNOWN_PERSON
+        )
     factor = verify_signature(signed, keys, STATEMENT_NAMESPACE)
     check_statement(state, said, at)
     if not suspended_too and ("person", said.who) in state.governance.suspended:

@@ -60,7 +60,7 @@ def judge(state: State, stated: Submission) -> None:
     if not opening and found is None:
         raise Void(ErrorName.NO_INCIDENT, f"there is no incident {body.incident!r}")
     if opening == (found is not None and found.open):
-        raise lost_race(f"incident {body.incident!r} stands so already")
+        raise lost_race(f"incident {body.incident!r} has this state already")
     said = _declared(state, stated) if body.self_declared else None
     if said is None and (body.statement is not None or not stated.record.attachments):
         raise Void(

@@ -48,7 +48,7 @@ def judge(state: State, stated: Submission) -> None:
         raise Void(ErrorName.MISMATCH, "the statement names something else")
     key = (body.target.value, body.name)
     if body.active == (key in state.governance.suspended):
-        raise lost_race(f"{body.target.value} {body.name!r} stands so already")
+        raise lost_race(f"{body.target.value} {body.name!r} has this state already")
     check_first_use(state, said.statement)
     if body.target is Target.GRANT and body.name in state.grants.by_id:
         grant = state.grants.by_id[body.name]
