@@ -16,7 +16,7 @@ from breakglass.verdicts.siblings import displacements
 from breakglass.verdicts.verdict import judge
 
 PLACE = tempfile.TemporaryDirectory()  # gone when the process ends
-DATA = Path(__file__).parents[3] / "data" / "bypass"
+DATA = Path(__file__).parents[2] / "data" / "bypass"
 
 
 @cache
