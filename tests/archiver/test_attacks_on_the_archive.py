@@ -18,13 +18,13 @@ from typing import Any
 
 import pytest
 
-from breakglass.archiver.archived_log import ALTERED, HOLE
 from breakglass.archiver.bucket_examination import BucketExamination
 from breakglass.archiver.s3_settings import S3Settings
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.archiver.segment import Segment, segment_digest
 from breakglass.archiver.tamper_evidence import Evidence
 from breakglass.clock import SystemClock
+from breakglass.error_names import ErrorName
 from breakglass.errors import UnprovenError
 from tests.kit.archiving import PREFIX, ArchivedWorld
 from tests.kit.s3 import CEPH, bucket_on, ceph_settings, client_for, made_bucket, settings_for
@@ -155,7 +155,7 @@ def test_wrong_bytes_under_the_next_name_stop_the_archiver_and_are_never_cosigne
     assert "stands already, with other bytes: two writers" in answer.body.decode()
     with pytest.raises(UnprovenError, match="seg/000000000003' is altered") as caught:
         list(attacked.world.archived_log().commits())
-    assert caught.value.name == ALTERED
+    assert caught.value.name == ErrorName.ARCHIVE_ALTERED
 
 
 def test_an_unlocked_copy_of_the_next_segment_does_not_earn_a_cosignature(
@@ -217,7 +217,7 @@ def test_what_is_deleted_when_its_time_is_over_is_named_as_a_hole(tmp_path: Path
         attacked.mallory.delete_object(**attacked.locked())
         with pytest.raises(UnprovenError, match="seg/000000000001' is missing") as caught:
             list(attacked.world.archived_log().commits())
-        assert caught.value.name == HOLE
+        assert caught.value.name == ErrorName.ARCHIVE_HOLE
 
 
 def test_a_lifecycle_rule_is_seen_before_it_hides_anything(tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from breakglass.archiver.archived_log import ALTERED, HOLE, ArchivedLog
+from breakglass.archiver.archived_log import ArchivedLog
 from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
 from breakglass.archiver.rebuild import main, write_folder
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.archiver.segment import Segment
 from breakglass.clock import SystemClock
+from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError, UnprovenError
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import cosigned_times
@@ -134,16 +135,20 @@ SEGMENT_1, SEGMENT_2 = "seg/000000000001", "seg/000000000002"
 @pytest.mark.parametrize(
     ("attack", "name", "where"),
     [
-        (_remove("seg/000000000000"), HOLE, "seg/000000000000"),
-        (_remove(SEGMENT_1), HOLE, SEGMENT_1),
-        (_remove("tile/0/000"), HOLE, "tile/0/000"),
-        (_remove("tile/entries/000"), HOLE, "tile/entries/000"),
-        (_flip("tile/0/000", 5), ALTERED, "tile/0/000"),
-        (_flip(SEGMENT_1, -1), ALTERED, SEGMENT_1),
-        (_flip(SEGMENT_1, 40), ALTERED, SEGMENT_1),  # what it says of the one before
-        (_flip(SEGMENT_1, 150), ALTERED, SEGMENT_1),  # within the signed head
-        (_flip("cp/000000000004", 30), ALTERED, "cp/000000000004"),
-        (_swap, ALTERED, SEGMENT_1),
+        (_remove("seg/000000000000"), ErrorName.ARCHIVE_HOLE, "seg/000000000000"),
+        (_remove(SEGMENT_1), ErrorName.ARCHIVE_HOLE, SEGMENT_1),
+        (_remove("tile/0/000"), ErrorName.ARCHIVE_HOLE, "tile/0/000"),
+        (_remove("tile/entries/000"), ErrorName.ARCHIVE_HOLE, "tile/entries/000"),
+        (_flip("tile/0/000", 5), ErrorName.ARCHIVE_ALTERED, "tile/0/000"),
+        (_flip(SEGMENT_1, -1), ErrorName.ARCHIVE_ALTERED, SEGMENT_1),
+        (
+            _flip(SEGMENT_1, 40),
+            ErrorName.ARCHIVE_ALTERED,
+            SEGMENT_1,
+        ),  # what it says of the one before
+        (_flip(SEGMENT_1, 150), ErrorName.ARCHIVE_ALTERED, SEGMENT_1),  # within the signed head
+        (_flip("cp/000000000004", 30), ErrorName.ARCHIVE_ALTERED, "cp/000000000004"),
+        (_swap, ErrorName.ARCHIVE_ALTERED, SEGMENT_1),
     ],
 )
 def test_a_hole_or_an_altered_byte_ends_it_and_is_named(
@@ -165,7 +170,7 @@ def test_a_tail_that_is_gone_shows_by_a_head_that_somebody_kept(
     assert len(list(world.archived_log().commits())) == 3  # the archive alone cannot know
     with pytest.raises(UnprovenError, match="seg/000000000003' is missing") as caught:
         list(world.archived_log(world.checkpoint(308)).commits())
-    assert caught.value.name == HOLE
+    assert caught.value.name == ErrorName.ARCHIVE_HOLE
     (tmp_path / "store" / PREFIX / "seg/000000000002").unlink()
     with pytest.raises(UnprovenError, match="cp/000000000304' has a head of size 304"):
         list(world.archived_log().commits())

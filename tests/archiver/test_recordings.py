@@ -12,7 +12,6 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from breakglass.archiver.archived_log import ALTERED, HOLE
 from breakglass.archiver.attachment_names import AGE_HEADER, attachment_folder
 from breakglass.archiver.object_store import ObjectStore, PosixObjectStore
 from breakglass.archiver.rebuild import write_folder
@@ -20,6 +19,7 @@ from breakglass.archiver.s3_settings import SEVEN_YEARS_DAYS, THIRTEEN_MONTHS_DA
 from breakglass.archiver.s3_store import S3ObjectStore
 from breakglass.canonical import parse_canonical
 from breakglass.clock import SystemClock
+from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
 from breakglass.policy.bundle import unpack_bundle
 from breakglass.records.policy_note import parse_policy_note
@@ -146,7 +146,10 @@ def test_a_recording_that_is_gone_is_a_hole_and_an_altered_one_is_said(tmp_path:
     path.unlink()
     with pytest.raises(UnprovenError, match="is missing") as hole:
         world.archived_log().attachment(digest, io.BytesIO())
-    assert (altered.value.name, hole.value.name) == (ALTERED, HOLE)
+    assert (altered.value.name, hole.value.name) == (
+        ErrorName.ARCHIVE_ALTERED,
+        ErrorName.ARCHIVE_HOLE,
+    )
     # After 13 months this is as it should be: the log is rebuilt, and says what is not there.
     rebuilt = write_folder(world.archived_log(), tmp_path / "back", may_lack_attachments=True)
     assert rebuilt.missing == (digest,)
