@@ -138,7 +138,9 @@ def test_nobody_can_fill_the_ledger_with_refusals(shop: Shop) -> None:
 def test_a_stranger_leaves_no_trace(shop: Shop) -> None:
     size = shop.settled_size()
     stranger = shop.asking(who="eve", key=SoftSecurityKey.of("eve"))
-    with pytest.raises(RefusedError, match="nobody of the policy") as caught:
+    with pytest.raises(
+        RefusedError, match="unknown person 'eve': not in the policy in force"
+    ) as caught:
         shop.break_glass(stranger)
     assert caught.value.name == "unknown_person"
     framed = shop.asking(who="mira", key=SoftSecurityKey.of("eve"))

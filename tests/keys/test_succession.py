@@ -15,6 +15,7 @@ from breakglass.process.key_store import read_key
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from breakglass.tlog.note import Note, Signer
+from breakglass.witness.heads import Heads
 from tests.embedded.isolated import Person, Typed, running_up
 
 DECLARE = ("incident", "declare", "INC-1", "--severity", "SEV1", "--title", "checkout 5xx")
@@ -129,9 +130,8 @@ def test_only_a_proven_head_that_the_copy_leads_to_is_carried_over(drill):
     assert (said.code, "is the log that is given up; nothing was written" in said.err) == (6, True)
     # A later head, which a quorum did see: this copy does not reach it.
     journal = drill.top / "later"
-    later = drill.org / "witness-1" / "data" / "heads"
-    witnessed = next(later.iterdir()).read_bytes()
-    journal.write_bytes(witnessed)
+    later = Heads(drill.org / "witness-1" / "data" / "heads").last(drill.stolen.name)
+    journal.write_bytes(later.note)
     assert drill.succeed("x", **{"from": journal}).code == 4
     # Of two histories that one quorum signed, none is taken for the other.
     said = drill.succeed("x", copy=drill.fork)

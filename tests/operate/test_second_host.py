@@ -24,6 +24,7 @@ import pytest
 
 from breakglass.embedded.alert_log import ALARMS
 from breakglass.tlog.note import COSIGNATURE, SignerKey
+from breakglass.witness.heads import Heads
 from tests.embedded.isolated import Person, Typed, gone_within, running_up
 from tests.kit.processes import until
 from tests.kit.two_hosts import TwoHosts, two_hosts, why_not
@@ -331,9 +332,9 @@ def archived_size(moved: Moved) -> int:
 
 def witnessed_size(moved: Moved) -> int:
     """Return the size of the head that the second host's witness cosigned last."""
-    (head,) = (moved.noor.cwd / "witness-1" / "data" / "heads").glob("[0-9a-f]*")
-    assert f"— {key_of(moved.noor.cwd / 'witness-1').name} " in head.read_text()
-    return int(head.read_text().splitlines()[1])
+    head = Heads(moved.noor.cwd / "witness-1" / "data" / "heads").last("try-out.example/ledger")
+    assert f"— {key_of(moved.noor.cwd / 'witness-1').name} " in head.note.decode()
+    return head.checkpoint.size
 
 
 def eventually_types(moved: Moved, *words: str) -> Typed:
