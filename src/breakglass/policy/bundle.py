@@ -15,7 +15,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 
 MAIN_FILE = "breakglass.yaml"
-PACKED_BYTES_AT_MOST = 1024 * 1024  # followers read attachments of 1 MiB at most
+PACKED_BYTES_AT_MOST = 1024 * 1024  # followers read no longer bundle
 FILES_AT_MOST = 64
 _NAME = re.compile(r"breakglass\.yaml|[a-z0-9][a-z0-9._-]{0,62}\.cedar", re.ASCII)
 

@@ -1,9 +1,9 @@
 """The fold: records in, state out; one rule for form, authority and order.
 
-It reads no clock and asks nobody. Its only time is the records' own ``at``, which may not go back
-per submitter and must lie near the witnesses' times. It does not run policy: the monitor re-runs
-decisions and writes ``justified``, or rings. A record that does not hold is *void* and changes
-nothing but its submitter's place in the chain. Source: docs/spec/record.md, «The fold».
+It reads no clock and asks nobody. Its times are the records' own ``at``, which may not go back per
+submitter, and the witnesses', near which ``at`` must lie. It does not run policy: the monitor
+re-runs decisions and writes ``justified``, or rings. A record that does not hold is *void* and
+changes nothing but its submitter's place in the chain. Source: docs/spec/record.md, «The fold».
 """
 
 from __future__ import annotations
