@@ -32,7 +32,6 @@ from breakglass.http.client import Peer, Reply
 from breakglass.minter.door import MinterDoor
 from breakglass.minter.early_end import EarlyEnd
 from breakglass.minter.grant_store import GrantStore, Row, Stage
-from breakglass.minter.locks import GrantLocks
 from breakglass.minter.minting import Minting, Patience
 from breakglass.minter.outcome_records import OutcomeRecords
 from breakglass.minter.platforms.platform import Limits
@@ -41,6 +40,7 @@ from breakglass.minter.reconciler import Reconciler, ReconcilerLimits
 from breakglass.minter.suspensions import Suspensions
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.door import Doors
+from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.submitter import Submitter
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.records import all_kinds as kinds
@@ -128,9 +128,12 @@ class LogInMemory(Peer):
         self.gone = False
 
     def send(self, method: str, path: str, *unused: Any, **how: Any) -> Reply:
-        """Answer for the head; anything else is nobody's business here."""
+        """Answer for the head and for proofs; anything else is nobody's business here."""
         if self.gone:
             raise UnavailableError("'ledger' cannot be reached", name="unreachable")
+        if path.startswith("/proof/"):
+            proof = self._org.log.proof(int(path.removeprefix("/proof/")), self._true.at)
+            return Reply(200, proof, "", "'ledger'")
         assert (method, path) == ("GET", "/checkpoint")
         return Reply(200, self._org.log.head(self._true.at), "", "'ledger'")
 
@@ -272,6 +275,7 @@ class OneMinter:
 
     Args:
         folder: for the grants, the target's accounts and the rings.
+        org: whose log it follows; one of its own if none is given.
         ahead: of the true time, by which each party's clock is wrong; who is not named is right.
             Parties: ``broker``, ``broker-2``, ``minter``, ``target`` and each person.
         limits: the target's.
@@ -282,6 +286,7 @@ class OneMinter:
         self,
         folder: Path,
         *,
+        org: Organisation | None = None,
         ahead: dict[str, timedelta] | None = None,
         limits: Limits = LIMITS,
         patience: Patience = PATIENCE,
@@ -290,7 +295,7 @@ class OneMinter:
         self.ahead = ahead or {}
         self.limits = limits
         self.patience = patience
-        self.org = TwoBrokers()
+        self.org = org or TwoBrokers()
         self.org.begin()
         self.card = self.org.card_note(GLASS)
         self.true = TrueTime(self.org)

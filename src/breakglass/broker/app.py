@@ -16,8 +16,10 @@ from breakglass.broker.door.door_return import DoorReturn
 from breakglass.broker.governance.activation import Activation
 from breakglass.broker.governance.genesis import Beginning
 from breakglass.broker.governance.suspension import Suspending
-from breakglass.broker.grants.breaking import At, Breaking
+from breakglass.broker.grants.asking import Asking
+from breakglass.broker.grants.breaking import Breaking
 from breakglass.broker.grants.early_end import EndingEarly
+from breakglass.broker.grants.granting import At, Granting
 from breakglass.broker.grants.open_grants import OpenGrants
 from breakglass.broker.grants.reaper import Reaper
 from breakglass.broker.grants.tokens import Tokens
@@ -32,6 +34,7 @@ from breakglass.errors import BreakglassError, MisconfiguredError
 from breakglass.http.client import Peer
 from breakglass.http.edge import application
 from breakglass.node.catch_up import CatchingUp
+from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.recorder import Recorder
 from breakglass.node.replica import Replica
 from breakglass.node.submitter import Submitter, gap_draft
@@ -102,7 +105,9 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Service:
     minters = Minters(folder, settings.minters, settings.mint_within)
     minute = timedelta(minutes=1)
     refusals = RateLimit(settings.refusals_per_minute, minute)
-    breaking = Breaking(recording, policies, tokens, minters, bell, clock, refusals, at)
+    asking = Asking(recording, policies, minters, clock, refusals, at)
+    granting = Granting(recording, tokens, minters, bell, at)
+    breaking = Breaking(asking, granting, GrantLocks(), at)
     ending = EndingEarly(recording, minters, clock)
     keeping = keeping_of(folder)
     door_key = keeping.read(DOOR_KEY) if keeping.stands(DOOR_KEY) else None

@@ -16,7 +16,6 @@ from breakglass.http.routes import Nobody, Request, get, nobody, post
 from breakglass.minter.door import MinterDoor
 from breakglass.minter.early_end import EarlyEnd
 from breakglass.minter.grant_store import GrantStore, Row, Stage
-from breakglass.minter.locks import GrantLocks
 from breakglass.minter.minting import At, Minting, Patience
 from breakglass.minter.outcome_records import OutcomeRecords
 from breakglass.minter.platforms.platform import Platform
@@ -36,6 +35,7 @@ from breakglass.minter.settings import MinterSettings
 from breakglass.minter.suspensions import Suspensions
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.door import Doors, DoorsFirst, TakenDoor
+from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.replica import Replica
 from breakglass.node.submitter import Submitter, gap_draft
 from breakglass.node.views import Health, StateView, health, state_view

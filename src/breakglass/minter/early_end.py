@@ -10,12 +10,12 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.minter.door import MinterDoor
 from breakglass.minter.grant_store import GrantStore, Row, Stage
-from breakglass.minter.locks import GrantLocks
 from breakglass.minter.platforms.platform import Platform
 from breakglass.minter.reconciler import Reconciler
 from breakglass.minter.revocation_rules import ended_by_word
 from breakglass.minter.suspensions import claim_of
 from breakglass.node.catch_up import CatchingUp
+from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.replica import Replica
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State

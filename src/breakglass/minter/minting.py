@@ -17,10 +17,10 @@ from breakglass.errors import BreakglassError, MalformedError, RefusedError, Una
 from breakglass.minter.credential_sealing import seal
 from breakglass.minter.door import MinterDoor
 from breakglass.minter.grant_store import Claim, GrantStore, Row, SealedCredential, Stage
-from breakglass.minter.locks import GrantLocks
 from breakglass.minter.platforms.platform import Credential, Order, Platform
 from breakglass.minter.suspensions import Suspensions, claim_of
 from breakglass.node.catch_up import CatchingUp
+from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.replica import Replica
 from breakglass.node.submitter import Submitter
 from breakglass.records.card import card_digest

@@ -18,11 +18,11 @@ from datetime import datetime, timedelta
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import BreakglassError
 from breakglass.minter.grant_store import Claim, GrantStore, Outcome, Row, Stage
-from breakglass.minter.locks import GrantLocks
 from breakglass.minter.minting import At
 from breakglass.minter.outcome_records import OutcomeRecords
 from breakglass.minter.platforms.platform import Platform
 from breakglass.minter.suspensions import Suspensions
+from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.replica import Replica
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.records.kinds.ended import Ended, EndedWhy

@@ -16,9 +16,10 @@ from typing import Annotated, Any, assert_never
 
 from breakglass.broker.door.door_chain import DoorChain, KeptDoor
 from breakglass.broker.grants import authorization
-from breakglass.broker.grants.breaking import At, make_intent
+from breakglass.broker.grants.granting import At
 from breakglass.broker.grants.request import BreakRequest
 from breakglass.broker.grants.tokens import signers
+from breakglass.broker.grants.wish import make_intent, wish_of
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
 from breakglass.clock import Clock, format_time, to_milliseconds
@@ -336,12 +337,9 @@ class DoorRequests:
                 "this trust file does not accept the custodians' door", name=ErrorName.DOOR
             )
         assert moment.card is not None  # the decision looked
-        intent = make_intent(request, who, moment, policy, now)
-        intent = replace(
-            intent,
-            not_after=min(intent.not_after, now + DOOR_LIFE),
-            statements=(request.signed, *words),
-        )
+        wish = replace(wish_of(request, moment, policy, now), further=tuple(words))
+        intent = make_intent(wish)
+        intent = replace(intent, not_after=min(intent.not_after, now + DOOR_LIFE))
         asking = check_statements(intent, moment.card.card, moment.card.people.by_name)
         check_terms(intent, now, asking, moment.card.card, trust.skew)
         return Judged(intent, moment.card, asking, trust, place, latest)

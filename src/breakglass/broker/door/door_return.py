@@ -7,7 +7,7 @@ import threading
 from datetime import datetime, timedelta
 
 from breakglass.broker.door.door_chain import DoorChain, KeptDoor
-from breakglass.broker.grants.breaking import At
+from breakglass.broker.grants.granting import At
 from breakglass.clock import Clock
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError

@@ -135,13 +135,15 @@ class TokenView:
 
 def granted_view(granted: Granted) -> GrantedView:
     """Return how a glass was broken."""
-    usable = (granted.minted or {}).get("since_asked_ms")
+    handed = granted.handed
+    usable = (handed.minted or {}).get("since_asked_ms")
     return view(
         GrantedView,
-        granted.grant.intent,
+        handed.grant.intent,
+        handed,
         granted,
-        index=granted.grant.index,
-        cosigned=dict(sorted(granted.cosigned.items())),
+        index=handed.grant.index,
+        cosigned=dict(sorted(handed.cosigned.items())),
         since_asked_ms=usable if isinstance(usable, int) else granted.since_asked_ms,
     )
 

@@ -1,4 +1,4 @@
-"""One lock for each grant, so that minting and ending of one never meet and others never wait."""
+"""One lock for each grant, so that two acts on one never meet and others never wait."""
 
 from __future__ import annotations
 
