@@ -93,7 +93,8 @@ class EntryHandler:
         self._ringing.ring(news, self.chronicle.heard)
         cases, self._held_cases = self._held_cases, {}
         for grant, case in cases.items():
-            if not state.grants.by_id[grant].justified:
+            found = state.grants.by_id.get(grant)
+            if found is not None and not found.justified:
                 self._decide(grant, case, state)
 
     def _take(self, judged: Judged, entry: Entry, state: State) -> None:

@@ -18,6 +18,7 @@ from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
 from breakglass.records.grant import Path
 from breakglass.records.kinds.alert import Delivery
+from breakglass.records.statement import Why, parse_request
 from breakglass.records.trust import Trust
 
 
@@ -34,7 +35,7 @@ class IncidentThen:
 
 @dataclass(frozen=True)
 class BypassThen:
-    """One bypass with what the gate said of itself."""
+    """One bypass with what the gate said of itself, and who opened it for what."""
 
     index: int
     at: datetime
@@ -44,6 +45,10 @@ class BypassThen:
     state: str
     detail: str
     drill: bool
+    who: str = ""
+    incident: str = ""
+    why: Why | None = None
+    machine: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ class GateReviewThen:
 class GrantHistory:
     """What the records say of one grant beside its ``GrantState``.
 
-    ``bundle`` and ``trust`` are those in force when the glass was broken.
+    ``bundle`` and ``trust`` are those in force when the glass was broken, ``why`` what its breaker
+    signed.
     """
 
     grant: str
@@ -98,6 +104,7 @@ class GrantHistory:
     answers: list[kinds.Answered] = field(default_factory=list)
     incident: IncidentThen | None = None
     witnessed: datetime | None = None
+    why: Why | None = None
     minted: kinds.Minted | None = None
     dead: kinds.Dead | None = None
     bypasses: list[BypassThen] = field(default_factory=list)
@@ -135,6 +142,7 @@ class HistoryProjection:
                 history.incident = _incident(state, body.incident)
                 history.bundle, history.trust = state.governance.bundle, state.governance.trust
                 history.witnessed = witnessed
+                history.why = parse_request(body.statements[0].text).reason
                 self.unfinished.add(body.grant)
             case kinds.Minted():
                 self.of(body.grant).minted = body
@@ -144,7 +152,7 @@ class HistoryProjection:
             case kinds.Ended() if state.grants.by_id[body.grant].minted_at is None:
                 self.unfinished.discard(body.grant)
             case kinds.Bypassed():
-                drill = state.grants.by_id[body.grant].intent.path is Path.DRILL
+                grant, history = state.grants.by_id[body.grant], self.of(body.grant)
                 then = BypassThen(
                     judged.index,
                     at,
@@ -153,9 +161,13 @@ class HistoryProjection:
                     body.run,
                     body.state.value,
                     body.detail,
-                    drill,
+                    grant.path is Path.DRILL,
+                    grant.who,
+                    grant.incident,
+                    history.why,
+                    grant.path is Path.MACHINE,
                 )
-                self.of(body.grant).bypasses.append(then)
+                history.bypasses.append(then)
                 self.bypasses[body.gate].append(then)
             case kinds.Passages():
                 key = (body.gate, body.start.astimezone(UTC).date())

@@ -103,7 +103,7 @@ class Asking:
         )
         told = "; ".join(decision.why)
         error = RefusedError(f"{request.said.who!r} may not: {told}", name=decision.name)
-        if moment.refused is not None or self._recording.stated(record_id):
+        if moment.refused is not None:
             return error
         if not self._refusals.take(request.said.who):
             log.warning("refusals of %r are too many to record", request.said.who)

@@ -139,10 +139,12 @@ def granted_view(granted: Granted) -> GrantedView:
     usable = (handed.minted or {}).get("since_asked_ms")
     return view(
         GrantedView,
-        handed.grant.intent,
-        handed,
         granted,
+        handed,
+        grant=handed.grant.grant,
         index=handed.grant.index,
+        not_after=handed.grant.not_after,
+        review_by=handed.grant.review_by,
         cosigned=dict(sorted(handed.cosigned.items())),
         since_asked_ms=usable if isinstance(usable, int) else granted.since_asked_ms,
     )
@@ -150,8 +152,8 @@ def granted_view(granted: Granted) -> GrantedView:
 
 def grant_view(grant: GrantState, now: datetime) -> GrantView:
     """Return one grant as it stands."""
-    ended = grant.ended.why.value if grant.ended else ""
-    return view(GrantView, grant, grant.intent, state=state_of(grant, now), ended=ended)
+    ended = grant.ended.value if grant.ended else ""
+    return view(GrantView, grant, state=state_of(grant, now), ended=ended)
 
 
 def state_of(grant: GrantState, now: datetime) -> str:

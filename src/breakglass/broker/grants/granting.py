@@ -23,6 +23,7 @@ from breakglass.process.alert_channel import AlertChannel
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
 from breakglass.records.signing.signature import Signature, Signed
+from breakglass.records.statement import digest_of
 from breakglass.submit.outbox import Receipt
 from breakglass.token.token import Token
 
@@ -111,7 +112,7 @@ class Granting:
         #     gets the same credential.
         token = self._tokens.token(grant)
         minted = None
-        if grant.intent.minter and presentation is not None:
+        if grant.minter and presentation is not None:
             minted = self._minted(grant, token.presented(presentation), asked_at)
         self._at("handed")
         # (4) Answer. ``minted`` and ``usable`` are the minter's to write, behind its own answer;
@@ -160,12 +161,12 @@ class Granting:
     def _minted(self, grant: GrantState, shown: Token, asked_at: float) -> dict[str, Any]:
         ago_ms = round((time.monotonic() - asked_at) * 1000)
         try:
-            return self._minters.mint(grant.intent.minter, shown.encoded(), ago_ms)
+            return self._minters.mint(grant.minter, shown.encoded(), ago_ms)
         except UnavailableError as error:
             raise UnavailableError(
-                f"grant {grant.intent.grant!r} is recorded, and no credential came of it: {error}",
+                f"grant {grant.grant!r} is recorded, and no credential came of it: {error}",
                 name=error.name,
-                hint=_again(grant.intent.grant),
+                hint=_again(grant.grant),
             ) from error
 
 
@@ -179,8 +180,7 @@ def earlier_grant(state: State, grant: str, first: Signature, now: datetime) -> 
     found = state.grants.by_id.get(grant)
     if found is None:
         return None
-    intent = found.intent
-    if intent.statements[0].text != first.text:
+    if found.statement != digest_of(first.text):
         raise RefusedError(
             f"grant {grant!r} stands with another statement", name=ErrorName.ID_TAKEN
         )
@@ -188,13 +188,13 @@ def earlier_grant(state: State, grant: str, first: Signature, now: datetime) -> 
         raise RefusedError(f"grant {grant!r} was stopped", name=ErrorName.SUSPENDED)
     if found.ended is not None:
         raise RefusedError(
-            f"grant {grant!r} has ended ({found.ended.why.value})",
+            f"grant {grant!r} has ended ({found.ended.value})",
             name=ErrorName.ENDED,
             hint="break the glass again: a grant is never extended",
         )
     if not found.live(now):
         raise RefusedError(
-            f"grant {grant!r} ended {intent.not_after:%Y-%m-%d %H:%M:%S} UTC",
+            f"grant {grant!r} ended {found.not_after:%Y-%m-%d %H:%M:%S} UTC",
             name=ErrorName.EXPIRED,
             hint="break the glass again: a grant is never extended",
         )

@@ -72,7 +72,6 @@ class OpenGrants:
 
     def stop_of(self, grant: GrantState) -> Stop | None:
         """Return the word that stops a grant, if any does."""
-        intent = grant.intent
-        named = (("grant", intent.grant), ("person", intent.who), ("glass", intent.glass))
+        named = (("grant", grant.grant), ("person", grant.who), ("glass", grant.glass))
         with self._lock:
             return next((self._stops[each] for each in named if each in self._stops), None)
