@@ -90,7 +90,7 @@ def suspended(org: Organisation, active: bool, nonce: str) -> tuple[kinds.Suspen
 
 
 def test_a_used_word_is_forgotten_after_two_days_and_never_taken_again() -> None:
-    """(F-80) A key stolen two months later, a chain without a past, a gap, and an old lift."""
+    """(F-93) A key stolen two months later, a chain without a past, a gap, and an old lift."""
     org = begun()
     holds(suspended(org, True, "a1" * 16)[1])
     org.now += DAY
@@ -115,7 +115,7 @@ def test_a_used_word_is_forgotten_after_two_days_and_never_taken_again() -> None
 
 
 def test_a_nonce_stays_for_two_days_of_the_folds_own_time() -> None:
-    """(F-80)"""
+    """(F-93)"""
     org = begun()
     org.break_glass(statement={"nonce": "cd" * 16})
     org.now += 47 * HOUR
@@ -126,7 +126,7 @@ def test_a_nonce_stays_for_two_days_of_the_folds_own_time() -> None:
 
 
 def test_a_word_of_before_what_is_remembered_is_void_by_its_age() -> None:
-    """(F-80) Here the clocks of a submitter and of a quorum of witnesses went back for a moment."""
+    """(F-93) Here the clocks of a submitter and of a quorum of witnesses went back for a moment."""
     org = begun()
     asked = org.asked(org.sign(org.statement(do=Do.ASK, glass="orders-repair")))
     holds(org.state_that("broker", asked))
@@ -143,7 +143,7 @@ def test_a_word_of_before_what_is_remembered_is_void_by_its_age() -> None:
 
 
 def test_a_withdrawal_is_two_days_old_at_most() -> None:
-    """(F-80)"""
+    """(F-93)"""
     org = begun()
     asked = org.asked(org.sign(org.statement(do=Do.ASK, glass="orders-repair")))
     holds(org.state_that("broker", asked))
@@ -155,7 +155,7 @@ def test_a_withdrawal_is_two_days_old_at_most() -> None:
 
 
 def test_asks_and_refusals_are_gone_after_two_days() -> None:
-    """(F-80) Whatever became of them; a late answer to one finds nobody that waits."""
+    """(F-93) Whatever became of them; a late answer to one finds nobody that waits."""
     org = begun()
     waits = org.asked(org.sign(org.statement(do=Do.ASK, glass="orders-repair")))
     holds(org.state_that("broker", waits))
@@ -177,7 +177,7 @@ def test_asks_and_refusals_are_gone_after_two_days() -> None:
 
 
 def test_an_ask_is_not_found_from_the_second_in_which_it_is_old() -> None:
-    """(F-80) The sweep may come hours later; what is judged does not wait for it."""
+    """(F-93) The sweep may come hours later; what is judged does not wait for it."""
     org = begun()
     org.now += timedelta(hours=1)  # 04:14: no day begins between
     asked = org.asked(org.sign(org.statement(do=Do.ASK, glass="orders-repair", at=org.now)))
@@ -192,7 +192,7 @@ def test_an_ask_is_not_found_from_the_second_in_which_it_is_old() -> None:
 
 
 def test_a_withdrawal_is_of_no_time_that_has_not_come() -> None:
-    """(F-80) Its nonce would be kept until then."""
+    """(F-93) Its nonce would be kept until then."""
     org = begun()
     asked = org.asked(org.sign(org.statement(do=Do.ASK, glass="orders-repair")))
     holds(org.state_that("broker", asked))
@@ -204,7 +204,7 @@ def test_a_withdrawal_is_of_no_time_that_has_not_come() -> None:
 
 
 def test_a_finished_grant_shrinks_and_answers_as_before() -> None:
-    """(F-81)"""
+    """(F-94)"""
     org = begun()
     first, second = lived(org), opened(org)
     grants = org.state.grants.by_id
@@ -236,7 +236,7 @@ def test_a_finished_grant_shrinks_and_answers_as_before() -> None:
 
 
 def test_a_late_bypass_counts_for_a_grant_that_has_shrunk() -> None:
-    """(F-81) A gate that was away for days tells of what it opened."""
+    """(F-94) A gate that was away for days tells of what it opened."""
     org = begun()
     broken = org.break_glass()
     org.now += MINUTE
@@ -267,7 +267,7 @@ def test_a_late_bypass_counts_for_a_grant_that_has_shrunk() -> None:
 
 
 def test_every_record_of_a_grant_that_has_left_is_closed_and_quiet() -> None:
-    """(F-81) `no_grant` would ring, and accuse a gate that was away for a month."""
+    """(F-94) `no_grant` would ring, and accuse a gate that was away for a month."""
     org = begun(door="yes")
     first, second = lived(org), opened(org)
     over = first.intent.review_by + 30 * DAY
@@ -320,7 +320,7 @@ def test_every_record_of_a_grant_that_has_left_is_closed_and_quiet() -> None:
 
 
 def test_what_stopped_a_grant_leaves_with_it_and_a_person_stays_stopped() -> None:
-    """(F-81)"""
+    """(F-94)"""
     org = begun()
     broken = orders(org)
     kill = org.sign(org.kill(Target.GRANT, broken.grant, nonce="f1" * 16))
@@ -338,7 +338,7 @@ def test_what_stopped_a_grant_leaves_with_it_and_a_person_stays_stopped() -> Non
 
 
 def test_a_grant_that_never_finished_stays() -> None:
-    """(F-81) It is debt, and somebody is rung for it."""
+    """(F-94) It is debt, and somebody is rung for it."""
     org = begun()
     broken, killed = orders(org), orders(org, statement={"nonce": "ab" * 16})
     holds(minted(org, broken))
@@ -351,7 +351,7 @@ def test_a_grant_that_never_finished_stays() -> None:
 
 
 def test_a_door_leaves_with_its_grant_and_one_without_its_intent_stays() -> None:
-    """(F-82)"""
+    """(F-95)"""
     org = begun(door="yes")
     note = org.door_intent()
     intent, digest = parse_record(note).body, parse_record(note).text_digest
@@ -371,7 +371,7 @@ def test_a_door_leaves_with_its_grant_and_one_without_its_intent_stays() -> None
 
 
 def test_an_incident_that_closed_a_month_ago_is_none() -> None:
-    """(F-83)"""
+    """(F-96)"""
     org = begun()
 
     def close() -> Judged:
@@ -387,6 +387,7 @@ def test_an_incident_that_closed_a_month_ago_is_none() -> None:
         )
         return org.state_that("broker", body)
 
+    broken = orders(org)
     holds(close())
     later(org, 30 * DAY)
     void(close(), "lost_race", quiet=True)
@@ -394,11 +395,12 @@ def test_an_incident_that_closed_a_month_ago_is_none() -> None:
     void(close(), "no_incident")
     later(org, DAY)
     assert org.state.incidents.by_id == {}
+    holds(ended(org, broken.grant, EndedWhy.INCIDENT_CLOSED, role=MINTER))
     checked(org)
 
 
 def test_the_log_alone_says_when_the_fold_forgets() -> None:
-    """(F-84) Whoever folds it whole has the same state, and a trial drops nothing."""
+    """(F-97) Whoever folds it whole has the same state, and a trial drops nothing."""
     org = begun()
     lived(org)
     opened(org)
@@ -412,7 +414,7 @@ def test_the_log_alone_says_when_the_fold_forgets() -> None:
 
 
 def test_the_digest_covers_what_is_kept() -> None:
-    """(F-84)"""
+    """(F-97)"""
     org = begun()
     broken = lived(org)
     later(org, DAY)

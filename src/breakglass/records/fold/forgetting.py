@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from breakglass.records.fold.slices.grant_ids import number_of
-from breakglass.records.fold.slices.grant_table import over_at
 
 if TYPE_CHECKING:
     from breakglass.records.fold.slices.gates import DoorState
@@ -110,7 +109,7 @@ def forget(state: State) -> None:
         return
     _forget_words(state)
     _shrink_grants(state)
-    _let_grants_go(state)
+    _let_grants_go(state, state.witnessed - GRANT_KEPT)
     incidents = state.incidents.by_id
     for name in [each for each in incidents if standing_incident(state, each) is None]:
         del incidents[name]
@@ -137,13 +136,9 @@ def _shrink_grants(state: State) -> None:
         table.shrink(name)
 
 
-def _let_grants_go(state: State) -> None:
+def _let_grants_go(state: State, over_before: datetime) -> None:
     table, doors = state.grants.by_id, state.gates.doors
-    leaving = [
-        number
-        for number, data in table.finished.items()
-        if passed(state, over_at(data), GRANT_KEPT)
-    ]
+    leaving = table.over_before(over_before)
     if not leaving:
         return
     gone = set(leaving)
