@@ -20,7 +20,7 @@ from breakglass.records.kinds.incident import IncidentChange
 from breakglass.records.record_reader import parse_record
 from breakglass.records.statement import Do, Target, digest_of
 
-from ..kit.organisation import SECOND, SKEW, Broken, Organisation, signer
+from ..kit.organisation import SECOND, Broken, Organisation, signer
 from ..kit.twins import Twins, alike
 from .folding import (
     MINUTE,
@@ -142,18 +142,6 @@ def test_a_word_of_before_what_is_remembered_is_void_by_its_age() -> None:
     checked(org)
 
 
-def test_a_withdrawal_is_two_days_old_at_most() -> None:
-    """(F-93)"""
-    org = begun()
-    asked = org.asked(org.sign(org.statement(do=Do.ASK, glass="orders-repair")))
-    holds(org.state_that("broker", asked))
-    digest = digest_of(asked.statement.text)
-    for at, name in ((org.now - 48 * HOUR - SECOND, "statement_old"), (org.now - 48 * HOUR, "")):
-        said = org.answer(digest, do=Do.WITHDRAW, who="mira", at=at)
-        judged = org.state_that("broker", kinds.Withdrawn(asked.grant, org.sign(said)))
-        assert judged.void == name
-
-
 def test_asks_and_refusals_are_gone_after_two_days() -> None:
     """(F-93) Whatever became of them; a late answer to one finds nobody that waits."""
     org = begun()
@@ -191,16 +179,22 @@ def test_an_ask_is_not_found_from_the_second_in_which_it_is_old() -> None:
     checked(org)
 
 
-def test_a_withdrawal_is_of_no_time_that_has_not_come() -> None:
-    """(F-93) Its nonce would be kept until then."""
+@pytest.mark.parametrize("back", [-400 * DAY, 3 * DAY])
+def test_a_withdrawal_of_any_age_ends_its_ask_once(back: timedelta) -> None:
+    """(F-93) Its nonce counts from the record, else one of next year would be kept until then."""
     org = begun()
     asked = org.asked(org.sign(org.statement(do=Do.ASK, glass="orders-repair")))
     holds(org.state_that("broker", asked))
     digest = digest_of(asked.statement.text)
-    for at, name in ((org.now + SKEW + SECOND, "statement_old"), (org.now + SKEW, "")):
-        said = org.answer(digest, do=Do.WITHDRAW, who="mira", at=at)
-        judged = org.state_that("broker", kinds.Withdrawn(asked.grant, org.sign(said)))
-        assert judged.void == name
+    said = org.answer(digest, do=Do.WITHDRAW, who="mira", at=org.now - back)
+    withdrawn = kinds.Withdrawn(asked.grant, org.sign(said))
+    holds(org.state_that("broker", withdrawn))
+    void(org.state_that("broker", withdrawn), "lost_race", quiet=True)
+    assert ("mira", said.nonce) in org.state.statements.nonces
+    later(org, 3 * DAY)
+    assert org.state.statements.nonces == {}
+    void(org.state_that("broker", withdrawn), "no_grant")
+    checked(org)
 
 
 def test_a_finished_grant_shrinks_and_answers_as_before() -> None:

@@ -49,7 +49,7 @@ def has_left(state: State, grant: GrantState) -> bool:
 def used_by(state: State, said: Statement) -> str | None:
     """Return the digest of the statement that used this one's nonce; ``None``: nobody has."""
     found = state.statements.nonces.get((said.who, said.nonce))
-    return None if found is None or is_old(state, found.said_at) else found.digest
+    return None if found is None or is_old(state, found.since) else found.digest
 
 
 def waiting_ask(state: State, grant: str) -> AskedState | None:
@@ -117,7 +117,7 @@ def forget(state: State) -> None:
 
 def _forget_words(state: State) -> None:
     grants, nonces = state.grants, state.statements.nonces
-    for key in [key for key, each in nonces.items() if is_old(state, each.said_at)]:
+    for key in [key for key, each in nonces.items() if is_old(state, each.since)]:
         del nonces[key]
     for name in [each for each in grants.asked if waiting_ask(state, each) is None]:
         del grants.asked[name]
