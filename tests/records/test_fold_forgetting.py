@@ -20,7 +20,7 @@ from breakglass.records.kinds.incident import IncidentChange
 from breakglass.records.record_reader import parse_record
 from breakglass.records.statement import Do, Target, digest_of
 
-from ..kit.organisation import SECOND, SKEW, Broken, Organisation, signer
+from ..kit.organisation import SECOND, Broken, Organisation, signer
 from ..kit.twins import Twins, alike
 from .folding import (
     MINUTE,
@@ -90,7 +90,7 @@ def suspended(org: Organisation, active: bool, nonce: str) -> tuple[kinds.Suspen
 
 
 def test_a_used_word_is_forgotten_after_two_days_and_never_taken_again() -> None:
-    """(F-80) A key stolen two months later, a chain without a past, a gap, and an old lift."""
+    """(F-93) A key stolen two months later, a chain without a past, a gap, and an old lift."""
     org = begun()
     holds(suspended(org, True, "a1" * 16)[1])
     org.now += DAY
@@ -115,7 +115,7 @@ def test_a_used_word_is_forgotten_after_two_days_and_never_taken_again() -> None
 
 
 def test_a_nonce_stays_for_two_days_of_the_folds_own_time() -> None:
-    """(F-80)"""
+    """(F-93)"""
     org = begun()
     org.break_glass(statement={"nonce": "cd" * 16})
     org.now += 47 * HOUR
@@ -126,7 +126,7 @@ def test_a_nonce_stays_for_two_days_of_the_folds_own_time() -> None:
 
 
 def test_a_word_of_before_what_is_remembered_is_void_by_its_age() -> None:
-    """(F-80) Here the clocks of a submitter and of a quorum of witnesses went back for a moment."""
+    """(F-93) Here the clocks of a submitter and of a quorum of witnesses went back for a moment."""
     org = begun()
     asked = org.asked(org.sign(org.statement(do=Do.ASK, glass="orders-repair")))
     holds(org.state_that("broker", asked))
@@ -142,20 +142,8 @@ def test_a_word_of_before_what_is_remembered_is_void_by_its_age() -> None:
     checked(org)
 
 
-def test_a_withdrawal_is_two_days_old_at_most() -> None:
-    """(F-80)"""
-    org = begun()
-    asked = org.asked(org.sign(org.statement(do=Do.ASK, glass="orders-repair")))
-    holds(org.state_that("broker", asked))
-    digest = digest_of(asked.statement.text)
-    for at, name in ((org.now - 48 * HOUR - SECOND, "statement_old"), (org.now - 48 * HOUR, "")):
-        said = org.answer(digest, do=Do.WITHDRAW, who="mira", at=at)
-        judged = org.state_that("broker", kinds.Withdrawn(asked.grant, org.sign(said)))
-        assert judged.void == name
-
-
 def test_asks_and_refusals_are_gone_after_two_days() -> None:
-    """(F-80) Whatever became of them; a late answer to one finds nobody that waits."""
+    """(F-93) Whatever became of them; a late answer to one finds nobody that waits."""
     org = begun()
     waits = org.asked(org.sign(org.statement(do=Do.ASK, glass="orders-repair")))
     holds(org.state_that("broker", waits))
@@ -177,7 +165,7 @@ def test_asks_and_refusals_are_gone_after_two_days() -> None:
 
 
 def test_an_ask_is_not_found_from_the_second_in_which_it_is_old() -> None:
-    """(F-80) The sweep may come hours later; what is judged does not wait for it."""
+    """(F-93) The sweep may come hours later; what is judged does not wait for it."""
     org = begun()
     org.now += timedelta(hours=1)  # 04:14: no day begins between
     asked = org.asked(org.sign(org.statement(do=Do.ASK, glass="orders-repair", at=org.now)))
@@ -191,20 +179,26 @@ def test_an_ask_is_not_found_from_the_second_in_which_it_is_old() -> None:
     checked(org)
 
 
-def test_a_withdrawal_is_of_no_time_that_has_not_come() -> None:
-    """(F-80) Its nonce would be kept until then."""
+@pytest.mark.parametrize("back", [-400 * DAY, 3 * DAY])
+def test_a_withdrawal_of_any_age_ends_its_ask_once(back: timedelta) -> None:
+    """(F-93) Its nonce counts from the record, else one of next year would be kept until then."""
     org = begun()
     asked = org.asked(org.sign(org.statement(do=Do.ASK, glass="orders-repair")))
     holds(org.state_that("broker", asked))
     digest = digest_of(asked.statement.text)
-    for at, name in ((org.now + SKEW + SECOND, "statement_old"), (org.now + SKEW, "")):
-        said = org.answer(digest, do=Do.WITHDRAW, who="mira", at=at)
-        judged = org.state_that("broker", kinds.Withdrawn(asked.grant, org.sign(said)))
-        assert judged.void == name
+    said = org.answer(digest, do=Do.WITHDRAW, who="mira", at=org.now - back)
+    withdrawn = kinds.Withdrawn(asked.grant, org.sign(said))
+    holds(org.state_that("broker", withdrawn))
+    void(org.state_that("broker", withdrawn), "lost_race", quiet=True)
+    assert ("mira", said.nonce) in org.state.statements.nonces
+    later(org, 3 * DAY)
+    assert org.state.statements.nonces == {}
+    void(org.state_that("broker", withdrawn), "no_grant")
+    checked(org)
 
 
 def test_a_finished_grant_shrinks_and_answers_as_before() -> None:
-    """(F-81)"""
+    """(F-94)"""
     org = begun()
     first, second = lived(org), opened(org)
     grants = org.state.grants.by_id
@@ -236,7 +230,7 @@ def test_a_finished_grant_shrinks_and_answers_as_before() -> None:
 
 
 def test_a_late_bypass_counts_for_a_grant_that_has_shrunk() -> None:
-    """(F-81) A gate that was away for days tells of what it opened."""
+    """(F-94) A gate that was away for days tells of what it opened."""
     org = begun()
     broken = org.break_glass()
     org.now += MINUTE
@@ -267,7 +261,7 @@ def test_a_late_bypass_counts_for_a_grant_that_has_shrunk() -> None:
 
 
 def test_every_record_of_a_grant_that_has_left_is_closed_and_quiet() -> None:
-    """(F-81) `no_grant` would ring, and accuse a gate that was away for a month."""
+    """(F-94) `no_grant` would ring, and accuse a gate that was away for a month."""
     org = begun(door="yes")
     first, second = lived(org), opened(org)
     over = first.intent.review_by + 30 * DAY
@@ -320,7 +314,7 @@ def test_every_record_of_a_grant_that_has_left_is_closed_and_quiet() -> None:
 
 
 def test_what_stopped_a_grant_leaves_with_it_and_a_person_stays_stopped() -> None:
-    """(F-81)"""
+    """(F-94)"""
     org = begun()
     broken = orders(org)
     kill = org.sign(org.kill(Target.GRANT, broken.grant, nonce="f1" * 16))
@@ -338,7 +332,7 @@ def test_what_stopped_a_grant_leaves_with_it_and_a_person_stays_stopped() -> Non
 
 
 def test_a_grant_that_never_finished_stays() -> None:
-    """(F-81) It is debt, and somebody is rung for it."""
+    """(F-94) It is debt, and somebody is rung for it."""
     org = begun()
     broken, killed = orders(org), orders(org, statement={"nonce": "ab" * 16})
     holds(minted(org, broken))
@@ -351,7 +345,7 @@ def test_a_grant_that_never_finished_stays() -> None:
 
 
 def test_a_door_leaves_with_its_grant_and_one_without_its_intent_stays() -> None:
-    """(F-82)"""
+    """(F-95)"""
     org = begun(door="yes")
     note = org.door_intent()
     intent, digest = parse_record(note).body, parse_record(note).text_digest
@@ -371,7 +365,7 @@ def test_a_door_leaves_with_its_grant_and_one_without_its_intent_stays() -> None
 
 
 def test_an_incident_that_closed_a_month_ago_is_none() -> None:
-    """(F-83)"""
+    """(F-96)"""
     org = begun()
 
     def close() -> Judged:
@@ -387,6 +381,7 @@ def test_an_incident_that_closed_a_month_ago_is_none() -> None:
         )
         return org.state_that("broker", body)
 
+    broken = orders(org)
     holds(close())
     later(org, 30 * DAY)
     void(close(), "lost_race", quiet=True)
@@ -394,11 +389,12 @@ def test_an_incident_that_closed_a_month_ago_is_none() -> None:
     void(close(), "no_incident")
     later(org, DAY)
     assert org.state.incidents.by_id == {}
+    holds(ended(org, broken.grant, EndedWhy.INCIDENT_CLOSED, role=MINTER))
     checked(org)
 
 
 def test_the_log_alone_says_when_the_fold_forgets() -> None:
-    """(F-84) Whoever folds it whole has the same state, and a trial drops nothing."""
+    """(F-97) Whoever folds it whole has the same state, and a trial drops nothing."""
     org = begun()
     lived(org)
     opened(org)
@@ -412,7 +408,7 @@ def test_the_log_alone_says_when_the_fold_forgets() -> None:
 
 
 def test_the_digest_covers_what_is_kept() -> None:
-    """(F-84)"""
+    """(F-97)"""
     org = begun()
     broken = lived(org)
     later(org, DAY)

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from breakglass.records.fold.slices.grant_ids import number_of
-from breakglass.records.fold.slices.grant_table import over_at
 
 if TYPE_CHECKING:
     from breakglass.records.fold.slices.gates import DoorState
@@ -50,7 +49,7 @@ def has_left(state: State, grant: GrantState) -> bool:
 def used_by(state: State, said: Statement) -> str | None:
     """Return the digest of the statement that used this one's nonce; ``None``: nobody has."""
     found = state.statements.nonces.get((said.who, said.nonce))
-    return None if found is None or is_old(state, found.said_at) else found.digest
+    return None if found is None or is_old(state, found.since) else found.digest
 
 
 def waiting_ask(state: State, grant: str) -> AskedState | None:
@@ -110,7 +109,7 @@ def forget(state: State) -> None:
         return
     _forget_words(state)
     _shrink_grants(state)
-    _let_grants_go(state)
+    _let_grants_go(state, state.witnessed - GRANT_KEPT)
     incidents = state.incidents.by_id
     for name in [each for each in incidents if standing_incident(state, each) is None]:
         del incidents[name]
@@ -118,7 +117,7 @@ def forget(state: State) -> None:
 
 def _forget_words(state: State) -> None:
     grants, nonces = state.grants, state.statements.nonces
-    for key in [key for key, each in nonces.items() if is_old(state, each.said_at)]:
+    for key in [key for key, each in nonces.items() if is_old(state, each.since)]:
         del nonces[key]
     for name in [each for each in grants.asked if waiting_ask(state, each) is None]:
         del grants.asked[name]
@@ -137,13 +136,9 @@ def _shrink_grants(state: State) -> None:
         table.shrink(name)
 
 
-def _let_grants_go(state: State) -> None:
+def _let_grants_go(state: State, over_before: datetime) -> None:
     table, doors = state.grants.by_id, state.gates.doors
-    leaving = [
-        number
-        for number, data in table.finished.items()
-        if passed(state, over_at(data), GRANT_KEPT)
-    ]
+    leaving = table.over_before(over_before)
     if not leaving:
         return
     gone = set(leaving)

@@ -11,10 +11,8 @@ from breakglass.records.fold.ask_rules import end_ask
 from breakglass.records.fold.context import (
     Submission,
     Void,
-    check_age,
     check_first_use,
     check_not_closed,
-    in_force,
     lost_race,
     word_of,
 )
@@ -38,7 +36,7 @@ class Withdrawn(Kind):
 
 
 def judge(state: State, stated: Submission) -> None:
-    """The asker alone ends an ask that waits, with a word of two days at most."""
+    """The asker alone ends an ask that waits, with a word of any age."""
     body = stated.body
     check_not_closed(state, body.grant)
     if ended_ask(state, body.grant) is not None or body.grant in state.grants.by_id:
@@ -48,15 +46,13 @@ def judge(state: State, stated: Submission) -> None:
         raise Void(ErrorName.NO_GRANT, f"nothing waits as {body.grant!r}")
     said = word_of(state, body.statement, Answer, None, suspended_too=True)
     word = said.statement
-    check_age(state, word)
-    if word.at > stated.at + in_force(state).skew:
-        raise Void(ErrorName.STATEMENT_OLD, "the statement was signed long after the record")
     if (word.do, word.answers, word.who) != (Do.WITHDRAW, waiting.digest, waiting.who):
         raise Void(
             ErrorName.MISMATCH, "the statement takes something else back, or is somebody else's"
         )
     check_first_use(state, word)
-    state.statements.use(word, said.digest)
+    # By the record's time: the word may be of any, and the ask that it ends is of these days.
+    state.statements.use(word, said.digest, stated.at)
     end_ask(state, body.grant, ErrorName.WITHDRAWN, word.who, stated)
 
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UsedNonce:
-    """The digest of the statement that used a nonce, and when that was signed."""
+    """The digest of the statement that used a nonce, and from when its two days are counted."""
 
     digest: str
-    said_at: datetime
+    since: datetime
 
 
 @dataclass
@@ -28,9 +28,9 @@ class Statements:
 
     nonces: dict[tuple[str, str], UsedNonce] = field(default_factory=dict)
 
-    def use(self, said: Statement, digest: str) -> None:
-        """Take a statement's nonce for good; ``digest`` is of its text."""
-        self.nonces[said.who, said.nonce] = UsedNonce(digest, said.at)
+    def use(self, said: Statement, digest: str, since: datetime | None = None) -> None:
+        """Take a statement's nonce: ``digest`` of its text, ``since`` or from its own time on."""
+        self.nonces[said.who, said.nonce] = UsedNonce(digest, since or said.at)
 
     def trial(self) -> Statements:
         """Return a thin copy that changes alone."""
@@ -40,7 +40,7 @@ class Statements:
         """Return this part of the state as plain JSON."""
         return {
             "nonces": {
-                f"{who} {nonce}": f"{each.digest} {format_time(each.said_at)}"
+                f"{who} {nonce}": f"{each.digest} {format_time(each.since)}"
                 for (who, nonce), each in self.nonces.items()
             }
         }
