@@ -32,9 +32,7 @@ def canonical(value: Json) -> str:
     >>> canonical({"b": [1, True], "a": "\u2028"}) == '{"a":"\u2028","b":[1,true]}'
     True
     """
-    return json.dumps(
-        _plain(value, MAX_DEPTH), ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    )
+    return _encode(_plain(value, MAX_DEPTH))
 
 
 def parse_canonical(text: str, what: str) -> Json:
@@ -49,12 +47,7 @@ def parse_canonical(text: str, what: str) -> Json:
             too large, ``bad_text`` for a lone surrogate, or ``not_canonical`` for another spelling.
     """
     try:
-        value: Json = json.loads(
-            text,
-            object_pairs_hook=_no_duplicates,
-            parse_float=_no_float,
-            parse_constant=_no_float,
-        )
+        value: Json = _decode(text)
     except json.JSONDecodeError as error:
         raise MalformedError(
             f"{what} is not JSON: {error.msg} at character {error.pos}", name=ErrorName.BAD_JSON
@@ -76,12 +69,7 @@ def parse_strict(data: bytes, what: str) -> Json:
         MalformedError: ``bad_json``, ``duplicate_key`` or ``not_integer``.
     """
     try:
-        value: Json = json.loads(
-            data.decode(),
-            object_pairs_hook=_no_duplicates,
-            parse_float=_no_float,
-            parse_constant=_no_float,
-        )
+        value: Json = _decode(data.decode())
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"{what} is not JSON in UTF-8", name=ErrorName.BAD_JSON) from error
     return value
@@ -127,6 +115,13 @@ def _no_float(text: str) -> NoReturn:
     raise MalformedError(f"number {text[:40]!r} is not a whole number", name=ErrorName.NOT_INTEGER)
 
 
+# Made once: ``json.loads`` and ``json.dumps`` with arguments make one for each call.
+_decode = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates, parse_float=_no_float, parse_constant=_no_float
+).decode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 def _plain(value: Json, depth: int) -> Json:
     # Checks and sorts in one walk: this runs for every record that anybody folds.
     if isinstance(value, str):
@@ -143,7 +138,14 @@ def _plain(value: Json, depth: int) -> Json:
         raise MalformedError(f"JSON of more than {MAX_DEPTH} levels", name=ErrorName.BAD_JSON)
     if isinstance(value, Mapping):
         if all(map(str.isascii, value)):  # then code points and code units sort alike
-            return {key: _plain(value[key], depth - 1) for key in sorted(value)}
+            depth -= 1
+            return {
+                # Most of a record is plain texts: they cost no call.
+                key: item
+                if type(item := value[key]) is str and item.isascii()
+                else _plain(item, depth)
+                for key in sorted(value)
+            }
         keys = sorted(value, key=_code_units)
         return {_plain_key(key): _plain(value[key], depth - 1) for key in keys}
     if isinstance(value, list | tuple):

@@ -42,6 +42,7 @@ class FakeLedger(Peer):
     refuse: set[str] = field(default_factory=set)  # ids to be refused for good
     appends: list[list[bytes]] = field(default_factory=list)
     posted: list[bool] = field(default_factory=list)  # whether nobody waited for it, by append
+    wanted: list[bool] = field(default_factory=list)  # whether its commit was, by append
 
     def __post_init__(self) -> None:
         super().__init__("http://127.0.0.1:1", name="ledger")
@@ -74,8 +75,9 @@ class FakeLedger(Peer):
             return self.entries(path, within or timedelta(seconds=1))
         with self.changed:
             self.posted.append(POSTED in (headers or {}))
+            self.wanted.append(COMMIT in (headers or {}))
             reply = self.append(decode_bundle(body))
-            if reply.status == 200 and COMMIT in (headers or {}):
+            if reply.status == 200 and self.wanted[-1]:
                 return self.said(200, {**reply.json(), "commit": self.shown(self.commits[-1])})
             return reply
 

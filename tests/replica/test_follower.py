@@ -375,6 +375,19 @@ def test_an_offer_waits_for_nobody_and_is_not_taken_before_the_cache_is_replayed
     go_on.set()
     follower.wait_for(4, SOON)
     assert [each.index for each in owner.seen] == list(range(5))
+    go_on.clear()
+    at_work.clear()
+    with ledger.changed:
+        ledger.commit(NOTES[5:6])
+        ledger.changed.notify_all()
+    assert at_work.wait(30)
+    offering = threading.Thread(target=follower.offer, args=(ledger.shown(ledger.commits[-1]),))
+    offering.start()
+    offering.join(20)
+    assert not offering.is_alive()
+    go_on.set()
+    follower.wait_for(5, SOON)
+    assert [each.index for each in owner.seen] == list(range(6))
 
 
 def test_offered_and_asked_for_at_once_every_entry_is_delivered_once_in_order(

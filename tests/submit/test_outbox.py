@@ -80,7 +80,7 @@ def test_receipts_prove_what_was_recorded(opened: Open, ledger: FakeLedger) -> N
 def test_receipts_bring_their_commit_where_that_is_wanted(opened: Open, ledger: FakeLedger) -> None:
     outbox = opened(commits=True)
     outbox.post(draft("posted"))
-    assert outbox.flush(SOON)
+    until(lambda: outbox.waiting == 0)
     receipts = outbox.append([draft("asked"), draft("intent")], SOON)
     shown = ledger.shown(ledger.commits[-1])
     assert [each.commit for each in receipts] == [shown] * 2
@@ -88,6 +88,11 @@ def test_receipts_bring_their_commit_where_that_is_wanted(opened: Open, ledger: 
     outbox.close()
     (receipt,) = opened().append([draft("later")], SOON)
     assert receipt.commit is None
+    assert list(zip(ledger.posted, ledger.wanted, strict=True)) == [
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
 
 
 def test_a_commit_that_is_none_is_no_commit(
