@@ -159,7 +159,14 @@ def _plain(value: Json, depth: int) -> Json:
         raise MalformedError(f"JSON of more than {MAX_DEPTH} levels", name=ErrorName.BAD_JSON)
     if isinstance(value, Mapping):
         if all(map(str.isascii, value)):  # then code points and code units sort alike
-            return {key: _plain(value[key], depth - 1) for key in sorted(value)}
+            depth -= 1
+            return {
+                # Most of a record is plain texts: they cost no call.
+                key: item
+                if type(item := value[key]) is str and item.isascii()
+                else _plain(item, depth)
+                for key in sorted(value)
+            }
         keys = sorted(value, key=_code_units)
         return {_plain_key(key): _plain(value[key], depth - 1) for key in keys}
     if isinstance(value, list | tuple):

@@ -82,10 +82,13 @@ def test_a_monitor_that_lives_makes_nobody_ring(broker: OneBroker) -> None:
 
 def test_a_refusal_is_recorded_once_and_the_answer_stays_no(broker: OneBroker) -> None:
     request = broker.request(who="sam")
-    for _ in range(2):
+    for steps in (["decided", "refused"], ["decided"]):
+        reached: list[str] = []
+        broker.at = reached.append
         with pytest.raises(RefusedError, match="'sam' may not") as caught:
             broker.asking.ask(request)
         assert caught.value.name == "not_listed"
+        assert reached == steps
     assert broker.kinds(request) == ["refused"]
 
 
@@ -372,7 +375,7 @@ def test_a_power_cut_at_a_step_leaves_what_it_says_and_the_same_word_goes_on(
 def test_the_steps_come_in_their_order(broker: OneBroker) -> None:
     steps: list[str] = []
     broker.at = steps.append
-    broker.breaking.break_glass(broker.request())
+    assert broker.breaking.break_glass(broker.request()).labels == ("self_declared",)
     assert steps == ["parsed", "decided", "recorded", "judged", "handed"]
     steps.clear()
     with pytest.raises(RefusedError):

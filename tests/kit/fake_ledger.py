@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from breakglass.errors import UnavailableError
 from breakglass.http.client import Incoming, Outgoing, Peer, Reply
 from breakglass.submit.blob_upload import PERMIT, read_permit
-from breakglass.submit.record_header import NO_PREV, POSTED, read_numbering, text_digest
+from breakglass.submit.record_header import COMMIT, NO_PREV, POSTED, read_numbering, text_digest
 from breakglass.tlog.checkpoint import Checkpoint, sign_checkpoint
 from breakglass.tlog.cosignature import cosign
 from breakglass.tlog.hashing import leaf_hash
@@ -42,6 +42,7 @@ class FakeLedger(Peer):
     refuse: set[str] = field(default_factory=set)  # ids to be refused for good
     appends: list[list[bytes]] = field(default_factory=list)
     posted: list[bool] = field(default_factory=list)  # whether nobody waited for it, by append
+    wanted: list[bool] = field(default_factory=list)  # whether its commit was, by append
 
     def __post_init__(self) -> None:
         super().__init__("http://127.0.0.1:1", name="ledger")
@@ -74,22 +75,28 @@ class FakeLedger(Peer):
             return self.entries(path, within or timedelta(seconds=1))
         with self.changed:
             self.posted.append(POSTED in (headers or {}))
-            return self.append(decode_bundle(body))
+            self.wanted.append(COMMIT in (headers or {}))
+            reply = self.append(decode_bundle(body))
+            if reply.status == 200 and self.wanted[-1]:
+                return self.said(200, {**reply.json(), "commit": self.shown(self.commits[-1])})
+            return reply
 
     def entries(self, path: str, within: timedelta) -> Reply:
         start = int(path.partition("from=")[2].partition("&")[0])
         with self.changed:
             self.changed.wait_for(lambda: len(self.notes) > start or self.away, 0.2)
-            found = [
-                {
-                    "first": first,
-                    "head": head.decode(),
-                    "entries": [note.decode() for note in notes],
-                }
-                for first, head, notes in self.commits
-                if first >= start
-            ]
+            found = [self.shown(each) for each in self.commits if each[0] >= start]
         return self.said(200, {"commits": found})
+
+    @staticmethod
+    def shown(commit: tuple[int, bytes, list[bytes]]) -> dict[str, object]:
+        """Return a commit as the ledger's answers carry it."""
+        first, head, notes = commit
+        return {
+            "first": first,
+            "head": head.decode(),
+            "entries": [note.decode() for note in notes],
+        }
 
     def append(self, run: list[bytes]) -> Reply:
         self.appends.append(run)

@@ -15,7 +15,7 @@ import pytest
 
 from breakglass.http.client import Peer, Reply
 from breakglass.submit.blob_upload import put_attachment
-from breakglass.submit.record_header import NO_PREV, POSTED, text_digest
+from breakglass.submit.record_header import COMMIT, NO_PREV, POSTED, text_digest
 from breakglass.tlog.note import Note, SignerKey, sign_note
 from breakglass.tlog.proof import TlogProof, verify_head, verify_proof
 from breakglass.tlog.tiles import decode_bundle, encode_bundle, entries_path, tile_path
@@ -107,6 +107,25 @@ def test_a_run_that_says_that_nobody_waits_is_held_for_half_a_second(submitter: 
     begun = time.monotonic()
     assert submitter.send(submitter.note("posted"), headers={POSTED: "1"}).status == 200
     assert time.monotonic() - begun >= 0.5
+
+
+def test_an_append_that_asks_for_its_commit_gets_what_followers_are_shown(
+    submitter: Submitter,
+) -> None:
+    notes = [submitter.note(f"n-{at}") for at in range(2)]
+    answer = submitter.send(*notes, headers={COMMIT: "1"}).checked().json()
+    first = answer["commit"]["first"]
+    shown = submitter.ledger.get(f"/entries?from={first}&wait=0").json()["commits"][0]
+    assert answer["commit"] == shown
+    assert set(shown["entries"]) >= {note.decode() for note in notes}
+    assert submitter.send(*notes, headers={COMMIT: "1"}).checked().json() == answer
+    assert submitter.send(*notes).checked().json() == {**answer, "commit": None}
+
+
+def test_a_long_commit_does_not_come_with_the_answer(submitter: Submitter) -> None:
+    notes = [submitter.note(f"n-{at}", size=15_000) for at in range(5)]
+    answer = submitter.send(*notes, headers={COMMIT: "1"}).checked().json()
+    assert (answer["count"], answer["commit"]) == (5, None)
 
 
 def test_a_taken_id_with_other_bytes_is_refused_with_its_index(submitter: Submitter) -> None:

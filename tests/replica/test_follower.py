@@ -246,6 +246,172 @@ def test_an_owner_that_fails_stops_it_rather_than_missing_an_entry(
         follower.wait_for(1, SOON)
 
 
+def test_an_offered_commit_is_proven_kept_and_delivered_without_asking(
+    owner: Owner, ledger: FakeLedger
+) -> None:
+    ledger.commit(NOTES[:3])
+    follower = owner.start()
+    follower.wait_for(2, SOON)
+    ledger.away = True
+    ledger.commit(NOTES[3:5])
+    follower.offer(ledger.shown(ledger.commits[1]))
+    assert [each.note for each in owner.seen] == NOTES[:5]
+    assert owner.seen[4].head == ledger.commits[1][1]
+    follower.wait_for(4, SOON)
+    # The ledger shows it too, and it is delivered once.
+    ledger.away = False
+    ledger.commit(NOTES[5:6])
+    follower.wait_for(5, SOON)
+    before = owner.state()
+    assert [each.index for each in owner.seen] == list(range(6))
+    owner.close()
+    owner.seen.clear()
+    ledger.away = True
+    owner.start().wait_for(5, SOON)
+    assert owner.state() == before
+
+
+def test_what_is_offered_is_taken_only_if_it_is_the_next_and_proven(
+    owner: Owner, ledger: FakeLedger
+) -> None:
+    ledger.commit(NOTES[:3])
+    follower = owner.start()
+    follower.wait_for(2, SOON)
+    ledger.away = True
+    for at in (3, 5):
+        ledger.commit(NOTES[at : at + 2])
+    old, following, later = map(ledger.shown, ledger.commits)
+    stranger = SignerKey.generate("stranger.example", COSIGNATURE)
+    forged = SignerKey.generate(LOG.name)
+    for wrong in (
+        old,
+        later,
+        {**following, "head": head_of(NOTES[:5], witness=stranger).decode()},
+        {**following, "head": head_of(NOTES[:5], signer=forged).decode()},
+        {**following, "entries": [NOTES[3].decode()]},
+        {**following, "head": "no head"},
+        {**following, "head": "\ud800"},
+        {**following, "entries": []},
+        {**following, "entries": [1]},
+        {"first": 3},
+        {},
+        None,
+        [],
+    ):
+        follower.offer(wrong)
+        assert len(owner.seen) == 3, wrong
+    assert owner.troubles == []
+    assert not (owner.folder / "evidence").exists()
+    ledger.away = False
+    follower.wait_for(6, SOON)
+    assert [each.note for each in owner.seen] == NOTES[:7]
+
+
+def test_an_offered_head_of_another_history_stops_it_once_with_evidence(
+    owner: Owner, ledger: FakeLedger
+) -> None:
+    ledger.commit(NOTES[:3])
+    follower = owner.start()
+    follower.wait_for(2, SOON)
+    ledger.away = True
+    contradict(ledger)
+    follower.offer(ledger.shown(ledger.commits[-1]))
+    assert [str(getattr(each, "name", "")) for each in owner.troubles] == ["inconsistent_head"]
+    assert len(list((owner.folder / "evidence").iterdir())) == 2
+    follower.offer(ledger.shown((3, head_of(NOTES[:4]), NOTES[3:4])))
+    ledger.commits[-1] = (3, head_of(NOTES[:4]), NOTES[3:4])
+    ledger.away = False
+    with pytest.raises(UnprovenError):
+        follower.wait_for(3, SOON)
+    follower._thread.join(5)
+    assert not follower._thread.is_alive()
+    assert len(owner.seen) == 3
+    assert len(owner.troubles) == 1
+
+
+def test_an_owner_that_fails_at_an_offered_entry_stops_it(owner: Owner, ledger: FakeLedger) -> None:
+    ledger.commit(NOTES[:3])
+    follower = owner.start()
+    follower.wait_for(2, SOON)
+    ledger.away = True
+    ledger.commit(NOTES[3:6])
+
+    def fail(entry: FollowedEntry) -> None:
+        if entry.index == 4:
+            raise ValueError("a fold that broke")
+        owner.seen.append(entry)
+
+    owner.deliver = fail
+    follower.offer(ledger.shown(ledger.commits[-1]))
+    assert [str(each) for each in owner.troubles] == ["a fold that broke"]
+    ledger.commit(NOTES[6:8])
+    ledger.away = False
+    with pytest.raises(ValueError, match="a fold that broke"):
+        follower.wait_for(7, SOON)
+    assert [each.index for each in owner.seen] == [0, 1, 2, 3]
+
+
+def test_an_offer_waits_for_nobody_and_is_not_taken_before_the_cache_is_replayed(
+    owner: Owner, ledger: FakeLedger
+) -> None:
+    ledger.commit(NOTES[:3])
+    owner.start().wait_for(2, SOON)
+    owner.close()
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def slow(entry: FollowedEntry) -> None:
+        at_work.set()
+        assert go_on.wait(30)
+        owner.seen.append(entry)
+
+    ledger.commit(NOTES[3:5])
+    owner.seen.clear()
+    owner.deliver = slow
+    follower = owner.start()
+    assert at_work.wait(30)
+    for commit in ledger.commits:  # returns while an entry is being delivered
+        follower.offer(ledger.shown(commit))
+    assert owner.seen == []
+    go_on.set()
+    follower.wait_for(4, SOON)
+    assert [each.index for each in owner.seen] == list(range(5))
+    go_on.clear()
+    at_work.clear()
+    with ledger.changed:
+        ledger.commit(NOTES[5:6])
+        ledger.changed.notify_all()
+    assert at_work.wait(30)
+    offering = threading.Thread(target=follower.offer, args=(ledger.shown(ledger.commits[-1]),))
+    offering.start()
+    offering.join(20)
+    assert not offering.is_alive()
+    go_on.set()
+    follower.wait_for(5, SOON)
+    assert [each.index for each in owner.seen] == list(range(6))
+
+
+def test_offered_and_asked_for_at_once_every_entry_is_delivered_once_in_order(
+    owner: Owner, ledger: FakeLedger
+) -> None:
+    follower = owner.start()
+    threads = []
+    for at in range(12):
+        with ledger.changed:
+            ledger.commit(NOTES[at : at + 1])
+            shown = ledger.shown(ledger.commits[-1])
+            threads += [threading.Thread(target=follower.offer, args=(shown,)) for _ in range(2)]
+            ledger.changed.notify_all()
+        for thread in threads[-2:]:
+            thread.start()
+        if at % 3 == 0:
+            time.sleep(0.01)
+    for thread in threads:
+        thread.join()
+    follower.wait_for(11, SOON)
+    assert [each.index for each in owner.seen] == list(range(12))
+    assert owner.troubles == []
+
+
 def test_attachments_are_checked_and_kept(owner: Owner, ledger: FakeLedger) -> None:
     data = b"evidence"
     ledger.attachments = {digest(data): data, digest(b"other"): b"lie"}

@@ -77,6 +77,34 @@ def test_receipts_prove_what_was_recorded(opened: Open, ledger: FakeLedger) -> N
         assert verify_proof(note, TlogProof.parse(receipt.proof), POLICY).index == receipt.index
 
 
+def test_receipts_bring_their_commit_where_that_is_wanted(opened: Open, ledger: FakeLedger) -> None:
+    outbox = opened(commits=True)
+    outbox.post(draft("posted"))
+    until(lambda: outbox.waiting == 0)
+    receipts = outbox.append([draft("asked"), draft("intent")], SOON)
+    shown = ledger.shown(ledger.commits[-1])
+    assert [each.commit for each in receipts] == [shown] * 2
+    assert [receipt.note.decode() for receipt in receipts] == shown["entries"]
+    outbox.close()
+    (receipt,) = opened().append([draft("later")], SOON)
+    assert receipt.commit is None
+    assert list(zip(ledger.posted, ledger.wanted, strict=True)) == [
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
+
+
+def test_a_commit_that_is_none_is_no_commit(
+    opened: Open, ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = opened(commits=True)
+    for at, nonsense in enumerate(("x", 3, [], None)):
+        monkeypatch.setattr(ledger, "shown", lambda commit, said=nonsense: said)
+        (receipt,) = outbox.append([draft(f"intent-{at}")], SOON)
+        assert receipt.commit is None
+
+
 def test_it_goes_on_where_the_ledger_says_after_a_restart(opened: Open, ledger: FakeLedger) -> None:
     first = opened()
     first.append([draft("a"), draft("b")], SOON)

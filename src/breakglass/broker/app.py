@@ -93,6 +93,7 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Service:
         clock,
         gap=gap_draft(settings.log),
         stranger=lambda words: bell.ring("stolen_key", "ledger", words),
+        commits=True,
     )
     ours = key.verifier.label
     stating = Submitter(outbox, settings.log, clock, lambda: view.last_at(ours))

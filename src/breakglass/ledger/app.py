@@ -40,7 +40,7 @@ from breakglass.ledger.admission import Admission
 from breakglass.ledger.attachments import Attachments
 from breakglass.ledger.cosigner import ArchivingCosigner, Cosigner
 from breakglass.ledger.failover import Failover
-from breakglass.ledger.feed import Feed
+from breakglass.ledger.feed import Feed, Published
 from breakglass.ledger.journal import Journal
 from breakglass.ledger.journal_tiles import JournalTiles
 from breakglass.ledger.sequence_check import Accepted
@@ -54,7 +54,7 @@ from breakglass.process.key_store import read_signers
 from breakglass.process.serving import Service
 from breakglass.process.settings import read_settings
 from breakglass.submit.blob_upload import transfer_within
-from breakglass.submit.record_header import NOTE_BYTES_AT_MOST, NOTES_AT_MOST, POSTED
+from breakglass.submit.record_header import COMMIT, NOTE_BYTES_AT_MOST, NOTES_AT_MOST, POSTED
 from breakglass.tlog.note import Signer, VerifierKey
 from breakglass.tlog.policy import NEXT, TlogPolicy, Witness
 from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, parse_tile_path
@@ -62,6 +62,7 @@ from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, parse_tile_path
 log = logging.getLogger("breakglass.ledger")
 _APPEND_BYTES = NOTES_AT_MOST * (NOTE_BYTES_AT_MOST + 2)
 _ANSWER_WITHIN = timedelta(seconds=5)  # above a commit's own bounds; then the sender repeats
+_COMMIT_BYTES = 64 * 1024  # notes of a commit that an answer to an append takes along, at most
 _LABEL = re.compile(r"[^\s+]{1,200}\+[0-9a-f]{8}")
 _IMMUTABLE = {"cache-control": "public, max-age=31536000, immutable"}
 
@@ -133,22 +134,26 @@ def build(
 
 
 @dataclass(frozen=True)
-class Appended:
-    """Where a run came to stand; ``refused`` is the error of the note that ended it, and where."""
-
-    first: int
-    count: int
-    proofs: tuple[str, ...]
-    refused: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True)
 class CommitView:
     """The entries of one commit, and the head that a quorum saw behind them."""
 
     first: int
     head: str
     entries: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Appended:
+    """Where a run came to stand; ``refused`` is the error of the note that ended it, and where.
+
+    ``commit`` is that of the run's last note, if it was asked for, is among the newest and short.
+    """
+
+    first: int
+    count: int
+    proofs: tuple[str, ...]
+    refused: Mapping[str, Any] | None
+    commit: CommitView | None
 
 
 @dataclass(frozen=True)
@@ -268,21 +273,13 @@ class _Doors:
                 name=ErrorName.UNANSWERED,
                 hint="repeat the same bytes",
             ) from error
-        return _appended(accepted)
+        commit = self.feed.holding(accepted.indices[-1]) if COMMIT in asked.headers else None
+        return _appended(accepted, commit)
 
     def entries(self, who: Nobody, asked: Request[None]) -> Entries:
         wait = min(timedelta(seconds=asked.number("wait", 0)), self.settings.poll_at_most)
         commits = self.feed.after(asked.number("from"), wait)
-        return Entries(
-            tuple(
-                CommitView(
-                    each.first,
-                    (each.head.cosigned or b"").decode(),
-                    tuple(note.decode() for note in each.notes),
-                )
-                for each in commits
-            )
-        )
+        return Entries(tuple(map(_shown, commits)))
 
     def submitter(self, who: Nobody, asked: Request[None]) -> ChainView:
         label = asked.path["key"]
@@ -343,13 +340,23 @@ _TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
 
 
-def _appended(accepted: Accepted) -> Appended:
+def _shown(commit: Published) -> CommitView:
+    return CommitView(
+        commit.first,
+        (commit.head.cosigned or b"").decode(),
+        tuple(note.decode() for note in commit.notes),
+    )
+
+
+def _appended(accepted: Accepted, commit: Published | None) -> Appended:
     count, refusal = len(accepted.indices), accepted.refusal
+    short = commit is not None and sum(map(len, commit.notes)) <= _COMMIT_BYTES
     return Appended(
         first=accepted.indices[0],
         count=count,
         proofs=tuple(proof.decode() for proof in accepted.proofs),
         refused=None if refusal is None else {"at": count, **error_json(refusal)},
+        commit=_shown(commit) if commit is not None and short else None,
     )
 
 

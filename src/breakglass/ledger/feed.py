@@ -92,6 +92,12 @@ class Feed:
                 return _some(recent)
         return self._stored(start)
 
+    def holding(self, index: int) -> Published | None:
+        """Return the commit that holds an entry; ``None``: it is none of the newest."""
+        with self._changed:
+            found = (each for each in self._recent if each.first <= index < each.head.size)
+            return next(found, None)
+
     def release(self) -> None:
         """Let everybody go who waits, for good."""
         with self._changed:

@@ -252,9 +252,15 @@ class GrantStore:
         with self._changing():
             self._do("update grants set said = said | ? where grant_id = ?", bits, grant)
 
-    def living(self, now: datetime) -> list[Row]:
-        """Return the grants that are neither past their end nor told to end."""
-        return self._rows("where stage in ('claimed', 'minted') and expires >= ?", format_time(now))
+    def living(self, now: datetime) -> list[Claim]:
+        """Return whom the grants are of that are neither past their end nor told to end."""
+        with self._lock:
+            rows = self._file.execute(
+                "select grant_id, handle, who, glass, incident, index_, expires from grants"
+                " where stage in ('claimed', 'minted') and expires >= ?",
+                (format_time(now),),
+            ).fetchall()
+        return [_claim(row) for row in rows]
 
     def expired(self, now: datetime, most: int) -> list[Row]:
         """Return grants that are past their end and not told to end yet, the oldest first."""
@@ -320,8 +326,8 @@ class GrantStore:
         return [_row(row) for row in rows]
 
 
-def _row(row: sqlite3.Row) -> Row:
-    claim = Claim(
+def _claim(row: sqlite3.Row) -> Claim:
+    return Claim(
         row["grant_id"],
         row["handle"],
         row["who"],
@@ -330,6 +336,9 @@ def _row(row: sqlite3.Row) -> Row:
         row["index_"],
         parse_time(row["expires"]),
     )
+
+
+def _row(row: sqlite3.Row) -> Row:
     made = None
     if row["probe"] is not None:
         made = SealedCredential(
@@ -341,7 +350,7 @@ def _row(row: sqlite3.Row) -> Row:
             row["usable_ms"],
         )
     return Row(
-        claim,
+        _claim(row),
         Stage(row["stage"]),
         made,
         _ended(row["ended"]),

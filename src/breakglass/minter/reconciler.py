@@ -174,18 +174,18 @@ class Reconciler:
         return EndedWhy.EXPIRED if minted else EndedWhy.NOT_MINTED
 
     def _tell_stopped(self, now: datetime) -> None:
-        for row in self._table.living(now):
-            stop = self._watch.stop_of(row.claim)
+        for claim in self._table.living(now):
+            stop = self._watch.stop_of(claim)
             if stop is not None:
-                killed = Ended(row.grant, EndedWhy.KILLED, "suspended", stop.statement)
+                killed = Ended(claim.grant, EndedWhy.KILLED, "suspended", stop.statement)
                 self._table.end(now, (killed, now))
                 continue
             with self._view.reading() as state:
-                found = state.grants.by_id.get(row.grant)
+                found = state.grants.by_id.get(claim.grant)
                 ended = found.ended if found is not None else None
             if ended is not None:
-                self._table.end(now, (Ended(row.grant, ended, "", None), now))
-                self._table.said(row.grant, Outcome.ENDED)
+                self._table.end(now, (Ended(claim.grant, ended, "", None), now))
+                self._table.said(claim.grant, Outcome.ENDED)
 
     def _hand_out(self, grant: str) -> None:
         with self._busy_lock:

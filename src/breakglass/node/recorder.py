@@ -40,7 +40,12 @@ class Recorder:
         """
         with self.view.reading() as state:
             rehearse(state, facts, self.key, to_milliseconds(self.clock.now()))
-        return self.stating.append(facts, self.receipt_within)
+        receipts = self.stating.append(facts, self.receipt_within)
+        commit = receipts[-1].commit
+        if commit is not None:
+            # Our view need not ask for what we hold; it believes it no more than what it asks for.
+            self.view.offer(commit)
+        return receipts
 
     def settled(self, index: int) -> Judged:
         """Follow the ledger to entry ``index`` and return how it was judged there.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError
@@ -21,6 +22,7 @@ from breakglass.records.trust import Trust
 from breakglass.replica.follower import FollowedEntry, Follower
 from breakglass.tlog.policy import TlogPolicy
 
+_ATTACH = "\nattach sha256:"  # begins the line of a record that names an attachment
 _KEPT = 4096  # judgements kept for those who wait for their own; older ones are in the state
 
 OnJudged = Callable[[Judged, Entry, State], None]
@@ -95,6 +97,15 @@ class Replica:
                 f"entry {index} was judged too long ago", name=ErrorName.NOT_FOLLOWED
             )
         return found
+
+    def offer(self, commit: Mapping[str, Any]) -> None:
+        """Take a commit that came with a receipt; see ``Follower.offer``.
+
+        One with attachments is left to the follower, which may wait for them as long as it takes.
+        """
+        entries = commit.get("entries")
+        if isinstance(entries, list) and not any(_ATTACH in str(each) for each in entries):
+            self._follower.offer(commit)
 
     def wait_current(self, within: timedelta) -> bool:
         """Wait until what the cache holds is folded; say whether it is."""

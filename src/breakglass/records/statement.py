@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import ip_network
 from types import MappingProxyType
 from typing import Annotated, ClassVar, TypeVar
@@ -304,6 +305,9 @@ def statement_text(statement: Statement) -> str:
     return f"{HEADER}\n{canonical(written(statement, 'statement'))}\n"
 
 
+# One break has its statement read by the decision, by each record's form and by each judge, eleven
+# times in a broker. What was read cannot be changed, so it is read once.
+@lru_cache(maxsize=128)
 def parse_statement(text: str) -> Statement:
     """Read a statement, whatever it does.
 

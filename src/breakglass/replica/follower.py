@@ -62,8 +62,8 @@ class Follower:
     """Follows one ledger on a thread of its own; safe under threads.
 
     ``deliver`` gets every entry exactly once per start, from 0, in order, on the follower's
-    thread. If it raises, following stops with that error: a fold that missed an entry is worse
-    than one that stands still.
+    thread or on one that offers a commit. If it raises, following stops with that error: a fold
+    that missed an entry is worse than one that stands still.
 
     Args:
         ledger: whom to follow; a ``Peer`` of our own, closed with us.
@@ -93,6 +93,7 @@ class Follower:
         self._trouble = trouble
         self._poll = poll
         self._changed = threading.Condition()
+        self._turn = threading.Lock()  # held while a commit is proven, kept and delivered
         self._edge = TreeEdge()
         self._head = b""
         self._delivered = 0
@@ -161,6 +162,29 @@ class Follower:
                 f" {within.total_seconds():g} s{why}",
                 name=ErrorName.NOT_FOLLOWED,
             )
+
+    def offer(self, shown: Any) -> None:
+        """Take a commit that came with another answer of the ledger, if it is the next one.
+
+        It is proven as one that was asked for, and delivered on the caller's thread. What is not
+        the next one or not proven is ignored, as is all while another commit is under way: the
+        follower asks for it.
+        """
+        try:
+            first, head, notes = _commit(shown)
+        except (KeyError, TypeError, AttributeError, UnicodeError):
+            return
+        if not self._turn.acquire(blocking=False):
+            return
+        try:
+            if self._replayed and first == self._edge.size and not self._is_closed(0):
+                self._advance(first, head, notes)
+        except UnavailableError:
+            return
+        except Exception as error:  # noqa: BLE001  what would stop following stops it here too
+            self._stop(error)
+        finally:
+            self._turn.release()
 
     def wait_replayed(self, within: timedelta) -> bool:
         """Wait until the cache is replayed, so that ``size`` is at least what it was; say if so."""
@@ -249,9 +273,14 @@ class Follower:
     def _follow_once(self, rest: float) -> float:
         """Ask once; returns the seconds to rest before the next time."""
         try:
-            for first, head, notes in self._asked():
-                edge = self._grown(first, head, notes)
-                self._take(FollowedCommit(first, head, notes, self._cosigners(head)), edge)
+            start = self._edge.size
+            for first, head, notes in self._asked(start):
+                with self._turn:
+                    if self._is_closed(0):
+                        return 0.0
+                    # What was offered while we asked is taken already.
+                    if not start <= first < self._edge.size:
+                        self._advance(first, head, notes)
         except UnavailableError as error:
             with self._changed:
                 self._away = error
@@ -260,11 +289,15 @@ class Follower:
             self._away = None
         return 0.0
 
-    def _asked(self) -> list[tuple[int, bytes, tuple[bytes, ...]]]:
+    def _advance(self, first: int, head: bytes, notes: tuple[bytes, ...]) -> None:
+        edge = self._grown(first, head, notes)
+        self._take(FollowedCommit(first, head, notes, self._cosigners(head)), edge)
+
+    def _asked(self, start: int) -> list[tuple[int, bytes, tuple[bytes, ...]]]:
         # With a standby to turn to, a ledger that is frozen must be noticed soon.
         wait = min(self._poll, _POLL_OF_SEVERAL) if self._ledger.several else self._poll
         margin = _POLL_OF_SEVERAL if self._ledger.several else timedelta(seconds=5)
-        path = f"/entries?from={self._edge.size}&wait={wait.total_seconds():g}"
+        path = f"/entries?from={start}&wait={wait.total_seconds():g}"
         answer = self._ledger.get(path, within=wait + margin).json()
         try:
             return [_commit(each) for each in answer["commits"]]
@@ -378,7 +411,7 @@ class Follower:
         with self._changed:
             if rest:
                 self._changed.wait_for(lambda: self._closed, rest)
-            return self._closed
+            return self._closed or self._stopped is not None
 
 
 def _commit(each: Any) -> tuple[int, bytes, tuple[bytes, ...]]:

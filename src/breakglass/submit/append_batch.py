@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from breakglass.error_names import ErrorName, name_of
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.http.client import Peer, Reply
 from breakglass.submit.blob_upload import PERMIT, signed_permit, transfer_within
-from breakglass.submit.record_header import POSTED, numbered, text_digest
+from breakglass.submit.record_header import COMMIT, POSTED, numbered, text_digest
 from breakglass.submit.spool import Draft
 from breakglass.tlog.note import Signer, sign_note
 from breakglass.tlog.tiles import encode_bundle
@@ -28,11 +28,15 @@ _TOO_MANY = 429  # nothing of this sending was taken
 
 @dataclass(frozen=True)
 class Receipt:
-    """A note that is recorded: its place, its bytes as stored, and its tlog-proof."""
+    """A note that is recorded: its place, its bytes as stored, and its tlog-proof.
+
+    ``commit`` is the one that holds it, as the ledger showed it; nothing of that is checked.
+    """
 
     index: int
     note: bytes
     proof: bytes
+    commit: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,10 @@ class Sender:
         signer: Signer,
         within: timedelta,
         stranger: Callable[[str], None] = lambda words: None,
+        commits: bool = False,
     ) -> None:
         self._ledger = ledger
+        self._commits = commits
         self._stranger = stranger
         self._signer = signer
         self._within = within
@@ -142,7 +148,9 @@ class Sender:
         """
         body = encode_bundle([each.note for each in self._signed])
         within = min(self._within, _OF_SEVERAL) if self._ledger.several else self._within
-        headers = None if urgent else {POSTED: "1"}
+        headers = {} if urgent else {POSTED: "1"}
+        if urgent and self._commits:
+            headers[COMMIT] = "1"
         return self._ledger.send("POST", "/append", body, within=within, headers=headers)
 
     def settle(self, answer: Callable[[], Reply]) -> Run:
@@ -193,8 +201,9 @@ class Sender:
             raise UnavailableError(
                 "ledger's answer to an append makes no sense", name=ErrorName.NONSENSE
             )
+        commit = answer.get("commit") if isinstance(answer.get("commit"), dict) else None
         receipts = [
-            Receipt(_index(proof), signed.note, proof.encode())
+            Receipt(_index(proof), signed.note, proof.encode(), commit)
             for proof, signed in zip(proofs, self._signed, strict=False)
         ]
         self._advance(len(receipts))

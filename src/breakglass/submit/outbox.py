@@ -52,6 +52,7 @@ class Outbox:
         gap: Callable[[Gap], Draft] | None = None,
         limits: OutboxLimits | None = None,
         stranger: Callable[[str], None] = lambda words: None,
+        commits: bool = False,
     ) -> None:
         """Open the spool in ``folder`` (which exists) and start sending.
 
@@ -64,13 +65,14 @@ class Outbox:
             limits: as above.
             stranger: told, in words for people, when the ledger holds records under our key that
                 we did not send; not for keys that several processes share, as a gate's runs do.
+            commits: whether receipts of ``append`` bring the commits that hold them.
 
         Raises:
             MisconfiguredError: the spool cannot be opened.
         """
         self._limits = limits or OutboxLimits()
         self._ledger = ledger
-        self._sender = Sender(ledger, signer, self._limits.answer_within, stranger)
+        self._sender = Sender(ledger, signer, self._limits.answer_within, stranger, commits)
         self._clock = clock
         self._gap = gap
         self._spool = Spool(folder / "spool.sqlite")

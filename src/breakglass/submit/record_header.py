@@ -26,6 +26,7 @@ HEADER = "breakglass.dev/record/v1"
 NOTE_BYTES_AT_MOST = 16 * 1024
 NOTES_AT_MOST = 256  # in one append: one row of tiles
 POSTED = "Breakglass-Posted"  # header of an append that nobody waits for: its ledger may hold it
+COMMIT = "Breakglass-Commit"  # header of an append whose sender wants its whole commit answered
 ATTACHMENTS_AT_MOST = 8
 NO_PREV = "0" * 64
 _ATTACH = re.compile(r"attach sha256:([0-9a-f]{64}) (0|[1-9][0-9]{0,8})", re.ASCII)

@@ -32,21 +32,12 @@ class Tokens:
         self._kept: OrderedDict[int, Proven[Intent]] = OrderedDict()
 
     def prove(self, note: bytes, proof: bytes) -> Proven[Intent]:
-        """Check an intent's proof, by the trust file in force, and keep it.
+        """Check the proof of an intent that this broker wrote, by the trust in force; keep it.
 
         Raises:
             UnprovenError: it does not hold; nothing may be done with it.
         """
-        trust = self._view.trust()
-        if is_door(note):  # it may have come within a day
-            proven = prove_door(note, proof, trust)
-        else:
-            proven = prove(Intent, note, proof, trust, "broker")
-        with self._lock:
-            self._kept[proven.index] = proven
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return proven
+        return self._keep(prove(Intent, note, proof, self._view.trust(), "broker"))
 
     def proven(self, grant: GrantState) -> Proven[Intent]:
         """Return the proof of a grant's intent.
@@ -60,7 +51,16 @@ class Tokens:
         if kept is not None:
             return kept
         proof = self._ledger.get(f"/proof/{grant.index}", within=_WITHIN).body
+        if is_door(grant.note):  # it may have come within a day
+            return self._keep(prove_door(grant.note, proof, self._view.trust()))
         return self.prove(grant.note, proof)
+
+    def _keep(self, proven: Proven[Intent]) -> Proven[Intent]:
+        with self._lock:
+            self._kept[proven.index] = proven
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return proven
 
     def token(self, grant: GrantState) -> Token:
         """Return a grant's token, not yet bound to a door and a run.
