@@ -18,7 +18,7 @@ from breakglass.records.kinds.answered import Reply
 from breakglass.records.kinds.bypassed import GateState
 from breakglass.records.kinds.incident import IncidentChange
 from breakglass.records.record_reader import parse_record
-from breakglass.records.statement import Do, Target, digest_of
+from breakglass.records.statement import Do, Target, digest_of, parse_request
 
 from ..kit.organisation import SECOND, Broken, Organisation, signer
 from ..kit.twins import Twins, alike
@@ -161,6 +161,26 @@ def test_asks_and_refusals_are_gone_after_two_days() -> None:
     silent = kinds.Answered(waits.grant, Reply.NOBODY, None, ())
     void(org.state_that("broker", silent), "no_grant")
     void(org.state_that("broker", replace(answer, grant=other.grant)), "no_grant")
+    checked(org)
+
+
+def test_a_no_of_before_midnight_still_stands_behind_it() -> None:
+    """(F-93) A sweep takes nothing that has not had its time: a refusal, an ended ask, a nonce."""
+    org = begun()
+    org.now = org.now.replace(hour=23, minute=58)
+    no = org.sign(org.statement(nonce="ab" * 16, at=org.now))
+    holds(org.state_that("broker", refused(org, no)))
+    asked = org.asked(org.sign(org.statement(do=Do.ASK, at=org.now)))
+    holds(org.state_that("broker", asked))
+    word = org.answer(digest_of(asked.statement.text), do=Do.REFUSE, who="sam", at=org.now)
+    holds(org.state_that("broker", kinds.Answered(asked.grant, Reply.NO, org.sign(word), ())))
+    later(org, 3 * MINUTE)
+    card = org.state.governance.cards["deploy-rollback"].note
+    org.break_glass(said=parse_request(no.text), signed=no, card=card)
+    void(org.judged[-1], "refused_already")
+    signed = asked.statement
+    org.break_glass(said=parse_request(signed.text), signed=signed, card=card)
+    void(org.judged[-1], "refused_by_approver", quiet=False)
     checked(org)
 
 

@@ -117,8 +117,9 @@ class GrantTable(MutableMapping[str, GrantState]):
         return unpack(grant, self.finished[number_of(grant)])
 
     def __setitem__(self, grant: str, state: GrantState) -> None:
+        if grant not in self.running:
+            self.finished.pop(number_of(grant), None)
         self.running[grant] = state
-        self.finished.pop(number_of(grant), None)
 
     def __delitem__(self, grant: str) -> None:
         if grant in self.running:
