@@ -94,4 +94,5 @@ class CatchingUp:
             return 0
         size = parse_checkpoint(reply.checked().body)[0].size
         self._view.heard(size)
-        return size
+        # A ledger that shows less than we judged before is not the present.
+        return max(size, self._view.judged_before)

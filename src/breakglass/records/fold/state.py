@@ -20,6 +20,9 @@ from breakglass.records.fold.slices.monitor import Monitor
 from breakglass.records.fold.slices.statements import Statements
 from breakglass.records.fold.slices.submitters import Submitters
 
+FOLD_VERSION = 1
+"""Rises with every change of what the fold makes of a log; a state of another one is nobody's."""
+
 
 @dataclass
 class State:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
 from breakglass.records.encoding.whole_form import Form
 from breakglass.records.fold.slices.governance import ActiveCard
 from breakglass.records.fold.state import State
@@ -23,3 +26,21 @@ STATE = Form(
         "Signature": Signature,
     },
 )
+
+
+def still_copy(state: State) -> State:
+    """Return a copy that stands still while the state goes on; its frozen values are shared."""
+    copy: State = _still(state)
+    return copy
+
+
+def _still(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _still(each) for key, each in value.items()}
+    if isinstance(value, list | set):
+        return value.copy()  # of frozen values alone, as everywhere in the state
+    if type(value).__hash__ is None and is_dataclass(type(value)):
+        return replace(
+            value, **{each.name: _still(getattr(value, each.name)) for each in fields(value)}
+        )
+    return value
