@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.node.first_trust import first_trust
+from breakglass.node.projection import Projection
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged, apply, attachments_read
 from breakglass.records.fold.state import State
@@ -37,8 +38,8 @@ class Replica:
         trust: the pinned trust file: its genesis names the log, and its witnesses prove heads
             until the fold has a trust file of its own.
         folder: the cache; may be deleted while nothing runs.
-        on_judged: called for every entry, also on replay, under the view's lock and before
-            ``wait_for`` returns; it must be quick and may not call back into ``wait_for``.
+        projections: take every entry; see there.
+        on_judged: likewise, for what has no form of its own yet.
         trouble: told once if following stops for good.
     """
 
@@ -48,6 +49,7 @@ class Replica:
         trust: Trust,
         folder: Path,
         *,
+        projections: Sequence[Projection] = (),
         on_judged: OnJudged | None = None,
         trouble: Callable[[Exception], None] = lambda error: None,
         poll: timedelta = timedelta(seconds=20),
@@ -56,6 +58,7 @@ class Replica:
         self._first: Trust | None = None
         self._state = State(trust.genesis)
         self._lock = threading.RLock()
+        self._projections = tuple(projections)
         self._on_judged = on_judged
         self._recent: dict[int, Judged] = {}
         self._order: deque[int] = deque()
@@ -170,6 +173,8 @@ class Replica:
         with self._lock:
             judged = apply(self._state, entry, outer)
             self._keep(judged)
+            for each in self._projections:
+                each.take(judged, entry, self._state)
             if self._on_judged is not None:
                 self._on_judged(judged, entry, self._state)
 
