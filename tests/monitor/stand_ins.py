@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.clock import to_milliseconds
+from breakglass.monitor.history_projection import HistoryProjection
 from breakglass.policy.bundle import pack_bundle
 from breakglass.records import all_kinds as kinds
 from breakglass.records.grant import Path as Way
@@ -394,6 +395,14 @@ class Sink:
         self.hanging.clear()
         self._server.shutdown()
         self._server.server_close()
+
+
+def history_of(org: Organisation) -> HistoryProjection:
+    """Return the history of an organisation whose whole log is folded."""
+    history = HistoryProjection()
+    for entry, judged in zip(org.log.entries(), org.judged, strict=True):
+        history.take(judged, entry, org.state)
+    return history
 
 
 def eventually(what: Any, within: float = 30.0) -> Any:

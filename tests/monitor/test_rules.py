@@ -31,7 +31,7 @@ from breakglass.records.record import Envelope, record_text
 from breakglass.records.record_reader import parse_record
 from breakglass.tlog.note import sign_note
 from tests.kit.organisation import Organisation, signer
-from tests.monitor.stand_ins import Shop, Sink, StandInLedger, hook, make_folder
+from tests.monitor.stand_ins import Shop, Sink, StandInLedger, history_of, hook, make_folder
 
 SECOND = timedelta(seconds=1)
 NOW = datetime(2026, 6, 22, 3, 14, 9, tzinfo=UTC)
@@ -71,10 +71,7 @@ def _broken(glass: str) -> tuple[Organisation, HistoryProjection, str]:
     org = Organisation()
     org.begin()
     broken = org.break_glass(statement={"glass": glass})
-    chronicle = HistoryProjection()
-    for judged in org.judged:
-        chronicle.take(judged, org.state)
-    return org, chronicle, broken.grant
+    return org, history_of(org), broken.grant
 
 
 def test_each_absence_is_news_after_its_time_and_not_before() -> None:

@@ -29,7 +29,7 @@ def process_of(folder: Path, log: str = "") -> NodeProcess:
     (folder / "trust").write_bytes(org.trust_note())
     settings = BrokerSettings(log or org.log_name, "nowhere/address")
     process = NodeProcess(folder, settings, SystemClock(), folder / "data")
-    process.follow(folder / "data" / "view", lambda *_: None, "recorded")
+    process.follow(folder / "data" / "view", (), "recorded")
     return process
 
 

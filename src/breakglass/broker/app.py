@@ -60,7 +60,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     chain = DoorChain(folder / "kept" / "doors.sqlite")
     process.add(close=chain.close)
     opened = OpenGrants()
-    process.follow(folder / "data" / "view", opened.judged, "recorded")
+    process.follow(folder / "data" / "view", [opened], "recorded")
 
     view, stating, key = process.view, process.stating, process.key
     recording = Recorder(view, stating, key, clock, settings.receipt_within, settings.follow_within)

@@ -63,7 +63,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     for each in (table, bell, platform):
         process.add(close=each.close)
     watch = Suspensions(name, lambda: ending.wake())
-    process.follow(folder / "data" / "view", watch.judged, "minted")
+    process.follow(folder / "data" / "view", [watch], "minted")
 
     view, catching_up, stating = process.view, process.catching_up, process.stating
     locks = GrantLocks()

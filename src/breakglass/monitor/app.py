@@ -74,8 +74,9 @@ class Monitor:
         )
         process.follow(
             self._ledger_folder,
-            self.following.taking,
+            self.following.projections,
             "decided",
+            on_judged=self.following.taking,
             trouble=self._trouble,
             patience=settings.catch_up_within,
             broken=lambda: self.broken,

@@ -19,6 +19,7 @@ from breakglass.http.client import Peer
 from breakglass.http.edge import application
 from breakglass.http.routes import Route
 from breakglass.node.catch_up import CatchingUp
+from breakglass.node.projection import Projection
 from breakglass.node.replica import OnJudged, Replica
 from breakglass.node.submitter import Submitter, gap_draft
 from breakglass.process.folder import make_folder
@@ -122,9 +123,10 @@ class NodeProcess:
     def follow(
         self,
         cache: Path,
-        on_judged: OnJudged,
+        projections: Sequence[Projection],
         withheld: str,
         *,
+        on_judged: OnJudged | None = None,
         trouble: Callable[[Exception], None] | None = None,
         patience: timedelta | None = None,
         broken: Callable[[], str] = lambda: "",
@@ -148,6 +150,7 @@ class NodeProcess:
             Peer(self._ledger, name="ledger"),
             self.trust,
             cache,
+            projections=projections,
             on_judged=on_judged,
             trouble=stopped,
         )

@@ -129,7 +129,7 @@ def _why(sources: Sources) -> str:
     parts = [alert_texts.reason(sources.grant.intent) or NOT_RECORDED]
     for answered in sources.history.answers:
         if answered.reply is Reply.NOBODY:
-            parts.append(f"nobody answered {len(answered.pages)} delivered pages")
+            parts.append(f"nobody answered {answered.pages} delivered pages")
         else:
             parts.append(f"an approver said {answered.reply.value}")
     return "; ".join(parts)
