@@ -328,10 +328,9 @@ class StandInLedger:
                 record = parse_record(note)
                 line = record.note.lines[0]
                 label = f"{line.name}+{line.key_id.hex()}"
-                chain = org.state.submitters.by_key.get(label)
                 if note in org.log.notes:
                     index = org.log.notes.index(note)
-                elif chain and record.envelope.id in chain.ids:
+                elif self._taken(label, record.envelope.id):
                     return self._refused(proofs, "id_taken", {})
                 elif record.envelope.seq != self._place(label)["next"]:
                     return self._refused(proofs, "bad_seq", self._place(label))
@@ -341,6 +340,12 @@ class StandInLedger:
                     index = org.log.size - 1
                 proofs.append(org.log.proof(index, org.log.covered[index]).decode())
         return 200, json.dumps({"proofs": proofs, "refused": None}).encode()
+
+    def _taken(self, label: str, record_id: str) -> bool:
+        records = [each.record for each in self.shop.org.judged if each.record is not None]
+        return any(
+            each.envelope.id == record_id and each.note.lines[0].label == label for each in records
+        )
 
     def _refused(
         self, proofs: Iterable[str], name: str, more: Mapping[str, Any]

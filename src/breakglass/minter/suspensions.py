@@ -89,13 +89,12 @@ class Suspensions(MemoryProjection[Heard]):
 
 def claim_of(grant: GrantState) -> Claim:
     """Return a grant of the fold in this minter's words."""
-    intent = grant.intent
     return Claim(
-        intent.grant,
-        intent.handle,
-        intent.who,
-        intent.glass,
-        intent.incident,
+        grant.grant,
+        grant.handle,
+        grant.who,
+        grant.glass,
+        grant.incident,
         grant.index,
-        intent.not_after,
+        grant.not_after,
     )

@@ -54,7 +54,7 @@ class Backlog(MemoryProjection[Undone]):
     """
 
     def __init__(self, history: HistoryProjection) -> None:
-        names = {"ActiveCard": ActiveCard, "Ended": kinds.Ended, "Intent": kinds.Intent}
+        names = {"ActiveCard": ActiveCard, "Intent": kinds.Intent}
         super().__init__("backlog", Undone, names)
         self._history = history
         self.latest: tuple[Alert, ...] = ()

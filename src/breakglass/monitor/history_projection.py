@@ -246,7 +246,7 @@ class HistoryProjection(MemoryProjection[History]):
         self.kept.grants[grant] = replace(self.of(grant), **changes)
 
     def _bypass(self, body: kinds.Bypassed, index: int, at: datetime, state: State) -> BypassThen:
-        intent = state.grants.by_id[body.grant].intent
+        grant = state.grants.by_id[body.grant]
         return BypassThen(
             index,
             at,
@@ -255,11 +255,11 @@ class HistoryProjection(MemoryProjection[History]):
             body.run,
             body.state.value,
             body.detail,
-            intent.path is Path.DRILL,
-            intent.who,
-            intent.incident,
+            grant.path is Path.DRILL,
+            grant.who,
+            grant.incident,
             self.of(body.grant).why,
-            intent.path is Path.MACHINE,
+            grant.path is Path.MACHINE,
         )
 
     def _let_go(self, state: State) -> None:

@@ -64,7 +64,7 @@ def status_of(monitor: Monitor) -> Status:
     following, pulsing = monitor.following, monitor.pulsing
     away = monitor.view.away
     with monitor.view.reading() as folded:
-        size, void = folded.size, len(folded.void)
+        size, void = folded.size, folded.void.count
         chronicle = following.chronicle.digest()
         forbidden, unjustified = (
             tuple(following.backlog.kept.forbidden),

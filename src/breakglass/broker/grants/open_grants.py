@@ -72,7 +72,7 @@ class OpenGrants(MemoryProjection[Open]):
     def stop_of(self, grant: GrantState) -> Stop | None:
         """Return the word that stops a grant, if any does."""
         with self._lock:
-            return self.kept.stops.of(grant.intent.grant, grant.intent.who, grant.intent.glass)
+            return self.kept.stops.of(grant.grant, grant.who, grant.glass)
 
     def _listen_no_longer(self, state: State) -> None:
         now = state.witnessed
