@@ -90,6 +90,7 @@ class ErrorName(StrEnum):
     CATCHING_UP = "catching_up", "5", "this process still reads the log; try again"
     CHAIN = "chain", "0", "a record of this submitter is missing before this one"
     CLOCK_BEHIND = "clock_behind", "3", "this clock is behind a time that a witness signed"
+    CLOSED = "closed", "0", "the grant was over long ago"
     CONSISTENCY = "consistency", "4", "the proof that the log only grew does not hold"
     COSIGNATURE = "cosignature", "4", "a cosignature does not hold"
     CREDENTIAL = "credential", "6", "the key is a credential of its unit and cannot be changed here"

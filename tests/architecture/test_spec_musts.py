@@ -218,7 +218,7 @@ def _kind(rule: KindRule) -> str:
 def _shared_forms() -> str:
     rows = [_form(signature.Signed, "Signed"), _form(signature.SignedByPasskey, "SignedByPasskey")]
     rows += [_form(passkey.Assertion, "Assertion")]
-    listed = (grant.Path, signature.Factor, card.Tier, statement.Target)
+    listed = (grant.Path, grant.EndedWhy, signature.Factor, card.Tier, statement.Target)
     return "\n".join(rows) + "\n" + "".join(map(_enum, listed))
 
 

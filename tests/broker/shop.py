@@ -33,6 +33,9 @@ from breakglass.policy.cards import make_cards, make_policy_note
 from breakglass.policy.compile import compile_policy
 from breakglass.records.card import LONGEST_LIFE, card_text
 from breakglass.records.encoding.text_types import ZERO_DIGEST
+from breakglass.records.fold.context import Entry
+from breakglass.records.fold.fold import Judged
+from breakglass.records.fold.state import State
 from breakglass.records.kinds.genesis import Genesis
 from breakglass.records.kinds.pulse import Pulse
 from breakglass.records.policy_note import policy_text
@@ -488,7 +491,21 @@ class Shop:
 
     def void(self) -> list[tuple[int, str]]:
         """Return what the whole log holds that does not count; a healthy shop has none."""
-        return [tuple(each.split(" ", 1)) for each in self.get("/state")["summary"]["void"]]
+        found: list[tuple[int, str]] = []
+
+        def hear(judged: Judged, entry: Entry, state: State) -> None:
+            if judged.void:
+                found.append((judged.index, str(judged.void)))
+
+        size = self.get("/state")["size"]
+        ledger = Peer(self.logs.ledger.folder, name="ledger")
+        folder = self.folder / f"view-{secrets.token_hex(4)}"
+        view = Replica(ledger, self.trust(), folder, on_judged=hear).start()
+        try:
+            view.wait_for(size - 1, timedelta(seconds=10))
+        finally:
+            view.close()
+        return found
 
 
 def make_shop(folder: Path, minter_settings: str) -> Shop:

@@ -315,7 +315,7 @@ class OneMinter:
         at = self._step
         self.clock = clock
         self.watch = Suspensions(NAME, lambda: None)
-        self.view: Any = ViewInMemory(self.org, self.ledger, self.watch.judged, self._cached)
+        self.view: Any = ViewInMemory(self.org, self.ledger, self.watch.take, self._cached)
         self.view.follow()
         self.platform = Simulated(self._target_file, NAME, self.true, self.limits)
         self.table = GrantStore(self.folder / "grants.sqlite")

@@ -10,7 +10,7 @@ import pytest
 from breakglass.records.encoding.whole_form import form_bytes, parse_form
 from breakglass.records.fold.fold import Judged, apply
 from breakglass.records.fold.state import State
-from breakglass.records.fold.state_form import STATE
+from breakglass.records.fold.state_form import STATE, still_copy
 from tests.kit.organisation import Organisation
 
 
@@ -30,11 +30,13 @@ def across_snapshots() -> Iterator[None]:
     append = Organisation.append
 
     def append_twice(org: Organisation, note: bytes, **how: Any) -> Judged:
-        second = restored(org.state)
+        second, still = restored(org.state), still_copy(org.state)
+        stood = form_bytes(STATE.of(still))
         judged = append(org, note, **how)
         entry = org.log.entries(judged.index)[0]
         found = apply(second, entry)
         assert (found, second) == (judged, org.state)
+        assert form_bytes(STATE.of(still)) == stood
         return judged
 
     with pytest.MonkeyPatch.context() as patch:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from breakglass.clock import format_time
 from breakglass.records.kinds.attested import Attested, Attesting
 from breakglass.records.record_reader import parse_record
 
@@ -54,7 +55,7 @@ def test_the_state_shows_what_was_found(outcome: Attesting) -> None:
     before = org.state.digest()
     holds(state(org, replace(LOOK, outcome=outcome), "attested/1"))
     assert org.state.summary()["attested"] == {
-        "archive worm": f"{org.state.size - 1} {outcome.value}"
+        "archive worm": f"{org.state.size - 1} {outcome.value} {format_time(LOOK.looked)}"
     }
     assert org.state.digest() != before
 

@@ -185,13 +185,13 @@ class _Readings:
         return TokenView(self.stories.tokens.token(self._standing(asked)).encoded())
 
     def credential(self, who: Nobody, asked: Request[None]) -> dict[str, Any]:
-        intent = self._standing(asked).intent
-        if not intent.minter:
+        grant = self._standing(asked)
+        if not grant.minter:
             raise RefusedError(
-                f"grant {intent.grant!r} has no credential; its token is all of it",
+                f"grant {grant.grant!r} has no credential; its token is all of it",
                 name=ErrorName.NO_CREDENTIAL,
             )
-        return self.stories.minters.credential(intent.minter, intent.grant)
+        return self.stories.minters.credential(grant.minter, grant.grant)
 
     def door(self, who: Nobody, asked: Request[None]) -> DoorView:
         return self.stories.doors.find(asked.path["grant"])

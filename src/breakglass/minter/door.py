@@ -111,19 +111,16 @@ class MinterDoor:
         active = state.governance.cards.get(door.glass)
         if active is None:
             return None
-        return GrantState(record.body, NOT_YET, record.envelope.at, door.note, active)
+        return GrantState.of(record, NOT_YET, door.note, active)
 
     def standing(self) -> list[str]:
         """Return the grants of doors taken here whose intents are not shown to be in the log."""
         return [each.grant for each in self._doors.standing()]
 
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._ledger.close()
-
 
 def _check_last_known(intent: Intent, token: Token, state: State) -> None:
-    if intent.grant in state.grants.by_id or intent.grant in state.grants.refused:
+    grants = state.grants
+    if any(intent.grant in each for each in (grants.by_id, grants.refused, grants.closed)):
         raise RefusedError(
             f"grant {intent.grant!r} is in the ledger already; nothing was minted",
             name=ErrorName.VOID,

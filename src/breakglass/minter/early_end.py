@@ -121,7 +121,7 @@ class EarlyEnd:
 
     def _ours(self, state: State, grant: str) -> GrantState:
         found = state.grants.by_id.get(grant) or self._doors.grant(state, grant)
-        if found is None or found.intent.minter != self._name:
+        if found is None or found.minter != self._name:
             raise RefusedError(
                 f"our view of the ledger has no grant {grant!r} for minter {self._name!r}",
                 name=ErrorName.NO_GRANT,

@@ -197,7 +197,7 @@ class Minting:
             )
         claim = claim_of(found)
         if found.ended is not None:
-            raise _ended(intent.grant, found.ended.why.value, found.ended_at)
+            raise _ended(intent.grant, found.ended.value, found.ended_at)
         stopped = state.governance.suspensions(intent.who, intent.glass, intent.grant)
         if stopped:
             raise RefusedError(

@@ -184,7 +184,7 @@ class Reconciler:
                 found = state.grants.by_id.get(row.grant)
                 ended = found.ended if found is not None else None
             if ended is not None:
-                self._table.end(now, (ended, now))
+                self._table.end(now, (Ended(row.grant, ended, "", None), now))
                 self._table.said(row.grant, Outcome.ENDED)
 
     def _hand_out(self, grant: str) -> None:
@@ -267,5 +267,5 @@ class Reconciler:
         with self._view.reading() as state:
             ended = state.grants.by_id[claim.grant].ended
         if ended is not None:
-            self._table.end(now, (ended, now))
+            self._table.end(now, (Ended(claim.grant, ended, "", None), now))
             self._table.said(claim.grant, Outcome.ENDED)

@@ -49,20 +49,20 @@ def _done(state: State, grant: GrantState, signed: Signature) -> Ended:
         )
     if said.answers != grant.statement:
         raise RefusedError("the statement is of another grant", name=ErrorName.WRONG_ANSWER)
-    if said.who != grant.intent.who:
+    if said.who != grant.who:
         raise RefusedError(
-            f"grant {grant.intent.grant!r} is {grant.intent.who!r}'s, not {said.who!r}'s",
+            f"grant {grant.grant!r} is {grant.who!r}'s, not {said.who!r}'s",
             name=ErrorName.UNKNOWN_PERSON,
             hint="security ends another's grant with: breakglass kill GRANT --why TEXT",
         )
-    return Ended(grant.intent.grant, EndedWhy.DONE, said.reason.text, signed)
+    return Ended(grant.grant, EndedWhy.DONE, said.reason.text, signed)
 
 
 def _killed(state: State, grant: GrantState, signed: Signature) -> Ended:
     said = word_of(state, signed, Kill, None).statement
     if not state.governance.may_kill(said.who):
         raise RefusedError(f"{said.who!r} may not kill", name=ErrorName.UNKNOWN_PERSON)
-    name = grant.intent.grant
+    name = grant.grant
     if (said.do, said.target, said.name) != (Do.KILL, Target.GRANT, name):
         raise RefusedError("the statement stops something else", name=ErrorName.WRONG_ANSWER)
     return Ended(name, EndedWhy.KILLED, said.reason.text, signed)

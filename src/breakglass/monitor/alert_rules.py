@@ -46,7 +46,7 @@ def alert_for(
 def unjustified(verdict: Unjustified, index: int, grant: str, state: State) -> Alert:
     """Return the news that an intent stands in the ledger and should not."""
     found = state.grants.by_id[grant]
-    who, glass = found.intent.who, found.intent.glass
+    who, glass = found.who, found.glass
     text = (
         f"NOT JUSTIFIED: the intent of {who} for {glass!r} (entry {index}) is in the ledger, but"
         f" the policy of its time does not allow it: {verdict.why} [{verdict.name}]. The broker"
@@ -55,7 +55,7 @@ def unjustified(verdict: Unjustified, index: int, grant: str, state: State) -> A
     fields = {
         "who": who,
         "glass": glass,
-        "incident": found.intent.incident,
+        "incident": found.incident,
         "why": f"{verdict.name}: {verdict.why}",
         "kill": f"breakglass kill {grant}",
     }
@@ -129,8 +129,8 @@ def _of_a_grant(
             text = alert_texts.bypassed(body, state.grants.by_id[body.grant])
         case _:
             return None
-    intent = state.grants.by_id[body.grant].intent
-    fields = {"who": intent.who, "glass": intent.glass, "incident": intent.incident}
+    grant = state.grants.by_id[body.grant]
+    fields = {"who": grant.who, "glass": grant.glass, "incident": grant.incident}
     return Alert(body.kind, body.grant, index, body.grant, at, text, fields)
 
 

@@ -83,11 +83,13 @@ def breaking(intent: kinds.Intent) -> AccessRequest | None:
 
 def broke_glass(grant: GrantState, then: IncidentThen | None) -> tuple[str, dict[str, str]]:
     """Return the text and the fields of the loudest news there is."""
-    intent = grant.intent
+    intent, card = grant.intent, grant.card
+    assert intent is not None, "it has just come, and nothing shrank yet"
+    assert card is not None, "as the intent"
     fields = {
         "who": intent.who,
         "glass": intent.glass,
-        "grants": grants(grant.card.card, intent),
+        "grants": grants(card.card, intent),
         "until": f"{intent.not_after:%Y-%m-%dT%H:%M:%SZ}",
         "why": reason(intent),
         "incident": intent.incident,
@@ -163,10 +165,10 @@ def bypassed(body: kinds.Bypassed, grant: GrantState) -> str:
     said = "could not be evaluated" if body.state == "could_not_evaluate" else "said no"
     detail = f" ({body.detail})" if body.detail else ""
     return (
-        f"Gate opened by glass: {grant.intent.who} went past {body.gate!r}, which {said}{detail},"
-        f" for run {body.run!r} with {grant.intent.glass!r}."
+        f"Gate opened by glass: {grant.who} went past {body.gate!r}, which {said}{detail},"
+        f" for run {body.run!r} with {grant.glass!r}."
     )
 
 
 def _whose(grant: GrantState) -> str:
-    return f"{grant.intent.glass!r} of {grant.intent.who}"
+    return f"{grant.glass!r} of {grant.who}"

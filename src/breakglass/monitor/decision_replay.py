@@ -24,10 +24,10 @@ from breakglass.policy.review_deadline import review_due
 from breakglass.records.authority import Asking, check_statements
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
+from breakglass.records.kinds.intent import Intent
 from breakglass.records.kinds.justified import Justified
 from breakglass.records.signing.signature import Factor
 from breakglass.records.statement import Do
-from breakglass.tlog.merkle import leaf_hash
 
 ROUNDING = timedelta(seconds=5)  # a factor's age is written in whole seconds, before the record is
 
@@ -53,6 +53,12 @@ class Case:
     suspended: frozenset[str]
     skew: timedelta
 
+    @property
+    def intent(self) -> Intent:
+        """Return the intent as it came."""
+        assert self.grant.intent is not None, "the case was taken when the intent came"
+        return self.grant.intent
+
 
 def case_of(grant: str, state: State, chronicle: HistoryProjection) -> Case:
     """Gather the case of an intent that was just folded and holds."""
@@ -71,10 +77,11 @@ def replay_decision(case: Case) -> Justified | Unjustified:
     Returns:
         the record to write, or why the intent should not stand.
     """
-    intent = case.grant.intent
+    intent = case.intent
     try:
         policy = compiled(case.history.bundle)
         card = case.grant.card
+        assert card is not None, "as the intent"
         asking = check_statements(intent, card.card, card.people.by_name)
         problem = _asked_badly(case, asking)
         if problem is None:
@@ -84,8 +91,7 @@ def replay_decision(case: Case) -> Justified | Unjustified:
         return Unjustified(error.name, str(error))
     if problem is not None:
         return problem
-    leaf = leaf_hash(case.grant.note).hex()
-    return Justified(intent.grant, leaf, case.grant.index, intent.policy)
+    return Justified(intent.grant, case.grant.leaf, case.grant.index, intent.policy)
 
 
 @lru_cache(maxsize=8)
@@ -103,7 +109,7 @@ def _asked_badly(case: Case, asking: Asking) -> Unjustified | None:
     if asking.statement.do is Do.DOOR:
         return None  # nobody could write ``asked``; the intent was made when it was asked for
     asked, at = case.history.asked, case.history.asked_at
-    intent = case.grant.intent
+    intent = case.intent
     if asked is None or at is None:
         return Unjustified("not_asked", "no 'asked' record comes before the intent")
     if asked.path is not intent.path:
@@ -128,7 +134,7 @@ def _asked_badly(case: Case, asking: Asking) -> Unjustified | None:
 
 
 def _facts(case: Case, asking: Asking) -> Facts:
-    intent, said, then = case.grant.intent, asking.statement, case.history.incident
+    intent, said, then = case.intent, asking.statement, case.history.incident
     asked = case.history.asked
     if asked is not None:
         age, mfa_down = timedelta(seconds=asked.factors.age_s), asked.factors.mfa_down
@@ -178,7 +184,7 @@ def _not_allowed(decision: deciding.Decision) -> Unjustified | None:
 
 
 def _due_badly(case: Case, policy: CompiledPolicy) -> Unjustified | None:
-    intent, at = case.grant.intent, case.grant.at
+    intent, at = case.intent, case.grant.at
     severity = case.history.incident.severity if case.history.incident else ""
     latest: datetime = review_due(policy, intent.glass, severity, at + case.skew)
     if intent.review_by > latest:

@@ -35,7 +35,8 @@ def missing(
     """Return what is overdue, each under a key that stays the same for as long as it is."""
     found = [
         news
-        for grant in sorted(chronicle.unfinished)
+        for grant in sorted(chronicle.kept.unfinished)
+        if grant in state.grants.by_id
         for news in _of(state.grants.by_id[grant], chronicle.of(grant).witnessed, now, patience)
     ]
     return (*found, *_doors(state, now, patience), *_cards(state, chronicle, now))
@@ -44,18 +45,18 @@ def missing(
 def _of(
     grant: GrantState, witnessed: datetime | None, now: datetime, patience: Patience
 ) -> Iterator[Alert]:
-    end = grant.ended_at or min(grant.intent.not_after, grant.stopped_at or grant.intent.not_after)
+    end = grant.ended_at or min(grant.not_after, grant.stopped_at or grant.not_after)
     start = grant.at
     if witnessed is not None and witnessed - grant.at > patience.minted:
         # By the custodians' door: what followed it comes into the log behind it.
         start, end = witnessed, max(end, witnessed)
-    if grant.intent.minter and grant.minted_at is None and grant.ended is None:
+    if grant.minter and grant.minted_at is None and grant.ended is None:
         if now > start + patience.minted:
             yield _news(
                 "not_minted",
                 grant,
                 start + patience.minted,
-                f"minter {grant.intent.minter!r} has recorded neither a credential nor an end"
+                f"minter {grant.minter!r} has recorded neither a credential nor an end"
                 f" {span(patience.minted)} after the intent",
             )
     elif grant.minted_at is not None and grant.dead_at is None and now > end + patience.dead:
@@ -64,7 +65,7 @@ def _of(
             grant,
             end + patience.dead,
             f"nobody has shown that the credential is dead, {span(patience.dead)} after its end at"
-            f" {end:%H:%M:%S} UTC; it may still work on {grant.intent.minter!r}",
+            f" {end:%H:%M:%S} UTC; it may still work on {grant.minter!r}",
         )
     if grant.minted_at is None and grant.ended is None and now > end + patience.ended:
         what = f"no end is recorded {span(patience.ended)} after it"
@@ -72,15 +73,14 @@ def _of(
 
 
 def _news(subject: str, grant: GrantState, since: datetime, what: str) -> Alert:
-    intent = grant.intent
-    text = f"MISSING: {intent.glass!r} of {intent.who}, {intent.grant}: {what}."
+    text = f"MISSING: {grant.glass!r} of {grant.who}, {grant.grant}: {what}."
     fields = {
-        "who": intent.who,
-        "glass": intent.glass,
-        "incident": intent.incident,
-        "kill": f"breakglass kill {intent.grant}",
+        "who": grant.who,
+        "glass": grant.glass,
+        "incident": grant.incident,
+        "kill": f"breakglass kill {grant.grant}",
     }
-    return Alert(subject, intent.grant, grant.index, intent.grant, since, text, fields)
+    return Alert(subject, grant.grant, grant.index, grant.grant, since, text, fields)
 
 
 def _doors(state: State, now: datetime, patience: Patience) -> Iterator[Alert]:
@@ -115,4 +115,4 @@ def _cards(state: State, chronicle: HistoryProjection, now: datetime) -> Iterato
             " again: breakglass policy activate"
         )
         since = soon[0][0] - CARDS_NOTICE
-        yield Alert("cards_expire", "cards", chronicle.cards_index, "policy", since, text)
+        yield Alert("cards_expire", "cards", chronicle.kept.cards_index, "policy", since, text)

@@ -67,18 +67,6 @@ class Recorder:
                 )
         return receipts
 
-    def stated(self, record_id: str) -> bool:
-        """Say whether a record of ours with this id is in the ledger already.
-
-        Also one of a key of ours that this one has followed: what it said need not be said again.
-        """
-        with self.view.reading() as state:
-            return any(
-                record_id in chain.ids
-                for label, chain in state.submitters.by_key.items()
-                if label.rpartition("+")[0] == self.key.name
-            )
-
     def wait_for_trust(self, within: timedelta) -> None:
         """Wait until the first trust file is in force, as it is soon after the first start.
 

@@ -61,7 +61,8 @@ class Replica:
         whole_fold_every: how often the whole log is folded anew, in a child, and compared.
         at: told each step of writing a snapshot; for tests alone.
         projections: take every entry; see there.
-        on_judged: likewise, for what has no form of its own yet.
+        on_judged: called behind them for every entry that is folded, for whoever acts on what
+            happens now; what a snapshot covers it never hears of.
         trouble: told once if following stops for good.
     """
 
@@ -102,7 +103,7 @@ class Replica:
             poll=poll,
         )
         self._snapshots: Snapshots | None = None
-        if key is not None and on_judged is None:
+        if key is not None:
             names = [each.name for each in self._projections]
             self._snapshots = Snapshots(folder, key, trust.genesis, names, at)
         self._snapshot_every = snapshot_every.total_seconds()

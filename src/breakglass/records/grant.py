@@ -1,4 +1,4 @@
-"""What a grant is called, and by which way it was asked for."""
+"""What a grant is called, by which way it was asked for, and why it ended."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ class Path(StrEnum):
     GLASS = "glass"
     MACHINE = "machine"
     DRILL = "drill"
+
+
+class EndedWhy(StrEnum):
+    """Why a grant ended."""
+
+    EXPIRED = "expired"
+    DONE = "done"
+    KILLED = "killed"
+    IDLE = "idle"
+    INCIDENT_CLOSED = "incident_closed"
+    NOT_MINTED = "not_minted"
+    WITHDRAWN = "withdrawn"
+    DRILL = "drill"  # minted, tried and cut at once; nothing was handed out
 
 
 def path_of(said: AccessRequest) -> Path:

@@ -11,6 +11,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
+from breakglass.records.fold.forgetting import used_by
 from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.kinds.suspended import Suspended
 from breakglass.records.statement import Do, Kill, Target, digest_of, parse_as
@@ -49,12 +50,13 @@ class Suspending:
             grant = state.grants.by_id.get(said.name) if said.target is Target.GRANT else None
             stopped = state.governance.suspended.get((said.target.value, said.name))
             index = stopped.index if stopped is not None else None
+            stated = used_by(state, said) == digest_of(signed.text)
         if said.target is Target.GRANT and grant is None:
             raise RefusedError(f"there is no grant {said.name!r}", name=ErrorName.NO_GRANT)
         # (1) The record first: every minter that follows the ledger acts on it by itself, and no
         #     token of what is stopped is minted from here on.
         active = said.do is Do.KILL
-        if not self.recording.stated(record_id):
+        if not stated:
             fact = Fact(record_id, Suspended(said.target, said.name, active, signed))
             try:
                 index = self.recording.record([fact])[0].index

@@ -17,6 +17,7 @@ from breakglass.policy import decide as policies
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.policy.facts import Facts, IncidentFacts
+from breakglass.records.fold.forgetting import used_by
 from breakglass.records.fold.slices.governance import ActiveCard
 from breakglass.records.fold.slices.incidents import IncidentState
 from breakglass.records.fold.state import State
@@ -97,12 +98,13 @@ def check_timely(
             hint="ask again, and look at both clocks if this comes back",
         )
     digest = digest_of(request.signed.text)
-    if state.statements.nonces.get((said.who, said.nonce), digest) != digest:
+    if used_by(state, said) not in (None, digest):
         raise RefusedError("the statement's nonce was used for another one", name=ErrorName.NONCE)
 
 
 def moment_of(said: AccessRequest, grant: str, state: State) -> Moment:
     """Gather what the decision looks at."""
+    refused = state.grants.refused.get(grant)
     stopped = {
         f"{target}:{name}"
         for target, name in state.governance.suspended
@@ -114,7 +116,7 @@ def moment_of(said: AccessRequest, grant: str, state: State) -> Moment:
         state.incidents.by_id.get(said.incident),
         frozenset(stopped),
         state.monitor.pulse_at,
-        state.grants.refused.get(grant),
+        refused.index if refused is not None else None,
     )
 
 

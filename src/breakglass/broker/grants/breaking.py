@@ -36,6 +36,7 @@ from breakglass.records.grant import handle_of, path_of
 from breakglass.records.kinds.asked import Asked
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.kinds.refused import Refused as RefusedRecord
+from breakglass.records.statement import digest_of
 
 log = logging.getLogger("breakglass.broker")
 At = Callable[[str], None]
@@ -141,7 +142,7 @@ class Breaking:
             found = state.grants.by_id.get(request.grant)
         if found is None:
             return None
-        if found.intent.statements[0].text != request.signed.text:
+        if found.statement != digest_of(request.signed.text):
             raise RefusedError(
                 f"grant {request.grant!r} stands with another statement", name=ErrorName.ID_TAKEN
             )
@@ -171,7 +172,7 @@ class Breaking:
         )
         told = "; ".join(decision.why)
         error = RefusedError(f"{request.said.who!r} may not: {told}", name=decision.name)
-        if moment.refused is not None or self._recording.stated(record_id):
+        if moment.refused is not None:
             return error
         if not self._refusals.take(request.said.who):
             log.warning("refusals of %r are too many to record", request.said.who)
@@ -270,12 +271,12 @@ class Breaking:
     def _minted(
         self, request: BreakRequest, grant: GrantState, token: str, began: float
     ) -> dict[str, Any] | None:
-        if not grant.intent.minter or request.presentation is None:
+        if not grant.minter or request.presentation is None:
             return None
         shown = self._tokens.token(grant).presented(request.presentation).encoded()
         ago = round((time.monotonic() - began) * 1000)
         try:
-            return self._minters.mint(grant.intent.minter, shown, ago)
+            return self._minters.mint(grant.minter, shown, ago)
         except UnavailableError as error:
             raise UnavailableError(
                 f"grant {request.grant!r} is recorded, and no credential came of it: {error}",
@@ -322,18 +323,17 @@ def _still(grant: GrantState, now: datetime) -> GrantState:
     Raises:
         RefusedError: ``ended``, ``suspended`` or ``expired``.
     """
-    intent = grant.intent
     if grant.stopped_at is not None:
-        raise RefusedError(f"grant {intent.grant!r} was stopped", name=ErrorName.SUSPENDED)
+        raise RefusedError(f"grant {grant.grant!r} was stopped", name=ErrorName.SUSPENDED)
     if grant.ended is not None:
         raise RefusedError(
-            f"grant {intent.grant!r} has ended ({grant.ended.why.value})",
+            f"grant {grant.grant!r} has ended ({grant.ended.value})",
             name=ErrorName.ENDED,
             hint="break the glass again: a grant is never extended",
         )
     if not grant.live(now):
         raise RefusedError(
-            f"grant {intent.grant!r} ended {intent.not_after:%Y-%m-%d %H:%M:%S} UTC",
+            f"grant {grant.grant!r} ended {grant.not_after:%Y-%m-%d %H:%M:%S} UTC",
             name=ErrorName.EXPIRED,
             hint="break the glass again: a grant is never extended",
         )

@@ -64,11 +64,11 @@ class EndingEarly:
         Raises:
             BreakglassError: as ``done``.
         """
-        name = grant.intent.grant
+        name = grant.grant
         if grant.ended is not None:
             return _told(name, grant.ended_at or self.clock.now())
-        if grant.intent.minter:
-            return self.minters.end(grant.intent.minter, name, signed)
+        if grant.minter:
+            return self.minters.end(grant.minter, name, signed)
         try:
             self.recording.record([Fact(f"{name}/ended", Ended(name, why, detail, signed))])
         except RefusedError as error:

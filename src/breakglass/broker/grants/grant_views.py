@@ -138,9 +138,11 @@ def granted_view(granted: Granted) -> GrantedView:
     usable = (granted.minted or {}).get("since_asked_ms")
     return view(
         GrantedView,
-        granted.grant.intent,
         granted,
+        grant=granted.grant.grant,
         index=granted.grant.index,
+        not_after=granted.grant.not_after,
+        review_by=granted.grant.review_by,
         cosigned=dict(sorted(granted.cosigned.items())),
         since_asked_ms=usable if isinstance(usable, int) else granted.since_asked_ms,
     )
@@ -148,8 +150,8 @@ def granted_view(granted: Granted) -> GrantedView:
 
 def grant_view(grant: GrantState, now: datetime) -> GrantView:
     """Return one grant as it stands."""
-    ended = grant.ended.why.value if grant.ended else ""
-    return view(GrantView, grant, grant.intent, state=state_of(grant, now), ended=ended)
+    ended = grant.ended.value if grant.ended else ""
+    return view(GrantView, grant, state=state_of(grant, now), ended=ended)
 
 
 def state_of(grant: GrantState, now: datetime) -> str:

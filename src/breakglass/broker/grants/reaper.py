@@ -54,6 +54,7 @@ class Reaper:
         self._bell = bell
         self._names = names
         self._asked: dict[str, datetime] = {}
+        self._told: set[str] = set()  # unheard grants that we have looked at, and rung if need be
         self._thread = threading.Thread(target=self._close_for_ever, name="closing", daemon=True)
 
     def start(self) -> None:
@@ -70,7 +71,7 @@ class Reaper:
         now = self._clock.now()
         names = self._opened.open()
         with self._recording.view.reading() as state:
-            found = [state.grants.by_id[name] for name in names]
+            found = [grant for name in names if (grant := state.grants.by_id.get(name))]
         for grant in found:
             if self._closed.is_set():
                 return
@@ -79,46 +80,46 @@ class Reaper:
 
     def _look_at(self, grant: GrantState, now: datetime) -> None:
         grace = timedelta(0) if self._stated_by_us(grant) else _OTHERS_AFTER
-        intent = grant.intent
-        if intent.minter:
-            if now > min(grant.at + self._recovery, intent.not_after) + grace:
+        if grant.minter:
+            if now > min(grant.at + self._recovery, grant.not_after) + grace:
                 self._give_up(grant, now)
             return
         stop = self._opened.stop_of(grant)
         if stop is not None and now > stop.at + grace:
-            ended = Ended(intent.grant, EndedWhy.KILLED, "suspended", stop.statement)
+            ended = Ended(grant.grant, EndedWhy.KILLED, "suspended", stop.statement)
             self._end(ended)
-        elif now > intent.not_after + grace:
-            self._end(Ended(intent.grant, EndedWhy.EXPIRED, "", None))
+        elif now > grant.not_after + grace:
+            self._end(Ended(grant.grant, EndedWhy.EXPIRED, "", None))
 
     def _listen(self, now: datetime) -> None:
         names = self._opened.unheard()
+        self._told &= set(names)
         with self._recording.view.reading() as state:
-            found = [state.grants.by_id[name] for name in names]
+            found = [grant for name in names if (grant := state.grants.by_id.get(name))]
         for grant in found:
-            if grant.rung_at is None and now - grant.at <= ALARM_WITHIN:
+            name = grant.grant
+            if name in self._told or grant.rung_at is not None or now - grant.at <= ALARM_WITHIN:
                 continue
-            name = grant.intent.grant
-            self._opened.heard(name)
+            self._told.add(name)
             # After a start the long past is only taken note of.
-            if grant.rung_at is None and now - grant.at < _OTHERS_AFTER:
+            if now - grant.at < _OTHERS_AFTER:
                 within = ALARM_WITHIN.total_seconds()
                 self._bell.ring(
                     "unheard",
                     name,
-                    f"{grant.intent.who!r} broke {grant.intent.glass!r}, and no alarm was"
+                    f"{grant.who!r} broke {grant.glass!r}, and no alarm was"
                     f" delivered within {within:.0f} s",
                 )
 
     def _give_up(self, grant: GrantState, now: datetime) -> None:
         """Close an intent that nothing came of, once its minter has promised that nothing will."""
-        name = grant.intent.grant
+        name = grant.grant
         if now - self._asked.get(name, grant.at - _ASK_AGAIN_AFTER) < _ASK_AGAIN_AFTER:
             return
         self._asked[name] = now
         try:
             # (1) The minter's promise, on its disk. A crash behind it: we ask again.
-            minted = self._minters.forgo(grant.intent.minter, name)
+            minted = self._minters.forgo(grant.minter, name)
         except BreakglassError as error:
             log.info("grant %s stays open: %s", name, error)
             return
@@ -127,12 +128,9 @@ class Reaper:
             self._end(Ended(name, EndedWhy.NOT_MINTED, "", None))
 
     def _end(self, ended: Ended) -> None:
-        record_id = f"{ended.grant}/ended"
         self._asked.pop(ended.grant, None)
-        if self._recording.stated(record_id):
-            return
         try:
-            self._recording.append([Fact(record_id, ended)])
+            self._recording.append([Fact(f"{ended.grant}/ended", ended)])
         except BreakglassError as error:
             log.info("end of %s not recorded yet: %s", ended.grant, error)
 

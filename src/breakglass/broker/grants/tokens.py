@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import timedelta
 
 from breakglass.error_names import ErrorName
@@ -65,8 +66,15 @@ class Tokens:
         """Return a grant's token, not yet bound to a door and a run.
 
         Raises:
+            RefusedError: ``ended``; of a grant that has shrunk.
             UnavailableError, UnprovenError: as ``proven``.
         """
+        if grant.intent is None or grant.card is None:
+            raise RefusedError(
+                f"grant {grant.grant!r} has ended; its token opens nothing any more",
+                name=ErrorName.ENDED,
+                hint="break the glass again: a grant is never extended",
+            )
         people = grant.card.people.carried(signers(grant.intent))
         return Token(grant.card.note, grant.note, people, self.proven(grant).proof)
 
@@ -86,7 +94,7 @@ def is_door(note: bytes) -> bool:
     return isinstance(body, Intent) and isinstance(parse_statement(body.statements[0].text), Door)
 
 
-def standing(grants: dict[str, GrantState], grant: str) -> GrantState:
+def standing(grants: Mapping[str, GrantState], grant: str) -> GrantState:
     """Return a grant.
 
     Raises:

@@ -9,6 +9,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnprovenError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
+from breakglass.records.fold.forgetting import used_by
 from breakglass.records.kinds.incident import Incident, IncidentChange
 from breakglass.records.signing.signature import (
     STATEMENT_NAMESPACE,
@@ -57,12 +58,13 @@ class Declarations:
         # (1) Who: a stranger is turned away before anything else is looked at.
         with self.recording.view.reading() as state:
             keys = state.governance.keys_of(said.who)
+            stated = used_by(state, said) == digest_of(signed.text)
         if not keys:
             raise RefusedError(
                 f"unknown person {said.who!r}: not in this policy", name=ErrorName.UNKNOWN_PERSON
             )
         verify_signature(signed, keys, STATEMENT_NAMESPACE)
-        if self.recording.stated(record_id):
+        if stated:
             return Declared(said.incident, None)
         if not self.allowance.take(said.who):
             raise RefusedError(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from breakglass.clock import format_time
@@ -19,10 +18,6 @@ from breakglass.monitor.history_projection import (
     HistoryProjection,
     Tally,
 )
-from breakglass.records.fold.state import State
-from breakglass.records.grant import Path
-from breakglass.records.kinds.intent import Intent
-from breakglass.records.statement import Why, parse_request
 from breakglass.verdicts.history import midnight
 
 
@@ -31,7 +26,6 @@ class GateRecords:
     """A copy of what was recorded of all gates, taken while the follower stood still."""
 
     bypasses: tuple[BypassThen, ...]
-    intents: dict[str, Intent]
     tallies: tuple[Tally, ...]
     reviews: tuple[GateReviewThen, ...]
 
@@ -50,39 +44,31 @@ class GateRecords:
 
     def told(self) -> Iterator[dict[str, Any]]:
         """Yield one mapping for each bypass, day of passages and review; see ``from_records``."""
-        yield from (_bypassed(each, self.intents[each.grant]) for each in self.bypasses)
+        yield from map(_bypassed, self.bypasses)
         yield from map(_passages, self.tallies)
         yield from map(_reviewed, self.reviews)
 
 
-def gate_records(chronicle: HistoryProjection, state: State) -> GateRecords:
+def gate_records(chronicle: HistoryProjection) -> GateRecords:
     """Copy what the records say of gates; called under the view's lock, and quick."""
-    bypasses = tuple(each for gate in chronicle.bypasses.values() for each in gate)
-    intents = {each.grant: state.grants.by_id[each.grant].intent for each in bypasses}
-    tallies = tuple(chronicle.tallies.values())
-    return GateRecords(bypasses, intents, tallies, tuple(chronicle.gate_reviews))
+    bypasses = tuple(each for gate in chronicle.kept.bypasses.values() for each in gate)
+    tallies = tuple(chronicle.kept.tallies.values())
+    return GateRecords(bypasses, tallies, tuple(chronicle.kept.gate_reviews))
 
 
-def _bypassed(then: BypassThen, intent: Intent) -> dict[str, Any]:
-    why = _why(intent.statements[0].text)
+def _bypassed(then: BypassThen) -> dict[str, Any]:
     return {
         "kind": "bypassed",
         "id": f"entry-{then.index}",
         "time": format_time(then.at),
         "gate": then.gate,
-        "person": intent.who,
-        "incident": intent.incident,
-        "reason": why.text,
-        "reason_code": why.code,
+        "person": then.who,
+        "incident": then.incident,
+        "reason": then.why.text if then.why else "",
+        "reason_code": then.why.code if then.why else "",
         "drill": then.drill,
-        "machine": intent.path is Path.MACHINE,
+        "machine": then.machine,
     }
-
-
-@lru_cache(maxsize=65_536)
-def _why(text: str) -> Why:
-    # The fold has read and checked this statement; one grant may open its gates many times.
-    return parse_request(text).reason
 
 
 def _passages(tally: Tally) -> dict[str, Any]:

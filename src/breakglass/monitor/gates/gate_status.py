@@ -53,13 +53,13 @@ class Gates:
 
     def records(self) -> GateRecords:
         """Return a copy of what the ledger says of gates."""
-        with self._view.reading() as state:
-            return gate_records(self._chronicle, state)
+        with self._view.reading():
+            return gate_records(self._chronicle)
 
     def history(self) -> History:
         """Return the history of all gates that the ledger tells."""
         with self._view.reading() as state:
-            records, bundle = gate_records(self._chronicle, state), state.governance.bundle
+            records, bundle = gate_records(self._chronicle), state.governance.bundle
         # What holds in the ledger is known, also where its submitter's clock is ahead of ours.
         latest = max(filter(None, (self._time.now(), records.latest)))
         history = from_records(records.told(), _whole_second(latest))

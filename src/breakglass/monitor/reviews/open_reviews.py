@@ -47,7 +47,7 @@ class Reviews:
         """Count the reviews whose deadline is behind us."""
         now = self._time.now()
         with self._view.reading() as state:
-            return sum(now > grant.intent.review_by for grant in state.grants.by_id.values())
+            return sum(now > grant.review_by for grant in state.grants.by_id.values())
 
     def one(self, grant: str) -> Review:
         """Return one review with its proof checked now.
@@ -70,13 +70,13 @@ class Reviews:
             return self._filled(grant, None)
 
     def _filled(self, grant: GrantState, checked: Audit | None) -> Review:
-        history = self._chronicle.of(grant.intent.grant)
+        history = self._chronicle.of(grant.grant)
         now = to_milliseconds(self._time.now())
-        reviewers = self._reviewers(history.bundle, grant.intent.glass)
-        return fill(Sources(grant, history, self._chronicle.bypasses, reviewers, checked, now))
+        reviewers = self._reviewers(history.bundle, grant.glass)
+        return fill(Sources(grant, history, self._chronicle.kept.bypasses, reviewers, checked, now))
 
     def _audited(self, grant: GrantState, log: str) -> Audit:
-        trust = self._chronicle.of(grant.intent.grant).trust
+        trust = self._chronicle.of(grant.grant).trust
         if self._broken():
             return Audit(grant.index, log, problem=f"the ledger is not believed: {self._broken()}")
         followed = next(iter(self._view.entries(grant.index)), None)

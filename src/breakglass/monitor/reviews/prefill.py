@@ -42,12 +42,12 @@ class Sources:
 
 def fill(sources: Sources) -> Review:
     """Return the review of one grant as it stands at ``as_of``."""
-    intent, grant = sources.grant.intent, sources.grant
-    overdue = sources.as_of > intent.review_by
+    grant = sources.grant
+    overdue = sources.as_of > grant.review_by
     record = ReviewRecord(
-        incident=intent.incident or "none was named",
+        incident=grant.incident or "none was named",
         severity=_severity(sources),
-        broke_glass=intent.who,
+        broke_glass=grant.who,
         role_assumed=_role(grant),
         session=_session(sources),
         window=_window(grant),
@@ -61,14 +61,14 @@ def fill(sources: Sources) -> Review:
         bypass_rate=_rates(sources),
     )
     return Review(
-        intent.grant,
-        intent.glass,
-        intent.who,
+        grant.grant,
+        grant.glass,
+        grant.who,
         grant.index,
         grant.at,
-        intent.review_by,
+        grant.review_by,
         overdue,
-        intent.path is Path.DRILL,
+        grant.path is Path.DRILL,
         record,
     )
 
@@ -82,18 +82,16 @@ def _severity(sources: Sources) -> str:
 
 
 def _role(grant: GrantState) -> str:
-    intent = grant.intent
-    if not intent.minter:
-        return f"{intent.glass} (no credential: the token alone opens {_names(intent.gates)})"
-    mint = grant.card.card.mint(intent.minter)
-    platform = f"{mint.platform} " if mint else ""
-    return f"{intent.glass} ({platform}{intent.minter}: {alert_texts.scope(intent.scope)})"
+    if not grant.minter:
+        return f"{grant.glass} (no credential: the token alone opens {_names(grant.gates)})"
+    platform = f"{grant.platform} " if grant.platform else ""
+    return f"{grant.glass} ({platform}{grant.minter}: {alert_texts.scope(grant.scope)})"
 
 
 def _session(sources: Sources) -> str:
-    intent, asked = sources.grant.intent, sources.history.asked
-    name = session_name(intent.incident, intent.who)
-    life = f"{(intent.not_after - sources.grant.at).total_seconds():.0f}s"
+    grant, asked = sources.grant, sources.history.asked
+    name = session_name(grant.incident, grant.who)
+    life = f"{(grant.not_after - grant.at).total_seconds():.0f}s"
     platform = sources.history.minted.platform if sources.history.minted else "token"
     if asked is None:
         return f"{name}  ({platform}, {life}, factor {NOT_RECORDED})"
@@ -109,10 +107,10 @@ def _session(sources: Sources) -> str:
 def _window(grant: GrantState) -> str:
     start = f"{grant.at:%Y-%m-%dT%H:%M:%SZ}"
     if grant.ended is None:
-        until = _later(grant.at, grant.intent.not_after)
+        until = _later(grant.at, grant.not_after)
         return f"{start} → open until {until}  (no end recorded yet)"
     assert grant.ended_at is not None
-    end = f"{start} → {_later(grant.at, grant.ended_at)}  ({_ENDED[grant.ended.why]}"
+    end = f"{start} → {_later(grant.at, grant.ended_at)}  ({_ENDED[grant.ended]}"
     if grant.minted_at is None:
         return f"{end})"
     if grant.tail_ms is None:
@@ -126,10 +124,11 @@ def _later(start: datetime, end: datetime) -> str:
 
 
 def _why(sources: Sources) -> str:
-    parts = [alert_texts.reason(sources.grant.intent) or NOT_RECORDED]
+    why = sources.history.why
+    parts = [f"{why.text} [{why.code}]" if why else NOT_RECORDED]
     for answered in sources.history.answers:
         if answered.reply is Reply.NOBODY:
-            parts.append(f"nobody answered {len(answered.pages)} delivered pages")
+            parts.append(f"nobody answered {answered.pages} delivered pages")
         else:
             parts.append(f"an approver said {answered.reply.value}")
     return "; ".join(parts)
@@ -151,7 +150,7 @@ def _actions(sources: Sources) -> Iterator[str]:
 
 def _gates(sources: Sources) -> str:
     if not sources.history.bypasses:
-        gates = sources.grant.intent.gates
+        gates = sources.grant.gates
         return f"none (it could have opened {_names(gates)})" if gates else "none"
     said = {
         each.gate: f"{each.gate} gate — {each.state.replace('_', ' ')}"
@@ -162,16 +161,14 @@ def _gates(sources: Sources) -> str:
 
 
 def _reviewer(sources: Sources, *, overdue: bool) -> str:
-    intent = sources.grant.intent
+    grant = sources.grant
     late = "OVERDUE, was due" if overdue else "due"
     by = f"; by {' or '.join(sources.reviewers)}" if sources.reviewers else ""
-    return f"{OPEN} — {late} {intent.review_by:%Y-%m-%d}{by}; not {intent.who}, who broke the glass"
+    return f"{OPEN} — {late} {grant.review_by:%Y-%m-%d}{by}; not {grant.who}, who broke the glass"
 
 
 def _rates(sources: Sources) -> str:
-    gates = sorted(
-        {each.gate for each in sources.history.bypasses} or set(sources.grant.intent.gates)
-    )
+    gates = sorted({each.gate for each in sources.history.bypasses} or set(sources.grant.gates))
     if not gates:
         return "no gate stands behind this glass"
     rates = [rate_of(gate, sources.bypasses.get(gate, ()), sources.as_of) for gate in gates]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from breakglass.error_names import ErrorName
 from breakglass.records.fold.context import Submission, Void, in_force
+from breakglass.records.fold.forgetting import ended_ask, waiting_ask
 from breakglass.records.fold.slices.grants import AskedState, EndedAsk
 from breakglass.records.grant import Path
 from breakglass.records.people_list import May
@@ -32,7 +33,7 @@ def may_approve(state: State, glass: str, who: str) -> bool:
 def standing_ask(state: State, who: str, glass: str, stated: Submission) -> AskedState | None:
     """Return the ask of this person and glass that waits, by the witnesses' time."""
     grant = state.grants.last_ask.get((who, glass))
-    waiting = state.grants.asked.get(grant) if grant is not None else None
+    waiting = waiting_ask(state, grant) if grant is not None else None
     return waiting if waiting is not None and stated.witnessed <= waiting.until else None
 
 
@@ -51,7 +52,7 @@ def check_not_ended(state: State, grant: str, stated: Submission) -> None:
         Void: ``refused_by_approver``, ``withdrawn`` or ``overtaken``; quietly within the skew of
             that, since two honest brokers may cross.
     """
-    ended = state.grants.ended_asks.get(grant)
+    ended = ended_ask(state, grant)
     if ended is None:
         return
     raise void_of(ended, quiet=stated.witnessed - ended.seen <= in_force(state).skew)
@@ -72,8 +73,8 @@ def labels_of(state: State, path: Path, said: AccessRequest, stated: Submission)
     if path is not Path.GLASS or active is None or active.card.ask_need == 0:
         return ()
     grant = state.grants.last_ask.get((said.who, said.glass), "")
-    ended = state.grants.ended_asks.get(grant)
-    ask = ended.ask if ended is not None else state.grants.asked.get(grant)
+    ended = ended_ask(state, grant)
+    ask = ended.ask if ended is not None else waiting_ask(state, grant)
     if ask is None or stated.witnessed - ask.seen > ASKED_BEFORE:
         return ("not_asked",)
     if ended is not None and ended.name == ErrorName.REFUSED_BY_APPROVER:
@@ -86,5 +87,5 @@ def labels_of(state: State, path: Path, said: AccessRequest, stated: Submission)
 def overtake(state: State, said: AccessRequest, stated: Submission) -> None:
     """End the ask that a break of the same person and glass leaves behind."""
     grant = state.grants.last_ask.get((said.who, said.glass), "")
-    if said.do is not Do.ASK and grant in state.grants.asked:
+    if said.do is not Do.ASK and waiting_ask(state, grant) is not None:
         end_ask(state, grant, ErrorName.OVERTAKEN, said.who, stated)

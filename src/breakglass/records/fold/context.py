@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError
+from breakglass.records.fold.forgetting import is_closed, is_old, standing_grant, used_by
 from breakglass.records.record import Attachment, Record
 from breakglass.records.signing.signature import (
     STATEMENT_NAMESPACE,
@@ -172,10 +173,23 @@ def check_statement(state: State, said: Statement, at: datetime | None) -> None:
     """
     if said.log != state.log:
         raise Void(ErrorName.WRONG_LOG, f"the statement is of log {said.log!r}")
-    if at is not None and abs(at - said.at) > in_force(state).skew:
+    if at is None:
+        return
+    if abs(at - said.at) > in_force(state).skew:
         raise Void(
             ErrorName.STATEMENT_OLD, "the statement was signed long before or after the record"
         )
+    check_age(state, said)
+
+
+def check_age(state: State, said: Statement) -> None:
+    """Check that a statement is not so old that the fold has forgotten whether it was used.
+
+    Raises:
+        Void: ``statement_old``.
+    """
+    if is_old(state, said.at):
+        raise Void(ErrorName.STATEMENT_OLD, f"the statement was signed at {said.at:%Y-%m-%d %H:%M}")
 
 
 def check_nonce(state: State, said: Statement, digest: str) -> None:
@@ -184,7 +198,7 @@ def check_nonce(state: State, said: Statement, digest: str) -> None:
     Raises:
         Void: ``nonce``.
     """
-    if state.statements.nonces.get((said.who, said.nonce), digest) != digest:
+    if used_by(state, said) not in (None, digest):
         raise Void(ErrorName.NONCE, "the statement's nonce was used for another one")
 
 
@@ -194,7 +208,7 @@ def check_first_use(state: State, said: Statement) -> None:
     Raises:
         Void: ``nonce``; a word that was taken already is not taken again, whoever repeats it.
     """
-    if (said.who, said.nonce) in state.statements.nonces:
+    if used_by(state, said) is not None:
         raise Void(ErrorName.NONCE, "the statement, or its nonce, was used already")
 
 
@@ -209,14 +223,25 @@ def in_force(state: State) -> Trust:
     return state.governance.trust
 
 
+def check_not_closed(state: State, grant: str) -> None:
+    """Check that the id is not of a grant that has left.
+
+    Raises:
+        Void: ``closed``, quietly: whoever comes so late has nobody to accuse.
+    """
+    if is_closed(state, grant):
+        raise Void(ErrorName.CLOSED, f"grant {grant!r} was over a month ago and longer", quiet=True)
+
+
 def grant_of(state: State, grant: str) -> GrantState:
     """Return a grant whose intent holds.
 
     Raises:
-        Void: ``no_grant``; or, quietly, ``door_unappended``: the grant is of a door whose intent
-            is not in the log, which rings by itself for as long as that is so.
+        Void: ``no_grant``; or, quietly, ``closed``, or ``door_unappended``: the grant is of a door
+            whose intent is not in the log, which rings by itself for as long as that is so.
     """
-    found = state.grants.by_id.get(grant)
+    check_not_closed(state, grant)
+    found = standing_grant(state, grant)
     if found is None and any(each.grant == grant for each in state.gates.doors.values()):
         raise Void(
             ErrorName.DOOR_UNAPPENDED, f"the door intent of {grant!r} is not here", quiet=True

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from breakglass.error_names import ErrorName, ForeignName
@@ -24,6 +24,7 @@ from breakglass.records.fold.context import (
     is_here,
     too_long_to_read,
 )
+from breakglass.records.fold.forgetting import forget
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.submitters import SubmitterState
 from breakglass.records.fold.state import State
@@ -100,6 +101,18 @@ def apply(state: State, entry: Entry, outer: Outer | None = None) -> Judged:
         UnknownKindsError: the entry puts kinds in force that this software does not know. Nothing
             has changed, and nothing behind this entry can be judged.
     """
+    before = state.witnessed
+    judged = _judge(state, entry, outer)
+    if state.forgets and _another_day(before, state.witnessed):
+        forget(state)
+    return judged
+
+
+def _another_day(before: datetime | None, now: datetime | None) -> bool:
+    return now is not None and (before is None or now.date() > before.date())
+
+
+def _judge(state: State, entry: Entry, outer: Outer | None) -> Judged:
     if entry.index != state.size:
         raise ValueError(f"entry {entry.index} is not the next one, {state.size}")
     if outer is not None and outer.note.encoded() != entry.note:
@@ -150,7 +163,7 @@ def _judged_void(judged: Judged, trouble: Void | BreakglassError) -> Judged:
 
 def _void(state: State, judged: Judged) -> Judged:
     assert judged.void, "only what is void comes here"
-    state.void.append((judged.index, judged.void))
+    state.void = state.void.plus(judged.index, judged.void)
     return judged
 
 
@@ -225,7 +238,7 @@ def _take_first_trust(state: State, entry: Entry, outer: Outer) -> Judged:
         raise Void(ErrorName.ROLE, f"the genesis is signed by {str(role)!r}")
     envelope = begun.envelope
     state.submitters.by_key[key.label] = SubmitterState(
-        envelope.seq + 1, begun.text_digest, envelope.at, None, {envelope.id}
+        envelope.seq + 1, begun.text_digest, envelope.at
     )
     try:
         return _take(state, entry, outer, trust)
@@ -273,15 +286,12 @@ def _check_chain(chain: SubmitterState, record: Record[Any]) -> None:
         # Somebody stores an old record again; the place that it had is taken, and stays.
         raise Void(ErrorName.REPLAYED, f"seq {envelope.seq} where {chain.next_seq} was next")
     linked = (envelope.seq, envelope.prev) == (chain.next_seq, chain.prev)
-    wanted, taken = chain.next_seq, envelope.id in chain.ids
+    wanted = chain.next_seq
     chain.next_seq, chain.prev = envelope.seq + 1, record.text_digest
-    chain.ids.add(envelope.id)
     if not linked:
         raise Void(
             ErrorName.CHAIN, f"seq {envelope.seq} where {wanted} was next: a record is missing"
         )
-    if taken:
-        raise Void(ErrorName.ID_TAKEN, f"id {envelope.id!r} stands already")
 
 
 def _check_form(stated: Submission, rule: KindRule | None) -> None:

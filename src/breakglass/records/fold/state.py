@@ -1,6 +1,10 @@
 """What the records add up to: the state that broker, minter, monitor and auditors share.
 
 ``fold.py`` alone changes it. Everything here can be thrown away and folded again.
+
+Attributes:
+    FOLD_VERSION: raise it whenever the fold's rules or the shape of the state change: what was
+        folded and kept under another number is thrown away and folded again.
 """
 
 from __future__ import annotations
@@ -11,7 +15,6 @@ from datetime import datetime
 
 from breakglass.canonical import Json, canonical
 from breakglass.clock import format_maybe
-from breakglass.error_names import ErrorName, ForeignName
 from breakglass.records.fold.slices.gates import DoorState, Gates
 from breakglass.records.fold.slices.governance import Governance
 from breakglass.records.fold.slices.grants import Grants
@@ -19,9 +22,9 @@ from breakglass.records.fold.slices.incidents import Incidents
 from breakglass.records.fold.slices.monitor import Monitor
 from breakglass.records.fold.slices.statements import Statements
 from breakglass.records.fold.slices.submitters import Submitters
+from breakglass.records.fold.slices.voids import Voids
 
-FOLD_VERSION = 1
-"""Rises with every change of what the fold makes of a log; a state of another one is nobody's."""
+FOLD_VERSION = 2
 
 
 @dataclass
@@ -29,13 +32,16 @@ class State:
     """The whole fold, in slices. ``genesis`` is the digest that the follower pinned.
 
     ``witnessed`` is the fold's only time of its own: the greatest witnessed time so far.
+    ``forgets`` says whether a sweep drops what no judge can ask for any more; a trial sweeps
+    nothing, and a state that never does judges alike.
     """
 
     genesis: str
     size: int = 0
     log: str = ""
     witnessed: datetime | None = None
-    void: list[tuple[int, ErrorName | ForeignName]] = field(default_factory=list)
+    forgets: bool = True
+    void: Voids = field(default_factory=Voids)
     submitters: Submitters = field(default_factory=Submitters)
     statements: Statements = field(default_factory=Statements)
     governance: Governance = field(default_factory=Governance)
@@ -52,7 +58,7 @@ class State:
         """
         return replace(
             self,
-            void=[],
+            forgets=False,
             submitters=self.submitters.trial(submitter),
             statements=self.statements.trial(),
             governance=self.governance.trial(),
@@ -80,7 +86,7 @@ class State:
             "size": self.size,
             "log": self.log,
             "witnessed": format_maybe(self.witnessed),
-            "void": [f"{index} {name}" for index, name in self.void],
+            **self.void.summary(),
             **self.submitters.summary(),
             **self.statements.summary(),
             **self.governance.summary(),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import fields, is_dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from breakglass.records.encoding.whole_form import Form
 from breakglass.records.fold.slices.governance import ActiveCard
 from breakglass.records.fold.state import State
-from breakglass.records.kinds.ended import Ended
 from breakglass.records.kinds.gap import Gap
 from breakglass.records.kinds.genesis import Genesis
 from breakglass.records.kinds.intent import Intent
@@ -19,7 +20,6 @@ STATE = Form(
     State,
     {
         "ActiveCard": ActiveCard,
-        "Ended": Ended,
         "Gap": Gap,
         "Genesis": Genesis,
         "Intent": Intent,
@@ -30,8 +30,8 @@ STATE = Form(
 
 def still_copy(state: State) -> State:
     """Return a copy that stands still while the state goes on; its frozen values are shared."""
-    copy: State = _still(state)
-    return copy
+    still: State = _still(state)
+    return still
 
 
 def _still(value: Any) -> Any:
@@ -43,4 +43,6 @@ def _still(value: Any) -> Any:
         return replace(
             value, **{each.name: _still(getattr(value, each.name)) for each in fields(value)}
         )
-    return value
+    if type(value).__hash__ is not None or isinstance(value, MappingProxyType):
+        return value
+    return copy(value)  # a collection of a slice's own, such as GrantIds

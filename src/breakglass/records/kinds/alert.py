@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from breakglass.records.encoding.text_types import Code, Handle, Line, MaybeHandle, Word
 from breakglass.records.fold.ask_rules import may_approve
 from breakglass.records.fold.context import Submission
+from breakglass.records.fold.forgetting import standing_grant, waiting_ask
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.record import Kind
 from breakglass.strict_json import Count, Many
@@ -51,7 +52,7 @@ def judge(state: State, stated: Submission) -> None:
     """The monitor rang, or tried to."""
     body = stated.body
     state.monitor.alerts[body.delivery.value] = state.monitor.alerts.get(body.delivery.value, 0) + 1
-    grant = state.grants.by_id.get(body.about)
+    grant = standing_grant(state, body.about)
     if grant is not None and body.delivery is Delivery.DELIVERED and grant.rung_at is None:
         state.grants.by_id[body.about] = replace(grant, rung_at=stated.at)
     _keep_page(state, stated)
@@ -60,7 +61,7 @@ def judge(state: State, stated: Submission) -> None:
 def _keep_page(state: State, stated: Submission) -> None:
     """Keep with an ask that somebody who may approve was called, and heard it."""
     body = stated.body
-    waiting = state.grants.asked.get(body.about)
+    waiting = waiting_ask(state, body.about)
     if waiting is None or body.subject != PAGE or body.delivery is not Delivery.DELIVERED:
         return
     if any(may_approve(state, waiting.glass, who) for who in body.to):

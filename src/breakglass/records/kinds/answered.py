@@ -11,7 +11,15 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.records.encoding.text_types import GrantId, RecordId
 from breakglass.records.fold.ask_rules import end_ask, may_approve, void_of
-from breakglass.records.fold.context import Submission, Void, check_first_use, lost_race, word_of
+from breakglass.records.fold.context import (
+    Submission,
+    Void,
+    check_first_use,
+    check_not_closed,
+    lost_race,
+    word_of,
+)
+from breakglass.records.fold.forgetting import ended_ask, used_by, waiting_ask
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.grants import AnswerState, AskedState
 from breakglass.records.record import Kind
@@ -48,11 +56,12 @@ class Answered(Kind):
 def judge(state: State, stated: Submission) -> None:
     """An approver answered the asker's statement, or nobody did."""
     body = stated.body
-    ended = state.grants.ended_asks.get(body.grant)
+    ended = ended_ask(state, body.grant)
     if ended is not None:
         raise void_of(ended, quiet=True)
-    waiting = state.grants.asked.get(body.grant)
+    waiting = waiting_ask(state, body.grant)
     if waiting is None:
+        check_not_closed(state, body.grant)
         raise Void(ErrorName.NO_GRANT, f"nobody waits for an answer to {body.grant!r}")
     if body.reply is Reply.NOBODY:
         _check_silence(state, waiting, stated)
@@ -67,10 +76,10 @@ def judge(state: State, stated: Submission) -> None:
         raise RefusedError(
             f"{word.who!r} may not approve glass {waiting.glass!r}", name=ErrorName.UNKNOWN_PERSON
         )
-    if state.statements.nonces.get((word.who, word.nonce)) == said.digest:
+    if used_by(state, word) == said.digest:
         raise lost_race("the answer stands already")
     check_first_use(state, word)
-    state.statements.nonces[(word.who, word.nonce)] = said.digest
+    state.statements.use(word, said.digest)
     yes = body.reply is Reply.YES
     answer = AnswerState(word.who, yes, stated.entry.index, stated.witnessed, body.statement)
     state.grants.asked[body.grant] = replace(waiting, answers=(*waiting.answers, answer))

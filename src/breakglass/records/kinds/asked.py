@@ -16,11 +16,13 @@ from breakglass.records.fold.context import (
     Submission,
     Void,
     check_nonce,
+    check_not_closed,
     check_statement,
     in_force,
     lost_race,
     word_of,
 )
+from breakglass.records.fold.forgetting import ended_ask, refusal, waiting_ask
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.grants import AskedState
 from breakglass.records.grant import Path, path_of
@@ -89,10 +91,9 @@ def judge(state: State, stated: Submission) -> None:
     """Somebody asked; the grant waits for its intent until the card's wait is over."""
     said = asking(state, stated)
     grant = stated.body.grant
-    grants = state.grants
-    if any(
-        grant in each for each in (grants.asked, grants.by_id, grants.refused, grants.ended_asks)
-    ):
+    check_not_closed(state, grant)
+    known = (waiting_ask(state, grant), ended_ask(state, grant), refusal(state, grant))
+    if grant in state.grants.by_id or any(each is not None for each in known):
         raise lost_race(f"grant {grant!r} was asked for already")
     word = said.statement
     if word.do is Do.ASK and (other := standing_ask(state, word.who, word.glass, stated)):
@@ -106,7 +107,7 @@ def judge(state: State, stated: Submission) -> None:
     active = state.governance.cards.get(word.glass)
     wait = timedelta(seconds=active.card.wait_s) if active else WAIT_AT_MOST
     until = word.at + max(wait, in_force(state).skew)
-    state.statements.nonces[(word.who, word.nonce)] = said.digest
+    state.statements.use(word, said.digest)
     state.grants.asked[grant] = AskedState(
         stated.entry.index,
         stated.at,

@@ -16,7 +16,6 @@ from breakglass.records.kinds.passages import own_gate
 from breakglass.records.presentation import parse_presentation
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import PRESENTATION_NAMESPACE, Signed, verify_signature
-from breakglass.records.statement import parse_request
 
 if TYPE_CHECKING:
     from breakglass.records.fold.slices.grants import GrantState
@@ -56,11 +55,11 @@ def judge(state: State, stated: Submission) -> None:
     body = stated.body
     own_gate(stated)
     grant = grant_of(state, body.grant)
-    if body.gate not in grant.intent.gates:
+    if body.gate not in grant.gates:
         raise Void(ErrorName.WRONG_GATE, f"grant {body.grant!r} does not open gate {body.gate!r}")
-    if grant.intent.path is Path.DRILL:
+    if grant.path is Path.DRILL:
         raise Void(ErrorName.WRONG_GATE, f"grant {body.grant!r} is a drill, which opens no gate")
-    verify_signature(body.presentation, [grant.intent.holder], PRESENTATION_NAMESPACE)
+    verify_signature(body.presentation, [grant.holder], PRESENTATION_NAMESPACE)
     shown = parse_presentation(body.presentation.text)
     wanted = (state.log, grant.statement, f"gate:{body.gate}", body.run)
     found = (shown.log, shown.statement, shown.to, shown.run)
@@ -70,19 +69,18 @@ def judge(state: State, stated: Submission) -> None:
     if (body.gate, body.run) in grant.runs:
         raise lost_race(f"run {body.run!r} of gate {body.gate!r} stands already")
     runs = grant.runs | {(body.gate, body.run)}
-    state.grants.by_id[body.grant] = replace(grant, runs=runs, bypasses=len(runs))
+    state.grants.by_id[body.grant] = replace(grant, runs=runs)
 
 
 def _check_within(
     state: State, grant: GrantState, body: Bypassed, at: datetime, shown: datetime
 ) -> None:
-    skew, intent = in_force(state).skew, grant.intent
-    if at > intent.not_after + skew:
+    skew = in_force(state).skew
+    if at > grant.not_after + skew:
         raise Void(ErrorName.AFTER_END, f"grant {body.grant!r} had expired")
-    if at < intent.not_before - skew:
+    if at < grant.not_before - skew:
         raise Void(ErrorName.BEFORE_INTENT, f"grant {body.grant!r} had not begun")
-    said = parse_request(intent.statements[0].text)
-    if not said.at - skew <= shown <= min(intent.not_after, at + skew):
+    if not grant.said_at - skew <= shown <= min(grant.not_after, at + skew):
         raise Void(ErrorName.PRESENTATION, "the holder's presentation is of another time")
 
 

@@ -37,7 +37,7 @@ def judge(state: State, stated: Submission) -> None:
     if grant.dead_at is not None:
         raise lost_race("the grant is dead already")
     state.grants.by_id[stated.body.grant] = replace(
-        grant, dead_at=stated.at, tail_ms=stated.body.tail_ms
+        grant, dead_at=stated.at, tail_ms=stated.body.tail_ms, finished_at=stated.witnessed
     )
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Digest, GrantId, Handle, Line, Word
-from breakglass.records.fold.context import Submission, Void, lost_race
+from breakglass.records.fold.context import Submission, Void, check_not_closed, lost_race
+from breakglass.records.fold.forgetting import known_door
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.gates import DoorState, DoorUse
 from breakglass.records.intent_limits import DOOR_LIFE
@@ -46,8 +47,9 @@ def judge(state: State, stated: Submission) -> None:
     body = stated.body
     if body.not_after > stated.at + DOOR_LIFE:
         raise Void(ErrorName.LIFE_LENGTHENED, "a door is open for one hour at most")
+    check_not_closed(state, body.grant)
     use = DoorUse(str(stated.role), body.run)
-    known = state.gates.doors.get(body.intent)
+    known = known_door(state, body.intent)
     if known is None:
         known = DoorState(
             body.grant, body.intent, body.who, body.glass, stated.entry.index, stated.witnessed

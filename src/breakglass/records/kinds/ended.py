@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import GrantId, Line
 from breakglass.records.fold.context import Submission, Void, grant_of, in_force, lost_race, word_of
+from breakglass.records.fold.forgetting import standing_incident
 from breakglass.records.fold.kind_rule import KindRule
-from breakglass.records.grant import Path
+from breakglass.records.grant import EndedWhy, Path
 from breakglass.records.kinds.minted import of_minter
 from breakglass.records.kinds.suspended import killer
 from breakglass.records.record import Kind
@@ -21,18 +21,7 @@ if TYPE_CHECKING:
     from breakglass.records.fold.slices.grants import GrantState
     from breakglass.records.fold.state import State
 
-
-class EndedWhy(StrEnum):
-    """Why a grant ended."""
-
-    EXPIRED = "expired"
-    DONE = "done"
-    KILLED = "killed"
-    IDLE = "idle"
-    INCIDENT_CLOSED = "incident_closed"
-    NOT_MINTED = "not_minted"
-    WITHDRAWN = "withdrawn"
-    DRILL = "drill"  # minted, tried and cut at once; nothing was handed out
+__all__ = ["RULE", "Ended", "EndedWhy"]
 
 
 @dataclass(frozen=True)
@@ -60,32 +49,37 @@ def judge(state: State, stated: Submission) -> None:
     elif grant.minted_at is not None:
         raise Void(ErrorName.ROLE, "a minted grant is ended by its minter")
     _check_ended_why(state, grant, stated)
-    state.grants.by_id[body.grant] = replace(grant, ended=body, ended_at=stated.at)
+    state.grants.by_id[body.grant] = replace(
+        grant,
+        ended=body.why,
+        ended_at=stated.at,
+        finished_at=stated.witnessed if grant.minted_at is None else None,
+    )
 
 
 def _check_ended_why(state: State, grant: GrantState, stated: Submission) -> None:
     body, skew = stated.body, in_force(state).skew
-    if body.why is EndedWhy.EXPIRED and stated.at < grant.intent.not_after - skew:
+    if body.why is EndedWhy.EXPIRED and stated.at < grant.not_after - skew:
         raise Void(ErrorName.NOT_YET, "the grant has not expired")
-    if body.why is EndedWhy.DRILL and grant.intent.path is not Path.DRILL:
+    if body.why is EndedWhy.DRILL and grant.path is not Path.DRILL:
         raise Void(ErrorName.MISMATCH, "the grant is no drill")
     if body.why is EndedWhy.DONE:
         word = word_of(state, body.statement, Answer, None, suspended_too=True).statement
-        if (word.do, word.who, word.answers) != (Do.DONE, grant.intent.who, grant.statement):
+        if (word.do, word.who, word.answers) != (Do.DONE, grant.who, grant.statement):
             raise Void(ErrorName.MISMATCH, "only the holder hands a grant back")
     if body.why is EndedWhy.KILLED:
         said = killer(state, body.statement, stated, Do.KILL).statement
         named = {
-            Target.GRANT: grant.intent.grant,
-            Target.PERSON: grant.intent.who,
-            Target.GLASS: grant.intent.glass,
+            Target.GRANT: grant.grant,
+            Target.PERSON: grant.who,
+            Target.GLASS: grant.glass,
         }
         if named[said.target] != said.name or said.at < grant.at - skew:
             raise Void(ErrorName.MISMATCH, "the statement stops something else, or is of before")
     if body.why is EndedWhy.INCIDENT_CLOSED:
-        found = state.incidents.by_id.get(grant.intent.incident)
+        found = standing_incident(state, grant.incident)
         if found is None or found.open:
-            raise Void(ErrorName.MISMATCH, f"incident {grant.intent.incident!r} is not closed")
+            raise Void(ErrorName.MISMATCH, f"incident {grant.incident!r} is not closed")
 
 
 RULE = KindRule(Ended, by=frozenset({"broker", "minter"}), judge=judge, outcome=True)

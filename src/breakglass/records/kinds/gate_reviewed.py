@@ -40,7 +40,7 @@ def judge(state: State, stated: Submission) -> None:
     if (body.gate, body.verdict, body.decision, body.look_again, body.by) != wanted:
         raise Void(ErrorName.MISMATCH, "the statement says something else of the gate")
     check_first_use(state, word)
-    state.statements.nonces[(word.who, word.nonce)] = said.digest
+    state.statements.use(word, said.digest)
 
 
 RULE = KindRule(GateReviewed, by=frozenset({"monitor"}), judge=judge)

@@ -16,6 +16,7 @@ from breakglass.records.fold.context import (
     lost_race,
     word_of,
 )
+from breakglass.records.fold.forgetting import standing_incident
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.incidents import IncidentState
 from breakglass.records.record import Kind
@@ -55,7 +56,7 @@ class Incident(Kind):
 def judge(state: State, stated: Submission) -> None:
     """An incident opens, changes or closes: by a person's word, or by a source's message."""
     body = stated.body
-    found = state.incidents.by_id.get(body.incident)
+    found = standing_incident(state, body.incident)
     opening = body.change is IncidentChange.OPENED
     if not opening and found is None:
         raise Void(ErrorName.NO_INCIDENT, f"there is no incident {body.incident!r}")
@@ -77,9 +78,10 @@ def judge(state: State, stated: Submission) -> None:
         self_declared,
         body.change is not IncidentChange.CLOSED,
         stated.at if opening or found is None else found.opened_at,
+        stated.witnessed if body.change is IncidentChange.CLOSED else None,
     )
     if said is not None:
-        state.statements.nonces[(said.statement.who, said.statement.nonce)] = said.digest
+        state.statements.use(said.statement, said.digest)
 
 
 def _declared(state: State, stated: Submission) -> Said[Declare]:

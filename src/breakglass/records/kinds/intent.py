@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from breakglass.error_names import ErrorName
+from breakglass.errors import MalformedError
 from breakglass.records.authority import check_custodians, check_intent_names, check_statements
 from breakglass.records.card import Card, Tier
 from breakglass.records.encoding.text_types import (
@@ -25,7 +26,22 @@ from breakglass.records.fold.ask_rules import (
     labels_of,
     overtake,
 )
-from breakglass.records.fold.context import Submission, Void, check_nonce, in_force, lost_race
+from breakglass.records.fold.context import (
+    Submission,
+    Void,
+    check_age,
+    check_nonce,
+    check_not_closed,
+    in_force,
+    lost_race,
+)
+from breakglass.records.fold.forgetting import (
+    ended_ask,
+    refusal,
+    standing_grant,
+    standing_incident,
+    waiting_ask,
+)
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.grant import Path
@@ -82,10 +98,12 @@ class Intent(Kind):
 def judge(state: State, stated: Submission) -> None:
     """The key: judged as a token is, and against what only the ledger knows."""
     body, trust = stated.body, in_force(state)
+    _check_ages(state, body)
+    check_not_closed(state, body.grant)
     existing = state.grants.by_id.get(body.grant)
     if existing is not None:
         raise _second(existing, stated, trust.skew)
-    if body.grant in state.grants.refused:
+    if refusal(state, body.grant) is not None:
         raise Void(
             ErrorName.REFUSED_ALREADY, "what was asked for was refused; a person must ask again"
         )
@@ -120,15 +138,24 @@ def judge(state: State, stated: Submission) -> None:
     for word, digest in zip(words, digests, strict=True):
         check_nonce(state, word, digest)
     for word, digest in zip(words, digests, strict=True):
-        state.statements.nonces[(word.who, word.nonce)] = digest
+        state.statements.use(word, digest)
     labels = labels_of(state, body.path, said, stated)
     state.grants.asked.pop(body.grant, None)
     overtake(state, said, stated)
     if uses:
         state.grants.machine_uses[(body.glass, body.who)] = uses
-    state.grants.by_id[body.grant] = GrantState(
-        body, stated.entry.index, stated.at, stated.entry.note, active, labels=labels
+    state.grants.by_id[body.grant] = GrantState.of(
+        stated.record, stated.entry.index, stated.entry.note, active, labels
     )
+
+
+def _check_ages(state: State, body: Intent) -> None:
+    """Check first that the wish is not of before what the fold remembers."""
+    try:
+        said = parse_statement(body.statements[0].text)
+    except (MalformedError, IndexError):
+        return  # what is wrong with it is said behind this, by its own name
+    check_age(state, said)
 
 
 def _second(existing: GrantState, stated: Submission, skew: timedelta) -> Void:
@@ -137,11 +164,11 @@ def _second(existing: GrantState, stated: Submission, skew: timedelta) -> Void:
     Two brokers may each have heard another approver, and each counts from its own clock; what
     counts is that the wish is the same, and that the second gives nothing that the first does not.
     """
-    first, second = existing.intent, stated.body
-    same = second.statements and first.statements[0].text == second.statements[0].text
+    first, second = existing, stated.body
+    same = second.statements and digest_of(second.statements[0].text) == first.statement
     if not same:
         return Void(
-            ErrorName.ID_TAKEN, f"entry {existing.index} made grant {first.grant!r} of another text"
+            ErrorName.ID_TAKEN, f"entry {first.index} made grant {first.grant!r} of another text"
         )
     more = [
         name
@@ -176,15 +203,15 @@ def _check_after(state: State, said: AccessRequest) -> None:
     if not said.after:
         return
     grant = grant_of_digest(said.after)
-    standing = state.grants.by_id.get(grant)
+    standing = standing_grant(state, grant)
     if standing is not None and standing.statement == said.after:
         raise Void(
             ErrorName.GRANTED_ALREADY, f"the ask of {grant!r} was approved; its grant stands"
         )
-    ended = state.grants.ended_asks.get(grant)
+    ended = ended_ask(state, grant)
     # Whoever was told no may still break a glass that takes nobody, and says so openly.
     refused = ended is not None and ended.name == ErrorName.REFUSED_BY_APPROVER
-    asked = ended.ask if refused and ended is not None else state.grants.asked.get(grant)
+    asked = ended.ask if refused and ended is not None else waiting_ask(state, grant)
     same = asked is not None and asked.digest == said.after and asked.said.do is Do.ASK
     same = same and asked is not None and said.at <= asked.until
     if not same or asked is None:
@@ -230,7 +257,7 @@ def _machine_uses(
 def _check_incident(state: State, body: Intent) -> None:
     if not body.incident:
         return
-    found = state.incidents.by_id.get(body.incident)
+    found = standing_incident(state, body.incident)
     if found is None or not found.open:
         raise Void(ErrorName.NO_INCIDENT, f"incident {body.incident!r} is not open")
 

@@ -11,7 +11,6 @@ from breakglass.records.fold.context import Submission, Void, grant_of, lost_rac
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.record import Kind
 from breakglass.strict_json import Count
-from breakglass.tlog.merkle import leaf_hash
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State
@@ -36,7 +35,7 @@ def judge(state: State, stated: Submission) -> None:
     body = stated.body
     grant = grant_of(state, body.grant)
     said = (body.leaf, body.index, body.policy)
-    if said != (leaf_hash(grant.note).hex(), grant.index, grant.intent.policy):
+    if said != (grant.leaf, grant.index, grant.policy):
         raise Void(ErrorName.MISMATCH, "the record is of another intent")
     if grant.justified:
         raise lost_race("the intent is justified already")

@@ -49,7 +49,7 @@ def of_minter(state: State, stated: Submission) -> GrantState:
         Void: ``role``, or as ``grant_of``.
     """
     grant = grant_of(state, stated.body.grant)
-    if grant.intent.minter != stated.role.name:
+    if grant.minter != stated.role.name:
         raise Void(ErrorName.ROLE, f"grant {stated.body.grant!r} is another minter's")
     return grant
 
@@ -62,7 +62,7 @@ def running(state: State, stated: Submission) -> GrantState:
     """
     grant = of_minter(state, stated)
     skew = in_force(state).skew
-    if grant.ended is not None or stated.at > grant.intent.not_after + skew:
+    if grant.ended is not None or stated.at > grant.not_after + skew:
         raise Void(ErrorName.AFTER_END, f"grant {stated.body.grant!r} has ended")
     if stated.at < grant.at - skew:
         raise Void(ErrorName.BEFORE_INTENT, f"grant {stated.body.grant!r} had not begun")

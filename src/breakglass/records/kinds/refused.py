@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from breakglass.records.encoding.text_types import Code, GrantId
-from breakglass.records.fold.context import Submission, lost_race
+from breakglass.records.fold.context import Submission, check_not_closed, lost_race
+from breakglass.records.fold.forgetting import refusal
 from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.fold.slices.grants import RefusedState
 from breakglass.records.grant import Path
 from breakglass.records.kinds.asked import Decided, Factors, asking
 from breakglass.records.record import Kind
@@ -34,11 +36,12 @@ def judge(state: State, stated: Submission) -> None:
     """Somebody asked, and the answer is no; the statement is spent."""
     said = asking(state, stated)
     grant = stated.body.grant
-    if grant in state.grants.by_id or grant in state.grants.refused:
+    check_not_closed(state, grant)
+    if grant in state.grants.by_id or refusal(state, grant) is not None:
         raise lost_race(f"grant {grant!r} was decided already")
-    state.statements.nonces[(said.statement.who, said.statement.nonce)] = said.digest
+    state.statements.use(said.statement, said.digest)
     state.grants.asked.pop(grant, None)
-    state.grants.refused[grant] = stated.entry.index
+    state.grants.refused[grant] = RefusedState(stated.entry.index, said.statement.at)
 
 
 RULE = KindRule(Refused, by=frozenset({"broker"}), judge=judge)

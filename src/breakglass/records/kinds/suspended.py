@@ -13,6 +13,7 @@ from breakglass.records.fold.context import (
     Submission,
     Void,
     check_first_use,
+    check_not_closed,
     lost_race,
     word_of,
 )
@@ -47,13 +48,15 @@ def judge(state: State, stated: Submission) -> None:
     if (said.statement.target, said.statement.name) != (body.target, body.name):
         raise Void(ErrorName.MISMATCH, "the statement names something else")
     key = (body.target.value, body.name)
+    if body.target is Target.GRANT:
+        check_not_closed(state, body.name)
     if body.active == (key in state.governance.suspended):
         raise lost_race(f"{body.target.value} {body.name!r} has this state already")
     check_first_use(state, said.statement)
     if body.target is Target.GRANT and body.name in state.grants.by_id:
         grant = state.grants.by_id[body.name]
         state.grants.by_id[body.name] = replace(grant, stopped_at=stated.at)
-    state.statements.nonces[(said.statement.who, said.statement.nonce)] = said.digest
+    state.statements.use(said.statement, said.digest)
     if body.active:
         state.governance.suspended[key] = SuspensionState(stated.entry.index, body.statement)
     else:

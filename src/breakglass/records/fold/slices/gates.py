@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from breakglass.canonical import Json
+from breakglass.clock import format_time
 
 
 @dataclass(frozen=True)
@@ -55,4 +56,11 @@ class Gates:
 
 def _door(door: DoorState) -> Mapping[str, Json]:
     uses: list[Json] = [f"{each.by} {each.run}" for each in door.uses]
-    return {"grant": door.grant, "index": door.index, "uses": uses}
+    return {
+        "grant": door.grant,
+        "who": door.who,
+        "glass": door.glass,
+        "index": door.index,
+        "seen": format_time(door.seen),
+        "uses": uses,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from breakglass.records.people_list import May, PeopleList
 from breakglass.records.policy_note import PolicyNote
 from breakglass.records.record import Record
 from breakglass.records.signing.signature import Signature
+from breakglass.records.statement import digest_of
 from breakglass.records.trust import Trust
 from breakglass.tlog.note import VerifierKey
 
@@ -90,8 +92,14 @@ class Governance:
         return {
             "trust": self.trust.digest if self.trust else "",
             "policy": self.policy.bundle if self.policy else "",
+            "policy_index": self.policy_index,
+            "bundle": hashlib.sha256(self.bundle).hexdigest(),
+            "people": f"{self.people.root.root} {self.people.root.count}",
             "cards": {glass: active.digest for glass, active in self.cards.items()},
-            "suspended": [f"{target} {name}" for target, name in sorted(self.suspended)],
+            "suspended": {
+                f"{target} {name}": f"{each.index} {digest_of(each.statement.text)}"
+                for (target, name), each in self.suspended.items()
+            },
             "keys": dict(self.handed_over),
             "submitter_keys": sorted(str(each) for each in self.key_ids.values()),
         }

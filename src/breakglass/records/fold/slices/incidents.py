@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from breakglass.canonical import Json
+from breakglass.clock import format_maybe, format_time
 from breakglass.records.fold.slices.overlay import Overlay
 
 
 @dataclass(frozen=True)
 class IncidentState:
-    """An incident as the records tell it; ``open`` says whether it still runs."""
+    """An incident as the records tell it; ``open`` says whether it still runs.
+
+    ``closed_at`` is when it was witnessed that it closed.
+    """
 
     incident: str
     severity: str
@@ -19,11 +23,12 @@ class IncidentState:
     self_declared: bool
     open: bool
     opened_at: datetime
+    closed_at: datetime | None = None
 
 
 @dataclass
 class Incidents:
-    """Each incident by its id, closed ones too."""
+    """Each incident by its id, those that closed within the last month too."""
 
     by_id: dict[str, IncidentState] = field(default_factory=dict)
 
@@ -37,8 +42,11 @@ class Incidents:
             "incidents": {
                 name: {
                     "severity": each.severity,
+                    "title": each.title,
                     "open": each.open,
                     "self_declared": each.self_declared,
+                    "opened": format_time(each.opened_at),
+                    "closed": format_maybe(each.closed_at),
                 }
                 for name, each in self.by_id.items()
             }

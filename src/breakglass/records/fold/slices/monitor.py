@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from breakglass.canonical import Json
-from breakglass.clock import format_maybe
+from breakglass.clock import format_maybe, format_time
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Monitor:
             "pulse": format_maybe(self.pulse_at),
             "alerts": dict(self.alerts),
             "attested": {
-                f"{subject} {about}": f"{each.index} {each.outcome}"
+                f"{subject} {about}": f"{each.index} {each.outcome} {format_time(each.looked)}"
                 for (subject, about), each in self.attested.items()
             },
         }

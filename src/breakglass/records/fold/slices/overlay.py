@@ -45,14 +45,3 @@ class Overlay(dict[K, V]):
     def __setitem__(self, key: K, value: V) -> None:
         self._gone.discard(key)
         super().__setitem__(key, value)
-
-
-class OverlaySet(set[str]):
-    """A set that also holds what another holds, without copying it."""
-
-    def __init__(self, below: set[str]) -> None:
-        super().__init__()
-        self._below = below
-
-    def __contains__(self, item: object) -> bool:
-        return super().__contains__(item) or item in self._below

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from breakglass.canonical import Json
+from breakglass.clock import format_maybe, format_time
 from breakglass.records.encoding.text_types import ZERO_DIGEST
-from breakglass.records.fold.slices.overlay import OverlaySet
 
 if TYPE_CHECKING:
     from breakglass.records.kinds.gap import Gap
@@ -26,7 +26,6 @@ class SubmitterState:
     prev: str = ZERO_DIGEST
     last_at: datetime | None = None
     late: Gap | None = None
-    ids: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -39,21 +38,29 @@ class Submitters:
     by_key: dict[str, SubmitterState] = field(default_factory=dict)
 
     def copied(self) -> Submitters:
-        """Return a copy of every chain; for a rare record alone, since it copies every id."""
-        return Submitters(
-            {name: replace(each, ids=set(each.ids)) for name, each in self.by_key.items()}
-        )
+        """Return a copy of every chain."""
+        return Submitters({name: replace(each) for name, each in self.by_key.items()})
 
     def trial(self, label: str) -> Submitters:
         """Return a thin copy with the chain of one key label alone."""
-        own = self.by_key.get(label, SubmitterState())
-        return Submitters({label: replace(own, ids=OverlaySet(own.ids))})
+        return Submitters({label: replace(self.by_key.get(label, SubmitterState()))})
 
     def summary(self) -> dict[str, Json]:
         """Return this part of the state as plain JSON."""
         return {
             "submitters": {
-                name: {"next_seq": each.next_seq, "prev": each.prev}
+                name: {
+                    "next_seq": each.next_seq,
+                    "prev": each.prev,
+                    "last": format_maybe(each.last_at),
+                    "late": _late(each.late),
+                }
                 for name, each in self.by_key.items()
             }
         }
+
+
+def _late(gap: Gap | None) -> str:
+    if gap is None:
+        return ""
+    return f"{gap.first_seq} {gap.last_seq} {format_time(gap.start)} {format_time(gap.end)}"
