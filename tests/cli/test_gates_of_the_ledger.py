@@ -37,7 +37,7 @@ def org(tmp_path: Path, shop: Shop) -> Iterator[Path]:
     ledger = StandInLedger(shop)
     folder = make_folder(tmp_path / "monitor", shop, ledger, FILE)
     monitor = Monitor(folder, read_settings(folder, MonitorSettings), SystemClock())
-    monitor.start()
+    monitor.process.start()
     eventually(lambda: monitor.following.live)
     now = moment()
     body = kinds.Passages(GATE, now, now, 900, 40, 10, 1, 0, 1, 2, ())
@@ -48,7 +48,7 @@ def org(tmp_path: Path, shop: Shop) -> Iterator[Path]:
         with served(monitor) as address:
             yield client_folder(tmp_path / "bo", shop, address)
     finally:
-        monitor.close()
+        monitor.process.close()
         ledger.kill()
 
 

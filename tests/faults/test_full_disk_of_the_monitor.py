@@ -55,7 +55,7 @@ def test_a_broken_glass_and_a_second_history_ring_though_nothing_can_be_written(
         assert "THE LEDGER CONTRADICTS ITSELF" in text
         # The proof leaves with the message: here it could not be kept.
         assert json.dumps(other.text)[1:-1] in text
-    monitor.close()
+    monitor.process.close()
 
 
 def test_when_there_is_room_again_nothing_is_missing_and_a_restart_agrees(
@@ -76,11 +76,11 @@ def test_when_there_is_room_again_nothing_is_missing_and_a_restart_agrees(
     grants.add(shop.breaks().grant)
     stated = lambda: {each.grant for each in shop.bodies(kinds.Justified)}  # noqa: E731
     eventually(lambda: shop.bodies(kinds.Alert) and stated() & grants)
-    first.close()
+    first.process.close()
     second = monitor_of(folder)
     eventually(lambda: second.following.live and stated() == grants)
     for grant in grants:
         # Rung from memory and once more from the disk, under one key.
         assert set(sink.subjects(grant)) == {"broke_glass"}
     assert second.broken == ""
-    second.close()
+    second.process.close()

@@ -41,6 +41,7 @@ from breakglass.minter.suspensions import Suspensions
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.door import Doors
 from breakglass.node.grant_locks import GrantLocks
+from breakglass.node.judged_mark import require_judged_again
 from breakglass.node.submitter import Submitter
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.records import all_kinds as kinds
@@ -142,6 +143,7 @@ class ViewInMemory:
     """What a minter asks of its ``Replica``: a fold of its own over the organisation's log.
 
     ``cached`` entries are known from an earlier start, also while the ledger is away.
+    ``judged_before``: how much an earlier start had judged, which an old cache does not hold.
     ``kept``: how many of the newest judgements are kept for those who wait for them. ``held``:
     nothing more is followed until that is false again.
     """
@@ -160,6 +162,7 @@ class ViewInMemory:
         self._state = State(org.genesis)
         self.kept = 4096
         self.held = False
+        self.judged_before = 0
         self._fold(cached)
 
     def follow(self) -> None:
@@ -202,6 +205,10 @@ class ViewInMemory:
     def wait_current(self, within: timedelta) -> bool:
         """Say that the cache is folded: there is none."""
         return True
+
+    def require_newest(self, withheld: str) -> None:
+        """Refuse while less is folded than was judged before."""
+        require_judged_again(self.judged_before, self.size, withheld)
 
     def trust(self) -> Trust:
         """Return the trust file in force."""
@@ -313,7 +320,7 @@ class OneMinter:
         at = self._step
         self.clock = clock
         self.watch = Suspensions(NAME, lambda: None)
-        self.view: Any = ViewInMemory(self.org, self.ledger, self.watch.judged, self._cached)
+        self.view: Any = ViewInMemory(self.org, self.ledger, self.watch.take, self._cached)
         self.view.follow()
         self.platform = Simulated(self._target_file, NAME, self.true, self.limits)
         self.table = GrantStore(self.folder / "grants.sqlite")

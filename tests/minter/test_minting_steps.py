@@ -167,6 +167,22 @@ def test_with_the_ledger_away_a_token_that_exists_still_mints(minter: OneMinter)
     assert minter.said(broken) == ["intent", "minted", "usable"]
 
 
+def test_with_the_ledger_away_nothing_is_minted_on_less_than_was_judged_before(
+    minter: OneMinter,
+) -> None:
+    """An old copy of its folder, from before somebody was suspended."""
+    broken = minter.break_glass()
+    minter.view.follow()
+    minter.ledger.gone = True
+    minter.view.judged_before = minter.view.size + 1
+    with pytest.raises(UnavailableError, match="nothing was minted") as caught:
+        minter.mint(broken)
+    assert caught.value.name == "behind_judged"
+    assert minter.accounts() == {}
+    minter.view.judged_before = minter.view.size
+    assert minter.mint(broken).stage is Stage.MINTED
+
+
 def test_with_the_ledger_away_since_its_start_a_minter_knows_nothing_and_mints_nothing(
     minter: OneMinter,
 ) -> None:

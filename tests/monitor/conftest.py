@@ -50,10 +50,10 @@ def monitor_of() -> Iterator[Callable[..., Monitor]]:
         for name, value in changes.items():
             object.__setattr__(settings, name, value)
         monitor = Monitor(folder, settings, clock or SystemClock())
-        monitor.start()
+        monitor.process.start()
         started.append(monitor)
         return monitor
 
     yield start
     for monitor in started:
-        monitor.close()
+        monitor.process.close()

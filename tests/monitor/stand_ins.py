@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from breakglass.clock import to_milliseconds
+from breakglass.monitor.history_projection import HistoryProjection
 from breakglass.policy.bundle import pack_bundle
 from breakglass.records import all_kinds as kinds
 from breakglass.records.grant import Path as Way
@@ -214,7 +215,11 @@ def _digest(text: str) -> str:
 
 
 class StandInLedger:
-    """Serves a shop's log as a ledger and as a witness do. ``kill``, ``hang`` and ``fork`` it."""
+    """Serves a shop's log as a ledger and as a witness do. ``kill``, ``hang`` and ``fork`` it.
+
+    ``boasts``: its head covers the hidden entries too. ``drip_s``: it hands out one entry an
+    answer, and takes so long for it, in seconds.
+    """
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
@@ -223,6 +228,8 @@ class StandInLedger:
         self.witness_shows: bytes | None = None
         self.doctor: dict[str, Any] | None = None  # what the archiver says of its last look
         self.hidden = 0  # entries at the end that followers are not shown
+        self.boasts = False
+        self.drip_s = 0.0
         self._server: ThreadingHTTPServer | None = None
         self._port = 0
         self.start()
@@ -273,7 +280,7 @@ class StandInLedger:
             if parts[0] == "attachment":
                 return 200, self.shop.org.log.attachments[parts[1]]
             if route == "/checkpoint":
-                return 200, self.head(self._shown)
+                return 200, self.head(None if self.boasts else self._shown)
             if route == "/doctor" and self.doctor is not None:
                 return 200, json.dumps(self.doctor).encode()
             if route.endswith("/checkpoint"):
@@ -291,9 +298,10 @@ class StandInLedger:
             if self._server is not server or self.hanging.is_set():
                 break
             time.sleep(0.005)
+        time.sleep(self.drip_s)
         with self.shop.lock:
             commits = []
-            for index in range(start, self._shown):
+            for index in range(start, min(start + 1, self._shown) if self.drip_s else self._shown):
                 note = self.shop.org.log.notes[index].decode()
                 head = self.head(index + 1).decode()
                 commits.append({"first": index, "head": head, "entries": [note]})
@@ -392,6 +400,14 @@ class Sink:
         self.hanging.clear()
         self._server.shutdown()
         self._server.server_close()
+
+
+def history_of(org: Organisation) -> HistoryProjection:
+    """Return the history of an organisation whose whole log is folded."""
+    history = HistoryProjection()
+    for entry, judged in zip(org.log.entries(), org.judged, strict=True):
+        history.take(judged, entry, org.state)
+    return history
 
 
 def eventually(what: Any, within: float = 30.0) -> Any:

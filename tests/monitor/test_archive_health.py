@@ -58,7 +58,7 @@ def test_a_restart_states_no_look_twice(
     first = monitor_of(folder, **QUICK)
     eventually(lambda: attested(shop))
     eventually(lambda: first.view.size == shop.org.log.size)
-    first.close()
+    first.process.close()
     second = monitor_of(folder, **QUICK)
     eventually(lambda: second.attesting.looks > 2)
     assert len(attested(shop)) == 1

@@ -18,7 +18,6 @@ from breakglass.monitor.decision_replay import (
     compiled,
     replay_decision,
 )
-from breakglass.monitor.history_projection import HistoryProjection
 from breakglass.policy.bundle import pack_bundle, unpack_bundle
 from breakglass.policy.review_deadline import review_due
 from breakglass.records.card import Tier
@@ -28,7 +27,7 @@ from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import Factor
 from breakglass.records.statement import digest_of
 from breakglass.tlog.merkle import leaf_hash
-from tests.monitor.stand_ins import Shop, bundle
+from tests.monitor.stand_ins import Shop, bundle, history_of
 
 SECOND = timedelta(seconds=1)
 MILLISECOND = timedelta(milliseconds=1)
@@ -36,10 +35,7 @@ STRONG = Factor.PHISHING_RESISTANT
 
 
 def taken(shop: Shop, grant: str) -> Case:
-    chronicle = HistoryProjection()
-    for judged in shop.org.judged:
-        chronicle.take(judged, shop.org.state)
-    return case_of(grant, shop.org.state, chronicle)
+    return case_of(grant, shop.org.state, history_of(shop.org))
 
 
 @cache

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from breakglass.monitor.decision_replay import Case, Unjustified, case_of, replay_decision
-from breakglass.monitor.history_projection import HistoryProjection, IncidentThen
+from breakglass.monitor.history_projection import IncidentThen
 from breakglass.records.grant import Path
 from breakglass.records.kinds.asked import Factors
 from breakglass.records.kinds.justified import Justified
 from breakglass.records.signing.signature import Factor
-from tests.monitor.stand_ins import Shop
+from tests.monitor.stand_ins import Shop, history_of
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +22,7 @@ def case() -> Case:
     """An honest case; each test changes one thing in a copy."""
     shop = Shop().begin()
     broken = shop.breaks("orders-repair")
-    chronicle = HistoryProjection()
-    for judged in shop.org.judged:
-        chronicle.take(judged, shop.org.state)
-    return case_of(broken.grant, shop.org.state, chronicle)
+    return case_of(broken.grant, shop.org.state, history_of(shop.org))
 
 
 def having(case: Case, **changes: Any) -> Case:

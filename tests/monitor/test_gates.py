@@ -189,7 +189,7 @@ def test_a_restarted_monitor_tells_the_same(
     monitor.gate_reviewing.review("deploy-approval", _body(shop, said))
     eventually(lambda: monitor.gates.records().bypasses and monitor.gates.records().tallies)
     told = list(monitor.gates.records().told())
-    monitor.close()
+    monitor.process.close()
     again = monitor_of(folder)
     eventually(lambda: again.following.live)
     assert list(again.gates.records().told()) == told

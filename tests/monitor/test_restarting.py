@@ -96,7 +96,7 @@ def test_a_restart_in_peace_rings_nothing_again(
     broken = shop.breaks()
     wanted = f"broke_glass/{broken.index}"
     eventually(lambda: wanted in _delivered(shop, "hook") and wanted in _delivered(shop, "file"))
-    first.close()
+    first.process.close()
     before = sink.heard()
     second = monitor_of(folder)
     eventually(lambda: second.following.live)
@@ -111,7 +111,7 @@ def test_a_lost_outbox_rings_only_what_the_ledger_does_not_show_as_delivered(
     first = monitor_of(folder)
     heard = shop.breaks()
     eventually(lambda: f"broke_glass/{heard.index}" in _delivered(shop, "hook"))
-    first.close()
+    first.process.close()
     unheard = shop.breaks()
     before = len(sink.heard())
     shutil.rmtree(folder / "data")
@@ -142,6 +142,36 @@ def test_what_broke_while_no_monitor_ran_rings_and_is_decided_when_one_comes(
     eventually(lambda: [each.grant for each in shop.bodies(kinds.Justified)] == [good.grant])
 
 
+def test_a_slow_ledger_is_read_to_its_end_before_anything_is_done_again(
+    shop: Shop, sink: Sink, folder: Path, ledger: StandInLedger, monitor_of: Start
+) -> None:
+    first = monitor_of(folder)
+    broken = shop.breaks()
+    wanted = f"broke_glass/{broken.index}"
+    eventually(lambda: wanted in _delivered(shop, "hook") and wanted in _delivered(shop, "file"))
+    first.process.close()
+    before = sink.heard()
+    shutil.rmtree(folder / "data")
+    ledger.drip_s = 4 / shop.org.log.size
+    size = shop.org.log.size
+    second = monitor_of(folder, catch_up_within=timedelta(0))
+    eventually(lambda: second.following.live, 20)
+    assert second.view.size >= size
+    last = shop.breaks()
+    eventually(lambda: f"broke_glass/{last.index}" in sink.heard())
+    assert wanted not in sink.heard()[len(before) :]
+
+
+def test_a_ledger_that_boasts_of_entries_and_hands_out_none_silences_nobody(
+    shop: Shop, sink: Sink, folder: Path, ledger: StandInLedger, monitor_of: Start
+) -> None:
+    broken = shop.breaks()
+    ledger.boasts, ledger.hidden = True, 1
+    monitor = monitor_of(folder, catch_up_within=timedelta(seconds=0.2))
+    eventually(lambda: f"broke_glass/{broken.index}" in sink.heard())
+    assert monitor.view.size < shop.org.log.size
+
+
 def test_deleted_caches_are_rebuilt_to_the_same_state(
     shop: Shop, sink: Sink, folder: Path, ledger: StandInLedger, monitor_of: Start
 ) -> None:
@@ -149,9 +179,9 @@ def test_deleted_caches_are_rebuilt_to_the_same_state(
     broken = shop.breaks()
     shop.bypasses(broken)
     eventually(lambda: len(_delivered(shop, "hook") & _delivered(shop, "file")) >= 5)
-    eventually(lambda: first.view.size == shop.org.log.size and not first._outbox.waiting)
+    eventually(lambda: first.view.size == shop.org.log.size and not first.process.outbox.waiting)
     seen = _seen(first)
-    first.close()
+    first.process.close()
     shutil.rmtree(folder / "data" / "ledger")
     # A pulse of the second would move both; it waits while appends are refused.
     ledger.refuse_appends = True
@@ -197,7 +227,7 @@ def test_a_monitor_that_starts_while_the_ledger_is_away_rings_what_waits(
     first = monitor_of(folder)
     broken = shop.breaks()
     eventually(lambda: f"broke_glass/{broken.index}" in rung(folder))
-    first.close()
+    first.process.close()
     ledger.kill()
     sink.status = 200
     monitor_of(folder)

@@ -137,7 +137,8 @@ def test_the_audit_line_is_a_proof_that_was_checked_now(monitor: Monitor, shop: 
         f" {broken.index + 1} checked, seen in time by w-audit, w-plat, w-sec, archived by worm"
     )
     # The same line after one hash of the tree is another: it says no, and why.
-    monitor.following.roots._levels[0][broken.index - 1] = bytes(32)
+    start = 32 * (broken.index - 1)
+    monitor.following.roots._levels[0][start : start + 32] = bytes(32)
     assert monitor.reviews.one(broken.grant).record.audit_verified.startswith("NO — entry")
 
 

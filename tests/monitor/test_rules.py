@@ -15,12 +15,13 @@ import pytest
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.monitor.alerts.dispatch import alert_fact
 from breakglass.monitor.alerts.outbox import Delivered
-from breakglass.monitor.app import build, read_trust
+from breakglass.monitor.app import build
 from breakglass.monitor.deadline_monitor import DeadlineMonitor
 from breakglass.monitor.history_projection import HistoryProjection
 from breakglass.monitor.overdue_records import Patience, missing
 from breakglass.monitor.settings import MonitorSettings
 from breakglass.monitor.witnessed_time import SAMPLES, WitnessedTime
+from breakglass.node.process import read_trust
 from breakglass.process.settings import read_settings
 from breakglass.records import all_kinds as kinds
 from breakglass.records.encoding.text_types import ZERO_DIGEST
@@ -30,7 +31,7 @@ from breakglass.records.record import Envelope, record_text
 from breakglass.records.record_reader import parse_record
 from breakglass.tlog.note import sign_note
 from tests.kit.organisation import Organisation, signer
-from tests.monitor.stand_ins import Shop, Sink, StandInLedger, hook, make_folder
+from tests.monitor.stand_ins import Shop, Sink, StandInLedger, history_of, hook, make_folder
 
 SECOND = timedelta(seconds=1)
 NOW = datetime(2026, 6, 22, 3, 14, 9, tzinfo=UTC)
@@ -70,10 +71,7 @@ def _broken(glass: str) -> tuple[Organisation, HistoryProjection, str]:
     org = Organisation()
     org.begin()
     broken = org.break_glass(statement={"glass": glass})
-    chronicle = HistoryProjection()
-    for judged in org.judged:
-        chronicle.take(judged, org.state)
-    return org, chronicle, broken.grant
+    return org, history_of(org), broken.grant
 
 
 def test_each_absence_is_news_after_its_time_and_not_before() -> None:
@@ -185,9 +183,11 @@ def test_a_trust_file_that_its_maintainers_did_not_sign_starts_no_monitor(
     signed = shop.org.trust_note()
     path.write_bytes(signed.replace(b"skew 120s", b"skew 900s"))
     with pytest.raises(MisconfiguredError, match="not started"):
-        read_trust(path)
+        read_trust(path, shop.org.log_name)
     path.write_bytes(signed)
-    assert read_trust(path).genesis == shop.org.genesis
+    assert read_trust(path, shop.org.log_name).genesis == shop.org.genesis
+    with pytest.raises(MisconfiguredError, match="names no log 'another'"):
+        read_trust(path, "another")
 
 
 def test_a_silent_ledger_is_one_message_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:

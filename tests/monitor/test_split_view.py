@@ -78,7 +78,7 @@ def test_after_that_nothing_is_taken_from_the_ledger_also_after_a_restart(
     first = live(monitor_of(folder))
     ledger.witness_shows = other_history(shop, 2)
     eventually(lambda: first.broken)
-    first.close()
+    first.process.close()
     ledger.witness_shows = None
     pulses = shop.kinds().count("pulse")
     second = live(monitor_of(folder))

@@ -7,13 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from breakglass.canonical import Json
+from breakglass.canonical import Json, canonical
 from breakglass.errors import UnavailableError, UnprovenError
 from breakglass.http.client import Peer
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.replica import Replica
 from breakglass.node.views import Health, health
 from breakglass.records import all_kinds as kinds
+from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
 from tests.kit.organisation import Organisation
@@ -202,3 +203,42 @@ def test_another_history_under_the_same_key_stops_the_view_and_is_kept(
             second.wait_for(size, WITHIN)
     finally:
         second.close()
+
+
+class Counting:
+    """A projection: how many records each kind of role made."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.roles: dict[str, int] = {}
+
+    def take(self, judged: Judged, entry: Entry, state: State) -> None:
+        role = judged.role.kind if judged.role else "nobody"
+        assert state.size == entry.index + 1
+        self.roles[role] = self.roles.get(role, 0) + 1
+
+    def form(self) -> Json:
+        return dict(self.roles)
+
+    def restore(self, form: Json, state: State) -> None:
+        raise NotImplementedError
+
+    def digest(self) -> str:
+        return canonical(self.form())
+
+    def forget(self) -> None:
+        self.roles = {}
+
+
+def test_a_projection_takes_every_entry_before_whoever_waits_for_it(followed: Followed) -> None:
+    counting = Counting()
+    view = followed.view(projections=[counting])
+    try:
+        followed.org.break_glass()
+        size = followed.send()
+        view.wait_for(size - 1, WITHIN)
+        with view.reading():
+            assert counting.roles == {"broker": size - 1, "nobody": 1}
+    finally:
+        view.close()

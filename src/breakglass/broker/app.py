@@ -30,32 +30,18 @@ from breakglass.broker.rate_limit import RateLimit
 from breakglass.broker.routes import Stories, routes
 from breakglass.broker.settings import BrokerSettings
 from breakglass.clock import Clock
-from breakglass.errors import BreakglassError, MisconfiguredError
-from breakglass.http.client import Peer
-from breakglass.http.edge import application
-from breakglass.node.catch_up import CatchingUp
 from breakglass.node.grant_locks import GrantLocks
+from breakglass.node.process import NodeProcess, go_on
 from breakglass.node.recorder import Recorder
-from breakglass.node.replica import Replica
-from breakglass.node.submitter import Submitter, gap_draft
-from breakglass.process.alert_channel import AlertChannel
 from breakglass.process.folder import make_folder
-from breakglass.process.key_store import DOOR_KEY, keeping_of, read_key
-from breakglass.process.serving import Ending, Service
-from breakglass.process.settings import neighbour_at, read_settings
-from breakglass.records.kind_sets import UnknownKindsError
-from breakglass.records.trust import Trust, accept_trust
-from breakglass.submit.outbox import Outbox
-from breakglass.tlog.note import Note
+from breakglass.process.key_store import DOOR_KEY, keeping_of
+from breakglass.process.serving import Service
+from breakglass.process.settings import read_settings
 
 _DECLARED_PER_MINUTE = 10
 
 
-def _go_on(step: str) -> None:
-    """Do nothing at a step; tests end the process there."""
-
-
-def build(folder: Path, clock: Clock, at: At = _go_on) -> Service:
+def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     """Make a broker from its folder; nothing runs before ``Service.start``.
 
     Args:
@@ -67,107 +53,53 @@ def build(folder: Path, clock: Clock, at: At = _go_on) -> Service:
         MisconfiguredError: something in the folder cannot be used.
     """
     settings = read_settings(folder, BrokerSettings)
-    key = read_key(folder)
-    make_folder(folder / "data")
-    ledger = neighbour_at(folder, settings.ledger)
-    bell = AlertChannel(folder / settings.ring.log, settings.ring.webhook, "broker", clock)
+    make_folder(folder / "kept")
+    bell = settings.ring.channel(folder, "broker", clock)
+    process = NodeProcess(folder, settings, clock, folder / "data", ring=bell.ring, commits=True)
+    # What the stories use, and let go of when the last of them is over.
+    process.add(close=bell.close)
+    minters = Minters(folder, settings.minters, settings.mint_within)
+    process.add(close=minters.close)
+    chain = DoorChain(folder / "kept" / "doors.sqlite")
+    process.add(close=chain.close)
     opened = OpenGrants()
-    process = Ending()
+    process.follow(folder / "data" / "view", [opened], "recorded")
 
-    def trouble(error: Exception) -> None:
-        bell.ring("ledger", "ledger", str(error))
-        if isinstance(error, UnknownKindsError):
-            process.end(error)
-
-    view = Replica(
-        Peer(ledger, name="ledger"),
-        read_trust(folder / settings.trust),
-        folder / "data" / "view",
-        on_judged=opened.judged,
-        trouble=trouble,
-    )
-    outbox = Outbox(
-        Peer(ledger, name="ledger"),
-        key,
-        folder / "data",
-        clock,
-        gap=gap_draft(settings.log),
-        stranger=lambda words: bell.ring("stolen_key", "ledger", words),
-        commits=True,
-    )
-    ours = key.verifier.label
-    stating = Submitter(outbox, settings.log, clock, lambda: view.last_at(ours))
-    beginning = Beginning(folder / "bootstrap", view, outbox, stating)
+    view, stating, key = process.view, process.stating, process.key
     recording = Recorder(view, stating, key, clock, settings.receipt_within, settings.follow_within)
     policies = Policies()
-    proofs = Peer(ledger, name="ledger")
-    tokens = Tokens(view, proofs)
-    catching_up = CatchingUp(view, proofs, "recorded")
-    minters = Minters(folder, settings.minters, settings.mint_within)
+    tokens = Tokens(view, process.peer())
     minute = timedelta(minutes=1)
     refusals = RateLimit(settings.refusals_per_minute, minute)
     asking = Asking(recording, policies, minters, clock, refusals, at)
     granting = Granting(recording, tokens, minters, bell, at)
-    breaking = Breaking(asking, granting, GrantLocks(), at)
     ending = EndingEarly(recording, minters, clock)
     keeping = keeping_of(folder)
     door_key = keeping.read(DOOR_KEY) if keeping.stands(DOOR_KEY) else None
     names = frozenset(each.name for each in (key, door_key) if each is not None)
-    closing = Reaper(recording, minters, clock, settings.recovery, catching_up, opened, bell, names)
-    make_folder(folder / "kept")
-    chain = DoorChain(folder / "kept" / "doors.sqlite")
-    trying = Peer(ledger, name="ledger")
+    trying = process.peer()
     returning = DoorReturn(view, trying, door_key, chain, bell, clock, at)
-    doors = DoorRequests(
-        view, trying, settings.log, door_key, chain, policies, minters, bell, clock, at
+    beginning = Beginning(folder / "bootstrap", view, process.outbox, stating)
+    closing = Reaper(
+        recording, minters, clock, settings.recovery, process.catching_up, opened, bell, names
     )
+    for each in (beginning, closing, returning):
+        process.add(each.start, each.close)
     stories = Stories(
         view,
-        catching_up,
+        process.catching_up,
         policies,
         tokens,
         minters,
-        breaking,
+        Breaking(asking, granting, GrantLocks(), at),
         ending,
         Declarations(recording, RateLimit(_DECLARED_PER_MINUTE, minute)),
         Suspending(recording, ending),
         Activation(recording, policies),
-        doors,
+        DoorRequests(
+            view, trying, settings.log, door_key, chain, policies, minters, bell, clock, at
+        ),
         returning,
         clock,
     )
-
-    def start() -> None:
-        view.start()
-        catching_up.start()
-        beginning.start()
-        closing.start()
-        returning.start()
-
-    def close() -> None:
-        beginning.close()
-        catching_up.close()
-        closing.close()
-        returning.close()
-        view.close()
-        outbox.close()
-        minters.close()
-        proofs.close()
-        trying.close()
-        chain.close()
-        bell.close()
-
-    app = application(routes(stories))
-    return Service(app, settings.serving, start=start, close=close, ending=process)
-
-
-def read_trust(path: Path) -> Trust:
-    """Read the trust file that this process begins with.
-
-    Raises:
-        MisconfiguredError: it cannot be read, or its maintainers did not sign it.
-    """
-    try:
-        return accept_trust(Note.parse(path.read_bytes()), None)
-    except (OSError, BreakglassError) as error:
-        raise MisconfiguredError(f"{str(path)!r} cannot be used: {error}; not started") from error
+    return process.service(routes(stories))

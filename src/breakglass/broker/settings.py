@@ -6,18 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from breakglass.process.alert_channel import RingSettings
 from breakglass.process.serving import Serving
-
-
-@dataclass(frozen=True)
-class RingSettings:
-    """Where the broker rings for itself while the monitor is silent.
-
-    ``webhook`` is an address that takes a JSON object, or empty; the log is always written.
-    """
-
-    log: str = "data/rings.log"
-    webhook: str = ""
 
 
 @dataclass(frozen=True)

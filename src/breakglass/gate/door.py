@@ -86,5 +86,4 @@ def ring_unappended(place: GateConfig, clock: Clock, door: TakenDoor, why: str) 
 
 def open_bell(place: GateConfig, clock: Clock) -> AlertChannel:
     """Return the gate's own bell; its owner closes it."""
-    ring = place.settings.ring
-    return AlertChannel(place.folder / ring.log, ring.webhook, place.door, clock)
+    return place.settings.ring.channel(place.folder, place.door, clock)

@@ -19,23 +19,13 @@ from pathlib import Path
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.gate.check import COULD_NOT_RUN
 from breakglass.gate.counters import Counters
+from breakglass.process.alert_channel import RingSettings
 from breakglass.process.folder import write_whole
 from breakglass.process.settings import read_settings
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.note import Note
 
 TRUST_BYTES_AT_MOST = 64 * 1024
-
-
-@dataclass(frozen=True)
-class RingSettings:
-    """Where the gate rings before it opens by the custodians' door.
-
-    ``webhook`` is an address that takes a JSON object, or empty; the log is always written.
-    """
-
-    log: str = "data/rings.log"
-    webhook: str = ""
 
 
 @dataclass(frozen=True)

@@ -117,10 +117,6 @@ class MinterDoor:
         """Return the grants of doors taken here whose intents are not shown to be in the log."""
         return [each.grant for each in self._doors.standing()]
 
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._ledger.close()
-
 
 def _check_last_known(intent: Intent, token: Token, state: State) -> None:
     grants = state.grants

@@ -219,6 +219,9 @@ class Minting:
                 "this minter is still reading what it knew; nothing was minted",
                 name=ErrorName.BEHIND,
             )
+        # A token that exists mints while the ledger is away, on what we followed last: so that
+        # must not be a copy from before somebody was stopped.
+        self._view.require_newest("minted")
 
     def _check_current(self) -> None:
         # With the ledger away a token that exists still mints, within ``view_at_most_old``.

@@ -6,18 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from breakglass.minter.platforms.postgres import PostgresSettings
+from breakglass.process.alert_channel import RingSettings
 from breakglass.process.serving import Serving
-
-
-@dataclass(frozen=True)
-class RingSettings:
-    """Where the minter rings for itself, should the monitor be silent or a grant outlive its end.
-
-    ``webhook`` is an address that takes a JSON object, or empty; the log is always written.
-    """
-
-    log: str = "data/rings.log"
-    webhook: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from breakglass.minter.grant_store import Claim
+from breakglass.node.memory_projection import MemoryProjection
+from breakglass.node.stops import Stop, Stops
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.slices.grants import GrantState
@@ -17,20 +18,20 @@ from breakglass.records.kinds.dead import Dead
 from breakglass.records.kinds.ended import Ended
 from breakglass.records.kinds.minted import Minted
 from breakglass.records.kinds.suspended import Suspended
-from breakglass.records.signing.signature import Signature
 from breakglass.records.trust import Role
 
 
-@dataclass(frozen=True)
-class Stop:
-    """Somebody's signed word that stops a person, a glass or a grant."""
+@dataclass
+class Heard:
+    """``newest`` is the latest time of any witness, ``open`` what we minted and is not dead."""
 
-    statement: Signature
-    at: datetime
+    newest: datetime | None = None
+    stops: Stops = field(default_factory=Stops)
+    open: dict[str, Claim] = field(default_factory=dict)
 
 
-class Suspensions:
-    """Hears every judged entry; safe under threads.
+class Suspensions(MemoryProjection[Heard]):
+    """A projection; safe under threads.
 
     Args:
         minter: our name.
@@ -38,20 +39,16 @@ class Suspensions:
     """
 
     def __init__(self, minter: str, wake: Callable[[], None]) -> None:
+        super().__init__("suspensions", Heard)
         self._own = Role("minter", minter)
-        self._minter = minter
         self._wake = wake
-        self._lock = threading.Lock()
-        self._newest: datetime | None = None
-        self._stops: dict[tuple[str, str], Stop] = {}
-        self._open: dict[str, Claim] = {}
 
-    def judged(self, judged: Judged, entry: Entry, state: State) -> None:
-        """Take one entry; called by the view, under its lock."""
+    def take(self, judged: Judged, entry: Entry, state: State) -> None:
+        """Take the next entry."""
         with self._lock:
-            newest = max(entry.cosigned.values(), default=None)
-            if newest is not None and (self._newest is None or newest > self._newest):
-                self._newest = newest
+            self.kept.newest = max(
+                filter(None, (self.kept.newest, *entry.cosigned.values())), default=None
+            )
             if judged.record is None or not judged.holds:
                 return
             woken = self._take(judged.record.body, judged.record.envelope.at, judged.role, state)
@@ -62,32 +59,32 @@ class Suspensions:
     def newest(self) -> datetime | None:
         """The latest time at which any witness signed a head that we follow."""
         with self._lock:
-            return self._newest
+            return self.kept.newest
 
     def stop_of(self, claim: Claim) -> Stop | None:
         """Return the word that stops this grant, if any does."""
-        named = (("grant", claim.grant), ("person", claim.who), ("glass", claim.glass))
         with self._lock:
-            return next((self._stops[each] for each in named if each in self._stops), None)
+            return self.kept.stops.of(claim.grant, claim.who, claim.glass)
 
     def unfinished(self) -> list[Claim]:
         """Return what the ledger says that we minted and have not proven dead."""
         with self._lock:
-            return list(self._open.values())
+            return list(self.kept.open.values())
 
     def _take(self, body: Any, at: datetime, role: Role | None, state: State) -> bool:
-        if isinstance(body, Suspended):
-            key = (body.target.value, body.name)
-            if body.active:
-                self._stops[key] = Stop(body.statement, at)
-            else:
-                self._stops.pop(key, None)
-            return True
-        if isinstance(body, Minted) and role == self._own:
-            self._open[body.grant] = claim_of(state.grants.by_id[body.grant])
-        elif isinstance(body, Dead) and role == self._own:
-            self._open.pop(body.grant, None)
-        return isinstance(body, Ended) and role != self._own
+        match body:
+            case Suspended():
+                self.kept.stops.take(body, at)
+                return True
+            case Minted() if role == self._own:
+                self.kept.open[body.grant] = claim_of(state.grants.by_id[body.grant])
+            case Dead() if role == self._own:
+                self.kept.open.pop(body.grant, None)
+            case Ended():
+                return role != self._own
+            case _:
+                pass
+        return False
 
 
 def claim_of(grant: GrantState) -> Claim:

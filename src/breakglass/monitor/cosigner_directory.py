@@ -13,6 +13,7 @@ from breakglass.http.client import Peer
 from breakglass.monitor.settings import MonitorSettings
 from breakglass.monitor.split_view import witness_path
 from breakglass.node.replica import Replica
+from breakglass.process.settings import neighbour_at
 
 
 class CosignerDirectory:
@@ -53,6 +54,6 @@ class CosignerDirectory:
     def _caller(self, name: str, where: str) -> Peer:
         key = (name, where)
         if key not in self._made:
-            place = self._settings.neighbour(self._folder, where)
+            place = neighbour_at(self._folder, where)
             self._made[key] = Peer(place, name=name)
         return self._made[key]

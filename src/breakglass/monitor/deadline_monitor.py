@@ -41,7 +41,7 @@ class DeadlineMonitor:
         with self._view.reading() as state:
             found = missing(state, chronicle, now, self._patience)
         new = [each for each in found if each.key not in self.overdue]
-        self._ringing.ring([*new, *self._silence()], chronicle.heard)
+        self._ringing.ring([*new, *self._silence()], chronicle.kept.heard)
         self.overdue = {each.key: each.text for each in found}
 
     def _silence(self) -> tuple[Alert, ...]:

@@ -1,45 +1,39 @@
-"""What the monitor does with each entry: remember it, ring what is news, decide intents again.
+"""What the monitor does with each entry: ring what is news, decide intents again.
 
 While an old log is read at the start nothing is done yet: an ``alert`` or ``justified`` record
-further on may say that it was done already. Once the present is reached, what is left is done.
+further on may say that it was done already. Once the present is reached, the backlog is done.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from breakglass.errors import UnavailableError
-from breakglass.monitor.alert_rules import alert_for, unjustified
-from breakglass.monitor.alerts.alert import Alert
+from breakglass.monitor.alert_rules import unjustified
 from breakglass.monitor.alerts.dispatch import Dispatch
-from breakglass.monitor.decision_replay import Case, Unjustified, case_of, replay_decision
+from breakglass.monitor.backlog import Backlog, error_inside
+from breakglass.monitor.decision_replay import Case, Unjustified, replay_decision
 from breakglass.monitor.history_projection import HistoryProjection
 from breakglass.monitor.root_history import RootHistory
 from breakglass.monitor.witnessed_time import WitnessedTime
+from breakglass.node.projection import Projection
 from breakglass.node.submitter import Fact, Submitter
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
 from breakglass.records.kinds.intent import Intent
-from breakglass.tlog.merkle import leaf_hash
 
 log = logging.getLogger("breakglass.monitor")
 
 
-@dataclass
-class Found:
-    """What was wrong with single records, for the status page; made again from the log."""
-
-    forbidden: deque[str] = field(default_factory=lambda: deque(maxlen=100))  # the newest
-    unjustified: dict[str, str] = field(default_factory=dict)
-
-
 class EntryHandler:
-    """Takes every entry on the follower's thread; ``taking`` is what a ``Replica`` calls.
+    """Acts on every entry on the follower's thread; ``taking`` is what a ``Replica`` calls.
+
+    Attributes:
+        projections: what it acts on, in the order in which they take an entry.
+        unjustified: why an intent should not stand, by grant, for the status page.
 
     Args:
         ringing: where news goes.
@@ -47,7 +41,7 @@ class EntryHandler:
         time: told of every fresh head.
         ring_back: news older than this, by the witnesses' time, is history and does not ring
             when an outbox was lost.
-        broken: why the ledger is not believed any more, or empty; then nothing is taken.
+        broken: why the ledger is not believed any more, or empty; then nothing is done.
     """
 
     def __init__(
@@ -58,17 +52,17 @@ class EntryHandler:
         ring_back: timedelta,
         broken: Callable[[], str],
     ) -> None:
-        self.chronicle = HistoryProjection()
         self.roots = RootHistory()
-        self.found = Found()
+        self.chronicle = HistoryProjection()
+        self.backlog = Backlog(self.chronicle)
+        self.projections: tuple[Projection, ...] = (self.roots, self.chronicle, self.backlog)
+        self.unjustified: dict[str, str] = {}
         self._ringing = ringing
         self._stating = stating
         self._time = time
         self._ring_back = ring_back
         self._broken = broken
         self._live = False
-        self._held_news: list[Alert] = []
-        self._held_cases: dict[str, Case] = {}
 
     @property
     def live(self) -> bool:
@@ -76,73 +70,48 @@ class EntryHandler:
         return self._live
 
     def taking(self, judged: Judged, entry: Entry, state: State) -> None:
-        """Take one entry that was just folded. Never raises: a fold must not stop for a bell."""
+        """Act on an entry that was just taken. Never raises: a fold must not stop for a bell."""
+        if not self._live or self._broken():
+            return
         try:
-            self._take(judged, entry, state)
+            self._act(judged, entry, state)
         except Exception:
-            # Stays shut: the record is folded, and what could not be said of it is shouted.
             log.exception("entry %d: an error inside", judged.index)
-            self._ringing.ring([_error_inside(judged, self._time.now())])
+            self._ringing.ring([error_inside(judged, self._time.now())])
 
     def go_live(self, state: State) -> None:
         """Do what the past left undone; from here news rings as it comes. Under the view's lock."""
         if self._live:
             return
         self._live = True
-        news, self._held_news = self._held_news, []
-        self._ringing.ring(news, self.chronicle.heard)
-        cases, self._held_cases = self._held_cases, {}
-        for grant, case in cases.items():
-            found = state.grants.by_id.get(grant)
-            if found is not None and not found.justified:
-                self._decide(grant, case, state)
-
-    def _take(self, judged: Judged, entry: Entry, state: State) -> None:
-        self.roots.append(leaf_hash(entry.note))
         if self._broken():
             return
-        # (1) Remember. Nothing here is on disk: a restart reads the log again.
-        self.chronicle.take(judged, state, max(entry.cosigned.values(), default=None))
-        if judged.void and not judged.quiet:
-            self.found.forbidden.append(f"{judged.index} {judged.void}: {judged.why}")
-        # (2) Ring, before anything slower.
-        news = alert_for(judged, entry, state, self.chronicle)
-        if self._live:
-            self._time.saw(entry.cosigned.values())
-            self._ringing.ring(news, self.chronicle.heard)
-        elif _witnessed(entry, self._time.now()) > self._time.now() - self._ring_back:
-            self._held_news.extend(news)
-        # (3) Decide intents again.
+        news = self.backlog.since(self._time.now() - self._ring_back)
+        self._ringing.ring(list(news), self.chronicle.kept.heard)
+        for grant, case in self.backlog.kept.cases.items():
+            if grant in state.grants.by_id:
+                self._decide(grant, case, state)
+
+    def _act(self, judged: Judged, entry: Entry, state: State) -> None:
+        # (1) Ring, before anything slower. On every channel's disk when this returns.
+        self._time.saw(entry.cosigned.values())
+        self._ringing.ring(self.backlog.latest, self.chronicle.kept.heard)
+        # (2) Decide an intent again. A crash before this decides it at the next start.
         if judged.holds and judged.record is not None and isinstance(judged.record.body, Intent):
             grant = judged.record.body.grant
-            case = case_of(grant, state, self.chronicle)
-            if self._live:
-                self._decide(grant, case, state)
-            else:
-                self._held_cases[grant] = case
+            self._decide(grant, self.backlog.kept.cases[grant], state)
 
     def _decide(self, grant: str, case: Case, state: State) -> None:
         verdict = replay_decision(case)
         if isinstance(verdict, Unjustified):
-            self.found.unjustified[grant] = f"{verdict.name}: {verdict.why}"
+            here = state.grants.by_id
+            self.unjustified = {each: why for each, why in self.unjustified.items() if each in here}
+            self.unjustified[grant] = f"{verdict.name}: {verdict.why}"
             news = unjustified(verdict, case.grant.index, grant, state)
-            self._ringing.ring([news], self.chronicle.heard)
+            self._ringing.ring([news], self.chronicle.kept.heard)
             return
         try:
             # A restart decides again and states again, under the same id, which counts once.
             self._stating.post(Fact(f"{grant}/justified", verdict))
         except UnavailableError as error:
             log.error("grant %s: 'justified' is not stated: %s", grant, error)
-
-
-def _witnessed(entry: Entry, otherwise: datetime) -> datetime:
-    return max(entry.cosigned.values(), default=otherwise)
-
-
-def _error_inside(judged: Judged, now: datetime) -> Alert:
-    text = (
-        f"The monitor could not judge entry {judged.index} of the ledger because of an error of its"
-        " own. Look at the entry by hand, and at the monitor's log."
-    )
-    about = f"entry/{judged.index}"
-    return Alert("monitor_error", about, judged.index, about, now, text)

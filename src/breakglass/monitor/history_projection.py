@@ -1,25 +1,73 @@
 """What the fold does not keep and reviews need: who was asked, what gates said, what rang.
 
-Like the fold it is thrown away and made again from records; it changes by ``take`` alone, once
-for each record that holds, in order.
+A grant's history goes when the grant leaves the fold. What people look at for longer stays: one
+line a bypass, what gate reviews decided, and the passages of each gate as one count a day.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
+import base64
+import binascii
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
-from breakglass.canonical import Json, canonical
-from breakglass.clock import format_time
+from breakglass.canonical import Json
+from breakglass.errors import MalformedError
+from breakglass.node.memory_projection import MemoryProjection
 from breakglass.records import all_kinds as kinds
+from breakglass.records.encoding.whole_form import text_form, written_once
+from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
 from breakglass.records.grant import Path
 from breakglass.records.kinds.alert import Delivery
+from breakglass.records.kinds.answered import Reply
+from breakglass.records.kinds.asked import Factors
 from breakglass.records.statement import Why, parse_request
 from breakglass.records.trust import Trust
+
+HEARD_KEPT = timedelta(days=30)  # longer than anything that an outbox could ring again
+
+
+class Bundle(bytes):
+    """A policy bundle's bytes, up to 1 MiB: written once, however many grants were under it."""
+
+    def form(self) -> Json:
+        """Return the bytes in base64."""
+        return base64.b64encode(self).decode()
+
+    @classmethod
+    def read_form(cls, form: Json) -> Bundle:
+        """Read what ``form`` returned.
+
+        Raises:
+            MalformedError: no base64.
+        """
+        try:
+            return cls(base64.b64decode(text_form(form), validate=True))
+        except binascii.Error as error:
+            raise MalformedError("a bundle: no base64") from error
+
+
+NO_BUNDLE = Bundle()
+
+
+@dataclass(frozen=True)
+class AskedThen:
+    """What a broker wrote of an ask, without the words that were signed."""
+
+    path: Path
+    from_: str
+    factors: Factors
+
+
+@dataclass(frozen=True)
+class AnsweredThen:
+    """What became of an ask: the answer, and how many pages were delivered before it."""
+
+    reply: Reply
+    pages: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +81,7 @@ class IncidentThen:
     open: bool
 
 
+@written_once
 @dataclass(frozen=True)
 class BypassThen:
     """One bypass with what the gate said of itself, and who opened it for what."""
@@ -88,121 +137,142 @@ class GateReviewThen:
     body: kinds.GateReviewed
 
 
-@dataclass
+@dataclass(frozen=True)
 class GrantHistory:
-    """What the records say of one grant beside its ``GrantState``.
+    """What the records say of one grant beside its ``GrantState``; a change makes another one.
 
     ``bundle`` and ``trust`` are those in force when the glass was broken, ``why`` what its breaker
-    signed.
+    signed, ``witnessed`` when the intent's head was cosigned: long after the intent's own time, at
+    the custodians' door.
     """
 
     grant: str
-    bundle: bytes = b""
+    bundle: Bundle = NO_BUNDLE
     trust: Trust | None = None
-    asked: kinds.Asked | None = None
+    asked: AskedThen | None = None
     asked_at: datetime | None = None
-    answers: list[kinds.Answered] = field(default_factory=list)
+    answers: tuple[AnsweredThen, ...] = ()
     incident: IncidentThen | None = None
     witnessed: datetime | None = None
     why: Why | None = None
     minted: kinds.Minted | None = None
     dead: kinds.Dead | None = None
-    bypasses: list[BypassThen] = field(default_factory=list)
+    bypasses: tuple[BypassThen, ...] = ()
 
 
 @dataclass
-class HistoryProjection:
-    """See the module. ``heard`` holds (channel, key) of every delivery that the ledger knows."""
+class History:
+    """All of it, by grant, gate, or gate and day.
+
+    ``heard`` are the (channel, key) of deliveries that the ledger knows, with when it was told.
+    ``unfinished`` are grants that some record must still follow. ``bundle`` is the one in force,
+    ``day`` the last one on which the fold's own time entered another.
+    """
 
     grants: dict[str, GrantHistory] = field(default_factory=dict)
-    bypasses: dict[str, list[BypassThen]] = field(default_factory=lambda: defaultdict(list))
+    bypasses: dict[str, list[BypassThen]] = field(default_factory=dict)
     tallies: dict[tuple[str, date], Tally] = field(default_factory=dict)
     gate_reviews: list[GateReviewThen] = field(default_factory=list)
-    heard: set[tuple[str, str]] = field(default_factory=set)
+    heard: dict[tuple[str, str], datetime] = field(default_factory=dict)
     unfinished: set[str] = field(default_factory=set)
     cards_index: int = -1
+    bundle: Bundle = NO_BUNDLE
+    day: date | None = None
 
-    def take(self, judged: Judged, state: State, witnessed: datetime | None = None) -> None:
-        """Remember a record that holds; ``state`` is the fold with the record in it.
 
-        ``witnessed`` is when its head was cosigned: long after its own time, at the custodians'
-        door.
-        """
-        if judged.record is None or not judged.holds:
-            return
-        body, at = judged.record.body, judged.record.envelope.at
-        match body:
-            case kinds.Asked():
-                history = self.of(body.grant)
-                history.asked, history.asked_at = body, at
-            case kinds.Answered():
-                self.of(body.grant).answers.append(body)
-            case kinds.Intent():
-                history = self.of(body.grant)
-                history.incident = _incident(state, body.incident)
-                history.bundle, history.trust = state.governance.bundle, state.governance.trust
-                history.witnessed = witnessed
-                history.why = parse_request(body.statements[0].text).reason
-                self.unfinished.add(body.grant)
-            case kinds.Minted():
-                self.of(body.grant).minted = body
-            case kinds.Dead():
-                self.of(body.grant).dead = body
-                self.unfinished.discard(body.grant)
-            case kinds.Ended() if state.grants.by_id[body.grant].minted_at is None:
-                self.unfinished.discard(body.grant)
-            case kinds.Bypassed():
-                grant, history = state.grants.by_id[body.grant], self.of(body.grant)
-                then = BypassThen(
-                    judged.index,
-                    at,
-                    body.gate,
-                    body.grant,
-                    body.run,
-                    body.state.value,
-                    body.detail,
-                    grant.path is Path.DRILL,
-                    grant.who,
-                    grant.incident,
-                    history.why,
-                    grant.path is Path.MACHINE,
-                )
-                history.bypasses.append(then)
-                self.bypasses[body.gate].append(then)
-            case kinds.Passages():
-                key = (body.gate, body.start.astimezone(UTC).date())
-                self.tallies[key] = self.tallies.get(key, Tally(*key)).plus(body)
-            case kinds.GateReviewed():
-                ident = judged.record.envelope.id
-                self.gate_reviews.append(GateReviewThen(judged.index, ident, at, body))
-            case kinds.Alert() if body.delivery is Delivery.DELIVERED:
-                self.heard.add((body.channel, f"{body.subject}/{body.index}"))
-            case kinds.Cards():
-                self.cards_index = judged.index
-            case _:
-                pass
+class HistoryProjection(MemoryProjection[History]):
+    """A projection; read under the view's lock."""
+
+    def __init__(self) -> None:
+        super().__init__("history", History)
 
     def of(self, grant: str) -> GrantHistory:
         """Return a grant's history, empty if nothing was said of it."""
-        return self.grants.setdefault(grant, GrantHistory(grant))
+        return self.kept.grants.get(grant) or GrantHistory(grant)
 
-    def digest(self) -> str:
-        """Return the SHA-256 of everything here, to compare with one made from the log again."""
-        return hashlib.sha256(canonical(self._summary()).encode()).hexdigest()
+    def take(self, judged: Judged, entry: Entry, state: State) -> None:
+        """Take the next entry."""
+        if judged.record is not None and judged.holds:
+            self._take(judged.record.body, judged, entry, state)
+        self._let_go(state)
 
-    def _summary(self) -> dict[str, Json]:
-        return {
-            "grants": {grant: _history(each) for grant, each in self.grants.items()},
-            "tallies": [
-                f"{each.gate} {each.day} {each.passed} {each.blocked} {each.could_not_evaluate}"
-                f" {each.bypassed} {each.sanctioned}"
-                for each in self.tallies.values()
-            ],
-            "gate_reviews": [f"{each.index} {each.body.gate}" for each in self.gate_reviews],
-            "heard": [" ".join(pair) for pair in sorted(self.heard)],
-            "unfinished": sorted(self.unfinished),
-            "cards": self.cards_index,
-        }
+    def _take(self, body: object, judged: Judged, entry: Entry, state: State) -> None:
+        assert judged.record is not None
+        kept, at = self.kept, judged.record.envelope.at
+        match body:
+            case kinds.Policy():
+                kept.bundle = Bundle(state.governance.bundle)
+            case kinds.Asked():
+                asked = AskedThen(body.path, body.from_, body.factors)
+                self._change(body.grant, asked=asked, asked_at=at)
+            case kinds.Answered():
+                answer = AnsweredThen(body.reply, len(body.pages))
+                self._change(body.grant, answers=(*self.of(body.grant).answers, answer))
+            case kinds.Intent():
+                kept.unfinished.add(body.grant)
+                self._change(
+                    body.grant,
+                    incident=_incident(state, body.incident),
+                    bundle=kept.bundle,
+                    trust=state.governance.trust,
+                    witnessed=max(entry.cosigned.values(), default=None),
+                    why=parse_request(body.statements[0].text).reason,
+                )
+            case kinds.Minted():
+                self._change(body.grant, minted=body)
+            case kinds.Dead():
+                self._change(body.grant, dead=body)
+                kept.unfinished.discard(body.grant)
+            case kinds.Ended() if state.grants.by_id[body.grant].minted_at is None:
+                kept.unfinished.discard(body.grant)
+            case kinds.Bypassed():
+                then = self._bypass(body, judged.index, at, state)
+                self._change(body.grant, bypasses=(*self.of(body.grant).bypasses, then))
+                kept.bypasses.setdefault(body.gate, []).append(then)
+            case kinds.Passages():
+                key = (body.gate, body.start.astimezone(UTC).date())
+                kept.tallies[key] = kept.tallies.get(key, Tally(*key)).plus(body)
+            case kinds.GateReviewed():
+                ident = judged.record.envelope.id
+                kept.gate_reviews.append(GateReviewThen(judged.index, ident, at, body))
+            case kinds.Alert() if body.delivery is Delivery.DELIVERED:
+                kept.heard[body.channel, f"{body.subject}/{body.index}"] = state.witnessed or at
+            case kinds.Cards():
+                kept.cards_index = judged.index
+            case _:
+                pass
+
+    def _change(self, grant: str, **changes: Any) -> None:
+        self.kept.grants[grant] = replace(self.of(grant), **changes)
+
+    def _bypass(self, body: kinds.Bypassed, index: int, at: datetime, state: State) -> BypassThen:
+        grant = state.grants.by_id[body.grant]
+        return BypassThen(
+            index,
+            at,
+            body.gate,
+            body.grant,
+            body.run,
+            body.state.value,
+            body.detail,
+            grant.path is Path.DRILL,
+            grant.who,
+            grant.incident,
+            self.of(body.grant).why,
+            grant.path is Path.MACHINE,
+        )
+
+    def _let_go(self, state: State) -> None:
+        """Drop what the fold has dropped; when its own time enters another day, as it does."""
+        now, kept = state.witnessed, self.kept
+        if now is None or now.date() == kept.day:
+            return
+        kept.day = now.date()
+        here, asked = state.grants.by_id, state.grants.asked
+        for name in [each for each in kept.grants if each not in here and each not in asked]:
+            del kept.grants[name]
+            kept.unfinished.discard(name)
+        kept.heard = {key: at for key, at in kept.heard.items() if now - at <= HEARD_KEPT}
 
 
 def _incident(state: State, incident: str) -> IncidentThen | None:
@@ -212,14 +282,3 @@ def _incident(state: State, incident: str) -> IncidentThen | None:
     return IncidentThen(
         found.incident, found.severity, found.title, found.self_declared, found.open
     )
-
-
-def _history(history: GrantHistory) -> dict[str, Json]:
-    return {
-        "asked": format_time(history.asked_at) if history.asked_at else "",
-        "answers": len(history.answers),
-        "incident": history.incident.title if history.incident else "",
-        "handle": history.minted.handle if history.minted else "",
-        "tail_ms": history.dead.tail_ms if history.dead else -1,
-        "bypasses": [f"{each.index} {each.gate} {each.state}" for each in history.bypasses],
-    }

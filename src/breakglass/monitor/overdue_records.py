@@ -35,7 +35,8 @@ def missing(
     """Return what is overdue, each under a key that stays the same for as long as it is."""
     found = [
         news
-        for grant in sorted(chronicle.unfinished)
+        for grant in sorted(chronicle.kept.unfinished)
+        if grant in state.grants.by_id
         for news in _of(state.grants.by_id[grant], chronicle.of(grant).witnessed, now, patience)
     ]
     return (*found, *_doors(state, now, patience), *_cards(state, chronicle, now))
@@ -114,4 +115,4 @@ def _cards(state: State, chronicle: HistoryProjection, now: datetime) -> Iterato
             " again: breakglass policy activate"
         )
         since = soon[0][0] - CARDS_NOTICE
-        yield Alert("cards_expire", "cards", chronicle.cards_index, "policy", since, text)
+        yield Alert("cards_expire", "cards", chronicle.kept.cards_index, "policy", since, text)

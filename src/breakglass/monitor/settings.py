@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
@@ -21,11 +20,17 @@ ChannelSettings = WebhookSettings | LogFileSettings
 
 @dataclass(frozen=True)
 class MonitorSettings:
-    """A neighbour is an address, or the path of its ``address`` file or folder."""
+    """A neighbour is an address, or the path of its ``address`` file or folder.
+
+    ``trust`` is the trust file to begin with; newer versions come from the ledger.
+    ``catch_up_within`` is for how long the ledger may hand out nothing new before the present is
+    taken for reached; reading what it does hand out takes as long as it takes.
+    """
 
     log: str
     ledger: str
     channels: Mapping[str, ChannelSettings]
+    trust: str = "trust"
     # The archiver too; by the names that the trust file gives them.
     witnesses: Mapping[str, str] = field(default_factory=dict)
     dead_man: str = ""  # address of a dead-man's switch outside, called with each pulse
@@ -49,10 +54,6 @@ class MonitorSettings:
         for name in self.channels:
             if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"channel {name[:40]!r}: expected a name of a-z, 0-9, '_', '-'")
-
-    def neighbour(self, folder: Path, where: str) -> str | Path:
-        """Return what a ``Peer`` is made of: the address, or a path from the folder."""
-        return where if where.startswith(("http://", "https://")) else folder / where
 
     def made_channels(self) -> dict[str, Channel]:
         """Make every channel.

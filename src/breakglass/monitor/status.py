@@ -66,7 +66,10 @@ def status_of(monitor: Monitor) -> Status:
     with monitor.view.reading() as folded:
         size, void = folded.size, folded.void.count
         chronicle = following.chronicle.digest()
-        forbidden, unjustified = tuple(following.found.forbidden), dict(following.found.unjustified)
+        forbidden, unjustified = (
+            tuple(following.backlog.kept.forbidden),
+            dict(following.unjustified),
+        )
     return Status(
         size=size,
         live=following.live,

@@ -1,4 +1,4 @@
-"""After a start: nothing is decided before our view has reached what the ledger holds now.
+"""After a start: nothing is done before our view has reached what the ledger holds now.
 
 A replayed cache passes through every policy of the past: a decision in the middle of it would be
 one of last year, and a grant that was stopped later would run again.
@@ -10,6 +10,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 from breakglass.error_names import ErrorName
@@ -19,7 +20,7 @@ from breakglass.node.replica import Replica
 from breakglass.tlog.checkpoint import parse_checkpoint
 
 log = logging.getLogger("breakglass.following")
-_REPLAY_WITHIN = timedelta(minutes=30)
+_REPLAY_STEP = timedelta(seconds=0.5)
 _STEP = timedelta(seconds=2)
 
 
@@ -30,10 +31,26 @@ class CatchingUp:
         view: ours, started by its owner.
         ledger: asked for its size; a lie about it costs only time, since every entry is proven.
         withheld: what is not done meanwhile, for messages: ``recorded``, ``minted``.
+        patience: for how long the ledger may hand out nothing new, our cache once replayed; then
+            we are as current as it lets us be. ``None``: for ever.
+        broken: why the ledger is not followed any more, or empty; then nothing is waited for.
+        then: called once, when we are.
     """
 
-    def __init__(self, view: Replica, ledger: Peer, withheld: str) -> None:
+    def __init__(
+        self,
+        view: Replica,
+        ledger: Peer,
+        withheld: str,
+        *,
+        patience: timedelta | None = None,
+        broken: Callable[[], str] = lambda: "",
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
         self._withheld = withheld
+        self._patience = patience
+        self._broken = broken
+        self._then = then
         self._view = view
         self._ledger = ledger
         self._current = threading.Event()
@@ -71,15 +88,34 @@ class CatchingUp:
     def _catch_up(self) -> None:
         with contextlib.suppress(BreakglassError):
             self._size()  # only so that whoever watches the replay sees how far it has to go
-        self._view.wait_current(_REPLAY_WITHIN)
-        while not self._closed.is_set():
-            try:
-                if self._reached(self._size()):
-                    self._current.set()
-                    return
-            except BreakglassError as error:
-                log.debug("catching up: %s", error)
+        # The replay takes as long as it takes: it is ours, and nobody can hold it up.
+        while not self._view.wait_current(_REPLAY_STEP):
+            if self._closed.is_set() or self._broken():
+                break
+        size, since = self._view.size, time.monotonic()
+        while not (self._closed.is_set() or self._broken() or self._caught_up()):
+            if self._view.size > size:
+                size, since = self._view.size, time.monotonic()
+            elif self._waited_enough(since):
+                break
             self._closed.wait(0.05)
+        if not self._closed.is_set():
+            self._current.set()
+            self._then()
+
+    def _caught_up(self) -> bool:
+        try:
+            return self._reached(self._size())
+        except BreakglassError as error:
+            log.debug("catching up: %s", error)
+            return False
+
+    def _waited_enough(self, since: float) -> bool:
+        # A ledger that lies about its size hands out nothing new either, and late and twice beats
+        # never. One that drips keeps us waiting: no pulse then, and others ring for us.
+        if self._patience is None:
+            return False
+        return time.monotonic() - since >= self._patience.total_seconds()
 
     def _reached(self, size: int) -> bool:
         until = time.monotonic() + _STEP.total_seconds()
@@ -94,4 +130,5 @@ class CatchingUp:
             return 0
         size = parse_checkpoint(reply.checked().body)[0].size
         self._view.heard(size)
-        return size
+        # A ledger that shows less than we judged before is not the present.
+        return max(size, self._view.judged_before)

@@ -10,6 +10,7 @@ import logging
 import os
 import queue
 import threading
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +22,21 @@ from breakglass.http.client import Peer
 
 log = logging.getLogger("breakglass.bell")
 _WAITING_AT_MOST = 1000
+
+
+@dataclass(frozen=True)
+class RingSettings:
+    """The table ``[ring]``: where a process rings for itself while the monitor is silent.
+
+    ``webhook`` is an address that takes a JSON object, or empty; the log is always written.
+    """
+
+    log: str = "data/rings.log"
+    webhook: str = ""
+
+    def channel(self, folder: Path, by: str, clock: Clock) -> AlertChannel:
+        """Make the bell of the process of this folder."""
+        return AlertChannel(folder / self.log, self.webhook, by, clock)
 
 
 class AlertChannel:

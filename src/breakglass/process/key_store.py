@@ -236,7 +236,7 @@ def keeping_of(folder: Path) -> KeyStore:
     return KeyStore.parse(folder, value if isinstance(value, str) else str(value))
 
 
-def read_key(folder: Path) -> Signer:
+def read_key(folder: Path) -> SignerKey:
     """Read the key of the process in ``folder``; every process does it here.
 
     Raises:

@@ -14,10 +14,11 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Annotated
 
-from breakglass.canonical import canonical, parse_canonical
+from breakglass.canonical import Json, canonical, parse_canonical
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records.encoding.text_types import Digest, Handle
+from breakglass.records.encoding.whole_form import text_form
 from breakglass.records.signing.person_key import PersonKey, check_keys
 from breakglass.strict_json import Between, Many, read, written
 from breakglass.tlog.merkle import inclusion_path, leaf_hash, root_of, verify_inclusion
@@ -143,6 +144,27 @@ class PeopleList:
     def encoded(self) -> bytes:
         """Return the attachment: every line, each with a line end."""
         return b"".join(line + b"\n" for line in self._lines)
+
+    def form(self) -> Json:
+        """Return the attachment's text, for whole states."""
+        return self.encoded().decode()
+
+    @classmethod
+    def read_form(cls, form: Json) -> PeopleList:
+        """Read what ``form`` returned.
+
+        Raises:
+            MalformedError: no list of people.
+        """
+        return parse_people(text_form(form).encode())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PeopleList):
+            return NotImplemented
+        return self._lines == other._lines
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._lines))
 
 
 def parse_people(data: bytes) -> PeopleList:

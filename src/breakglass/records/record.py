@@ -26,6 +26,7 @@ from breakglass.canonical import Json, canonical, parse_canonical
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.records.encoding.text_types import Digest, LogName, RecordId
+from breakglass.records.encoding.whole_form import text_form
 from breakglass.strict_json import Count, read, written
 from breakglass.tlog.note import Note
 
@@ -108,6 +109,22 @@ class Record(Generic[R]):
     def text_digest(self) -> str:
         """Return the SHA-256 of the note's text, in hexadecimal."""
         return hashlib.sha256(self.note.text.encode()).hexdigest()
+
+    def form(self) -> Json:
+        """Return the note's text, for whole states."""
+        return self.note.encoded().decode()
+
+    @classmethod
+    def read_form(cls, form: Json, kind: type[Kind]) -> Record[Any]:
+        """Read what ``form`` returned of a record of one kind.
+
+        Raises:
+            MalformedError: no record of that kind.
+        """
+        record = parse_as_kind(kind, text_form(form).encode())
+        if not isinstance(record.body, kind):
+            raise MalformedError(f"form: expected a record of kind {kind.kind!r}")
+        return record
 
 
 def record_text(envelope: Envelope, body: Kind, attachments: tuple[Attachment, ...] = ()) -> str:

@@ -16,10 +16,12 @@ from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
 
+from breakglass.canonical import Json
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records import kind_sets
 from breakglass.records.encoding.text_types import Digest
+from breakglass.records.encoding.whole_form import text_form
 from breakglass.records.signing.person_key import check_keys
 from breakglass.records.signing.signature import TRUST_NAMESPACE, people_who_signed
 from breakglass.records.signing.sshsig import SshPublicKey
@@ -88,6 +90,19 @@ class Trust:
     def digest(self) -> str:
         """Return the SHA-256 of the text, in hexadecimal."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def form(self) -> Json:
+        """Return the text, for whole states."""
+        return self.text
+
+    @classmethod
+    def read_form(cls, form: Json) -> Trust:
+        """Read what ``form`` returned.
+
+        Raises:
+            MalformedError: no trust file.
+        """
+        return parse_trust(text_form(form))
 
     def names_log(self, origin: str) -> bool:
         """Say whether ``origin`` is a log that this file names."""

@@ -27,7 +27,13 @@ from breakglass.errors import (
 )
 from breakglass.http.client import Peer
 from breakglass.process.folder import make_folder, write_whole
-from breakglass.replica.follower_cache import FollowedCache, FollowedCommit
+from breakglass.replica.follower_cache import (
+    ATTACHMENTS,
+    FollowedCache,
+    FollowedCommit,
+    kept_attachment,
+)
+from breakglass.replica.place import START, Place
 from breakglass.tlog.checkpoint import check_log_signature, parse_checkpoint
 from breakglass.tlog.edge import TreeEdge
 from breakglass.tlog.merkle import leaf_hash
@@ -61,9 +67,9 @@ class FollowedEntry:
 class Follower:
     """Follows one ledger on a thread of its own; safe under threads.
 
-    ``deliver`` gets every entry exactly once per start, from 0, in order, on the follower's
-    thread or on one that offers a commit. If it raises, following stops with that error: a fold
-    that missed an entry is worse than one that stands still.
+    ``deliver`` gets every entry exactly once per start, from the place that ``begin`` returned, in
+    order, on the follower's thread or on one that offers a commit. If it raises, following stops
+    with that error: a fold that missed an entry is worse than one that stands still.
 
     Args:
         ledger: whom to follow; a ``Peer`` of our own, closed with us.
@@ -71,6 +77,10 @@ class Follower:
             ``trust`` records gives the policy that was in force there, now and on every replay.
         folder: the cache; made if missing.
         deliver: takes each entry.
+        begin: asked once, on the follower's thread, from where to deliver; ``START``, or a place
+            of which ``cached`` is true. What needs no delivering is not hashed again either.
+        reached: told each place once its last entry was delivered and before anybody who waits
+            hears of it; if it raises, following stops.
         trouble: told once if following stops for good (``UnprovenError`` with ``evidence`` in
             its hint), and then ``wait_for`` raises the same.
         poll: how long one request waits at the ledger.
@@ -83,6 +93,8 @@ class Follower:
         folder: Path,
         deliver: Callable[[FollowedEntry], None],
         *,
+        begin: Callable[[], Place] = lambda: START,
+        reached: Callable[[Place], None] = lambda place: None,
         trouble: Callable[[Exception], None] = lambda error: None,
         poll: timedelta = timedelta(seconds=20),
     ) -> None:
@@ -94,14 +106,17 @@ class Follower:
         self._poll = poll
         self._changed = threading.Condition()
         self._turn = threading.Lock()  # held while a commit is proven, kept and delivered
+        self._begin = begin
+        self._reached = reached
         self._edge = TreeEdge()
         self._head = b""
+        self._place = START
         self._delivered = 0
         self._closed = False
         self._stopped: Exception | None = None
         self._away: UnavailableError | None = None
         self._replayed = False
-        make_folder(folder / "attachments")
+        make_folder(folder / ATTACHMENTS)
         self._cache = FollowedCache(folder / "followed.sqlite")
         self._known = self._cache.size
         self._unkept: deque[FollowedCommit] = (
@@ -128,6 +143,35 @@ class Follower:
         """
         with self._changed:
             return max(self._delivered, self._known)
+
+    @property
+    def place(self) -> Place:
+        """How far every entry was delivered; never in the middle of a commit."""
+        with self._changed:
+            return self._place
+
+    def cached(self, place: Place) -> bool:
+        """Say whether the cache holds the log up to a place, under the same head."""
+        return self._cache.head(place.size) == place.head
+
+    def sync(self) -> None:
+        """Wait until what the cache holds is on disk, so that a place in it outlives a power cut.
+
+        Raises:
+            UnavailableError: the disk refuses, or has not taken what was followed.
+        """
+        if self._unkept:
+            raise UnavailableError("the cache lacks what was followed", name=ErrorName.CACHE)
+        self._cache.sync()
+
+    def stop(self, error: Exception) -> None:
+        """Stop following for good, as an error inside does; for an owner that finds one."""
+        with self._changed:
+            if self._closed or self._stopped is not None:
+                return
+            self._closed = True
+        self._ledger.close()
+        self._stop(error)
 
     def heard(self, size: int) -> None:
         """Take note of how many entries the ledger says it holds; nobody has to prove it."""
@@ -186,6 +230,12 @@ class Follower:
         finally:
             self._turn.release()
 
+    @property
+    def replayed(self) -> bool:
+        """Whether what the cache held is delivered."""
+        with self._changed:
+            return self._replayed
+
     def wait_replayed(self, within: timedelta) -> bool:
         """Wait until the cache is replayed, so that ``size`` is at least what it was; say if so."""
         with self._changed:
@@ -235,16 +285,15 @@ class Follower:
         """
         if len(digest) != 64 or set(digest) - _HEX:
             raise MalformedError(f"{digest[:80]!r} is no SHA-256 in hex")
-        kept = self._folder / "attachments" / digest
-        if kept.is_file() and hashlib.sha256(data := kept.read_bytes()).hexdigest() == digest:
-            return data
+        if (kept := kept_attachment(self._folder, digest)) is not None:
+            return kept
         data = self._ledger.get(f"/attachment/{digest}", within=timedelta(seconds=10)).body
         if hashlib.sha256(data).hexdigest() != digest:
             raise UnavailableError(
                 f"{self._ledger.name} gave other bytes for attachment {digest}",
                 name=ErrorName.NONSENSE,
             )
-        write_whole(kept, data)
+        write_whole(self._folder / ATTACHMENTS / digest, data)
         return data
 
     def close(self) -> None:
@@ -258,7 +307,10 @@ class Follower:
 
     def _follow(self) -> None:
         try:
-            for commit in self._cache.commits(0):
+            self._go_to(self._begin())
+            for commit in self._cache.commits(self._edge.size):
+                if self._is_closed(0):
+                    return
                 self._take(commit, self._grown_again(commit))
             with self._changed:
                 self._replayed = True
@@ -269,6 +321,12 @@ class Follower:
         except Exception as error:  # noqa: BLE001  the edge of a thread: stop, and say so
             if not self._is_closed(0):
                 self._stop(error)
+
+    def _go_to(self, place: Place) -> None:
+        self._edge, self._head = place.edge.copy(), place.head
+        with self._changed:
+            self._place, self._delivered = place, place.size
+            self._changed.notify_all()
 
     def _follow_once(self, rest: float) -> float:
         """Ask once; returns the seconds to rest before the next time."""
@@ -359,13 +417,14 @@ class Follower:
         if self._replayed:
             self._keep(commit)
         self._edge, self._head = edge, commit.head
-        # (2) Deliver. A crash in between delivers again from 0, as every start does.
+        # (2) Deliver all of it, also when we close: a place lies between two commits. A crash
+        #     in between delivers again, from the place where the next start begins.
         for index, note in enumerate(commit.notes, start=commit.first):
-            if self._closed:
-                return
             self._deliver(self._entry(index, note, commit))
+        place = Place(edge, commit.head)
+        self._reached(place)
         with self._changed:
-            self._delivered = edge.size
+            self._place, self._delivered = place, edge.size
             self._changed.notify_all()
 
     def _keep(self, commit: FollowedCommit) -> None:

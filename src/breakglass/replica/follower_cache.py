@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import threading
@@ -25,6 +26,7 @@ create table if not exists notes(
 ) strict;
 """
 _ROWS = 256
+ATTACHMENTS = "attachments"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,13 @@ class FollowedCommit:
     def checkpoint(self) -> Checkpoint:
         """What the head says."""
         return parse_checkpoint(self.head)[0]
+
+
+def kept_attachment(folder: Path, digest: str) -> bytes | None:
+    """Return the bytes of this SHA-256 (hex) that a follower's folder keeps; ``None`` if not."""
+    kept = folder / ATTACHMENTS / digest
+    data = kept.read_bytes() if kept.is_file() else b""
+    return data if hashlib.sha256(data).hexdigest() == digest else None
 
 
 class FollowedCache:
@@ -92,6 +101,36 @@ class FollowedCache:
             return int(
                 self._file.execute("select coalesce(max(place) + 1, 0) from notes").fetchone()[0]
             )
+
+    def head(self, size: int) -> bytes:
+        """Return the head under which exactly ``size`` entries stand; empty if there is none."""
+        with self._lock:
+            row = self._file.execute(
+                "select head from commits where first < ? order by first desc limit 1", (size,)
+            ).fetchone()
+            held = self._file.execute(
+                "select count(*) from notes where place < ?", (size,)
+            ).fetchone()[0]
+        if row is None or held != size or parse_checkpoint(row[0])[0].size != size:
+            return b""
+        return bytes(row[0])
+
+    def sync(self) -> None:
+        """Wait until all that was added is on disk.
+
+        Raises:
+            UnavailableError: the disk refuses.
+        """
+        try:
+            with self._lock:
+                # NORMAL syncs the write-ahead log before it is moved into the file, and the file.
+                self._file.execute("pragma synchronous=normal")
+                self._file.execute("pragma wal_checkpoint(truncate)")
+                self._file.execute("pragma synchronous=off")
+        except sqlite3.Error as error:
+            raise UnavailableError(
+                f"cache cannot be written: {error}", name=ErrorName.CACHE
+            ) from error
 
     def commits(self, start: int) -> Iterator[FollowedCommit]:
         """Read the commits in order, from the one that holds entry ``start``."""

@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
@@ -119,6 +121,16 @@ class SignerKey:
         """Write the key with its secret, in the form that ``parse`` reads."""
         blob = print_base64(bytes([self.kind]) + self.seed)
         return f"{_PRIVATE}{self.verifier.label}+{blob}"
+
+    def derived(self, label: str) -> bytes:
+        """Return 32 secret bytes for one purpose of our own, which say nothing of the seed.
+
+        Args:
+            label: names the purpose; docs/how-to/keys.md lists them all.
+
+        Source: RFC 5869 with SHA-256, no salt (the seed is uniform), and the label as «info».
+        """
+        return HKDF(SHA256(), 32, salt=None, info=label.encode()).derive(self.seed)
 
     @cached_property
     def verifier(self) -> VerifierKey:

@@ -362,6 +362,7 @@ class DoorRequests:
                 name=ErrorName.CATCHING_UP,
                 hint="try again in a moment",
             )
+        self._view.require_newest("made")
 
     def _find(self, grant: str) -> KeptDoor:
         kept = self._chain.find(grant)

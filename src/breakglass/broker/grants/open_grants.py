@@ -2,76 +2,80 @@
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
+from breakglass.node.memory_projection import MemoryProjection
+from breakglass.node.stops import Stop, Stops
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
+from breakglass.records.kinds.alert import Alert, Delivery
 from breakglass.records.kinds.ended import Ended
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.kinds.minted import Minted
 from breakglass.records.kinds.suspended import Suspended
-from breakglass.records.signing.signature import Signature
+
+# Longer than the reaper listens, and both clocks' skew; then nobody asks any more.
+UNHEARD_KEPT = timedelta(minutes=10)
 
 
-@dataclass(frozen=True)
-class Stop:
-    """Somebody's signed word that stops a person, a glass or a grant, in force."""
+@dataclass
+class Open:
+    """``open`` and ``unheard`` grants, in their order, with the time of the intent."""
 
-    statement: Signature
-    at: datetime
+    open: dict[str, datetime] = field(default_factory=dict)
+    unheard: dict[str, datetime] = field(default_factory=dict)
+    stops: Stops = field(default_factory=Stops)
 
 
-class OpenGrants:
-    """Hears every judged entry; safe under threads.
+class OpenGrants(MemoryProjection[Open]):
+    """A projection; safe under threads.
 
     A grant is *open* to us while nothing was minted and it has not ended, and *unheard* until an
-    alarm about it was delivered or somebody has looked.
+    alert about it was delivered, or was so long ago that nobody asks.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: set[str] = set()
-        self._unheard: set[str] = set()
-        self._stops: dict[tuple[str, str], Stop] = {}
+        super().__init__("open_grants", Open)
 
-    def judged(self, judged: Judged, entry: Entry, state: State) -> None:
-        """Take one entry; called by the view, under its lock."""
+    def take(self, judged: Judged, entry: Entry, state: State) -> None:
+        """Take the next entry."""
         if judged.record is None or not judged.holds:
             return
-        body = judged.record.body
+        body, at = judged.record.body, judged.record.envelope.at
         with self._lock:
-            if isinstance(body, Intent):
-                self._open.add(body.grant)
-                self._unheard.add(body.grant)
-            elif isinstance(body, Minted | Ended):
-                self._open.discard(body.grant)
-            elif isinstance(body, Suspended) and body.active:
-                stop = Stop(body.statement, judged.record.envelope.at)
-                self._stops[body.target.value, body.name] = stop
-            elif isinstance(body, Suspended):
-                self._stops.pop((body.target.value, body.name), None)
+            match body:
+                case Intent():
+                    self._listen_no_longer(state)
+                    self.kept.open[body.grant] = self.kept.unheard[body.grant] = at
+                case Minted() | Ended():
+                    self.kept.open.pop(body.grant, None)
+                case Alert() if body.delivery is Delivery.DELIVERED:
+                    self.kept.unheard.pop(body.about, None)
+                case Suspended():
+                    self.kept.stops.take(body, at)
+                case _:
+                    pass
 
     def open(self) -> list[str]:
         """Return the open grants."""
         with self._lock:
-            return sorted(self._open)
+            return sorted(self.kept.open)
 
     def unheard(self) -> list[str]:
         """Return the unheard grants."""
         with self._lock:
-            return sorted(self._unheard)
-
-    def heard(self, grant: str) -> None:
-        """Take a grant from the unheard ones."""
-        with self._lock:
-            self._unheard.discard(grant)
+            return sorted(self.kept.unheard)
 
     def stop_of(self, grant: GrantState) -> Stop | None:
         """Return the word that stops a grant, if any does."""
-        named = (("grant", grant.grant), ("person", grant.who), ("glass", grant.glass))
         with self._lock:
-            return next((self._stops[each] for each in named if each in self._stops), None)
+            return self.kept.stops.of(grant.grant, grant.who, grant.glass)
+
+    def _listen_no_longer(self, state: State) -> None:
+        now = state.witnessed
+        if now is not None:
+            unheard = self.kept.unheard.items()
+            self.kept.unheard = {name: at for name, at in unheard if now - at <= UNHEARD_KEPT}

@@ -54,6 +54,7 @@ class Reaper:
         self._bell = bell
         self._names = names
         self._asked: dict[str, datetime] = {}
+        self._told: set[str] = set()  # unheard grants that we have looked at, and rung if need be
         self._thread = threading.Thread(target=self._close_for_ever, name="closing", daemon=True)
 
     def start(self) -> None:
@@ -70,7 +71,7 @@ class Reaper:
         now = self._clock.now()
         names = self._opened.open()
         with self._recording.view.reading() as state:
-            found = [state.grants.by_id[name] for name in names]
+            found = [grant for name in names if (grant := state.grants.by_id.get(name))]
         for grant in found:
             if self._closed.is_set():
                 return
@@ -92,15 +93,16 @@ class Reaper:
 
     def _listen(self, now: datetime) -> None:
         names = self._opened.unheard()
+        self._told &= set(names)
         with self._recording.view.reading() as state:
-            found = [(name, state.grants.by_id.get(name)) for name in names]
-        for name, grant in found:
-            silent = grant is not None and grant.rung_at is None
-            if grant is not None and silent and now - grant.at <= ALARM_WITHIN:
+            found = [grant for name in names if (grant := state.grants.by_id.get(name))]
+        for grant in found:
+            name = grant.grant
+            if name in self._told or grant.rung_at is not None or now - grant.at <= ALARM_WITHIN:
                 continue
-            self._opened.heard(name)
+            self._told.add(name)
             # After a start the long past is only taken note of.
-            if grant is not None and silent and now - grant.at < _OTHERS_AFTER:
+            if now - grant.at < _OTHERS_AFTER:
                 within = ALARM_WITHIN.total_seconds()
                 self._bell.ring(
                     "unheard",

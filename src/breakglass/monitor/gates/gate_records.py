@@ -51,9 +51,9 @@ class GateRecords:
 
 def gate_records(chronicle: HistoryProjection) -> GateRecords:
     """Copy what the records say of gates; called under the view's lock, and quick."""
-    bypasses = tuple(each for gate in chronicle.bypasses.values() for each in gate)
-    tallies = tuple(chronicle.tallies.values())
-    return GateRecords(bypasses, tallies, tuple(chronicle.gate_reviews))
+    bypasses = tuple(each for gate in chronicle.kept.bypasses.values() for each in gate)
+    tallies = tuple(chronicle.kept.tallies.values())
+    return GateRecords(bypasses, tallies, tuple(chronicle.kept.gate_reviews))
 
 
 def _bypassed(then: BypassThen) -> dict[str, Any]:

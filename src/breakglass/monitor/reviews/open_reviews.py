@@ -73,7 +73,7 @@ class Reviews:
         history = self._chronicle.of(grant.grant)
         now = to_milliseconds(self._time.now())
         reviewers = self._reviewers(history.bundle, grant.glass)
-        return fill(Sources(grant, history, self._chronicle.bypasses, reviewers, checked, now))
+        return fill(Sources(grant, history, self._chronicle.kept.bypasses, reviewers, checked, now))
 
     def _audited(self, grant: GrantState, log: str) -> Audit:
         trust = self._chronicle.of(grant.grant).trust

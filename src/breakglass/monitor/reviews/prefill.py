@@ -128,7 +128,7 @@ def _why(sources: Sources) -> str:
     parts = [f"{why.text} [{why.code}]" if why else NOT_RECORDED]
     for answered in sources.history.answers:
         if answered.reply is Reply.NOBODY:
-            parts.append(f"nobody answered {len(answered.pages)} delivered pages")
+            parts.append(f"nobody answered {answered.pages} delivered pages")
         else:
             parts.append(f"an approver said {answered.reply.value}")
     return "; ".join(parts)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from breakglass.canonical import Json
 from breakglass.records.card import Card
+from breakglass.records.encoding.whole_form import written_once
 from breakglass.records.people_list import May, PeopleList
 from breakglass.records.policy_note import PolicyNote
 from breakglass.records.record import Record
@@ -17,7 +18,11 @@ from breakglass.records.statement import digest_of
 from breakglass.records.trust import Trust
 from breakglass.tlog.note import VerifierKey
 
+if TYPE_CHECKING:
+    from breakglass.records.kinds.genesis import Genesis
 
+
+@written_once
 @dataclass(frozen=True)
 class ActiveCard:
     """A card in force, with its note's bytes as tokens carry them and the list of its people."""
@@ -45,7 +50,7 @@ class Governance:
     key of any version so far, by its id.
     """
 
-    begun: Record[Any] | None = None
+    begun: Record[Genesis] | None = None
     trust: Trust | None = None
     policy: PolicyNote | None = None
     policy_index: int = -1
