@@ -42,11 +42,11 @@ from breakglass.monitor.settings import MonitorSettings
 from breakglass.monitor.split_view import SplitViewCheck, read_head
 from breakglass.monitor.tile_audit import TileAudit
 from breakglass.monitor.witnessed_time import WitnessedTime
-from breakglass.node.periodic import PeriodicTask
 from breakglass.node.replica import Replica
 from breakglass.node.submitter import Submitter, gap_draft
 from breakglass.process.folder import make_folder
 from breakglass.process.key_store import read_key
+from breakglass.process.periodic import PeriodicTask
 from breakglass.process.serving import Ending, Service
 from breakglass.process.settings import read_settings
 from breakglass.records.kind_sets import UnknownKindsError
@@ -173,7 +173,7 @@ class Monitor:
 
     def _not_yet(self) -> str:
         if self.broken:
-            return f"the ledger is not believed: {self.broken}"
+            return f"the ledger is not trusted: {self.broken}"
         return "" if self.following.live else "the monitor still reads what the ledger holds"
 
     def start(self) -> None:
@@ -245,8 +245,8 @@ class Monitor:
             self.belief.end(str(error), name, self.view.size)
             return
         text = (
-            f"The monitor follows the ledger no longer, at {self.view.size} entries: {error}. What"
-            " happens from here on is not heard. Start it again."
+            f"THE MONITOR HAS STOPPED reading the ledger, at {self.view.size} entries: {error}."
+            " From here on nothing raises an alert. Fix the cause and restart the monitor."
         )
         size = self.view.size
         news = Alert(
