@@ -188,7 +188,7 @@ class _Readings:
         intent = self._standing(asked).intent
         if not intent.minter:
             raise RefusedError(
-                f"grant {intent.grant!r} has no credential; its token is all of it",
+                f"grant {intent.grant!r} opens gates only: it has a token and no credential",
                 name=ErrorName.NO_CREDENTIAL,
             )
         return self.stories.minters.credential(intent.minter, intent.grant)

@@ -227,7 +227,9 @@ class Minter:
             self._at("stated")
             self._ring_if_monitor_is_silent(grant)
         except BreakglassError as error:
-            self._bell.ring("unsaid", grant, f"its records wait for our disk: {error}")
+            self._bell.ring(
+                "unsaid", grant, f"its records cannot be written to the minter's disk yet: {error}"
+            )
 
     def _ring_if_monitor_is_silent(self, grant: str) -> None:
         with self._view.reading() as state:
@@ -235,7 +237,10 @@ class Minter:
         if pulse is None or self._clock.now() - pulse > PULSE_AT_MOST_OLD:
             when = format_time(pulse) if pulse else "never"
             self._bell.ring(
-                "monitor_silent", grant, f"a glass was broken; the monitor last lived {when}"
+                "monitor_silent",
+                grant,
+                f"GLASS BROKEN. The monitor is silent, last pulse: {when}. Stop it: breakglass kill"
+                f" {grant}",
             )
 
     def _ring_unappended(self, door: TakenDoor, why: str) -> None:
@@ -243,7 +248,7 @@ class Minter:
             "door_unappended",
             door.grant,
             f"{door.who!r} got a credential by the custodians' door at"
-            f" {door.taken:%Y-%m-%d %H:%M} UTC, and the ledger does not have its intent: {why}",
+            f" {door.taken:%Y-%m-%d %H:%M} UTC, and its intent is not in the ledger: {why}",
         )
 
     def _end(self, who: Nobody, asked: Request[EndRequest]) -> EndedView:
@@ -257,10 +262,17 @@ class Minter:
     def _credential(self, who: Nobody, asked: Request[None]) -> CredentialView:
         row = self._table.find(asked.path["grant"])
         if row is None or row.stage is not Stage.MINTED or row.made is None:
-            state = row.stage.value if row else "not minted here"
+            grant, hint = asked.path["grant"][:40], ""
+            if row is not None and row.stage in (Stage.ENDED, Stage.DEAD):
+                why = "the grant has ended"
+            elif row is not None:
+                why = "minting failed or is still running"
+                hint = f"wait 5 s, then: breakglass status {grant}"
+            else:
+                why = "this minter has minted nothing for it"
+                hint = f"retry: breakglass break --again {grant}"
             raise RefusedError(
-                f"grant {asked.path['grant'][:40]!r} has no credential: {state}",
-                name=ErrorName.NO_CREDENTIAL,
+                f"no credential for grant {grant!r}: {why}", name=ErrorName.NO_CREDENTIAL, hint=hint
             )
         return self._shown(row)
 

@@ -140,8 +140,8 @@ def _witnessed(entry: Entry, otherwise: datetime) -> datetime:
 
 def _error_inside(judged: Judged, now: datetime) -> Alert:
     text = (
-        f"The monitor could not judge entry {judged.index} of the ledger because of an error of its"
-        " own. Look at the entry by hand, and at the monitor's log."
+        f"THE MONITOR FAILED at entry {judged.index} of the ledger: an internal error. That entry"
+        " raised no alert: look at it by hand, and at the monitor's log."
     )
     about = f"entry/{judged.index}"
     return Alert("monitor_error", about, judged.index, about, now, text)

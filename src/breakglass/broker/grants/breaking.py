@@ -143,7 +143,8 @@ class Breaking:
             return None
         if found.intent.statements[0].text != request.signed.text:
             raise RefusedError(
-                f"grant {request.grant!r} stands with another statement", name=ErrorName.ID_TAKEN
+                f"grant {request.grant!r} exists already, with another statement",
+                name=ErrorName.ID_TAKEN,
             )
         return _still(found, now)
 
@@ -211,10 +212,10 @@ class Breaking:
             judged = self._recording.settled(proven.index)
         except UnavailableError as error:
             raise UnavailableError(
-                f"intent {request.grant!r} is recorded, and our own view has not reached it:"
+                f"intent {request.grant!r} is recorded, but the broker has not read it back yet:"
                 f" {error}; nothing was minted",
                 name=error.name,
-                hint=f"send the same again: breakglass break --again {request.grant}",
+                hint=f"retry: breakglass break --again {request.grant}",
             ) from error
         self._at("judged")
         if judged.void and judged.void != ErrorName.LOST_RACE:
@@ -230,7 +231,8 @@ class Breaking:
             self._bell.ring(
                 "monitor_silent",
                 request.grant,
-                f"{request.said.who!r} broke {request.said.glass!r}; the monitor is silent",
+                f"GLASS BROKEN: {request.said.who!r} broke {request.said.glass!r}. The monitor is"
+                f" silent. Stop it: breakglass kill {request.grant}",
             )
         return grant
 
@@ -263,7 +265,7 @@ class Breaking:
                 raise UnavailableError(
                     f"an earlier try of {request.grant!r} is being recorded; nothing was minted",
                     name=ErrorName.UNANSWERED,
-                    hint="send the same statement again",
+                    hint=f"retry: breakglass break --again {request.grant}",
                 )
             time.sleep(0.02)
 
@@ -280,7 +282,7 @@ class Breaking:
             raise UnavailableError(
                 f"grant {request.grant!r} is recorded, and no credential came of it: {error}",
                 name=error.name,
-                hint=f"send the same again: breakglass break --again {request.grant}",
+                hint=f"retry: breakglass break --again {request.grant}",
             ) from error
 
 
@@ -350,5 +352,5 @@ def _no_proof(grant: str, within: timedelta, error: UnavailableError) -> Unavail
         name=error.name
         if error.name in (ErrorName.NOT_SENT, ErrorName.UNANSWERED)
         else ErrorName.NO_PROOF,
-        hint=f"send the same again: breakglass break --again {grant}",
+        hint=f"retry: breakglass break --again {grant}",
     )

@@ -127,6 +127,7 @@ def _later(start: datetime, end: datetime) -> str:
 
 def _why(sources: Sources) -> str:
     parts = [alert_texts.reason(sources.grant.intent) or NOT_RECORDED]
+    parts += filter(None, [alert_texts.asked_before(sources.grant.labels)])
     for answered in sources.history.answers:
         if answered.reply is Reply.NOBODY:
             parts.append(f"nobody answered {len(answered.pages)} delivered pages")

@@ -281,7 +281,7 @@ def _check_chain(chain: SubmitterState, record: Record[Any]) -> None:
             ErrorName.CHAIN, f"seq {envelope.seq} where {wanted} was next: a record is missing"
         )
     if taken:
-        raise Void(ErrorName.ID_TAKEN, f"id {envelope.id!r} stands already")
+        raise Void(ErrorName.ID_TAKEN, f"id {envelope.id!r} already exists")
 
 
 def _check_form(stated: Submission, rule: KindRule | None) -> None:

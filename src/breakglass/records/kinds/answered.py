@@ -68,7 +68,7 @@ def judge(state: State, stated: Submission) -> None:
             f"{word.who!r} may not approve glass {waiting.glass!r}", name=ErrorName.UNKNOWN_PERSON
         )
     if state.statements.nonces.get((word.who, word.nonce)) == said.digest:
-        raise lost_race("the answer stands already")
+        raise lost_race("the answer already exists")
     check_first_use(state, word)
     state.statements.nonces[(word.who, word.nonce)] = said.digest
     yes = body.reply is Reply.YES
