@@ -95,6 +95,7 @@ def routes(stories: Stories) -> list[Route]:
         get("/grants/{grant}/credential", nobody, show.credential, dict),
         get("/doors", nobody, lambda who, asked: act.doors.listing(), DoorsView),
         get("/doors/{grant}", nobody, show.door, DoorView),
+        get("/minters", nobody, lambda who, asked: act.minters.addresses(), dict),
         get("/state", nobody, lambda who, asked: state_view(act.view), StateView),
         get("/healthz", nobody, show.health, Health),
     ]
