@@ -1,4 +1,4 @@
-"""Where ``now`` comes from, and the one way a time is written.
+"""Where ``now`` comes from, the one way a time is written, and the one way to wait a bounded time.
 
 Rules take ``now`` as an argument. Only a process edge holds a ``Clock``.
 """
@@ -6,6 +6,8 @@ Rules take ``now`` as an argument. Only a process edge holds a ``Clock``.
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -20,6 +22,30 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """Return the current time in UTC."""
         ...
+
+
+class Deadline:
+    """A bounded time that begins now, by the monotonic clock: setting a clock moves it nowhere."""
+
+    def __init__(self, within: timedelta) -> None:
+        self._end = time.monotonic() + within.total_seconds()
+
+    @property
+    def left(self) -> float:
+        """Seconds left, 0 at least."""
+        return max(0.0, self._end - time.monotonic())
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return not self.left
+
+    def tries(self, every_s: float = 0.02) -> Iterator[None]:
+        """Yield at once, then every so often, and a last time when the time is up."""
+        while not self.over:
+            yield
+            time.sleep(min(every_s, self.left))
+        yield
 
 
 class SystemClock:

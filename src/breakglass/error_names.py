@@ -141,6 +141,7 @@ class ErrorName(StrEnum):
     JUSTIFIED = "justified", "4", "the monitor's confirmation is of another intent"
     KEY_ID_TAKEN = "key_id_taken", "0", "a key's id was that of another key"
     KEY_TYPE = "key_type", "6", "SSH keys of this type are not accepted"
+    KINDS_BEHIND = "kinds_behind", "3", "a process does not know the kinds to be put in force"
     KINDS_UNKNOWN = "kinds_unknown", "6", "this software is too old for the record kinds in force"
     LATE = "late", "0", "the record was witnessed long after its own time"
     LEDGER_REACHABLE = "ledger_reachable", "3", "the ledger answers: the offline way stays shut"

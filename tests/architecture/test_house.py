@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.plain_english import check_wording
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "breakglass"
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -137,3 +139,11 @@ def test_the_readme_says_how_long_the_tests_take_and_what_they_want_as_make_does
     targets = set(re.findall(r"^([a-z]+):", made, re.MULTILINE))
     said = set(re.findall(r"`make ([a-z]+)`|^make ([a-z]+)$", read, re.MULTILINE))
     assert {"demo", "test", "system"} <= {a or b for a, b in said} <= targets
+
+
+@pytest.mark.parametrize("path", FILES, ids=_names(FILES))
+def test_no_text_for_people_holds_a_wording_that_was_replaced(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            check_wording(node.value)

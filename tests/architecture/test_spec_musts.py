@@ -70,7 +70,7 @@ def anchors() -> dict[str, str]:
 def named_by_tests() -> set[str]:
     """Return every id that a test names."""
     found: set[str] = set()
-    for folder in ("records", "token"):
+    for folder in ("records", "token", "operate"):
         for path in (ROOT / "tests" / folder).glob("test_*.py"):
             found.update(MUST.findall(path.read_text()))
     return found

@@ -152,7 +152,7 @@ def test_wrong_bytes_under_the_next_name_stop_the_archiver_and_are_never_cosigne
     attacked.mallory.put_object(**where, Body=theirs, ContentMD5=_md5(theirs), **lock)
     answer = attacked.world.push()
     assert answer.status == 422
-    assert "stands already, with other bytes: two writers" in answer.body.decode()
+    assert "already exists, with other bytes: two writers" in answer.body.decode()
     with pytest.raises(UnprovenError, match="seg/000000000003' is altered") as caught:
         list(attacked.world.archived_log().commits())
     assert caught.value.name == ErrorName.ARCHIVE_ALTERED

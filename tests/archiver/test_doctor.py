@@ -267,12 +267,12 @@ def test_a_folder_says_which_recordings_are_past_their_time_and_deletes_none(
         os.utime(folder / "data" / "store" / prefix / name, (month, month))
     found = {each.name: each for each in examine(folder, SystemClock())}["retention"]
     assert found.level == "limit"
-    assert "1 recordings are past their time" in found.what
+    assert "1 recordings expired" in found.what
     assert f"{prefix}/recording/old" in found.what
     assert len(list(store.list(f"{prefix}/"))) == 3, "a look deletes nothing"
     (folder / "settings.toml").write_text(text)
     found = {each.name: each for each in examine(folder, SystemClock())}["retention"]
-    assert "none is past its time" in found.what
+    assert "none expired" in found.what
 
 
 def test_the_doctor_tells_of_a_removed_default_and_of_a_customers_key(strict: Strict) -> None:

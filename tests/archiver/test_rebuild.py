@@ -102,7 +102,7 @@ def test_the_written_folder_is_a_log_of_tiles(world: ArchivedWorld, tmp_path: Pa
     assert entries == world.entries
     digest = hashlib.sha256(b"a film").hexdigest()
     assert (to / "attachment" / digest).read_bytes() == b"a film"
-    with pytest.raises(RefusedError, match="stands already"):
+    with pytest.raises(RefusedError, match="already exists"):
         write_folder(world.archived_log(), to)
 
 

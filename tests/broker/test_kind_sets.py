@@ -11,12 +11,18 @@ from typing import ClassVar
 
 import pytest
 
+from breakglass.cli import main
+from breakglass.errors import RefusedError
+from breakglass.ledger.export import export
 from breakglass.node.submitter import Fact
+from breakglass.operate.known_kinds import check_all_know, folding
+from breakglass.records import kind_sets
 from breakglass.records.encoding.text_types import Word
 from breakglass.records.kinds.trust import TrustActivated
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import TRUST_NAMESPACE
 from breakglass.records.statement import digest_of
+from breakglass.records.trust import parse_trust
 from tests.broker.shop import SIMULATED, Shop, make_shop
 from tests.kit.processes import until
 
@@ -37,6 +43,32 @@ def puts_in_force(shop: Shop, kinds: int) -> None:
     shop.state_as("broker", Fact("trust/2", TrustActivated(2, digest_of(text)), (file,)))
 
 
+def would_stop(monkeypatch: pytest.MonkeyPatch, shop: Shop, behind: set[str]) -> None:
+    """(R-23) A maintainer of the later release is told who of these processes would stop."""
+    with monkeypatch.context() as newer:
+        newer.setattr(kind_sets, "NEWEST", 2)
+        before = shop.trust()
+        after = parse_trust(shop.trust_text(2).replace("kinds 1\n", "kinds 2\n"))
+        brokers = [each.folder / "address" for each in shop.brokers]
+        told = shop.get("/minters")
+        # There is no monitor in this shop; the later broker says what one of its release would say.
+        asked = list(folding(before, brokers, brokers[1], told))
+        assert [each.name for each in asked] == [
+            "broker",
+            "broker-2",
+            "monitor",
+            "minter:orders-db",
+        ]
+        with pytest.raises(RefusedError, match="nothing was signed") as said:
+            check_all_know(before, after, asked)
+        assert said.value.name == "kinds_behind"
+        for each in asked:
+            assert (f"{each.name!r} knows kinds 1 at most" in said.value.message) == (
+                each.name in behind
+            )
+        check_all_know(before, after, asked, behind)
+
+
 def digests(shop: Shop) -> list[str]:
     """Return each follower's digest, once all of them have folded as much."""
     found: list[dict[str, object]] = []
@@ -53,7 +85,7 @@ def digests(shop: Shop) -> list[str]:
 
 
 def test_two_releases_fold_alike_until_a_set_comes_into_force_and_the_old_one_stops(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """(R-21) (F-75) (F-76)"""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
@@ -66,6 +98,7 @@ def test_two_releases_fold_alike_until_a_set_comes_into_force_and_the_old_one_st
         shop.state_as("monitor", Fact("weather/1", Weather("clear")))
         assert len(set(digests(shop))) == 1
         before = shop.get("/state")["digest"]
+        would_stop(monkeypatch, shop, {"broker", "minter:orders-db"})
         assert "weather" not in shop.get("/state", broker=1)["summary"]["alerts"]
         puts_in_force(shop, 2)
         for each in (old, minter):
@@ -80,6 +113,14 @@ def test_two_releases_fold_alike_until_a_set_comes_into_force_and_the_old_one_st
         shop.state_as("monitor", Fact("weather/2", Weather("rain")))
         until(lambda: shop.get("/state", 1)["summary"]["alerts"].get("weather") == 1)
         assert shop.get("/state", 1)["digest"] != before
+        # So does whoever checks a copy.
+        copy, trust = tmp_path / "copy", shop.brokers[0].folder / "trust"
+        export(shop.logs.ledger.folder, copy, policy_text=shop.trust().tlog.text)
+        with pytest.raises(SystemExit) as ended:
+            main.main(["ledger", "verify", str(copy), "--trust", str(trust)])
+        said = capsys.readouterr().err
+        assert (ended.value.code, "one that knows kinds 2" in said) == (6, True)
+        assert "puts kinds 2 in force, and this software knows kinds 1 at most" in said
         # Started again, the old one comes to the same entry and stops there.
         old.start(wait=False)
         assert old.wait_ended(20) == 6

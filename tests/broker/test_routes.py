@@ -33,6 +33,7 @@ def _ask_broker(recorded: Recorded, shop: DoorShop, broker: str) -> None:
     ask(broker, "GET", "/healthz")
     ask(broker, "GET", "/glasses")
     ask(broker, "GET", "/incidents")
+    ask(broker, "GET", "/minters")
     ask(broker, "GET", "/grants", shown="GET /grants, of none")
     plain, minted = shop.asking("deploy-rollback"), shop.asking()
     ask(broker, "POST", "/break", plain.body, "POST /break, a token")

@@ -61,7 +61,7 @@ def test_a_mistake_of_our_own_shows_no_traceback_and_keeps_one(mira, monkeypatch
         main.main(["status"])
     err = capsys.readouterr().err
     assert ended.value.code == 1
-    assert "a mistake of our own: RuntimeError" in err
+    assert "internal error: RuntimeError; the command stopped half-way" in err
     assert "secret words" not in err
     assert "Traceback" not in err
     (kept,) = (tmp_path / "state" / "breakglass").glob("debug-*.txt")

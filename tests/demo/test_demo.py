@@ -32,7 +32,7 @@ def test_every_check_of_the_demo_holds(visitor):
     said = visitor.types("breakglass", "demo", within_s=240)
     last = said.out.rstrip().splitlines()[-1]
     assert said.code == 0, said.out[-3000:] + said.err
-    count = re.fullmatch(r"demo: ([0-9]+) of \1 checks held", last)
+    count = re.fullmatch(r"demo: ([0-9]+) of \1 checks passed", last)
     assert count is not None, last
     assert int(count[1]) >= 29
     assert re.search(r"orders-repair: usable [0-9]+ ms after she asked", said.out)
@@ -67,9 +67,9 @@ def test_a_check_that_breaks_does_not_hold_and_the_story_goes_on(capsys):
     out = capsys.readouterr().out
     assert "because: RuntimeError('boom')" in out
     assert "because: got 4, wanted 5" in out
-    assert out.splitlines()[-1] == "demo: 1 of 3 checks held"
+    assert out.splitlines()[-1] == "demo: 1 of 3 checks passed"
 
 
 def test_a_stage_on_which_nothing_happened_is_no_success(capsys):
     assert Stage().end() == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "demo: 0 of 0 checks held"
+    assert capsys.readouterr().out.splitlines()[-1] == "demo: 0 of 0 checks passed"

@@ -176,8 +176,8 @@ def test_doctor_says_what_this_does_not_give(mira):
     found = {each.name: each for each in examine(org, "mira", mira.key, now()).findings}
     assert "tamper-evident, not out of reach" in found["one_host"].says
     assert "one factor" in found["own_key"].says
-    assert found["generated_maintainer"].weight is Weight.LIMIT
-    assert found["alive"].weight is Weight.WRONG  # nothing runs
+    assert found["generated_maintainer"].weight is Weight.WARN
+    assert found["alive"].weight is Weight.FAIL  # nothing runs
 
 
 def test_doctor_finds_a_key_that_others_can_read(mira):
@@ -186,5 +186,5 @@ def test_doctor_finds_a_key_that_others_can_read(mira):
     org = init(mira, "--key", str(mira.key))
     (org / "ledger" / "key").chmod(0o644)
     found = {each.name: each for each in examine(org, "mira", mira.key, now()).findings}
-    assert found["modes"].weight is Weight.WRONG
+    assert found["modes"].weight is Weight.FAIL
     assert "0644" in found["modes"].says

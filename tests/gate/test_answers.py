@@ -182,3 +182,16 @@ def test_a_flaky_check_is_noticed_by_its_input(home: GateHome) -> None:
     assert sum(each.passed for each in tallies) == 1
     assert sum(each.blocked for each in tallies) == 1
     assert [each.flaky for each in tallies] == [(), ("change-9",)]
+
+
+def test_a_gate_stays_shut_under_kinds_that_it_does_not_know_and_says_which_release_does(
+    home: GateHome, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (home.folder / "trust").write_bytes(home.org.trust_note(kinds="2"))
+    token = home.token_file(home.org.token(home.org.break_glass()).encoded())
+    for _ in range(2):
+        given = ("--token", token, "--for", "42")
+        assert home.run("run", "deploy-approval", *given, "--", *FAIL) == 6
+        said = capfd.readouterr().err
+        assert "puts kinds 2 in force, and this software knows kinds 1 at most" in said
+        assert "hint: install a later release on this machine, one that knows kinds 2" in said

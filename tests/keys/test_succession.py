@@ -139,7 +139,7 @@ def test_only_a_proven_head_that_the_copy_leads_to_is_carried_over(drill):
     said = drill.succeed("x", like=drill.org / "broker")
     assert (said.code, "is no ledger's folder" in said.err) == (6, True)
     (drill.top / "there").mkdir()
-    assert "stands already; nothing was written" in drill.succeed("there").err
+    assert "already exists; nothing was written" in drill.succeed("there").err
     assert not (drill.top / "x").exists()
     assert [each.name for each in drill.top.glob(".*.partial")] == []
 

@@ -102,7 +102,7 @@ def test_nothing_is_overwritten_and_nothing_half_done_is_left(
     exported: Exported, tmp_path: Path
 ) -> None:
     text = exported.log_set.policy.text
-    with pytest.raises(RefusedError, match="stands already"):
+    with pytest.raises(RefusedError, match="already exists"):
         export(exported.log_set.ledger.folder, exported.folder, policy_text=text)
     with pytest.raises(UnavailableError):
         export("http://127.0.0.1:1", tmp_path / "never", policy_text=text)

@@ -181,7 +181,7 @@ def test_a_view_that_is_too_old_mints_nothing(shop: Shop) -> None:
     token = shop.recorded(asking)
     try:
         shop.restart(minter)
-        with pytest.raises(UnavailableError, match="last witnessed") as caught:
+        with pytest.raises(UnavailableError, match="newest witnessed head") as caught:
             shop.mint(token.encoded())
         assert caught.value.name == "behind"
         assert handle(asking) not in shop.target().handles()

@@ -63,7 +63,9 @@ def test_the_yaml_has_the_fields_of_the_source_in_its_order_and_can_be_read(
     assert text.startswith("# break-glass review record — INC-4821\nincident:        INC-4821\n")
     read = yaml.safe_load(text)
     assert list(read) == FIELDS
-    assert read["why_glass"] == "rows: half # 1 of 'them' [gate-down]"
+    assert read["why_glass"] == (
+        "rows: half # 1 of 'them' [gate-down]; no approval was asked for in the hour before"
+    )
     record = reviewed(monitor, shop, broken.grant).record
     assert [str(each) for each in read.values()] == [
         str(list(value) if isinstance(value, tuple) else value) for _, value in record.items()

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from breakglass.records import all_kinds as kinds
+from breakglass.records.kind_sets import UnknownKindsError
+from breakglass.records.statement import digest_of
 from tests.monitor.real_monitor import Town
 from tests.monitor.stand_ins import Sink, eventually
 
@@ -64,3 +66,25 @@ def test_the_ledger_dies_and_hangs_and_the_monitor_dies_and_nothing_goes_unheard
         assert set(sink.subjects(grant)) == {"broke_glass"}
     assert "forbidden" not in sink.subjects()
     assert town.ask("/status")["broken"] == ""
+
+
+def test_the_monitor_stops_at_kinds_that_it_does_not_know_and_says_which_release_does(
+    town: Town, sink: Sink
+) -> None:
+    """(F-76) Broker and minter: tests/broker/test_kind_sets.py."""
+    eventually(lambda: town.ask("/status")["live"])
+    org = town.shop.org
+    text = org.trust_text(version="2", kinds="2")
+    file = org.people_sign(text, "breakglass-trust@v1")
+    body = kinds.TrustActivated(2, digest_of(text))
+    with pytest.raises(UnknownKindsError):  # the test's own fold stops as well
+        org.state_that("broker", body, attachments=[file])
+    town.push()
+    assert town.monitor.wait_ended(20) == 6
+    said = town.monitor.said()
+    assert "trust file 2 puts kinds 2 in force, and this software knows kinds 1 at most" in said
+    assert "hint: install a later release on this machine, one that knows kinds 2" in said
+    eventually(lambda: "not_following" in sink.subjects())
+    # Started again it comes to the same entry, and stops there.
+    town.monitor.start(wait=False)
+    assert town.monitor.wait_ended(20) == 6

@@ -86,10 +86,10 @@ def test_a_process_asks_how_far_it_has_to_go_and_is_current_once_it_went(
     try:
         catching_up.start()
         until(lambda: view.known == size)
-        assert health(view, catching_up.current, False) == Health(False, 0, size, False, "")
+        assert health(view, catching_up.current, False) == Health(False, 0, size, False, "", 1)
         view.start()
         catching_up.require(WITHIN)
-        assert health(view, catching_up.current, True) == Health(True, size, size, True, "")
+        assert health(view, catching_up.current, True) == Health(True, size, size, True, "", 1)
     finally:
         catching_up.close()
         view.close()

@@ -166,7 +166,7 @@ def test_a_ledger_goes_on_from_a_journal_made_from_the_archive(archived: Archive
     assert again["size"] >= told["size"]
     checked = archived.types("ledger", "rebuild", *archived.where, "--to", "no2", "--journal",
                              "org/ledger")  # fmt: skip
-    assert (checked.code, "stands already; nothing was written" in checked.err) == (3, True)
+    assert (checked.code, "already exists; nothing was written" in checked.err) == (3, True)
     fsck = archived.mira.types("breakglass", "ledger", "fsck", "org/ledger")
     assert (fsck.code, fsck.out.count("wrong")) == (0, 0)
     with running_up(archived.mira):

@@ -141,7 +141,7 @@ def test_what_cannot_be_seen_is_nobodys_power_and_never_a_comfort(trust: Trust) 
     silence = next(each for each in powers(found) if each.name == "silence")
     assert (silence.by, silence.said) == ((), "a host not seen from here")
     edit = next(each for each in powers(found) if each.name == "edit")
-    assert edit.noticed == "nobody elsewhere"  # not by one whom we only suppose elsewhere
+    assert edit.noticed == "no other host"  # not by one whom we only suppose elsewhere
 
 
 def test_the_next_step_follows_from_what_is_left(trust: Trust) -> None:

@@ -186,7 +186,7 @@ def test_no_single_host_can_forge_a_quorum_any_more_and_doctor_says_so(moved: Mo
     assert powers["edit"]["noticed"].startswith("witness-1, archiver")
     assert told["next"]["name"] == "second_maintainer"
     findings = {each["name"]: each["weight"] for each in told["findings"]}
-    assert (findings["one_host"], findings["alive"]) == ("good", "good")
+    assert (findings["one_host"], findings["alive"]) == ("OK", "OK")
 
 
 def test_the_table_fits_a_terminal_of_80_columns(moved: Moved) -> None:

@@ -52,7 +52,7 @@ REFUSALS = [
     (
         {"incident": IncidentFacts("INC-1", "SEV3", False, True)},
         "incident_severity",
-        "'INC-1' is SEV3, 'deploy-rollback' asks for SEV1 or SEV2",
+        "'INC-1' is SEV3, 'deploy-rollback' needs SEV1 or SEV2",
     ),
     ({"for_": timedelta(minutes=31)}, "too_long", "ask again with: --for 30m"),
     ({"minter": "orders-db"}, "wrong_minter", "mints nothing at 'orders-db'"),
@@ -61,7 +61,7 @@ REFUSALS = [
     ({"suspended": frozenset({"glass:deploy-rollback"})}, "suspended", "maintainers lift it"),
     ({"suspended": frozenset({"a thief has the keys"})}, "suspended", "stopped: a thief"),
     ({"path": "machine"}, "unknown_person", "nobody called 'mira'"),
-    ({"path": "jit"}, "cannot_be_asked", "break the glass itself"),
+    ({"path": "jit"}, "cannot_be_asked", "break it instead"),
 ]
 
 
@@ -292,10 +292,7 @@ def test_planned_work_is_asked_for_behind_a_ticket_and_without_an_incident() -> 
     answer = refused(EXAMPLE, **(MIGRATION | {"ticket": ""}))
     assert (answer.name, answer.why) == (
         "no_ticket",
-        (
-            "'orders-migration' asks for a ticket, and none is named; name where the work is"
-            " planned",
-        ),
+        ("'orders-migration' needs a ticket, and none is named; add: --ticket TICKET",),
     )
 
 
@@ -341,7 +338,7 @@ def test_an_ask_starts_after_its_own_time_and_as_far_ahead_as_the_glass_says(
     answer = decide(EXAMPLE, facts(**MIGRATION, starts=starts))
     assert isinstance(answer, NeedsApproval if holds else Refused)
     if isinstance(answer, Refused):
-        assert (answer.name, answer.why[0].startswith("'orders-migration' is given up to 2d ahead")
+        assert (answer.name, answer.why[0].startswith("'orders-migration' can start at most 2d")
                 ) == ("wrong_start", True)  # fmt: skip
 
 

@@ -87,10 +87,10 @@ ERRORS: list[tuple[str, list[tuple[str, str]], str]] = [
     (
         "demo",
         [("glass: [file, hook]", "glass: [file]")],
-        "alerts.glass: glass 'orders-repair' rings on 1 channel; two independent ones at least",
+        "alerts.glass: glass 'orders-repair' alerts on 1 channel; two independent ones at least",
     ),
-    ("demo", [("glass: [file, hook]", "glass: [file, file]")], "rings on 1 channel"),
-    ("demo", [("glass: [file, hook]", "jit: [file, hook]")], "rings on 0 channels"),
+    ("demo", [("glass: [file, hook]", "glass: [file, file]")], "alerts on 1 channel"),
+    ("demo", [("glass: [file, hook]", "jit: [file, hook]")], "alerts on 0 channels"),
     (
         "demo",
         [('keys: ["sk:mira"]', 'keys: ["soft:mira"]')],

@@ -28,7 +28,7 @@ def test_a_responder_reads_what_a_glass_asks() -> None:
         "  for     20m at most, alone (contained)",
         "  when    incident: SEV1 or SEV2; factor: two, signed within 5m",
         "  opens   gates: orders-write; mints: postgres by orders-db",
-        "  rings   pager, chat",
+        "  alerts  pager, chat",
         "  review  within 3 business days by group:sre-leads, group:security",
     ]
 

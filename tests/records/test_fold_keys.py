@@ -141,7 +141,7 @@ def test_one_name_under_two_roles_is_refused_and_under_one_role_is_a_key_and_the
         "broker",
     ]
     for role in ("monitor", "gate:broker"):
-        with pytest.raises(MalformedError, match="this key or name stands already"):
+        with pytest.raises(MalformedError, match="this key or name already exists"):
             parse_trust(text.replace(line, f"{line}\nsubmitter {role} {new}"))
 
 

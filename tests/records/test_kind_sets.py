@@ -131,7 +131,7 @@ def test_no_two_submitters_have_one_key_id_retired_ones_included() -> None:
     assert ours.verifier.key_id == theirs.verifier.key_id
     org = begun()
     lines = f"submitter gate:one {ours.verifier}\nsubmitter gate:two {theirs.verifier}\n"
-    with pytest.raises(MalformedError, match=r"key id .* stands already") as said:
+    with pytest.raises(MalformedError, match=r"key id .* already exists") as said:
         parse_trust(org.trust_text() + lines)
     assert said.value.name == "bad_trust"
     second = org.trust_text(version="2") + f"submitter gate:one {ours.verifier}\n"

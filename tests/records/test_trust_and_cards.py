@@ -25,6 +25,7 @@ from breakglass.records.policy_note import check_policy_people, parse_policy_not
 from breakglass.records.signing.signature import TRUST_NAMESPACE
 from breakglass.records.trust import accept_first_trust, accept_trust, parse_trust
 from breakglass.tlog.note import Note
+from breakglass.tlog.policy import parse_policy
 
 from ..kit.organisation import Organisation, signer
 from ..kit.people import SoftKey, SoftSecurityKey
@@ -89,6 +90,33 @@ def test_a_trust_file_that_asks_too_little_or_too_much_is_refused(
     with pytest.raises(MalformedError, match=says) as caught:
         parse_trust(ORG.trust_text(**change))
     assert caught.value.name == "bad_trust"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("group z 1 nobody", "'nobody' is not defined above"),
+        ("group z 1 w-sec", "'w-sec' is a member already"),
+        ("group people 1 worm", "name 'people' is taken"),
+        ("group z 2 worm", "2 of 1 members cannot be asked for"),
+    ],
+)
+def test_the_lines_of_cosigners_are_refused_alike_in_a_trust_file_and_alone(
+    line: str, says: str
+) -> None:
+    """(R-22)"""
+    found = {}
+    cosigners = ("log", "witness", "group", "quorum")
+    lines = [each for each in LINES if each.split()[0] in cosigners]
+    for name, read, its_lines in (
+        ("bad_trust", parse_trust, LINES),
+        ("bad_policy", parse_policy, lines),
+    ):
+        text = text_of(its_lines).replace("group q all", f"{line}\ngroup q all")
+        with pytest.raises(MalformedError, match=rf"policy line \d+: .*{says}") as caught:
+            read(text)
+        found[name] = caught.value.name
+    assert found == {"bad_trust": "bad_trust", "bad_policy": "bad_policy"}
 
 
 @pytest.mark.parametrize(

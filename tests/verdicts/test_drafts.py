@@ -21,7 +21,7 @@ def rising(reason=flaky):  # type: ignore[no-untyped-def]
 
 def test_a_wrong_gate_gets_an_issue_with_the_change_that_would_have_helped() -> None:
     text = draft(rising())
-    assert text.startswith("# Gate `deploy` is gone round")
+    assert text.startswith("# Gate `deploy` was bypassed")
     assert "`CheckoutFlowTest.retry`" in text
     assert "quarantine the flaky test" in text
     assert "40 of the last 42" in text

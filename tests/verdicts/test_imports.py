@@ -19,7 +19,7 @@ from breakglass.verdicts.imports.tables import from_tables
 from breakglass.verdicts.imports.usual_signs import gates_gone_round, usual_rules
 
 RULES = r"""
-# which lines of a message mean that a gate was gone round
+# which lines of a message mean that a gate was bypassed
 gates:
   tryjobs:
     - footer: No-Try

@@ -190,7 +190,7 @@ class Archive:
         full = f"{self._prefix}/{name}"
         if not self._store.put_if_absent(full, data) and self._store.get(full) != data:
             raise UnprovenError(
-                f"object {full!r} stands already, with other bytes: two writers, or a log that"
+                f"object {full!r} already exists, with other bytes: two writers, or a log that"
                 " was rewritten; not cosigned",
                 name=ErrorName.ARCHIVE_DIFFERS,
             )

@@ -95,15 +95,18 @@ def _retention(store: Path, kept: FilesSettings, clock: Clock, at_most: int) -> 
         put = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         if put + kept.kept(f"x/{RECORDINGS}/x") < now:
             past.append(str(path.relative_to(store)))
-    days = f"recordings {kept.recordings_kept_days} days, records {kept.records_kept_days}"
+    days = (
+        f"retention in its settings: recordings {kept.recordings_kept_days} days,"
+        f" records {kept.records_kept_days:,} days"
+    )
     if not past:
-        what = f"a folder locks nothing; {days} are its settings' word, and none is past its time"
+        what = f"a folder locks nothing; {days}; none expired"
         return BucketFinding("limit", "retention", what)
     return BucketFinding(
         "limit",
         "retention",
-        f"a folder locks and deletes nothing; {len(past)} recordings are past their time"
-        f" ({days}), {past[0]!r} among them",
+        f"a folder locks and deletes nothing; {days}; {len(past)} recordings expired,"
+        f" such as {past[0]!r}",
         "delete them if your rules ask for it; the log is then rebuilt with --may-lack-attachments",
     )
 

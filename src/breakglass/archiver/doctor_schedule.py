@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import timedelta
@@ -19,6 +18,7 @@ from breakglass.archiver.bucket_examination import BucketFinding
 from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError
 from breakglass.process.folder import write_whole
+from breakglass.process.periodic import PeriodicTask
 
 log = logging.getLogger("breakglass.archiver")
 Examine = Callable[[], Iterable[BucketFinding]]
@@ -42,18 +42,16 @@ class DoctorSchedule:
         self._kept = kept
         self._archive = archive
         self._clock = clock
-        self._every = every
-        self._closing = threading.Event()
         self._last = _read(kept)
-        self._thread = threading.Thread(target=self._work, name="doctor", daemon=True)
+        self._task = PeriodicTask("doctor", every, self.look)
 
     def start(self) -> None:
         """Look now, and then every so often."""
-        self._thread.start()
+        self._task.start()
 
     def close(self) -> None:
-        """Stop; a look under way is left alone and ends with the process."""
-        self._closing.set()
+        """Stop; a look under way is left alone after a second, and ends with the process."""
+        self._task.close()
 
     def told(self) -> dict[str, Any]:
         """Return the last result; ``at`` is empty if there was none yet.
@@ -85,11 +83,6 @@ class DoctorSchedule:
         except OSError as error:
             log.error("doctor: the result could not be kept: %s", error)
         self._last = told
-
-    def _work(self) -> None:
-        while not self._closing.is_set():
-            self.look()
-            self._closing.wait(self._every.total_seconds())
 
 
 def outcome(findings: Iterable[BucketFinding]) -> str:

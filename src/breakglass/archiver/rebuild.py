@@ -82,7 +82,7 @@ def write_folder(
     """
     if to.exists():
         raise RefusedError(
-            f"{str(to)!r} stands already; nothing was written", name=ErrorName.EXISTS
+            f"{str(to)!r} already exists; nothing was written", name=ErrorName.EXISTS
         )
     draft = to.with_name(f".{to.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)

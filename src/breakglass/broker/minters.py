@@ -46,6 +46,10 @@ class Minters:
         except OSError:
             return ""
 
+    def addresses(self) -> dict[str, str]:
+        """Return where each minter is; empty where that is not known yet."""
+        return {name: self.address(name) for name in sorted(self._minters)}
+
     def check(self, minter: str) -> None:
         """Be sure that we know where a minter is, before anything is recorded.
 

@@ -95,6 +95,7 @@ def routes(stories: Stories) -> list[Route]:
         get("/grants/{grant}/credential", nobody, show.credential, dict),
         get("/doors", nobody, lambda who, asked: act.doors.listing(), DoorsView),
         get("/doors/{grant}", nobody, show.door, DoorView),
+        get("/minters", nobody, lambda who, asked: act.minters.addresses(), dict),
         get("/state", nobody, lambda who, asked: state_view(act.view), StateView),
         get("/healthz", nobody, show.health, Health),
     ]
@@ -188,7 +189,7 @@ class _Readings:
         grant = self._standing(asked)
         if not grant.minter:
             raise RefusedError(
-                f"grant {grant.grant!r} has no credential; its token is all of it",
+                f"grant {grant.grant!r} opens gates only: it has a token and no credential",
                 name=ErrorName.NO_CREDENTIAL,
             )
         return self.stories.minters.credential(grant.minter, grant.grant)

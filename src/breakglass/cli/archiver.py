@@ -10,6 +10,8 @@ import click
 
 from breakglass.cli import output
 
+_LEVELS = {"good": "OK", "limit": "WARN", "wrong": "FAIL", "unknown": "UNKNOWN"}
+
 EXAMPLE = """\
 \b
 Example:
@@ -56,9 +58,9 @@ def doctor(
         output.tell_json({**told, "findings": [asdict(each) for each in found]})
     else:
         for each in found:
-            output.tell_rows([(each.level, f"{each.name}: {each.what}")])
+            output.tell_rows([(_LEVELS[each.level], f"{each.name}: {each.what}")])
             if each.hint:
-                output.tell_rows([("", f"mend: {each.hint}")])
+                output.tell_rows([("", f"fix: {each.hint}")])
         output.tell_rows([("outcome", result)])
     if result == "failed":
         sys.exit(RefusedError.exit_code)

@@ -21,6 +21,7 @@ Example:
 """
 _SPAN = re.compile(r"([1-9][0-9]{0,5})(s|m|h)", re.ASCII)
 DRILL_AT_MOST = timedelta(minutes=20)
+_APPROVALS = {"self": "none", "two": "1", "sealed": "custodians"}
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
 
@@ -128,9 +129,9 @@ def _send(client: Client, held: Any, minter: str) -> dict[str, Any]:
             "POST", "/break", {"statement": held.statement, "presentation": shown}
         )
     except UnavailableError as error:
-        again = f"send the same again: breakglass break --again {held.grant}"
+        again = f"retry: breakglass break --again {held.grant}"
         if error.name in (ErrorName.UNANSWERED, ErrorName.NONSENSE):
-            error.hint = f"nobody knows yet; {again}"
+            error.hint = f"result unknown; {again}"
         elif error.name == ErrorName.UNREACHABLE or not error.hint:
             error.hint = again
         raise
@@ -235,11 +236,11 @@ def _list(client: Client, known: dict[str, Any], as_json: bool) -> None:
     rows = [
         (
             each["glass"],
-            each["tier"],
+            _APPROVALS[each["tier"]],
             output.duration(each["for_s"]),
             " ".join(each["incident"]) or "none",
             each["does"],
         )
         for each in mine
     ]
-    output.tell_table(("glass", "people", "for", "incident", "what it grants"), rows)
+    output.tell_table(("glass", "approvals", "for", "incident", "what it grants"), rows)

@@ -39,7 +39,7 @@ def doctor(org: str | None, as_json: bool) -> None:
         output.tell_json(_json(found))
     else:
         _tell(found)
-    if any(each.weight is Weight.WRONG for each in found.findings):
+    if any(each.weight is Weight.FAIL for each in found.findings):
         sys.exit(6)
 
 
@@ -55,7 +55,7 @@ def _tell(found: Examined) -> None:
     for each in found.findings:
         output.tell_rows([(each.weight.value, each.says)])
         if each.step:
-            output.tell_rows([("", f"mend: {each.step}")])
+            output.tell_rows([("", f"fix: {each.step}")])
     if found.step is not None:
         click.echo("")
         output.tell_rows([("next", found.step.says)])

@@ -100,7 +100,7 @@ def ask(
     try:
         told = client.broker("POST", "/doors", asked)
     except UnavailableError as error:
-        error.hint = f"send the same again: breakglass door ask --again {held.grant}"
+        error.hint = f"retry: breakglass door ask --again {held.grant}"
         raise
     request = request_of(told)
     path = out or Path(f"{held.grant}.door")
@@ -130,16 +130,16 @@ def ask(
     )
 
 
-@door.command(epilog=SIGN_EXAMPLE, short_help="As a custodian: look, ring, and sign a request.")
+@door.command(epilog=SIGN_EXAMPLE, short_help="As a custodian: check, alert, and sign a request.")
 @click.argument("request", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Else into REQUEST.")
 @click.option("--yes", is_flag=True, help="Do not ask again before your key is used.")
 @takes_org
 @output.says_json
 def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: bool) -> None:
-    """Say what REQUEST asks, try the ledger from here, ring your own channel, and sign.
+    """Say what REQUEST asks, try the ledger from here, alert your own channel, and sign.
 
-    Refused if the ledger answers, if nobody hears your bell, or if the request is your own.
+    Refused if the ledger answers, if no alert channel accepts, or if the request is your own.
     """
     from breakglass.cli import sign_statement
     from breakglass.cli.door_bell import ledger_unreached, ring
@@ -182,7 +182,7 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
     # (3) What was seen and who was rung stays here, before the key is touched.
     seen = client.state / "doors" / f"{found.grant}.json"
     seen.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(seen, json.dumps({**told, "rung": heard}, ensure_ascii=False, indent=1) + "\n")
+    _write(seen, json.dumps({**told, "alerted": heard}, ensure_ascii=False, indent=1) + "\n")
     # (4) Sign. Until the file goes back to the responder nothing has changed for anybody.
     word = Countersign(
         do=Do.COUNTERSIGN,
@@ -198,12 +198,12 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
     path = out or request
     _write(path, fuller.encoded())
     if as_json:
-        output.tell_json({**told, "rung": heard, "request": str(path), "signed": fuller.signed})
+        output.tell_json({**told, "alerted": heard, "request": str(path), "signed": fuller.signed})
         return
     output.tell_rows(
         [
             ("ledger", tried),
-            ("rung", ", ".join(heard)),
+            ("alerted", f"via {', '.join(heard)}"),
             ("signed", f"{' and '.join(fuller.signed)}; {found.needed} are needed"),
             ("kept", str(seen)),
         ]
@@ -284,7 +284,7 @@ def use(
         output.talk(f"next: breakglass door use FILE --gate {gate} --for RUN --out token")
     elif not gate_name:
         output.talk(f"next: breakglass run {joined.grant} -- COMMAND")
-    output.talk("a second door stays shut here until this one is in the ledger")
+    output.talk("no second offline grant is accepted here until this one is in the ledger")
 
 
 @door.command(name="list", epilog=LIST_EXAMPLE, short_help="Show doors, and who has signed.")

@@ -11,7 +11,7 @@ from breakglass.cli.client import Client
 _HOW = {"templates", "roles"}
 _LABELS = {
     "self_declared": "self-declared incident; this is flagged for review",
-    "monitor_silent": "the monitor is silent: the broker rang a channel of its own",
+    "monitor_silent": "the monitor is silent: the broker alerted on its own channel",
     "drill": "this is a drill",
 }
 

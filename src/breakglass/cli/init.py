@@ -31,7 +31,7 @@ Example:
     type=click.IntRange(0),
     default=0,
     metavar="N",
-    help="Generate N custodians, two needed, who may open the door while the ledger is down.",
+    help="Generate N custodians, two needed, who approve grants while the ledger is down.",
 )
 @output.says_json
 def init(

@@ -100,8 +100,8 @@ def unseal(folder: Path, as_json: bool) -> None:
 def rotate(party: str, finish: bool, anyway: bool, org: str | None, as_json: bool) -> None:
     """Replace the key of PARTY, a folder of an organisation that runs here.
 
-    First the new key stands beside the old one and either is believed; with --finish the old one
-    goes. Maintainers sign both steps. After a crash, type the same again.
+    First the new key stands beside the old one and either is accepted; --finish removes the old
+    one. Maintainers sign both steps. After a crash, type the same again.
     """
     from breakglass.operate.key_rotation import Rotation
 
@@ -115,7 +115,7 @@ def rotate(party: str, finish: bool, anyway: bool, org: str | None, as_json: boo
         return
     output.tell_rows(rotation.done)
     if finish:
-        output.talk(f"the old key convinces nobody who has trust file {version}")
+        output.talk(f"whoever has trust file {version} no longer accepts the old key")
         return
     output.talk(f"bring trust file {version} to every gate: put it over its file 'trust'")
     output.talk(f"then, when no older grant lives: breakglass key rotate {party} --finish")

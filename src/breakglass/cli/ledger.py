@@ -69,7 +69,7 @@ def export(folder: Path, org: str | None, as_json: bool) -> None:
     "--trust",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The trust file that you believe; else your client's. Never the copy's own.",
+    help="The trust file to check against; else your client's. Never the copy's own.",
 )
 @click.option(
     "--before", "older", type=click.Path(path_type=Path), metavar="DIR",
@@ -119,18 +119,18 @@ def verify(
         )
         return
     rows = [
-        ("holds", f"{state.size} records under {done.heads} heads, each signed and witnessed"),
+        ("OK", f"{state.size} records under {done.heads} heads, each signed and witnessed"),
         ("in force", f"trust file {in_force[0]}, policy {in_force[1]}"),
         ("state", f"{state.digest()[:16]}…, {len(state.grants.by_id)} grants"),
     ]
     if link is not None:
-        rows.append(("follows", f"{link.said.origin}, believed up to {link.said.size} records"))
-        rows.append(("nobody's", f"{link.behind} records of its copy lie behind that"))
+        rows.append(("follows", f"{link.said.origin}, trusted up to record {link.said.size}"))
+        rows.append(("ignored", f"{link.behind} later records of its copy"))
     rows += [("void", f"record {each.index}, {each.void}: {each.why}") for each in done.forbidden]
     output.tell_rows(rows)
     if done.forbidden:
         count = len(done.forbidden)
-        output.talk(f"{count} records break a rule: they count for nothing, and each rang")
+        output.talk(f"{count} records break a rule: they do not count, and each raised an alert")
 
 
 @ledger.command(epilog=SUCCEED_EXAMPLE, short_help="Prepare a new log that follows a stolen one.")

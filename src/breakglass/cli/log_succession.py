@@ -78,7 +78,7 @@ def succeed(
     """
     if out.exists():
         raise RefusedError(
-            f"{str(out)!r} stands already; nothing was written", name=ErrorName.EXISTS
+            f"{str(out)!r} already exists; nothing was written", name=ErrorName.EXISTS
         )
     # (1) The copy holds, under the trust files of its own time; and so we know the last of them.
     audited = audit(copy, trust, progress)

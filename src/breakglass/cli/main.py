@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kill": ("early_end:kill", "Stop a grant, a person or a glass at once."),
     "incident": ("incident:incident", "Declare, close and list incidents."),
     "gate": ("gate:gate", "Sign a token for a gate; make a new gate."),
-    "door": ("door:door", "When the ledger is down: custodians open the door, loudly."),
+    "door": ("door:door", "When the ledger is down: offline approval by custodians."),
     "review": ("review:review", "List and show the reviews that every grant opens."),
     "gates": ("gates:gates", "Show how the gates are doing: rates, verdicts, reviews."),
     "ledger": ("ledger:ledger", "Export the ledger and verify a copy without a server."),
@@ -75,7 +75,7 @@ Example:
 )
 @click.version_option(package_name="breakglass", message="breakglass %(version)s")
 def breakglass() -> None:
-    """Emergency access: recorded out of reach, heard by everyone, gone by itself."""
+    """Break-glass access: tamper-evident log, alerts on every use, automatic expiry."""
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -125,13 +125,13 @@ def _own_mistake(error: Exception, as_json: bool) -> int:
     from breakglass.cli import output
 
     where = output.keep_traceback(error)
-    hint = f"what happened is kept in {where}" if where else "it could not be kept in a file"
-    output.tell_error(
-        "internal",
-        f"a mistake of our own: {type(error).__name__}; nothing is assumed",
-        hint,
-        as_json,
-    )
+    hint = f"details: {where}" if where else "its details could not be written to a file"
+    what = type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        # Of other errors only the type is shown: their text could quote a secret.
+        what = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    message = f"internal error: {what}; the command stopped half-way"
+    output.tell_error("internal", message, f"check first: breakglass status; {hint}", as_json)
     return 1
 
 

@@ -33,6 +33,12 @@ Example:
   breakglass trust activate trust.next
 """
 FILE = "trust.next"
+_WITHOUT = click.option(
+    "--without",
+    multiple=True,
+    metavar="NAME",
+    help="Where new kinds come into force: a process that does not know them, and shall stop.",
+)
 
 
 @click.command("next", epilog=NEXT_EXAMPLE, short_help="Write its next version, and sign it.")
@@ -49,6 +55,7 @@ FILE = "trust.next"
     metavar="N",
     help="Put set N of record kinds in force; every process must know it.",
 )
+@_WITHOUT
 @click.option(
     "--sign-here",
     is_flag=True,
@@ -61,6 +68,7 @@ def next_version(
     drop: tuple[str, ...],
     level: str | None,
     kinds: int | None,
+    without: tuple[str, ...],
     sign_here: bool,
     org: str | None,
     as_json: bool,
@@ -76,6 +84,7 @@ def next_version(
     client = find(org)
     standing = _standing(client)
     text = next_text(standing, _taken(lines), drop, level or "", kinds or 0)
+    _check_kinds(client, standing, text, without)
     file = client.trust.with_name(FILE)
     signers = _signers(client, standing, sign_here)
     note = sign_trust(text, None, signers, output.talk)
@@ -85,6 +94,7 @@ def next_version(
 
 @click.command(epilog=SIGN_EXAMPLE, short_help="Sign a next version, as one maintainer.")
 @click.argument("file", type=click.Path(path_type=Path))
+@_WITHOUT
 @click.option(
     "--sign-here",
     is_flag=True,
@@ -92,11 +102,13 @@ def next_version(
 )
 @takes_org
 @output.says_json
-def sign(file: Path, sign_here: bool, org: str | None, as_json: bool) -> None:
+def sign(
+    file: Path, without: tuple[str, ...], sign_here: bool, org: str | None, as_json: bool
+) -> None:
     """Sign FILE, a next version of the trust file, beside who signed before.
 
-    It may be a text that nobody has signed yet. What changes is shown first: each line that goes,
-    and each that comes.
+    It may be a text that nobody has signed yet. What changes is shown first: removed lines
+    with -, added ones with +.
     """
     from breakglass.operate.trust_signing import changes, sign_trust
 
@@ -104,6 +116,7 @@ def sign(file: Path, sign_here: bool, org: str | None, as_json: bool) -> None:
     standing, (text, note) = _standing(client), _read_text(file)
     for line in changes(standing.text, text):
         output.talk(line)
+    _check_kinds(client, standing, text, without)
     signed = sign_trust(text, note, _signers(client, standing, sign_here), output.talk)
     _write(file, signed)
     _tell_signed(file, signed, standing, client, as_json)
@@ -128,7 +141,7 @@ def sign(file: Path, sign_here: bool, org: str | None, as_json: bool) -> None:
 def activate(
     file: Path, policy_stands: bool, handover: Path | None, org: str | None, as_json: bool
 ) -> None:
-    """Put FILE in force; it rings.
+    """Put FILE in force; an alert is sent.
 
     New cosigners are first brought to the log's present head. Then the ledger asks old and new
     alike, until the record stands; then the new ones alone, and the old keys here are dropped.
@@ -211,6 +224,18 @@ def _standing(client: Client) -> Trust:
     from breakglass.records.trust import accept_trust
 
     return accept_trust(read_note(client.trust), None)
+
+
+def _check_kinds(client: Client, standing: Trust, text: str, without: tuple[str, ...]) -> None:
+    """Refuse to sign what would stop a process; nobody is asked while the kinds stay the same."""
+    from breakglass.operate.known_kinds import check_all_know, folding
+    from breakglass.records.trust import parse_trust
+
+    after = parse_trust(text)
+    if after.kinds != standing.kinds:
+        minters = client.broker("GET", "/minters")
+        asked = folding(standing, client.brokers, client.monitor, minters)
+        check_all_know(standing, after, asked, without)
 
 
 def _taken(lines: tuple[str, ...]) -> list[str]:

@@ -100,7 +100,7 @@ def tell_error(name: str, message: str, hint: str, as_json: bool) -> None:
 
 
 def keep_traceback(error: Exception) -> str:
-    """Write a mistake of our own to a file that only its owner reads; returns its path, or ''."""
+    """Write an internal error to a file that only its owner reads; returns its path, or ''."""
     import traceback
 
     try:

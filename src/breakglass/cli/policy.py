@@ -76,9 +76,7 @@ def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
         for each in findings:
             _tell(each)
         if not errors:
-            rows = [
-                ("holds", f"policy {read.version}: {len(glasses)} glasses, {', '.join(glasses)}")
-            ]
+            rows = [("OK", f"policy {read.version}: {len(glasses)} glasses, {', '.join(glasses)}")]
             output.tell_rows(rows)
     if errors:
         output.talk(f"{len(errors)} errors; this policy cannot take force")
@@ -183,7 +181,7 @@ def sign(bundle: Path | None, sign_here: bool, org: str | None, as_json: bool) -
 @takes_org
 @output.says_json
 def activate(bundle: Path | None, org: str | None, as_json: bool) -> None:
-    """Put the signed policy in BUNDLE in force, with its cards; it rings."""
+    """Put the signed policy in BUNDLE in force, with its cards; an alert is sent."""
     from breakglass.operate.maintainer_signing import read_signed
 
     client = find(org)

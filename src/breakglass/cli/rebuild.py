@@ -54,7 +54,7 @@ Example:
     "--trust",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A trust file that you believe; else your client's.",
+    help="A trust file to check against; else your client's.",
 )
 @click.option("--region", default="", metavar="NAME", help="Of the bucket.")
 @click.option("--endpoint", default="", metavar="URL", help="Of an S3 that is not AWS.")

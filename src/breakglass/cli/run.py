@@ -53,7 +53,7 @@ def psql(grant: str, arguments: tuple[str, ...], org: str | None) -> None:
     client = find(org)
     if not _has_credential(held_grants.held(client.state, grant)):
         raise RefusedError(
-            f"grant {grant!r} holds no credential: its token is all of it",
+            f"grant {grant!r} opens gates only: it has a token and no credential",
             name=ErrorName.NO_CREDENTIAL,
             hint=f"open its gate: breakglass gate token {grant} --gate GATE --for RUN",
         )

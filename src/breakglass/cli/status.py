@@ -9,6 +9,8 @@ import click
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
 
+_STATES = {"minted": "active, untested", "usable": "active", "stopped": "revoking"}
+
 EXAMPLE = """\
 \b
 Example:
@@ -77,7 +79,7 @@ def _overview(client: Client, incidents: list[Any], grants: list[Any]) -> None:
             each["grant"],
             each["glass"],
             each["who"],
-            each["state"],
+            _state(each),
             each["not_after"][11:19],
             "here" if each["grant"] in mine else "elsewhere",
         )
@@ -86,5 +88,11 @@ def _overview(client: Client, incidents: list[Any], grants: list[Any]) -> None:
     if rows:
         output.tell_table(("grant", "glass", "who", "state", "until (UTC)", "its key"), rows)
     over = len(grants) - len(live)
-    words = f"{len(live)} live, {over} over" if grants else "nothing was ever granted"
+    words = f"{len(live)} active, {over} ended" if grants else "no grants yet"
     output.talk(words)
+
+
+def _state(grant: dict[str, Any]) -> str:
+    if grant["state"] == "recorded":
+        return "minting" if grant["minter"] else "active (gates only)"
+    return _STATES[grant["state"]]

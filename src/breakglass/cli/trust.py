@@ -1,4 +1,4 @@
-"""``breakglass trust``: whom this client believes, in a version that only goes up."""
+"""``breakglass trust``: the keys that this client trusts, in a version that only goes up."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ trust.add_command(activate)
 @takes_org
 @output.says_json
 def show(org: str | None, as_json: bool) -> None:
-    """Say whom this client believes."""
+    """Show the keys that this client trusts."""
     client = find(org)
     found = _read(client)
     roles = {str(role): key.label for key, role in found.submitters.items()}

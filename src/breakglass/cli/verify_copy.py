@@ -104,7 +104,7 @@ def _chain(folder: Path, believed: Trust) -> list[Trust]:
         raise UnprovenError(
             f"trust file {believed.version} of this copy is another one than yours",
             name=ErrorName.TRUST_ORDER,
-            hint="one of the two was never in force; find out which before you believe either",
+            hint="one of the two was never in force; find out which before you trust either",
         )
     return chain
 

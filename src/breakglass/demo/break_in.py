@@ -56,7 +56,7 @@ def _broker_key(night: Night, thief: Thief, repair_card: bytes) -> None:
         check.require(refused is not None, "it minted a credential")
         assert refused is not None
         check.require(refused.name == ErrorName.NO_STATEMENT, f"{refused.name}: {refused}")
-    with stage.check("the monitor rings: a record that the rules forbid") as check:
+    with stage.check("the monitor alerts: a record that the rules forbid") as check:
         heard = night.hook.wait_for(
             lambda each: rang(each.body, "forbidden", recorded.index), _RING_WITHIN_S
         )
@@ -108,7 +108,7 @@ def _too_late(night: Night, thief: Thief) -> None:
         check.took = said.took
         check.require(said.code == 4 and "(proven_late)" in said.err, _got(said))
         check.says("an intent dated 10 min back, recorded now: refused, proven_late")
-    with stage.check("it left a record that nobody believes, and that rang") as check:
+    with stage.check("it left an invalid record, which raised an alert") as check:
         heard = night.hook.wait_for(
             lambda each: rang(each.body, "forbidden", recorded.index), _RING_WITHIN_S
         )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
-import time
+from datetime import timedelta
 from pathlib import Path
 
+from breakglass.clock import Deadline
 from breakglass.demo.night import INCIDENT, Night
 from breakglass.demo.shop import GATE
 
@@ -28,12 +29,10 @@ def _review(night: Night) -> None:
         check.require(wanted <= found, f"open are {sorted(found)}")
     with stage.check("a review is filled in from the records") as check:
         # The monitor follows the ledger; the bypass arrived there a moment ago.
-        until = time.monotonic() + 10
-        while True:
+        for _ in Deadline(timedelta(seconds=10)).tries(0.2):
             said = mira.types("review", "show", grant, "--yaml", show=False)
-            if f"{GATE} gate" in said.out or time.monotonic() > until:
+            if f"{GATE} gate" in said.out:
                 break
-            time.sleep(0.2)
         stage.command("breakglass", "review", "show", grant, "--yaml")
         stage.said(said.out)
         check.took = said.took

@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from breakglass.clock import SystemClock, parse_time
+from breakglass.clock import Deadline, SystemClock, parse_time
 from breakglass.demo.shop import GATE, MINTER, REPAIR, ROLLBACK, Shop
 from breakglass.demo.stage import Stage
 from breakglass.demo.target import Target
@@ -22,7 +23,7 @@ from breakglass.embedded.up import Organisation
 INCIDENT = "INC-4821"
 RUN = "812"
 _ALARM_WITHIN_S = 10.0
-_RECORDED_WITHIN_S = 25.0
+_RECORDED_WITHIN = timedelta(seconds=25)
 
 
 @dataclass
@@ -71,7 +72,7 @@ def repair(night: Night) -> None:
         # The minter answers first and records ``usable`` behind it.
         recorded = _until(lambda: night.running.get("broker", f"/grants/{found}")["usable_at"])
         night.repair = mira.asks("status", found)
-        check.require(recorded, f"no 'usable' within {_RECORDED_WITHIN_S:g} s")
+        check.require(recorded, f"no 'usable' within {_RECORDED_WITHIN.total_seconds():g} s")
         usable = night.repair["since_asked_ms"]
         check.says(f"mira broke {REPAIR}: usable {usable} ms after she asked")
     grant = night.repair.get("grant", "none")
@@ -176,7 +177,7 @@ def expiry(night: Night) -> None:
         check.require(_until(lambda: night.target.value(live) == 0), "it is still open")
         late = max(0.0, (SystemClock().now() - until).total_seconds())
         night.session.stdin.write("select 'still here';\n")
-        out, _ = night.session.communicate(timeout=_RECORDED_WITHIN_S)
+        out, _ = night.session.communicate(timeout=_RECORDED_WITHIN.total_seconds())
         check.require("still here" not in out, "the session still answers")
         check.require("terminating connection" in out, f"psql said {out[-200:]!r}")
         check.took = late
@@ -200,12 +201,7 @@ def expiry(night: Night) -> None:
 
 
 def _until(holds: Callable[[], object]) -> bool:
-    until = time.monotonic() + _RECORDED_WITHIN_S
-    while not holds():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.1)
-    return True
+    return any(holds() for _ in Deadline(_RECORDED_WITHIN).tries(0.1))
 
 
 def _check_service(folder: Path) -> tuple[Path, http.server.ThreadingHTTPServer]:

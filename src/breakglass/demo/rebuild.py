@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import time
+from datetime import timedelta
 from typing import Any
 
+from breakglass.clock import Deadline
 from breakglass.demo.night import MINTER, Night
 
-_WITHIN_S = 20.0
+_WITHIN = timedelta(seconds=20)
 _CACHES = {
     "broker": ("data/view",),
     "monitor": ("data/ledger",),
@@ -50,12 +51,10 @@ def rebuild(night: Night) -> None:
 
 def _agreed(night: Night, *names: str) -> dict[str, Any] | None:
     """Wait until these processes have folded the whole ledger to one state; returns it."""
-    until = time.monotonic() + _WITHIN_S
-    while time.monotonic() < until:
+    for _ in Deadline(_WITHIN).tries(0.1):
         size = night.running.get("ledger", "/healthz")["size"]
         states = [night.running.get(name, "/state") for name in names]
         found = {(each["size"], each["digest"]) for each in states}
         if found == {(size, states[0]["digest"])}:
             return states[0]
-        time.sleep(0.1)
     return None

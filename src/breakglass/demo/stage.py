@@ -132,8 +132,8 @@ class Stage:
         all_of_them = self.held + len(self.failed)
         self._line("")
         for words in self.failed:
-            self._line(f"did not hold: {words}")
-        self._line(f"demo: {self.held} of {all_of_them} checks held")
+            self._line(f"failed: {words}")
+        self._line(f"demo: {self.held} of {all_of_them} checks passed")
         return 0 if not self.failed and self.held else 1
 
     def answered(self, out: str, err: str) -> None:

@@ -13,19 +13,20 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from breakglass.clock import Deadline
 from breakglass.demo.server_place import ServerPlace, make_server_place
 from breakglass.errors import UnavailableError
 
-START_WITHIN_S = 40.0
+START_WITHIN = timedelta(seconds=40)
 _DIE_WITH = signal.SIGINT  # «fast shutdown»: sessions are cut, shared memory is given back
 
 
@@ -148,18 +149,15 @@ class Target:
 
     def _wait(self) -> None:
         assert self.process is not None
-        until = time.monotonic() + START_WITHIN_S
-        while True:
-            try:
+        for _ in Deadline(START_WITHIN).tries(0.03):
+            with contextlib.suppress(psycopg.OperationalError):
                 psycopg.connect(self._dsn("postgres", self.password, "postgres")).close()
-            except psycopg.OperationalError:
-                if time.monotonic() < until and self.process.poll() is None:
-                    time.sleep(0.03)
-                    continue
-                said = (self.place.folder / "log").read_text("utf-8", "replace")[-300:].strip()
-                self.stop()
-                raise UnavailableError(f"PostgreSQL did not start: {said}") from None
-            return
+                return
+            if self.process.poll() is not None:
+                break
+        said = (self.place.folder / "log").read_text("utf-8", "replace")[-300:].strip()
+        self.stop()
+        raise UnavailableError(f"PostgreSQL did not start: {said}")
 
     def _program(self, name: str) -> str:
         return str(self.place.programs / name)

@@ -92,11 +92,11 @@ def prepare(folder: Path) -> None:
     """Make the folder, which must not hold anything yet.
 
     Raises:
-        MisconfiguredError: it stands already and is not empty; nothing was touched.
+        MisconfiguredError: it already exists and is not empty; nothing was touched.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise MisconfiguredError(
-            f"{str(folder)!r} stands already and is not empty; nothing was touched",
+            f"{str(folder)!r} already exists and is not empty; nothing was touched",
             name=ErrorName.NOT_EMPTY,
             hint="name a new folder; an organisation is never made over another",
         )

@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from breakglass.clock import Deadline
 from breakglass.embedded.alert_log import ALARMS, AlertLog
 from breakglass.embedded.readiness import Readiness, Reading
 from breakglass.embedded.supervisor import (
@@ -38,7 +39,7 @@ from breakglass.process.folder import held
 
 _REST_AT_MOST_S = 30.0
 _LIVED_LONG_S = 60.0
-_BEGIN_WITHIN_S = 20.0
+_BEGIN_WITHIN = timedelta(seconds=20)
 
 
 @dataclass(frozen=True)
@@ -180,15 +181,14 @@ def activate_once(running: Organisation) -> int:
 
 def _wait_for_trust(running: Organisation) -> None:
     """Wait until the log has begun: the broker writes genesis and trust file when it starts."""
-    until = time.monotonic() + _BEGIN_WITHIN_S
-    while not running.get("broker", "/healthz")["ok"]:
-        if time.monotonic() > until:
-            raise UnavailableError(
-                f"the log has not begun within {_BEGIN_WITHIN_S:g} s",
-                name=ErrorName.NOT_BEGUN,
-                hint=f"the broker's log: {running.org / 'broker' / 'log'}",
-            )
-        time.sleep(0.05)
+    for _ in Deadline(_BEGIN_WITHIN).tries(0.05):
+        if running.get("broker", "/healthz")["ok"]:
+            return
+    raise UnavailableError(
+        f"the log has not begun within {_BEGIN_WITHIN.total_seconds():g} s",
+        name=ErrorName.NOT_BEGUN,
+        hint=f"the broker's log: {running.org / 'broker' / 'log'}",
+    )
 
 
 def stay(running: Organisation, say: Callable[[str], None]) -> None:

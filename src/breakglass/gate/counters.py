@@ -9,13 +9,14 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from breakglass.clock import format_time, parse_time
 from breakglass.errors import UnavailableError
+from breakglass.process.database import transaction
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS seen (only INTEGER PRIMARY KEY CHECK (only = 1), newest TEXT NOT NULL);
@@ -138,12 +139,8 @@ class Counters:
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._path, timeout=5)) as database:
-                database.execute("PRAGMA journal_mode = WAL")
-                database.execute("PRAGMA synchronous = FULL")
-                database.executescript(_TABLES)
-                with database:
-                    yield database
+            with transaction(self._path, "full", _TABLES) as database:
+                yield database
         except (sqlite3.Error, OSError) as error:
             raise UnavailableError(
                 f"the gate's memory {str(self._path)!r} cannot be used: {error};"

@@ -68,13 +68,13 @@ def export(
         progress: told after each commit.
 
     Raises:
-        RefusedError: ``to`` stands already, or the log has no witnessed entry.
+        RefusedError: ``to`` already exists, or the log has no witnessed entry.
         UnavailableError: the ledger is away.
         UnprovenError: its entries do not lead to its heads.
     """
     if to.exists():
         raise RefusedError(
-            f"{str(to)!r} stands already; nothing was written", name=ErrorName.EXISTS
+            f"{str(to)!r} already exists; nothing was written", name=ErrorName.EXISTS
         )
     draft = to.with_name(f".{to.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from breakglass.clock import Deadline
 from breakglass.ledger.journal import Head, Journal
 
 _KEPT = 64
@@ -79,11 +79,11 @@ class Feed:
         Empty when the time is up. About 1 MiB at once, whole commits; the first may be cut at
         its beginning so that it starts at ``start``.
         """
-        until = time.monotonic() + wait.total_seconds()
+        deadline = Deadline(wait)
         with self._changed:
             self._changed.wait_for(
                 lambda: self._closed or (self._newest and self._newest.size > start),
-                max(0.0, until - time.monotonic()),
+                deadline.left,
             )
             if self._newest is None or self._newest.size <= start:
                 return []

@@ -74,7 +74,7 @@ def refill(
     with held(folder):
         if target.exists():
             raise RefusedError(
-                f"{str(target)!r} stands already; nothing was written",
+                f"{str(target)!r} already exists; nothing was written",
                 name=ErrorName.JOURNAL_STANDS,
                 hint="move it away first: it may hold what nobody else has",
             )

@@ -103,7 +103,7 @@ class Ordering:
             stored = self._journal.notes(known, known + 1)
         if stored != [entry.note]:
             raise _conflict(
-                f"record {entry.id!r} stands already, as entry {known} and with other bytes",
+                f"record {entry.id!r} already exists, as entry {known} and with other bytes",
                 ErrorName.ID_TAKEN,
                 place,
                 known,

@@ -74,7 +74,7 @@ def parse_submitters(text: str) -> KnownSubmitters:
     """Read a ``submitters`` file.
 
     Raises:
-        MalformedError: with the line: another form, or a key that stands already.
+        MalformedError: with the line: another form, or a key that already exists.
     """
     found: dict[tuple[str, bytes], KnownSubmitter] = {}
     for number, line in enumerate(text.split("\n"), start=1):
@@ -87,10 +87,10 @@ def parse_submitters(text: str) -> KnownSubmitters:
             raise MalformedError(f"submitters line {number}: {error}") from error
         # By raw key too: one key under two names would have two chains of seq.
         if any(submitter.vkey.public == other.vkey.public for other in found.values()):
-            raise MalformedError(f"submitters line {number}: this key stands already")
+            raise MalformedError(f"submitters line {number}: this key already exists")
         # Four bytes of a hash: a name can be found that gives any key the id of another.
         if any(submitter.vkey.key_id == other.vkey.key_id for other in found.values()):
-            raise MalformedError(f"submitters line {number}: this key id stands already")
+            raise MalformedError(f"submitters line {number}: this key id already exists")
         found[submitter.vkey.name, submitter.vkey.key_id] = submitter
     return found
 

@@ -6,11 +6,13 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from breakglass.errors import MisconfiguredError
 from breakglass.ledger.journal import Commit, ForkedError, Head, JournalError, Place
+from breakglass.process.database import connected
 
 _SCHEMA = """
 create table if not exists entries(place integer primary key, note blob not null) strict;
@@ -47,11 +49,9 @@ class SqliteJournal:
         self._free: list[sqlite3.Connection] = []
         self._free_lock = threading.Lock()
         try:
-            self._writer = self._opened()
-            self._writer.execute("pragma journal_mode=wal")
-            self._writer.executescript(_SCHEMA)
+            self._writer = self._opened(_SCHEMA)
             self._writer.execute(_NEWEST).fetchone()  # a damaged file is told here, by its name
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise MisconfiguredError(
                 f"journal {str(path)!r} cannot be used: {error}; not started",
                 hint="a full disk: make room; a damaged file: restore a copy, or rebuild from the"
@@ -174,10 +174,8 @@ class SqliteJournal:
                 file.close()
             self._free.clear()
 
-    def _opened(self) -> sqlite3.Connection:
-        file = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1)
-        file.execute("pragma synchronous=full")
-        return file
+    def _opened(self, schema: str = "") -> sqlite3.Connection:
+        return connected(self._path, "full", schema, timedelta(seconds=1))
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -203,7 +201,7 @@ class SqliteJournal:
         try:
             file = file or self._opened()
             rows = file.execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise JournalError(f"journal could not be read: {error}") from error
         with self._free_lock:
             self._free.append(file)

@@ -125,7 +125,7 @@ def _unappended(bell: AlertChannel) -> Callable[[TakenDoor, str], None]:
             "door_unappended",
             door.grant,
             f"{door.who!r} got a credential by the custodians' door at"
-            f" {door.taken:%Y-%m-%d %H:%M} UTC, and the ledger does not have its intent: {why}",
+            f" {door.taken:%Y-%m-%d %H:%M} UTC, and its intent is not in the ledger: {why}",
         )
 
     return ring

@@ -133,7 +133,6 @@ def _check_last_known(intent: Intent, token: Token, state: State) -> None:
     active = state.governance.cards.get(intent.glass)
     if active is None or active.digest != card_digest(Note.parse(token.card)):
         raise RefusedError(
-            f"the card of {intent.glass!r} is of another activation than we know; nothing was"
-            " minted",
+            f"this minter knows another card of {intent.glass!r}; nothing was minted",
             name=ErrorName.OLD_CARD,
         )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 
-from breakglass.clock import Clock
+from breakglass.clock import Clock, Deadline
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.minter.door import MinterDoor
@@ -110,20 +109,20 @@ class EarlyEnd:
 
     def _wait_for(self, grant: str) -> None:
         """Wait, bounded, until our view knows the grant: it may be of a moment ago."""
-        until = time.monotonic() + self._view_within.total_seconds()
+        deadline = Deadline(self._view_within)
         if not self._catching_up.current and self._view.away is None:
             self._catching_up.require(self._view_within)
-        while time.monotonic() < until:
+        for _ in deadline.tries():
             with self._view.reading() as state:
                 if grant in state.grants.by_id or self._doors.grant(state, grant) is not None:
                     return
-            time.sleep(0.02)
 
     def _ours(self, state: State, grant: str) -> GrantState:
         found = state.grants.by_id.get(grant) or self._doors.grant(state, grant)
         if found is None or found.minter != self._name:
             raise RefusedError(
-                f"our view of the ledger has no grant {grant!r} for minter {self._name!r}",
+                f"the ledger, as far as this minter has read it, has no grant {grant!r} for minter"
+                f" {self._name!r}",
                 name=ErrorName.NO_GRANT,
             )
         return found

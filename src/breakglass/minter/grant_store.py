@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from typing import Any
 
 from breakglass.canonical import Json, canonical, parse_canonical
 from breakglass.clock import format_time, parse_time
-from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.errors import UnavailableError
+from breakglass.process.database import Database
 from breakglass.records.kinds.ended import Ended
 from breakglass.strict_json import read, write
 
@@ -118,23 +118,13 @@ class GrantStore:
         Raises:
             MisconfiguredError: it cannot be used.
         """
-        self._lock = threading.RLock()
-        try:
-            self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._file.row_factory = sqlite3.Row
-            self._file.execute("pragma journal_mode = wal")
-            # FULL: a commit is on disk when it returns; a promise that power loss takes is none.
-            self._file.execute("pragma synchronous = full")
-            self._file.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise MisconfiguredError(f"{str(path)!r} cannot be used: {error}; not started") from (
-                error
-            )
+        # FULL: a commit is on disk when it returns; a promise that power loss takes is none.
+        self._file = Database(path, what="table of grants", durability="full", schema=_SCHEMA)
+        self._file.connection.row_factory = sqlite3.Row
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._file.close()
+        self._file.close()
 
     def find(self, grant: str) -> Row | None:
         """Return one grant's row."""
@@ -254,12 +244,11 @@ class GrantStore:
 
     def living(self, now: datetime) -> list[Claim]:
         """Return whom the grants are of that are neither past their end nor told to end."""
-        with self._lock:
-            rows = self._file.execute(
-                "select grant_id, handle, who, glass, incident, index_, expires from grants"
-                " where stage in ('claimed', 'minted') and expires >= ?",
-                (format_time(now),),
-            ).fetchall()
+        rows = self._file.all(
+            "select grant_id, handle, who, glass, incident, index_, expires from grants"
+            " where stage in ('claimed', 'minted') and expires >= ?",
+            format_time(now),
+        )
         return [_claim(row) for row in rows]
 
     def expired(self, now: datetime, most: int) -> list[Row]:
@@ -288,42 +277,32 @@ class GrantStore:
 
     def counts(self) -> dict[str, int]:
         """Return how many grants stand in each stage."""
-        with self._lock:
-            rows = self._file.execute(
-                "select stage, count(*) from grants group by stage"
-            ).fetchall()
+        rows = self._file.all("select stage, count(*) from grants group by stage")
         return {str(row[0]): int(row[1]) for row in rows}
 
     def next_moment(self) -> datetime | None:
         """Return when the next grant expires or an ending is to be tried again."""
-        with self._lock:
-            (found,) = self._file.execute(
-                "select min(moment) from (select min(expires) as moment from grants where stage in"
-                " ('claimed', 'minted') union all select min(next_try) from grants where stage ="
-                " 'ended')"
-            ).fetchone()
+        (found,) = self._file.one(
+            "select min(moment) from (select min(expires) as moment from grants where stage in"
+            " ('claimed', 'minted') union all select min(next_try) from grants where stage ="
+            " 'ended')"
+        )
         return parse_time(found) if found else None
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                self._file.execute("begin immediate")
+        try:
+            with self._file.changing():
                 yield
-                self._file.execute("commit")
-            except sqlite3.Error as error:
-                if self._file.in_transaction:
-                    self._file.execute("rollback")
-                # Without a promise on disk nothing may be done at the platform.
-                raise UnavailableError(f"this minter's disk refuses: {error}") from error
+        except sqlite3.Error as error:
+            # Without a promise on disk nothing may be done at the platform.
+            raise UnavailableError(f"this minter's disk refuses: {error}") from error
 
     def _do(self, statement: str, *values: object) -> int:
-        return self._file.execute(statement, values).rowcount
+        return self._file.do(statement, *values).rowcount
 
     def _rows(self, where: str, *values: object) -> list[Row]:
-        with self._lock:
-            rows = self._file.execute(f"select * from grants {where}", values).fetchall()
-        return [_row(row) for row in rows]
+        return [_row(row) for row in self._file.all(f"select * from grants {where}", *values)]
 
 
 def _claim(row: sqlite3.Row) -> Claim:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from breakglass.clock import Clock, format_time, to_milliseconds
+from breakglass.clock import Clock, Deadline, format_time, to_milliseconds
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
 from breakglass.minter.credential_sealing import seal
@@ -175,15 +175,18 @@ class Minting:
             # Long past is not behind: then the state itself must know the grant.
             if self._view.size <= shown.index:
                 raise UnavailableError(
-                    f"our own view of the ledger has not reached intent {grant!r}, entry"
-                    f" {shown.index}; nothing was minted",
+                    f"this minter has not read intent {grant!r} yet, entry {shown.index} of the"
+                    " ledger; nothing was minted",
                     name=ErrorName.BEHIND,
+                    hint=f"retry: breakglass break --again {grant}",
                 ) from error
         else:
             if judged.void:
                 raise RefusedError(
-                    f"intent {grant!r} does not hold in the ledger: {judged.why or judged.void}",
+                    f"intent {grant!r} is invalid in the ledger: {judged.why or judged.void};"
+                    " nothing was minted",
                     name=ErrorName.VOID,
+                    hint="break the glass again",
                 )
         with self._view.reading() as state:
             return self._judged(shown, token, state)
@@ -193,7 +196,9 @@ class Minting:
         found = state.grants.by_id.get(intent.grant)
         if found is None or found.index != shown.index:
             raise RefusedError(
-                f"intent {intent.grant!r} is not the one that counts", name=ErrorName.VOID
+                f"grant {intent.grant!r} has another valid intent; nothing was minted",
+                name=ErrorName.VOID,
+                hint=f"retry: breakglass break --again {intent.grant}",
             )
         claim = claim_of(found)
         if found.ended is not None:
@@ -206,7 +211,7 @@ class Minting:
         active = state.governance.cards.get(intent.glass)
         if active is None or active.digest != card_digest(Note.parse(token.card)):
             raise RefusedError(
-                f"the card of {intent.glass!r} is of an older activation; nothing was minted",
+                f"the card of {intent.glass!r} was replaced; nothing was minted",
                 name=ErrorName.OLD_CARD,
                 hint="break the glass again: the policy has changed since",
             )
@@ -216,8 +221,9 @@ class Minting:
     def _check_replayed(self) -> None:
         if not self._view.wait_current(self._patience.view_within):
             raise UnavailableError(
-                "this minter is still reading what it knew; nothing was minted",
+                "this minter has just started and is still reading the ledger; nothing was minted",
                 name=ErrorName.BEHIND,
+                hint="retry in a few seconds: breakglass break --again GRANT",
             )
         # A token that exists mints while the ledger is away, on what we followed last: so that
         # must not be a copy from before somebody was stopped.
@@ -233,10 +239,10 @@ class Minting:
         if newest is None or now - newest > self._patience.view_at_most_old:
             seen = format_time(newest) if newest else "never"
             raise UnavailableError(
-                f"our own view of the ledger was last witnessed {seen}, now is {format_time(now)};"
-                " nothing was minted",
+                f"the newest witnessed head that this minter has is of {seen}, now is"
+                f" {format_time(now)}; nothing was minted",
                 name=ErrorName.BEHIND,
-                hint="is the ledger reachable from the minter, and does the monitor live",
+                hint="check that the minter reaches the ledger, and that the monitor runs",
             )
 
     def _check_limits(self, intent: Intent) -> None:
@@ -246,8 +252,9 @@ class Minting:
             raise RefusedError(
                 f"grant {intent.grant!r} has {left.total_seconds():.0f} s left;"
                 f" {limits.platform} can give {limits.shortest.total_seconds():.0f} s to"
-                f" {limits.longest.total_seconds():.0f} s",
+                f" {limits.longest.total_seconds():.0f} s; nothing was minted",
                 name=ErrorName.LIMITS,
+                hint="break the glass again: a grant is never extended",
             )
 
     def _order(self, shown: VerifiedToken) -> Order:
@@ -263,13 +270,13 @@ class Minting:
         )
 
     def _usable(self, credential: Credential) -> str:
-        until = time.monotonic() + self._patience.usable_within.total_seconds()
+        deadline = Deadline(self._patience.usable_within)
         rest = 0.01
         while True:
             try:
                 return self._platform.probe(credential)
             except UnavailableError as error:
-                if time.monotonic() + rest > until:
+                if rest > deadline.left:
                     self._abandon(credential.handle)
                     raise UnavailableError(
                         f"credential {credential.handle!r} did not work within"

@@ -126,7 +126,11 @@ class Reconciler:
         for handle in self._platform.handles():
             row = self._table.of_handle(handle)
             if row is None:
-                self._bell.ring("orphan", handle, "an account that no grant of ours explains")
+                self._bell.ring(
+                    "orphan",
+                    handle,
+                    "an account on the target belongs to no grant; it was disabled",
+                )
                 self._platform.cut(handle)
                 self._platform.probe_dead(handle)
             elif row.stage is Stage.CLAIMED:
@@ -244,8 +248,8 @@ class Reconciler:
             self._bell.ring(
                 "outlived",
                 row.grant,
-                f"{row.claim.handle!r} of {row.claim.who!r} should be gone for"
-                f" {late.total_seconds():.0f} s and is not proven dead: {error}",
+                f"account {row.claim.handle!r} of {row.claim.who!r} should have ended"
+                f" {late.total_seconds():.0f} s ago and may still work: {error}",
             )
 
     def _say_owed(self) -> None:
@@ -258,7 +262,11 @@ class Reconciler:
         """Take back what the ledger says of us and our own disk has lost."""
         for claim in self._watch.unfinished():
             if self._table.find(claim.grant) is None:
-                self._bell.ring("forgotten", claim.grant, "minted by us, and not in our table")
+                self._bell.ring(
+                    "forgotten",
+                    claim.grant,
+                    "the ledger has a grant that this minter's own table lacked; restored",
+                )
                 self._remember(claim)
 
     def _remember(self, claim: Claim) -> None:

@@ -61,8 +61,8 @@ def _done(state: State, grant: GrantState, signed: Signature) -> Ended:
 def _killed(state: State, grant: GrantState, signed: Signature) -> Ended:
     said = word_of(state, signed, Kill, None).statement
     if not state.governance.may_kill(said.who):
-        raise RefusedError(f"{said.who!r} may not kill", name=ErrorName.UNKNOWN_PERSON)
+        raise RefusedError(f"{said.who!r} is not allowed to kill", name=ErrorName.UNKNOWN_PERSON)
     name = grant.grant
     if (said.do, said.target, said.name) != (Do.KILL, Target.GRANT, name):
-        raise RefusedError("the statement stops something else", name=ErrorName.WRONG_ANSWER)
+        raise RefusedError("the statement names another grant", name=ErrorName.WRONG_ANSWER)
     return Ended(name, EndedWhy.KILLED, said.reason.text, signed)

@@ -80,10 +80,17 @@ class Stories:
         """Return a credential again, sealed as it was."""
         row = self.table.find(asked.path["grant"])
         if row is None or row.stage is not Stage.MINTED or row.made is None:
-            state = row.stage.value if row else "not minted here"
+            grant, hint = asked.path["grant"][:40], ""
+            if row is not None and row.stage in (Stage.ENDED, Stage.DEAD):
+                why = "the grant has ended"
+            elif row is not None:
+                why = "minting failed or is still running"
+                hint = f"wait 5 s, then: breakglass status {grant}"
+            else:
+                why = "this minter has minted nothing for it"
+                hint = f"retry: breakglass break --again {grant}"
             raise RefusedError(
-                f"grant {asked.path['grant'][:40]!r} has no credential: {state}",
-                name=ErrorName.NO_CREDENTIAL,
+                f"no credential for grant {grant!r}: {why}", name=ErrorName.NO_CREDENTIAL, hint=hint
             )
         return self._shown(row)
 
@@ -113,7 +120,9 @@ class Stories:
             self.at("stated")
             self._ring_if_monitor_is_silent(grant)
         except BreakglassError as error:
-            self.bell.ring("unsaid", grant, f"its records wait for our disk: {error}")
+            self.bell.ring(
+                "unsaid", grant, f"its records cannot be written to the minter's disk yet: {error}"
+            )
 
     def _ring_if_monitor_is_silent(self, grant: str) -> None:
         with self.process.view.reading() as state:
@@ -121,7 +130,10 @@ class Stories:
         if pulse is None or self.clock.now() - pulse > PULSE_AT_MOST_OLD:
             when = format_time(pulse) if pulse else "never"
             self.bell.ring(
-                "monitor_silent", grant, f"a glass was broken; the monitor last lived {when}"
+                "monitor_silent",
+                grant,
+                f"GLASS BROKEN. The monitor is silent, last pulse: {when}. Stop it: breakglass kill"
+                f" {grant}",
             )
 
     def _shown(self, row: Row) -> CredentialView:

@@ -16,9 +16,13 @@ from breakglass.records.fold.state import State
 from breakglass.records.kinds.asked import Outcome
 from breakglass.records.kinds.attested import Attesting
 from breakglass.records.record import Unknown
-from breakglass.records.statement import parse_request
+from breakglass.records.statement import Kill, parse_request, parse_statement
 
 _OWN = frozenset({"alert", "pulse"})
+_UNEXPECTED = (
+    "Not expected? Call the maintainers now: enough of their keys signed it. If they did not, those"
+    " keys are stolen."
+)
 
 
 def alert_for(
@@ -66,14 +70,15 @@ def _forbidden(judged: Judged, entry: Entry) -> Alert:
     if judged.record is None:
         at = max(entry.cosigned.values())  # whatever a follower hands in was cosigned
         text = (
-            f"FORBIDDEN: entry {judged.index} of the ledger is no record at all: {judged.why}."
-            " Whoever could append it holds a submitter's key."
+            f"FORBIDDEN: entry {judged.index} of the ledger is not a record: {judged.why}."
+            " Verifiers ignore it. Whoever appended it holds a submitter's key: treat each as"
+            " compromised until the cause is known."
         )
         about = f"entry/{judged.index}"
         return Alert("forbidden", about, judged.index, f"record/{judged.index}", at, text)
     record = judged.record
     submitter = ", ".join(dict.fromkeys(line.name for line in record.note.lines))
-    role = str(judged.role) if judged.role else "of no role we know"
+    role = str(judged.role) if judged.role else "unknown role"
     fields = {"who": submitter, "why": f"{judged.void}: {judged.why}", "record": record.envelope.id}
     if isinstance(record.body, kinds.Intent):
         fields |= {"glass": record.body.glass, "claims": record.body.who}
@@ -138,10 +143,10 @@ def _asking(subject: str, body: kinds.Asked | kinds.Refused, index: int, at: dat
     said = parse_request(body.statement.text)
     why = "; ".join(body.decision.why) or body.decision.outcome.value
     lead = {
-        "refused": f"Refused: {said.who} asked for {said.glass!r} and did not get it: {why}.",
+        "refused": f"Refused: {said.who} asked for {said.glass!r} and got nothing: {why}.",
         "approval_wanted": (
-            f"APPROVAL WANTED: {said.who} asks for {said.glass!r}, {body.decision.need} must say"
-            " yes."
+            f"APPROVAL WANTED: {said.who} asks for {said.glass!r}; approvals needed:"
+            f" {body.decision.need}."
         ),
     }[subject]
     text = f"{lead} Why: {said.reason.text} [{said.reason.code}]."
@@ -158,48 +163,50 @@ def _of_the_rules(body: object, index: int, at: datetime, ident: str, state: Sta
     match body:
         case kinds.Policy():
             text = (
-                f"Policy {body.version} took force (commit {body.commit[:12] or 'none'}, bundle"
-                f" {body.bundle[:12]}…). If no maintainer of yours did this, act now."
+                f"Policy {body.version} is now in force (commit {body.commit[:12] or 'none'},"
+                f" bundle {body.bundle[:12]}…). {_UNEXPECTED}"
             )
             return Alert("policy_activated", ident, index, "policy", at, text)
         case kinds.Cards():
             text = (
-                f"Glass cards of policy {body.version} took force:"
+                f"Glass cards of policy {body.version} are now in force:"
                 f" {', '.join(sorted(body.cards)) or 'no glass at all'}."
             )
             return Alert("cards_activated", ident, index, "policy", at, text)
         case kinds.TrustActivated():
             text = (
-                f"Trust file {body.version} took force ({body.digest[:12]}…): it says whose"
-                " records, heads and signatures everybody believes. If no maintainer of yours did"
-                " this, act now."
+                f"Trust file {body.version} is now in force ({body.digest[:12]}…): it names the"
+                f" keys that every process trusts. {_UNEXPECTED}"
             )
             return Alert("trust_activated", ident, index, "trust", at, text)
         case kinds.KeyHandedOver():
             text = (
-                f"A new key of {body.party!r} stands beside its old one: {_label(body.new)} follows"
-                f" {_label(body.old)}, by trust file {body.version}. If none of you did this, act"
-                " now."
+                f"{body.party!r} has a new key beside its old one: {_label(body.new)} follows"
+                f" {_label(body.old)}, by trust file {body.version}. {_UNEXPECTED}"
             )
             return Alert("key_rotated", ident, index, "trust", at, text)
         case kinds.Suspended():
-            what = "Suspended" if body.active else "Let go again"
-            text = f"{what}: {body.target.value} {body.name!r}."
+            said = parse_statement(body.statement.text)
+            assert isinstance(said, Kill)  # the fold judged it
+            what = "Suspended" if body.active else "Suspension lifted"
+            by = f"by {said.who}. Why: {said.reason.text}"
+            text = f"{what}: {body.target.value} {body.name!r}, {by}."
             thread = body.name if body.target == "grant" else f"suspended/{body.target.value}"
             subject = "suspended" if body.active else "released"
             return Alert(subject, ident, index, thread, at, text, {"name": body.name})
         case kinds.Attested() if body.outcome is not Attesting.HELD:
             wrong = body.outcome is Attesting.FAILED
             text = (
-                f"{'ARCHIVE WRONG' if wrong else 'Archive not known to hold'}: {body.about!r} was"
-                f" looked at {body.looked:%Y-%m-%d %H:%M:%S} UTC: {body.detail}. Records may not be"
-                " beyond deletion. On its host: breakglass archiver doctor"
+                f"{'ARCHIVE CHECK FAILED' if wrong else 'Archive check incomplete'}:"
+                f" {body.about!r}, checked {body.looked:%Y-%m-%d %H:%M:%S} UTC: {body.detail}."
+                " Until it is fixed, records may be deleted there. On its host:"
+                " breakglass archiver doctor"
             )
             subject = "archive_wrong" if wrong else "archive_unknown"
             return Alert(subject, ident, index, f"archive/{body.about}", at, text)
         case kinds.Gap():
             text = (
-                f"Late records: {ident!r} tells of an outage from {body.start:%Y-%m-%d %H:%M:%S} to"
+                f"Late records: {ident!r} reports an outage from {body.start:%Y-%m-%d %H:%M:%S} to"
                 f" {body.end:%H:%M:%S} UTC ({body.cause or 'no cause given'});"
                 f" {body.last_seq - body.first_seq + 1} records come late."
             )

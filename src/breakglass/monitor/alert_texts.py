@@ -81,6 +81,27 @@ def breaking(intent: kinds.Intent) -> AccessRequest | None:
         return None
 
 
+_ASKED = {
+    "not_asked": "no approval was asked for in the hour before",
+    "approvers_silent": "approvers were asked and did not answer in time",
+    "not_paged": "approval was asked for, but no page reached an approver",
+    "did_not_wait": "approvers were paged, and it was broken before they answered",
+}
+
+
+def asked_before(labels: tuple[str, ...]) -> str:
+    """Say what the ledger knows of asking before a glass was broken; empty if it has no approvers.
+
+    >>> asked_before(("refused_by:sam",)), asked_before(())
+    ("approver 'sam' had refused it", '')
+    """
+    told = []
+    for label in labels:
+        word, _, name = label.partition(":")
+        told.append(f"approver {name!r} had refused it" if name else _ASKED[word])
+    return "; ".join(told)
+
+
 def broke_glass(grant: GrantState, then: IncidentThen | None) -> tuple[str, dict[str, str]]:
     """Return the text and the fields of the loudest news there is."""
     intent, card = grant.intent, grant.card
@@ -95,6 +116,9 @@ def broke_glass(grant: GrantState, then: IncidentThen | None) -> tuple[str, dict
         "incident": intent.incident,
         "kill": f"breakglass kill {intent.grant}",
     }
+    before = asked_before(grant.labels)
+    if before:
+        fields["approval"] = before
     said = breaking(intent)
     if said is not None and said.do is Do.DOOR:
         words = [parse_statement(each.text) for each in intent.statements]
@@ -104,7 +128,7 @@ def broke_glass(grant: GrantState, then: IncidentThen | None) -> tuple[str, dict
             f"CUSTODIANS' DOOR: while the ledger was down {' and '.join(names)} opened"
             f" {intent.glass!r} to {intent.who}, {grant.at:%Y-%m-%d %H:%M} to"
             f" {clock_time(intent.not_after)}, for {incident(then, intent.incident)}. Why:"
-            f" {fields['why']}. It grants: {fields['grants']}. Ask each of them what they saw."
+            f" {fields['why']}. It grants: {fields['grants']}. Call each custodian: did they sign?"
             f" Review due {intent.review_by:%Y-%m-%d}. Stop it: {fields['kill']}"
         )
         return text, fields
@@ -115,6 +139,7 @@ def broke_glass(grant: GrantState, then: IncidentThen | None) -> tuple[str, dict
         f"{label}: {intent.who} broke {intent.glass!r} until {clock_time(intent.not_after)}"
         f" ({span(intent.not_after - grant.at)}) for {incident(then, intent.incident)}."
         f" Why: {fields['why'] or 'no reason was given'}."
+        f"{f' Approval: {before}.' if before else ''}"
         f" It grants: {fields['grants']}."
         f" Review due {intent.review_by:%Y-%m-%d}. Stop it: {fields['kill']}"
     )
@@ -126,11 +151,11 @@ def ended(body: kinds.Ended, grant: GrantState) -> str:
     why = {
         "expired": "it expired",
         "done": "its holder handed it back",
-        "killed": "it was killed",
-        "idle": "it was idle",
-        "incident_closed": "its incident closed",
+        "killed": "a person stopped it",
+        "idle": "it was not used",
+        "incident_closed": "its incident was closed",
         "not_minted": "nothing was minted",
-        "withdrawn": "it was withdrawn",
+        "withdrawn": "its holder withdrew the request",
         "drill": "the drill is over",
     }[body.why.value]
     detail = f" ({body.detail})" if body.detail else ""
@@ -139,34 +164,35 @@ def ended(body: kinds.Ended, grant: GrantState) -> str:
 
 def dead(body: kinds.Dead, grant: GrantState) -> str:
     """Say that access was tried and is gone, and what did not go with it."""
-    left = f" LEFT BEHIND: {'; '.join(body.left_behind)}." if body.left_behind else ""
-    cut = f", {body.sessions_cut} live sessions cut" if body.sessions_cut else ""
+    left = "; ".join(body.left_behind)
+    left = f" LEFT BEHIND on the target, remove by hand: {left}." if left else ""
+    cut = f"; {body.sessions_cut} live sessions were cut" if body.sessions_cut else ""
     tail = span(timedelta(milliseconds=body.tail_ms))
-    return f"Dead: {_whose(grant)} no longer works, tried {tail} after its end{cut}.{left}"
+    return f"Revoked: {_whose(grant)}: a login was refused {tail} after its end{cut}.{left}"
 
 
 def usable(body: kinds.Usable, grant: GrantState) -> str:
     """Say that the credential works."""
-    took = f"{body.since_asked_ms} ms after asking"
-    return f"Usable: {_whose(grant)} is a working credential, {took}."
+    took = f"{body.since_asked_ms} ms after the request"
+    return f"Active: {_whose(grant)}: the credential works, {took}."
 
 
 def door(body: kinds.Door, by: str) -> str:
     """Say that a gate or minter took a token of the custodians' door, and what it had tried."""
     return (
-        f"The custodians' door was used at {by}: {body.who} with {body.glass!r}, run {body.run!r},"
-        f" signed by {' and '.join(body.custodians) or 'nobody'}. It could not reach the ledger:"
-        f" {body.tried or 'it does not say how'}."
+        f"CUSTODIANS' DOOR used at {by}: {body.who} with {body.glass!r}, run {body.run!r}, signed"
+        f" by {' and '.join(body.custodians) or 'nobody'}. What {by} saw of the ledger:"
+        f" {body.tried or 'it does not say'}."
     )
 
 
 def bypassed(body: kinds.Bypassed, grant: GrantState) -> str:
     """Say that a gate was opened by glass, and what the gate said."""
-    said = "could not be evaluated" if body.state == "could_not_evaluate" else "said no"
+    said = "could not evaluate" if body.state == "could_not_evaluate" else "had refused"
     detail = f" ({body.detail})" if body.detail else ""
     return (
-        f"Gate opened by glass: {grant.who} went past {body.gate!r}, which {said}{detail},"
-        f" for run {body.run!r} with {grant.glass!r}."
+        f"Gate bypassed: {grant.who} opened {body.gate!r} with {grant.glass!r}; its"
+        f" check {said} run {body.run!r}{detail}."
     )
 
 

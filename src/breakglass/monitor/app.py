@@ -36,9 +36,9 @@ from breakglass.monitor.settings import MonitorSettings
 from breakglass.monitor.split_view import SplitViewCheck
 from breakglass.monitor.tile_audit import TileAudit
 from breakglass.monitor.witnessed_time import WitnessedTime
-from breakglass.node.periodic import PeriodicTask
 from breakglass.node.process import NodeProcess
 from breakglass.process.folder import make_folder
+from breakglass.process.periodic import PeriodicTask
 from breakglass.process.serving import Service
 from breakglass.process.settings import read_settings
 
@@ -132,7 +132,7 @@ class Monitor:
 
     def _not_yet(self) -> str:
         if self.broken:
-            return f"the ledger is not believed: {self.broken}"
+            return f"the ledger is not trusted: {self.broken}"
         return "" if self.following.live else "the monitor still reads what the ledger holds"
 
     def _go_live(self) -> None:
@@ -154,8 +154,8 @@ class Monitor:
             self.belief.end(str(error), name, self.view.size)
             return
         text = (
-            f"The monitor follows the ledger no longer, at {self.view.size} entries: {error}. What"
-            " happens from here on is not heard. Start it again."
+            f"THE MONITOR HAS STOPPED reading the ledger, at {self.view.size} entries: {error}."
+            " From here on nothing raises an alert. Fix the cause and restart the monitor."
         )
         size = self.view.size
         news = Alert(

@@ -108,9 +108,8 @@ class ArchiveHealth:
         index = last.index if last else 0
         why = f" ({self.trouble})" if self.trouble else ""
         text = (
-            f"Nobody has looked at the archive {name!r} since {format_time(since)}{why}: whether"
-            f" its records are beyond deletion is not known, at {size} entries. On its host:"
-            " breakglass archiver doctor"
+            f"Archive {name!r} was last checked {format_time(since)}{why}: whether its records can"
+            f" be deleted is unknown, at {size} entries. On its host: breakglass archiver doctor"
         )
         # One message for each look that none followed: its entry names it.
         news = Alert("archive_unattested", name, index, f"archive/{name}", now, text)

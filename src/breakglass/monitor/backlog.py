@@ -107,8 +107,8 @@ class Backlog(MemoryProjection[Undone]):
 def error_inside(judged: Judged, at: datetime) -> Alert:
     """Return the news that an entry could not be looked at."""
     text = (
-        f"The monitor could not judge entry {judged.index} of the ledger because of an error of its"
-        " own. Look at the entry by hand, and at the monitor's log."
+        f"THE MONITOR FAILED at entry {judged.index} of the ledger: an internal error. That entry"
+        " raised no alert: look at it by hand, and at the monitor's log."
     )
     about = f"entry/{judged.index}"
     return Alert("monitor_error", about, judged.index, about, at, text)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-import threading
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,8 +15,16 @@ from pathlib import Path
 from breakglass.clock import format_time
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.monitor.root_history import RootHistory
+from breakglass.process.database import Database
 from breakglass.process.folder import make_folder, write_whole
 from breakglass.tlog.checkpoint import Checkpoint
+
+_SCHEMA = """
+create table if not exists heads(
+    by_whom text not null, size integer not null, text text not null, note blob not null,
+    seen text not null, primary key (by_whom, size, text)
+) strict;
+"""
 
 
 @dataclass(frozen=True)
@@ -38,23 +45,16 @@ class CheckpointStore:
         Raises:
             MisconfiguredError: they cannot be used.
         """
-        self._lock = threading.Lock()
         self._evidence = folder / "evidence"
         try:
             make_folder(self._evidence)
-            self._file = sqlite3.connect(
-                folder / "heads.sqlite", check_same_thread=False, isolation_level=None
-            )
-            self._file.execute("pragma journal_mode=wal")
-            self._file.execute(
-                "create table if not exists heads(by_whom text not null, size integer not null,"
-                " text text not null, note blob not null, seen text not null,"
-                " primary key (by_whom, size, text)) strict"
-            )
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             raise MisconfiguredError(
-                f"kept heads in {str(folder)!r} cannot be used: {error}; not started"
+                f"{str(self._evidence)!r} cannot be used: {error}; not started"
             ) from error
+        self._file = Database(
+            folder / "heads.sqlite", what="kept heads", durability="full", schema=_SCHEMA
+        )
 
     def keep(self, head: Head, now: datetime) -> None:
         """Keep a head; one that is here already is left as it is.
@@ -65,8 +65,7 @@ class CheckpointStore:
         seen = format_time(now)
         row = (head.by, head.checkpoint.size, head.checkpoint.text, head.note, seen)
         try:
-            with self._lock:
-                self._file.execute("insert or ignore into heads values (?, ?, ?, ?, ?)", row)
+            self._file.do("insert or ignore into heads values (?, ?, ?, ?, ?)", *row)
         except sqlite3.Error as error:
             raise UnavailableError(f"a head could not be kept: {error}") from error
 
@@ -119,10 +118,8 @@ class CheckpointStore:
     @property
     def count(self) -> int:
         """How many different heads were seen."""
-        with self._lock:
-            return int(self._file.execute("select count(*) from heads").fetchone()[0])
+        return int(self._file.one("select count(*) from heads")[0])
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._file.close()
+        self._file.close()

@@ -54,8 +54,8 @@ class DeadlineMonitor:
             return ()
         text = (
             f"The ledger has been silent for {self._silent_after:.0f} s, at {size} entries: {away}."
-            " Nobody can break glass but through the custodians' door, and what happens there is"
-            " not heard here."
+            " Nobody can break a glass now, except with custodians: breakglass door ask. What"
+            " happens there raises no alert here until the ledger is back."
         )
         # One message an outage: the size at its beginning names it.
         return (Alert("ledger_silent", "ledger", size, "ledger", self._now.now(), text),)

@@ -49,8 +49,8 @@ class ForkLatch:
             self._broken = why
         kept = f" Both heads are kept in evidence/{evidence} of the monitor." if evidence else ""
         text = (
-            f"THE LEDGER CONTRADICTS ITSELF: {why}. Believe no record from it until this is"
-            f" explained.{kept}"
+            f"THE LEDGER CONTRADICTS ITSELF: {why}. Trust no new record of it, and break no glass,"
+            f" until this is explained.{kept}"
         )
         news = Alert(
             "ledger_contradicts", "ledger", size, "ledger", self._clock.now(), text, stated=False

@@ -64,7 +64,7 @@ def _of(
             "not_dead",
             grant,
             end + patience.dead,
-            f"nobody has shown that the credential is dead, {span(patience.dead)} after its end at"
+            f"no proof that the credential is revoked, {span(patience.dead)} after its end at"
             f" {end:%H:%M:%S} UTC; it may still work on {grant.minter!r}",
         )
     if grant.minted_at is None and grant.ended is None and now > end + patience.ended:
@@ -95,8 +95,8 @@ def _doors(state: State, now: datetime, patience: Patience) -> Iterator[Alert]:
         text = (
             f"UNRECORDED DOOR: {door.who} used the custodians' door for {door.glass!r} at {used},"
             f" grant {door.grant}, and {span(patience.door)} after the ledger's return its intent"
-            " is not there. Have the broker, a custodian or the responder bring it in: breakglass"
-            " door use FILE. After 24 h it is void for ever."
+            " is not there. The responder or a custodian must send it: breakglass door use FILE."
+            " After 24 h the ledger never accepts it."
         )
         fields = {"who": door.who, "glass": door.glass}
         yield Alert(subject, door.grant, door.index, door.grant, door.seen, text, fields)
@@ -111,8 +111,8 @@ def _cards(state: State, chronicle: HistoryProjection, now: datetime) -> Iterato
     if soon:
         names = ", ".join(f"{glass!r} on {expires:%Y-%m-%d}" for expires, glass in soon)
         text = (
-            f"Glass cards expire: {names}. After that no such glass opens. Activate the policy"
-            " again: breakglass policy activate"
+            f"Glass cards expire: {names}. After that these glasses cannot be broken. Renew:"
+            " breakglass policy sign, then breakglass policy activate"
         )
         since = soon[0][0] - CARDS_NOTICE
         yield Alert("cards_expire", "cards", chronicle.kept.cards_index, "policy", since, text)

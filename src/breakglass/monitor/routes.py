@@ -26,6 +26,7 @@ from breakglass.monitor.reviews.record import ReviewLine, ReviewView
 from breakglass.monitor.reviews.review_yaml import yaml_text
 from breakglass.monitor.status import Status, status_of
 from breakglass.node.views import StateView, state_view
+from breakglass.records import kind_sets
 from breakglass.strict_json import view
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class Alarms:
 class Health:
     """How far it has read the ledger: ``size`` entries ``of`` those known; ``current`` once live.
 
-    ``broken`` is why this monitor believes nothing any more, or empty; then the status is 503.
+    ``broken`` is why this monitor trusts the ledger no more, or empty; then the status is 503.
+    ``kinds`` is the newest set of kinds that it knows.
     """
 
     ok: bool
@@ -61,6 +63,7 @@ class Health:
     of: int
     current: bool
     broken: str
+    kinds: int
 
 
 def routes(monitor: Monitor) -> list[Route]:
@@ -92,7 +95,8 @@ def routes(monitor: Monitor) -> list[Route]:
         # It goes live without the last entries where a ledger keeps it waiting.
         current = monitor.following.live and size >= known
         return json_response(
-            Health(not broken, size, known, current, broken), 503 if broken else 200
+            Health(not broken, size, known, current, broken, kind_sets.NEWEST),
+            503 if broken else 200,
         )
 
     return [

@@ -140,7 +140,7 @@ class SplitViewCheck:
             name, unkept = "", f"; {error}; the other head is {theirs.note.decode()!r}"
         why = (
             f"{theirs.by!r} holds a head of size {theirs.checkpoint.size}, signed by the log, that"
-            f" is no head of the log that was followed here to size {ours.checkpoint.size}{unkept}"
+            f" does not fit the log followed here to size {ours.checkpoint.size}{unkept}"
         )
         self._belief.end(why, name, theirs.checkpoint.size)
 
@@ -154,8 +154,9 @@ class SplitViewCheck:
     def _withheld(self, theirs: Head, size: int) -> None:
         text = (
             f"The ledger withholds entries: {theirs.by!r} has cosigned {theirs.checkpoint.size}"
-            f" entries, {size} were shown to the monitor, and that for"
-            f" {WITHHELD_AFTER.total_seconds():.0f} s. Nobody rings for what it does not show."
+            f" entries, the monitor was shown {size}, for {WITHHELD_AFTER.total_seconds():.0f} s"
+            " now. No alert is sent for what is withheld. Restart the ledger; if it goes on, treat"
+            " its host as compromised."
         )
         news = Alert("withheld", "ledger", size, "ledger", self._clock.now(), text, stated=False)
         self._ringing.ring([news])

@@ -102,9 +102,9 @@ class TileAudit:
 
     def _ring(self, index: int, what: str) -> None:
         text = (
-            f"The ledger's past was changed: it does not show {what} as it was logged and"
-            " followed here. The archive and every follower hold what was logged. Keep the"
-            " ledger's host as it is, and run: breakglass ledger fsck FOLDER"
+            f"THE LEDGER'S HISTORY WAS CHANGED: it no longer shows {what} as it was recorded. The"
+            " archive and every process still hold the original. Change nothing on the ledger's"
+            " host, and examine it: breakglass ledger fsck FOLDER"
         )
         news = Alert(
             "past_changed", "ledger", index, "ledger", self._clock.now(), text, stated=False

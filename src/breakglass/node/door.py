@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from breakglass.clock import Clock, format_time, parse_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.http.client import Incoming, Outgoing, Peer, Reply
+from breakglass.process.database import transaction
 from breakglass.records.encoding.text_types import one_line
 from breakglass.records.kinds.door import Door
 from breakglass.records.kinds.intent import Intent
@@ -103,10 +104,11 @@ class Doors:
             if other is not None:
                 grant, who, glass, taken = other
                 raise RefusedError(
-                    f"a door was taken here already: grant {grant!r}, {who!r}, {glass!r}, at"
-                    f" {taken}; a second one stays shut until the first is shown to be in the log",
+                    f"an offline grant was taken here already: {grant!r}, {who!r}, {glass!r}, at"
+                    f" {taken}; no second one is accepted until the first is in the ledger",
                     name=ErrorName.SECOND_DOOR,
-                    hint="when the ledger is back this is asked of it; the ordinary way opens then",
+                    hint="when the ledger is back this settles by itself; then: breakglass break"
+                    " GLASS --incident INCIDENT --why REASON",
                 )
             done = file.execute(
                 "insert or ignore into doors values (?, ?, ?, ?, ?, ?, null, null, null)",
@@ -167,14 +169,9 @@ class Doors:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(self._path, timeout=5)) as file:
-                file.execute("pragma journal_mode = wal")
-                # FULL: a door that power loss makes us forget would let a second one in.
-                file.execute("pragma synchronous = full")
-                file.executescript(_SCHEMA)
-                with file:
-                    file.execute("begin immediate")
-                    yield file
+            # FULL: a door that power loss makes us forget would let a second one in.
+            with transaction(self._path, "full", _SCHEMA) as file:
+                yield file
         except (sqlite3.Error, OSError) as error:
             raise UnavailableError(
                 f"the memory of doors {str(self._path)!r} cannot be used: {error}; nothing opens",

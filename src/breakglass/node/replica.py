@@ -17,11 +17,11 @@ from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.node.first_trust import first_trust
 from breakglass.node.judged_mark import JudgedMark, require_judged_again
-from breakglass.node.periodic import PeriodicTask
 from breakglass.node.projection import Projection
 from breakglass.node.snapshot import Noted, Still
 from breakglass.node.snapshots import EVERY, At, Snapshots
 from breakglass.node.whole_fold import WholeFold
+from breakglass.process.periodic import PeriodicTask
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged, apply, attachments_read
 from breakglass.records.fold.state import State

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from breakglass.node.replica import Replica
+from breakglass.records import kind_sets
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Health:
         of: entries there are, as far as known, in its cache or in the ledger; ``size`` at least.
         current: whether its view has been current since the start.
         ledger: why the ledger cannot be followed, or empty.
+        kinds: the newest set of kinds that it knows.
     """
 
     ok: bool
@@ -24,6 +26,7 @@ class Health:
     of: int
     current: bool
     ledger: str
+    kinds: int
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class StateView:
 def health(view: Replica, current: bool, ok: bool) -> Health:
     """Return how a process is that follows the ledger; takes no lock that the fold holds long."""
     away = view.away
-    return Health(ok, view.size, view.known, current, str(away) if away else "")
+    return Health(ok, view.size, view.known, current, str(away) if away else "", kind_sets.NEWEST)
 
 
 def state_view(view: Replica, summary: object = None) -> StateView:

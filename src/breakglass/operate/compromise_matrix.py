@@ -129,7 +129,7 @@ def _forging(found: Installation) -> Power:
         )
 
     hosts = _single(found, can)
-    said, noticed = _several(hosts), "nobody: all signatures hold"
+    said, noticed = _several(hosts), "nobody: signatures verify"
     if not hosts:
         said, noticed = f"no one host{_together(found, can)}", "each witness, at once"
     return Power("rewrite", "rewrite all, signed", hosts, said, noticed)
@@ -167,8 +167,8 @@ def _silencing(found: Installation) -> Power:
         for each in found.holdings
         if each.room in ("broker", "minter") and each.host not in (host, UNSEEN)
     }
-    noticed = f"{' and '.join(sorted(others))}, within 3 min" if others else "nobody elsewhere"
-    return Power("silence", "silence the alarms", _seen(host), _root(host), noticed)
+    noticed = f"{' and '.join(sorted(others))}, within 3 min" if others else "no other host"
+    return Power("silence", "silence the alerts", _seen(host), _root(host), noticed)
 
 
 def _watchers(found: Installation, hosts: set[str], when: str, archiver: bool = True) -> str:
@@ -179,7 +179,7 @@ def _watchers(found: Installation, hosts: set[str], when: str, archiver: bool = 
         and each.host not in {*hosts, UNSEEN}
         and (archiver or each.room != "archiver")
     ]
-    return f"{', '.join(names)}: {when}" if names else "nobody elsewhere"
+    return f"{', '.join(names)}: {when}" if names else "no other host"
 
 
 def _heads_elsewhere(found: Installation, hosts: set[str]) -> str:

@@ -27,9 +27,9 @@ _SOON = timedelta(days=14)
 class Weight(StrEnum):
     """How much a finding weighs."""
 
-    GOOD = "good"
-    LIMIT = "limit"
-    WRONG = "wrong"
+    OK = "OK"
+    WARN = "WARN"
+    FAIL = "FAIL"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def examine(org: Path, who: str, key: Path, now: datetime) -> Examined:
         trust = accept_trust(Note.parse((org / "trust").read_bytes()), None)
         installation = look(org, trust, who, key)
     except (BreakglassError, OSError) as error:
-        unreadable.append(Finding(Weight.WRONG, "unreadable", str(error)))
+        unreadable.append(Finding(Weight.FAIL, "unreadable", str(error)))
     findings = [*unreadable, *_findings(org, key, now, installation)]
     if installation is None:
         return Examined(None, [], None, findings)
@@ -94,19 +94,19 @@ def _findings(
         try:
             found += each()
         except (BreakglassError, OSError) as error:
-            found.append(Finding(Weight.WRONG, "unreadable", str(error)))
+            found.append(Finding(Weight.FAIL, "unreadable", str(error)))
     return found
 
 
 def _one_host(found: Installation) -> Iterator[Finding]:
     if one_host(found):
         yield Finding(
-            Weight.LIMIT,
+            Weight.WARN,
             "one_host",
             "this host can forge a quorum alone: tamper-evident, not out of reach",
         )
     else:
-        yield Finding(Weight.GOOD, "one_host", "no single host can forge a quorum of signatures")
+        yield Finding(Weight.OK, "one_host", "no single host can forge a quorum of signatures")
 
 
 def _archive(found: Installation) -> Iterator[Finding]:
@@ -114,16 +114,16 @@ def _archive(found: Installation) -> Iterator[Finding]:
     looked = f", looked at {archive.looked}" if archive.looked else ""
     if archive.outcome == "failed":
         yield Finding(
-            Weight.WRONG,
+            Weight.FAIL,
             "archive",
             f"the archive's doctor finds it wrong{looked}: {archive.where}",
             "breakglass archiver doctor, on the archiver's host",
         )
     elif archive.outcome == "held":
-        yield Finding(Weight.GOOD, "archive", f"the archive holds{looked}: {archive.where}")
+        yield Finding(Weight.OK, "archive", f"the archive holds{looked}: {archive.where}")
     else:
         yield Finding(
-            Weight.LIMIT,
+            Weight.WARN,
             "archive",
             "the archive's doctor has not been heard",
             "breakglass archiver doctor, on the archiver's host",
@@ -134,7 +134,7 @@ def _generated_maintainer(org: Path) -> Iterator[Finding]:
     for path in sorted((org / "keys" / "maintainers").glob("*.pub")):
         if path.with_suffix("").is_file():
             yield Finding(
-                Weight.LIMIT,
+                Weight.WARN,
                 "generated_maintainer",
                 f"maintainer '{path.stem}' is a key file that was generated here: whoever reads"
                 " this folder can change the policy with one key more",
@@ -145,10 +145,10 @@ def _generated_maintainer(org: Path) -> Iterator[Finding]:
 def _own_key(key: Path) -> Iterator[Finding]:
     mine = ssh_keygen.read_key(key)
     if mine.hardware:
-        yield Finding(Weight.GOOD, "own_key", "your key is a security key: two factors")
+        yield Finding(Weight.OK, "own_key", "your key is a security key: two factors")
         return
     yield Finding(
-        Weight.LIMIT,
+        Weight.WARN,
         "own_key",
         "your key is a software key: one factor; a glass with 'mfa_age' refuses it",
         "ssh-keygen -t ed25519-sk, and put its public half into the bundle",
@@ -158,19 +158,19 @@ def _own_key(key: Path) -> Iterator[Finding]:
 def _trust(org: Path) -> Iterator[Finding]:
     trust = accept_trust(Note.parse((org / "trust").read_bytes()), None)
     kept = trust.level is not Level.WITNESSED
-    says = f"tokens are believed at level '{trust.level.value}', trust file {trust.version}"
-    yield Finding(Weight.GOOD if kept else Weight.LIMIT, "trust", says)
+    says = f"tokens are accepted at level '{trust.level.value}', trust file {trust.version}"
+    yield Finding(Weight.OK if kept else Weight.WARN, "trust", says)
 
 
 def _cards(org: Path, now: datetime) -> Iterator[Finding]:
     left = card_life_left(read_signed(org / "bundle"), now)
     step = "sign and activate the policy again: breakglass policy sign, then activate"
     if left <= timedelta(0):
-        yield Finding(Weight.WRONG, "cards", "a glass card has expired: it opens nothing", step)
+        yield Finding(Weight.FAIL, "cards", "a glass card has expired: it opens nothing", step)
     elif left < _SOON:
-        yield Finding(Weight.WRONG, "cards", f"a glass card expires in {left.days} days", step)
+        yield Finding(Weight.FAIL, "cards", f"a glass card expires in {left.days} days", step)
     else:
-        yield Finding(Weight.GOOD, "cards", f"the glass cards hold for {left.days} days more")
+        yield Finding(Weight.OK, "cards", f"the glass cards hold for {left.days} days more")
 
 
 def _modes(org: Path) -> Iterator[Finding]:
@@ -180,13 +180,13 @@ def _modes(org: Path) -> Iterator[Finding]:
         mode = path.stat().st_mode & 0o777
         wanted = "0600" if path.is_file() else "0700"
         yield Finding(
-            Weight.WRONG,
+            Weight.FAIL,
             "modes",
             f"{str(path)!r} has mode {mode:04o}: others can read it",
             f"chmod {wanted} {path}; if somebody may have read it, make a new key",
         )
     if not open_keys + folders:
-        yield Finding(Weight.GOOD, "modes", "keys and folders are closed to other users")
+        yield Finding(Weight.OK, "modes", "keys and folders are closed to other users")
 
 
 def _alive(org: Path) -> Iterator[Finding]:
@@ -202,26 +202,26 @@ def _alive(org: Path) -> Iterator[Finding]:
             silent.append(folder.name)
     if silent:
         yield Finding(
-            Weight.WRONG,
+            Weight.FAIL,
             "alive",
             f"{len(silent)} of {len(parties)} processes do not answer: {', '.join(silent)}",
             f"breakglass up --org {org}",
         )
     else:
-        yield Finding(Weight.GOOD, "alive", f"all {len(parties)} processes answer")
+        yield Finding(Weight.OK, "alive", f"all {len(parties)} processes answer")
 
 
 def _channels(org: Path) -> Iterator[Finding]:
     count = _channel_count(org)
     if count < 2:
         yield Finding(
-            Weight.LIMIT,
+            Weight.WARN,
             "channels",
-            f"alarms ring on {count} channel, a file on this host: nobody is woken",
+            f"alerts go to {count} channel, a file on this host: nobody is woken",
             "add [channels.NAME] with a webhook to monitor/settings.toml",
         )
     else:
-        yield Finding(Weight.GOOD, "channels", f"alarms ring on {count} channels")
+        yield Finding(Weight.OK, "channels", f"alerts go to {count} channels")
 
 
 def _channel_count(org: Path) -> int:

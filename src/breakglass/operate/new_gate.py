@@ -28,7 +28,7 @@ def make_gate(
     """Make the folder of a gate; returns the line that a trust file needs for its key.
 
     Raises:
-        MisconfiguredError: the folder stands already, or the trust file cannot be read.
+        MisconfiguredError: the folder already exists, or the trust file cannot be read.
     """
     if folder.exists() and any(folder.iterdir()):
         raise MisconfiguredError(

@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+from breakglass.clock import Deadline
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.http.client import Peer
@@ -56,9 +56,10 @@ def runs(folder: Path) -> bool:
 
 
 def _stopped(folder: Path) -> bool:
-    ran, until, told = False, time.monotonic() + STOP_WITHIN.total_seconds(), 0
-    while runs(folder):
-        ran = True
+    told = 0
+    for number, _ in enumerate(Deadline(STOP_WITHIN).tries(_LOOK_EVERY_S)):
+        if not runs(folder):
+            return number > 0
         pid = _pid(folder)
         # Looking for the lock we held it ourselves, so the number in it may for a moment be ours.
         if pid not in (0, told, os.getpid()):
@@ -66,14 +67,10 @@ def _stopped(folder: Path) -> bool:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
             told = pid
-        if time.monotonic() > until:
-            raise UnavailableError(
-                f"process {pid} of {str(folder)!r} did not stop within"
-                f" {STOP_WITHIN.total_seconds():g} s",
-                name=ErrorName.NOT_STOPPED,
-            )
-        time.sleep(_LOOK_EVERY_S)
-    return ran
+    raise UnavailableError(
+        f"process {pid} of {str(folder)!r} did not stop within {STOP_WITHIN.total_seconds():g} s",
+        name=ErrorName.NOT_STOPPED,
+    )
 
 
 def _pid(folder: Path) -> int:
@@ -82,14 +79,12 @@ def _pid(folder: Path) -> int:
 
 
 def _wait_until_up(folder: Path) -> None:
-    until = time.monotonic() + UP_WITHIN.total_seconds()
-    while time.monotonic() < until:
+    for _ in Deadline(UP_WITHIN).tries(_LOOK_EVERY_S):
         if (folder / "address").exists():
             with contextlib.suppress(BreakglassError):
                 with Peer(folder, name=folder.name, within=timedelta(seconds=2)) as each:
                     each.get("/healthz")
                 return
-        time.sleep(_LOOK_EVERY_S)
     raise UnavailableError(
         f"{folder.name!r} was stopped, and nobody has started it again within"
         f" {UP_WITHIN.total_seconds():g} s",

@@ -1,4 +1,4 @@
-"""Put the next trust file in force where witnesses change, without a moment that nobody can prove.
+"""Put the next trust file in force where witnesses change, with no gap in the proofs.
 
 Every follower judges the head under the trust record by the old quorum and every later one by the
 new quorum. So the ledger asks everybody, old and new, from before the record until behind it.

@@ -32,7 +32,6 @@ def signers_of(note: Note, trust: Trust) -> list[str]:
 
 
 def changes(before: str, after: str) -> list[str]:
-    """Say which lines go and which come, for who is about to sign."""
+    """Return the removed lines (``- …``) and the added (``+ …``), for who is about to sign."""
     found = difflib.ndiff(before.splitlines(), after.splitlines())
-    word = {"-": "goes ", "+": "comes"}
-    return [f"{word[each[0]]}: {each[2:]}" for each in found if each[0] in word]
+    return [each for each in found if each[0] in "-+"]

@@ -125,11 +125,11 @@ def _too_few(
     policy: CompiledPolicy, glass: Glass, facts: Facts, need: int, policies: tuple[str, ...]
 ) -> Refused:
     there = names(could_sign(policy.bundle, glass, facts))
-    asks = f"{glass.name!r} asks for {need} more to sign, and those who may are: {there}"
+    asks = f"{glass.name!r} needs {need} more to sign, and these are allowed to: {there}"
     if second_signer_for_own_word(glass, facts) and glass.need == 0:
         return _no(
             ErrorName.SELF_DECLARED,
-            f"the incident stands on a responder's own word, so {asks}; name an incident that"
+            f"a responder declared the incident themselves, so {asks}; name an incident that"
             " came from monitoring or another outside source",
             policies,
         )
@@ -162,7 +162,7 @@ def _undecided(errors: list[str], policies: tuple[str, ...]) -> Refused:
     detail = " ".join(errors[0].split()) if errors else "Cedar gave no decision"
     return _no(
         ErrorName.POLICY_ERROR,
-        "a rule of the policy could not be evaluated, so the answer is no; a maintainer must mend"
+        "a rule of the policy could not be evaluated, so the answer is no; a maintainer must fix"
         f" the bundle: {detail}",
         policies,
     )

@@ -72,14 +72,14 @@ def _machine(bundle: Bundle, glass: Glass, facts: Facts) -> Iterator[DenialReaso
         if (facts.minter, facts.act) != (machine.minter, machine.act):
             yield DenialReason(
                 ErrorName.WRONG_ACT,
-                f"machine {machine.name!r} may have {machine.act!r} run at {machine.minter!r} and"
+                f"machine {machine.name!r} is allowed to run {machine.act!r} at {machine.minter!r},"
                 f" nothing else; it named {facts.act[:60]!r} at {facts.minter[:60]!r}",
             )
     else:
         yield DenialReason(
             ErrorName.UNKNOWN_MACHINE,
             f"the policy gives machine {facts.who!r} no act with {glass.name!r};"
-            f" a person may break it: {names(bundle.directory.everybody(glass.who))}",
+            f" ask a person to break it: {names(bundle.directory.everybody(glass.who))}",
         )
 
 
@@ -89,17 +89,17 @@ def _person(bundle: Bundle, glass: Glass, facts: Facts, person: Person) -> Itera
     if who not in allowed:
         yield DenialReason(
             ErrorName.NOT_LISTED,
-            f"{who!r} is not among those who may break {glass.name!r}; ask one of:"
-            f" {names(allowed)}",
+            f"{who!r} is not allowed to break {glass.name!r}; ask one of: {names(allowed)}",
         )
     if person.begins and facts.now < person.begins:
         yield DenialReason(
-            ErrorName.NOT_ELIGIBLE, f"{who!r} may act from {person.starts} on; ask a colleague"
+            ErrorName.NOT_ELIGIBLE,
+            f"{who!r} has access only from {person.starts} on; ask one of: {names(allowed)}",
         )
     if person.ends and facts.now >= person.ends:
         yield DenialReason(
             ErrorName.NOT_ELIGIBLE,
-            f"the policy let {who!r} act until {person.until}; ask one of: {names(allowed)}",
+            f"the access of {who!r} ended {person.until}; ask one of: {names(allowed)}",
         )
 
 
@@ -111,14 +111,14 @@ def _signature(bundle: Bundle, glass: Glass, facts: Facts) -> Iterator[DenialRea
             other = f"; while MFA is declared down, break {stand_in!r} instead"
         yield DenialReason(
             ErrorName.WEAK_FACTOR,
-            f"{glass.name!r} asks for {_say(glass.least)}, you signed with {_say(facts.factor)};"
+            f"{glass.name!r} needs {_say(glass.least)}, you signed with {_say(facts.factor)};"
             f" sign again with your security key{other}",
         )
     limit = glass.when.mfa_age
     if limit is not None and facts.age > limit:
         yield DenialReason(
             ErrorName.STALE_FACTOR,
-            f"your signature is {say_span(facts.age)} old, {glass.name!r} takes"
+            f"your signature is {say_span(facts.age)} old, {glass.name!r} accepts"
             f" {say_span(limit)} at most; run the same command again and touch your key",
         )
     if glass.mfa_down and not facts.mfa_down:
@@ -137,7 +137,7 @@ def _incident(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
     if incident is None:
         yield DenialReason(
             ErrorName.NO_INCIDENT,
-            f"{glass.name!r} asks for an open incident of {wanted}, and none is named; declare"
+            f"{glass.name!r} needs an open incident of {wanted}, and none is named; declare"
             " one: breakglass incident declare ID --severity SEVERITY --title TEXT",
         )
         return
@@ -150,15 +150,15 @@ def _incident(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
     if incident.severity not in glass.when.incident:
         yield DenialReason(
             ErrorName.INCIDENT_SEVERITY,
-            f"incident {incident.id!r} is {incident.severity}, {glass.name!r} asks for {wanted};"
-            " if it has grown worse, declare it so: breakglass incident declare"
+            f"incident {incident.id!r} is {incident.severity}, {glass.name!r} needs {wanted};"
+            " if it is worse by now, declare it again: breakglass incident declare"
             f" {incident.id} --severity SEVERITY --title TEXT",
         )
     if incident.self_declared and glass.when.incident_source is IncidentFrom.OUTSIDE:
         yield DenialReason(
             ErrorName.INCIDENT_SOURCE,
-            f"incident {incident.id!r} stands on a responder's own word; {glass.name!r} asks for"
-            " one that came from monitoring or another outside source",
+            f"a responder declared incident {incident.id!r} themselves; {glass.name!r} needs one"
+            " that came from monitoring or another outside source",
         )
 
 
@@ -166,7 +166,7 @@ def _ticket(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
     if glass.when.ticket is Ticket.REQUIRED and not facts.ticket:
         yield DenialReason(
             ErrorName.NO_TICKET,
-            f"{glass.name!r} asks for a ticket, and none is named; name where the work is planned",
+            f"{glass.name!r} needs a ticket, and none is named; add: --ticket TICKET",
         )
 
 
@@ -174,7 +174,7 @@ def _time(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
     if facts.asks and not glass.ask_need:
         yield DenialReason(
             ErrorName.CANNOT_BE_ASKED,
-            f"nobody approves {glass.name!r}, so it cannot be asked for; break the glass itself:"
+            f"{glass.name!r} has no approvers, so it cannot be asked for; break it instead:"
             f" breakglass break {glass.name} --incident INCIDENT --why REASON",
         )
     ahead = facts.ahead
@@ -186,15 +186,15 @@ def _time(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
             f"only an ask can start later; break {glass.name!r} when it is needed",
         )
     elif not timedelta(0) < ahead <= glass.ahead:
-        offers = f"up to {say_span(glass.ahead)} ahead" if glass.ahead else "at once, never ahead"
+        offers = f"at most {say_span(glass.ahead)} ahead" if glass.ahead else "only at once"
         yield DenialReason(
             ErrorName.WRONG_START,
-            f"{glass.name!r} is given {offers}; you asked for a start {_say_ahead(ahead)}",
+            f"{glass.name!r} can start {offers}; you asked for a start {_say_ahead(ahead)}",
         )
 
 
 def _say_ahead(ahead: timedelta) -> str:
-    return f"{say_span(ahead)} ahead" if ahead > timedelta(0) else "that is no longer ahead"
+    return f"{say_span(ahead)} ahead" if ahead > timedelta(0) else "in the past"
 
 
 def _wanted(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
@@ -223,8 +223,8 @@ def _act(glass: Glass, mint: Mint | None, facts: Facts) -> Iterator[DenialReason
         return
     if mint and mint.acts:
         text = (
-            f"{glass.name!r} hands out no credential at {mint.minter!r}, it has one act run, and"
-            f" you named {facts.act[:60]!r}; name one of: {names(mint.act_names)}"
+            f"{glass.name!r} gives no credential at {mint.minter!r}, it runs one act, and you"
+            f" named {facts.act[:60]!r}; name one of: {names(mint.act_names)}"
         )
     else:
         text = f"{glass.name!r} runs nothing there; leave the act {facts.act[:60]!r} out"
@@ -237,7 +237,7 @@ def _scope(
     if set(facts.scope) != set(widest):
         yield DenialReason(
             ErrorName.WRONG_SCOPE,
-            f"{glass.name!r} is asked for by {names(sorted(widest))}, you named"
+            f"the scope of {glass.name!r} has {names(sorted(widest))}, you named"
             f" {names(sorted(facts.scope))}; leave the scope out to get all of it",
         )
         return

@@ -103,7 +103,7 @@ def _terms(policy: CompiledPolicy, glass: Glass) -> list[str]:
         f"when    incident: {incident}; factor: {glass.least}{age}{ticket}",
         *_asking(glass),
         f"opens   gates: {gates}; mints: {mints}",
-        f"rings   {', '.join(policy.bundle.channels_of(glass))}",
+        f"alerts  {', '.join(policy.bundle.channels_of(glass))}",
         f"review  within {within} by {names(glass.review.by)}",
     ]
 

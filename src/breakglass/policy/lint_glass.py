@@ -167,7 +167,7 @@ def _heard(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator[Lint
         yield desk.error(
             f"alerts.{glass.blast_radius}" if str(glass.blast_radius) in bundle.alerts
             else "alerts.glass",
-            f"glass {glass.name!r} rings on {len(ways)} channel{'s' if len(ways) != 1 else ''};"
+            f"glass {glass.name!r} alerts on {len(ways)} channel{'s' if len(ways) != 1 else ''};"
             " two independent ones at least, so that one outage is not silence",
         )  # fmt: skip
     elif len({kind for kind, _ in ways}) < 2:

@@ -51,7 +51,7 @@ channels:                         # two independent ones at least; secrets are n
   hook: {{webhook: "secret:hook"}}  # the address stands in the monitor's secrets
 
 alerts:
-  glass: [file, hook]             # rings each time any glass is broken
+  glass: [file, hook]             # alerted each time a glass is broken
 
 kill: [{person}, {second}]        # who may stop a grant, a person or a glass
 maintainers: {{need: 2, of: [{person}, {second}]}}

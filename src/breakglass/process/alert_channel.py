@@ -1,4 +1,4 @@
-"""A process's own bell, for when the monitor cannot ring: a log file, and a webhook if one is set.
+"""A process's own alert channel, for when the monitor cannot alert: a log file, and a webhook.
 
 It never blocks a story.
 """
@@ -45,8 +45,8 @@ class AlertChannel:
     Args:
         file: one JSON object per line, fsynced.
         webhook: an address that takes the same object, or empty.
-        by: who rings.
-        clock: for the time of each ring.
+        by: who alerts.
+        clock: for the time of each alert.
     """
 
     def __init__(self, file: Path, webhook: str, by: str, clock: Clock) -> None:
@@ -60,7 +60,7 @@ class AlertChannel:
         self._thread.start()
 
     def ring(self, subject: str, about: str, words: str) -> None:
-        """Write the ring down at once, and send it behind.
+        """Write the alert down at once, and send it behind.
 
         Args:
             subject: a coded word, such as ``outlived``.
@@ -68,15 +68,15 @@ class AlertChannel:
             words: for the person who is awake.
         """
         told = self._told(subject, about, words)
-        log.error("ring %s: %s: %s", subject, about, words)
+        log.error("alert %s: %s: %s", subject, about, words)
         try:
             self._write(told)
         except OSError as error:
-            log.error("ring cannot be written: %s", error)
+            log.error("alert cannot be written: %s", error)
         try:
             self._waiting.put_nowait(told)
         except queue.Full:
-            log.error("ring not sent: too many wait")
+            log.error("alert not sent by webhook: too many wait; it is in the file")
 
     def ring_first(self, subject: str, about: str, words: str) -> None:
         """Ring before something is done: written when this returns, and the webhook was tried.
@@ -87,14 +87,16 @@ class AlertChannel:
             UnavailableError: it cannot be written down; what waits for it may not be done.
         """
         told = self._told(subject, about, words)
-        log.error("ring %s: %s: %s", subject, about, words)
+        log.error("alert %s: %s: %s", subject, about, words)
         if self._webhook is not None:
             told["webhook"] = self._tried(self._webhook, told)
         try:
             self._write(told)
         except OSError as error:
             raise UnavailableError(
-                f"the bell cannot be written down: {error}", name=ErrorName.BELL
+                f"the alert cannot be written to {str(self._file)!r}: {error}; nothing was opened",
+                name=ErrorName.BELL,
+                hint="free space on this disk, or repair the folder's rights, then retry",
             ) from error
 
     def _tried(self, webhook: Peer, told: dict[str, str]) -> str:
@@ -136,6 +138,6 @@ class AlertChannel:
                         self._path, body, "application/json", within=timedelta(seconds=within)
                     )
                 except BreakglassError as error:
-                    log.error("ring not delivered: %s", error)
+                    log.error("alert not delivered by webhook: %s", error)
                 else:
                     break

@@ -70,7 +70,7 @@ def write_synced(path: Path, data: bytes | Iterator[bytes], mode: int = 0o600) -
     ``data`` may come in parts, which never lie in memory all at once.
 
     Raises:
-        OSError: it stands already, or could not be written; it may be there in part.
+        OSError: it already exists, or could not be written; it may be there in part.
     """
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:

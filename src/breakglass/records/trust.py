@@ -231,7 +231,7 @@ def _check_successor(trust: Trust, before: Trust) -> None:
         raise UnprovenError("the first trust file is version 1", name=ErrorName.TRUST_ORDER)
     if said is None or not before.names_log(said.origin):
         raise UnprovenError(
-            "the log that this one is said to follow is not the one that is believed",
+            "this log is said to follow another log than the one that is trusted",
             name=ErrorName.TRUST_SUCCESSION,
         )
     if any(log.vkey.public in keys for log in trust.tlog.logs):
@@ -345,10 +345,10 @@ class _Draft:
         role = Role(kind, name)
         for other, standing in self.submitters.items():
             if key.public == other.public or (key.name == other.name and role != standing):
-                raise MalformedError("this key or name stands already")
+                raise MalformedError("this key or name already exists")
             # Four bytes of a hash: a name can be found that gives any key the id of another.
             if key.key_id == other.key_id:
-                raise MalformedError(f"key id {key.key_id.hex()} stands already")
+                raise MalformedError(f"key id {key.key_id.hex()} already exists")
         self.submitters[key] = role
 
     def _succeeds(self, words: list[str]) -> None:

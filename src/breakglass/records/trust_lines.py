@@ -91,7 +91,7 @@ def _only(lines: Sequence[str], party: str, new: VerifierKey) -> tuple[int, list
     if len(standing) != 1:
         raise _wrong(party, f"{len(standing)} lines name a key {new.name!r} of it, wanted one")
     if str(new) in standing[0][1]:
-        raise _wrong(party, f"key {new.label!r} stands already")
+        raise _wrong(party, f"key {new.label!r} already exists")
     return standing[0]
 
 

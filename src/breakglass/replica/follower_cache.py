@@ -14,7 +14,8 @@ from pathlib import Path
 
 from breakglass.clock import format_time, parse_time
 from breakglass.error_names import ErrorName
-from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.errors import UnavailableError
+from breakglass.process.database import Database
 from breakglass.tlog.checkpoint import Checkpoint, parse_checkpoint
 
 _SCHEMA = """
@@ -61,16 +62,13 @@ class FollowedCache:
             MisconfiguredError: it cannot be used.
         """
         self._lock = threading.Lock()
-        try:
-            self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._file.execute("pragma journal_mode=wal")
-            self._file.execute("pragma synchronous=off")
-            self._file.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise MisconfiguredError(
-                f"cache {str(path)!r} cannot be used: {error}",
-                hint="it may be deleted: it is read again from the ledger",
-            ) from error
+        self._file = Database(
+            path,
+            what="cache",
+            durability="off",
+            schema=_SCHEMA,
+            hint="delete it: it is read again from the ledger",
+        ).connection
 
     def add(self, commit: FollowedCommit) -> None:
         """Keep a commit, whole or not at all.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 
 from breakglass.clock import format_time, parse_time
 from breakglass.error_names import ErrorName
-from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.errors import UnavailableError
+from breakglass.process.database import Database
 
 _SCHEMA = """
 create table if not exists waiting(
@@ -58,14 +59,7 @@ class Spool:
         Raises:
             MisconfiguredError: it cannot be opened.
         """
-        self._lock = threading.Lock()
-        try:
-            self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._file.execute("pragma journal_mode=wal")
-            self._file.execute("pragma synchronous=full")
-            self._file.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise MisconfiguredError(f"spool {str(path)!r} cannot be used: {error}") from error
+        self._file = Database(path, what="spool", durability="full", schema=_SCHEMA)
 
     def add(self, drafts: Sequence[Draft], now: datetime) -> list[Spooled]:
         """Keep drafts, all or none; on disk when this returns. One whose id waits is left out.
@@ -75,82 +69,72 @@ class Spool:
         """
         if not drafts:
             return []
-        with self._lock:
-            try:
-                with self._file:
-                    self._file.execute("begin immediate")
-                    return [kept for draft in drafts if (kept := self._insert(draft, now))]
-            except sqlite3.Error as error:
-                raise UnavailableError(
-                    f"record {drafts[0].id!r} could not be spooled: {error}; it is not kept",
-                    name=ErrorName.SPOOL,
-                ) from error
+        try:
+            with self._file.changing():
+                return [kept for draft in drafts if (kept := self._insert(draft, now))]
+        except sqlite3.Error as error:
+            raise UnavailableError(
+                f"record {drafts[0].id!r} could not be spooled: {error}; it is not kept",
+                name=ErrorName.SPOOL,
+            ) from error
 
     def _insert(self, draft: Draft, now: datetime) -> Spooled | None:
-        done = self._file.execute(
+        done = self._file.do(
             "insert or ignore into waiting(id, text, posted_at) values (?, ?, ?)",
-            (draft.id, draft.text, format_time(now)),
+            draft.id,
+            draft.text,
+            format_time(now),
         )
         if not done.rowcount:
             return None
         position = done.lastrowid or 0
-        self._file.executemany(
-            "insert into attached values (?, ?)", [(position, data) for data in draft.attachments]
-        )
+        for data in draft.attachments:
+            self._file.do("insert into attached values (?, ?)", position, data)
         return Spooled(position, draft, now)
 
     def count(self) -> int:
         """Return how many drafts wait."""
-        with self._lock:
-            return int(self._file.execute("select count(*) from waiting").fetchone()[0])
+        return int(self._file.one("select count(*) from waiting")[0])
 
     def waiting(self) -> list[Spooled]:
         """Return all drafts that wait, in order; for a start."""
-        with self._lock:
-            rows = self._file.execute(
-                "select position, id, text, posted_at from waiting order by position"
-            ).fetchall()
-            attached: dict[int, list[bytes]] = {}
-            for position, data in self._file.execute(
-                "select position, data from attached order by rowid"
-            ):
-                attached.setdefault(position, []).append(data)
+        rows = self._file.all(
+            "select position, id, text, posted_at, data from waiting left join attached"
+            " using (position) order by position, attached.rowid"
+        )
         return [
             Spooled(
                 position,
-                Draft(ident, text, tuple(attached.get(position, ()))),
+                Draft(ident, text, tuple(row[4] for row in group if row[4] is not None)),
                 parse_time(at),
             )
-            for position, ident, text, at in rows
+            for (position, ident, text, at), group in groupby(rows, key=lambda row: row[:4])
         ]
 
     def remove(self, positions: Sequence[int]) -> None:
         """Let go of drafts that the ledger holds; calling again does nothing."""
         # A crash before this leaves a draft that will be sent again: the ledger knows its id.
-        keys = [(position,) for position in positions]
-        with self._lock, self._file:
-            self._file.execute("begin immediate")
-            self._file.executemany("delete from waiting where position = ?", keys)
-            self._file.executemany("delete from attached where position = ?", keys)
+        with self._file.changing():
+            for position in positions:
+                self._let_go(position)
 
     def set_aside(self, spooled: Spooled, error: str, message: str) -> None:
         """Take a draft that the ledger will never accept out of the way, and keep it for people."""
-        with self._lock, self._file:
-            self._file.execute("begin immediate")
-            self._file.execute(
-                "insert into refused values (?, ?, ?, ?)",
-                (spooled.draft.id, spooled.draft.text, error, message),
+        draft = spooled.draft
+        with self._file.changing():
+            self._file.do(
+                "insert into refused values (?, ?, ?, ?)", draft.id, draft.text, error, message
             )
-            key = (spooled.position,)
-            self._file.execute("delete from waiting where position = ?", key)
-            self._file.execute("delete from attached where position = ?", key)
+            self._let_go(spooled.position)
+
+    def _let_go(self, position: int) -> None:
+        self._file.do("delete from waiting where position = ?", position)
+        self._file.do("delete from attached where position = ?", position)
 
     def refused(self) -> list[tuple[str, str, str]]:
         """Return id, error and message of each draft that was set aside."""
-        with self._lock:
-            return self._file.execute("select id, error, message from refused").fetchall()
+        return self._file.all("select id, error, message from refused")
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._file.close()
+        self._file.close()

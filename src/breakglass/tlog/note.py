@@ -127,7 +127,7 @@ class Note:
                 )
 
     def with_lines(self, *lines: SignatureLine) -> Note:
-        """Return this note with more lines; one that stands already is not repeated."""
+        """Return this note with more lines; one that already exists is not repeated."""
         return Note(self.text, tuple(dict.fromkeys((*self.lines, *lines))))
 
 

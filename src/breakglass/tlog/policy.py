@@ -98,8 +98,8 @@ def parse_policy_lines(lines: Iterable[str]) -> TlogPolicy:
 
     Raises:
         MalformedError: ``bad_policy``, with the number of the line: an unknown word, a name that
-            is not defined yet or is defined twice, a member of two groups, a key that stands
-            already (whatever its name), a key of a kind that cannot do this work, a threshold
+            is not defined yet or is defined twice, a member of two groups, a key that is
+            there twice (whatever its name), a key of a kind that cannot do this work, a threshold
             that cannot be met, or not exactly one quorum.
     """
     draft = _Draft()
@@ -156,7 +156,7 @@ class _Draft:
             raise MalformedError(f"a {what}'s key is not of type 0x{key.kind:02x}")
         # By raw key, not by name: one key under two names would count twice.
         if key.public in self.keys:
-            raise MalformedError(f"the key of {key.name!r} stands already")
+            raise MalformedError(f"the key of {key.name!r} already exists")
         self.keys.add(key.public)
         return key
 

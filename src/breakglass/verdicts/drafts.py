@@ -96,7 +96,7 @@ def _gate_wrong(v: Verdict) -> str:
     cause = f": {top.label}" if top is not None and top.events >= 3 else ""
     served = sum(r.events for r in found)
     lines = [
-        f"# Gate `{v.gate}` is gone round {number(e.recent.k)} times in a half-year{cause}",
+        f"# Gate `{v.gate}` was bypassed {number(e.recent.k)} times in a half-year{cause}",
         "",
         sentence(v),
         "",
@@ -111,7 +111,7 @@ def _gate_wrong(v: Verdict) -> str:
             )
     else:
         lines.append(
-            "The reasons say what was changed, not why the gate was gone round. Ask for a coded "
+            "The reasons say what was changed, not why the gate was bypassed. Ask for a coded "
             "reason at break time, and talk with those who pass the gate most."
         )
     return "\n".join(lines)

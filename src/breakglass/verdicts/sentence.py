@@ -34,7 +34,7 @@ def sentence(verdict: Verdict) -> str:
     apart = sum(e.set_apart.values())
     if apart:
         named = ", ".join(f"{n} {kind}" for kind, n in e.set_apart.items())
-        parts.append(f"Set apart and not judged: {named}.")
+        parts.append(f"Excluded: {named}.")
     if e.windows.cut:
         parts.append(f"The gate {e.windows.cut}.")
     parts.append(_reading(verdict))

@@ -27,7 +27,7 @@ class Thresholds:
     theme_weeks: int = 4
     theme_people: int = 4
     raised_excess: float = 6.0  # fewer extra bypasses are not worth a gate owner's time
-    chronic_low: float = 0.05  # a gate gone round one time in twenty (DEVIANCE.md 3.7)
+    chronic_low: float = 0.05  # a gate bypassed one time in twenty (DEVIANCE.md 3.7)
     chronic_events: int = 12
     chronic_people: int = 3
     shared_events: int = 9
@@ -106,7 +106,7 @@ def is_troubled(e: Evidence, limits: Thresholds) -> bool:
 
 
 def is_chronic(e: Evidence, limits: Thresholds) -> bool:
-    """Return whether the gate is gone round so often, by several, that no trend is needed."""
+    """Return whether the gate is bypassed so often, by several, that no trend is needed."""
     return (
         e.low_rate >= limits.chronic_low
         and e.recent.k >= limits.chronic_events
@@ -115,7 +115,7 @@ def is_chronic(e: Evidence, limits: Thresholds) -> bool:
 
 
 def is_chronic_without_burst(e: Evidence, limits: Thresholds) -> bool:
-    """Return whether the gate is gone round as often in the weeks outside the burst."""
+    """Return whether the gate is bypassed as often in the weeks outside the burst."""
     b = e.burst
     if b is None:
         return True

@@ -8,7 +8,6 @@ file cannot be rebuilt while the ledger is away; docs/reference/backup.md names 
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from pathlib import Path
 
 from breakglass.clock import format_time, parse_time
 from breakglass.error_names import ErrorName
-from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.errors import UnavailableError
+from breakglass.process.database import Database
 from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.record_reader import parse_record
 from breakglass.submit.record_header import text_digest
@@ -57,14 +57,7 @@ class DoorChain:
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.RLock()
-        try:
-            self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._file.execute("pragma journal_mode = wal")
-            self._file.execute("pragma synchronous = full")
-            self._file.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise MisconfiguredError(f"doors {str(path)!r} cannot be used: {error}") from error
+        self._file = Database(path, what="doors", durability="full", schema=_SCHEMA)
 
     def standing(self) -> list[KeptDoor]:
         """Return the doors that have no place in the log yet, in the chain's order."""
@@ -99,35 +92,30 @@ class DoorChain:
         """
         with self._changing():
             # A number is free again only where what had it never came into the log.
-            self._file.execute("delete from doors where seq = ?", (door.seq,))
-            self._file.execute(
+            self._file.do("delete from doors where seq = ?", door.seq)
+            self._file.do(
                 "insert into doors values (?, ?, ?, ?, ?, null)",
-                (
-                    door.seq,
-                    door.grant,
-                    door.note.encoded(),
-                    door.card,
-                    format_time(door.not_after),
-                ),
+                door.seq,
+                door.grant,
+                door.note.encoded(),
+                door.card,
+                format_time(door.not_after),
             )
 
     def settle(self, grant: str, index: int) -> None:
         """Remember a door's place in the log."""
         with self._changing():
-            self._file.execute("update doors set index_ = ? where grant_id = ?", (index, grant))
+            self._file.do("update doors set index_ = ? where grant_id = ?", index, grant)
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._file.close()
+        self._file.close()
 
     def _rows(self, where: str, *values: str) -> list[KeptDoor]:
-        with self._lock:
-            rows = self._file.execute(
-                f"select seq, grant_id, note, card, not_after, index_ from doors {where}"
-                " order by seq",
-                values,
-            ).fetchall()
+        rows = self._file.all(
+            f"select seq, grant_id, note, card, not_after, index_ from doors {where} order by seq",
+            *values,
+        )
         return [
             KeptDoor(
                 seq,
@@ -143,14 +131,10 @@ class DoorChain:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                self._file.execute("begin immediate")
+        try:
+            with self._file.changing():
                 yield
-                self._file.execute("commit")
-            except sqlite3.Error as error:
-                if self._file.in_transaction:
-                    self._file.execute("rollback")
-                raise UnavailableError(
-                    f"this broker's disk refuses: {error}; no door was kept", name=ErrorName.DOORS
-                ) from error
+        except sqlite3.Error as error:
+            raise UnavailableError(
+                f"this broker's disk refuses: {error}; no door was kept", name=ErrorName.DOORS
+            ) from error

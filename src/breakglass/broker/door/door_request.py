@@ -191,7 +191,7 @@ class DoorRequests:
         self._bell.ring(
             "door_asked",
             request.grant,
-            f"{said.who!r} asks custodians for {said.glass!r}; the ledger: {tried}",
+            f"{said.who!r} asks custodians for {said.glass!r}, without the ledger: {tried}",
         )
         return AskedDoorView(
             request.grant,
@@ -230,8 +230,8 @@ class DoorRequests:
                 self._bell.ring(
                     "door_signed",
                     kept.grant,
-                    f"{' and '.join(signed)} let {request.said.who!r} through to"
-                    f" {request.said.glass!r}; the ledger: {tried}",
+                    f"CUSTODIANS' DOOR: {' and '.join(signed)} approved {request.said.glass!r} for"
+                    f" {request.said.who!r}, without the ledger: {tried}",
                 )
         return self._shown(kept)
 
@@ -288,9 +288,8 @@ class DoorRequests:
             return found
         for kept in self._chain.standing():
             raise RefusedError(
-                f"a door stands already: grant {kept.grant!r}, until"
-                f" {format_time(kept.not_after)}; a second one is refused until the first is in"
-                " the log",
+                f"an offline grant exists already: {kept.grant!r}, until"
+                f" {format_time(kept.not_after)}; no second one until the first is in the ledger",
                 name=ErrorName.DOOR_STANDING,
                 hint="it is shown by: breakglass door list",
             )

@@ -14,6 +14,7 @@ from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.node.replica import Replica
 from breakglass.process.alert_channel import AlertChannel
+from breakglass.process.periodic import PeriodicTask
 from breakglass.records.fold.slices.submitters import SubmitterState
 from breakglass.tlog.note import SignerKey
 from breakglass.tlog.tiles import encode_bundle
@@ -45,19 +46,16 @@ class DoorReturn:
         self._at = at
         self._lock = threading.Lock()
         self._said: set[str] = set()
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._look_for_ever, name="doors", daemon=True)
+        self._task = PeriodicTask("doors", _LOOK_EVERY, self._look_if_any)
 
     def start(self) -> None:
         """Begin to look."""
         if self._key is not None:
-            self._thread.start()
+            self._task.start()
 
     def close(self) -> None:
         """Stop; what stands here stands here at the next start."""
-        self._closed.set()
-        if self._thread.is_alive():
-            self._thread.join(1)
+        self._task.close()
 
     def first(self) -> None:
         """Bring the doors in before another record of ours, if any wait and the ledger takes them.
@@ -117,19 +115,15 @@ class DoorReturn:
             return
         self._said.add(kept.grant)
         self._bell.ring(
-            "door_unappended", kept.grant, f"the ledger does not take the door intent: {error}"
+            "door_unappended",
+            kept.grant,
+            f"the ledger refuses the record of a grant by the custodians' door: {error}",
         )
 
-    def _look_for_ever(self) -> None:
-        while not self._closed.wait(_LOOK_EVERY.total_seconds()):
-            try:
-                # Our view may take a poll's time to notice that the ledger is back: just try.
-                if self._chain.standing():
-                    self.look()
-            except BreakglassError as error:
-                log.info("doors wait: %s", error)
-            except Exception:
-                log.exception("doors: an error inside; it goes on")
+    def _look_if_any(self) -> None:
+        # Our view may take a poll's time to notice that the ledger is back: just try.
+        if self._chain.standing():
+            self.look()
 
 
 def _index(answer: dict[str, object]) -> int:

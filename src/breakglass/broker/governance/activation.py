@@ -114,7 +114,7 @@ class Activation:
         if stands and active == digests:
             return Activated(policy.version, index)
         # (2) All in one append, so that no moment has a policy without its cards. Where the
-        #     policy stands already (only the first got through, or cards are renewed before they
+        #     policy already exists (only the first got through, or cards are renewed before they
         #     expire) the cards come alone.
         facts = [
             Fact(

@@ -61,7 +61,7 @@ class Suspending:
             try:
                 index = self.recording.record([fact])[0].index
             except RefusedError as error:
-                if error.name != ErrorName.LOST_RACE:  # it stands so already, by another's word
+                if error.name != ErrorName.LOST_RACE:  # it is so already, by another's word
                     raise
         # (2) For a grant the minter is told at once as well. If that fails, (1) does it.
         if grant is not None:

@@ -81,7 +81,7 @@ def known(request: BreakRequest, state: State, now: datetime) -> Known:
 def check_timely(
     request: BreakRequest, state: State, now: datetime, wait: timedelta = timedelta(0)
 ) -> None:
-    """Refuse a statement that is not of this moment; not asked of a grant that stands already.
+    """Refuse a statement that is not of this moment; not asked of a grant that already exists.
 
     ``wait`` is how old it may be where that is more than the skew: custodians have to be found.
 
@@ -92,14 +92,19 @@ def check_timely(
     skew = state.governance.trust.skew if state.governance.trust else timedelta(0)
     if not -skew <= now - said.at <= max(skew, wait):
         raise RefusedError(
-            f"the statement was signed at {said.at:%H:%M:%S} UTC, this clock says"
-            f" {now:%H:%M:%S} UTC; {max(skew, wait).total_seconds():.0f} s apart is the limit",
+            f"the statement was signed at {said.at:%H:%M:%S} UTC, the broker's clock says"
+            f" {now:%H:%M:%S} UTC (limit {max(skew, wait).total_seconds():.0f} s)",
             name=ErrorName.STATEMENT_OLD,
-            hint="ask again, and look at both clocks if this comes back",
+            hint="sign again; if this comes back, set this machine's clock: timedatectl set-ntp"
+            " true",
         )
     digest = digest_of(request.signed.text)
     if used_by(state, said) not in (None, digest):
-        raise RefusedError("the statement's nonce was used for another one", name=ErrorName.NONCE)
+        raise RefusedError(
+            "the nonce of this statement was used before",
+            name=ErrorName.NONCE,
+            hint="sign a new one",
+        )
 
 
 def moment_of(said: AccessRequest, grant: str, state: State) -> Moment:
@@ -145,7 +150,10 @@ def decide(
     if isinstance(decision, policies.Refused):
         return decision  # with the policy's own words, which say more than the card's
     if moment.card is None:
-        return _no(ErrorName.NO_CARD, f"glass {said.glass!r} has no card in force")
+        return _no(
+            ErrorName.NO_CARD,
+            f"glass {said.glass!r} has no card in force; a maintainer must activate the policy",
+        )
     card = moment.card.card
     if now > card.expires:
         return _no(
@@ -156,8 +164,8 @@ def decide(
     if moment.refused is not None:
         return _no(
             ErrorName.REFUSED_ALREADY,
-            f"this very request was refused before, entry {moment.refused}; sign a new one if"
-            " something has changed since",
+            f"this request was refused before, entry {moment.refused}; run the same command again"
+            " to sign a new one",
         )
     return decision
 

@@ -88,7 +88,8 @@ class Granting:
             self._bell.ring(
                 "monitor_silent",
                 wish.grant,
-                f"{wish.said.who!r} broke {wish.said.glass!r}; the monitor is silent",
+                f"GLASS BROKEN: {wish.said.who!r} broke {wish.said.glass!r}. The monitor is"
+                f" silent. Stop it: breakglass kill {wish.grant}",
             )
         return grant
 
@@ -127,7 +128,7 @@ class Granting:
             judged = self._recording.settled(proven.index)
         except UnavailableError as error:
             raise UnavailableError(
-                f"intent {wish.grant!r} is recorded, and our own view has not reached it:"
+                f"intent {wish.grant!r} is recorded, but the broker has not read it back yet:"
                 f" {error}; nothing was minted",
                 name=error.name,
                 hint=_again(wish.grant),
@@ -154,7 +155,7 @@ class Granting:
                 raise UnavailableError(
                     f"an earlier try of {wish.grant!r} is being recorded; nothing was minted",
                     name=ErrorName.UNANSWERED,
-                    hint="send the same statement again",
+                    hint=_again(wish.grant),
                 )
             time.sleep(0.02)
 
@@ -182,7 +183,7 @@ def earlier_grant(state: State, grant: str, first: Signature, now: datetime) -> 
         return None
     if found.statement != digest_of(first.text):
         raise RefusedError(
-            f"grant {grant!r} stands with another statement", name=ErrorName.ID_TAKEN
+            f"grant {grant!r} exists already, with another statement", name=ErrorName.ID_TAKEN
         )
     if found.stopped_at is not None:
         raise RefusedError(f"grant {grant!r} was stopped", name=ErrorName.SUSPENDED)
@@ -216,4 +217,4 @@ def _no_proof(grant: str, within: timedelta, error: UnavailableError) -> Unavail
 
 
 def _again(grant: str) -> str:
-    return f"send the same again: breakglass break --again {grant}"
+    return f"retry: breakglass break --again {grant}"

@@ -8,7 +8,6 @@ monitor has rung for each new grant, and rings itself if not.
 from __future__ import annotations
 
 import logging
-import threading
 from datetime import datetime, timedelta
 
 from breakglass.broker.grants.open_grants import OpenGrants
@@ -19,6 +18,7 @@ from breakglass.node.catch_up import CatchingUp
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
 from breakglass.process.alert_channel import AlertChannel
+from breakglass.process.periodic import PeriodicTask
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.kinds.ended import Ended, EndedWhy
 from breakglass.tlog.note import Note
@@ -49,22 +49,20 @@ class Reaper:
         self._clock = clock
         self._recovery = recovery
         self._catching_up = catching_up
-        self._closed = threading.Event()
         self._opened = opened
         self._bell = bell
         self._names = names
         self._asked: dict[str, datetime] = {}
         self._told: set[str] = set()  # unheard grants that we have looked at, and rung if need be
-        self._thread = threading.Thread(target=self._close_for_ever, name="closing", daemon=True)
+        self._task = PeriodicTask("closing", _LOOK_EVERY, self._look_if_current)
 
     def start(self) -> None:
         """Begin to look."""
-        self._thread.start()
+        self._task.start()
 
     def close(self) -> None:
         """Stop; what is open stays open until the next start."""
-        self._closed.set()
-        self._thread.join(1)
+        self._task.close()
 
     def look(self) -> None:
         """Look once at every open grant, and at those that nobody was rung for."""
@@ -73,7 +71,7 @@ class Reaper:
         with self._recording.view.reading() as state:
             found = [grant for name in names if (grant := state.grants.by_id.get(name))]
         for grant in found:
-            if self._closed.is_set():
+            if self._task.closing:
                 return
             self._look_at(grant, now)
         self._listen(now)
@@ -107,8 +105,8 @@ class Reaper:
                 self._bell.ring(
                     "unheard",
                     name,
-                    f"{grant.who!r} broke {grant.glass!r}, and no alarm was"
-                    f" delivered within {within:.0f} s",
+                    f"GLASS BROKEN: {grant.who!r} broke {grant.glass!r}, and no alert"
+                    f" was delivered within {within:.0f} s. Stop it: breakglass kill {name}",
                 )
 
     def _give_up(self, grant: GrantState, now: datetime) -> None:
@@ -138,12 +136,6 @@ class Reaper:
         lines = Note.parse(grant.note).lines
         return any(line.name in {self._recording.key.name, *self._names} for line in lines)
 
-    def _close_for_ever(self) -> None:
-        while not self._closed.wait(_LOOK_EVERY.total_seconds()):
-            try:
-                if self._catching_up.current:
-                    self.look()
-            except BreakglassError as error:
-                log.warning("closing: %s", error)
-            except Exception:
-                log.exception("closing: an error inside; it goes on")
+    def _look_if_current(self) -> None:
+        if self._catching_up.current:
+            self.look()

@@ -46,7 +46,7 @@ class Declarations:
         """Open or close an incident; the same statement again gives the same answer.
 
         Raises:
-            RefusedError: a stranger, an old statement, an incident that stands so already, or
+            RefusedError: a stranger, an old statement, an incident that is so already, or
                 too many by one person.
             UnprovenError: the signature does not hold.
             UnavailableError: the ledger did not take it.

@@ -89,7 +89,7 @@ class Platform(Protocol):
         """Make the account ``order.handle`` with a new secret, in one step at the target.
 
         When this returns, the target itself ends it at ``order.expires``, whoever else dies, and
-        its own log names the session. An account of that handle that stands already (a crash came
+        its own log names the session. An account of that handle that already exists (a crash came
         between) is replaced, with its sessions cut; so calling twice leaves one account, and the
         first secret dead.
 

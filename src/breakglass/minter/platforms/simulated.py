@@ -8,23 +8,19 @@ failures; nothing real is behind it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import secrets
-import sqlite3
-import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from breakglass.clock import Clock, format_time, parse_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.minter.platforms.platform import Credential, Cut, Limits, Order, SecretValue
+from breakglass.process.database import Database
 
 LIMITS = Limits(
     platform="simulated",
@@ -86,13 +82,13 @@ class Simulated:
         self._minter = minter
         self._clock = clock
         self._limits = limits
-        self._lock = threading.RLock()
-        self._file = sqlite3.connect(
-            file, check_same_thread=False, isolation_level=None, timeout=10
+        self._file = Database(
+            file,
+            what="simulated target",
+            durability="off",  # the simulated machine never loses power
+            schema=_SCHEMA,
+            busy=timedelta(seconds=10),
         )
-        self._file.execute("pragma journal_mode = wal")
-        self._file.execute("pragma synchronous = off")  # the simulated machine never loses power
-        self._file.executescript(_SCHEMA)
 
     @property
     def limits(self) -> Limits:
@@ -102,13 +98,13 @@ class Simulated:
     @property
     def trouble(self) -> Trouble:
         """Return the switches as they stand."""
-        row = self._one("select switches from trouble")
+        row = self._file.one("select switches from trouble")
         return Trouble(**json.loads(row[0])) if row else Trouble()
 
     @trouble.setter
     def trouble(self, trouble: Trouble) -> None:
         values = {field.name: getattr(trouble, field.name) for field in fields(trouble)}
-        with self._changing():
+        with self._file.changing():
             self._do("insert or replace into trouble values (1, ?)", json.dumps(values))
 
     def mint(self, order: Order) -> Credential:
@@ -120,7 +116,7 @@ class Simulated:
             )
         self._check_life(order)
         password = secrets.token_urlsafe(18)
-        with self._changing():
+        with self._file.changing():
             self._do("delete from sessions where handle = ?", order.handle)
             self._do(
                 "insert or replace into accounts values (?, ?, ?, ?, ?, ?, ?)",
@@ -165,17 +161,17 @@ class Simulated:
     def cut(self, handle: str) -> Cut:
         """Refuse logins, cut sessions, remove; see ``Platform.cut``."""
         trouble = self._reached()
-        with self._changing():
+        with self._file.changing():
             self._do("update accounts set password = null where handle = ?", handle)
         if trouble.cuts_that_fail:
             self.trouble = replace(trouble, cuts_that_fail=trouble.cuts_that_fail - 1)
             raise UnavailableError("simulated target: failed in the middle")
-        with self._changing():
+        with self._file.changing():
             cut = 0
             if not trouble.stubborn:
                 cut = self._do("delete from sessions where handle = ?", handle)
             if trouble.undeletable:
-                stands = self._one("select 1 from accounts where handle = ?", handle)
+                stands = self._file.one("select 1 from accounts where handle = ?", handle)
                 return Cut(cut, (f"account {handle!r}",) if stands else ())
             self._do("delete from accounts where handle = ?", handle)
         return Cut(cut)
@@ -183,10 +179,12 @@ class Simulated:
     def probe_dead(self, handle: str) -> str:
         """Look for the account and its sessions; see ``Platform.probe_dead``."""
         self._reached()
-        row = self._one("select count(*) from sessions where handle = ?", handle)
+        row = self._file.one("select count(*) from sessions where handle = ?", handle)
         if row and row[0]:
             raise RefusedError(f"{row[0]} sessions of {handle!r} are live", name=ErrorName.ALIVE)
-        if self._one("select 1 from accounts where handle = ? and password is not null", handle):
+        if self._file.one(
+            "select 1 from accounts where handle = ? and password is not null", handle
+        ):
             raise RefusedError(f"account {handle!r} may still log in", name=ErrorName.ALIVE)
         return "login refused (no account); no session is live"
 
@@ -194,13 +192,11 @@ class Simulated:
         """Return our accounts; see ``Platform.handles``."""
         self._reached()
         query = "select handle from accounts where minter = ? order by handle"
-        with self._lock:
-            return [handle for (handle,) in self._file.execute(query, (self._minter,)).fetchall()]
+        return [handle for (handle,) in self._file.all(query, self._minter)]
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._file.close()
+        self._file.close()
 
     def log_in(self, handle: str, password: str) -> int:
         """Be a holder who logs in; returns the session.
@@ -212,8 +208,8 @@ class Simulated:
         if self.trouble.away:
             raise UnavailableError("simulated target is away")
         now = self._now()
-        with self._changing():
-            row = self._one(
+        with self._file.changing():
+            row = self._file.one(
                 "select password, not_before, expires from accounts where handle = ?", handle
             )
             if row is None or row[0] != _hash(password):
@@ -221,17 +217,17 @@ class Simulated:
             if not parse_time(row[1]) <= now <= parse_time(row[2]):
                 raise RefusedError("login failed: not in its time", name=ErrorName.LOGIN)
             self._do("insert into sessions(handle) values (?)", handle)
-            made = self._one("select last_insert_rowid()")
+            made = self._file.one("select last_insert_rowid()")
         assert made is not None
         return int(made[0])
 
     def alive(self, session: int) -> bool:
         """Say whether a session still works."""
-        return self._one("select 1 from sessions where id = ?", session) is not None
+        return self._file.one("select 1 from sessions where id = ?", session) is not None
 
     def log_out(self, session: int) -> None:
         """End a session, as its holder."""
-        with self._changing():
+        with self._file.changing():
             self._do("delete from sessions where id = ?", session)
 
     def _now(self) -> datetime:
@@ -256,24 +252,8 @@ class Simulated:
             raise UnavailableError("simulated target is away")
         return trouble
 
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[None]:
-        with self._lock:
-            self._file.execute("begin immediate")
-            try:
-                yield
-            except BaseException:
-                self._file.execute("rollback")
-                raise
-            self._file.execute("commit")
-
     def _do(self, statement: str, *values: object) -> int:
-        return self._file.execute(statement, values).rowcount
-
-    def _one(self, query: str, *values: object) -> tuple[Any, ...] | None:
-        with self._lock:
-            row: tuple[Any, ...] | None = self._file.execute(query, values).fetchone()
-            return row
+        return self._file.do(statement, *values).rowcount
 
 
 def _hash(password: str) -> str:

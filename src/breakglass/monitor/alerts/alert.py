@@ -1,4 +1,4 @@
-"""One piece of news: what rings on every channel, under a key that a restart makes again."""
+"""One piece of news: what is sent on every channel, under a key that a restart makes again."""
 
 from __future__ import annotations
 

@@ -6,18 +6,15 @@ told in the ledger too; should this file be lost, the ledger's ``alarm`` records
 
 from __future__ import annotations
 
-import sqlite3
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from breakglass.clock import format_time
-from breakglass.errors import MisconfiguredError
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.channel import Message
+from breakglass.process.database import Database
 
 _SCHEMA = """
 create table if not exists messages(
@@ -90,17 +87,14 @@ class AlertOutbox:
         Raises:
             MisconfiguredError: it cannot be used.
         """
-        self._lock = threading.Lock()
-        try:
-            self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._file.execute("pragma journal_mode=wal")
-            self._file.execute("pragma synchronous=full")
-            self._file.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            raise MisconfiguredError(
-                f"channel's outbox {str(path)!r} cannot be used: {error}; not started",
-                hint="deleted, it is made again: what the ledger does not show as delivered rings",
-            ) from error
+        self._file = Database(
+            path,
+            what="channel's outbox",
+            durability="full",
+            schema=_SCHEMA,
+            hint="delete it, and it is made again: what the ledger does not show as delivered is"
+            " sent again",
+        )
 
     def put(self, news: Iterable[Alert], log: str, now: datetime) -> int:
         """Queue what is not here yet, all or nothing; returns how many were new."""
@@ -111,22 +105,19 @@ class AlertOutbox:
         ]  # fmt: skip
         if not rows:
             return 0
-        with self._lock, self._file:
-            self._file.execute("begin immediate")
-            before = self._file.total_changes
-            self._file.executemany(
-                "insert or ignore into messages(key, thread, subject, about, place, body, stated,"
-                " queued) values (?, ?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
-            return self._file.total_changes - before
+        insert = (
+            "insert or ignore into messages(key, thread, subject, about, place, body, stated,"
+            " queued) values (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        with self._file.changing():
+            return sum(self._file.do(insert, *row).rowcount for row in rows)
 
     def waiting(self) -> list[Waiting]:
         """Return the first undelivered message of each thread, least tried first.
 
         Within a thread nothing overtakes: *ended* before *broken* would be worse than late.
         """
-        rows = self._all(
+        rows = self._file.all(
             "select number, key, thread, body, attempts from messages where number in"
             " (select min(number) from messages where delivered = '' group by thread)"
             " order by attempts, number"
@@ -138,22 +129,24 @@ class AlertOutbox:
 
     def failed(self, number: int, why: str) -> None:
         """Count one attempt that came to nothing."""
-        self._do(
+        self._file.do(
             "update messages set attempts = attempts + 1, failure = ? where number = ?",
-            (why[:400], number),
+            why[:400],
+            number,
         )
 
     def heard(self, number: int, now: datetime) -> None:
         """Mark a message as delivered and drop its text."""
-        self._do(
+        self._file.do(
             "update messages set attempts = attempts + 1, delivered = ?, body = x''"
             " where number = ?",
-            (format_time(now), number),
+            format_time(now),
+            number,
         )
 
     def untold(self) -> list[Delivered]:
         """Return what is to be stated: deliveries, and the first failure of what still waits."""
-        rows = self._all(
+        rows = self._file.all(
             "select number, key, subject, about, place, attempts,"
             " case when delivered = '' then failure else '' end from messages"
             " where stated = 1 and told <> 'delivered'"
@@ -163,40 +156,32 @@ class AlertOutbox:
 
     def told(self, delivered: Delivered) -> None:
         """Remember that a delivery, or a first failure, is on its way into the ledger."""
-        self._do(
+        self._file.do(
             "update messages set told = ? where number = ?",
-            ("failed" if delivered.failure else "delivered", delivered.number),
+            "failed" if delivered.failure else "delivered",
+            delivered.number,
         )
 
     def summary(self) -> ChannelView:
         """Count: what waits, since when, why, and when something was last delivered."""
-        waiting = self._all(
+        waiting = self._file.all(
             "select count(*), coalesce(min(queued), ''), coalesce(max(failure), '')"
             " from messages where delivered = ''"
         )[0]
-        heard = self._all(
+        heard = self._file.all(
             "select count(*), coalesce(max(delivered), '') from messages where delivered <> ''"
         )[0]
         return ChannelView(*waiting, *heard)
 
     def listing(self, channel: str, most: int) -> list[MessageView]:
         """Return the newest messages with what became of them, newest first."""
-        rows = self._all(
+        rows = self._file.all(
             "select key, thread, subject, about, place, queued, attempts, failure, delivered"
             " from messages order by number desc limit ?",
-            (most,),
+            most,
         )
         return [MessageView(channel, *row) for row in rows]
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._file.close()
-
-    def _do(self, statement: str, values: tuple[object, ...]) -> None:
-        with self._lock:
-            self._file.execute(statement, values)
-
-    def _all(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
-        with self._lock:
-            return self._file.execute(query, values).fetchall()
+        self._file.close()

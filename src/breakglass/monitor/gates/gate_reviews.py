@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from breakglass.clock import Clock, to_milliseconds
+from breakglass.clock import Clock, Deadline, to_milliseconds
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError, UnavailableError
 from breakglass.monitor.gates.gate_status import Gates, siblings_of
@@ -114,15 +113,13 @@ class GateReviews:
         return receipt.index
 
     def _found_soon(self, record_id: str) -> int:
-        until = time.monotonic() + self.within.total_seconds()
-        while (index := self._found(record_id)) is None:
-            if time.monotonic() > until:
-                raise UnavailableError(
-                    f"{record_id!r} is recorded and not yet read back; ask again",
-                    name=ErrorName.NOT_FOLLOWED,
-                )
-            time.sleep(0.02)
-        return index
+        for _ in Deadline(self.within).tries():
+            if (index := self._found(record_id)) is not None:
+                return index
+        raise UnavailableError(
+            f"{record_id!r} is recorded and not yet read back; ask again",
+            name=ErrorName.NOT_FOLLOWED,
+        )
 
     def _found(self, record_id: str) -> int | None:
         records = self.gates.records()

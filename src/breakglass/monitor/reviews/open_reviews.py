@@ -78,7 +78,7 @@ class Reviews:
     def _audited(self, grant: GrantState, log: str) -> Audit:
         trust = self._chronicle.of(grant.grant).trust
         if self._broken():
-            return Audit(grant.index, log, problem=f"the ledger is not believed: {self._broken()}")
+            return Audit(grant.index, log, problem=f"the ledger is not trusted: {self._broken()}")
         followed = next(iter(self._view.entries(grant.index)), None)
         if followed is None or trust is None:
             return Audit(grant.index, log, problem="the entry is not in the cache any more")

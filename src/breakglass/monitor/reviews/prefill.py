@@ -126,6 +126,7 @@ def _later(start: datetime, end: datetime) -> str:
 def _why(sources: Sources) -> str:
     why = sources.history.why
     parts = [f"{why.text} [{why.code}]" if why else NOT_RECORDED]
+    parts += filter(None, [alert_texts.asked_before(sources.grant.labels)])
     for answered in sources.history.answers:
         if answered.reply is Reply.NOBODY:
             parts.append(f"nobody answered {answered.pages} delivered pages")

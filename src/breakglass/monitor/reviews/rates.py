@@ -1,4 +1,4 @@
-"""How often each gate was gone round with glass: the last line of every review.
+"""How often each gate was bypassed with glass: the last line of every review.
 
 A plain count, as people read it. What it means is for ``deviance`` to say.
 """

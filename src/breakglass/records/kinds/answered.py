@@ -77,7 +77,7 @@ def judge(state: State, stated: Submission) -> None:
             f"{word.who!r} may not approve glass {waiting.glass!r}", name=ErrorName.UNKNOWN_PERSON
         )
     if used_by(state, word) == said.digest:
-        raise lost_race("the answer stands already")
+        raise lost_race("the answer already exists")
     check_first_use(state, word)
     state.statements.use(word, said.digest)
     yes = body.reply is Reply.YES

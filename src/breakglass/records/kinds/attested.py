@@ -50,7 +50,7 @@ def judge(state: State, stated: Submission) -> None:
         raise Void(ErrorName.MISMATCH, "the look is of a time that has not come")
     before = state.monitor.attested.get((body.subject, body.about))
     if before is not None and body.looked <= before.looked:
-        raise Void(ErrorName.MISMATCH, "a later look at the same thing stands already")
+        raise Void(ErrorName.MISMATCH, "a later look at the same thing already exists")
     found = AttestedState(body.outcome.value, body.looked, stated.entry.index)
     state.monitor.attested[body.subject, body.about] = found
 

@@ -67,7 +67,7 @@ def judge(state: State, stated: Submission) -> None:
         raise Void(ErrorName.PRESENTATION, "the holder's presentation is of something else")
     _check_within(state, grant, body, stated.at, shown.at)
     if (body.gate, body.run) in grant.runs:
-        raise lost_race(f"run {body.run!r} of gate {body.gate!r} stands already")
+        raise lost_race(f"run {body.run!r} of gate {body.gate!r} already exists")
     runs = grant.runs | {(body.gate, body.run)}
     state.grants.by_id[body.grant] = replace(grant, runs=runs)
 

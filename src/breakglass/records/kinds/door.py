@@ -57,7 +57,7 @@ def judge(state: State, stated: Submission) -> None:
     elif (known.grant, known.who, known.glass) != (body.grant, body.who, body.glass):
         raise Void(ErrorName.MISMATCH, "another record says something else of this door intent")
     if use in known.uses:
-        raise lost_race("this use of the door stands already")
+        raise lost_race("this use of the door already exists")
     state.gates.doors[body.intent] = replace(known, uses=(*known.uses, use))
 
 

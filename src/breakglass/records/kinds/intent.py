@@ -184,7 +184,7 @@ def _second(existing: GrantState, stated: Submission, skew: timedelta) -> Void:
         if wider
     ]
     if not more:
-        return lost_race(f"the grant stands already, as entry {existing.index}")
+        return lost_race(f"the grant already exists, as entry {existing.index}")
     return Void(
         ErrorName.ID_TAKEN,
         f"entry {stated.entry.index}, signed by {stated.submitter}, gives more ({', '.join(more)})"

@@ -101,7 +101,7 @@ def _rising(found: Sequence[Rising]) -> str:
         for r in found
     )
     return (
-        "<h3>Rising now</h3><p>Heard by the early warning in the last four weeks, at no more than "
+        "<h3>Rising now</h3><p>Flagged by early warning in the last four weeks, at no more than "
         f"one false alarm a gate and year.</p><ul>{items}</ul>"
     )
 
@@ -257,8 +257,8 @@ def _doors(history: History, series: dict[str, Shown]) -> str:
 
 def _how() -> str:
     return (
-        "<section><h2>How to read this</h2><p>A gate that is gone round again and again is telling "
-        "something about the gate. The reading compares the last half-year with the year and a "
+        "<section><h2>How to read this</h2><p>A gate that is bypassed often has a problem of "
+        "its own. The reading compares the last half-year with the year and a "
         "half before, takes out what a policy sanctions, and asks in turn whether one burst, one "
         "path, a recurring trouble or the gate itself explains what is left. Limits are 95%; "
         "those in the tables are exact. Rows per person are shown from five uses, "

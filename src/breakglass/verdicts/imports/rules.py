@@ -1,4 +1,4 @@
-"""Which lines of a commit message mean that a gate was gone round: the rule file, understood.
+"""Which lines of a commit message mean that a gate was bypassed: the rule file, understood.
 
 A rule is a footer (``No-Try: true``, ``TBR=mira``) or a pattern anywhere in the message
 (``[skip ci]``). docs/how-to/import-a-history.md has the whole form.

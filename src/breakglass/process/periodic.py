@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
-log = logging.getLogger("breakglass.monitor")
+from breakglass.errors import BreakglassError
+
+log = logging.getLogger("breakglass.periodic")
 
 
 class PeriodicTask:
@@ -25,15 +27,22 @@ class PeriodicTask:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop; a call under way ends by itself."""
+        """Stop; a call under way ends by itself, and is waited for a second at most."""
         self._closing.set()
         if self._thread.is_alive():
-            self._thread.join(0.5)
+            self._thread.join(1)
+
+    @property
+    def closing(self) -> bool:
+        """Whether it is to stop; a call that takes long looks at it."""
+        return self._closing.is_set()
 
     def _repeat(self) -> None:
         while not self._closing.is_set():
             try:
                 self._do()
+            except BreakglassError as error:
+                log.warning("%s: %s", self._name, error)
             except Exception:
                 if self._closing.is_set():
                     return
