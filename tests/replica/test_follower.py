@@ -212,6 +212,20 @@ def test_nonsense_is_no_evidence(owner: Owner, ledger: FakeLedger) -> None:
         follower.close()
 
 
+def test_half_a_character_is_nonsense_too_and_stops_nobody(
+    owner: Owner, ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JSON can name it and UTF-8 cannot hold it; a ledger must not end a follower by that."""
+    ledger.commit(NOTES[:3])
+    shown = {"first": 0, "head": "\ud800", "entries": [note.decode() for note in NOTES[:3]]}
+    with monkeypatch.context() as lying:
+        lying.setattr(ledger, "shown", lambda commit: shown)
+        follower = owner.start()
+        until(lambda: follower.away is not None and follower.away.name == "nonsense")
+    assert owner.troubles == []
+    follower.wait_for(2, SOON)
+
+
 def test_a_damaged_cache_says_so(owner: Owner, ledger: FakeLedger) -> None:
     import sqlite3
 

@@ -43,6 +43,8 @@ from breakglass.tlog.proof import verify_head
 log = logging.getLogger("breakglass.following")
 _HEX = frozenset("0123456789abcdef")
 _POLL_OF_SEVERAL = timedelta(seconds=1)
+# What reading an answer of another form raises; of half characters, too, which JSON can name.
+_NO_COMMITS = (KeyError, TypeError, AttributeError, UnicodeError)
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ class Follower:
         """
         try:
             first, head, notes = _commit(shown)
-        except (KeyError, TypeError, AttributeError, UnicodeError):
+        except _NO_COMMITS:
             return
         if not self._turn.acquire(blocking=False):
             return
@@ -267,7 +269,7 @@ class Follower:
             answer = self._ledger.get(f"/entries?from={len(notes)}&wait=1").json()
             try:
                 found = [_commit(each) for each in answer["commits"]]
-            except (KeyError, TypeError, AttributeError) as error:
+            except _NO_COMMITS as error:
                 raise self._nonsense() from error
             if not found:
                 raise UnavailableError(
@@ -359,7 +361,7 @@ class Follower:
         answer = self._ledger.get(path, within=wait + margin).json()
         try:
             return [_commit(each) for each in answer["commits"]]
-        except (KeyError, TypeError, AttributeError) as error:
+        except _NO_COMMITS as error:
             raise self._nonsense() from error
 
     def _grown(self, first: int, head: bytes, notes: tuple[bytes, ...]) -> TreeEdge:
