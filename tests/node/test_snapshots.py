@@ -16,6 +16,7 @@ from breakglass.canonical import Json, canonical
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
 from breakglass.node import snapshot
 from breakglass.node.catch_up import CatchingUp
+from breakglass.node.following import Following
 from breakglass.node.kept_lines import KeptLines
 from breakglass.node.replica import Replica
 from breakglass.records import all_kinds as kinds
@@ -465,3 +466,18 @@ def test_a_state_that_the_log_does_not_give_stops_the_view_and_its_snapshot_goes
         view.close()
     assert not place.file.exists()
     assert place.run() == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"snapshot_every": timedelta(seconds=9)}, "at least 10"),
+        ({"whole_fold_every": timedelta(seconds=59)}, "60 to 604800"),
+        ({"whole_fold_every": timedelta(days=8)}, "60 to 604800"),
+    ],
+)
+def test_the_whole_fold_can_be_put_off_by_nobody_for_longer_than_a_week(
+    given: dict[str, timedelta], why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        Following(**given)
