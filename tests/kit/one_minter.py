@@ -229,11 +229,11 @@ class OutboxInMemory:
     taken: set[str] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def post(self, drafting: Drafting) -> None:
-        """Keep a draft, unless one of its id waits already."""
-        draft = made(drafting)
+    def post(self, *draftings: Drafting) -> None:
+        """Keep drafts, unless one of its id waits already."""
         with self.lock:
-            self.waiting.setdefault(draft.id, draft)
+            for draft in map(made, draftings):
+                self.waiting.setdefault(draft.id, draft)
 
     def send(self) -> None:
         """Number, sign and append what waits."""

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from breakglass.monitor.alerts.alert import Alert
-from breakglass.monitor.backlog import NEWS_KEPT, Backlog
+from breakglass.monitor.backlog import Backlog
 from breakglass.monitor.entry_handler import EntryHandler
 from breakglass.monitor.history_projection import HistoryProjection
+from breakglass.monitor.settings import NEWS_KEPT, MonitorSettings
 from breakglass.monitor.witnessed_time import WitnessedTime
 from breakglass.records import all_kinds as kinds
 from breakglass.records.encoding.whole_form import form_bytes, parse_form
@@ -109,6 +110,11 @@ def test_old_news_leaves_the_backlog(shop: Shop) -> None:
     monitor = Monitor(shop).read()
     assert monitor.handler.backlog.kept.news == {}
     assert len(monitor.handler.backlog.kept.cases) == 1
+
+
+def test_nobody_can_ask_for_news_older_than_is_kept() -> None:
+    with pytest.raises(ValueError, match="over 3 days"):
+        MonitorSettings("log", "ledger", {}, ring_back=NEWS_KEPT + timedelta(seconds=1))
 
 
 def test_a_ledger_that_is_not_believed_makes_nothing_ring(shop: Shop) -> None:

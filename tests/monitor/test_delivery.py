@@ -1,19 +1,22 @@
-"""One bell: its patience with a channel, and what it writes down."""
+"""One bell: its patience with a channel, and what is written down of all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from breakglass.clock import SystemClock
-from breakglass.errors import UnavailableError
-from breakglass.monitor.alerts.alert import Alert
+from breakglass.errors import MalformedError, UnavailableError
+from breakglass.monitor.alerts.alert import Alert as News
 from breakglass.monitor.alerts.channel import Message
 from breakglass.monitor.alerts.delivery import ChannelDelivery, DeliveryLimits
-from breakglass.monitor.alerts.outbox import Delivered
+from breakglass.monitor.alerts.delivery_records import DeliveryRecords
+from breakglass.node.submitter import Fact
+from breakglass.records.kinds.alert import Alert
 from tests.monitor.stand_ins import eventually, moment
 
 
@@ -24,9 +27,10 @@ class Moody:
         self.works = False
         self.bug = False
         self.ledger_takes = True
+        self.unwritable: list[str] = []
         self.heard: list[str] = []
         self.tried: list[str] = []
-        self.stated: list[tuple[str, str, int]] = []
+        self.kept: list[list[Alert]] = []
 
     def deliver(self, message: Message) -> None:
         self.tried.append(message.key)
@@ -36,11 +40,20 @@ class Moody:
             raise UnavailableError("not in the mood")
         self.heard.append(message.key)
 
-    def state(self, channel: str, delivered: Delivered) -> None:
+    def keep(self, *facts: Fact) -> None:
         if not self.ledger_takes:
             raise UnavailableError("the disk is full")
-        outcome = "failed" if delivered.failure else "delivered"
-        self.stated.append((delivered.key, outcome, delivered.attempts))
+        if (len(facts) > 1 and self.unwritable) or [each.id for each in facts] == self.unwritable:
+            raise MalformedError("too long")
+        self.kept.append([fact.body for fact in facts])  # type: ignore[misc]
+
+    @property
+    def stated(self) -> list[tuple[str, str, int]]:
+        return [
+            (f"{each.subject}/{each.index}", each.delivery.value, each.attempts)
+            for batch in self.kept
+            for each in batch
+        ]
 
 
 @pytest.fixture
@@ -48,43 +61,85 @@ def moody() -> Moody:
     return Moody()
 
 
+class Bells:
+    """Some bells of one mood, with their records."""
+
+    def __init__(
+        self, folder: Path, moody: Moody, limits: DeliveryLimits, gather: timedelta, names: str
+    ) -> None:
+        self.all = [
+            ChannelDelivery(
+                name, moody, folder / f"{name}.sqlite", SystemClock(), self._wake, limits
+            )
+            for name in names.split()
+        ]
+        self.records = DeliveryRecords(self.all, {}, moody.keep, gather)
+
+    def _wake(self) -> None:
+        self.records.wake()
+
+    def start(self) -> Bells:
+        self.records.start()
+        for each in self.all:
+            each.start()
+        return self
+
+    def put(self, *news: News) -> None:
+        for each in self.all:
+            each.put(news, "log")
+
+    def close(self) -> None:
+        self.records.close()
+        for each in self.all:
+            each.close()
+
+
+Make = Callable[..., Bells]
+
+
 @pytest.fixture
-def bell(tmp_path: Path, moody: Moody) -> Iterator[ChannelDelivery]:
-    limits = DeliveryLimits(timedelta(seconds=60))
-    path = tmp_path / "hook.sqlite"
-    bell = ChannelDelivery("hook", moody, path, SystemClock(), moody.state, limits)
-    bell.start()
-    yield bell
-    bell.close()
+def make(tmp_path: Path, moody: Moody) -> Iterator[Make]:
+    made: list[Bells] = []
+
+    def bells(
+        names: str = "hook",
+        limits: DeliveryLimits | None = None,
+        gather: timedelta = timedelta(milliseconds=1),
+    ) -> Bells:
+        limits = limits or DeliveryLimits(timedelta(seconds=60))
+        made.append(Bells(tmp_path, moody, limits, gather, names))
+        return made[-1]
+
+    yield bells
+    for each in made:
+        each.close()
 
 
-def news(number: int, *, stated: bool = True) -> Alert:
+@pytest.fixture
+def bell(make: Make) -> Bells:
+    return make().start()
+
+
+def news(number: int, *, stated: bool = True) -> News:
     grant = f"g-{number}"
-    return Alert("broke_glass", grant, number, grant, moment(), "text", stated=stated)
+    return News("broke_glass", grant, number, grant, moment(), "text", stated=stated)
 
 
-def test_when_a_channel_is_back_nothing_rests_any_longer(tmp_path: Path, moody: Moody) -> None:
+def test_when_a_channel_is_back_nothing_rests_any_longer(make: Make, moody: Moody) -> None:
     hour = timedelta(hours=1)
-    path = tmp_path / "patient.sqlite"
-    bell = ChannelDelivery(
-        "hook", moody, path, SystemClock(), moody.state, DeliveryLimits(hour, hour)
-    )
-    bell.start()
-    try:
-        bell.put([news(1), news(2)], "log")
-        eventually(lambda: len(moody.tried) == 2)  # and each rests for an hour
-        moody.works = True
-        bell.put([news(3)], "log")
-        eventually(lambda: len(moody.heard) == 3)
-        assert moody.heard[0] == "broke_glass/3"  # what is new does not wait behind what failed
-    finally:
-        bell.close()
+    bell = make(limits=DeliveryLimits(hour, hour)).start()
+    bell.put(news(1), news(2))
+    eventually(lambda: len(moody.tried) == 2)  # and each rests for an hour
+    moody.works = True
+    bell.put(news(3))
+    eventually(lambda: len(moody.heard) == 3)
+    assert moody.heard[0] == "broke_glass/3"  # what is new does not wait behind what failed
 
 
 def test_the_first_failure_and_the_delivery_are_stated_and_nothing_between(
-    bell: ChannelDelivery, moody: Moody
+    bell: Bells, moody: Moody
 ) -> None:
-    bell.put([news(1)], "log")
+    bell.put(news(1))
     eventually(lambda: len(moody.tried) >= 3)
     moody.works = True
     eventually(lambda: len(moody.stated) == 2)
@@ -92,29 +147,63 @@ def test_the_first_failure_and_the_delivery_are_stated_and_nothing_between(
     assert moody.stated[1] == ("broke_glass/1", "delivered", len(moody.tried))
 
 
-def test_a_delivery_that_could_not_be_stated_is_stated_later(
-    bell: ChannelDelivery, moody: Moody
-) -> None:
+def test_a_delivery_that_could_not_be_stated_is_stated_later(bell: Bells, moody: Moody) -> None:
     moody.works, moody.ledger_takes = True, False
-    bell.put([news(1)], "log")
+    bell.put(news(1))
     eventually(lambda: moody.heard)
     moody.ledger_takes = True
-    bell.put([news(2)], "log")
+    bell.put(news(2))
     eventually(lambda: len(moody.stated) == 2)
     assert {key for key, _, _ in moody.stated} == {"broke_glass/1", "broke_glass/2"}
 
 
-def test_a_bug_in_a_channel_stops_no_bell(bell: ChannelDelivery, moody: Moody) -> None:
+def test_a_bug_in_a_channel_stops_no_bell(bell: Bells, moody: Moody) -> None:
     moody.bug = moody.works = True
-    bell.put([news(1)], "log")
+    bell.put(news(1))
     eventually(lambda: moody.tried)
     moody.bug = False
     eventually(lambda: moody.heard == ["broke_glass/1"])
 
 
-def test_what_shall_not_be_stated_is_rung_only(bell: ChannelDelivery, moody: Moody) -> None:
+def test_what_shall_not_be_stated_is_rung_only(bell: Bells, moody: Moody) -> None:
     moody.works = True
-    bell.put([news(1, stated=False), news(2)], "log")
+    bell.put(news(1, stated=False), news(2))
     eventually(lambda: moody.stated)
     assert moody.heard == ["broke_glass/1", "broke_glass/2"]
     assert [key for key, _, _ in moody.stated] == ["broke_glass/2"]
+
+
+def test_one_message_on_all_channels_is_kept_in_one_transaction(make: Make, moody: Moody) -> None:
+    moody.works = True
+    bells = make("file hook pager", gather=timedelta(seconds=1)).start()
+    time.sleep(0.1)  # nothing is looked for any more
+    bells.put(news(1))
+    eventually(lambda: moody.kept)
+    assert [(each.channel, each.index) for each in moody.kept[0]] == [
+        ("file", 1),
+        ("hook", 1),
+        ("pager", 1),
+    ]
+    assert len(moody.kept) == 1
+
+
+def test_what_was_delivered_before_a_crash_is_stated_after_it_and_not_rung_again(
+    make: Make, moody: Moody
+) -> None:
+    moody.works, moody.ledger_takes = True, False
+    bells = make("file hook").start()
+    bells.put(news(1))
+    eventually(lambda: len(moody.heard) == 2)
+    bells.close()
+    moody.ledger_takes = True
+    make("file hook").start()
+    eventually(lambda: len(moody.stated) == 2)
+    assert len(moody.heard) == 2
+
+
+def test_a_record_that_cannot_be_written_holds_up_no_other(make: Make, moody: Moody) -> None:
+    moody.works = True
+    moody.unwritable = ["alert/broke_glass/1/file/delivered"]
+    bells = make("file hook").start()
+    bells.put(news(1))
+    eventually(lambda: [each.channel for batch in moody.kept for each in batch] == ["hook"])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from breakglass.errors import MisconfiguredError, UnavailableError
-from breakglass.monitor.alerts.dispatch import alert_fact
+from breakglass.monitor.alerts.delivery_records import alert_fact
 from breakglass.monitor.alerts.outbox import Delivered
 from breakglass.monitor.app import build
 from breakglass.monitor.deadline_monitor import DeadlineMonitor

@@ -52,7 +52,7 @@ def room(logs: LogSet, tmp_path: Path) -> Path:
         now = to_milliseconds(CLOCK.now())
         envelope = Envelope(ORIGIN, f"pulse/{number}", now, 0, ZERO_DIGEST)
         ident = f"pulse/{number}"
-        spool.add(Draft(ident, record_text(envelope, Pulse(0, ()))), now)
+        spool.add([Draft(ident, record_text(envelope, Pulse(0, ())))], now)
     spool.close()
     return room
 

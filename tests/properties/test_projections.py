@@ -197,6 +197,13 @@ def test_what_is_no_form_of_ours_is_malformed_and_changes_nothing(form: object) 
         assert each.digest() == before
 
 
+def test_a_form_of_another_schema_is_malformed_though_it_would_fit() -> None:
+    each = OpenGrants()
+    schema, form = each.form()  # type: ignore[misc]
+    with pytest.raises(MalformedError, match="another schema"):
+        each.restore([f"{schema}0", form], State("0" * 64))
+
+
 def test_roots_of_another_size_than_the_states_are_malformed() -> None:
     story = Story()
     roots = take(projections(), story.org)[2]

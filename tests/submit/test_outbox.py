@@ -245,6 +245,21 @@ def test_attachments_go_before_their_note(opened: Open, ledger: FakeLedger) -> N
     assert ledger.ids() == ["a", "b"]
 
 
+def test_notes_posted_together_are_kept_in_one_transaction_and_one_that_waits_is_left(
+    opened: Open, ledger: FakeLedger
+) -> None:
+    ledger.away = True
+    outbox, commits = opened(), list[str]()
+    outbox._spool._file.set_trace_callback(commits.append)
+    outbox.post(draft("a"), draft("b"))
+    outbox.post(draft("b", size=5), draft("c"))
+    assert [each.lower() for each in commits].count("commit") == 2
+    assert outbox.waiting == 3
+    ledger.away = False
+    assert outbox.flush(SOON)
+    assert ledger.ids() == ["a", "b", "c"]
+
+
 def test_posted_notes_survive_a_restart_and_keep_their_order(
     opened: Open, ledger: FakeLedger
 ) -> None:
@@ -446,7 +461,7 @@ def test_a_draft_that_would_jam_the_queue_is_refused_at_once(
     with pytest.raises(MalformedError):
         outbox.append([bad], SOON)
     with pytest.raises(MalformedError):
-        outbox.post(bad)
+        outbox.post(draft("beside it"), bad)  # all or none
     outbox.append([draft("good")], SOON)
     assert ledger.ids() == ["good"]
 

@@ -103,7 +103,7 @@ def _spool(
                 raise _full(place.settings.gate, count, most)
             at = _not_back(order, to_milliseconds(clock.now()))
             envelope = Envelope(place.settings.log, ident, at, 0, ZERO_DIGEST)
-            spool.add(Draft(ident, record_text(envelope, body)), at)
+            spool.add([Draft(ident, record_text(envelope, body))], at)
     except (OSError, MisconfiguredError) as error:
         raise UnavailableError(
             f"spool of gate {place.settings.gate!r} cannot be written: {error}",

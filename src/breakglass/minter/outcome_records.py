@@ -32,8 +32,8 @@ class OutcomeRecords:
         if row is None or row.stage is Stage.CLAIMED:
             return
         for said, facts in self._owed(row):
-            for fact in facts:
-                self._stating.post(fact)
+            # Kept together, then marked. A crash in between keeps them again, under their ids.
+            self._stating.post(*facts)
             self._table.said(grant, said)
 
     def _owed(self, row: Row) -> list[tuple[Outcome, list[Fact]]]:

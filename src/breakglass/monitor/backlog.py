@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from breakglass.monitor.alert_rules import alert_for
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.decision_replay import Case, case_of
 from breakglass.monitor.history_projection import HistoryProjection
+from breakglass.monitor.settings import NEWS_KEPT
 from breakglass.node.memory_projection import MemoryProjection
 from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
@@ -23,7 +24,6 @@ from breakglass.records.fold.slices.governance import ActiveCard
 from breakglass.records.fold.state import State
 
 log = logging.getLogger("breakglass.monitor")
-NEWS_KEPT = timedelta(days=3)  # a monitor may be down over a weekend
 _FORBIDDEN = 100
 _NEVER_OLD = datetime.max.replace(tzinfo=UTC)  # of an entry that nobody cosigned
 

@@ -18,6 +18,8 @@ from breakglass.process.serving import Serving
 # is told, and how it makes itself heard.
 ChannelSettings = WebhookSettings | LogFileSettings
 
+NEWS_KEPT = timedelta(days=3)  # a monitor may be down over a weekend
+
 
 @dataclass(frozen=True)
 class MonitorSettings:
@@ -53,6 +55,9 @@ class MonitorSettings:
     catch_up_within: timedelta = timedelta(seconds=10)
 
     def __post_init__(self) -> None:
+        if self.ring_back > NEWS_KEPT:
+            days = NEWS_KEPT.days
+            raise ValueError(f"'ring_back_s' is over {days} days: news is not kept for longer")
         for name in self.channels:
             if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"channel {name[:40]!r}: expected a name of a-z, 0-9, '_', '-'")

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from breakglass.canonical import Json
+from breakglass.errors import MalformedError
 from breakglass.records.encoding.whole_form import Form, form_bytes
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
@@ -46,9 +47,9 @@ class MemoryProjection(Generic[K]):
         raise NotImplementedError
 
     def form(self) -> Json:
-        """Return all of it."""
+        """Return all of it, behind the digest of what its form depends on."""
         with self._lock:
-            return self._form.of(self.kept)
+            return [self._form.schema, self._form.of(self.kept)]
 
     def restore(self, form: Json, state: State) -> None:
         """Become what ``form`` returned.
@@ -56,7 +57,10 @@ class MemoryProjection(Generic[K]):
         Raises:
             MalformedError: it is not ours.
         """
-        found = self._form.read(form)
+        # A form names no fields: that of an earlier release might fit, and mean something else.
+        if not isinstance(form, list) or len(form) != 2 or form[0] != self._form.schema:
+            raise MalformedError(f"projection {self.name!r}: a form of another schema")
+        found = self._form.read(form[1])
         with self._lock:
             self.kept = found
 

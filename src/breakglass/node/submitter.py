@@ -60,14 +60,15 @@ class Submitter:
         self._not_before(self._last_at())
         return self._outbox.append([self._drafting(fact) for fact in facts], within)
 
-    def post(self, fact: Fact) -> None:
-        """Keep a fact on disk and send it when the ledger takes it; see ``Outbox.post``.
+    def post(self, *facts: Fact) -> None:
+        """Keep facts on disk and send them when the ledger takes them; see ``Outbox.post``.
 
         Raises:
+            MalformedError: one cannot be written; nothing was kept.
             UnavailableError: the disk refused; nothing was kept.
         """
         self._not_before(self._last_at())
-        self._outbox.post(self._drafting(fact))
+        self._outbox.post(*map(self._drafting, facts))
 
     @property
     def full(self) -> bool:

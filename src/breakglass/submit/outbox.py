@@ -116,24 +116,24 @@ class Outbox:
         except FutureTimeoutError:
             return self._given_up(call, within)
 
-    def post(self, drafting: Drafting) -> None:
-        """Keep a note for sending: on disk when this returns, sent as soon as the ledger takes it.
+    def post(self, *draftings: Drafting) -> None:
+        """Keep notes for sending: on disk when this returns, sent as soon as the ledger takes them.
 
-        Nothing happens if a note of this id waits already. Works beyond ``full`` too: what has
-        happened must be told; it is new work that has to stop.
+        All or none, in one transaction, and one behind the other. A note whose id waits already
+        is left as it is. Works beyond ``full`` too: what has happened must be told; it is new
+        work that has to stop.
 
         Raises:
-            UnavailableError: the disk refuses; the note is not kept.
+            MalformedError: a draft is no record's text, or too long; none is kept.
+            UnavailableError: the disk refuses; none is kept.
         """
         with self._changed:
             self._refuse_if_closed()
             now = self._clock.now()  # before the note's own time: a gap's start precedes it
-            draft = made(drafting)
-            spooled = self._spool.add(draft, now)
-            if spooled is not None:
-                self._spooled[spooled.position] = spooled.posted_at
-                self._queue.append(Item(draft, None, spooled))
-                self._changed.notify_all()
+            for each in self._spool.add([made(drafting) for drafting in draftings], now):
+                self._spooled[each.position] = each.posted_at
+                self._queue.append(Item(each.draft, None, each))
+            self._changed.notify_all()
 
     @property
     def full(self) -> bool:

@@ -67,32 +67,36 @@ class Spool:
         except sqlite3.Error as error:
             raise MisconfiguredError(f"spool {str(path)!r} cannot be used: {error}") from error
 
-    def add(self, draft: Draft, now: datetime) -> Spooled | None:
-        """Keep a draft; on disk when this returns. ``None``: one of its id waits already.
+    def add(self, drafts: Sequence[Draft], now: datetime) -> list[Spooled]:
+        """Keep drafts, all or none; on disk when this returns. One whose id waits is left out.
 
         Raises:
-            UnavailableError: the disk refuses; the draft is not kept.
+            UnavailableError: the disk refuses; none of them is kept.
         """
+        if not drafts:
+            return []
         with self._lock:
             try:
                 with self._file:
                     self._file.execute("begin immediate")
-                    done = self._file.execute(
-                        "insert or ignore into waiting(id, text, posted_at) values (?, ?, ?)",
-                        (draft.id, draft.text, format_time(now)),
-                    )
-                    if not done.rowcount:
-                        return None
-                    position = done.lastrowid or 0
-                    self._file.executemany(
-                        "insert into attached values (?, ?)",
-                        [(position, data) for data in draft.attachments],
-                    )
+                    return [kept for draft in drafts if (kept := self._insert(draft, now))]
             except sqlite3.Error as error:
                 raise UnavailableError(
-                    f"record {draft.id!r} could not be spooled: {error}; it is not kept",
+                    f"record {drafts[0].id!r} could not be spooled: {error}; it is not kept",
                     name=ErrorName.SPOOL,
                 ) from error
+
+    def _insert(self, draft: Draft, now: datetime) -> Spooled | None:
+        done = self._file.execute(
+            "insert or ignore into waiting(id, text, posted_at) values (?, ?, ?)",
+            (draft.id, draft.text, format_time(now)),
+        )
+        if not done.rowcount:
+            return None
+        position = done.lastrowid or 0
+        self._file.executemany(
+            "insert into attached values (?, ?)", [(position, data) for data in draft.attachments]
+        )
         return Spooled(position, draft, now)
 
     def count(self) -> int:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.clock import Clock
-from breakglass.errors import BreakglassError, UnavailableError
+from breakglass.errors import UnavailableError
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.channel import Channel, Message
 from breakglass.monitor.alerts.outbox import (
@@ -47,7 +47,7 @@ class ChannelDelivery:
         channel: Channel,
         outbox: Path,
         clock: Clock,
-        state: Callable[[str, Delivered], None],
+        settled: Callable[[], None],
         limits: DeliveryLimits | None = None,
     ) -> None:
         """Open the outbox.
@@ -57,8 +57,8 @@ class ChannelDelivery:
             channel: how to reach people.
             outbox: its file; made if missing.
             clock: for the times in the outbox.
-            state: writes what became of a message into the ledger, or keeps it to be written;
-                called again for the same delivery after a crash or an ``UnavailableError``.
+            settled: told when something became of a message, heard or failed for the first
+                time: ``untold`` is not empty then. Returns at once.
             limits: as above.
 
         Raises:
@@ -68,7 +68,7 @@ class ChannelDelivery:
         self._channel = channel
         self._outbox = AlertOutbox(outbox)
         self._clock = clock
-        self._state = state
+        self._settled = settled
         limits = limits or DeliveryLimits()
         self._most = limits.retry_at_most.total_seconds()
         self._first_rest = limits.first_rest.total_seconds()
@@ -103,6 +103,14 @@ class ChannelDelivery:
         if count:
             self._wake()
         return count
+
+    def untold(self) -> list[Delivered]:
+        """Return what became of messages and is not stated yet."""
+        return self._outbox.untold()
+
+    def told(self, delivered: Delivered) -> None:
+        """Take note that it is kept for the ledger."""
+        self._outbox.told(delivered)
 
     def summary(self) -> ChannelView:
         """Say how this bell stands."""
@@ -182,7 +190,6 @@ class ChannelDelivery:
             waiting = self._outbox.waiting()
             due = [each for each in waiting if self._not_before.get(each.number, 0.0) <= now]
             if not due:
-                self._tell()
                 times = [self._not_before.get(each.number, now) - now for each in waiting]
                 return max(0.01, min([*times, self._most]))
             self._deliver(due[0])
@@ -203,8 +210,7 @@ class ChannelDelivery:
         self._outbox.heard(waiting.number, self._clock.now())
         # The channel is back: what rested because of it need rest no longer.
         self._not_before.clear()
-        # (3) State it. A crash before this states it after the restart, under the same id.
-        self._tell()
+        self._settled()
 
     def _failed(self, waiting: Waiting, why: str) -> None:
         rest = min(self._first_rest * 2 ** min(waiting.attempts, 20), self._most)
@@ -212,13 +218,4 @@ class ChannelDelivery:
         self._outbox.failed(waiting.number, why)
         if waiting.attempts == 0:
             log.warning("channel %r: %s; trying again for as long as it takes", self.name, why)
-            self._tell()
-
-    def _tell(self) -> None:
-        for each in self._outbox.untold():
-            try:
-                self._state(self.name, each)
-            except BreakglassError as error:
-                log.error("channel %r: a delivery is not stated yet: %s", self.name, error)
-                return
-            self._outbox.told(each)
+            self._settled()

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from breakglass.clock import Clock
-from breakglass.monitor.alerts.alert import Alert as News
+from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.channel import Channel
 from breakglass.monitor.alerts.delivery import ChannelDelivery, DeliveryLimits
-from breakglass.monitor.alerts.outbox import ChannelView, Delivered, MessageView
-from breakglass.node.submitter import Fact, Submitter
-from breakglass.records.kinds.alert import Alert, Delivery
+from breakglass.monitor.alerts.delivery_records import DeliveryRecords
+from breakglass.monitor.alerts.outbox import ChannelView, MessageView
+from breakglass.node.submitter import Submitter
 
 Heard = Collection[tuple[str, str]]
 """(channel, key) of deliveries that the ledger shows."""
@@ -43,12 +43,18 @@ class Dispatch:
             MisconfiguredError: one cannot be opened.
         """
         self._log = log
-        self._stating = stating
-        self._people = people or {}
         self._bells = [
-            ChannelDelivery(name, channel, folder / f"{name}.sqlite", clock, self._state, limits)
+            ChannelDelivery(
+                name,
+                channel,
+                folder / f"{name}.sqlite",
+                clock,
+                lambda: self._records.wake(),
+                limits,
+            )
             for name, channel in sorted(channels.items())
         ]
+        self._records = DeliveryRecords(self._bells, people or {}, stating.post)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -57,10 +63,11 @@ class Dispatch:
 
     def start(self) -> None:
         """Begin with what waits since last time."""
+        self._records.start()
         for bell in self._bells:
             bell.start()
 
-    def ring(self, news: Sequence[News], heard: Heard = frozenset()) -> None:
+    def ring(self, news: Sequence[Alert], heard: Heard = frozenset()) -> None:
         """Queue news on every channel; on disk when this returns, out in a moment.
 
         Args:
@@ -81,27 +88,9 @@ class Dispatch:
 
     def close(self) -> None:
         """Stop every bell; what waits stays on disk."""
+        self._records.close()
         for bell in self._bells:
             bell.close()
 
-    def _state(self, channel: str, delivered: Delivered) -> None:
-        # Kept in the spool until the ledger takes it; the same id is never recorded twice.
-        to = self._people.get(channel) or (channel,)
-        self._stating.post(alert_fact(channel, to, delivered))
-
-
-def alert_fact(channel: str, to: tuple[str, ...], delivered: Delivered) -> Fact:
-    """Return the ``alert`` record for what became of one message on one channel."""
-    delivery = Delivery.FAILED if delivered.failure else Delivery.DELIVERED
-    body = Alert(
-        subject=delivered.subject,
-        about=delivered.about,
-        index=delivered.index,
-        channel=channel,
-        to=to,
-        delivery=delivery,
-        by="",
-        attempts=delivered.attempts,
-        detail=delivered.failure,
-    )
-    return Fact(f"alert/{delivered.key}/{channel}/{delivery.value}", body)
+    def _wake(self) -> None:
+        self._records.wake()
