@@ -16,10 +16,19 @@ from .organisation import Organisation
 
 @dataclass
 class Shown:
-    """What every caller of one ledger sees. ``gone``: nobody can be reached."""
+    """What every caller of one ledger sees.
+
+    ``gone``: nobody can be reached. ``withheld``: so many of the newest entries are not shown.
+    """
 
     org: Organisation
     gone: bool = False
+    withheld: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many entries are shown."""
+        return self.org.log.size - self.withheld
 
 
 class ServedLog(Peer):
@@ -47,9 +56,9 @@ class ServedLog(Peer):
         if path.startswith("/attachment/"):
             return Reply(200, log.attachments[path.rpartition("/")[2]], "", "'ledger'")
         if path == "/checkpoint":
-            return Reply(200, self._head(log.size - 1), "", "'ledger'")
+            return Reply(200, self._head(self._shown.size - 1), "", "'ledger'")
         start = int(path.partition("from=")[2].partition("&")[0])
-        if start >= log.size:
+        if start >= self._shown.size:
             time.sleep(0.01)
         commits = [
             {
@@ -57,7 +66,7 @@ class ServedLog(Peer):
                 "head": self._head(index).decode(),
                 "entries": [log.notes[index].decode()],
             }
-            for index in range(start, log.size)
+            for index in range(start, self._shown.size)
         ]
         return Reply(200, json.dumps({"commits": commits}).encode(), "", "'ledger'")
 

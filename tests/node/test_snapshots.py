@@ -16,6 +16,7 @@ from breakglass.canonical import Json, canonical
 from breakglass.errors import MalformedError, UnavailableError, UnprovenError
 from breakglass.node import snapshot
 from breakglass.node.catch_up import CatchingUp
+from breakglass.node.following import Following
 from breakglass.node.kept_lines import KeptLines
 from breakglass.node.replica import Replica
 from breakglass.records import all_kinds as kinds
@@ -26,6 +27,7 @@ from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
 from breakglass.records.fold.state_form import STATE
 from breakglass.records.statement import Target
+from breakglass.replica.follower_cache import FollowedCache
 from breakglass.tlog.note import SignerKey
 from tests.kit.organisation import Organisation
 from tests.kit.processes import until
@@ -272,6 +274,31 @@ def test_a_snapshot_of_another_schema_or_log_is_thrown_away(
         other.parse(place.file.read_bytes())
 
 
+class Refusing(Kinds):
+    """A projection that takes up no form at all."""
+
+    name = "refusing"
+
+    def restore(self, form: Json, state: State) -> None:
+        raise MalformedError("not ours")
+
+
+def test_what_was_taken_up_before_another_refused_is_forgotten_again(place: Place) -> None:
+    for _ in range(2):
+        kinds_seen, refusing = Kinds(), Refusing()
+        view = Replica(
+            ServedLog(place.shown),
+            place.shown.org.trust(),
+            place.folder,
+            key=KEY,
+            projections=[kinds_seen, refusing],
+        ).start()
+        until(lambda view=view: view.size == place.size)  # type: ignore[misc]
+        view.close()
+        assert sum(kinds_seen.counts.values()) == place.size
+        assert kinds_seen.counts == refusing.counts
+
+
 # --- crashes ------------------------------------------------------------------------------------
 
 
@@ -300,6 +327,20 @@ def test_a_process_that_dies_while_it_writes_a_snapshot_has_the_one_before_or_th
     assert place.run() == without_snapshot(place)
     assert place.kinds.taken == (0 if step == "written" else 1)
     assert not list(place.folder.glob(".snapshot.*"))
+
+
+def test_the_cache_is_on_disk_before_a_snapshot_of_it_is(place: Place) -> None:
+    """Its write-ahead log may be lost in a power cut; the snapshot would be thrown away."""
+    held: list[int] = []
+
+    def at(told: str) -> None:
+        if told == "cache_synced":
+            copy = place.tmp / f"copy-{len(held)}"
+            shutil.copy(place.folder / "followed.sqlite", copy)
+            held.append(FollowedCache(copy).size)
+
+    place.whole(place.start(at=at))
+    assert held == [place.size]
 
 
 def test_a_disk_that_is_full_keeps_nobody_from_following(
@@ -384,13 +425,19 @@ def test_who_was_stopped_stays_stopped_from_the_moment_anybody_hears_of_it(place
 def test_a_process_is_not_current_before_it_has_caught_up_with_what_it_judged(
     place: Place,
 ) -> None:
+    """Though a ledger that shows less says that there is no more."""
     place.run()
     shutil.rmtree(place.folder)
+    place.shown.withheld = 2
     view = place.start()
     asked = ServedLog(place.shown)
     catching_up = CatchingUp(view, asked, "minted")
     try:
         catching_up.start()
+        until(lambda: view.size == place.size - 2)
+        with pytest.raises(UnavailableError, match="nothing was minted"):
+            catching_up.require(timedelta(seconds=0.5))
+        place.shown.withheld = 0
         catching_up.require(WITHIN)
         assert view.size == place.size
     finally:
@@ -465,3 +512,18 @@ def test_a_state_that_the_log_does_not_give_stops_the_view_and_its_snapshot_goes
         view.close()
     assert not place.file.exists()
     assert place.run() == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"snapshot_every": timedelta(seconds=9)}, "at least 10"),
+        ({"whole_fold_every": timedelta(seconds=59)}, "60 to 604800"),
+        ({"whole_fold_every": timedelta(days=8)}, "60 to 604800"),
+    ],
+)
+def test_the_whole_fold_can_be_put_off_by_nobody_for_longer_than_a_week(
+    given: dict[str, timedelta], why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        Following(**given)

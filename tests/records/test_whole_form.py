@@ -25,7 +25,7 @@ from breakglass.records.encoding.whole_form import (
 )
 from breakglass.records.fold.fold import apply
 from breakglass.records.fold.state import State
-from breakglass.records.fold.state_form import STATE
+from breakglass.records.fold.state_form import STATE, still_copy
 from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.kinds.incident import IncidentChange
 from breakglass.records.record import Kind
@@ -149,9 +149,15 @@ def test_a_value_that_is_written_once_names_only_what_stands_before_it() -> None
 
     box = Form(Box, {"Outer": Outer})
     assert box.of(Box(Outer(Long("x")))) == [[["x"], [0]], [1]]
-    for forms in ([[1], ["x"]], [[0]], [["x"], [True]], [["x"], [-1]]):
+    for forms, place in (
+        ([[1], ["x"]], 0),
+        ([[0]], 0),
+        ([["x"], [True]], 1),
+        ([["x"], [-1]], 1),
+        ([["x"], [0]], 2),
+    ):
         with pytest.raises(MalformedError, match="schema"):
-            box.read([forms, [len(forms) - 1]])
+            box.read([forms, [place]])
 
 
 def test_the_schema_tells_of_every_class_and_field_behind_a_form() -> None:
@@ -279,3 +285,18 @@ def test_a_state_of_a_record_that_is_none_is_malformed() -> None:
         assert before in written
         with pytest.raises(MalformedError):
             STATE.read(parse_form(written.replace(before, after)))
+
+
+def test_a_still_copy_stands_still_whatever_changes_in_the_state() -> None:
+    """Beside this, it is looked at before and after every entry of the fold's tests."""
+    org = begun()
+    broken = orders(org)
+    still = still_copy(org.state)
+    stood = form_bytes(STATE.of(still))
+    org.state.grants.closed.add([7])
+    org.state.grants.by_id.running.pop(broken.grant)
+    org.state.gates.passages["gate"] = {"x": 1}
+    org.state.governance.suspended.clear()
+    org.state.submitters.by_key[next(iter(org.state.submitters.by_key))].next_seq = 99
+    assert form_bytes(STATE.of(still)) == stood
+    assert form_bytes(STATE.of(org.state)) != stood

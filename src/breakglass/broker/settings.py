@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from breakglass.node.following import Following
 from breakglass.process.alert_channel import RingSettings
 from breakglass.process.serving import Serving
 
@@ -35,6 +36,7 @@ class BrokerSettings:
     minters: Mapping[str, str] = field(default_factory=dict)
     ring: RingSettings = field(default_factory=RingSettings)
     serving: Serving = field(default_factory=Serving)
+    following: Following = field(default_factory=Following)
     receipt_within: timedelta = timedelta(seconds=2)
     follow_within: timedelta = timedelta(seconds=2)
     mint_within: timedelta = timedelta(seconds=15)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from breakglass.minter.platforms.postgres import PostgresSettings
+from breakglass.node.following import Following
 from breakglass.process.alert_channel import RingSettings
 from breakglass.process.serving import Serving
 
@@ -42,6 +43,7 @@ class MinterSettings:
     simulated: str = "data/simulated.sqlite"
     ring: RingSettings = field(default_factory=RingSettings)
     serving: Serving = field(default_factory=Serving)
+    following: Following = field(default_factory=Following)
     usable_within: timedelta = timedelta(seconds=10)
     view_within: timedelta = timedelta(seconds=2)
     view_at_most_old: timedelta = timedelta(minutes=5)

@@ -11,6 +11,7 @@ from breakglass.errors import MisconfiguredError
 from breakglass.monitor.alerts.channel import Channel
 from breakglass.monitor.alerts.log_file import LogFileSettings
 from breakglass.monitor.alerts.webhook import WebhookSettings
+from breakglass.node.following import Following
 from breakglass.process.serving import Serving
 
 # What the table [channels.NAME] may be, told apart by its ``type``. A channel is one file: what it
@@ -37,6 +38,7 @@ class MonitorSettings:
     witnesses: Mapping[str, str] = field(default_factory=dict)
     dead_man: str = ""  # address of a dead-man's switch outside, called with each pulse
     serving: Serving = field(default_factory=Serving)
+    following: Following = field(default_factory=Following)
     pulse_every: timedelta = timedelta(seconds=60)  # others worry after 3 min
     heads_every: timedelta = timedelta(seconds=10)
     attest_every: timedelta = timedelta(minutes=10)  # asks the archiver whether it has looked

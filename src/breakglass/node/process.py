@@ -19,6 +19,7 @@ from breakglass.http.client import Peer
 from breakglass.http.edge import application
 from breakglass.http.routes import Route
 from breakglass.node.catch_up import CatchingUp
+from breakglass.node.following import Following
 from breakglass.node.projection import Projection
 from breakglass.node.replica import OnJudged, Replica
 from breakglass.node.submitter import Submitter, gap_draft
@@ -57,6 +58,10 @@ class NodeSettings(Protocol):
     @property
     def trust(self) -> str:
         """The trust file to begin with; newer versions come from the ledger."""
+
+    @property
+    def following(self) -> Following:
+        """How often its view is written down, and held against the whole log."""
 
     @property
     def serving(self) -> Serving:
@@ -157,6 +162,8 @@ class NodeProcess:
             projections=projections,
             on_judged=on_judged,
             trouble=stopped,
+            snapshot_every=self._settings.following.snapshot_every,
+            whole_fold_every=self._settings.following.whole_fold_every,
         )
         self.catching_up = CatchingUp(
             self.view, self.peer(), withheld, patience=patience, broken=broken, then=then

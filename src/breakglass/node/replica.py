@@ -16,10 +16,11 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.node.first_trust import first_trust
+from breakglass.node.following import Following
 from breakglass.node.judged_mark import JudgedMark, require_judged_again
 from breakglass.node.projection import Projection
 from breakglass.node.snapshot import Noted, Still
-from breakglass.node.snapshots import EVERY, At, Snapshots
+from breakglass.node.snapshots import At, Snapshots
 from breakglass.node.whole_fold import WholeFold
 from breakglass.process.periodic import PeriodicTask
 from breakglass.records.fold.context import Entry
@@ -36,10 +37,10 @@ from breakglass.tlog.policy import TlogPolicy
 from breakglass.tlog.signer import SignerKey
 
 _ATTACH = "\nattach sha256:"  # begins the line of a record that names an attachment
+_DEFAULT = Following()
 _MARK_EVERY = timedelta(seconds=1)
 _LOOK_EVERY = timedelta(minutes=1)
 _FIRST_WHOLE_FOLD = timedelta(minutes=10)  # a process that restarts daily folds whole too
-WHOLE_FOLD_EVERY = timedelta(days=1)
 _STILL_WITHIN = 2.0  # seconds; a commit is folded in less than a tenth of one
 _KEPT = 4096  # judgements kept for those who wait for their own; older ones are in the state
 
@@ -79,8 +80,8 @@ class Replica:
         on_judged: OnJudged | None = None,
         trouble: Callable[[Exception], None] = lambda error: None,
         poll: timedelta = timedelta(seconds=20),
-        snapshot_every: timedelta = EVERY,
-        whole_fold_every: timedelta = WHOLE_FOLD_EVERY,
+        snapshot_every: timedelta = _DEFAULT.snapshot_every,
+        whole_fold_every: timedelta = _DEFAULT.whole_fold_every,
         at: At = lambda step: None,
     ) -> None:
         self._pinned = trust

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from pathlib import Path
 
 from breakglass.errors import BreakglassError, UnavailableError
@@ -21,7 +20,6 @@ from breakglass.tlog.signer import SignerKey
 
 log = logging.getLogger("breakglass.following")
 SNAPSHOT = "snapshot"
-EVERY = timedelta(minutes=10)
 
 At = Callable[[str], None]
 
