@@ -11,8 +11,8 @@ from breakglass.verdicts.charts.scale import weeks_between
 from breakglass.verdicts.evidence import Evidence, counted
 from breakglass.verdicts.history import WEEK, Bypass, GateReview, monday
 from breakglass.verdicts.intervals import Interval, share_read
+from breakglass.verdicts.people import FEWEST_PER_PERSON
 from breakglass.verdicts.routine import Series, series_of
-from breakglass.verdicts.verdict_json import FEWEST_PER_PERSON
 from breakglass.verdicts.windows import BASELINE, RECENT
 
 SMOOTH = 13  # weeks of the moving rate
@@ -92,8 +92,8 @@ def _weeks(e: Evidence, events: Sequence[Bypass], start: date, end: date) -> tup
         low = max(0, i - SMOOTH + 1)
         n = sum(passages[low : i + 1])
         k = sum(judged[day] for day in mondays[low : i + 1])
-        full = i + 1 >= min(SMOOTH, 4) and n > 0
-        rate = share_read(k, max(n, float(k))) if full else None
+        full = i + 1 >= min(SMOOTH, 4) and n >= 1 and k <= n
+        rate = share_read(k, n) if full else None
         weeks.append(Week(week, judged[week], apart[week], passages[i], rate))
     return tuple(weeks)
 
@@ -134,7 +134,7 @@ def blocks(weeks: Sequence[Week]) -> list[tuple[date, date, int, int, float, Int
                 k,
                 sum(w.apart for w in part),
                 n,
-                share_read(k, max(n, float(k))),
+                share_read(k, n),
             )
         )
     return rows
