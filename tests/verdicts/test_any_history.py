@@ -66,6 +66,10 @@ def contradictions(read: Verdict) -> list[str]:
     others_rose = t is None or t.ratio_without.low >= 1.1
     if "everybody else" in words and (read.reading is not Reading.ONE_PERSON or others_rose):
         found.append("the others are not as before")
+    b = e.burst
+    left_high = b is not None and b.ratio_without.low >= 1.1
+    if read.reading is Reading.BAD_MONTH and left_high and "without it, too" not in words:
+        found.append("a bad month that is not all, and that is not said")
     alarm = re.search(r"about ([\d]+) bypasses in a half-year", words)
     if alarm and int(alarm[1]) <= e.recent.k:
         found.append("fewer than there are would be looked at, and the gate is healthy")

@@ -71,7 +71,8 @@ def draft(
         Reading.NOT_ENOUGH_DATA: _not_enough,
         Reading.HEALTHY: _healthy,
     }[verdict.reading](verdict)
-    parts = [body, _evidence(verdict), *_after_fix(verdict, reviews), *_doors(verdict, moved)]
+    fixed = _after_fix(verdict, reviews, moved)
+    parts = [body, _evidence(verdict), *fixed, *_doors(verdict, moved)]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
@@ -231,8 +232,10 @@ def _harmless(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>#|@])", r"\\\1", " ".join(text.split()))
 
 
-def _after_fix(v: Verdict, reviews: Sequence[GateReview]) -> list[str]:
-    """Say whether the rate fell after the last review that decided on a change."""
+def _after_fix(
+    v: Verdict, reviews: Sequence[GateReview], moved: Sequence[Displacement]
+) -> list[str]:
+    """Say whether the rate fell after the last review, and whether a sibling took the traffic."""
     decided = [r for r in reviews if r.gate == v.gate]
     if not decided:
         return []
@@ -247,8 +250,15 @@ def _after_fix(v: Verdict, reviews: Sequence[GateReview]) -> list[str]:
     fell = "fell" if rate < before else "did not fall"
     return [
         f"{text} The rate {fell}: {len(after)} in {number(n)} passages since ({percent(rate)}), "
-        f"{percent(before)} in the time before."
+        f"{percent(before)} in the time before.{_taken_up(v, moved)}"
     ]
+
+
+def _taken_up(v: Verdict, moved: Sequence[Displacement]) -> str:
+    rose = [f"`{d.rose}`" for d in moved if d.fell == v.gate]
+    if not rose:
+        return " No sibling rose meanwhile." if v.evidence.gate.siblings else ""
+    return f" But the traffic moved to {', '.join(rose)}: that is no fix; judge them together."
 
 
 def _doors(v: Verdict, moved: Sequence[Displacement]) -> list[str]:

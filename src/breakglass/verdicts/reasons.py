@@ -93,7 +93,7 @@ def cluster_reasons(events: Sequence[Bypass]) -> tuple[Cluster, ...]:
     return _clustered(tuple(events))
 
 
-@lru_cache(maxsize=16)  # a burst and the page ask for the same window's
+@lru_cache(maxsize=512)  # a burst, the sentence and the page ask for the same window's
 def _clustered(events: tuple[Bypass, ...]) -> tuple[Cluster, ...]:
     groups: list[list[Bypass]] = []
     coded: dict[str, list[Bypass]] = defaultdict(list)

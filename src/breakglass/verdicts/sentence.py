@@ -185,6 +185,9 @@ def _reading(verdict: Verdict) -> str:
         text += f"; {_weeks_more(verdict.weeks_needed)} like these would decide it"
     if verdict.reading is Reading.ONE_PERSON and others_as_ever(e):
         text += "; it serves everybody else as before"
+    b = e.burst
+    if verdict.reading is Reading.BAD_MONTH and b is not None and not b.left_is_usual:
+        text += ", though it stands above its earlier rate without it, too"
     text += "."
     if verdict.qualifiers:
         text += f" Also: {'; '.join(verdict.qualifiers)}."

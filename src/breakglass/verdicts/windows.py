@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 
 from breakglass.verdicts.history import WEEK, Bypass, Gate, midnight
 from breakglass.verdicts.intervals import Interval, rate_exact, share_exact, share_read
@@ -128,12 +129,12 @@ def table(gate: Gate, as_of: datetime) -> tuple[WindowRate, ...]:
 
 def weekly(span: Span, gate: Gate) -> tuple[list[int], list[float]]:
     """Return bypasses and passages per seven days, counted back from the end of ``span``."""
-    counts: list[int] = []
-    exposures: list[float] = []
-    end = span.end
-    while end - WEEK >= span.start:
-        start = end - WEEK
-        counts.append(sum(1 for e in span.events if start <= e.time.date() < end))
-        exposures.append(gate.passages_between(start, end))
-        end = start
-    return counts[::-1], exposures[::-1]
+    weeks = max(0, (span.end - span.start) // WEEK)
+    first = span.end - weeks * WEEK
+    counts = [0] * weeks
+    for event in span.events:
+        at = (event.time.date() - first) // WEEK
+        if 0 <= at < weeks:
+            counts[at] += 1
+    edges = [first + i * WEEK for i in range(weeks + 1)]
+    return counts, [gate.passages_between(a, b) for a, b in pairwise(edges)]
