@@ -23,7 +23,7 @@ from breakglass.verdicts.folder import read_folder, write_folder
 from breakglass.verdicts.history import History
 from breakglass.verdicts.imports.tables import from_tables
 from breakglass.verdicts.sentence import percent
-from breakglass.verdicts.verdict import judge
+from breakglass.verdicts.verdict import judge_all, judge_one
 
 DATA = Path(__file__).parents[1] / "data" / "bypass"
 DAYS = {
@@ -66,7 +66,7 @@ def report(out: Path, place: Path) -> None:
         path = folder(name, place)
         for day in days:
             history = at(path, day)
-            verdicts = [judge(gate, history.as_of) for gate in history.gates]
+            verdicts = judge_all(history)
             file, title = f"{name}-{day}.html", f"{name}, as of {day}"
             (out / file).write_text(page(history, verdicts, title, whole=True), encoding="utf-8")
             told = ", ".join(f"{v.gate}: {NAMES[v.reading]}" for v in verdicts)
@@ -91,7 +91,7 @@ def pictures(out: Path, place: Path) -> None:
         found = history.gate(gate)
         if found is None:
             raise SystemExit(f"no gate '{gate}' in '{name}'")
-        verdict = judge(found, history.as_of)
+        verdict = judge_one(history, found)
         series = shown(verdict.evidence, whole=True)
         svg = gate_chart(gate, series, NAMES[verdict.reading], WIDE, "g")
         (out / f"{name}-{gate}.svg").write_text(standalone(svg), encoding="utf-8")
@@ -107,7 +107,7 @@ def readings(place: Path) -> None:
             for day in (f"{year}-01-01", f"{year}-07-01"):
                 history = at(path, day)
                 for gate in history.gates:
-                    v = judge(gate, history.as_of)
+                    v = judge_one(history, gate)
                     e = v.evidence
                     if e.recent.k or e.before.k:
                         rate = percent(e.rate.middle)

@@ -156,7 +156,7 @@ def sign_as_both(drill: Drill, file: Path) -> None:
     second.write_text("\n".join([*moved, f'key = "{key}"', ""]))
     said = drill.types("trust", "sign", str(file))
     assert said.code == 0, said.err
-    assert f"comes: succeeds {drill.stolen.name} " in said.err
+    assert f"+ succeeds {drill.stolen.name} " in said.err
     said = drill.person.types("breakglass", "trust", "sign", str(file), "--org", str(second))
     assert said.code == 0, said.err
     shutil.rmtree(drill.org / "bundle" / "signed")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 
 from breakglass.verdicts.history import Bypass, Gate, History
@@ -57,30 +57,37 @@ class Simulated:
 
     history: History
     truth: dict[str, str]
+    shapes: dict[str, str] = field(default_factory=dict)  # per gate, where ``shapes`` made it
+
+
+def trades(level: Level, *, held_out: bool) -> tuple[Trade, ...]:
+    """Return the trades whose sentences one half of a level may use."""
+    return {
+        (False, False): vocabularies.TUNING,
+        (False, True): vocabularies.HELD_OUT,
+        (True, False): vocabularies.UNFAMILIAR_TUNING,
+        (True, True): vocabularies.UNFAMILIAR_HELD_OUT,
+    }[level.unfamiliar, held_out]
 
 
 def organisation(level: str, seed: int, *, held_out: bool) -> Simulated:
     """Return one organisation of twelve gates at ``level``."""
     rng = random.Random(f"{level} {seed} {held_out}")
     shape = LEVELS[level]
-    pools = {
-        (False, False): vocabularies.TUNING,
-        (False, True): vocabularies.HELD_OUT,
-        (True, False): vocabularies.UNFAMILIAR_TUNING,
-        (True, True): vocabularies.UNFAMILIAR_HELD_OUT,
-    }
-    trade = rng.choice(pools[shape.unfamiliar, held_out])
+    trade = rng.choice(trades(shape, held_out=held_out))
     truth, gates = {}, []
     kinds = [*CONDITIONS[1:], *CONDITIONS[1:], *["healthy"] * 4]
     rng.shuffle(kinds)
     for number, condition in enumerate(kinds):
         name = f"gate-{number:02d}"
         truth[name] = condition
-        gates.append(_Maker(rng, shape, trade, name, held_out).gate(condition))
+        gates.append(Maker(rng, shape, trade, name, held_out).gate(condition))
     return Simulated(History(AS_OF, tuple(gates)), truth)
 
 
-class _Maker:
+class Maker:
+    """Makes one gate: its ordinary life, then a condition, then perhaps a decoy."""
+
     def __init__(
         self, rng: random.Random, level: Level, trade: Trade, name: str, held_out: bool
     ) -> None:

@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from breakglass.verdicts.verdict import judge
+from breakglass.verdicts.verdict import judge_all
 
 from .organisation import organisation
+from .shapes import foreign
+
+MAKERS = {"organisation": organisation, "foreign": foreign}
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,16 @@ class Score:
     false_alarms: float
     coverage: float
     confusion: Counter[tuple[str, str]]
+    by_shape: Counter[tuple[str, str, str]]  # condition, shape, verdict
+
+    @property
+    def lowest_recall(self) -> float:
+        """The share of right verdicts in the condition where it is lowest."""
+        whole, right = Counter[str](), Counter[str]()
+        for (truth, told), n in self.confusion.items():
+            whole[truth] += n
+            right[truth] += n if truth == told else 0
+        return min(right[truth] / n for truth, n in whole.items())
 
 
 def is_harm(truth: str, told: str) -> bool:
@@ -38,14 +51,18 @@ def is_harm(truth: str, told: str) -> bool:
     return truth in ("gate_wrong", "root_cause") and told in ("healthy", "bad_month")
 
 
-def score(level: str, seeds: Iterable[int], *, held_out: bool) -> Score:
+def score(
+    level: str, seeds: Iterable[int], *, held_out: bool, maker: str = "organisation"
+) -> Score:
     """Judge every gate of the organisations with these seeds."""
     confusion: Counter[tuple[str, str]] = Counter()
+    by_shape: Counter[tuple[str, str, str]] = Counter()
     for seed in seeds:
-        made = organisation(level, seed, held_out=held_out)
-        for gate in made.history.gates:
-            told = judge(gate, made.history.as_of).reading.value
-            confusion[made.truth[gate.name], told] += 1
+        made = MAKERS[maker](level, seed, held_out=held_out)
+        for read in judge_all(made.history):
+            told, truth = read.reading.value, made.truth[read.gate]
+            confusion[truth, told] += 1
+            by_shape[truth, made.shapes.get(read.gate, ""), told] += 1
     gates = sum(confusion.values())
     healthy = sum(n for (truth, _), n in confusion.items() if truth == "healthy")
     quiet = {"healthy", "not_enough_data"}
@@ -59,4 +76,5 @@ def score(level: str, seeds: Iterable[int], *, held_out: bool) -> Score:
         / healthy,
         coverage=sum(n for (_, told), n in confusion.items() if told != "not_enough_data") / gates,
         confusion=confusion,
+        by_shape=by_shape,
     )

@@ -16,10 +16,10 @@ from breakglass.verdicts.charts.scale import ticks, time_ticks
 from breakglass.verdicts.charts.series import Week, blocks, shown
 from breakglass.verdicts.charts.sparkline import sparkline
 from breakglass.verdicts.evidence import gather
-from breakglass.verdicts.history import GateChange, GateReview, History
+from breakglass.verdicts.history import Bypass, GateChange, GateReview, History
 from breakglass.verdicts.verdict import judge
 
-from .kit import AS_OF, PEOPLE, gate, monday_of, steady
+from .kit import AS_OF, PEOPLE, bypass, gate, monday_of, steady
 
 WORDS = "checkout <b>5xx</b> & more"
 BUSY = gate(
@@ -121,3 +121,55 @@ def test_an_axis_has_few_round_labels() -> None:
 
 def test_a_count_of_passages_that_is_next_to_nothing_draws_no_line() -> None:
     assert sparkline([Week(date(2026, 6, 1), 3, 0, 5e-324, None)]) == "·"
+
+
+def burst() -> list[Bypass]:
+    return [
+        bypass(95 + i * 0.06, 700 + i, reason="cart down", incident="INC-900") for i in range(30)
+    ]
+
+
+def test_a_gate_that_nobody_went_round_is_one_line() -> None:
+    quiet = replace(gate([]), name="quiet")
+    text = page(History(AS_OF, (quiet,)), [judge(quiet, AS_OF)], "x")
+    assert "quiet: none in 20,800 passages of two years" in text
+    assert "<svg" not in text
+
+
+def test_a_healthy_gate_is_folded_and_a_wrong_one_is_open() -> None:
+    usual = replace(gate(steady(0.3)), name="usual")
+    text = page(History(AS_OF, (BUSY, usual)), [judge(g, AS_OF) for g in (BUSY, usual)], "x")
+    assert re.search(r'<details class="fold"><summary>usual', text)
+    assert "<h2>deploy" in text
+    assert text.count('href="#top"') == 1
+
+
+def test_a_value_beyond_the_scale_is_an_arrow_and_no_dot_on_the_edge() -> None:
+    odd = [bypass(50.1, 800 + i, reason="odd") for i in range(90)]
+    data = shown(gather(gate(steady(0.3) + odd), AS_OF))
+    svg = gate_chart("deploy", data, "healthy", WIDE, "k")
+    assert 'class="off weekly"' in svg
+
+
+def test_a_burst_is_drawn_as_a_burst_and_not_as_a_season() -> None:
+    e = gather(gate(steady(0.3) + burst()), AS_OF)
+    apart, mixed = shown(e, burst_apart=True), shown(e)
+    assert apart.burst is not None
+    assert apart.burst[2] > 0.05
+    assert max(w.rate.high for w in apart.weeks if w.rate) < 0.02
+    assert max(w.rate.middle for w in mixed.weeks if w.rate) > 0.01
+    assert 'class="burst"' in gate_chart("deploy", apart, "bad month", WIDE, "k")
+
+
+def test_the_tables_say_on_a_phone_that_they_scroll() -> None:
+    text = page(History(AS_OF, (BUSY,)), [judge(BUSY, AS_OF)], "x")
+    assert "the tables scroll sideways" in text
+    assert ".hint{display:block" in text
+
+
+def test_two_hundred_gates_are_a_page_of_less_than_a_megabyte() -> None:
+    some = [replace(gate(steady(0.3)), name=f"gate-{i:03d}") for i in range(180)]
+    some += [replace(BUSY, name=f"wrong-{i:02d}") for i in range(20)]
+    verdicts = [replace(judge(g, AS_OF), gate=g.name) for g in (some[0], some[-1])]
+    each = [replace(verdicts[g.name.startswith("wrong")], gate=g.name) for g in some]
+    assert len(page(History(AS_OF, tuple(some)), each, "x").encode()) < 1_000_000

@@ -86,7 +86,7 @@ def test_a_root_cause_lists_its_incidents_and_leaves_the_gate_alone() -> None:
 def test_too_little_data_says_how_many_weeks_are_missing() -> None:
     read = judge(gate([bypass(103, 1)], 1.0, weeks=20), AS_OF)
     assert read.weeks_needed is not None
-    assert f"About {read.weeks_needed} more weeks" in draft(read)
+    assert f"{read.weeks_needed} more weeks like these" in draft(read)
     assert look_again(read) > AS_OF.date()
 
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from breakglass.errors import MalformedError, MisconfiguredError, RefusedError
-from breakglass.verdicts.imports.git_log import Change, from_changes, parse_log, read_log
+from breakglass.verdicts.imports import usual_signs as signs
+from breakglass.verdicts.imports.git_changes import from_changes
+from breakglass.verdicts.imports.git_log import Change, Unreadable, parse_log, read_log
 from breakglass.verdicts.imports.github import from_github
 from breakglass.verdicts.imports.pseudonyms import pseudonyms
 from breakglass.verdicts.imports.rulefile import Items, Table, Text, parse_rules
 from breakglass.verdicts.imports.rules import read_rules
 from breakglass.verdicts.imports.tables import from_tables
-from breakglass.verdicts.imports.usual_signs import gates_gone_round, usual_rules
+from breakglass.verdicts.imports.usual_signs import gates_gone_round, gates_seen
 
+USUAL = signs.USUAL
 RULES = r"""
 # which lines of a message mean that a gate was bypassed
 gates:
@@ -42,8 +46,13 @@ def change(message: str, person: str = "Mira <mira@example.org>", day: int = 1) 
     return Change(f"{day:040x}", datetime(2026, 6, day, 12, tzinfo=UTC), person, message)
 
 
-def found(*changes: Change, hidden: bool = False):  # type: ignore[no-untyped-def]
-    return from_changes(changes, read_rules(RULES, "rules.yaml"), str.strip, hidden=hidden)
+def found(*changes: Change, hidden: bool = False, rules: str = RULES):  # type: ignore[no-untyped-def]
+    """Import ``changes`` as one line, the first one the oldest."""
+    line: list[Change] = []
+    for number, each in enumerate(changes, 1):
+        parents = (line[-1].commit,) if line else ()
+        line.append(replace(each, commit=f"{number:040x}", parents=parents))
+    return from_changes(line[::-1], read_rules(rules, "rules.yaml"), str.strip, hidden=hidden)
 
 
 def test_footers_and_patterns_are_bypasses_and_every_change_is_a_passage() -> None:
@@ -150,30 +159,171 @@ def test_a_real_repository_is_read_in_committer_time(tmp_path: Path) -> None:
         git("commit", "-q", "--allow-empty", "-m", message)
     changes = list(read_log(tmp_path, "HEAD"))
     assert [c.message.split("\n")[0] for c in changes] == ["Third [skip ci]", "Second", "First"]
-    assert len(found(*changes).events) == 2
+    assert len(found(*changes[::-1]).events) == 2
     with pytest.raises(MisconfiguredError, match="git cannot read branch 'nope'"):
         read_log(tmp_path, "nope")
     with pytest.raises(MisconfiguredError, match="git cannot read branch '--output=x'"):
         read_log(tmp_path, "--output=x")
+    with pytest.raises(MalformedError, match="--since is 'yesteryear'"):
+        read_log(tmp_path, "HEAD", "yesteryear")
     assert not (tmp_path / "x").exists()
 
 
-def test_without_a_rule_file_only_gates_that_were_gone_round_are_told() -> None:
-    told = from_changes(
-        [change("One"), change("Two\n\nNo-Try: true", day=2), change("Three [skip ci]", day=3)],
-        usual_rules(),
-        str,
-        hidden=False,
-    )
-    assert sorted(gates_gone_round(told).passages) == ["ci", "tryjobs"]
-    nothing = from_changes([change("One")], usual_rules(), str, hidden=False)
-    with pytest.raises(RefusedError, match="no change shows a usual sign"):
-        gates_gone_round(nothing)
+def test_without_a_rule_file_a_gate_needs_three_signs_by_two_people() -> None:
+    def told(*people: str):  # type: ignore[no-untyped-def]
+        some = [change(f"Docs {n} [skip ci]", person, n) for n, person in enumerate(people, 1)]
+        return gates_gone_round(found(*some, rules=USUAL))
+
+    assert sorted(told("Mira", "Sam", "Mira").passages) == ["ci"]
+    for few in (("Mira", "Sam"), ("Mira", "Mira", "Mira"), ()):
+        with pytest.raises(RefusedError, match="changes show a usual sign"):
+            told(*few)
 
 
-def test_a_torn_log_is_refused() -> None:
-    with pytest.raises(MalformedError, match="record 1 has 2 of 4 fields"):
-        list(parse_log("abc\x1f2026-06-01T00:00:00Z\x1e"))
+def test_a_rule_that_never_fired_is_told_and_its_gate_is_no_health() -> None:
+    wrong = RULES.replace("footer: TBR", "footer: TRB")
+    rules = read_rules(wrong, "rules.yaml")
+    some = (change("x\n\nNo-Try: true"), change("y\n\nTBR=sam", day=2))
+    got = gates_seen(found(*some, rules=wrong), rules)
+    assert list(got.passages) == ["tryjobs"]
+    assert got.notes[0].startswith("never seen, check the rule: ")
+    assert got.notes[0].endswith("; review: trb")
+    with pytest.raises(RefusedError, match="no change shows a sign of your rule file"):
+        gates_seen(found(change("x")), rules)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "docs: say why `[skip ci]` is not allowed",
+        'ci: refuse "[skip ci]" on main',
+        "roll dep\n\n2026-01-16 attempt to skip bots [skip ci]",
+        "feat (#7)\n\n* wip [skip ci]\n\n* final, all green",
+        "no more CLOSED TREE pushes",
+        "parse TBR\n\nTBR: a footer that means review afterwards",
+    ],
+)
+def test_a_sign_that_is_talked_about_is_none(message: str) -> None:
+    assert found(change(message), rules=USUAL).events == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "x\n\nNo-Try: true # bots are down",
+        "x\n\nNo-Try: yes",
+        "x\n\n  No-Try: 1",
+        "x\n\nNOTRY=true // flaky",
+        "x\n\nNOPRESUBMIT=true",
+        "x\n\nNOTREECHECKS=true",
+        "x\n\nBot-Commit: somebody",
+        "x\n\nOwners-Override: somebody",
+        "x\n\nskip-checks: true",
+        "[ci skip] x",
+        "x [skip-ci] (#12)",
+        "x [skip travis]",
+        "x\n\n***NO_CI***",
+        "Bug 7 - mend it; r=sam CLOSED TREE DONTBUILD",
+    ],
+)
+def test_a_sign_is_found_where_it_stands(message: str) -> None:
+    assert found(change(message), rules=USUAL).events
+
+
+def test_the_comment_behind_a_footer_is_the_reason() -> None:
+    got = found(change("x\n\nNo-Try: true # bots are down"), rules=USUAL)
+    assert got.events[0].reason == "bots are down"
+    assert [(hit.gate, hit.line) for hit in got.hits] == [("tryjobs", "no-try: true")]
+
+
+def test_one_bad_commit_is_told_and_passed_over() -> None:
+    def record(number: int, seconds: str, message: str = "x [skip ci]") -> bytes:
+        parent = f"{number - 1:040x}" if number > 1 else ""
+        lines = (f"{number:040x}", seconds, parent, "Mira <m@x>", message)
+        return "\n".join(lines).encode() + b"\0"
+
+    log = record(3, "1780308000") + record(2, "9" * 15) + record(1, "1780300000", "a\x1eb")
+    read = list(parse_log(log[i : i + 7] for i in range(0, len(log), 7)))
+    assert [type(each) for each in read] == [Change, Unreadable, Change]
+    assert isinstance(read[2], Change)
+    assert read[2].message == "a\x1eb"
+    assert isinstance(read[1], Unreadable)
+    assert "not a second of this era" in read[1].why
+    [torn] = parse_log([b"abc\n5"])
+    assert isinstance(torn, Unreadable)
+
+
+def test_a_commit_of_the_future_moves_no_window() -> None:
+    line = [
+        replace(
+            change("b"), commit="b" * 40, parents=("a" * 40,), at=datetime(2029, 1, 1, tzinfo=UTC)
+        ),
+        replace(change("a"), commit="a" * 40),
+    ]
+    rules = read_rules(RULES, "rules.yaml")
+    now = datetime(2026, 6, 9, tzinfo=UTC)
+    got = from_changes(line, rules, str, hidden=False, now=now)
+    assert got.as_of == datetime(2026, 6, 1, 12, tzinfo=UTC)
+    assert got.notes == ["passed over, dated in the future: bbbbbbbbbbbb (2029-01-01)"]
+
+
+def test_a_merge_by_a_machine_is_its_author_and_has_the_footers_of_what_it_merged() -> None:
+    line = [
+        Change("c" * 40, change("m").at, "merger[bot] <m@x>", "Merge #7", ("a" * 40, "b" * 40)),
+        Change("b" * 40, change("m").at, "Sam <sam@x>", "x\n\nNo-Try: true", ("a" * 40,)),
+        Change("a" * 40, change("m").at, "Mira <mira@x>", "first"),
+    ]
+    got = from_changes(line, read_rules(RULES, "r"), str, hidden=False)
+    assert [(e.person, e.gate, e.id[:4]) for e in got.events] == [
+        ("Sam <sam@x>", "tryjobs", "cccc")
+    ]
+    assert sum(got.passages["tryjobs"].values()) == 2
+    assert got.left_out == 0
+    skipped = replace(line[1], message="wip [skip ci]")
+    quiet = from_changes([line[0], skipped, line[2]], read_rules(RULES, "r"), str, hidden=False)
+    assert quiet.events == []
+
+
+def test_who_lands_hundreds_of_equal_changes_is_asked_about() -> None:
+    many = [change(f"Update dependency {n}", "Sync <s@x>") for n in range(200)]
+    assert found(*many).notes == [
+        "is this a machine? then name it with --bot: 'Sync <s@x>' "
+        "(200 of 200 begin 'update dependency')"
+    ]
+
+
+def test_people_are_taken_out_of_reasons_when_they_are_hidden() -> None:
+    got = found(
+        change("mend it r=mnovak, as Novak and @sam said, from sam/branch\n\nNo-Try: true",
+               "Mira Novak <mnovak@example.org>"),
+        hidden=True,
+    )  # fmt: skip
+    assert got.events[0].reason == "mend it as <name> and <name> said, from <name>"
+    assert [hit.line for hit in got.hits] == ["(hidden)"]
+
+
+def test_a_repository_that_cannot_be_read_says_which_way(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", *words], check=True, capture_output=True)
+
+    with pytest.raises(MisconfiguredError, match="is not a folder"):
+        read_log(tmp_path / "none", "HEAD")
+    (tmp_path / "plain").mkdir()
+    with pytest.raises(MisconfiguredError, match="is no git repository"):
+        read_log(tmp_path / "plain", "HEAD")
+    git("init", "-q", "-b", "main", str(tmp_path / "full"))
+    with pytest.raises(MisconfiguredError, match="has no commit yet"):
+        read_log(tmp_path / "full", "HEAD")
+    who = ("-c", "user.name=Mira", "-c", "user.email=m@x.org")
+    for n in range(2):
+        git("-C", str(tmp_path / "full"), *who, "commit", "-q", "--allow-empty", "-m", f"c{n}")
+    (tmp_path / "full" / ".mailmap").write_text("Mira Novak <mira@x.org> <m@x.org>\n")
+    read = list(read_log(tmp_path / "full", "HEAD"))
+    assert {each.person for each in read if isinstance(each, Change)} == {"Mira Novak <mira@x.org>"}
+    git("clone", "-q", "--depth", "1", f"file://{tmp_path / 'full'}", str(tmp_path / "cut"))
+    with pytest.raises(MisconfiguredError, match="is a shallow clone") as caught:
+        read_log(tmp_path / "cut", "HEAD")
+    assert "--unshallow" in str(caught.value.hint)
 
 
 def test_public_tables_need_no_renaming(tmp_path: Path) -> None:
@@ -250,6 +400,6 @@ def test_an_export_that_is_not_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text("{oops")
     with pytest.raises(MalformedError, match=r"p.json' is neither"):
         from_github(tmp_path / "p.json", None, str.strip, hidden=False)
-    (tmp_path / "p.json").write_text('[{"mergedAt": "noon"}]')
+    (tmp_path / "p.json").write_text('[{"mergedAt": "noon", "reviews": []}]')
     with pytest.raises(MalformedError, match=r"p.json: entry 1: 'noon' is not a time"):
         from_github(tmp_path / "p.json", None, str.strip, hidden=False)

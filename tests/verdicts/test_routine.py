@@ -82,3 +82,21 @@ def test_a_reason_speaks_of_the_gate_production_or_a_breakage(
     reason: str, gate: bool, production: bool, breakage: bool
 ) -> None:
     assert speaks(reason) == (gate, production, breakage)
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("docs: mend a link [skip ci]", Series.DOCUMENTATION),
+        ("Fix typo in README", Series.DOCUMENTATION),
+        ("chore(docs): reorder the guide", Series.DOCUMENTATION),
+        ("Update CHANGELOG for 1.2", Series.DOCUMENTATION),
+        ("fix docs build, it is red again", Series.COUNTED),
+        ("config typo in cart", Series.COUNTED),
+        ("document store down, customers wait", Series.COUNTED),
+        ("hotfix of the docs-api service", Series.COUNTED),
+    ],
+)
+def test_documents_alone_are_set_apart_and_code_is_not(reason: str, kind: Series) -> None:
+    event = Bypass("1", datetime(2026, 6, 22, tzinfo=UTC), "g", "p", reason=reason)
+    assert series_of(event) is kind

@@ -6,6 +6,7 @@ import pytest
 
 from .organisation import organisation
 from .scoring import is_harm, score
+from .shapes import SHAPES, foreign
 
 # Accuracy at least, harm at most, false alarms on healthy at most; coverage at least 0.90 always.
 WANTED = {
@@ -36,6 +37,40 @@ def test_a_hundred_held_out_organisations_reach_the_figures(level: str) -> None:
     assert told.harm <= harm, told.confusion
     assert told.false_alarms <= alarms, told.confusion
     assert told.coverage >= 0.90
+
+
+# The shapes that real histories brought; the held-out half is looked at by the long run alone.
+FOREIGN = {
+    "easy": (0.95, 0.03, 0.05),
+    "medium": (0.90, 0.05, 0.05),
+    "unfamiliar": (0.88, 0.06, 0.05),
+    "hard": (0.80, 0.08, 0.06),
+}
+
+
+@pytest.mark.parametrize("level", FOREIGN)
+def test_the_shapes_of_real_histories_are_read_right(level: str) -> None:
+    accuracy, harm, alarms = FOREIGN[level]
+    told = score(level, range(8), held_out=False, maker="foreign")
+    assert told.accuracy >= accuracy - SLACK, told.by_shape
+    assert told.harm <= harm + SLACK, told.by_shape
+    assert told.false_alarms <= alarms + SLACK, told.by_shape
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("level", FOREIGN)
+def test_the_held_out_half_of_the_shapes_is_read_right(level: str) -> None:
+    accuracy, harm, alarms = FOREIGN[level]
+    told = score(level, range(7000, 7084), held_out=True, maker="foreign")
+    assert told.accuracy >= accuracy - SLACK, told.by_shape
+    assert told.harm <= harm + SLACK, told.by_shape
+    assert told.false_alarms <= alarms + SLACK, told.by_shape
+
+
+def test_every_shape_is_made_with_its_condition() -> None:
+    made = [foreign("medium", seed, held_out=False) for seed in range(20)]
+    found = {(m.truth[name], m.shapes[name]) for m in made for name in m.truth}
+    assert found == {(condition, shape) for condition, shapes in SHAPES.items() for shape in shapes}
 
 
 def test_the_same_seed_makes_the_same_organisation() -> None:

@@ -26,7 +26,7 @@ def read(events: list[Bypass], **more: object) -> Verdict:
 def test_a_rise_over_many_people_and_weeks_is_the_gate() -> None:
     told = read(steady(0.3, 0, 84) + steady(2.0, 84, 104, flaky, first=500))
     assert told.reading is Reading.GATE_WRONG
-    assert "flaky" in sentence(told)
+    assert "flak" in sentence(told)
 
 
 def test_zero_in_thousands_of_passages_is_certainty() -> None:
@@ -182,10 +182,10 @@ def test_nothing_is_shown_per_person_under_five_uses() -> None:
     assert told["without_top_person"] is None
 
 
-def test_more_bypasses_than_passages_is_held_at_every_one() -> None:
+def test_more_bypasses_than_passages_is_an_error_of_the_data_and_no_rate() -> None:
     told = answer(read(steady(5.0), passages=2.0))
-    assert told["rate"] == 1
-    assert told["verdict"] == "gate_wrong"
+    assert told["rate"] is None
+    assert told["verdict"] == "not_enough_data"
 
 
 def test_a_gate_without_anything_is_not_judged() -> None:

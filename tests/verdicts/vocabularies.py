@@ -289,3 +289,36 @@ TUNING = (DEPLOYS, DATABASES)
 HELD_OUT = (HOSPITAL, CLUSTERS)
 UNFAMILIAR_TUNING = (coined(1), coined(2))
 UNFAMILIAR_HELD_OUT = (WAREHOUSE, coined(11), coined(12), coined(13))
+
+DOCUMENTATION = {
+    False: (
+        "docs: mend a link in the {} guide [skip ci]",
+        "README: how to start {} [skip ci]",
+        "[docs] say what {} does",
+        "Update CHANGELOG for {}",
+        "Fix typo in README of {}",
+    ),
+    True: (
+        "doc(guide): clarify {} section [ci skip]",
+        "Documentation: add a page on {}",
+        "typos in the {} docs",
+        "Update {}/README.md",
+        "chore(docs): reorder {}",
+        "release notes for {}",
+    ),
+}
+"""Changes to documents alone, by half: no check of the code needs to hold them up."""
+
+COMPONENTS = {
+    False: (
+        "CheckoutFlowIT red on main, not our change, {}",
+        "CheckoutFlowIT flaky, passed the second time, {}",
+        "payments shard of the suite is flaky again, {}",
+    ),
+    True: (
+        "UserRestartIT flaky since bug 500, rerun green, {}",
+        "customers-api-it times out in the pipeline queue, {}",
+        "checker of {} has a stale rule for ProductionReplicaSpec, rerun green",
+    ),
+}
+"""Complaints about a gate whose components are called like troubles in production, by half."""

@@ -83,7 +83,7 @@ def _reads(command: F) -> F:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one line a gate.")
 def verdict(folder: Path | None, org: str | None, as_of: str, *, as_json: bool) -> None:
     """Say what the numbers say of every gate."""
-    from breakglass.verdicts.sentence import sentence, what_would_change
+    from breakglass.verdicts.sentence import points, what_would_change
     from breakglass.verdicts.verdict_json import answer
 
     history, _ = _read(folder, org, as_of)
@@ -93,7 +93,8 @@ def verdict(folder: Path | None, org: str | None, as_of: str, *, as_json: bool) 
             click.echo(json.dumps(answer(each), ensure_ascii=False))
         else:
             click.echo(f"{each.gate}  {each.reading.value}  (runner-up {each.runner_up.value})")
-            click.echo(f"  {sentence(each)}")
+            for point in points(each):
+                click.echo(f"  {point}")
             for line in what_would_change(each):
                 click.echo(f"  - {line}")
     _say_if_none(judged)
@@ -126,10 +127,10 @@ def review(gate: str, folder: Path | None, org: str | None, as_of: str) -> None:
     """Draft the issue against GATE as Markdown; decides and records nothing."""
     from breakglass.verdicts.drafts import draft
     from breakglass.verdicts.siblings import displacements
-    from breakglass.verdicts.verdict import judge
+    from breakglass.verdicts.verdict import judge_one
 
     history, where = _read(folder, org, as_of)
-    read = judge(_found(history, gate, where), history.as_of)
+    read = judge_one(history, _found(history, gate, where))
     click.echo(draft(read, history.reviews, displacements(history)), nl=False)
 
 
@@ -197,10 +198,10 @@ def _append(
     from breakglass.verdicts.drafts import look_again
     from breakglass.verdicts.folder import append_review
     from breakglass.verdicts.history import GateReview
-    from breakglass.verdicts.verdict import judge
+    from breakglass.verdicts.verdict import judge_one
 
     history, where = _read(folder, None, as_of)
-    read = judge(_found(history, gate, where), history.as_of)
+    read = judge_one(history, _found(history, gate, where))
     if not by.strip() or not decision.strip():
         raise MalformedError(
             "a decision in a folder needs --decision and --by; nothing was written",
@@ -230,10 +231,10 @@ def _sign(
     # (1) What was not said is what the numbers say now.
     if verdict_ is None or day is None:
         from breakglass.verdicts.drafts import look_again
-        from breakglass.verdicts.verdict import judge
+        from breakglass.verdicts.verdict import judge_one
 
         history = _ask(client)
-        read = judge(_found(history, gate, client.log), history.as_of)
+        read = judge_one(history, _found(history, gate, client.log))
         verdict_, day = verdict_ or read.reading.value, day or look_again(read)
     now = sign_statement.now()
     if midnight(day) <= now:
@@ -301,9 +302,9 @@ def _found(history: History, gate: str, where: str) -> Gate:
 
 
 def _judged(history: History) -> list[Verdict]:
-    from breakglass.verdicts.verdict import judge
+    from breakglass.verdicts.verdict import judge_all
 
-    return [judge(gate, history.as_of) for gate in history.gates]
+    return judge_all(history)
 
 
 def _say_if_none(judged: list[Verdict]) -> None:

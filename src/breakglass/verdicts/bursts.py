@@ -18,6 +18,7 @@ from breakglass.verdicts.windows import Span
 
 WIDTH = timedelta(days=22)
 SHOULDER = timedelta(days=14)
+NAMED = 5  # bypasses of one incident; fewer are an ordinary incident's
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,16 @@ class Burst:
     top_person_share: float
     family_outside: int  # events of that family beyond the shoulders
     excess: float  # events beyond what the rest of the window would have brought
+    named: bool  # one incident, twice the baseline's largest, has half of the named events
     people: int
     left: int  # counted events of the window without the burst
     passages_left: float
     ratio_without: Interval
+
+    @property
+    def left_is_usual(self) -> bool:
+        """Whether the window without the burst is not clearly above the time before."""
+        return self.ratio_without.low < 1.1
 
 
 def find_burst(gate: Gate, recent: Span, before: Span, k0: float, noise: float) -> Burst | None:
@@ -47,7 +54,7 @@ def find_burst(gate: Gate, recent: Span, before: Span, k0: float, noise: float) 
     events = recent.events
     if len(events) < 4:
         return None
-    first, last = _fullest(events)
+    first, last = _around(events, before) or _fullest(events)
     core = events[first : last + 1]
     start, end = core[0].time.date(), core[-1].time.date() + timedelta(days=1)
     families = Counter(event.family for event in core if event.family)
@@ -85,11 +92,39 @@ def find_burst(gate: Gate, recent: Span, before: Span, k0: float, noise: float) 
         - size
         - len(shoulder),
         excess=len(core) - usual * passages * share_of_time,
+        named=size >= max(NAMED, 2 * _largest(before)) and 2 * size >= _beside(core, family),
         people=len({event.person for event in core}),
         left=left,
         passages_left=n_left,
         ratio_without=ratio_exact(left, n_left, k0, before.passages),
     )
+
+
+def _beside(core: tuple[Bypass, ...], family: str) -> int:
+    """Return how many bypasses name an incident in the days from the family's first to its last."""
+    times = [event.time for event in core if event.family == family]
+    return sum(1 for e in core if e.family and times and times[0] <= e.time <= times[-1])
+
+
+def _largest(before: Span) -> int:
+    return max(Counter(e.family for e in before.events if e.family).values(), default=0)
+
+
+def _around(events: tuple[Bypass, ...], before: Span) -> tuple[int, int] | None:
+    """Return the days of one incident that stands out, where a busy gate's fullest are others.
+
+    It has five bypasses or more in 22 days and twice as many as any incident of the baseline.
+    """
+    counts = Counter(event.family for event in events if event.family)
+    for family, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        if n < max(NAMED, 2 * _largest(before)):
+            return None
+        places = [i for i, event in enumerate(events) if event.family == family]
+        if events[places[-1]].time - events[places[0]].time <= WIDTH:
+            first, last = _fullest(events)
+            inside = sum(event.family == family for event in events[first : last + 1])
+            return None if 2 * inside >= n else (places[0], places[-1])
+    return None
 
 
 def _fullest(events: tuple[Bypass, ...]) -> tuple[int, int]:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from breakglass.verdicts.evidence import Evidence
-from breakglass.verdicts.history import Bypass, GateReview
+from breakglass.verdicts.history import GateReview
 from breakglass.verdicts.onset import began
+from breakglass.verdicts.people import FEWEST_PER_PERSON
 from breakglass.verdicts.reasons import Cluster
 from breakglass.verdicts.sentence import number, percent, sentence, times, what_would_change
 from breakglass.verdicts.siblings import Displacement
 from breakglass.verdicts.verdict import Reading, Verdict
-from breakglass.verdicts.verdict_json import FEWEST_PER_PERSON
 from breakglass.verdicts.windows import Span
 
 
@@ -71,7 +71,8 @@ def draft(
         Reading.NOT_ENOUGH_DATA: _not_enough,
         Reading.HEALTHY: _healthy,
     }[verdict.reading](verdict)
-    parts = [body, _evidence(verdict), *_after_fix(verdict, reviews), *_doors(verdict, moved)]
+    fixed = _after_fix(verdict, reviews, moved)
+    parts = [body, _evidence(verdict), *fixed, *_doors(verdict, moved)]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 
@@ -98,7 +99,7 @@ def _gate_wrong(v: Verdict) -> str:
     lines = [
         f"# Gate `{v.gate}` was bypassed {number(e.recent.k)} times in a half-year{cause}",
         "",
-        sentence(v),
+        _said(v),
         "",
         "## The change that would have made these bypasses unnecessary",
         "",
@@ -120,10 +121,15 @@ def _gate_wrong(v: Verdict) -> str:
 def _root_cause(v: Verdict) -> str:
     e = v.evidence
     names = sorted(e.short_incidents.items(), key=lambda item: (-item[1], item[0]))[:8]
-    lines = [f"# A recurring trouble opens gate `{v.gate}`", "", sentence(v), ""]
+    lines = [f"# A recurring trouble opens gate `{v.gate}`", "", _said(v), ""]
     lines += ["## The recurring incidents", ""]
     if names:
         lines += [f"- {name}: {n} bypasses" for name, n in names]
+    elif e.families:
+        lines.append(
+            f"{len(e.families)} incidents were named and none of them twice within ten days; the "
+            "reasons speak of the same trouble week after week."
+        )
     else:
         lines.append(
             "No incident ids were named; the reasons speak of the same trouble week after week."
@@ -139,7 +145,7 @@ def _bad_month(v: Verdict) -> str:
     when = f" between {burst.start} and {burst.end}" if burst is not None else ""
     cause = f" for incident `{burst.family}`" if burst is not None and burst.family else ""
     return (
-        f"# Note on gate `{v.gate}`: a bad month\n\n{sentence(v)}\n\n"
+        f"# Note on gate `{v.gate}`: a bad month\n\n{_said(v)}\n\n"
         f"{len(burst.events) if burst else 0} bypasses{when}{cause}. No change to the gate. "
         f"Look again on {again}: if the rate has not fallen back, this note was wrong."
     )
@@ -151,9 +157,9 @@ def _one_person(v: Verdict) -> str:
         return _healthy(v)
     return (
         f"# Private note to the owner of `{v.gate}`: one path needs other access\n\n"
-        f"{sentence(v)}\n\n"
+        f"{_said(v)}\n\n"
         f"One person's work goes round this gate {t.events} times in {t.weeks} weeks, with "
-        f"{percent(t.share_of_passages)} of its passages; for everybody else the gate stands at "
+        f"{percent(t.share_of_passages)} of its passages; without them it stands at "
         f"{times(t.ratio_without)}. This is about access design: their work needs a supported way "
         f"through (a check that fits it, or a standing reviewed path). Talk with `{t.person}` "
         "about what the gate asks of that work. Do not pass this note on, and do not keep it."
@@ -161,16 +167,13 @@ def _one_person(v: Verdict) -> str:
 
 
 def _not_enough(v: Verdict) -> str:
-    weeks = v.weeks_needed or 13
-    return (
-        f"# Gate `{v.gate}`: not enough data\n\n{sentence(v)}\n\n"
-        f"About {weeks} more week{'s' if weeks != 1 else ''} at this traffic would decide it. "
-        f"Look again on {look_again(v)}."
-    )
+    # How long it takes stands in the sentence; a broken count is not mended by waiting.
+    again = "" if v.evidence.is_spoiled else f"\n\nLook again on {look_again(v)}."
+    return f"# Gate `{v.gate}`: not enough data\n\n{_said(v)}{again}"
 
 
 def _healthy(v: Verdict) -> str:
-    return f"# Gate `{v.gate}` is healthy\n\n{sentence(v)}\n\nNothing to do."
+    return f"# Gate `{v.gate}` is healthy\n\n{_said(v)}\n\nNothing to do."
 
 
 def look_again(v: Verdict) -> date:
@@ -190,8 +193,8 @@ def _evidence(v: Verdict) -> str:
     ]
     if e.before.passages > 0:
         lines.append(_row("before", e.before, e.before.k / e.before.passages, ""))
-    start = began(e.gate, _both(e), e.noise)
-    if start is not None and v.reading is not Reading.HEALTHY:
+    start = began(e.gate, e.whole, e.noise)
+    if start is not None and v.reading in (Reading.GATE_WRONG, Reading.ROOT_CAUSE):
         lines += ["", f"The present rate began about {start}."]
     changes = what_would_change(v)
     if changes:
@@ -202,11 +205,6 @@ def _evidence(v: Verdict) -> str:
         for c in quoted:
             lines += _quoted(c)
     return "\n".join(lines)
-
-
-def _both(e: Evidence) -> Span:
-    events: tuple[Bypass, ...] = (*e.before.events, *e.recent.events)
-    return Span(e.before.start, e.recent.end, events, e.before.passages + e.recent.passages)
 
 
 def _row(name: str, span: Span, rate: float, limits: str) -> str:
@@ -225,12 +223,19 @@ def _quoted(c: Cluster) -> list[str]:
     return lines
 
 
+def _said(v: Verdict) -> str:
+    # It quotes a reason, which is somebody else's text.
+    return _harmless(sentence(v))
+
+
 def _harmless(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>#|@])", r"\\\1", " ".join(text.split()))
 
 
-def _after_fix(v: Verdict, reviews: Sequence[GateReview]) -> list[str]:
-    """Say whether the rate fell after the last review that decided on a change."""
+def _after_fix(
+    v: Verdict, reviews: Sequence[GateReview], moved: Sequence[Displacement]
+) -> list[str]:
+    """Say whether the rate fell after the last review, and whether a sibling took the traffic."""
     decided = [r for r in reviews if r.gate == v.gate]
     if not decided:
         return []
@@ -245,8 +250,15 @@ def _after_fix(v: Verdict, reviews: Sequence[GateReview]) -> list[str]:
     fell = "fell" if rate < before else "did not fall"
     return [
         f"{text} The rate {fell}: {len(after)} in {number(n)} passages since ({percent(rate)}), "
-        f"{percent(before)} in the time before."
+        f"{percent(before)} in the time before.{_taken_up(v, moved)}"
     ]
+
+
+def _taken_up(v: Verdict, moved: Sequence[Displacement]) -> str:
+    rose = [f"`{d.rose}`" for d in moved if d.fell == v.gate]
+    if not rose:
+        return " No sibling rose meanwhile." if v.evidence.gate.siblings else ""
+    return f" But the traffic moved to {', '.join(rose)}: that is no fix; judge them together."
 
 
 def _doors(v: Verdict, moved: Sequence[Displacement]) -> list[str]:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from statistics import median
 
 from breakglass.verdicts.bursts import Burst, find_burst
-from breakglass.verdicts.history import Bypass, Gate
+from breakglass.verdicts.history import WEEK, Bypass, Gate, monday
 from breakglass.verdicts.intervals import Interval, dispersion, ratio_exact, share_read
 from breakglass.verdicts.people import TopPerson, find_top_person
 from breakglass.verdicts.reason_topics import Speaks, speaks
 from breakglass.verdicts.reasons import Cluster, cluster_reasons, summarise
 from breakglass.verdicts.routine import Series, series_of
-from breakglass.verdicts.windows import Span, Windows, weekly, windows
+from breakglass.verdicts.windows import RECENT, Span, Windows, weekly, windows
 
 LATE = timedelta(weeks=14)
+CHRONIC_RATE = 0.05  # a gate gone round one time in twenty (DEVIANCE.md 3.7)
+CHRONIC_EVENTS = 12
+FEWEST_GATES = 4  # fewer gates have no median that says what is usual
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,15 @@ class Theme:
     cluster: Cluster  # of the recent events only
     before: int
     ratio: Interval
+
+
+@dataclass(frozen=True)
+class DataError:
+    """A week with more bypasses than passages: the counting failed, and no rate can mend it."""
+
+    week: date
+    bypasses: int
+    passages: float
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,8 @@ class Evidence:
     late_excess: float
     burst: Burst | None
     top: TopPerson | None
+    data_errors: tuple[DataError, ...] = ()
+    median_rate: float | None = None  # of all gates of the organisation; none where they are few
 
     @property
     def recent(self) -> Span:
@@ -59,6 +73,23 @@ class Evidence:
         return self.windows.before
 
     @property
+    def whole(self) -> Span:
+        """Both windows as one."""
+        events = (*self.before.events, *self.recent.events)
+        n = self.before.passages + self.recent.passages
+        return Span(self.before.start, self.recent.end, events, n)
+
+    @property
+    def is_spoiled(self) -> bool:
+        """Whether the passages of the judged window were not counted, so that no rate is known."""
+        return self.recent.k > self.recent.passages or _spoiled(self.data_errors, self.recent)
+
+    @property
+    def has_past(self) -> bool:
+        """Whether enough passed in the time before to compare with."""
+        return self.before.passages >= max(1.0, 0.1 * self.recent.passages)
+
+    @property
     def excess(self) -> float:
         """Bypasses beyond what the earlier rate would have brought."""
         if self.before.passages <= 0:
@@ -69,6 +100,18 @@ class Evidence:
     def low_rate(self) -> float:
         """The rate's lower 5 % limit, on one side."""
         return share_read(self.recent.k, self.recent.passages, 0.90).low
+
+    @cached_property
+    def was_chronic(self) -> bool:
+        """Whether the line of a chronic gate was reached at a look within the last half year."""
+        for weeks in range(4, 27, 4):
+            end = self.recent.end - weeks * WEEK
+            start = max(end - RECENT, self.gate.first_day or end)
+            k = sum(1 for event in counted(self.gate) if start <= event.time.date() < end)
+            n = self.gate.passages_between(start, end)
+            if k >= CHRONIC_EVENTS and share_read(k, n, 0.90).low >= CHRONIC_RATE:
+                return True
+        return False
 
     @cached_property
     def clusters(self) -> tuple[Cluster, ...]:
@@ -176,10 +219,20 @@ def counted(gate: Gate) -> list[Bypass]:
     return [event for event in gate.events if series_of(event) is Series.COUNTED]
 
 
-def gather(gate: Gate, as_of: datetime) -> Evidence:
-    """Count everything that the verdict on ``gate`` rests on; deterministic."""
+def gather(gate: Gate, as_of: datetime, median_rate: float | None = None) -> Evidence:
+    """Count everything that the verdict on ``gate`` rests on; deterministic.
+
+    ``median_rate`` is that of the organisation's gates, from ``usual_rate``.
+    """
     events = counted(gate)
     both = windows(gate, events, as_of)
+    errors = data_errors(gate, both.recent)
+    if both.before.k > both.before.passages or _spoiled(
+        data_errors(gate, both.before), both.before
+    ):
+        # Earlier bypasses without their passages are no time to compare with.
+        day = both.recent.start
+        both = replace(both, before=Span(day, day, (), 0.0), cut="has no counted earlier passages")
     recent, before = both.recent, both.before
     apart = Counter(
         series_of(e).value for e in gate.events if recent.start <= e.time.date() < recent.end
@@ -188,7 +241,7 @@ def gather(gate: Gate, as_of: datetime) -> Evidence:
     k0, noise = _baseline(gate, before)
     middle = max(recent.start, recent.end - LATE)
     late_k = sum(1 for event in recent.events if event.time.date() >= middle)
-    late_n = max(gate.passages_between(middle, recent.end), float(late_k))
+    late_n = gate.passages_between(middle, recent.end)
     careful = ratio_exact(recent.k / noise, recent.passages, k0 / noise, before.passages)
     return Evidence(
         gate=gate,
@@ -204,7 +257,44 @@ def gather(gate: Gate, as_of: datetime) -> Evidence:
         late_excess=late_k - (k0 * late_n / before.passages if before.passages else late_k),
         burst=find_burst(gate, recent, before, k0, noise),
         top=find_top_person(gate, both, k0),
+        data_errors=errors,
+        median_rate=median_rate,
     )
+
+
+def usual_rate(gates: Sequence[Gate], as_of: datetime) -> float | None:
+    """Return the median rate of an organisation's gates over both windows, to two figures.
+
+    Two figures, so that one bypass more does not make every gate's verdict stale.
+    """
+    rates = []
+    for gate in gates:
+        both = windows(gate, counted(gate), as_of)
+        k, n = both.recent.k + both.before.k, both.recent.passages + both.before.passages
+        if n >= max(1, k):
+            rates.append(k / n)
+    return float(f"{median(rates):.2g}") if len(rates) >= FEWEST_GATES else None
+
+
+def data_errors(gate: Gate, window: Span) -> tuple[DataError, ...]:
+    """Return the weeks of ``window`` with more bypasses than passages, oldest first."""
+    weeks = Counter(monday(event.time.date()) for event in window.events)
+    found = []
+    for week, k in sorted(weeks.items()):
+        n = gate.passages_between(week, week + WEEK)
+        if k > n:
+            found.append(DataError(week, k, n))
+    return tuple(found)
+
+
+def _spoiled(errors: Sequence[DataError], window: Span) -> bool:
+    """Return whether so many bypasses have no passage that the window's rate is not known.
+
+    A change that lands on a Sunday night and is counted on Monday is no fault: up to one bypass in
+    ten may be a week off.
+    """
+    missing = sum(error.bypasses - error.passages for error in errors)
+    return missing >= 1 and missing > 0.1 * window.k
 
 
 def _baseline(gate: Gate, before: Span) -> tuple[float, float]:

@@ -131,7 +131,14 @@ def write_folder(
             name=ErrorName.HISTORY_EXISTS,
             hint="give another folder with --out, or remove the old one first",
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MisconfiguredError(
+            f"'{folder}' cannot be made: {error.strerror}; nothing was written",
+            name=ErrorName.NO_HISTORY,
+            hint="give another folder with --out",
+        ) from error
     with (folder / "events.jsonl").open("w", encoding="utf-8") as file:
         for event in sorted(events, key=lambda e: (e.time, e.gate, e.id)):
             file.write(json.dumps(_event_row(event), ensure_ascii=False) + "\n")

@@ -24,8 +24,14 @@ class Interval:
     high: float
 
 
+UNKNOWN = Interval(math.nan, 0.0, 1.0)
+"""The share of which nothing is known; its middle is not a number, and is shown as no rate."""
+
+
 def share_read(k: float, n: float, confidence: float = CONFIDENCE) -> Interval:
     """Return the share ``k`` of ``n`` with Jeffreys limits: what a person reads on the page.
+
+    Without a passage, or with fewer than bypasses, no share is known: ``UNKNOWN``, never a guess.
 
     Source: Brown, Cai and DasGupta 2001; the limit at ``k = 0`` is zero and at ``k = n`` is one.
 
@@ -33,10 +39,8 @@ def share_read(k: float, n: float, confidence: float = CONFIDENCE) -> Interval:
     >>> f"{limits.middle:.2%} {limits.low:.2%} {limits.high:.2%}"
     '0.42% 0.30% 0.56%'
     """
-    if n < 1:
-        # Less than one passage (a cut week's part) says nothing.
-        return Interval(min(1.0, k / n) if n > 0 else 0.0, 0.0, 1.0)
-    k = min(k, n)
+    if n < 1 or k > n:
+        return UNKNOWN
     tail = (1 - confidence) / 2
     low = 0.0 if k == 0 else beta_quantile(tail, k + 0.5, n - k + 0.5)
     high = 1.0 if k == n else beta_quantile(1 - tail, k + 0.5, n - k + 0.5)
@@ -48,10 +52,8 @@ def share_exact(k: float, n: float, confidence: float = CONFIDENCE) -> Interval:
 
     Source: Clopper and Pearson 1934; covers at least as often as it says.
     """
-    if n < 1:
-        # Less than one passage (a cut week's part) says nothing.
-        return Interval(min(1.0, k / n) if n > 0 else 0.0, 0.0, 1.0)
-    k = min(k, n)
+    if n < 1 or k > n:
+        return UNKNOWN
     tail = (1 - confidence) / 2
     low = 0.0 if k == 0 else beta_quantile(tail, k, n - k + 1)
     high = 1.0 if k == n else beta_quantile(1 - tail, k + 1, n - k)

@@ -14,6 +14,8 @@ from breakglass.verdicts.history import Bypass, Gate, quarter
 from breakglass.verdicts.intervals import Interval, ratio_exact, share_read
 from breakglass.verdicts.windows import Windows
 
+FEWEST_PER_PERSON = 5  # under this, nothing is shown per person
+
 
 @dataclass(frozen=True)
 class TopPerson:
@@ -28,6 +30,9 @@ class TopPerson:
     weeks: int
     own_ratio: Interval  # their recent rate over their own earlier one
     explains: float  # share of the gate's excess that goes when they are left out
+    own_excess: float  # their days with one, beyond their share at the others' or earlier rate
+    own_rate: Interval
+    rest_excess: float  # bypasses of all the others beyond the others' own earlier rate
 
 
 def find_top_person(gate: Gate, both: Windows, k0: float) -> TopPerson | None:
@@ -57,14 +62,16 @@ def find_top_person(gate: Gate, both: Windows, k0: float) -> TopPerson | None:
     share_now = now.get(person, 0.0) or unknown * 0.5
     share_then = then.get(person, share_now if not then else 0.0)
     k_left = k - len(theirs)
-    n_left = max(recent.passages * (1 - min(share_now, 0.95)), float(k_left))
+    n_left = recent.passages * (1 - min(share_now, 0.95))
     before_left = sum(1 for event in before.events if event.person != person)
     k0_left = before_left * (k0 / before.k if before.k else 1.0)
-    n0_left = max(before.passages * (1 - min(share_then, 0.95)), float(k0_left))
+    n0_left = before.passages * (1 - min(share_then, 0.95))
     usual = k0 * recent.passages / before.passages if before.passages else float(k)
     usual_left = k0_left * n_left / n0_left if n0_left else float(k_left)
     excess = k - usual
     theirs_before = before.k - before_left
+    rates = [k_left / n_left if n_left else 0.0, k0 / before.passages if before.passages else 0.0]
+    own_passages = max(recent.passages * share_now, 1.0)
     return TopPerson(
         person=person,
         events=len(theirs),
@@ -75,11 +82,15 @@ def find_top_person(gate: Gate, both: Windows, k0: float) -> TopPerson | None:
         weeks=len({event.time.isocalendar()[:2] for event in theirs}),
         own_ratio=ratio_exact(
             len(theirs),
-            max(recent.passages * share_now, 1.0),
+            own_passages,
             theirs_before,
             max(before.passages * share_then, 1.0) if before.passages else 0.0,
         ),
         explains=1 - max(0.0, k_left - usual_left) / excess if excess > 0 else 0.0,
+        # The five parts of one task on one day are one occasion.
+        own_excess=len({event.time.date() for event in theirs}) - own_passages * max(rates),
+        own_rate=share_read(len(theirs), own_passages),
+        rest_excess=k_left - usual_left if before.passages else 0.0,
     )
 
 

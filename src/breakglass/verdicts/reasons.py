@@ -90,6 +90,11 @@ def cluster_reasons(events: Sequence[Bypass]) -> tuple[Cluster, ...]:
 
     Events without text and without a code belong to none. Deterministic: ties are broken by text.
     """
+    return _clustered(tuple(events))
+
+
+@lru_cache(maxsize=512)  # a burst, the sentence and the page ask for the same window's
+def _clustered(events: tuple[Bypass, ...]) -> tuple[Cluster, ...]:
     groups: list[list[Bypass]] = []
     coded: dict[str, list[Bypass]] = defaultdict(list)
     by_text: dict[str, list[Bypass]] = defaultdict(list)
@@ -218,7 +223,7 @@ def summarise(events: Sequence[Bypass], code: str = "") -> Cluster:
     least = max(1, len(events) // 3)
     label = " ".join([w for w, count in common if count >= least and len(w) > 1][:4])
     if len(texts) == 1:
-        label = _short(next(iter(texts)))
+        label = short(next(iter(texts)))
     return Cluster(
         label=code or label or "no words in common",
         events=len(events),
@@ -230,8 +235,8 @@ def summarise(events: Sequence[Bypass], code: str = "") -> Cluster:
     )
 
 
-def _short(text: str, most: int = 48) -> str:
-    """Cut ``text`` at a word so that a label stays on its line."""
+def short(text: str, most: int = 48) -> str:
+    """Return ``text`` cut at a word, so that a label stays on its line."""
     if len(text) <= most:
         return text
     return text[:most].rsplit(" ", 1)[0].rstrip(" ,.;:") + " …"

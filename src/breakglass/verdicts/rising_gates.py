@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from breakglass.verdicts.evidence import Evidence
 from breakglass.verdicts.history import WEEK
 from breakglass.verdicts.many import chance_of_rise, kept
 from breakglass.verdicts.verdict import Verdict
 from breakglass.verdicts.warning import watch
-from breakglass.verdicts.windows import Span, weekly
+from breakglass.verdicts.windows import weekly
 
 FRESH = timedelta(weeks=4)
 
@@ -39,7 +38,7 @@ def rising(verdicts: list[Verdict]) -> tuple[Rising, ...]:
     found = []
     for verdict in verdicts:
         e = verdict.evidence
-        whole = _whole(e)
+        whole = e.whole
         counts, exposures = weekly(whole, e.gate)
         first = whole.end - len(counts) * WEEK
         alarms = watch(counts, exposures, noise=e.noise, gates=len(verdicts))
@@ -50,8 +49,3 @@ def rising(verdicts: list[Verdict]) -> tuple[Rising, ...]:
                 since = first + last.since * WEEK
                 found.append(Rising(verdict.gate, since, rang, verdict.gate in sure))
     return tuple(sorted(found, key=lambda r: (-r.rang.toordinal(), r.gate)))
-
-
-def _whole(e: Evidence) -> Span:
-    events = (*e.before.events, *e.recent.events)
-    return Span(e.before.start, e.recent.end, events, e.before.passages + e.recent.passages)

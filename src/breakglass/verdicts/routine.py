@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 
 from breakglass.verdicts.history import Bypass
 
@@ -22,6 +23,7 @@ class Series(StrEnum):
     ROUTINE = "routine"
     DRILL = "drill"
     MACHINE = "machine"
+    DOCUMENTATION = "documentation"
 
 
 _LEAD = r"^\W*(?:(?:no bug|bug \d+|automated checkin|automatic|auto|release)\b[\s:,.|-]*)*"
@@ -54,6 +56,24 @@ _FORMS = (
     r"chrom(?:e|ium)|downstream|upstream|internal|(?:auto)?roll\w*|imports?|trybots?|compil\w+|tests?|"
     r"perf|suites?|tree|waterfall|projects?)\b",
 )
+_DOCUMENTS = (
+    r"(?:docs?|documentation|readmes?|changelogs?|man ?pages?|release notes?|code comments?|"
+    r"docstrings?|javadocs?|translations?|licen[cs]e headers?)"
+)
+_WRITE = (
+    r"(?:add|updat|fix|improv|correct|clarif|mend|edit|tweak|reword|remov|writ|revis|polish|"
+    r"translat|minor|more|some|small|typos? in)\w{0,3}"
+)
+# Documents alone, said first: no check of the code needs to hold such a change up. The build of the
+# documents, or a page of the product, is code.
+_DOCUMENTATION = re.compile(
+    rf"^\W*(?:no bug\W+)?(?:"
+    rf"{_DOCUMENTS}\b\s*(?:\([^)]{{1,30}}\))?\s*(?:only\b|[:\]/.|-]|for\b|of\b)|"
+    rf"\w+\(docs?\)\W|"
+    rf"(?:{_WRITE}\W+){{1,3}}(?:\w+\W+){{0,3}}?{_DOCUMENTS}\b(?!\W+(?:build|test|bot|job|deploy))|"
+    rf"typos?\b.{{0,30}}\b{_DOCUMENTS}\b|\S*\breadme\b)",
+    re.IGNORECASE,
+)
 _ROUTINE = re.compile("|".join(f"(?:{form})" for form in _FORMS), re.IGNORECASE)
 
 
@@ -71,4 +91,11 @@ def series_of(event: Bypass) -> Series:
         return Series.MACHINE
     if event.sanctioned:
         return Series.SANCTIONED
-    return Series.ROUTINE if _ROUTINE.search(event.reason) else Series.COUNTED
+    return _read(event.reason)
+
+
+@lru_cache(maxsize=65_536)
+def _read(reason: str) -> Series:
+    if _ROUTINE.search(reason):
+        return Series.ROUTINE
+    return Series.DOCUMENTATION if _DOCUMENTATION.search(reason) else Series.COUNTED

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from breakglass.verdicts.evidence import Evidence, spoken
+from breakglass.verdicts.evidence import CHRONIC_EVENTS, CHRONIC_RATE, Evidence, spoken
 from breakglass.verdicts.intervals import share_read
 
 
@@ -27,8 +27,9 @@ class Thresholds:
     theme_weeks: int = 4
     theme_people: int = 4
     raised_excess: float = 6.0  # fewer extra bypasses are not worth a gate owner's time
-    chronic_low: float = 0.05  # a gate bypassed one time in twenty (DEVIANCE.md 3.7)
-    chronic_events: int = 12
+    chronic_low: float = CHRONIC_RATE
+    chronic_stays: float = 0.04  # a gate that was over the line is under it only from here
+    chronic_events: int = CHRONIC_EVENTS
     chronic_people: int = 3
     shared_events: int = 9
     shared_left: int = 5
@@ -44,24 +45,44 @@ class Thresholds:
     burst_family: int = 6  # one incident that needs a gate opened so often is no ordinary one
     burst_excess: float = 7.0
     person_chance: float = 1e-3
-    person_excess: float = 8.0
-    person_explains: float = 0.5
-    person_own_low: float = 1.5
+    person_chance_alone: float = 0.05
+    person_share_alone: float = 0.2
+    person_own_alone: float = 1.5
+    person_explains: float = 0.7
+    person_trace: float = 0.33  # others' excess over the person's: a third is the gate's own rise
+    person_excess: float = 6.0
+    person_part: float = 0.25
+    person_weeks: int = 4
+    person_own_low: float = 1.15
+    person_most: float = 0.5  # of the bypasses, where their path is as old as the gate
+    plateau_above: float = 2.0  # times the organisation's median gate, at the lower limit
+    plateau_rate: float = 0.002
+    plateau_events: int = 8
+    plateau_before: int = 20
+    plateau_told: float = 0.25  # of the reasons that speak, in both windows
+    plateau_weeks: int = 6
     trouble_incidents: int = 3
     trouble_points: float = 2.3
     trouble_covers: float = 0.3  # of all events, unnamed ones too
     trouble_share: float = 0.4
+    repeats: int = 2  # short incidents that make a root cause where few are named
+    repeats_share: float = 0.3
+    repeats_gate: float = 0.3  # more complaints about the gate than this, and it is the gate
+    never_repeats: int = 8  # so many named incidents of which hardly one came back
+    carried_more: float = 0.25
+    carried: float = 0.5  # short incidents hold so much of the named: whoever is on call has them
     production_share: float = 0.20
     production_sure: float = 0.50
     recurring_share: float = 0.30
-    breakage_share: float = 0.33
+    breakage_share: float = 0.5  # a majority
     breakage_weeks: int = 5
     usual_known: int = 8
     open_low: float = 0.9  # from here to "raised", more weeks are asked for instead of an answer
     open_ratio: float = 1.6
+    open_late: float = 1.3  # a rise that is over in the last quarter is not open
     sure_few: int = 4
     sure_ratio: float = 8.0
-    sure_rate: float = 0.02
+    sure_rate: float = CHRONIC_RATE  # under four in so many cannot hide a chronic gate
 
 
 THRESHOLDS = Thresholds()
@@ -106,12 +127,45 @@ def is_troubled(e: Evidence, limits: Thresholds) -> bool:
 
 
 def is_chronic(e: Evidence, limits: Thresholds) -> bool:
-    """Return whether the gate is bypassed so often, by several, that no trend is needed."""
-    return (
-        e.low_rate >= limits.chronic_low
-        and e.recent.k >= limits.chronic_events
-        and len(e.people) >= limits.chronic_people
-    )
+    """Return whether the gate is bypassed so often, by several, that no trend is needed.
+
+    A gate that was over the line stays so until it is clearly under it: between 4.9 and 5.1 % lies
+    a threshold and no change of the world.
+    """
+    if e.recent.k < limits.chronic_events or len(e.people) < limits.chronic_people:
+        return False
+    if e.low_rate >= limits.chronic_low:
+        return True
+    return e.low_rate >= limits.chronic_stays and e.was_chronic
+
+
+def is_plateau(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether a flat rate stands above the other gates' and carries one complaint.
+
+    A gate wrong from its first day shows no rise: only its siblings say what is usual, and only
+    its reasons that the gate is meant. All three legs are needed; two alone blame busy gates.
+    """
+    if e.median_rate is None or len(e.people) < limits.chronic_people:
+        return False
+    if e.recent.k < limits.plateau_events or e.before.k < limits.plateau_before:
+        return False
+    if e.low_rate < max(limits.plateau_above * e.median_rate, limits.plateau_rate):
+        return False
+    return is_complained_of(e, limits)
+
+
+def is_complained_of(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether reasons speak of the gate in both windows, week after week.
+
+    Without words a plateau and a gate's usual rate look the same: one reason that is given often
+    was tried in their place, and blamed gates whose everyday reasons are alike.
+    """
+    if min(e.share_speaking("gate"), e.share_speaking("gate", e.before.events)) < (
+        limits.plateau_told
+    ):
+        return False
+    meant = [event for event in e.recent.events if spoken(event).gate]
+    return len({event.time.isocalendar()[:2] for event in meant}) >= limits.plateau_weeks
 
 
 def is_chronic_without_burst(e: Evidence, limits: Thresholds) -> bool:
@@ -131,7 +185,7 @@ def is_shared(e: Evidence, limits: Thresholds) -> bool:
     if e.recent.k < limits.shared_events or len(e.people) < limits.chronic_people:
         return False
     t = e.top
-    if t is None or t.chance >= limits.person_chance:
+    if t is None or t.chance >= limits.person_chance or is_carried(e, limits):
         return True
     left = e.recent.k - t.events
     return left >= limits.shared_left and t.ratio_without.middle >= limits.shared_ratio
@@ -140,7 +194,15 @@ def is_shared(e: Evidence, limits: Thresholds) -> bool:
 def is_burst(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
     """Return whether one burst with one cause accounts for what stands out."""
     b = e.burst
-    if b is None or len(b.events) < limits.burst_events or b.excess < limits.burst_excess:
+    if b is None:
+        return False
+    others = max((n for i, n in e.short_incidents.items() if i != b.family), default=0)
+    if b.named and b.left_is_usual and 2 * others <= b.family_events:
+        # One incident twice as large as any before it is a burst whatever else the gate does.
+        return True
+    if not _accounts(e, limits):
+        return False
+    if len(b.events) < limits.burst_events or b.excess < limits.burst_excess:
         return False
     if max(b.family_share, b.cluster_share) < limits.burst_cause:
         return False
@@ -150,31 +212,82 @@ def is_burst(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
         return False
     named = b.family_share >= limits.burst_cause
     sure = named and (raised or b.family_events >= limits.burst_family)
-    chance = limits.burst_chance if sure else limits.burst_chance_alone
-    without = b.ratio_without
+    return b.chance < (limits.burst_chance if sure else limits.burst_chance_alone)
+
+
+def _accounts(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether the window is usual without the burst, and no other incident fills it."""
+    b = e.burst
+    if b is None:
+        return False
     usual = e.k0 * e.recent.passages / e.before.passages if e.before.passages else 0.0
     explains = 1 - max(0.0, b.left - usual) / e.excess if e.excess > 0 else 1.0
-    explained = explains >= limits.burst_explains or (
-        without.middle < limits.burst_ratio_left and without.low < 1.1
-    )
     inside = {event.incident for event in b.events}
     elsewhere = sum(n for incident, n in e.short_incidents.items() if incident not in inside)
-    return b.chance < chance and explained and elsewhere < limits.burst_elsewhere * len(b.events)
+    return elsewhere < limits.burst_elsewhere * len(b.events) and (
+        explains >= limits.burst_explains
+        or (b.ratio_without.middle < limits.burst_ratio_left and b.left_is_usual)
+    )
 
 
 def is_person(e: Evidence, limits: Thresholds) -> bool:
-    """Return whether one person's bypasses make up the excess, beyond their share of the work."""
+    """Return whether one person's path is their own: asked of the person, not of the gate.
+
+    Their excess over their share, their rise over their own past, and the others as ever. Nobody
+    is blamed while the rest is raised, or while short incidents fill the window: that is duty.
+    """
     t = e.top
-    if t is None or e.ratio.low <= 1.0:
+    if t is None or not (t.chance < limits.person_chance or _alone_has_risen(e, limits)):
+        return False
+    if t.own_excess < limits.person_excess or t.weeks < limits.person_weeks:
+        return False
+    if t.events < limits.person_part * e.recent.k or is_carried(e, limits):
         return False
     left = e.recent.k - t.events
-    chronic_without = left >= limits.chronic_events and t.rate_without.low >= limits.chronic_low
+    if left >= limits.chronic_events and t.rate_without.low >= limits.chronic_low:
+        return False
+    if _rest_has_risen(e, limits):
+        return False
+    if e.has_past and t.own_ratio.low >= limits.person_own_low:
+        return True
+    # As old as the gate: chronic for them, for nobody else.
     return (
-        not chronic_without
-        and t.chance < limits.person_chance
-        and e.excess >= limits.person_excess
+        t.events >= max(limits.chronic_events, limits.person_most * e.recent.k)
+        and t.own_rate.low >= limits.chronic_low
+        and t.rate_without.high < limits.chronic_low
+    )
+
+
+def _rest_has_risen(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether the gate is raised without its top person, by more than a trace of theirs."""
+    t = e.top
+    return (
+        t is not None
+        and t.ratio_without.low >= limits.raised_low
+        and t.rest_excess >= max(limits.raised_excess, limits.person_trace * t.own_excess)
+    )
+
+
+def _alone_has_risen(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether one of a small team has risen alone: there no share can stand out."""
+    t = e.top
+    return (
+        t is not None
+        and t.chance < limits.person_chance_alone
+        and t.share_of_passages >= limits.person_share_alone
+        and t.own_ratio.low >= limits.person_own_alone
         and t.explains >= limits.person_explains
-        and t.own_ratio.low >= limits.person_own_low
+        and t.ratio_without.middle < limits.shared_ratio
+    )
+
+
+def is_carried(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether several short incidents hold most of what is named, more than before."""
+    return (
+        len(e.short_incidents) >= limits.trouble_incidents
+        and e.in_short_incidents >= limits.carried
+        and e.in_short_incidents >= e.in_short_incidents_before + limits.carried_more
+        and sum(e.short_incidents.values()) >= limits.trouble_covers * e.recent.k
     )
 
 
@@ -184,30 +297,49 @@ def has_root_cause(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
     Never from silent text (DEVIANCE.md 3.8): several short incidents that each need the gate
     opened more than once, or reasons that speak of production or of a breakage, week after week.
     """
-    production = e.share_speaking("production")
+    production, gate = e.share_speaking("production"), e.share_speaking("gate")
     # Changes of one bug often land together: what was so before says nothing of a trouble now.
     usual = e.in_short_incidents_before if e.before.k >= limits.usual_known else 0.15
     points = (
         10 * (min(0.8, e.in_short_incidents) - usual * 0.8)
         + 5 * (production - e.share_speaking("production", e.before.events))
-        - 5 * (e.share_speaking("gate") - e.share_speaking("gate", e.before.events))
+        - 5 * (gate - e.share_speaking("gate", e.before.events))
     )
     covered = sum(e.short_incidents.values()) >= limits.trouble_covers * e.recent.k
     several = len(e.short_incidents) >= limits.trouble_incidents and covered
     if raised and sum(e.recurring_families.values()) >= limits.recurring_share * e.recent.k:
         return True
+    if raised and is_repeating(e, limits) and gate <= limits.repeats_gate:
+        return True
+    if never_repeats(e, limits):
+        return is_breakage(e, limits) and gate <= 0.5 * limits.repeats_gate
     weeks = len({event.time.isocalendar()[:2] for event in e.recent.events})
     if raised and production >= limits.production_sure and weeks >= limits.breakage_weeks:
         # Many reasons, many weeks, all of production and hardly one of the gate.
         named = sum(spoken(event).production for event in e.recent.events)
-        gate = sum(spoken(event).gate for event in e.recent.events)
-        if named >= limits.production_sure * e.recent.k and gate <= 0.5 * named:
+        complaints = sum(spoken(event).gate for event in e.recent.events)
+        if named >= limits.production_sure * e.recent.k and complaints <= 0.5 * named:
             return True
-    told = production >= limits.production_share and len(e.short_incidents) >= 2
+    told = production >= limits.production_share and len(e.short_incidents) >= limits.repeats
     # A plateau of years proves no trouble by its incidents alone; its reasons must speak of one.
     if ((several and raised) or told) and points >= limits.trouble_points:
         return True
     return is_breakage(e, limits)
+
+
+def is_repeating(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether two short incidents hold more of the named bypasses than ever before."""
+    return (
+        len(e.short_incidents) >= limits.repeats
+        and e.in_short_incidents >= limits.repeats_share
+        and e.in_short_incidents >= 2 * max(e.in_short_incidents_before, 0.05)
+    )
+
+
+def never_repeats(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether incidents are named and none comes back: a trouble behind them would."""
+    named = sum(1 for event in e.recent.events if event.incident)
+    return named >= limits.never_repeats and len(e.short_incidents) < limits.repeats
 
 
 def is_breakage(e: Evidence, limits: Thresholds) -> bool:

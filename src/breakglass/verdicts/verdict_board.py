@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from breakglass.verdicts.evidence import usual_rate
 from breakglass.verdicts.history import Gate, History
 from breakglass.verdicts.verdict import Verdict, judge
 from breakglass.verdicts.windows import end_of
@@ -27,12 +28,13 @@ class VerdictBoard:
 
         Returns the names of the gates that were judged, sorted. Gates that are gone are forgotten.
         """
-        day = end_of(history.as_of).isoformat()
+        usual = usual_rate(history.gates, history.as_of)
+        day = f"{end_of(history.as_of)} {usual}"
         judged = []
         for gate in history.gates:
             digest = _digest(gate, day)
             if self._digests.get(gate.name) != digest:
-                self.verdicts[gate.name] = judge(gate, history.as_of)
+                self.verdicts[gate.name] = judge(gate, history.as_of, usual)
                 self._digests[gate.name] = digest
                 judged.append(gate.name)
         names = {gate.name for gate in history.gates}

@@ -9,19 +9,20 @@ import math
 from typing import Any
 
 from breakglass.verdicts.evidence import Evidence
-from breakglass.verdicts.intervals import Interval, rate_exact, share_exact
+from breakglass.verdicts.intervals import UNKNOWN, Interval, rate_exact, share_exact
+from breakglass.verdicts.people import FEWEST_PER_PERSON
 from breakglass.verdicts.reasons import Cluster
 from breakglass.verdicts.sentence import sentence, what_would_change
 from breakglass.verdicts.verdict import Verdict
 from breakglass.verdicts.windows import WindowRate, table
 
-FEWEST_PER_PERSON = 5  # under this, nothing is shown per person
-
 
 def answer(verdict: Verdict) -> dict[str, Any]:
     """Return the verdict as plain values, keys in a fixed order; numbers to six figures."""
     e = verdict.evidence
-    exact = share_exact(e.recent.k, e.recent.passages)
+    # A broken count has no rate, not even one that a few good weeks would lend it.
+    rate = UNKNOWN if e.is_spoiled else e.rate
+    exact = UNKNOWN if e.is_spoiled else share_exact(e.recent.k, e.recent.passages)
     per_week = rate_exact(e.recent.k, max(e.recent.days, 1) / 7)
     return {
         "gate": verdict.gate,
@@ -29,9 +30,9 @@ def answer(verdict: Verdict) -> dict[str, Any]:
         "runner_up": verdict.runner_up.value,
         "n": e.recent.k,
         "passages": _plain(e.recent.passages),
-        "rate": _plain(e.rate.middle),
-        "rate_low": _plain(e.rate.low),
-        "rate_high": _plain(e.rate.high),
+        "rate": _plain(rate.middle),
+        "rate_low": _plain(rate.low) if rate is not UNKNOWN else None,
+        "rate_high": _plain(rate.high) if rate is not UNKNOWN else None,
         "ratio": _plain(e.ratio.middle),
         "ratio_low": _plain(e.ratio.low),
         "ratio_high": _plain(e.ratio.high),
@@ -53,6 +54,14 @@ def answer(verdict: Verdict) -> dict[str, Any]:
         "incidents": len(e.families),
         "noise": _plain(round(e.noise, 3)),
         "set_apart": dict(e.set_apart),
+        "data_errors": [
+            {
+                "week": error.week.isoformat(),
+                "n": error.bypasses,
+                "passages": _plain(error.passages),
+            }
+            for error in e.data_errors
+        ],
         "windows": [_window(row) for row in table(e.gate, e.as_of)],
     }
 

@@ -90,7 +90,9 @@ def bar_for(expected: float, gates: int = 1, per_year: float = 1.0) -> float:
     weeks = WEEKS_BETWEEN / per_year * _gate_factor(gates)
     # Beyond a hundred a week the bar hardly moves, and the chain's terms would vanish.
     held = min(100.0, max(0.02, expected))
-    return _bar(float(f"{held:.1g}" if held < 0.1 else f"{held:.2g}"), weeks)
+    # Rungs of an eighth: each costs a chain to solve, and between them the bar hardly moves.
+    rung = round(math.log(held) / math.log(1.125))
+    return _bar(1.125**rung, weeks)
 
 
 def _gate_factor(gates: int) -> float:
@@ -101,7 +103,7 @@ def _gate_factor(gates: int) -> float:
 @lru_cache(maxsize=4096)
 def _bar(expected: float, weeks: float) -> float:
     low, high = 0.5, 12.0
-    for _ in range(14):
+    for _ in range(11):
         middle = (low + high) / 2
         low, high = (middle, high) if run_length(expected, middle) < weeks else (low, middle)
     return high

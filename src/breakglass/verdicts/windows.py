@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 
 from breakglass.verdicts.history import WEEK, Bypass, Gate, midnight
 from breakglass.verdicts.intervals import Interval, rate_exact, share_exact, share_read
@@ -71,7 +72,7 @@ def end_of(as_of: datetime) -> date:
 def span(gate: Gate, events: Sequence[Bypass], start: date, end: date) -> Span:
     """Return the span with those of ``events`` that fall into it, and its passages."""
     inside = tuple(e for e in events if start <= e.time.date() < end)
-    return Span(start, end, inside, max(gate.passages_between(start, end), float(len(inside))))
+    return Span(start, end, inside, gate.passages_between(start, end))
 
 
 def windows(gate: Gate, events: Sequence[Bypass], as_of: datetime) -> Windows:
@@ -80,19 +81,19 @@ def windows(gate: Gate, events: Sequence[Bypass], as_of: datetime) -> Windows:
     cut = ""
     if gate.retired is not None and gate.retired < end:
         end = gate.retired + timedelta(days=1)
-        cut = f"retired on {gate.retired}"
+        cut = f"was retired on {gate.retired}"
     first = gate.first_day or end
     start = max(end - RECENT, first)
     for change in sorted(gate.changes, key=lambda change: change.on):
         if start < change.on <= end - SHORTEST_AFTER_CHANGE:
-            start, cut = change.on, f"changed on {change.on}: {change.what}"
+            start, cut = change.on, f"was changed on {change.on}: {change.what}"
     base = max(start - BASELINE, first)
     for change in gate.changes:
         # A change that starts the recent window leaves its past to compare with; older ones cut it.
         if base < change.on < start:
             base = change.on
     if not cut and first > end - RECENT - BASELINE / 3:
-        cut = f"born on {first}"
+        cut = f"was born on {first}"
     return Windows(span(gate, events, start, end), span(gate, events, min(base, start), start), cut)
 
 
@@ -109,7 +110,7 @@ def table(gate: Gate, as_of: datetime) -> tuple[WindowRate, ...]:
         inside = [e for e in gate.events if start <= e.time.date() < end]
         kinds = [series_of(event) for event in inside]
         n = kinds.count(Series.COUNTED)
-        passages = max(gate.passages_between(start, end), float(n))
+        passages = gate.passages_between(start, end)
         rows.append(
             WindowRate(
                 days=days,
@@ -128,12 +129,12 @@ def table(gate: Gate, as_of: datetime) -> tuple[WindowRate, ...]:
 
 def weekly(span: Span, gate: Gate) -> tuple[list[int], list[float]]:
     """Return bypasses and passages per seven days, counted back from the end of ``span``."""
-    counts: list[int] = []
-    exposures: list[float] = []
-    end = span.end
-    while end - WEEK >= span.start:
-        start = end - WEEK
-        counts.append(sum(1 for e in span.events if start <= e.time.date() < end))
-        exposures.append(gate.passages_between(start, end))
-        end = start
-    return counts[::-1], exposures[::-1]
+    weeks = max(0, (span.end - span.start) // WEEK)
+    first = span.end - weeks * WEEK
+    counts = [0] * weeks
+    for event in span.events:
+        at = (event.time.date() - first) // WEEK
+        if 0 <= at < weeks:
+            counts[at] += 1
+    edges = [first + i * WEEK for i in range(weeks + 1)]
+    return counts, [gate.passages_between(a, b) for a, b in pairwise(edges)]

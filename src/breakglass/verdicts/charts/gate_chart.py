@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 
 from breakglass.verdicts.charts.scale import (
     Scale,
+    arrows,
     dots,
     line,
     path,
@@ -54,6 +55,7 @@ def gate_chart(gate: str, data: Shown, title: str, width: int, key: str) -> str:
         *_time_axis(data, x, top, axis, width),
         *_window(data, x, top, base),
         *_rate_axis(y, left, width - right),
+        *_burst(data, x, y),
         *_rates(data, x, y),
         *_changes(data, x, top, axis),
         *_passages(data, x, passages_top, passages_base, left),
@@ -88,6 +90,8 @@ def _rate_scale(data: Shown, base: float, top: float) -> Scale:
     most = shares[int(len(shares) * 0.98)] if shares else 0.0
     middle = max((week.rate.middle for week in data.weeks if week.rate), default=0.0)
     high = max(min(max(band, most), max(middle * 2.5, 0.002)), 0.001)
+    if data.burst is not None:
+        high = max(high, min(data.burst[2], 4 * high))
     return Scale(0.0, ticks(min(1.0, high))[-1], base, top)
 
 
@@ -134,12 +138,32 @@ def _rates(data: Shown, x: Scale, y: Scale) -> list[str]:
         lower = [(middle[w.start], y(w.rate.low)) for w in run if w.rate]
         parts.append(path(upper + lower[::-1], "band", closed=True))
     passed = [week for week in data.weeks if week.passages > 0]
-    apart = [(middle[w.start], y(_share(w.apart, w))) for w in passed if w.apart]
-    parts.append(dots(apart, "apart"))
-    some = [(middle[w.start], y(_share(w.counted, w))) for w in passed if w.counted]
-    parts.append(dots(some, "weekly"))
+    for kind, counts in (
+        ("apart", [(w, w.apart) for w in passed]),
+        ("weekly", [(w, w.counted) for w in passed]),
+    ):
+        shares = [(middle[w.start], _share(k, w)) for w, k in counts if k]
+        parts.append(dots([(at, y(share)) for at, share in shares if share <= y.high], kind))
+        off = [at for at, share in shares if share > y.high]
+        parts.append(arrows(off, y.end, kind))
     for run in _runs(data):
         parts.append(path([(middle[w.start], y(w.rate.middle)) for w in run if w.rate], "rate"))
+    return parts
+
+
+def _burst(data: Shown, x: Scale, y: Scale) -> list[str]:
+    """Draw a burst as what it was: so many days at such a rate, not a season's mean."""
+    if data.burst is None:
+        return []
+    first, end, rate = data.burst
+    left, right = x(first.toordinal()), max(x(end.toordinal()), x(first.toordinal()) + 3)
+    top = y(rate)
+    parts = [
+        f'<rect x="{xy(left)}" y="{xy(top)}" width="{xy(right - left)}" '
+        f'height="{xy(y.start - top)}" class="burst"/>'
+    ]
+    if rate > y.high:
+        parts.append(arrows([(left + right) / 2], y.end, "weekly"))
     return parts
 
 
@@ -171,14 +195,15 @@ def _changes(data: Shown, x: Scale, top: float, axis: float) -> list[str]:
 def _passages(data: Shown, x: Scale, top: float, base: float, left: float) -> list[str]:
     most = max((week.passages for week in data.weeks), default=0.0)
     scale = Scale(0.0, most or 1.0, base, top)
-    steps = []
-    for week in data.weeks:
-        start, end = x(week.start.toordinal()), x((week.start + WEEK).toordinal())
-        steps += [(start, scale(week.passages)), (end, scale(week.passages))]
-    area = [(x.start, base), *steps, (x.end, base)]
+    # Steps as "down to, along to": half the bytes of corners, and a page holds hundreds of weeks.
+    steps = "".join(
+        f"V{xy(scale(week.passages))}H{xy(x((week.start + WEEK).toordinal()))}"
+        for week in data.weeks
+    )
+    area = f'<path d="M{xy(x.start)},{xy(base)}{steps}V{xy(base)}Z" class="passages"/>'
     label = f"{most:,.0f}" if most < 100_000 else f"{most / 1000:,.0f}k"
     return [
-        path(area, "passages", closed=True),
+        area,
         line(x.start, base, x.end, base, "axis"),
         text(left - 6, top + 5, label, "tick", "end"),
         text(left - 6, base, "passages", "tick", "end"),

@@ -12,11 +12,11 @@ from breakglass.verdicts.charts.siblings_chart import doors_chart
 from breakglass.verdicts.charts.sparkline import sparkline
 from breakglass.verdicts.charts.style import STYLE
 from breakglass.verdicts.history import GateReview, History
+from breakglass.verdicts.reasons import Cluster
 from breakglass.verdicts.rising_gates import Rising, rising
-from breakglass.verdicts.sentence import number, percent, sentence, what_would_change
+from breakglass.verdicts.sentence import number, percent, points, what_would_change
 from breakglass.verdicts.siblings import Displacement, displacements, groups
 from breakglass.verdicts.verdict import Reading, Verdict
-from breakglass.verdicts.verdict_json import answer
 from breakglass.verdicts.windows import table
 
 NAMES = {
@@ -27,6 +27,7 @@ NAMES = {
     Reading.ONE_PERSON: "one path: access",
     Reading.NOT_ENOUGH_DATA: "not enough data",
 }
+MANY = 40  # gates; beyond, healthy ones are told and not drawn
 _URGENT = [
     Reading.GATE_WRONG,
     Reading.ROOT_CAUSE,
@@ -49,15 +50,31 @@ def page(history: History, verdicts: Sequence[Verdict], title: str, *, whole: bo
     ordered = sorted(
         verdicts, key=lambda v: (_URGENT.index(v.reading), -v.evidence.recent.k, v.gate)
     )
-    series = {v.gate: shown(v.evidence, history.reviews, whole=whole) for v in ordered}
+    drawn = [v for v in ordered if not _is_quiet(v)]
+    many = len(drawn) > MANY
+    side_by_side = {name for group in groups(history) for name in group}
+    series = {
+        v.gate: shown(
+            v.evidence,
+            history.reviews,
+            whole=whole,
+            burst_apart=v.reading is Reading.BAD_MONTH,
+            rates=v.gate in side_by_side or not (many and v.reading is Reading.HEALTHY),
+        )
+        for v in ordered
+    }
     moved = displacements(history)
     body = [
-        f"<h1>{escape(title)}</h1>",
+        f'<h1 id="top">{escape(title)}</h1>',
         f'<p class="soft">Bypasses per gate as of {escape(format_time(history.as_of)[:10])}. Every '
         "figure can be counted again from the history folder; people are not named.</p>",
         _overview(ordered, series),
         _rising(rising(list(verdicts))),
-        *(_gate(v, series[v.gate], history.reviews, moved, i) for i, v in enumerate(ordered)),
+        *(
+            _gate(v, series[v.gate], history.reviews, moved, i, many=many)
+            for i, v in enumerate(drawn)
+        ),
+        _quiet([v for v in ordered if _is_quiet(v)]),
         _doors(history, series),
         _how(),
     ]
@@ -68,6 +85,28 @@ def page(history: History, verdicts: Sequence[Verdict], title: str, *, whole: bo
         + "".join(body)
         + "</main></body></html>\n"
     )
+
+
+def _is_quiet(v: Verdict) -> bool:
+    """Return whether a gate is healthy and nobody went round it in either window: one line will do.
+
+    What was set apart, or reviewed, is still drawn.
+    """
+    e = v.evidence
+    nothing = e.recent.k + e.before.k == 0 and not e.set_apart and not e.gate.changes
+    return v.reading is Reading.HEALTHY and nothing
+
+
+def _quiet(verdicts: Sequence[Verdict]) -> str:
+    if not verdicts:
+        return ""
+    lines = "".join(
+        f'<li id="{_anchor(v.gate)}">{escape(v.gate)}: none in '
+        f"{number(v.evidence.recent.passages + v.evidence.before.passages)} passages of two years "
+        f"(at most {percent(v.evidence.rate.high)} now)</li>"
+        for v in verdicts
+    )
+    return f"<section><h2>Gates that nobody went round</h2><ul>{lines}</ul></section>"
 
 
 def _overview(verdicts: Sequence[Verdict], series: dict[str, Shown]) -> str:
@@ -112,20 +151,28 @@ def _gate(
     reviews: Sequence[GateReview],
     moved: Sequence[Displacement],
     index: int,
+    *,
+    many: bool,
 ) -> str:
-    told = answer(v)
-    parts = [
-        f'<section id="{_anchor(v.gate)}"><h2>{escape(v.gate)} '
-        f'<span class="chip {v.reading.value}">{NAMES[v.reading]}</span></h2>',
-        f"<p>{escape(sentence(v))}</p>",
-        _figure(v, series, index),
-        _clusters(told["clusters"]),
+    healthy = v.reading is Reading.HEALTHY
+    body = [
+        f'<ul class="points">{"".join(f"<li>{escape(p)}</li>" for p in points(v))}</ul>',
+        # Among hundreds of gates, a healthy one's shape stands in the first table.
+        "" if many and healthy else _figure(v, series, index),
+        _clusters(v.evidence.clusters),
         _change(v, moved),
         _reviews([r for r in reviews if r.gate == v.gate]),
-        _tables(v, series),
-        "</section>",
+        "" if many and healthy else _tables(v, series),
     ]
-    return "".join(parts)
+    chip = f'<span class="chip {v.reading.value}">{NAMES[v.reading]}</span>'
+    name = f"{escape(v.gate)} {chip}"
+    top = '<a class="top" href="#top">to the top</a>'
+    text = "".join(body)
+    if healthy:
+        # Folded: whoever looks for trouble does not scroll past what is well.
+        text = f'<details class="fold"><summary>{name}</summary>{text}</details>'
+        return f'<section class="slim" id="{_anchor(v.gate)}">{text}</section>'
+    return f'<section id="{_anchor(v.gate)}">{top}<h2>{name}</h2>{text}</section>'
 
 
 def _figure(v: Verdict, series: Shown, index: int) -> str:
@@ -135,11 +182,15 @@ def _figure(v: Verdict, series: Shown, index: int) -> str:
     narrow = gate_chart(v.gate, series, NAMES[v.reading], NARROW, f"g{index}n")
     keys = [
         _key("rate over 13 weeks, 95% band", "rate", "bar"),
-        _key("one week", "dot"),
+        _key("one week (an arrow: beyond the scale)", "dot"),
     ]
+    if series.burst is not None:
+        keys.append(_key(f"the burst, {percent(series.burst[2])} while it lasted", "c1", "bar"))
     if any(week.apart for week in series.weeks):
         keys.append(_key("set apart (sanctioned, routine, drills)", "apart"))
-    keys.append(_key("the half-year judged", "window", "", ";outline:1px solid var(--line)"))
+    keys.append(_key("the half-year judged", "window", "", ";outline:1px solid var(--axis)"))
+    if series.families:
+        keys.append('<span class="key">incidents:</span>')
     keys += [_key(name[:32], f"c{i}", "thin") for i, name in enumerate(series.families, 1)]
     changes = "".join(
         f'<span class="key long"><b style="color:var(--change)">{i}</b> {day} '
@@ -160,18 +211,17 @@ def _key(words: str, colour: str, shape: str = "", more: str = "") -> str:
     )
 
 
-def _clusters(clusters: list[dict[str, object]]) -> str:
-    kept = [c for c in clusters if int(str(c["events"])) >= 3][:3]
+def _clusters(clusters: Sequence[Cluster]) -> str:
+    kept = [c for c in clusters if c.events >= 3][:3]
     if not kept:
         return ""
     parts = ["<h3>What the reasons say</h3>"]
     for c in kept:
-        quotes = c["quotes"] if isinstance(c["quotes"], list) else []
+        weeks = "1 week" if c.weeks == 1 else f"{c.weeks} weeks"
+        people = "1 person" if c.people == 1 else f"{c.people} people"
         parts.append(
-            f"<p><b>{escape(str(c['label']))}</b> <small>{c['events']} bypasses, {c['weeks']} "
-            f"week{'s' if c['weeks'] != 1 else ''}, {c['people']} "
-            f"{'people' if c['people'] != 1 else 'person'}</small></p>"
-            + "".join(f"<blockquote>{escape(str(quote))}</blockquote>" for quote in quotes)
+            f"<p><b>{escape(c.label)}</b> <small>{c.events} bypasses, {weeks}, {people}</small></p>"
+            + "".join(f"<blockquote>{escape(quote)}</blockquote>" for quote in c.quotes)
         )
     return "".join(parts)
 
@@ -203,27 +253,28 @@ def _reviews(reviews: Sequence[GateReview]) -> str:
 
 def _tables(v: Verdict, series: Shown) -> str:
     rates = "".join(
-        f'<tr><td>last {row.days} days</td><td class="n">{row.n}</td>'
+        f'<tr><td class="d">last {row.days} days</td><td class="n">{row.n}</td>'
         f'<td class="n">{number(row.passages)}</td><td class="n">{percent(row.share.middle)}</td>'
-        f'<td class="n">{percent(row.exact.low)} to {percent(row.exact.high)}</td>'
+        f'<td class="n w">{percent(row.exact.low)} to {percent(row.exact.high)}</td>'
         f'<td class="n hide">{row.per_week.middle:.2f}</td>'
         f'<td class="n hide">{row.per_week.low:.2f} to {row.per_week.high:.2f}</td></tr>'
         for row in table(v.evidence.gate, v.evidence.as_of)
     )
     rows = "".join(
-        f'<tr><td>{start}</td><td class="n">{k}</td><td class="n">{apart}</td>'
+        f'<tr><td class="d">{start}</td><td class="n">{k}</td><td class="n hide">{apart}</td>'
         f'<td class="n">{number(n)}</td><td class="n">{percent(share.middle)}</td>'
-        f'<td class="n">{percent(share.low)} to {percent(share.high)}</td></tr>'
+        f'<td class="n w">{percent(share.low)} to {percent(share.high)}</td></tr>'
         for start, _, k, apart, n, share in blocks(series.weeks)
     )
     return (
         "<details><summary>The figures as tables</summary>"
+        '<small class="hint">the tables scroll sideways</small>'
         '<div class="scroll"><table><thead><tr><th>window</th><th class="n">bypasses</th>'
         '<th class="n">passages</th><th class="n">rate</th><th class="n">exact 95%</th>'
         '<th class="n hide">a week</th><th class="n hide">exact 95%</th></tr></thead>'
         f"<tbody>{rates}</tbody></table></div>"
         '<div class="scroll"><table><thead><tr><th>13 weeks from</th><th class="n">bypasses</th>'
-        '<th class="n">set apart</th><th class="n">passages</th><th class="n">rate</th>'
+        '<th class="n hide">set apart</th><th class="n">passages</th><th class="n">rate</th>'
         f'<th class="n">95%</th></tr></thead><tbody>{rows}</tbody></table></div></details>'
     )
 

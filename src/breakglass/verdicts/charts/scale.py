@@ -97,6 +97,14 @@ def dots(points: list[tuple[float, float]], kind: str) -> str:
     return f'<path d="{"".join(f"M{xy(x)},{xy(y)}h0" for x, y in points)}" class="{kind}"/>'
 
 
+def arrows(places: list[float], y: float, kind: str) -> str:
+    """Return marks that point up from ``y``: values beyond the scale, as one element."""
+    if not places:
+        return ""
+    drawn = "".join(f"M{xy(x - 3)},{xy(y + 4)}l3,-5l3,5" for x in places)
+    return f'<path d="{drawn}" class="off {kind}"/>'
+
+
 def share_label(value: float) -> str:
     """Return a tick of an axis of shares: ``0``, ``0.5%``, ``20%``."""
     return "0" if value == 0 else f"{float(f'{value * 100:.4g}'):g}%"

@@ -11,8 +11,8 @@ from breakglass.verdicts.charts.scale import weeks_between
 from breakglass.verdicts.evidence import Evidence, counted
 from breakglass.verdicts.history import WEEK, Bypass, GateReview, monday
 from breakglass.verdicts.intervals import Interval, share_read
+from breakglass.verdicts.people import FEWEST_PER_PERSON
 from breakglass.verdicts.routine import Series, series_of
-from breakglass.verdicts.verdict_json import FEWEST_PER_PERSON
 from breakglass.verdicts.windows import BASELINE, RECENT
 
 SMOOTH = 13  # weeks of the moving rate
@@ -50,10 +50,22 @@ class Shown:
     families: tuple[str, ...]
     recent: date
     changes: tuple[tuple[date, str], ...]
+    burst: tuple[date, date, float] | None = None  # first day, day after the last, its rate
 
 
-def shown(e: Evidence, reviews: Sequence[GateReview] = (), *, whole: bool = False) -> Shown:
-    """Count the series of one gate: the judged windows, or with ``whole`` all that is recorded."""
+def shown(
+    e: Evidence,
+    reviews: Sequence[GateReview] = (),
+    *,
+    whole: bool = False,
+    burst_apart: bool = False,
+    rates: bool = True,
+) -> Shown:
+    """Count the series of one gate: the judged windows, or with ``whole`` all that is recorded.
+
+    With ``burst_apart`` the burst is drawn by itself: in the mean over 13 weeks a fortnight would
+    look like a season. Without ``rates`` no moving rate is reckoned: a sparkline needs none.
+    """
     gate, end = e.gate, e.recent.end
     first = gate.first_day or e.recent.start
     if whole and gate.events:
@@ -68,10 +80,12 @@ def shown(e: Evidence, reviews: Sequence[GateReview] = (), *, whole: bool = Fals
         changes.append((gate.retired, "retired"))
     families = Counter(event.family for event in judged if event.family)
     named = tuple(name for name, n in families.most_common(COLOURS) if n >= 2)
+    burst = _burst(e) if burst_apart else None
     return Shown(
         start=start,
         end=end,
-        weeks=_weeks(e, events, start, end),
+        weeks=_weeks(e, events, start, end, burst, rates=rates),
+        burst=burst,
         strips=_strips(judged, named),
         families=named,
         recent=e.recent.start,
@@ -79,7 +93,24 @@ def shown(e: Evidence, reviews: Sequence[GateReview] = (), *, whole: bool = Fals
     )
 
 
-def _weeks(e: Evidence, events: Sequence[Bypass], start: date, end: date) -> tuple[Week, ...]:
+def _burst(e: Evidence) -> tuple[date, date, float] | None:
+    b = e.burst
+    if b is None:
+        return None
+    n = e.gate.passages_between(b.start, b.end)
+    k = sum(1 for event in b.events if b.start <= event.time.date() < b.end)
+    return (b.start, b.end, min(1.0, k / n)) if n >= 1 else None
+
+
+def _weeks(
+    e: Evidence,
+    events: Sequence[Bypass],
+    start: date,
+    end: date,
+    burst: tuple[date, date, float] | None,
+    *,
+    rates: bool,
+) -> tuple[Week, ...]:
     apart: Counter[date] = Counter()
     judged: Counter[date] = Counter()
     for event in events:
@@ -88,12 +119,19 @@ def _weeks(e: Evidence, events: Sequence[Bypass], start: date, end: date) -> tup
     mondays = weeks_between(start, end)
     passages = [e.gate.passages_between(week, week + WEEK) for week in mondays]
     weeks = []
+    apart_from_burst = [
+        burst is None or week + WEEK <= burst[0] or week >= burst[1] for week in mondays
+    ]
     for i, week in enumerate(mondays):
+        if not rates:
+            weeks.append(Week(week, judged[week], apart[week], passages[i], None))
+            continue
         low = max(0, i - SMOOTH + 1)
-        n = sum(passages[low : i + 1])
-        k = sum(judged[day] for day in mondays[low : i + 1])
-        full = i + 1 >= min(SMOOTH, 4) and n > 0
-        rate = share_read(k, max(n, float(k))) if full else None
+        usual = [j for j in range(low, i + 1) if apart_from_burst[j]]
+        n = sum(passages[j] for j in usual)
+        k = sum(judged[mondays[j]] for j in usual)
+        full = i + 1 >= min(SMOOTH, 4) and n >= 1 and k <= n
+        rate = share_read(k, n) if full else None
         weeks.append(Week(week, judged[week], apart[week], passages[i], rate))
     return tuple(weeks)
 
@@ -123,9 +161,11 @@ def _strips(events: Sequence[Bypass], families: tuple[str, ...]) -> tuple[Strip,
 
 def blocks(weeks: Sequence[Week]) -> list[tuple[date, date, int, int, float, Interval]]:
     """Return 13-week rows for the table beside the picture, the latest first."""
-    rows = []
+    rows: list[tuple[date, date, int, int, float, Interval]] = []
     for end in range(len(weeks), 0, -SMOOTH):
         part = weeks[max(0, end - SMOOTH) : end]
+        if rows and len(part) < SMOOTH:
+            break  # a remainder of a few weeks is no quarter
         k, n = sum(w.counted for w in part), sum(w.passages for w in part)
         rows.append(
             (
@@ -134,7 +174,7 @@ def blocks(weeks: Sequence[Week]) -> list[tuple[date, date, int, int, float, Int
                 k,
                 sum(w.apart for w in part),
                 n,
-                share_read(k, max(n, float(k))),
+                share_read(k, n),
             )
         )
     return rows

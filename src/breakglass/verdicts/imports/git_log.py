@@ -1,152 +1,156 @@
-"""A git history read as bypasses and passages: every change of the main line is one passage.
+"""A git history read while git runs: every commit once, and what is kept of it is small.
 
-The main line's first parents in committer time, as in ``data/bypass``: a change was landed by its
-committer's day, and bypassed those gates whose signs its message shows. Each gate's life begins
-with the repository's first change; ``meta.json`` can be edited where it began later.
+``git log -z`` of the whole graph, because the footers of a merged change stand in its own commits
+and its author is not the machine that merged it. Names go through ``.mailmap``. A commit that
+cannot be read is told and passed over; it never ends an import.
 """
 
 from __future__ import annotations
 
 import subprocess
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
-from breakglass.verdicts.history import Bypass, monday, quarter
-from breakglass.verdicts.imports.pseudonyms import without_addresses
-from breakglass.verdicts.imports.rules import Rule, Rules, footers, unquoted
 
-_FIELD, _RECORD = "\x1f", "\x1e"
-FORMAT = f"%H{_FIELD}%cI{_FIELD}%an <%ae>{_FIELD}%B{_RECORD}"
-LONGEST_REASON = 180
+FORMAT = "%H%n%ct%n%P%n%aN <%aE>%n%B"
+"""Commit, committer's time in seconds, parents, author by .mailmap, message; NUL between."""
+
+_CHUNK = 1 << 20  # bytes read at once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
-    """One landed change: commit id, when it landed, who wrote it, its message."""
+    """One commit: its id, when it landed, who wrote it, its message, and what it stands on."""
 
     commit: str
     at: datetime
     person: str
     message: str
+    parents: tuple[str, ...] = ()
 
 
-@dataclass
-class Imported:
-    """Everything that a history folder needs; ``people`` holds changes per quarter and person."""
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A commit that was passed over, and why."""
 
-    events: list[Bypass] = field(default_factory=list)
-    passages: dict[str, dict[date, float]] = field(default_factory=dict)
-    people: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
-    as_of: datetime | None = None
-    left_out: int = 0
+    commit: str
+    why: str
 
 
-def read_log(repository: Path, branch: str, since: str = "") -> Iterator[Change]:
-    """Run ``git log`` on ``repository`` and return its changes, newest first.
+def read_log(repository: Path, branch: str, since: str = "") -> Iterator[Change | Unreadable]:
+    """Return the commits that ``branch`` of ``repository`` stands on, newest first.
+
+    What is wrong with the repository is told at once; git itself runs as the answer is read.
 
     Raises:
-        MisconfiguredError: git is not there, or does not know the repository or the branch.
+        MisconfiguredError: git is not there, the folder is no repository, it is empty or cut off,
+            or it has no such branch.
+        MalformedError: ``since`` is no day.
     """
-    command = ["git", "-C", str(repository), "log", "--first-parent", f"--format={FORMAT}"]
-    command += [f"--since={since}"] if since else []
+    if not repository.is_dir():
+        raise MisconfiguredError(
+            f"'{repository}' is not a folder; nothing was read", name=ErrorName.NO_REPOSITORY
+        )
+    cut = _ask(repository, "rev-parse", "--is-shallow-repository")
+    if cut is None:
+        raise MisconfiguredError(
+            f"'{repository}' is no git repository; nothing was read",
+            name=ErrorName.NO_REPOSITORY,
+            hint="name the folder that holds .git, or a bare clone",
+        )
+    if cut == "true":
+        raise MisconfiguredError(
+            f"'{repository}' is a shallow clone: its history is cut off; nothing was read",
+            name=ErrorName.NO_REPOSITORY,
+            hint=f"fetch the rest: git -C {repository} fetch --unshallow",
+        )
+    # The branch stands after --end-of-options: a name with a dash must not become an option.
+    named = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{branch}^{{commit}}")
+    if _ask(repository, *named) is None:
+        if _ask(repository, "rev-list", "-n", "1", "--all") == "":
+            raise MisconfiguredError(
+                f"'{repository}' has no commit yet; nothing was read", name=ErrorName.NO_REPOSITORY
+            )
+        raise MisconfiguredError(
+            f"git cannot read branch '{branch}' of '{repository}'; nothing was read",
+            name=ErrorName.NO_REPOSITORY,
+            hint="name another branch with --branch",
+        )
+    return _stream(repository, branch, _since(since))
+
+
+def parse_log(chunks: Iterable[bytes]) -> Iterator[Change | Unreadable]:
+    """Read what ``git log -z --format=FORMAT`` prints, in pieces of any size."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\0")
+        yield from (_commit(record) for record in whole if record.strip())
+    if rest.strip():
+        yield _commit(rest)
+
+
+def _commit(record: bytes) -> Change | Unreadable:
+    parts = record.decode("utf-8", "replace").lstrip("\n").split("\n", 4)
+    if len(parts) < 4:
+        return Unreadable(parts[0][:40], f"the record has {len(parts)} of 5 lines")
+    commit, seconds, parents, person = parts[:4]
     try:
-        # The branch stands after --end-of-options: a name with a dash must not become an option.
+        # The seconds are UTC: a zone of 518 hours, which real histories have, changes nothing.
+        at = datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        return Unreadable(commit, f"its time is {seconds[:24]!r}, not a second of this era")
+    message = parts[4].strip() if len(parts) > 4 else ""
+    return Change(commit, at, person, message, tuple(parents.split()))
+
+
+def _stream(repository: Path, branch: str, since: str) -> Iterator[Change | Unreadable]:
+    words = ["log", "-z", f"--format={FORMAT}", *([since] if since else [])]
+    command = ["git", "-C", str(repository), *words, "--end-of-options", branch, "--"]
+    # Complaints go to a file: a pipe that nobody empties would stop git in the middle.
+    with tempfile.TemporaryFile() as complaints:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints) as git:
+            if git.stdout is None:
+                raise MisconfiguredError("git gave nothing to read; nothing was written")
+            pipe = git.stdout
+            try:
+                yield from parse_log(iter(lambda: pipe.read(_CHUNK), b""))
+            finally:
+                # Whoever stops reading early leaves no git behind.
+                if git.poll() is None and pipe.read(1):
+                    git.kill()
+        if git.returncode not in (0, -9):
+            complaints.seek(0)
+            told = complaints.read(400).decode("utf-8", "replace").strip().split("\n")[0]
+            raise MisconfiguredError(
+                f"git stopped while reading '{repository}': {told}; nothing was written",
+                name=ErrorName.NO_REPOSITORY,
+            )
+
+
+def _ask(repository: Path, *words: str) -> str | None:
+    """Return what git answers, or nothing where it refuses."""
+    try:
         done = subprocess.run(
-            [*command, "--end-of-options", branch, "--"], capture_output=True, check=False
+            ["git", "-C", str(repository), *words], capture_output=True, check=False
         )
     except FileNotFoundError as error:
         raise MisconfiguredError("'git' is not installed; nothing was read") from error
-    if done.returncode != 0:
-        told = done.stderr.decode("utf-8", "replace").strip().split("\n")[0]
-        raise MisconfiguredError(
-            f"git cannot read branch '{branch}' of '{repository}': {told}",
-            name=ErrorName.NO_REPOSITORY,
-            hint="name another branch with --branch, or clone with its history (no --depth)",
-        )
-    return parse_log(done.stdout.decode("utf-8", "replace"))
+    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else None
 
 
-def parse_log(text: str) -> Iterator[Change]:
-    """Read what ``git log --format=FORMAT`` prints."""
-    for number, record in enumerate(text.split(_RECORD), 1):
-        if not record.strip():
-            continue
-        parts = record.lstrip("\n").split(_FIELD, 3)
-        if len(parts) != 4:
-            raise MalformedError(f"git log record {number} has {len(parts)} of 4 fields")
-        commit, at, person, message = parts
-        yield Change(commit, datetime.fromisoformat(at).astimezone(UTC), person, message.strip())
-
-
-def from_changes(
-    changes: Iterable[Change], rules: Rules, who: Callable[[str], str], *, hidden: bool
-) -> Imported:
-    """Return the history that ``rules`` see in ``changes``; bots are left out of both sides.
-
-    Args:
-        changes: in any order.
-        rules: from ``read_rules``.
-        who: from a person's name and address to the name to be written.
-        hidden: addresses are taken out of reasons, too.
-    """
-    found = Imported()
-    weeks: Counter[date] = Counter()
-    seasons: dict[str, Counter[str]] = defaultdict(Counter)
-    for change in changes:
-        found.as_of = max(found.as_of or change.at, change.at)
-        if rules.is_bot(change.person):
-            found.left_out += 1
-            continue
-        person = who(change.person)
-        weeks[monday(change.at.date())] += 1
-        seasons[quarter(change.at.date())][person] += 1
-        found.events += _bypasses(change, rules, person, hidden=hidden)
-    for gate in rules.gates:
-        found.passages[gate] = {week: float(n) for week, n in weeks.items()}
-        found.people[gate] = {
-            season: {name: float(n) for name, n in people.items()}
-            for season, people in seasons.items()
-        }
-    return found
-
-
-def _bypasses(change: Change, rules: Rules, person: str, *, hidden: bool) -> list[Bypass]:
-    text = unquoted(change.message)
-    feet = footers(text)
-    gates = [gate for gate, signs in rules.gates.items() if any(s.found(feet, text) for s in signs)]
-    if not gates:
-        return []
-    reason = _told(rules.reason, feet, text) or text.split("\n")[0]
-    reason = " ".join(reason.split())[:LONGEST_REASON]
-    sanctioned = any(sign.found(feet, text) for sign in rules.sanctioned)
-    incident = _told(rules.incident, feet, text)
-    return [
-        Bypass(
-            id=f"{change.commit[:12]}-{gate}",
-            time=change.at,
-            gate=gate,
-            person=person,
-            incident=incident if incident.lower() not in {"none", "n/a", "-"} else "",
-            reason=without_addresses(reason) if hidden else reason,
-            sanctioned=sanctioned,
-        )
-        for gate in gates
-    ]
-
-
-def _told(signs: tuple[Rule, ...], feet: list[tuple[str, str]], text: str) -> str:
-    """Return what the first sign that is there says: a footer's value, a pattern's first group."""
-    for sign in signs:
-        if sign.pattern is not None:
-            match = sign.pattern.search(text)
-            if match:
-                return (match[1] if match.re.groups else match[0]) or ""
-        for name, value in feet:
-            if name == sign.footer and value and (not sign.value or sign.value.search(value)):
-                return value.split(",")[0].strip()
-    return ""
+def _since(text: str) -> str:
+    if not text:
+        return ""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        # Git takes any word for today and says nothing.
+        raise MalformedError(
+            f"--since is {text[:40]!r}, wanted a day such as 2023-01-01; nothing was read"
+        ) from error
+    return f"--since={day}T00:00:00Z"

@@ -1,154 +1,223 @@
-"""GitHub's own exports read as a history: merges without review, and administrators' overrides.
+"""GitHub's own exports read as a history: merges without review, overrides of its rules.
 
-Two files that an owner can make without us: pull requests (``gh pr list --state merged --limit 5000
---json number,title,mergedAt,mergedBy,author,reviews,labels,baseRefName``) and the audit log as JSON
-or as one object a line. Both are read offline; we ask for no token.
+Files that an owner can make without us, read offline; we ask for no token: pull requests (``gh pr
+list --json …``), the audit log, and rule suites, which alone count every evaluation and so have an
+exact denominator.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
-from breakglass.error_names import ErrorName
-from breakglass.errors import MalformedError, MisconfiguredError
-from breakglass.verdicts.history import Bypass, monday, quarter
-from breakglass.verdicts.imports.git_log import LONGEST_REASON, Imported
-from breakglass.verdicts.imports.pseudonyms import without_addresses
+from breakglass.errors import MalformedError
+from breakglass.verdicts.history import Bypass
+from breakglass.verdicts.imports.imported import LONGEST_REASON, Imported
+from breakglass.verdicts.imports.json_export import Row, Traffic, is_robot, login, moment, objects
+from breakglass.verdicts.imports.masks import masked
 
-REVIEW, PROTECTION = "review", "branch-protection"
-# An administrator merged or pushed in spite of an unmet requirement of branch protection.
-OVERRIDES = frozenset({"protected_branch.policy_override"})
+REVIEW, PROTECTION, RULES, PUSHES = "review", "branch-protection", "rules", "push-protection"
+# Somebody merged or pushed in spite of an unmet requirement, or a secret that was found.
+OVERRIDES = {
+    "protected_branch.policy_override": PROTECTION,
+    "secret_scanning_push_protection.bypass": PUSHES,
+}
+# The rule itself was taken away: no bypass, but nobody should read the rate without knowing.
+SWITCHED = (
+    "protected_branch.destroy",
+    "repository_ruleset.destroy",
+    "repository_ruleset.update",
+    "repository_secret_scanning_push_protection.disable",
+)
 
 
 def from_github(
-    pulls: Path, audit: Path | None, who: Callable[[str], str], *, hidden: bool
+    pulls: Path | None,
+    audit: Path | None,
+    who: Callable[[str], str],
+    *,
+    hidden: bool,
+    suites: Path | None = None,
+    repository: str = "",
+    base: str = "",
 ) -> Imported:
-    """Return the gates ``review`` and, with an audit log, ``branch-protection``.
+    """Return the gates that the given exports tell of.
 
-    A merge with no approval but its own author's is a bypass of ``review``; a passage is a merge.
-    Machines' pull requests (logins that end in ``[bot]``) are left out of both sides.
+    ``review``: a merge that no other person had approved when it was merged. ``branch-protection``
+    and ``push-protection``: overrides in the audit log, against the merges of the same repository.
+    ``rules``: rule suites; a passage is an evaluation.
+
+    Args:
+        pulls: pull requests; needed for all but rule suites.
+        audit: the audit log, JSON or CSV.
+        who: from a login to the name to be written.
+        hidden: people are taken out of reasons, too.
+        suites: rule suites.
+        repository: the one of the audit log that is meant, ``org/name``.
+        base: the branch that is meant; else the one with most merges.
 
     Raises:
         MisconfiguredError: a file is not there.
-        MalformedError: a file is not of these forms; names the file and the entry.
+        MalformedError: a file is another export, or lacks a field without which all is wrong.
     """
     found = Imported()
-    weeks: Counter[date] = Counter()
-    seasons: dict[str, Counter[str]] = defaultdict(Counter)
-    for where, pull in _objects(pulls):
-        if not pull.get("mergedAt"):
-            continue
-        at, author = _moment(pull["mergedAt"], where), _login(pull.get("author"))
-        found.as_of = max(found.as_of or at, at)
-        if author.endswith("[bot]") or author.startswith("app/"):
-            found.left_out += 1
-            continue
-        weeks[monday(at.date())] += 1
-        seasons[quarter(at.date())][who(author)] += 1
-        if not _approved(pull, author):
-            found.events.append(_unreviewed(pull, at, author, who, hidden=hidden))
-    gates = [REVIEW]
-    if audit is not None:
-        gates.append(PROTECTION)
-        found.events += [
-            event for event in _overrides(audit, who, hidden=hidden) if event.person != ""
-        ]
-        found.as_of = max([e.time for e in found.events] + ([found.as_of] if found.as_of else []))
-    for gate in gates:
-        found.passages[gate] = {week: float(n) for week, n in weeks.items()}
-        found.people[gate] = {
-            season: {name: float(n) for name, n in people.items()}
-            for season, people in seasons.items()
-        }
+    if pulls is None and suites is None:
+        raise MalformedError(
+            "neither pull requests nor rule suites were given; nothing was read",
+            hint="give --pulls pulls.json, or --rule-suites suites.json",
+        )
+    if pulls is not None:
+        traffic = _pulls(pulls, who, found, base)
+        traffic.write(found, REVIEW)
+        if audit is not None:
+            for gate in _overrides(audit, who, found, repository):
+                traffic.write(found, gate)
+    if suites is not None:
+        _suites(suites, who, found, base)
+    if hidden:
+        found.events = masked(found.events, found.names)
     return found
 
 
-def _unreviewed(
-    pull: dict[str, Any], at: datetime, author: str, who: Callable[[str], str], *, hidden: bool
-) -> Bypass:
-    title = " ".join(str(pull.get("title") or "").split())[:LONGEST_REASON]
-    return Bypass(
-        id=f"pull-{pull.get('number', '')}",
-        time=at,
-        gate=REVIEW,
-        person=who(_login(pull.get("mergedBy")) or author),
-        reason=without_addresses(title) if hidden else title,
+def _pulls(path: Path, who: Callable[[str], str], found: Imported, base: str) -> Traffic:
+    traffic = Traffic()
+    rows = [(where, row) for where, row in objects(path, "mergedAt") if row.get("mergedAt")]
+    bases = Counter(str(row.get("baseRefName") or "") for _, row in rows)
+    meant = base or (bases.most_common(1)[0][0] if bases else "")
+    for where, pull in rows:
+        if str(pull.get("baseRefName") or "") not in ("", meant):
+            continue
+        if not isinstance(pull.get("reviews"), list):
+            raise MalformedError(
+                f"{where}: no 'reviews', so every merge would seem unreviewed; nothing was written",
+                hint="export them: gh pr list --json …,reviews,author,mergedBy,baseRefName",
+            )
+        at, author = moment(pull["mergedAt"], where), pull.get("author")
+        found.as_of = max(found.as_of or at, at)
+        if is_robot(author):
+            found.left_out += 1
+            continue
+        name = login(author)
+        found.names.add(name)
+        traffic.count(at, name, who)
+        if not _approved(pull, name, where):
+            merger = pull.get("mergedBy")
+            # A machine that merges only presses the button.
+            person = name if is_robot(merger) else login(merger) or name
+            found.names.add(person)
+            found.events.append(
+                Bypass(
+                    id=f"pull-{pull.get('number', '')}",
+                    time=at,
+                    gate=REVIEW,
+                    person=who(person),
+                    reason=_short(str(pull.get("title") or "")),
+                )
+            )
+    others = {name: n for name, n in bases.items() if name not in ("", meant)}
+    found.tell(
+        f"left out, merged elsewhere than into '{meant}' (another: --base)",
+        [f"{name} ({n})" for name, n in sorted(others.items())],
     )
+    return traffic
 
 
-def _approved(pull: dict[str, Any], author: str) -> bool:
-    reviews = pull.get("reviews")
-    return isinstance(reviews, list) and any(
-        isinstance(review, dict)
-        and review.get("state") == "APPROVED"
-        and _login(review.get("author")) not in {"", author}
-        for review in reviews
-    )
+def _approved(pull: Row, author: str, where: str) -> bool:
+    """Return whether another person had approved before the merge."""
+    merged = moment(pull["mergedAt"], where)
+    for review in pull["reviews"]:
+        if not isinstance(review, dict) or review.get("state") != "APPROVED":
+            continue
+        by, at = review.get("author"), review.get("submittedAt")
+        if login(by) in {"", author} or is_robot(by):
+            continue
+        if at is None or moment(at, where) <= merged:
+            return True
+    return False
 
 
-def _overrides(path: Path, who: Callable[[str], str], *, hidden: bool) -> list[Bypass]:
-    events = []
-    for where, entry in _objects(path):
-        if entry.get("action") not in OVERRIDES:
+def _overrides(
+    path: Path, who: Callable[[str], str], found: Imported, repository: str
+) -> tuple[str, ...]:
+    rows = [
+        (where, row)
+        for where, row in objects(path, "action")
+        if row.get("action") in OVERRIDES or row.get("action") in SWITCHED
+    ]
+    if not rows:
+        raise MalformedError(
+            f"'{path}' has none of the actions that are read: {', '.join(OVERRIDES)}; "
+            "nothing was written",
+            hint="filter the audit log by these actions, or leave --audit-log out",
+        )
+    places = sorted({str(row.get("repo") or "") for _, row in rows} - {""})
+    if len(places) > 1 and not repository:
+        raise MalformedError(
+            f"'{path}' is of {len(places)} repositories: {', '.join(places[:6])}; "
+            "their overrides are no share of one repository's merges",
+            hint=f"name the one that the pull requests are of: --repo {places[0]}",
+        )
+    gates, switched = set[str](), list[str]()
+    for where, entry in rows:
+        if repository and str(entry.get("repo") or "") != repository:
+            continue
+        at = moment(entry.get("@timestamp", entry.get("created_at")), where)
+        action = str(entry["action"])
+        if action in SWITCHED:
+            switched.append(f"{action} on {at.date()}")
             continue
         actor = str(entry.get("actor") or entry.get("user") or "")
-        told = str(entry.get("reason") or entry.get("message") or "")
-        parts = [str(entry["action"]), str(entry.get("repo") or ""), str(entry.get("branch") or "")]
-        reason = " ".join((told or " ".join(parts)).split())[:LONGEST_REASON]
-        events.append(
+        if not actor:
+            continue
+        gates.add(OVERRIDES[action])
+        found.names.add(actor)
+        found.as_of = max(found.as_of or at, at)
+        found.events.append(
             Bypass(
                 id=str(entry.get("_document_id") or where),
-                time=_moment(entry.get("@timestamp", entry.get("created_at")), where),
-                gate=PROTECTION,
+                time=at,
+                gate=OVERRIDES[action],
                 person=who(actor),
-                reason=without_addresses(reason) if hidden else reason,
-                kind="machine" if actor.endswith("[bot]") else "bypass",
+                reason=_short(_why(entry)),
+                kind="machine" if is_robot(actor) else "bypass",
             )
         )
-    return events
+    found.tell("the rule itself was changed or switched off", switched)
+    return tuple(sorted(gates or {PROTECTION}))
 
 
-def _objects(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise MisconfiguredError(f"'{path}' cannot be read: {error.strerror}") from error
-    try:
-        if text.lstrip().startswith("["):
-            rows = [(f"{path}: entry {i}", row) for i, row in enumerate(json.loads(text), 1)]
-        else:
-            lines = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
-            rows = []
-            for number, line in lines:
-                rows.append((f"{path}:{number}", json.loads(line)))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise MalformedError(
-            f"'{path}' is neither a JSON list nor one JSON object a line: {error}",
-            name=ErrorName.NOT_JSON,
-        ) from error
+def _why(entry: Row) -> str:
+    """Return the stated reason, else what was overridden and where."""
+    told = entry.get("reason") or entry.get("message") or entry.get("comment")
+    codes = entry.get("overridden_codes") or ""
+    where = (entry.get("branch") or "", codes if isinstance(codes, str) else ", ".join(codes))
+    return str(told) if told else " ".join(str(part) for part in (entry["action"], *where) if part)
+
+
+def _suites(path: Path, who: Callable[[str], str], found: Imported, base: str) -> None:
+    traffic = Traffic()
+    rows = objects(path, "result")
+    refs = Counter(str(row.get("ref") or "") for _, row in rows)
+    meant = f"refs/heads/{base}" if base else refs.most_common(1)[0][0] if refs else ""
     for where, row in rows:
-        if not isinstance(row, dict):
-            raise MalformedError(f"{where}: wanted a JSON object", name=ErrorName.NOT_JSON)
-    return rows
+        if row.get("result") not in ("pass", "fail", "bypass") or row.get("ref") != meant:
+            continue
+        at, actor = moment(row.get("pushed_at"), where), str(row.get("actor_name") or "")
+        found.as_of = max(found.as_of or at, at)
+        if is_robot(actor):
+            found.left_out += 1
+            continue
+        found.names.add(actor)
+        traffic.count(at, actor, who)
+        if row["result"] == "bypass":
+            found.events.append(
+                Bypass(id=f"suite-{row.get('id', where)}", time=at, gate=RULES, person=who(actor))
+            )
+    others = [f"{name} ({n})" for name, n in sorted(refs.items()) if name != meant]
+    found.tell(f"left out, of another ref than '{meant}' (another: --base)", others)
+    traffic.write(found, RULES)
 
 
-def _login(value: object) -> str:
-    return str(value.get("login") or "") if isinstance(value, dict) else str(value or "")
-
-
-def _moment(value: object, where: str) -> datetime:
-    try:
-        if isinstance(value, (int, float)):
-            # The audit log counts milliseconds.
-            return datetime.fromtimestamp(value / 1000, UTC)
-        moment = datetime.fromisoformat(str(value))
-    except (ValueError, OverflowError, OSError) as error:
-        raise MalformedError(
-            f"{where}: {value!r} is not a time", name=ErrorName.BAD_TIME
-        ) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+def _short(text: str) -> str:
+    return " ".join(text.split())[:LONGEST_REASON]

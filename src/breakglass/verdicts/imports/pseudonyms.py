@@ -33,5 +33,5 @@ def pseudonyms(salt: bytes | None = None) -> Callable[[str], str]:
 
 
 def without_addresses(text: str) -> str:
-    """Return ``text`` with mail addresses taken out; other names are not recognised."""
+    """Return ``text`` with mail addresses taken out; ``masks`` takes out names."""
     return _MAIL.sub("<email>", text)

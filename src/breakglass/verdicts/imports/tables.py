@@ -6,19 +6,18 @@ need no renaming; what is called otherwise is named on the command line (``--map
 
 from __future__ import annotations
 
-import csv
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, timedelta
 from pathlib import Path
 
-from breakglass.error_names import ErrorName
-from breakglass.errors import MalformedError, MisconfiguredError
-from breakglass.verdicts.history import Bypass, monday
-from breakglass.verdicts.imports.git_log import Imported
-from breakglass.verdicts.imports.pseudonyms import without_addresses
+from breakglass.verdicts.history import WEEK, Bypass, midnight, monday
+from breakglass.verdicts.imports.imported import Imported
+from breakglass.verdicts.imports.masks import masked
+from breakglass.verdicts.imports.table_files import Reading, count_in, month_of, rows_of
 
 NAMES: dict[str, tuple[str, ...]] = {
+    "id": ("id", "key", "number"),
     "time": ("time", "committed_at", "timestamp", "at", "created_at", "date"),
     "gate": ("gate", "check", "control"),
     "person": ("person", "user", "actor_id", "author", "who"),
@@ -30,7 +29,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "change_kind": ("change_kind",),
     "kind": ("kind",),
     "actor": ("actor",),
-    "week_start": ("week_start", "week"),
+    "week_start": ("week_start", "week", "month"),
     "opportunities": ("opportunities", "passages", "changes_all", "runs", "total"),
     "bots": ("changes_bot",),
     "quarter": ("quarter",),
@@ -42,66 +41,112 @@ ROUTINE_KINDS = frozenset({"revert", "backout", "roll"})  # what a policy sancti
 
 def from_tables(
     events: Path,
-    weekly: Path,
+    weekly: Path | None,
     people: Path | None,
     who: Callable[[str], str],
     mapped: Mapping[str, str],
     *,
     hidden: bool,
+    reading: Reading | None = None,
 ) -> Imported:
     """Return the history that three tables hold.
 
     A table of passages or people without a gate's column counts for every gate. Rows of machines
-    (``actor`` is ``bot``) are left out, and so are their passages (``changes_bot``).
+    (``actor`` is ``bot``) are left out, and so are their passages (``changes_bot``). A row whose
+    ``id`` was there already is left out. Without a table of passages no rate can be known.
 
     Raises:
         MisconfiguredError: a file is not there.
         MalformedError: a needed column is missing or a value cannot be read; names file and line.
     """
-    found = Imported()
-    for where, row in _read(events, mapped, ("time", "gate")):
+    found, reading = Imported(), reading or Reading()
+    ids, twice = set[tuple[str, str]](), list[str]()
+    for where, row in rows_of(events, NAMES, mapped, ("time", "gate"), reading):
         if row.get("actor", "").lower() == "bot":
             found.left_out += 1
             continue
-        at = _moment(row["time"], where)
-        reason = row.get("reason", "")
+        at = reading.moment(row["time"], where)
+        own = (row.get("id", ""), row["gate"])
+        if own[0] and own in ids:
+            twice.append(f"{own[0]} ({where})")
+            continue
+        ids.add(own)
         found.as_of = max(found.as_of or at, at)
+        found.names.add(row.get("person", ""))
         found.events.append(
             Bypass(
-                id=row.get("id") or f"{events.stem}-{where.rpartition(':')[2]}",
+                id="-".join(own) if own[0] else f"{events.stem}-{where.rpartition(':')[2]}",
                 time=at,
-                gate=row["gate"].strip(),
+                gate=row["gate"],
                 person=who(row.get("person", "")),
-                incident=row.get("incident", "").strip(),
-                parent_incident=row.get("parent_incident", "").strip(),
-                reason=without_addresses(reason) if hidden else reason,
-                reason_code=row.get("reason_code", "").strip(),
-                sanctioned=row.get("sanctioned", "").strip().lower() in {"1", "true", "yes"}
-                or row.get("change_kind", "").strip().lower() in ROUTINE_KINDS,
-                kind=row.get("kind", "").strip() or "bypass",
+                incident=row.get("incident", ""),
+                parent_incident=row.get("parent_incident", ""),
+                reason=row.get("reason", ""),
+                reason_code=row.get("reason_code", ""),
+                sanctioned=row.get("sanctioned", "").lower() in {"1", "true", "yes"}
+                or row.get("change_kind", "").lower() in ROUTINE_KINDS,
+                kind=row.get("kind", "") or "bypass",
             )
         )
+    found.tell("left out, its id was there already", twice)
     gates = sorted({event.gate for event in found.events})
-    last = _weeks(weekly, mapped, gates, found)
+    if weekly is None:
+        found.notes.append("no passages were given: no rate can be known of any gate")
+    else:
+        _weeks(weekly, mapped, gates, found, reading)
     if people is not None:
-        _shares(people, mapped, gates, who, found)
-    if last is not None:
-        end = datetime(last.year, last.month, last.day, tzinfo=UTC)
-        found.as_of = max(found.as_of or end, end)
+        _shares(people, mapped, gates, who, found, reading)
+    if reading.no_zone:
+        found.notes.append(
+            f"{reading.no_zone} times have no zone and were read as {reading.zone or 'UTC'} "
+            "(another: --zone)"
+        )
+    if hidden:
+        found.events = masked(found.events, found.names)
     return found
 
 
-def _weeks(path: Path, mapped: Mapping[str, str], gates: list[str], found: Imported) -> date | None:
+def _weeks(
+    path: Path, mapped: Mapping[str, str], gates: list[str], found: Imported, reading: Reading
+) -> None:
     passages: dict[str, dict[date, float]] = defaultdict(lambda: defaultdict(float))
-    last: date | None = None
-    for where, row in _read(path, mapped, ("week_start", "opportunities")):
-        week = monday(_moment(row["week_start"], where).date())
-        last = max(last or week, week)
-        count = _count(row["opportunities"], where) - _count(row.get("bots", "") or "0", where)
-        for gate in [row["gate"].strip()] if row.get("gate") else gates:
-            passages[gate][week] += max(0.0, count)
+    ends: date | None = None
+    named, again = set[tuple[str, str]](), list[str]()
+    for where, row in rows_of(path, NAMES, mapped, ("week_start", "opportunities"), reading):
+        count = count_in(row["opportunities"], where) - count_in(row.get("bots", "") or "0", where)
+        first, end = _weeks_of(row["week_start"], where, reading)
+        ends = max(ends or end, end)
+        gate = row.get("gate", "")
+        if (gate, row["week_start"]) in named:
+            again.append(f"{gate or 'all gates'} {row['week_start']} ({where})")
+        named.add((gate, row["week_start"]))
+        for each in [gate] if gate else gates:
+            for week, n in _spread(first, end, max(0.0, count)):
+                passages[each][week] += n
     found.passages = {gate: dict(weeks) for gate, weeks in passages.items()}
-    return last
+    found.tell("named twice, both were added up", again)
+    found.tell("bypassed, but no passages under this name", sorted(set(gates) - set(passages)))
+    found.tell("passed, but no bypass under this name", sorted(set(passages) - set(gates)))
+    if ends is not None:
+        # The last week was counted whole, so the history stands at its end.
+        found.as_of = max(found.as_of or midnight(ends), midnight(ends))
+
+
+def _weeks_of(text: str, where: str, reading: Reading) -> tuple[date, date]:
+    """Return the first day of a week or a month, and of the next one."""
+    month = month_of(text)
+    if month is not None:
+        return month
+    # A day alone is a day, in whatever zone it was written.
+    day = Reading(time_format=reading.time_format).moment(text, where).date()
+    return monday(day), monday(day) + WEEK
+
+
+def _spread(first: date, end: date, count: float) -> list[tuple[date, float]]:
+    """Return a count laid evenly on the weeks that its days fall into."""
+    days = [first + timedelta(days=n) for n in range((end - first).days)]
+    weeks = Counter(monday(day) for day in days)
+    return [(week, count * n / len(days)) for week, n in sorted(weeks.items())]
 
 
 def _shares(
@@ -110,67 +155,17 @@ def _shares(
     gates: list[str],
     who: Callable[[str], str],
     found: Imported,
+    reading: Reading,
 ) -> None:
     people: dict[str, dict[str, dict[str, float]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(float))
     )
-    for where, row in _read(path, mapped, ("person", "activity")):
-        weight = _count(row["activity"], where)
+    for where, row in rows_of(path, NAMES, mapped, ("person", "activity"), reading):
+        weight = count_in(row["activity"], where)
+        found.names.add(row["person"])
         for gate in [row["gate"].strip()] if row.get("gate") else gates:
             people[gate][row.get("quarter", "").strip()][who(row["person"])] += weight
     found.people = {
         gate: {season: dict(shares) for season, shares in seasons.items()}
         for gate, seasons in people.items()
     }
-
-
-def _read(
-    path: Path, mapped: Mapping[str, str], needed: tuple[str, ...]
-) -> list[tuple[str, dict[str, str]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise MisconfiguredError(f"'{path}' cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise MalformedError(f"'{path}' is not UTF-8 text: {error}") from error
-    table = csv.DictReader(text.splitlines())
-    columns = table.fieldnames or []
-    chosen = {}
-    for role, names in NAMES.items():
-        wanted = (mapped[role],) if role in mapped else names
-        hit = next((name for name in wanted if name in columns), None)
-        if hit is not None:
-            chosen[role] = hit
-        elif role in needed:
-            raise MalformedError(
-                f"{path}:1: no column for '{role}', wanted one of {', '.join(wanted)}; "
-                f"got {', '.join(columns) or 'nothing'}",
-                name=ErrorName.NO_COLUMN,
-                hint=f"name it with --map {role}=COLUMN",
-            )
-    rows = []
-    for row in table:
-        told = {role: (row.get(column) or "") for role, column in chosen.items()}
-        rows.append((f"{path}:{table.line_num}", told))
-    return rows
-
-
-def _moment(text: str, where: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError as error:
-        raise MalformedError(
-            f"{where}: {text[:40]!r} is not a time such as 2026-06-22T03:14:09Z",
-            name=ErrorName.BAD_TIME,
-        ) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def _count(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e15:
-        raise MalformedError(f"{where}: {text[:40]!r} is not a count", name=ErrorName.BAD_NUMBER)
-    return value
