@@ -28,7 +28,8 @@ from breakglass.records.fold.fold import apply, attachments_read
 from breakglass.records.fold.state import State
 from breakglass.records.fold.state_form import STATE
 from breakglass.records.record import parse_outer
-from breakglass.replica.follower_cache import FollowedCache, kept_attachment
+from breakglass.replica.attachment_cache import kept_attachment
+from breakglass.replica.follower_cache import FollowedCache
 from breakglass.strict_json import read_body, write
 from breakglass.tlog.edge import TreeEdge
 from breakglass.tlog.merkle import leaf_hash

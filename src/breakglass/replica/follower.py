@@ -27,11 +27,10 @@ from breakglass.errors import (
 )
 from breakglass.http.client import Peer
 from breakglass.process.folder import make_folder, write_whole
+from breakglass.replica.attachment_cache import AttachmentCache
 from breakglass.replica.follower_cache import (
-    ATTACHMENTS,
     FollowedCache,
     FollowedCommit,
-    kept_attachment,
 )
 from breakglass.replica.place import START, Place
 from breakglass.tlog.checkpoint import check_log_signature, parse_checkpoint
@@ -41,7 +40,6 @@ from breakglass.tlog.policy import TlogPolicy
 from breakglass.tlog.proof import verify_head
 
 log = logging.getLogger("breakglass.following")
-_HEX = frozenset("0123456789abcdef")
 _POLL_OF_SEVERAL = timedelta(seconds=1)
 # What reading an answer of another form raises; of half characters, too, which JSON can name.
 _NO_COMMITS = (KeyError, TypeError, AttributeError, UnicodeError)
@@ -118,7 +116,7 @@ class Follower:
         self._stopped: Exception | None = None
         self._away: UnavailableError | None = None
         self._replayed = False
-        make_folder(folder / ATTACHMENTS)
+        self._attachments = AttachmentCache(folder, ledger)
         self._cache = FollowedCache(folder / "followed.sqlite")
         self._known = self._cache.size
         self._unkept: deque[FollowedCommit] = (
@@ -279,24 +277,8 @@ class Follower:
         return notes
 
     def attachment(self, digest: str) -> bytes:
-        """Return the bytes of this SHA-256 (hex), from the cache or the ledger.
-
-        Raises:
-            MalformedError: no digest.
-            UnavailableError: the ledger is away, or gave other bytes.
-        """
-        if len(digest) != 64 or set(digest) - _HEX:
-            raise MalformedError(f"{digest[:80]!r} is no SHA-256 in hex")
-        if (kept := kept_attachment(self._folder, digest)) is not None:
-            return kept
-        data = self._ledger.get(f"/attachment/{digest}", within=timedelta(seconds=10)).body
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise UnavailableError(
-                f"{self._ledger.name} gave other bytes for attachment {digest}",
-                name=ErrorName.NONSENSE,
-            )
-        write_whole(self._folder / ATTACHMENTS / digest, data)
-        return data
+        """Return an attachment's bytes; see ``AttachmentCache.read``."""
+        return self._attachments.read(digest)
 
     def close(self) -> None:
         """Stop; returns when no entry will be delivered any more, or after 2 s."""

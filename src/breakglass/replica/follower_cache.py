@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import threading
@@ -27,7 +26,6 @@ create table if not exists notes(
 ) strict;
 """
 _ROWS = 256
-ATTACHMENTS = "attachments"
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,6 @@ class FollowedCommit:
     def checkpoint(self) -> Checkpoint:
         """What the head says."""
         return parse_checkpoint(self.head)[0]
-
-
-def kept_attachment(folder: Path, digest: str) -> bytes | None:
-    """Return the bytes of this SHA-256 (hex) that a follower's folder keeps; ``None`` if not."""
-    kept = folder / ATTACHMENTS / digest
-    data = kept.read_bytes() if kept.is_file() else b""
-    return data if hashlib.sha256(data).hexdigest() == digest else None
 
 
 class FollowedCache:

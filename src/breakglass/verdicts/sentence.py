@@ -129,7 +129,7 @@ def _change(e: Evidence) -> str:
     apart = sum(e.set_apart.values())
     if apart:
         named = ", ".join(f"{n} {kind}" for kind, n in e.set_apart.items())
-        parts.append(f"Set apart and not judged: {named}.")
+        parts.append(f"Excluded: {named}.")
     return " ".join(parts)
 
 
