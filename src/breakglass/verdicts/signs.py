@@ -245,7 +245,8 @@ def is_person(e: Evidence, limits: Thresholds) -> bool:
     if t.events < limits.person_part * e.recent.k or is_carried(e, limits):
         return False
     left = e.recent.k - t.events
-    if left >= limits.chronic_events and t.rate_without.low >= limits.chronic_low:
+    line = limits.chronic_stays if e.was_chronic else limits.chronic_low
+    if left >= limits.chronic_events and t.rate_without.low >= line:
         return False
     if _rest_has_risen(e, limits):
         return False
