@@ -89,6 +89,18 @@ def test_the_history_joins_each_bypass_with_who_and_why(
     assert verdict == json.loads(json.dumps(told(judge(gate, history.as_of))))
 
 
+def test_a_grant_that_opens_no_gate_is_told_under_its_glass(shop: Shop, monitor: Monitor) -> None:
+    shop.bypasses(shop.breaks(), "41")
+    eventually(lambda: monitor.gates.records().bypasses)
+    records = monitor.gates.records()
+    assert records.gateless == ()  # this one opens a gate, and is counted there
+    (intent,) = records.intents.values()
+    lone = replace(records, bypasses=(), gateless=((moment(), replace(intent, gates=())),))
+    (told,) = [each for each in lone.told() if each["kind"] == "broken"]
+    assert (told["gate"], told["person"], told["drill"]) == ("deploy-rollback", "mira", False)
+    assert lone.latest is not None
+
+
 def test_doors_that_the_policy_names_together_are_judged_together() -> None:
     files = unpack_bundle(bundle())
     text = files["breakglass.yaml"].replace(

@@ -34,11 +34,13 @@ class GateRecords:
     intents: dict[str, Intent]
     tallies: tuple[Tally, ...]
     reviews: tuple[GateReviewThen, ...]
+    gateless: tuple[tuple[datetime, Intent], ...] = ()  # grants whose glass opens no gate
 
     @property
     def latest(self) -> datetime | None:
-        """Time of the newest bypass or review; ``None`` before there is one."""
+        """Time of the newest bypass, review or grant; ``None`` before there is one."""
         times = [each.at for each in self.bypasses] + [each.at for each in self.reviews]
+        times += [at for at, _ in self.gateless]
         return max(times, default=None)
 
     @property
@@ -53,6 +55,7 @@ class GateRecords:
         yield from (_bypassed(each, self.intents[each.grant]) for each in self.bypasses)
         yield from map(_passages, self.tallies)
         yield from map(_reviewed, self.reviews)
+        yield from (_broken(at, intent) for at, intent in self.gateless)
 
 
 def gate_records(chronicle: HistoryProjection, state: State) -> GateRecords:
@@ -60,7 +63,9 @@ def gate_records(chronicle: HistoryProjection, state: State) -> GateRecords:
     bypasses = tuple(each for gate in chronicle.bypasses.values() for each in gate)
     intents = {each.grant: state.grants.by_id[each.grant].intent for each in bypasses}
     tallies = tuple(chronicle.tallies.values())
-    return GateRecords(bypasses, intents, tallies, tuple(chronicle.gate_reviews))
+    grants = state.grants.by_id.values()
+    gateless = tuple((each.at, each.intent) for each in grants if not each.intent.gates)
+    return GateRecords(bypasses, intents, tallies, tuple(chronicle.gate_reviews), gateless)
 
 
 def _bypassed(then: BypassThen, intent: Intent) -> dict[str, Any]:
@@ -75,6 +80,19 @@ def _bypassed(then: BypassThen, intent: Intent) -> dict[str, Any]:
         "reason": why.text,
         "reason_code": why.code,
         "drill": then.drill,
+        "machine": intent.path is Path.MACHINE,
+    }
+
+
+def _broken(at: datetime, intent: Intent) -> dict[str, Any]:
+    return {
+        "kind": "broken",
+        "id": intent.grant,
+        "time": format_time(at),
+        "gate": intent.glass,
+        "person": intent.who,
+        "incident": intent.incident,
+        "drill": intent.path is Path.DRILL,
         "machine": intent.path is Path.MACHINE,
     }
 
