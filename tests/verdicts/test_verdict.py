@@ -228,7 +228,8 @@ def test_a_burst_by_one_person_has_that_person_as_runner_up() -> None:
 
 
 def test_a_gate_that_was_over_the_line_stays_so_until_it_is_clearly_under_it() -> None:
-    over, near = steady(14.0, 0, 92), steady(9.0, 92, 104, first=5000)
+    over, near = steady(14.0, 0, 80), steady(9.0, 80, 104, first=5000)
+    assert 0.04 < read(over + near).evidence.low_rate < 0.05
     assert read(over + near).reading is Reading.GATE_WRONG
     never = steady(10.6, 0, 104)
     assert 0.04 < read(never).evidence.low_rate < 0.05
