@@ -89,6 +89,17 @@ def test_the_history_joins_each_bypass_with_who_and_why(
     assert verdict == json.loads(json.dumps(told(judge(gate, history.as_of))))
 
 
+def test_a_grant_that_opens_no_gate_is_told_under_its_glass(shop: Shop, monitor: Monitor) -> None:
+    shop.bypasses(shop.breaks(), "41")  # this one opens a gate, and is counted there
+    broken = shop.breaks(intent={"gates": ()})
+    eventually(lambda: monitor.gates.records().gateless)
+    records = monitor.gates.records()
+    (told,) = [each for each in records.told() if each["kind"] == "broken"]
+    said = (told["id"], told["gate"], told["person"], told["drill"])
+    assert said == (broken.grant, "deploy-rollback", "mira", False)
+    assert replace(records, bypasses=()).latest == records.gateless[0].at
+
+
 def test_doors_that_the_policy_names_together_are_judged_together() -> None:
     files = unpack_bundle(bundle())
     text = files["breakglass.yaml"].replace(

@@ -144,3 +144,15 @@ def test_a_plateau_needs_its_siblings_and_its_complaint() -> None:
 def test_a_private_note_never_says_that_the_others_are_fine_where_they_rose() -> None:
     assert "everybody else" not in sentence(told("the others rose as well, so nobody is blamed"))
     assert "everybody else as before" in sentence(told("a person's own path on a busy gate"))
+
+
+def test_who_repairs_with_others_what_broke_is_on_duty_and_not_on_a_path_of_their_own() -> None:
+    """Four of ten of one person's bypasses, in incidents of others too, on a busy gate."""
+    duty = [
+        (n, who, f"INC-7{k}000", ["shard of orders unreadable"], (24 - 3 * k, 23.7 - 3 * k))
+        for k in range(7)
+        for n, who in ((3, "p0"), (2, f"p{1 + k % 5}"))
+    ]
+    usual = [(90, "", "", EVERYDAY, BEFORE), (30, "", "", EVERYDAY, NOW)]
+    gate = made("deploy", CREW, 300, [*usual, *duty])  # type: ignore[list-item]
+    assert judge_all(History(END, (gate, *others())))[0].reading.value == "root_cause"

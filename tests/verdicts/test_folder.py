@@ -146,3 +146,9 @@ def test_a_cut_week_counts_by_its_days(folder: Path) -> None:
     assert gate.passages_between(date(2026, 6, 18), date(2026, 6, 22)) == pytest.approx(120)
     assert gate.passages_between(date(2026, 6, 22), date(2026, 6, 15)) == 0
     assert gate.passages_between(date(2020, 1, 1), date(2020, 2, 1)) == 0
+
+
+def test_a_history_under_a_file_is_refused_in_our_own_words(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("x")
+    with pytest.raises(MisconfiguredError, match="cannot be made"):
+        write_folder(tmp_path / "plain" / "history", datetime(2026, 6, 29, tzinfo=UTC), [], {}, {})

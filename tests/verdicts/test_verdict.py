@@ -194,3 +194,43 @@ def test_a_gate_without_anything_is_not_judged() -> None:
     assert told.reading is Reading.NOT_ENOUGH_DATA
     assert "nothing passed" in sentence(told)
     assert answer(told)["window"][1] == date(2026, 6, 29).isoformat()
+
+
+def test_a_class_of_changes_is_named_only_when_it_is_small_and_not_all() -> None:
+    def told(reason: str, per_week: float, passages: float) -> tuple[str, ...]:
+        same = steady(per_week, 0, 104, lambda i: f"{reason} {i}")
+        rest = steady(0.4, 0, 104, lambda i: f"{PEOPLE[i % 12]} wrote {i} otherwise", first=5000)
+        return read(same + rest, passages=passages).qualifiers
+
+    small = told("third-party chart without a label", 0.6, 200.0)
+    assert any(note.startswith("wrong for a small class of changes") for note in small)
+    large = told("third-party chart without a label", 0.6, 12.0)
+    assert not any("small class" in note for note in large)
+    alone = read(steady(0.6, 0, 104, lambda i: f"chart without a label {i}")).qualifiers
+    assert not any("small class" in note for note in alone)
+
+
+def test_two_who_do_most_of_the_work_are_no_path_of_two() -> None:
+    events = [bypass(79 + i, i, person=PEOPLE[i % 2], reason=f"publish {i}") for i in range(24)]
+    two = gate(steady(0.2, 0, 78) + events)
+    shares = {"": {PEOPLE[0]: 0.4, PEOPLE[1]: 0.4, **dict.fromkeys(PEOPLE[2:], 0.02)}}
+    told = judge(type(two)(two.name, two.events, two.passages, shares), AS_OF)
+    assert "two people's path" not in told.qualifiers
+
+
+def test_a_burst_by_one_person_has_that_person_as_runner_up() -> None:
+    burst = [
+        bypass(95 + i * 0.05, 700 + i, reason="cart down", incident="INC-900", person=PEOPLE[0])
+        for i in range(20)
+    ]
+    told = read(steady(0.3) + burst)
+    assert (told.reading, told.runner_up) == (Reading.BAD_MONTH, Reading.ONE_PERSON)
+
+
+def test_a_gate_that_was_over_the_line_stays_so_until_it_is_clearly_under_it() -> None:
+    over, near = steady(14.0, 0, 80), steady(9.0, 80, 104, first=5000)
+    assert 0.04 < read(over + near).evidence.low_rate < 0.05
+    assert read(over + near).reading is Reading.GATE_WRONG
+    never = steady(10.6, 0, 104)
+    assert 0.04 < read(never).evidence.low_rate < 0.05
+    assert read(never).reading is Reading.HEALTHY

@@ -315,6 +315,7 @@ def _say_if_none(judged: list[Verdict]) -> None:
 def _lines(history: History, judged: list[Verdict]) -> None:
     from breakglass.verdicts.charts.series import shown
     from breakglass.verdicts.charts.sparkline import sparkline
+    from breakglass.verdicts.glasses import glass_rates, glass_sentence
     from breakglass.verdicts.rising_gates import rising
     from breakglass.verdicts.sentence import percent
     from breakglass.verdicts.siblings import displacements
@@ -330,6 +331,8 @@ def _lines(history: History, judged: list[Verdict]) -> None:
     for r in rising(judged):
         sure = "" if r.sure else ", not sure among so many gates"
         click.echo(f"rising     '{r.gate}' since the week of {r.since}{sure}")
+    for rate in glass_rates(history):
+        click.echo(f"glass      {glass_sentence(rate)}")
     for d in displacements(history):
         click.echo(f"moved      '{d.fell}' fell and '{d.rose}' rose: judge both together")
 

@@ -1,7 +1,8 @@
 """What the fold does not keep and reviews need: who was asked, what gates said, what rang.
 
 A grant's history goes when the grant leaves the fold. What people look at for longer stays: one
-line a bypass, what gate reviews decided, and the passages of each gate as one count a day.
+line a bypass and a grant without gates, what gate reviews decided, and the passages of each gate as
+one count a day.
 """
 
 from __future__ import annotations
@@ -101,6 +102,18 @@ class BypassThen:
 
 
 @dataclass(frozen=True)
+class GatelessThen:
+    """One grant of a glass that opens no gate: nothing else counts how often it is broken."""
+
+    grant: str
+    at: datetime
+    glass: str
+    who: str
+    incident: str
+    path: Path
+
+
+@dataclass(frozen=True)
 class Tally:
     """The passages of one gate whose windows began on one day, UTC, summed: counts of runs.
 
@@ -173,6 +186,7 @@ class History:
     bypasses: dict[str, list[BypassThen]] = field(default_factory=dict)
     tallies: dict[tuple[str, date], Tally] = field(default_factory=dict)
     gate_reviews: list[GateReviewThen] = field(default_factory=list)
+    gateless: list[GatelessThen] = field(default_factory=list)
     heard: dict[tuple[str, str], datetime] = field(default_factory=dict)
     unfinished: set[str] = field(default_factory=set)
     cards_index: int = -1
@@ -210,6 +224,11 @@ class HistoryProjection(MemoryProjection[History]):
                 self._change(body.grant, answers=(*self.of(body.grant).answers, answer))
             case kinds.Intent():
                 kept.unfinished.add(body.grant)
+                if not body.gates:
+                    then = GatelessThen(
+                        body.grant, at, body.glass, body.who, body.incident, body.path
+                    )
+                    kept.gateless.append(then)
                 self._change(
                     body.grant,
                     incident=_incident(state, body.incident),
@@ -226,9 +245,9 @@ class HistoryProjection(MemoryProjection[History]):
             case kinds.Ended() if state.grants.by_id[body.grant].minted_at is None:
                 kept.unfinished.discard(body.grant)
             case kinds.Bypassed():
-                then = self._bypass(body, judged.index, at, state)
-                self._change(body.grant, bypasses=(*self.of(body.grant).bypasses, then))
-                kept.bypasses.setdefault(body.gate, []).append(then)
+                bypass = self._bypass(body, judged.index, at, state)
+                self._change(body.grant, bypasses=(*self.of(body.grant).bypasses, bypass))
+                kept.bypasses.setdefault(body.gate, []).append(bypass)
             case kinds.Passages():
                 key = (body.gate, body.start.astimezone(UTC).date())
                 kept.tallies[key] = kept.tallies.get(key, Tally(*key)).plus(body)

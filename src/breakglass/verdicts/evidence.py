@@ -158,6 +158,20 @@ class Evidence:
         return _short_incidents(self.recent.events)
 
     @cached_property
+    def top_on_duty(self) -> float:
+        """Share of the top person's bypasses in short incidents that others worked on as well."""
+        if self.top is None:
+            return 0.0
+        person = self.top.person
+        shared = {
+            event.incident
+            for event in self.recent.events
+            if event.incident in self.short_incidents and event.person != person
+        }
+        theirs = [event for event in self.recent.events if event.person == person]
+        return sum(event.incident in shared for event in theirs) / len(theirs)
+
+    @cached_property
     def recurring_families(self) -> dict[str, int]:
         """Bypasses per parent incident that came back: three incidents of its own over four weeks.
 

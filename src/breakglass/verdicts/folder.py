@@ -1,7 +1,8 @@
 """The history folder, read once at the edge and written again: four files anybody can make.
 
 ``events.jsonl``, ``opportunities.csv``, ``people.csv`` and ``meta.json`` as in DEVIANCE.md,
-"History format"; ``reviews.jsonl`` beside them holds what gate reviews decided.
+"History format"; ``reviews.jsonl`` beside them holds what gate reviews decided, and
+``grants.jsonl`` the uses of glasses that open no gate, in the form of events.
 ``meta.json`` may also say ``gates``: per name ``born``, ``retired``, ``changes``
 (``on``, ``what``), ``siblings`` and ``counted_to``.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,14 @@ from breakglass.verdicts.rows import (
     word_in,
 )
 
-FILES = ("events.jsonl", "opportunities.csv", "people.csv", "meta.json", "reviews.jsonl")
+FILES = (
+    "events.jsonl",
+    "opportunities.csv",
+    "people.csv",
+    "meta.json",
+    "reviews.jsonl",
+    "grants.jsonl",
+)
 """Every file that a history folder may hold."""
 
 
@@ -72,7 +80,8 @@ def read_folder(folder: Path, at: datetime | None = None) -> History:
         )
         for name in names
     )
-    return History(as_of, gates, read_reviews(folder / "reviews.jsonl", as_of))
+    reviews = read_reviews(folder / "reviews.jsonl", as_of)
+    return History(as_of, gates, reviews, _grants(folder / "grants.jsonl", as_of))
 
 
 def read_reviews(path: Path, as_of: datetime) -> tuple[GateReview, ...]:
@@ -119,6 +128,7 @@ def write_folder(
     passages: Mapping[str, Mapping[date, float]],
     people: Mapping[str, Mapping[str, Mapping[str, float]]],
     gates: Mapping[str, Mapping[str, Any]] | None = None,
+    grants: Sequence[Bypass] = (),
 ) -> None:
     """Write the four files, sorted, so that the same history is the same bytes.
 
@@ -142,6 +152,9 @@ def write_folder(
     with (folder / "events.jsonl").open("w", encoding="utf-8") as file:
         for event in sorted(events, key=lambda e: (e.time, e.gate, e.id)):
             file.write(json.dumps(_event_row(event), ensure_ascii=False) + "\n")
+    if grants:
+        rows = [json.dumps(_event_row(grant), ensure_ascii=False) + "\n" for grant in grants]
+        (folder / "grants.jsonl").write_text("".join(rows), encoding="utf-8")
     with (folder / "opportunities.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["gate", "week_start", "opportunities"])
@@ -206,6 +219,13 @@ def _events(path: Path, as_of: datetime) -> dict[str, list[Bypass]]:
             )
         )
     return found
+
+
+def _grants(path: Path, as_of: datetime) -> tuple[Bypass, ...]:
+    if not path.exists():
+        return ()
+    found = [grant for grants in _events(path, as_of).values() for grant in grants]
+    return tuple(sorted(found, key=lambda grant: (grant.time, grant.id)))
 
 
 def _passages(path: Path, as_of: datetime) -> dict[str, dict[date, float]]:

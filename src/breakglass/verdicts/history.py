@@ -115,11 +115,15 @@ class Gate:
 
 @dataclass(frozen=True)
 class History:
-    """All gates of one organisation as they stood at ``as_of``, with the reviews of the past."""
+    """All gates of one organisation as they stood at ``as_of``, with the reviews of the past.
+
+    ``grants`` are the uses of glasses that open no gate, oldest first; their ``gate`` is the glass.
+    """
 
     as_of: datetime
     gates: tuple[Gate, ...]
     reviews: tuple[GateReview, ...] = ()
+    grants: tuple[Bypass, ...] = ()
 
     def gate(self, name: str) -> Gate | None:
         """Return the gate called ``name``, or nothing where the history has none."""

@@ -70,6 +70,7 @@ class Thresholds:
     repeats_gate: float = 0.3  # more complaints about the gate than this, and it is the gate
     never_repeats: int = 8  # so many named incidents of which hardly one came back
     carried_more: float = 0.25
+    duty: float = 0.4  # of the person's bypasses, in incidents that others worked on, too
     carried: float = 0.5  # short incidents hold so much of the named: whoever is on call has them
     production_share: float = 0.20
     production_sure: float = 0.50
@@ -244,7 +245,8 @@ def is_person(e: Evidence, limits: Thresholds) -> bool:
     if t.events < limits.person_part * e.recent.k or is_carried(e, limits):
         return False
     left = e.recent.k - t.events
-    if left >= limits.chronic_events and t.rate_without.low >= limits.chronic_low:
+    line = limits.chronic_stays if e.was_chronic else limits.chronic_low
+    if left >= limits.chronic_events and t.rate_without.low >= line:
         return False
     if _rest_has_risen(e, limits):
         return False
@@ -282,7 +284,12 @@ def _alone_has_risen(e: Evidence, limits: Thresholds) -> bool:
 
 
 def is_carried(e: Evidence, limits: Thresholds) -> bool:
-    """Return whether several short incidents hold most of what is named, more than before."""
+    """Return whether several short incidents hold most of what is named, more than before.
+
+    Or most of what the top person did: who repairs with others what broke is on duty.
+    """
+    if e.top_on_duty >= limits.duty and len(e.short_incidents) >= limits.repeats:
+        return True
     return (
         len(e.short_incidents) >= limits.trouble_incidents
         and e.in_short_incidents >= limits.carried

@@ -14,10 +14,12 @@ from typing import Any
 from breakglass.clock import format_time
 from breakglass.monitor.history_projection import (
     BypassThen,
+    GatelessThen,
     GateReviewThen,
     HistoryProjection,
     Tally,
 )
+from breakglass.records.grant import Path
 from breakglass.verdicts.history import midnight
 
 
@@ -28,11 +30,13 @@ class GateRecords:
     bypasses: tuple[BypassThen, ...]
     tallies: tuple[Tally, ...]
     reviews: tuple[GateReviewThen, ...]
+    gateless: tuple[GatelessThen, ...] = ()
 
     @property
     def latest(self) -> datetime | None:
-        """Time of the newest bypass or review; ``None`` before there is one."""
+        """Time of the newest bypass, review or grant; ``None`` before there is one."""
         times = [each.at for each in self.bypasses] + [each.at for each in self.reviews]
+        times += [each.at for each in self.gateless]
         return max(times, default=None)
 
     @property
@@ -47,13 +51,16 @@ class GateRecords:
         yield from map(_bypassed, self.bypasses)
         yield from map(_passages, self.tallies)
         yield from map(_reviewed, self.reviews)
+        yield from map(_broken, self.gateless)
 
 
 def gate_records(chronicle: HistoryProjection) -> GateRecords:
     """Copy what the records say of gates; called under the view's lock, and quick."""
-    bypasses = tuple(each for gate in chronicle.kept.bypasses.values() for each in gate)
-    tallies = tuple(chronicle.kept.tallies.values())
-    return GateRecords(bypasses, tallies, tuple(chronicle.kept.gate_reviews))
+    kept = chronicle.kept
+    bypasses = tuple(each for gate in kept.bypasses.values() for each in gate)
+    return GateRecords(
+        bypasses, tuple(kept.tallies.values()), tuple(kept.gate_reviews), tuple(kept.gateless)
+    )
 
 
 def _bypassed(then: BypassThen) -> dict[str, Any]:
@@ -68,6 +75,19 @@ def _bypassed(then: BypassThen) -> dict[str, Any]:
         "reason_code": then.why.code if then.why else "",
         "drill": then.drill,
         "machine": then.machine,
+    }
+
+
+def _broken(then: GatelessThen) -> dict[str, Any]:
+    return {
+        "kind": "broken",
+        "id": then.grant,
+        "time": format_time(then.at),
+        "gate": then.glass,
+        "person": then.who,
+        "incident": then.incident,
+        "drill": then.path is Path.DRILL,
+        "machine": then.path is Path.MACHINE,
     }
 
 

@@ -84,7 +84,7 @@ class Gates:
             passages = {gate.name: gate.passages for gate in history.gates}
             people = {gate.name: gate.people for gate in history.gates}
             told = {gate.name: _life(gate) for gate in history.gates}
-            write_folder(folder, history.as_of, events, passages, people, told)
+            write_folder(folder, history.as_of, events, passages, people, told, history.grants)
             for review in history.reviews:
                 append_review(folder, review)
             files = {path.name: path.read_text("utf-8") for path in sorted(folder.iterdir())}

@@ -11,6 +11,7 @@ from breakglass.verdicts.charts.series import Shown, blocks, shown
 from breakglass.verdicts.charts.siblings_chart import doors_chart
 from breakglass.verdicts.charts.sparkline import sparkline
 from breakglass.verdicts.charts.style import STYLE
+from breakglass.verdicts.glasses import GlassRate, glass_rates, glass_sentence
 from breakglass.verdicts.history import GateReview, History
 from breakglass.verdicts.reasons import Cluster
 from breakglass.verdicts.rising_gates import Rising, rising
@@ -76,6 +77,7 @@ def page(history: History, verdicts: Sequence[Verdict], title: str, *, whole: bo
         ),
         _quiet([v for v in ordered if _is_quiet(v)]),
         _doors(history, series),
+        _glasses(glass_rates(history)),
         _how(),
     ]
     return (
@@ -303,6 +305,16 @@ def _doors(history: History, series: dict[str, Shown]) -> str:
         "the next. Rates over 13 weeks; a fall counts as a fix only where no sibling rose.</p>"
         + "".join(parts)
         + "</section>"
+    )
+
+
+def _glasses(rates: Sequence[GlassRate]) -> str:
+    if not rates:
+        return ""
+    lines = "".join(f"<li>{escape(glass_sentence(rate))}</li>" for rate in rates)
+    return (
+        "<section><h2>Glasses that open no gate</h2><p>Nothing passes by them, so there is a rate "
+        f"a week and no share.</p><ul>{lines}</ul></section>"
     )
 
 

@@ -34,7 +34,8 @@ def from_records(
             the monitor, ``person``, ``incident``, ``parent_incident``, ``reason``,
             ``reason_code``, ``drill`` and ``machine``; ``passages`` has ``gate``, ``start``,
             ``passed``, ``blocked``, ``could_not_evaluate``, ``bypassed`` and ``sanctioned``;
-            ``gate_reviewed`` the fields of ``GateReview``. Other kinds are passed over.
+            ``gate_reviewed`` the fields of ``GateReview``; ``broken`` a grant that opens no gate,
+            as ``bypassed`` with the glass for a gate. Other kinds are passed over.
         as_of: what came later is not known yet.
         people: passages per gate, quarter and person, where gates count them.
 
@@ -46,16 +47,18 @@ def from_records(
     """
     events: dict[str, list[Bypass]] = defaultdict(list)
     passages: dict[str, dict[date, float]] = defaultdict(lambda: defaultdict(float))
-    reviews = []
+    reviews, grants = [], []
     for number, record in enumerate(records, 1):
         kind, where = record.get("kind"), f"record {record.get('id') or number}"
-        if kind not in ("bypassed", "passages", "gate_reviewed"):
+        if kind not in _TIME:
             continue
         moment = time_in(record.get(_TIME[kind]), _TIME[kind], where)
         if moment > as_of:
             continue
         gate = word_in(record, "gate", where)
-        if kind == "bypassed":
+        if kind == "broken":
+            grants.append(_bypass(record, gate, moment, where))
+        elif kind == "bypassed":
             events[gate].append(_bypass(record, gate, moment, where))
         elif kind == "passages":
             runs = sum(_count(record, key, where) for key in TALLIED)
@@ -78,10 +81,11 @@ def from_records(
             for name in names
         ),
         tuple(sorted(reviews, key=lambda review: (review.at, review.gate))),
+        tuple(sorted(grants, key=lambda grant: (grant.time, grant.id))),
     )
 
 
-_TIME = {"bypassed": "time", "passages": "start", "gate_reviewed": "at"}
+_TIME = {"bypassed": "time", "broken": "time", "passages": "start", "gate_reviewed": "at"}
 
 
 def _bypass(record: Mapping[str, Any], gate: str, moment: datetime, where: str) -> Bypass:
