@@ -300,7 +300,7 @@ def test_a_wish_that_our_own_view_shows_as_granted_already_is_that_grant(
 def test_a_view_that_does_not_reach_the_intent_mints_nothing(broker: OneBroker) -> None:
     request = broker.request()
     broker.view.held = True
-    with pytest.raises(UnavailableError, match="our own view has not reached it") as caught:
+    with pytest.raises(UnavailableError, match="the broker has not read it back yet") as caught:
         broker.breaking.break_glass(request)
     assert caught.value.name == "not_followed"
     assert broker.minter.accounts() == {}

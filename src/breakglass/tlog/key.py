@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
@@ -102,11 +102,6 @@ class VerifierKey:
         name, key_id, blob = split_key_text(text)
         return cls(name, key_id, blob[0], blob[1:])
 
-    @cached_property
-    def ed25519(self) -> Ed25519PublicKey:
-        """The key as the library takes it; of a key of kind ``ED25519`` or ``COSIGNATURE``."""
-        return Ed25519PublicKey.from_public_bytes(self.public)
-
     @property
     def label(self) -> str:
         """Name and key id, for messages: ``ledger.example/a+123ec45f``."""
@@ -136,11 +131,17 @@ def check_signature(key: VerifierKey, message: bytes, signature: bytes) -> None:
             name=_UNSUPPORTED.get(key.kind, ErrorName.UNSUPPORTED_KEY_KIND),
         )
     try:
-        key.ed25519.verify(signature, message)
+        _loaded(key.public).verify(signature, message)
     except InvalidSignature as error:
         raise UnprovenError(
             f"signature of {key.label!r} does not hold", name=ErrorName.SIGNATURE
         ) from error
+
+
+@lru_cache(maxsize=4096)
+def _loaded(public: bytes) -> Ed25519PublicKey:
+    # Kept beside the keys and not in them: a key goes to other processes, and this does not.
+    return Ed25519PublicKey.from_public_bytes(public)
 
 
 def split_key_text(text: str) -> tuple[str, bytes, bytes]:
