@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnprovenError
-from breakglass.policy.bundle import PACKED_BYTES_AT_MOST, pack_bundle
-from breakglass.records.signing.signature import TRUST_NAMESPACE
+from breakglass.policy.bundle import PACKED_BYTES_AT_MOST, bundle_digest, pack_bundle
+from breakglass.records.policy_note import parse_policy_note, policy_text
+from breakglass.records.signing.signature import POLICY_NAMESPACE, TRUST_NAMESPACE
 from breakglass.tlog.note import Note
-from tests.broker.shop import Shop
+from tests.broker.shop import ORIGIN, Shop
 from tests.kit.processes import until
 
 
@@ -73,12 +76,17 @@ def test_what_the_fold_would_not_take_is_never_written(shop: Shop) -> None:
     old = shop.activation()
     alone = Note.parse(good["note"].encode())
     one_signature = Note(alone.text, alone.lines[:1]).encoded().decode()
-    broken = base64.b64encode(pack_bundle({"breakglass.yaml": b"version: x\n"})).decode()
+    packed = pack_bundle({"breakglass.yaml": b"version: x\n"})
+    broken = {
+        **good,
+        "note": _signed_again(shop, alone, bundle=bundle_digest(packed)),
+        "bundle": base64.b64encode(packed).decode(),
+    }
     cases = {
         "one maintainer": ({**good, "note": one_signature}, UnprovenError, RefusedError),
         "an older version": (old, RefusedError, RefusedError),
         "another bundle": ({**good, "bundle": old["bundle"]}, RefusedError, RefusedError),
-        "a broken bundle": ({**good, "bundle": broken}, MalformedError, MalformedError),
+        "a broken bundle": (broken, MalformedError, MalformedError),
         "other cards": ({**good, "cards": old["cards"]}, RefusedError, RefusedError),
         "no note": ({**good, "note": "x"}, MalformedError, MalformedError),
         "no base64": ({**good, "bundle": "===="}, MalformedError, MalformedError),
@@ -88,6 +96,36 @@ def test_what_the_fold_would_not_take_is_never_written(shop: Shop) -> None:
             shop.post("/policy", body)
         assert isinstance(caught.value, tuple(kinds)), (name, caught.value)
     assert shop.get("/state")["size"] == size
+
+
+def test_nothing_is_compiled_for_who_is_no_threshold_of_maintainers(shop: Shop) -> None:
+    size = shop.settled_size()
+    old = shop.active
+    shop.version += 1
+    good = shop.activation()
+    shop.version -= 1
+    note = Note.parse(good["note"].encode())
+    # This bundle does not compile: whoever hears that had it compiled.
+    broken = base64.b64encode(pack_bundle({"breakglass.yaml": b"version: x\n"})).decode()
+    other_log = note.text.replace(ORIGIN, "elsewhere.example/log")
+    cases = {
+        "policy_signatures": Note(note.text, note.lines[:1]).encoded().decode(),
+        "mismatch": good["note"],
+        "wrong_log": shop.maintained(other_log, POLICY_NAMESPACE).encoded().decode(),
+        "policy_order": _signed_again(shop, note, version=shop.version, commit="other"),
+    }
+    for name, text in cases.items():
+        with pytest.raises(BreakglassError) as caught:
+            shop.post("/policy", {**good, "note": text, "bundle": broken})
+        assert caught.value.name == name
+    with pytest.raises(RefusedError, match="not the one that was signed"):
+        shop.post("/policy", {**old, "bundle": broken})
+    assert shop.get("/state")["size"] == size
+
+
+def _signed_again(shop: Shop, note: Note, **changes: Any) -> str:
+    said = replace(parse_policy_note(note), **changes)
+    return shop.maintained(policy_text(said), POLICY_NAMESPACE).encoded().decode()
 
 
 def test_the_next_trust_file_takes_force_and_an_unsigned_one_does_not(shop: Shop) -> None:

@@ -151,6 +151,21 @@ def test_the_signatures_factor_is_what_the_policy_meets_and_not_the_brokers_word
     assert refusal(having(by("teo", factor=Factor.TWO), bundle=strict)) == "weak_factor"
 
 
+def test_that_mfa_is_down_is_said_by_the_glass_and_never_by_the_broker() -> None:
+    """The bundle permits more while MFA is down; the grant has no incident, and asks for nothing
+    that stands in for MFA."""
+    files = unpack_bundle(bundle()) | {
+        "down.cedar": b'@id("down") permit (principal is Person, action, resource)'
+        b" when { context.mfa_down };"
+    }
+    case = having(by(), bundle=pack_bundle(files), incident=None)
+    plain = refusal(case)
+    assert plain != "mfa_claimed"
+    claims = "'asked' claims that MFA is down, glass 'deploy-rollback' does not say so"
+    assert refusal(asking(case, mfa_down=True), claims) == "mfa_claimed"
+    assert refusal(asking(by(), mfa_down=True)) == "mfa_claimed"  # a lie, whether it helps or not
+
+
 def test_a_signatures_age_may_be_rounded_and_not_hidden() -> None:
     case = by()
     assert case.history.asked_at is not None

@@ -154,7 +154,8 @@ def test_a_record_of_a_key_that_nobody_knows_rings(
     stranger = signer("stranger.example")
     shop.states("monitor", kinds.Pulse(1, ()), "pulse/x", signed_by=stranger)
     message = eventually(lambda: [m for m, _, _ in sink.taken if m["subject"] == "forbidden"])[0]
-    assert message["who"] == "stranger.example"
+    assert message["who"] == "an unknown key"
+    assert "signed by an unknown key, which calls itself 'stranger.example':" in message["text"]
 
 
 def test_a_record_missing_in_a_chain_rings_as_missing(

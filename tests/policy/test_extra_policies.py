@@ -124,6 +124,28 @@ BROKEN = [
         '@id("a") forbid (principal, action, resource) when { 1' + " + 1" * 3000 + " > 1 };",
         "8192 characters at most",
     ),
+    (
+        '@id("a") permit (principal, action, resource) when { context has '
+        + " . ".join(["a"] * 800)
+        + " };",
+        "x.cedar:1:1: policy: expected 4 names in a chain at most, got more",
+    ),
+    (
+        '@id("a") forbid (principal, action, resource) when { context'
+        + "\n.//\na" * 4
+        + " == 1 };",
+        "4 names in a chain at most",
+    ),
+    (
+        '@id("a") forbid (principal, action, resource) when { 1' + "+1" * 3800 + " > 1 };",
+        "expected a policy of few operators",
+    ),
+    (
+        '@id("a") forbid (principal, action, resource) when { context.now'
+        + ".toDate()" * 600
+        + " == context.now };",
+        "expected a policy of few operators",
+    ),
 ]
 
 
@@ -132,6 +154,31 @@ def test_a_broken_policy_is_named_with_its_line(text: str, says: str) -> None:
     with pytest.raises(MalformedError) as caught:
         policy_of("demo", cedar={"x.cedar": text})
     assert says in str(caught.value)
+
+
+def test_many_policies_beside_many_glasses_are_bounded_together() -> None:
+    long = " ".join(
+        f'@id("a{n}") permit (principal, action, resource) when {{ "{"x" * 8000}" == "" }};'
+        for n in range(45)
+    )
+    with pytest.raises(MalformedError, match="349525 characters of Cedar beside 6 glasses"):
+        policy_of("example", cedar={"x.cedar": long})
+    policy_of("demo", cedar={"x.cedar": long})  # two glasses
+
+
+DEEPEST = [
+    "context has incident.severity && context.incident.severity == context.incident.id",
+    'context.now.toDate().offset(duration("1h")) == context.now',
+    " || ".join(["context.suspended"] * 360),
+]
+
+
+@pytest.mark.parametrize("condition", DEEPEST, ids=["chain", "calls", "operators"])
+def test_what_the_schema_needs_stays_below_the_bounds_on_chains_and_operators(
+    condition: str,
+) -> None:
+    text = f'@id("a") forbid (principal, action, resource) when {{ {condition} }};'
+    policy_of("demo", cedar={"x.cedar": text})
 
 
 def test_the_file_of_a_sanctioned_way_decides_no_glass() -> None:

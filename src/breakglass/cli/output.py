@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import click
 
+from breakglass.shown_text import TEXT_AT_MOST, all_seen, shown, shown_lines
+
 F = TypeVar("F", bound=Callable[..., Any])
 LABEL_COLUMNS = 10
 
@@ -26,7 +28,7 @@ def says_json(command: F) -> F:
 
 def tell_rows(rows: Iterable[tuple[str, str]]) -> None:
     """Print labelled lines: ``granted    orders-repair on …``; wrapped where somebody reads."""
-    found = list(rows)
+    found = [(_cell(label), _cell(value)) for label, value in rows]
     width = max([LABEL_COLUMNS, *(len(label) for label, _ in found)])
     for label, value in found:
         for number, line in enumerate(_wrapped(value, width + 1)):
@@ -46,11 +48,14 @@ def _wrapped(text: str, indent: int) -> list[str]:
 
 def tell_json(value: Any) -> None:
     """Print one JSON value, in the form that people can read too."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    # JSON leaves bare what moves a terminal's cursor (U+009B) or turns words round (U+202E).
+    click.echo(text if all_seen(text.replace("\n", "")) else json.dumps(value, indent=2))
 
 
 def tell_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print columns under a head; the last column may be as long as it likes."""
+    rows = [[_cell(each) for each in row] for row in rows]
     widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head) - 1)]
     for number, row in enumerate([head, *rows]):
         cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
@@ -71,7 +76,7 @@ def tell_wrapped(
     widths = [*widths, columns - sum(widths) - gap * len(widths)]
     for number, row in enumerate([head, *rows]):
         cells = [
-            textwrap.wrap(cell, width, break_on_hyphens=False) or [""]
+            textwrap.wrap(_cell(cell), width, break_on_hyphens=False) or [""]
             for cell, width in zip(row, widths, strict=True)
         ]
         for line in range(max(map(len, cells))):
@@ -85,7 +90,7 @@ def tell_wrapped(
 
 def talk(text: str) -> None:
     """Say something to the person, beside the data."""
-    click.echo(f"breakglass: {text}", err=True)
+    click.echo(f"breakglass: {shown_lines(text)}", err=True)
 
 
 def tell_error(name: str, message: str, hint: str, as_json: bool) -> None:
@@ -94,9 +99,9 @@ def tell_error(name: str, message: str, hint: str, as_json: bool) -> None:
         click.echo(json.dumps({"error": name, "message": message, "hint": hint}), err=True)
         return
     error = "error" if _colourless(sys.stderr) else click.style("error", fg="red", bold=True)
-    click.echo(f"breakglass: {error}: {message}", err=True)
+    click.echo(f"breakglass: {error}: {shown_lines(message)}", err=True)
     if hint:
-        click.echo(f"breakglass: hint: {hint}", err=True)
+        click.echo(f"breakglass: hint: {shown_lines(hint)}", err=True)
 
 
 def keep_traceback(error: Exception) -> str:
@@ -145,6 +150,10 @@ def duration(seconds: float) -> str:
 def somebody_is_there() -> bool:
     """Say whether a person sits at a terminal and may be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _cell(text: str) -> str:
+    return shown(text, TEXT_AT_MOST)
 
 
 def _dim(text: str) -> str:

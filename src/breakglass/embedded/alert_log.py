@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from breakglass.shown_text import TEXT_AT_MOST, shown
+
 ALARMS = "data/alarms.log"  # below the monitor's folder; the monitor writes, we only read
 
 
@@ -33,4 +35,4 @@ def _words(line: bytes) -> str:
         value = json.loads(line)
     except ValueError:
         return ""
-    return str(value.get("text", "")) if isinstance(value, dict) else ""
+    return shown(str(value.get("text", "")), TEXT_AT_MOST) if isinstance(value, dict) else ""

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from breakglass import shown_text
 from breakglass.clock import Clock, SystemClock, format_time
 from breakglass.errors import BreakglassError, MisconfiguredError
 from breakglass.gate.check import run_command
@@ -160,24 +161,26 @@ def _say(answer: Answer, as_json: bool) -> None:
         print(json.dumps(told))
     if answer.opens is Opens.OPEN_BY_GLASS and answer.shown is not None:
         intent = answer.shown.intent
-        print(
-            f"breakglass-gate: {answer.gate}: open by glass: {intent.who!r}, {intent.glass!r},"
+        _tell(
+            f"{answer.gate}: open by glass: {intent.who!r}, {intent.glass!r},"
             f" {intent.incident or 'no incident'}, grant {intent.grant}; the check said:"
-            f" {answer.reason}",
-            file=sys.stderr,
+            f" {answer.reason}"
         )
         return
-    print(
-        f"breakglass-gate: {answer.gate}: {answer.opens.value} ({answer.reason})", file=sys.stderr
-    )
+    _tell(f"{answer.gate}: {answer.opens.value} ({answer.reason})")
     if answer.hint:
-        print(f"breakglass-gate: hint: {answer.hint}", file=sys.stderr)
+        _tell(f"hint: {answer.hint}")
 
 
 def _complain(message: str, hint: str) -> None:
-    print(f"breakglass-gate: error: {message}", file=sys.stderr)
+    _tell(f"error: {message}")
     if hint:
-        print(f"breakglass-gate: hint: {hint}", file=sys.stderr)
+        _tell(f"hint: {hint}")
+
+
+def _tell(line: str) -> None:
+    # A token, a check's answer and an error that quotes them come from elsewhere.
+    print(f"breakglass-gate: {shown_text.shown(line, shown_text.TEXT_AT_MOST)}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from breakglass.error_names import ErrorName
+from breakglass.errors import BreakglassError
 from breakglass.monitor import alert_texts
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.decision_replay import Unjustified
@@ -15,8 +17,10 @@ from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
 from breakglass.records.kinds.asked import Outcome
 from breakglass.records.kinds.attested import Attesting
-from breakglass.records.record import Unknown
+from breakglass.records.record import Record, Unknown
 from breakglass.records.statement import Kill, parse_request, parse_statement
+from breakglass.records.submitter_line import submitter_of
+from breakglass.shown_text import NAME_AT_MOST, shown
 
 _OWN = frozenset({"alert", "pulse"})
 _UNEXPECTED = (
@@ -39,7 +43,7 @@ def alert_for(
     if judged.quiet:
         return ()
     if not judged.holds:
-        return (_forbidden(judged, entry),)
+        return (_forbidden(judged, entry, state),)
     assert judged.record is not None
     envelope, body = judged.record.envelope, judged.record.body
     told = _of_a_grant(body, judged.index, envelope.at, str(judged.role), state, chronicle)
@@ -66,20 +70,24 @@ def unjustified(verdict: Unjustified, index: int, grant: str, state: State) -> A
     return Alert("unjustified", grant, index, grant, found.at, text, fields)
 
 
-def _forbidden(judged: Judged, entry: Entry) -> Alert:
+def _forbidden(judged: Judged, entry: Entry, state: State) -> Alert:
+    """Return the news of a void record: whoever wrote it chose what it says, and even its lines.
+
+    Named is the submitter whose signature holds. Everything else is quoted as what it is.
+    """
     if judged.record is None:
         at = max(entry.cosigned.values())  # whatever a follower hands in was cosigned
         text = (
-            f"FORBIDDEN: entry {judged.index} of the ledger is not a record: {judged.why}."
+            f"FORBIDDEN: entry {judged.index} of the ledger is not a record: {shown(judged.why)}."
             " Verifiers ignore it. Whoever appended it holds a submitter's key: treat each as"
             " compromised until the cause is known."
         )
         about = f"entry/{judged.index}"
         return Alert("forbidden", about, judged.index, f"record/{judged.index}", at, text)
     record = judged.record
-    submitter = ", ".join(dict.fromkeys(line.name for line in record.note.lines))
-    role = str(judged.role) if judged.role else "unknown role"
-    fields = {"who": submitter, "why": f"{judged.void}: {judged.why}", "record": record.envelope.id}
+    submitter, signed, advice = _signed_by(record, state)
+    why = shown(judged.why)
+    fields = {"who": submitter, "why": f"{judged.void}: {why}", "record": record.envelope.id}
     if isinstance(record.body, kinds.Intent):
         fields |= {"glass": record.body.glass, "claims": record.body.who}
     missing = judged.void == ErrorName.CHAIN
@@ -87,12 +95,11 @@ def _forbidden(judged: Judged, entry: Entry) -> Alert:
     what = (
         f"RECORDS MISSING before entry {judged.index}"
         if missing
-        else f"FORBIDDEN: invalid record of kind {kind!r} in the ledger"
+        else f"FORBIDDEN: invalid record of kind {shown(kind, NAME_AT_MOST)!r} in the ledger"
     )
     text = (
-        f"{what}: {record.envelope.id!r}, entry {judged.index}, signed by {submitter} ({role}):"
-        f" {judged.why} [{judged.void}]. Verifiers ignore it. Treat the key of {submitter} as"
-        " compromised until the cause is known; a wrong clock is a common harmless one."
+        f"{what}: {record.envelope.id!r}, entry {judged.index}, signed by {signed}:"
+        f" {why} [{judged.void}]. Verifiers ignore it. {advice}"
     )
     own = kind in _OWN and judged.role is not None and judged.role.kind == "monitor"
     return Alert(
@@ -104,6 +111,30 @@ def _forbidden(judged: Judged, entry: Entry) -> Alert:
         text,
         fields,
         stated=not own,
+    )
+
+
+def _signed_by(record: Record[Any], state: State) -> tuple[str, str, str]:
+    """Return whose signature holds, how to speak of them, and what to do about it."""
+    trust = state.governance.trust
+    if trust is not None:
+        try:
+            key, role = submitter_of(record, trust)
+        except BreakglassError:
+            pass
+        else:
+            return (
+                key.name,
+                f"{key.name} ({role})",
+                f"Treat the key of {key.name} as compromised until the cause is known; a wrong"
+                " clock is a common harmless one.",
+            )
+    claimed = shown(record.note.lines[0].name, NAME_AT_MOST) if record.note.lines else ""
+    unknown = "an unknown key"
+    return (
+        unknown,
+        f"{unknown}, which calls itself {claimed!r}",
+        "No submitter of the trust file in force signed it: find out who could append it.",
     )
 
 

@@ -123,6 +123,11 @@ def _asked_badly(case: Case, asking: Asking) -> Unjustified | None:
             f"'asked' claims factor {asked.factors.factor.value!r}, the signature shows"
             f" {signed.value!r}",
         )
+    if asked.factors.mfa_down and not intent.glass.endswith(MFA_DOWN):
+        return Unjustified(
+            "mfa_claimed",
+            f"'asked' claims that MFA is down, glass {intent.glass!r} does not say so",
+        )
     age = at - asking.statement.at
     if age - timedelta(seconds=asked.factors.age_s) > ROUNDING:
         return Unjustified(
@@ -136,11 +141,9 @@ def _asked_badly(case: Case, asking: Asking) -> Unjustified | None:
 def _facts(case: Case, asking: Asking) -> Facts:
     intent, said, then = case.intent, asking.statement, case.history.incident
     asked = case.history.asked
-    if asked is not None:
-        age, mfa_down = timedelta(seconds=asked.factors.age_s), asked.factors.mfa_down
-    else:  # by the custodians' door; _asked_badly has looked
-        age = timedelta(0)  # how long custodians were looked for makes the signature no older
-        mfa_down = intent.glass.endswith(MFA_DOWN)
+    # By the custodians' door nobody could write ``asked``; _asked_badly has looked. How long
+    # custodians were looked for makes the signature no older.
+    age = timedelta(seconds=asked.factors.age_s if asked is not None else 0)
     own = f"grant:{intent.grant}"
     incident = None
     if then is not None:
@@ -165,7 +168,7 @@ def _facts(case: Case, asking: Asking) -> Facts:
             each for each in case.suspended if not each.startswith("grant:") or each == own
         ),
         now=case.grant.at,
-        mfa_down=mfa_down,
+        mfa_down=intent.glass.endswith(MFA_DOWN),
     )
 
 

@@ -18,11 +18,21 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/-]{0,99}", re.ASCII)
 _ENTITY = re.compile(r'\b(Person|Group|Glass|Machine)\s*::\s*"([^"]*)"')
 _NETWORK = re.compile(r'\bcontext\s*\.\s*network\s*[!=]=\s*"([^"]+)"')
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"?|//[^\n]*|\s+|\w+|.', re.DOTALL | re.ASCII)
+_WORD = re.compile(r"\w+", re.ASCII)
 # cedarpy 4.12 overflows its stack, and takes the process with it, from 128 brackets in a thread
 # of 1 MiB and from some 1,000 branches.
 _DEPTH_AT_MOST = 16
 _BRANCHES_AT_MOST = 32
+# Cedar writes ``has a.b.c`` out as ``has a && a has b && a.b has c``: 800 names take seconds and
+# 1 GB, twice as many four times that. The schema goes two names deep.
+_NAMES_IN_A_CHAIN = 4
 _CHARACTERS_AT_MOST = 8192
+# Each glass is compiled with every extra policy: 2 MiB of these take three seconds.
+_CHARACTERS_OF_ALL_GLASSES = 2 * 1024 * 1024
+# Python's reader of JSON ends at its recursion limit, which counts the callers' frames too: what
+# is read here has to be read by every follower, wherever it calls from.
+_JSON_DEPTH_AT_MOST = 768
+_JSON_TEXT = re.compile(r'"(?:\\.|[^"\\])*"')
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ def read_extras(bundle: Bundle, schema: cedarpy.Schema) -> tuple[ExtraPolicy, ..
     """
     owned = {way.cedar for gate in bundle.gates.values() for way in gate.sanctioned}
     found: dict[str, ExtraPolicy] = {}
+    room = _CHARACTERS_OF_ALL_GLASSES // max(1, len(bundle.glasses))
     for file, text in bundle.cedar.items():
         for place, source in _split(file, text):
             extra = _read(place, source, validated=file not in owned, schema=schema)
@@ -53,12 +64,20 @@ def read_extras(bundle: Bundle, schema: cedarpy.Schema) -> tuple[ExtraPolicy, ..
                 raise _wrong(place, "each @id once", f"{extra.id!r} again", ErrorName.DUPLICATE_ID)
             if file not in owned:
                 found[extra.id] = extra
+                room -= len(source)
+            if room < 0:
+                most = _CHARACTERS_OF_ALL_GLASSES // len(bundle.glasses)
+                expected = f"{most} characters of Cedar beside {len(bundle.glasses)} glasses"
+                raise _wrong(place, expected, "more", ErrorName.TOO_LARGE)
     return tuple(found.values())
 
 
 def _read(place: Place, source: str, *, validated: bool, schema: cedarpy.Schema) -> ExtraPolicy:
     try:
-        document = json.loads(cedarpy.policies_to_json_str(source))
+        written = cedarpy.policies_to_json_str(source)
+        if _depth(written) > _JSON_DEPTH_AT_MOST:
+            raise _wrong(place, "a policy of few operators", "too many", ErrorName.TOO_DEEP)
+        document = json.loads(written)
     except ValueError as error:
         problem = " ".join(str(error).split())[:300]
         raise _wrong(place, "a Cedar policy", problem, ErrorName.NOT_CEDAR) from error
@@ -109,7 +128,8 @@ def _split(file: str, text: str) -> Iterator[tuple[Place, str]]:
     """
     pieces: list[str] = []
     line = begun = 1
-    depth = branches = 0
+    depth = branches = names = 0
+    before = ""
     for match in _TOKEN.finditer(text):
         token = match[0]
         if pieces or not (token.isspace() or token.startswith("//")):
@@ -118,6 +138,11 @@ def _split(file: str, text: str) -> Iterator[tuple[Place, str]]:
         line += token.count("\n")
         depth += (token in "([{") - (token in ")]}")
         branches += token == "if"
+        if not (token.isspace() or token.startswith("//")):
+            names, before = _names(names, before, token), token
+        if names > _NAMES_IN_A_CHAIN:
+            expected = f"{_NAMES_IN_A_CHAIN} names in a chain at most"
+            raise _wrong(Place(file, begun), expected, "more", ErrorName.TOO_DEEP)
         if depth > _DEPTH_AT_MOST or branches > _BRANCHES_AT_MOST:
             raise _wrong(Place(file, begun), "a policy of few brackets and branches", "too many",
                          ErrorName.TOO_DEEP)  # fmt: skip
@@ -128,12 +153,30 @@ def _split(file: str, text: str) -> Iterator[tuple[Place, str]]:
         yield Place(file, begun), _bounded(file, begun, pieces)
 
 
+def _names(names: int, before: str, token: str) -> int:
+    """Return how many names the chain has that ``token`` goes on, or begins."""
+    if token == ".":
+        return names
+    if not _WORD.fullmatch(token):
+        return 0
+    return names + 1 if before == "." else 1
+
+
 def _bounded(file: str, line: int, pieces: list[str]) -> str:
     source = "".join(pieces)
     if len(source) > _CHARACTERS_AT_MOST:
         expected = f"{_CHARACTERS_AT_MOST} characters at most"
         raise _wrong(Place(file, line), expected, str(len(source)), ErrorName.TOO_LARGE)
     return source
+
+
+def _depth(text: str) -> int:
+    """Return how deep the brackets of a JSON text go."""
+    deepest = depth = 0
+    for bracket in re.findall(r"[\[{}\]]", _JSON_TEXT.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _plain(error: str) -> str:

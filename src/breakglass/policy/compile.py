@@ -85,8 +85,9 @@ def _rules(
     more = "\n".join(extra.text for extra in extras)
     for glass in bundle.glasses.values():
         machines = [each for each in bundle.machines.values() if each.glass == glass.name]
-        text = f"{rules_of(glass, machines)}\n{more}"
-        result = cedarpy.validate_policies(text, schema)
+        rules = rules_of(glass, machines)
+        # Cedar validates each policy by itself, and the extras were, once and not for each glass.
+        result = cedarpy.validate_policies(rules, schema)
         if not result.validation_passed:
             place = bundle.place(f"glasses.{glass.name}")
             raise MalformedError(
@@ -94,7 +95,7 @@ def _rules(
                 f" got {result.errors[0].error}",
                 name=ErrorName.NOT_VALID,
             )
-        found[glass.name] = cedarpy.PolicySet.from_str(text)
+        found[glass.name] = cedarpy.PolicySet.from_str(f"{rules}\n{more}")
     return found
 
 

@@ -19,6 +19,7 @@ from breakglass.clock import Clock, format_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer
+from breakglass.shown_text import TEXT_AT_MOST, shown
 
 log = logging.getLogger("breakglass.bell")
 _WAITING_AT_MOST = 1000
@@ -112,8 +113,8 @@ class AlertChannel:
             "at": format_time(self._clock.now()),
             "by": self._by,
             "subject": subject,
-            "about": about,
-            "words": words,
+            "about": shown(about),
+            "words": shown(words, TEXT_AT_MOST),
         }
 
     def _write(self, told: dict[str, str]) -> None:

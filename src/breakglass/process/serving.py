@@ -28,6 +28,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError
 from breakglass.http.edge import dressed
 from breakglass.process.folder import held, write_whole
+from breakglass.shown_text import shown_lines
 
 ADDRESS = "address"
 STOP_WITHIN = timedelta(seconds=2)
@@ -148,17 +149,27 @@ def process_main(argv: Sequence[str], build: Build, name: str, clock: Clock | No
         "--die-with-parent", action="store_true", help="stop when the starting thread ends"
     )
     given = parser.parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, format=f"{name}: %(levelname)s %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(ShownFormatter(f"{name}: %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler])
     if given.die_with_parent:
         die_with_parent()
     try:
         _run_said(given.folder, build, clock)
     except BreakglassError as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
+        print(f"{name}: error: {shown_lines(str(error))}", file=sys.stderr)
         if error.hint:
-            print(f"{name}: hint: {error.hint}", file=sys.stderr)
+            print(f"{name}: hint: {shown_lines(error.hint)}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+class ShownFormatter(logging.Formatter):
+    """Writes log lines that quote records, tokens and answers so that none moves a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of one record of the log; a traceback has many."""
+        return shown_lines(super().format(record))
 
 
 def _run_said(folder: Path, build: Build, clock: Clock | None) -> None:

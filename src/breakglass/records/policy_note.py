@@ -13,9 +13,12 @@ from datetime import datetime
 from typing import Annotated
 
 from breakglass.canonical import canonical, parse_lines
-from breakglass.errors import MalformedError
+from breakglass.error_names import ErrorName
+from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records.encoding.text_types import Digest, LogName, Word
 from breakglass.records.people_list import May, PeopleList, PeopleRoot
+from breakglass.records.signing.signature import POLICY_NAMESPACE, people_who_signed
+from breakglass.records.trust import Trust
 from breakglass.strict_json import Between, read, written
 from breakglass.tlog.note import Note
 
@@ -50,6 +53,23 @@ def parse_policy_note(note: Note) -> PolicyNote:
         MalformedError: another form.
     """
     return read(PolicyNote, parse_lines(note.text, HEADER, "policy note"), "policy note")
+
+
+def check_policy_signatures(note: Note, trust: Trust) -> PolicyNote:
+    """Read a policy note that the threshold of the maintainers in force signed.
+
+    Raises:
+        MalformedError: another form.
+        UnprovenError: ``policy_signatures`` for too few maintainers; one's line that does not hold.
+    """
+    said = parse_policy_note(note)
+    signed = people_who_signed(note, trust.maintainers, POLICY_NAMESPACE)
+    if len(signed) < trust.maintainers_needed:
+        raise UnprovenError(
+            f"{len(signed)} of {trust.maintainers_needed} maintainers signed",
+            name=ErrorName.POLICY_SIGNATURES,
+        )
+    return said
 
 
 def check_policy_people(policy: PolicyNote, people: PeopleList) -> None:

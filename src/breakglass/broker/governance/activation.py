@@ -29,7 +29,11 @@ from breakglass.records.kinds.key import KeyHandedOver
 from breakglass.records.kinds.policy import Policy
 from breakglass.records.kinds.trust import TrustActivated
 from breakglass.records.people_list import PeopleList
-from breakglass.records.policy_note import PolicyNote, check_policy_people, parse_policy_note
+from breakglass.records.policy_note import (
+    PolicyNote,
+    check_policy_people,
+    check_policy_signatures,
+)
 from breakglass.records.record import ATTACHMENTS_AT_MOST, Attachment
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.strict_json import Many
@@ -85,6 +89,7 @@ class Activation:
         Raises:
             MalformedError: a note, the bundle or a card is not in its form, or does not compile.
             UnprovenError: too few maintainers signed.
+            StatusError: 429 ``busy``: another policy is being compiled.
             RefusedError: not newer than the one in force, or the parts do not belong together.
             UnavailableError: the ledger did not take it.
         """
@@ -93,10 +98,19 @@ class Activation:
         if len(bundle) > PACKED_BYTES_AT_MOST:
             raise MalformedError(f"bundle: {len(bundle)} bytes, {PACKED_BYTES_AT_MOST} at most")
         digest = Attachment.of(bundle).digest
-        # (1) It compiles: cards of a policy that cannot decide would open nothing.
-        compiled = self.policies.of(digest, bundle)
         note = Note.parse(body.note.encode("utf-8", "surrogatepass"))
-        policy = parse_policy_note(note)
+        # (1) The maintainers want it, and it is newer than what stands. Compiling costs seconds:
+        #     nobody gets that for a bundle that could not take force, an old one least of all,
+        #     since its signatures can be read in the ledger.
+        policy = self._signed(note)
+        if policy.bundle != digest:
+            raise RefusedError(
+                "the bundle is not the one that was signed; nothing was recorded",
+                name=ErrorName.MISMATCH,
+                hint="send the bundle and the note of one and the same: breakglass policy sign",
+            )
+        # (2) It compiles: cards of a policy that cannot decide would open nothing.
+        compiled = self.policies.candidate(digest, bundle)
         parsed = {glass: Note.parse(text.encode()) for glass, text in body.cards.items()}
         digests = {glass: card_digest(each) for glass, each in parsed.items()}
         # The lists of people follow from the bundle; nobody sends them.
@@ -113,7 +127,7 @@ class Activation:
             }
         if stands and active == digests:
             return Activated(policy.version, index)
-        # (2) All in one append, so that no moment has a policy without its cards. Where the
+        # (3) All in one append, so that no moment has a policy without its cards. Where the
         #     policy already exists (only the first got through, or cards are renewed before they
         #     expire) the cards come alone.
         facts = [
@@ -128,6 +142,27 @@ class Activation:
             facts = facts[1:]
         receipts = self.recording.record(facts)
         return Activated(policy.version, receipts[0].index)
+
+    def _signed(self, note: Note) -> PolicyNote:
+        with self.recording.view.reading() as state:
+            trust, standing, log = state.governance.trust, state.governance.policy, state.log
+        if trust is None:
+            raise RefusedError(
+                "no trust file is in force yet; nothing was recorded", name=ErrorName.NO_TRUST
+            )
+        policy = check_policy_signatures(note, trust)
+        if policy.log != log:
+            raise RefusedError(
+                f"the policy is of log {policy.log!r}, ours is {log!r}; nothing was recorded",
+                name=ErrorName.WRONG_LOG,
+            )
+        newest = max(standing.version if standing else 0, trust.policy_at_least - 1)
+        if policy != standing and policy.version <= newest:
+            raise RefusedError(
+                f"policy {policy.version} is not newer than the one in force; nothing was recorded",
+                name=ErrorName.POLICY_ORDER,
+            )
+        return policy
 
     def trust(self, body: TrustBody) -> Activated:
         """Put the next trust file in force.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from breakglass.clock import format_time
+from breakglass.shown_text import TEXT_AT_MOST, shown
 
 
 @dataclass(frozen=True)
@@ -42,17 +43,21 @@ class Alert:
         return f"{self.subject}/{self.index}"
 
     def body(self, log: str) -> bytes:
-        """Write the message as channels send it; the same news is the same bytes."""
+        """Write the message as channels send it; the same news is the same bytes.
+
+        No rule need remember that it quotes somebody: whatever a field holds, it leaves on one
+        line, with nothing hidden in it and with an end.
+        """
         value = {
             "v": 1,
             "log": log,
             "key": self.key,
-            "thread": self.thread,
+            "thread": shown(self.thread),
             "subject": self.subject,
-            "about": self.about,
+            "about": shown(self.about),
             "index": self.index,
             "at": format_time(self.at),
-            "text": self.text,
-            **self.fields,
+            "text": shown(self.text, TEXT_AT_MOST),
+            **{name: shown(each, TEXT_AT_MOST) for name, each in self.fields.items()},
         }
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from breakglass.error_names import ErrorName
-from breakglass.errors import UnprovenError
 from breakglass.records.encoding.text_types import Digest, Word
 from breakglass.records.fold.context import Submission, Void, in_force, lost_race
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.people_list import parse_people
-from breakglass.records.policy_note import check_policy_people, parse_policy_note
+from breakglass.records.policy_note import check_policy_people, check_policy_signatures
 from breakglass.records.record import Attachment, Kind
-from breakglass.records.signing.signature import POLICY_NAMESPACE, people_who_signed
 from breakglass.strict_json import Between
 from breakglass.tlog.note import Note
 
@@ -39,13 +37,7 @@ def judge(state: State, stated: Submission) -> None:
     """A policy takes force, signed by the maintainers; until its cards stand, no glass opens."""
     believed, body = in_force(state), stated.body
     bundle, note = stated.attachment(0), Note.parse(stated.attachment(1))
-    said = parse_policy_note(note)
-    signed = people_who_signed(note, believed.maintainers, POLICY_NAMESPACE)
-    if len(signed) < believed.maintainers_needed:
-        raise UnprovenError(
-            f"{len(signed)} of {believed.maintainers_needed} maintainers signed",
-            name=ErrorName.POLICY_SIGNATURES,
-        )
+    said = check_policy_signatures(note, believed)
     if said.log != state.log:
         raise Void(ErrorName.WRONG_LOG, f"the policy is of log {said.log!r}")
     if (said.version, said.bundle, said.commit) != (body.version, body.bundle, body.commit):
