@@ -160,6 +160,23 @@ def test_what_belongs_to_another_user_is_refused_also_when_it_is_named(mira, whi
     assert (refused.code, "belongs to user 12345" in refused.err) == (6, True)
 
 
+def test_every_folder_on_the_way_of_a_link_counts(mira):
+    # Whoever writes the folder in the middle turns the way to a clone, which belongs to the user.
+    client_file(mira.cwd / "org")
+    open_to_all = mira.cwd / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    (open_to_all / "middle").symlink_to(mira.cwd / "org")
+    (mira.cwd / "link").symlink_to("open/../open/middle")
+    said = declares(mira, "--org", "link")
+    assert f"'{open_to_all}' can be written by others: 'link/client.toml' is not used" in said
+    open_to_all.chmod(0o755)
+    assert "in use: " in declares(mira, "--org", "link")
+    (mira.cwd / "round").symlink_to("round")
+    (mira.cwd / "org" / "round.toml").symlink_to("../round")
+    assert "Too many levels of symbolic links" in declares(mira, "--org", "org/round.toml")
+
+
 def test_a_sticky_folder_above_is_no_danger_and_the_files_own_is(mira):
     client_file(mira.cwd / "open" / "org")
     (mira.cwd / "open").chmod(0o1777)
