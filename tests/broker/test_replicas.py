@@ -54,7 +54,7 @@ def client_of(shop: Shop, folder: Path, *brokers: str) -> client.Client:
         f'monitor = "monitor"\nledger = "{shop.logs.ledger.folder}"\ntrust = "trust"\n'
         'state = "state"\n'
     )
-    return client.read(file)
+    return client.find(str(file))
 
 
 def signed_by_mira(shop: Shop, mira: client.Client) -> Asking:

@@ -23,7 +23,7 @@ def test_a_client_without_an_organisation_says_how_to_name_one(mira):
     said = mira.types("breakglass", "status")
     assert said.code == 6
     assert said.out == ""
-    assert said.err.splitlines()[0].startswith("breakglass: error: no 'client.toml' here")
+    assert said.err.splitlines()[0].startswith("breakglass: error: no 'client.toml' is in use")
     assert "hint: name your organisation: --org PATH" in said.err
 
 
@@ -80,9 +80,10 @@ def test_a_reader_that_goes_away_is_no_error(mira):
 def test_a_broken_client_file_is_named_with_what_is_wrong(mira):
     path = mira.cwd / "client.toml"
     path.write_text('who = "mira"\ncolour = "red"\n')
-    said = mira.types("breakglass", "status")
-    assert said.code == 6
-    assert "client.toml': 'colour' is unknown" in said.err
+    for words in (("status", "--org", "."), ("use", ".")):
+        said = mira.types("breakglass", *words)
+        assert said.code == 6
+        assert "client.toml': 'colour' is unknown" in said.err
 
 
 def test_a_process_that_does_not_run_is_named_with_the_way_to_start_it(mira):
@@ -93,17 +94,17 @@ def test_a_process_that_does_not_run_is_named_with_the_way_to_start_it(mira):
     assert "hint: start it: breakglass up --org org" in said.err
 
 
-def test_the_nearest_organisation_upward_is_found(mira):
+def test_the_organisation_that_init_made_is_found_below_it_and_elsewhere(mira):
     mira.types("breakglass", "init", "org", "--as", "mira", "--key", str(mira.key))
-    inner = mira.cwd / "org" / "bundle"
-    said = Person(mira.home, inner).types("breakglass", "trust", "show", "--json")
-    assert json.loads(said.out)["version"] == 1
+    for cwd in (mira.cwd / "org" / "bundle", mira.cwd):
+        said = Person(mira.home, cwd).types("breakglass", "trust", "show", "--json")
+        assert json.loads(said.out)["version"] == 1
 
 
 def test_the_users_own_configuration_is_found_last(mira):
     mira.types("breakglass", "init", "org", "--as", "mira", "--key", str(mira.key))
+    mira.types("breakglass", "use", "--forget", "org")
     config = mira.home / ".config" / "breakglass"
-    config.mkdir(parents=True)
     text = (mira.cwd / "org" / "client.toml").read_text()
     (config / "client.toml").write_text(text.replace('"trust"', f'"{mira.cwd}/org/trust"'))
     said = mira.types("breakglass", "trust", "show", "--json")

@@ -141,7 +141,7 @@ def test_without_a_folder_an_organisation_is_looked_for(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     done = process("report")
     assert done.returncode == 6
-    assert "no 'client.toml' here" in done.stderr
+    assert "no 'client.toml' is in use" in done.stderr
     assert "or read a folder: --history DIR" in done.stderr
 
 

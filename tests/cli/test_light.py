@@ -21,6 +21,8 @@ CLIENT = (
     "review",
     "gates",
     "client",
+    "client_file",
+    "use",
     "sign_statement",
     "held_grants",
 )

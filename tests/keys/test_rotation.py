@@ -72,7 +72,7 @@ class Org:
         """Try to finish while an older grant lives."""
         said = self.types("key", "rotate", party, "--finish", "--json")
         assert said.code == 3, said.err
-        return json.loads(said.err)["error"]
+        return json.loads(said.err.splitlines()[-1])["error"]
 
     def hand_back(self, *grants: str) -> None:
         for grant in grants:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from breakglass.cli.client import read
+from breakglass.cli.client import find
 from breakglass.operate.key_rotation import Rotation
 from breakglass.process.key_store import NEXT, keeping_of
 from tests.embedded.isolated import Person, running_up
@@ -30,7 +30,7 @@ class Cuttable:
     patch: pytest.MonkeyPatch
 
     def rotation(self, party: str) -> Rotation:
-        client = read(self.org / "client.toml")
+        client = find(str(self.org))
         return Rotation(self.org, party, client.who, client.key, client.broker, lambda text: None)
 
     def cut(self, party: str, step: str, *, behind: bool, finish: bool = False) -> None:

@@ -60,7 +60,9 @@ def test_the_readme_shows_what_the_commands_say(walked):
 
 def test_no_home_but_the_persons_own_is_written(walked, tmp_path_factory):
     home = Path(tmp_path_factory.getbasetemp()) / "tour0" / "home"
-    assert sorted(path.name for path in home.iterdir()) == [".ssh"]
+    assert sorted(path.name for path in home.iterdir()) == [".config", ".ssh"]
+    kept = [path.name for path in (home / ".config").rglob("*")]
+    assert kept == ["breakglass", "used"]  # which client.toml 'init' allowed
     assert sorted(path.name for path in (home / ".ssh").iterdir()) == [
         "id_ed25519",
         "id_ed25519.pub",

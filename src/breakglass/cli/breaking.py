@@ -123,6 +123,7 @@ def _break(
 
 
 def _send(client: Client, held: Any, minter: str) -> dict[str, Any]:
+    client.announce()  # a statement that is sent again was signed by an earlier command
     shown = held.present(client.log, f"minter:{minter}", held.grant) if minter else None
     try:
         answer = client.broker(

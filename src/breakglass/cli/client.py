@@ -1,8 +1,8 @@
-"""Who I am and where my organisation is: ``client.toml``, found the way a person expects."""
+"""Who I am and where my organisation is, as ``client.toml`` says."""
 
 from __future__ import annotations
 
-import os
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 import click
 
-from breakglass.cli.output import state_folder
+from breakglass.cli import output
+from breakglass.cli.client_file import expanded, found, named
 from breakglass.error_names import ErrorName, ForeignName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.http.client import Peer
 
 F = TypeVar("F", bound=Callable[..., Any])
-FILE = "client.toml"
 _OPTIONAL = {"state", "door_webhook", "door_command"}
 _KEYS = {"who", "key", "log", "broker", "monitor", "ledger", "trust", *_OPTIONAL}
 # The broker may wait for witnesses and a probe; a person waits this long and no longer.
@@ -109,6 +109,10 @@ class Client:
         # Who may have acted is heard before who was never reached, and a broker's own word first.
         raise max(failed, key=lambda error: _WEIGHT.get(error.name, len(_WEIGHT)))
 
+    def announce(self) -> None:
+        """Say once which file is in use and whom it names; before anything is signed."""
+        _announce(self.file.absolute(), self.who)
+
     def ask_monitor(self, path: str) -> dict[str, Any]:
         """Ask the monitor."""
         with self._monitor() as monitor:
@@ -126,6 +130,11 @@ class Client:
         return Peer(self.monitor, name="monitor", within=WITHIN, answer_bytes_at_most=HISTORY_BYTES)
 
 
+@functools.cache
+def _announce(file: Path, who: str) -> None:
+    output.talk(f"in use: {str(file)!r}, as {who!r}")
+
+
 def _answer(broker: Peer, method: str, path: str, body: bytes) -> dict[str, Any]:
     answer = broker.send(method, path, body, "application/json").checked().json()
     if _HOLDS.get(path, "") not in {"", *answer}:
@@ -139,56 +148,36 @@ def takes_org(command: F) -> F:
         "--org",
         envvar="BREAKGLASS_ORG",
         metavar="PATH",
-        help="The organisation's folder, or a client.toml. Else the nearest one upward.",
+        help="The organisation's folder, or a client.toml. Else what 'use' allowed.",
     )
     return option(command)
 
 
 def find(org: str | None) -> Client:
-    """Find and read ``client.toml``.
+    """Find and read ``client.toml``: what was named, what ``use`` allowed, or the user's own.
 
     Args:
         org: what ``--org`` or ``BREAKGLASS_ORG`` says: a folder or the file itself.
 
     Raises:
-        MisconfiguredError: there is none, or it is not in its form.
+        MisconfiguredError: there is none, it is not in its form, others can write it, or it is
+            not what was allowed.
     """
-    return read(_where(org))
+    return parse(*(named(org) if org else found()))
 
 
-def _where(org: str | None) -> Path:
-    if org:
-        path = Path(org).expanduser()
-        return path / FILE if path.is_dir() else path
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / FILE).is_file():
-            return folder / FILE
-    config = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    path = Path(config) / "breakglass" / FILE
-    if path.is_file():
-        return path
-    raise MisconfiguredError(
-        f"no {FILE!r} here, above here, or at {str(path)!r}",
-        hint="name your organisation: --org PATH; to try one out: breakglass init org/",
-    )
-
-
-def read(path: Path) -> Client:
-    """Read one ``client.toml``; paths in it are relative to it.
+def parse(path: Path, data: bytes) -> Client:
+    """Read the bytes of the ``client.toml`` at ``path``; paths in it are relative to that.
 
     Raises:
-        MisconfiguredError: not there, not TOML, an unknown key, or one missing.
+        MisconfiguredError: not TOML, an unknown key, one missing, or a value that would be shown
+            otherwise than it is.
     """
     import tomllib
 
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise MisconfiguredError(
-            f"{str(path)!r} is missing", hint="name your organisation: --org PATH"
-        ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        table = tomllib.loads(data.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise MisconfiguredError(f"{str(path)!r} cannot be read: {error}") from error
     for key in sorted(set(table) - _KEYS):
         raise MisconfiguredError(f"{str(path)!r}: {key!r} is unknown")
@@ -198,6 +187,8 @@ def read(path: Path) -> Client:
     for key, value in [*table.items(), *(("broker", each) for each in brokers)]:
         if not isinstance(value, str) and key != "broker":
             raise MisconfiguredError(f"{str(path)!r}: {key!r} is not a text")
+        if isinstance(value, str) and not value.isprintable():
+            raise MisconfiguredError(f"{str(path)!r}: {key!r} holds a hidden character")
     folder = path.absolute().parent
     return Client(
         file=path,
@@ -208,14 +199,14 @@ def read(path: Path) -> Client:
         monitor=_address(folder, table["monitor"]),
         ledger=_address(folder, table["ledger"]),
         trust=_path(folder, table["trust"]),
-        state=_path(folder, table["state"]) if "state" in table else state_folder(),
+        state=_path(folder, table["state"]) if "state" in table else output.state_folder(),
         door_webhook=table.get("door_webhook", ""),
         door_command=table.get("door_command", ""),
     )
 
 
 def _path(folder: Path, text: str) -> Path:
-    return folder / Path(text).expanduser()
+    return folder / expanded(text)
 
 
 def _address(folder: Path, text: str) -> str | Path:

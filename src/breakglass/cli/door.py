@@ -149,6 +149,7 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
     from breakglass.records.statement import Countersign, Do, Why
 
     client = find(org)
+    client.announce()  # before the bell, which is a program that this file names
     found = read_request(request)
     key = ssh_keygen.read_key(client.key)
     if not as_json:
@@ -241,6 +242,7 @@ def use(
     if bool(gate_name) != bool(run):
         raise click.UsageError("--gate and --for go together: a token opens one run")
     client = find(org)
+    client.announce()
     first, *others = map(read_request, requests)
     for other in others:
         if other.digest != first.digest:

@@ -49,6 +49,7 @@ def token(
     from breakglass.cli import held_grants
 
     client = find(org)
+    client.announce()
     held = held_grants.held(client.state, grant)
     bare = held.answer.get("token") or client.broker("GET", f"/grants/{grant}/token")["token"]
     shown = held.present(client.log, f"gate:{gate_name}", run)
@@ -96,6 +97,7 @@ def add(
     told: dict[str, object] = {"gate": name, "folder": str(out), "trust_line": line}
     rows = [("made", f"{out}, the folder of gate '{name}'"), ("trust line", line)]
     if sign_here:
+        client.announce()
         note, signers = sign_gate_in(
             client.file.absolute().parent, client.who, client.key, line, output.talk
         )

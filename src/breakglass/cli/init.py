@@ -40,7 +40,7 @@ def init(
     """Make an organisation in FOLDER: keys, settings, trust and a starter policy.
 
     Everything in it is real; that all of it lies on one machine is what `breakglass doctor` is
-    about.
+    about. Your commands use it from now on, as after `breakglass use FOLDER`.
     """
     from breakglass.cli.sign_statement import now
     from breakglass.embedded.init import WHY_ONLY_FOR_TRYING
@@ -69,7 +69,21 @@ def init(
     if made.custodians:
         output.talk(
             f"{len(made.custodians)} custodians were generated, in {made.folder}/keys/custodians:"
-            " give each folder to a person, on a machine of their own"
+            " give each folder to a person, on a machine of their own, who types there:"
+            " breakglass use FOLDER"
         )
     output.talk(f"for trying out only: {WHY_ONLY_FOR_TRYING}")
+    _use(made.folder)
     output.talk(f"next: breakglass up --org {made.folder}")
+
+
+def _use(folder: Path) -> None:
+    """Allow what was just made; the organisation stands also if that cannot be remembered."""
+    from breakglass.cli.client_file import FILE, contents
+    from breakglass.cli.used_files import remember
+    from breakglass.errors import MisconfiguredError
+
+    try:
+        remember(folder / FILE, contents(folder / FILE))
+    except MisconfiguredError as error:
+        output.talk(f"{error.message}; {error.hint}")

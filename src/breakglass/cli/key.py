@@ -106,6 +106,7 @@ def rotate(party: str, finish: bool, anyway: bool, org: str | None, as_json: boo
     from breakglass.operate.key_rotation import Rotation
 
     client = find(org)
+    client.announce()
     here = client.file.absolute().parent
     rotation = Rotation(here, party.rstrip("/"), client.who, client.key, client.broker, output.talk)
     version = rotation.finish(anyway=anyway) if finish else rotation.begin()

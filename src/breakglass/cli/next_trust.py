@@ -82,6 +82,7 @@ def next_version(
     from breakglass.operate.trust_signing import sign_trust
 
     client = find(org)
+    client.announce()
     standing = _standing(client)
     text = next_text(standing, _taken(lines), drop, level or "", kinds or 0)
     _check_kinds(client, standing, text, without)
@@ -113,6 +114,7 @@ def sign(
     from breakglass.operate.trust_signing import changes, sign_trust
 
     client = find(org)
+    client.announce()
     standing, (text, note) = _standing(client), _read_text(file)
     for line in changes(standing.text, text):
         output.talk(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from breakglass.errors import MisconfiguredError
 from breakglass.shown_text import TEXT_AT_MOST, all_seen, shown, shown_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -114,16 +116,28 @@ def keep_traceback(error: Exception) -> str:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.writelines(traceback.format_exception(error))
-    except OSError:
+    except (OSError, MisconfiguredError):
         return ""
     return str(path)
 
 
 def state_folder() -> Path:
-    """Return ``$XDG_STATE_HOME/breakglass``, made 0700 if it was not there."""
-    base = os.environ.get("XDG_STATE_HOME") or os.path.join(Path.home(), ".local", "state")
+    """Return ``$XDG_STATE_HOME/breakglass``, made 0700 if it was not there.
+
+    Raises:
+        MisconfiguredError: it cannot be made, or there is no home folder.
+    """
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     folder = Path(base) / "breakglass"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        if not folder.is_absolute():
+            raise FileNotFoundError(errno.ENOENT, "no home folder, HOME is not set to one")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise MisconfiguredError(
+            f"{str(folder)!r}, where grants are kept, cannot be made: {error.strerror}",
+            hint="name another folder: 'state' in client.toml, or XDG_STATE_HOME",
+        ) from error
     return folder
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from breakglass.cli import output
-from breakglass.cli.client import find, takes_org
+from breakglass.cli.client import Client, find, takes_org
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 
@@ -144,7 +144,8 @@ def sign(bundle: Path | None, sign_here: bool, org: str | None, as_json: bool) -
     from breakglass.tlog.note import Note
 
     client = find(org)
-    folder = _folder(bundle, org)
+    client.announce()
+    folder = bundle or _bundle_of(client)
     changed = repository.uncommitted(folder)
     if changed:
         raise MisconfiguredError(
@@ -185,7 +186,7 @@ def activate(bundle: Path | None, org: str | None, as_json: bool) -> None:
     from breakglass.operate.maintainer_signing import read_signed
 
     client = find(org)
-    signed = read_signed(_folder(bundle, org))
+    signed = read_signed(bundle or _bundle_of(client))
     answer = client.broker("POST", "/policy", signed.activation())
     if as_json:
         output.tell_json(answer)
@@ -196,7 +197,11 @@ def activate(bundle: Path | None, org: str | None, as_json: bool) -> None:
 
 
 def _folder(bundle: Path | None, org: str | None) -> Path:
-    return bundle if bundle is not None else find(org).file.absolute().parent / "bundle"
+    return bundle or _bundle_of(find(org))
+
+
+def _bundle_of(client: Client) -> Path:
+    return client.file.absolute().parent / "bundle"
 
 
 def _read(folder: Path) -> tuple[dict[str, bytes], Any, list[LintFinding]]:

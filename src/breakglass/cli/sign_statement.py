@@ -43,6 +43,7 @@ def say(client: Client, statement: Statement) -> SignedStatement:
     """
     from breakglass.records.statement import parse_statement
 
+    client.announce()
     text = statement_text(statement)
     parse_statement(text)  # what we could not read ourselves is refused before anybody touches
     key = ssh_keygen.read_key(client.key)

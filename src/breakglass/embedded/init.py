@@ -21,6 +21,7 @@ from breakglass.operate.maintainer_signing import Maintainer, sign_policy, sign_
 from breakglass.operate.plan import Keys, Plan, trust_text
 from breakglass.person import ssh_keygen
 from breakglass.person.ssh_keygen import Say
+from breakglass.process.folder import write_whole
 from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.kinds.genesis import Genesis
 from breakglass.records.record import Envelope, record_text
@@ -77,7 +78,7 @@ def make_organisation(folder: Path, plan: Plan, now: datetime, say: Say | None =
     # (5) The policy: committed, then signed, with its cards; `up` activates it.
     glasses = _policy(folder / "bundle", plan, now, say)
     # (6) The client last: a folder without it is not an organisation.
-    (folder / "client.toml").write_text(client_toml(plan.who, plan.key, plan.log), "utf-8")
+    write_client(folder, client_toml(plan.who, plan.key, plan.log))
     return Made(
         folder,
         tuple(each.name for each in plan.maintainers),
@@ -130,8 +131,13 @@ def make_custodians(folder: Path, count: int, log: str) -> tuple[Maintainer, ...
         found.append(Maintainer(name, ssh_keygen.read_key(home / "key")))
         bell = 'door_command = "tee -a bell.log"\n'
         text = client_toml(name, Path("key"), log, "../../../")
-        (home / "client.toml").write_text(f"{text}{bell}", "utf-8")
+        write_client(home, f"{text}{bell}")
     return tuple(found)
+
+
+def write_client(folder: Path, text: str) -> None:
+    """Write ``client.toml``, 0600 whatever the umask: no client uses one that others can write."""
+    write_whole(folder / "client.toml", text.encode())
 
 
 def client_toml(who: str, key: Path, log: str, org: str = "") -> str:
