@@ -4,10 +4,11 @@ The ledger (``--entries``): its journal is filled directly; its notes are not si
 does not look at them. Also: how long ``ledger fsck`` needs for all of it, per 100,000 entries.
 Targets: start under 2 s and memory under 200 MB with 1,000,000 entries (issue 3).
 
-Broker, minter and monitor (``--records``): one after the other, each alone with the ledger, until
-its view is current; from its cache, and with the cache deleted. The records are real and all of one
-kind, the tallies of a gate: what a passage costs, not what the life of a grant costs. And ``up`` as
-a whole. Prints JSON lines; 0 leaves a part out.
+Broker, minter and monitor (``--records``, one or more numbers): one after the other, each alone
+with the ledger, until its view is current; from its snapshot, from its cache alone, and from the
+ledger; beside a log with no grant in it. The records are real: of 1,000,000 there are 75,000 grants
+and the tallies of 200 gates, told over 200 days of witnessed time. And ``up`` as a whole. Prints
+JSON lines; 0 leaves a part out.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,21 +26,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.kit.long_log import lengthen
 from tests.kit.made_journal import fill
-from tests.kit.processes import LogSet, make_log_set, make_process
+from tests.kit.months_log import Life, make_months
+from tests.kit.processes import LogSet, make_log_set
 
-from breakglass.embedded import quickstart
 from breakglass.embedded.readiness import Readiness
 from breakglass.embedded.supervisor import Started
-from breakglass.embedded.up import Organisation, Process, activate_once, processes_of, running
+from breakglass.embedded.up import Organisation, Process, processes_of, running
 from breakglass.ledger.fsck import check_folder
 from breakglass.ledger.journal import Entry
 from breakglass.ledger.sqlite_journal import SqliteJournal
-from breakglass.tlog.note import SignerKey
+from breakglass.node.snapshots import SNAPSHOT
 
 FILLING = b"x" * 500
-CACHES = {"broker": "data/view", "minter-bench": "data/view", "monitor": "data/ledger"}
+CACHES = {"monitor": "data/ledger"}  # of the others: data/view
+WAYS = ("from the snapshot", "from the cache", "from the ledger")
 
 
 def main() -> None:
@@ -48,7 +48,8 @@ def main() -> None:
     given = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     given.add_argument("--entries", type=int, default=1_000_000)
     given.add_argument("--starts", type=int, default=5)
-    given.add_argument("--records", type=int, default=20_000)
+    given.add_argument("--records", type=int, nargs="*", default=[20_000])
+    given.add_argument("--made", type=Path, help="an organisation that tests.kit.months_log made")
     options = given.parse_args()
     with tempfile.TemporaryDirectory() as name:
         if options.entries:
@@ -57,8 +58,10 @@ def main() -> None:
                 run(log_set, options.entries, options.starts)
             finally:
                 log_set.kill()
-        if options.records:
-            followers(Path(name), options.records)
+        for records in filter(None, options.records):
+            followers(Path(name), records)
+    if options.made:
+        measure(options.made)
 
 
 def run(log_set: LogSet, entries: int, starts: int) -> None:
@@ -112,28 +115,40 @@ def resident_mb(pid: int) -> int:
 
 
 def followers(folder: Path, records: int) -> None:
-    """Start broker, minter and monitor on a log of so many records, from caches and without."""
-    org = make_organisation(folder)
-    with running(org) as organisation:
-        activate_once(organisation)
-    lengthen(org, records)
-    # Once for all, unmeasured, so that every cache is full and the archiver has everything.
+    """Make a log of so many records, and one with no grant in it, and measure on both."""
+    life = Life(grants=records * 75 // 1000, gates=max(1, records // 5000), records=records)
+    for name, each in (("empty", Life(1, 0, 1, 0)), ("full", life)):
+        org = folder / f"{name}-{records}"
+        began = time.perf_counter()
+        make_months(org, each, datetime.now(UTC).replace(second=0, microsecond=0))
+        say("log made", records=records, seconds=round(time.perf_counter() - began, 1))
+        measure(org)
+
+
+def measure(org: Path) -> None:
+    """Start broker, minter and monitor of an organisation, in each of the three ways."""
+    began = time.perf_counter()
+    # Every cache is full afterwards, and the archiver has everything.
     with running(org) as organisation:
         size = organisation.get("ledger", "/healthz")["size"]
+        say("up, the first time", entries=size, seconds=round(time.perf_counter() - began, 2))
     began = time.perf_counter()
     with running(org):
-        say("up, from caches", entries=size, seconds=round(time.perf_counter() - began, 2))
+        say("up", entries=size, seconds=round(time.perf_counter() - began, 2))
     cosigners, *groups = processes_of(org)
     with running(org, [cosigners]) as organisation:
         for process in (each for group in groups for each in group):
-            for cached in (True, False):
-                if not cached:
-                    shutil.rmtree(org / process.name / CACHES[process.name])
-                ready(organisation, process, size, cached=cached)
+            for how in WAYS:
+                ready(organisation, process, size, how)
 
 
-def ready(organisation: Organisation, process: Process, size: int, *, cached: bool) -> None:
+def ready(organisation: Organisation, process: Process, size: int, how: str) -> None:
     """Start one process, print how soon its view was current, and stop it."""
+    view = organisation.org / process.name / CACHES.get(process.name, "data/view")
+    if how == "from the cache":
+        (view / SNAPSHOT).unlink(missing_ok=True)
+    elif how == "from the ledger":
+        shutil.rmtree(view)
     found: list[Started] = []
     readiness = Readiness(found.append, lambda readings: None)
     readiness.add(organisation.start(process))
@@ -142,7 +157,7 @@ def ready(organisation: Organisation, process: Process, size: int, *, cached: bo
     seconds = started.took.total_seconds()
     say(
         f"{process.room} ready",
-        cached=cached,
+        how=how,
         entries=size,
         seconds=round(seconds, 2),
         entries_per_s=round(size / seconds),
@@ -150,22 +165,6 @@ def ready(organisation: Organisation, process: Process, size: int, *, cached: bo
         load=round(os.getloadavg()[0], 1),
     )
     organisation.stop(process.name)
-
-
-def make_organisation(folder: Path) -> Path:
-    """Make an organisation with the starter policy and a minter, which mints nothing here."""
-    key, org = folder / "key", folder / "org"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    now = datetime.now(UTC)
-    quickstart.make(org, "bench.example", "bench", key, now, lambda text: None)
-    settings = (
-        'name = "bench"\nlog = "bench.example/ledger"\nledger = "../ledger/address"\n'
-        'trust = "trust"\nplatform = "simulated"\n'
-    )
-    minter = org / "minter-bench"
-    make_process(minter, "breakglass.minter", SignerKey.generate("minter-bench"), settings)
-    shutil.copy(org / "broker" / "trust", minter / "trust")
-    return org
 
 
 def make_journal(log_set: LogSet, entries: int) -> int:
