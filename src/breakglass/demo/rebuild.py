@@ -10,6 +10,7 @@ from breakglass.clock import Deadline
 from breakglass.demo.night import MINTER, Night
 
 _WITHIN = timedelta(seconds=20)
+_STILL = 15  # looks in a row, 0.1 s apart: a ledger holds what is posted for half a second
 _CACHES = {
     "broker": ("data/view",),
     "monitor": ("data/ledger",),
@@ -50,11 +51,19 @@ def rebuild(night: Night) -> None:
 
 
 def _agreed(night: Night, *names: str) -> dict[str, Any] | None:
-    """Wait until these processes have folded the whole ledger to one state; returns it."""
+    """Wait until these processes have folded the whole ledger to one state that stands still.
+
+    Returns:
+        that state; ``None`` if it was not reached.
+    """
+    seen: list[str] = []
     for _ in Deadline(_WITHIN).tries(0.1):
         size = night.running.get("ledger", "/healthz")["size"]
         states = [night.running.get(name, "/state") for name in names]
         found = {(each["size"], each["digest"]) for each in states}
-        if found == {(size, states[0]["digest"])}:
+        if found != {(size, states[0]["digest"])} or states[0]["digest"] not in seen[-1:]:
+            seen.clear()
+        seen.append(states[0]["digest"])
+        if len(seen) >= _STILL:
             return states[0]
     return None
