@@ -73,7 +73,7 @@ def parse_strict(data: bytes, what: str) -> Json:
         MalformedError: ``bad_json``, ``duplicate_key`` or ``not_integer``.
     """
     try:
-        value: Json = _READER.decode(data.decode())
+        value: Json = _ANY_SIZE.decode(data.decode())
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"{what} is not JSON in UTF-8", name=ErrorName.BAD_JSON) from error
     return value
@@ -131,6 +131,11 @@ _READER = json.JSONDecoder(
     parse_int=_whole,
     parse_float=_no_float,
     parse_constant=_no_float,
+)
+
+
+_ANY_SIZE = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates, parse_float=_no_float, parse_constant=_no_float
 )
 
 

@@ -8,7 +8,7 @@ from breakglass.monitor import alert_texts
 from breakglass.monitor.history_projection import GrantHistory
 from breakglass.monitor.reviews.prefill import Sources, fill
 from breakglass.records.fold.slices.grants import GrantState
-from breakglass.records.statement import Do
+from breakglass.records.statement import Do, parse_request
 from tests.kit.organisation import Organisation
 from tests.kit.plain_english import check_wording
 from tests.records.folding import MINUTE, begun, holds, last
@@ -18,7 +18,10 @@ from tests.records.test_fold_asks import Ask
 def told(org: Organisation, grant: GrantState) -> tuple[str, dict[str, str], str]:
     """Return the alert's text and fields, and what the review says of why."""
     text, fields = alert_texts.broke_glass(grant, None)
-    sources = Sources(grant, GrantHistory(grant.intent.grant), {}, ("sam",), None, org.now)
+    assert grant.intent is not None
+    why = parse_request(grant.intent.statements[0].text).reason
+    history = GrantHistory(grant.grant, why=why)
+    sources = Sources(grant, history, {}, ("sam",), None, org.now)
     check_wording(text)
     return text, fields, fill(sources).record.why_glass
 

@@ -17,6 +17,7 @@ from breakglass.errors import MalformedError, UnavailableError, UnprovenError
 from breakglass.node import snapshot
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.following import Following
+from breakglass.node.judged_mark import JudgedMark, MarkFile
 from breakglass.node.kept_lines import KeptLines
 from breakglass.node.replica import Replica
 from breakglass.records import all_kinds as kinds
@@ -420,6 +421,29 @@ def test_who_was_stopped_stays_stopped_from_the_moment_anybody_hears_of_it(place
             view.require_newest("minted")
     finally:
         view.close()
+
+
+def test_what_a_running_process_judges_itself_it_is_never_behind(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark goes ahead of what others are told, for a moment at each commit."""
+    place.run()
+    view = place.start()
+    until(lambda: view.size == place.size)
+    asked: list[int] = []
+    judged = MarkFile.judged
+
+    def marked(mark: MarkFile, newest: JudgedMark, *, at_once: bool) -> None:
+        judged(mark, newest, at_once=at_once)
+        view.require_newest("minted")  # what it raises stops the view
+        asked.append(newest.size)
+
+    monkeypatch.setattr(MarkFile, "judged", marked)
+    stop_somebody(place)
+    view.wait_for(place.size - 1, WITHIN)
+    view.close()
+    assert asked == [place.size]
+    assert place.troubles == []
 
 
 def test_a_process_is_not_current_before_it_has_caught_up_with_what_it_judged(

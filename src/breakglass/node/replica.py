@@ -109,6 +109,7 @@ class Replica:
         if key is not None:
             names = [each.name for each in self._projections]
             self._snapshots = Snapshots(folder, key, trust.genesis, names, at)
+        self._judged_before = self._snapshots.mark.newest.size if self._snapshots else 0
         self._snapshot_every = snapshot_every.total_seconds()
         self._snapshot_due = time.monotonic() + self._snapshot_every
         self._loops = (
@@ -158,8 +159,12 @@ class Replica:
 
     @property
     def judged_before(self) -> int:
-        """How many entries this process has ever judged, as far as it remembers."""
-        return self._snapshots.mark.newest.size if self._snapshots else 0
+        """How many entries had ever been judged when this process began, as far as is remembered.
+
+        What it judges itself does not count: that is in its state, and a mark that moves with it
+        would be ahead of the state for a moment at each commit.
+        """
+        return self._judged_before
 
     @contextmanager
     def reading(self) -> Iterator[State]:
