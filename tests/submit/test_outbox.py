@@ -391,6 +391,7 @@ def test_after_an_outage_a_gap_precedes_the_late_notes(
     ledger.away = True
     for ident in ("late-1", "late-2", "late-3"):
         outbox.post(draft(ident))
+    until(lambda: outbox._trouble is not None)  # it was tried: the outage has its cause
     clock.time += timedelta(seconds=150)
     outbox.post(draft("in time"))
     ledger.away = False
