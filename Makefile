@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 XDIST ?= auto
 N ?= 1000
-MINUTES := 15
+MINUTES := 17
 
 .PHONY: demo test check format long crash bench report system help clean
 
