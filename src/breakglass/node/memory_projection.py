@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -18,7 +19,7 @@ from breakglass.records.fold.state import State
 K = TypeVar("K")
 
 
-class MemoryProjection(Generic[K]):
+class MemoryProjection(ABC, Generic[K]):
     """What the projections have in common but what they take; safe under threads.
 
     Attributes:
@@ -42,9 +43,9 @@ class MemoryProjection(Generic[K]):
         self._form = Form(kind, names)
         self._lock = threading.RLock()
 
+    @abstractmethod
     def take(self, judged: Judged, entry: Entry, state: State) -> None:
         """Take the next entry."""
-        raise NotImplementedError
 
     def form(self) -> Json:
         """Return all of it, behind the digest of what its form depends on."""

@@ -19,7 +19,7 @@ from breakglass.verdicts.routine import Series, series_of
 from breakglass.verdicts.windows import RECENT, Span, Windows, weekly, windows
 
 LATE = timedelta(weeks=14)
-CHRONIC_RATE = 0.05  # a gate gone round one time in twenty (DEVIANCE.md 3.7)
+CHRONIC_RATE = 0.05  # a gate bypassed one time in twenty; docs/explanation/verdicts.md
 CHRONIC_EVENTS = 12
 FEWEST_GATES = 4  # fewer gates have no median that says what is usual
 

@@ -25,6 +25,7 @@ from breakglass.verdicts.history import WEEK
 
 WIDE, NARROW = 860, 360
 _RATE, _PASSAGES, _ROW = 190, 44, 17
+_LETTER = 7  # pixels of a letter of a label, at most
 
 
 def gate_chart(gate: str, data: Shown, title: str, width: int, key: str) -> str:
@@ -38,6 +39,8 @@ def gate_chart(gate: str, data: Shown, title: str, width: int, key: str) -> str:
         key: unique on the page, for the ids of title and description.
     """
     left, right = (72, 14) if width > 500 else (58, 8)
+    longest = max((len(strip.label) for strip in data.strips), default=0)
+    left = max(left, 10 + _LETTER * longest)  # no number is cut at the edge
     x = Scale(data.start.toordinal(), data.end.toordinal(), left, width - right)
     top = 14 + (14 if data.changes else 0)
     base = top + _RATE
@@ -78,7 +81,7 @@ def description(gate: str, data: Shown) -> str:
         f"at {(top.rate.middle if top.rate else 0):.2%} and is now "
         f"{(last.middle if last else 0):.2%}."
         f" {sum(week.counted for week in data.weeks)} bypasses counted, "
-        f"{sum(week.apart for week in data.weeks)} set apart, "
+        f"{sum(week.apart for week in data.weeks)} excluded, "
         f"{sum(week.passages for week in data.weeks):,.0f} passages."
     )
 

@@ -92,7 +92,7 @@ def page(history: History, verdicts: Sequence[Verdict], title: str, *, whole: bo
 def _is_quiet(v: Verdict) -> bool:
     """Return whether a gate is healthy and nobody went round it in either window: one line will do.
 
-    What was set apart, or reviewed, is still drawn.
+    What was excluded, or reviewed, is still drawn.
     """
     e = v.evidence
     nothing = e.recent.k + e.before.k == 0 and not e.set_apart and not e.gate.changes
@@ -189,7 +189,7 @@ def _figure(v: Verdict, series: Shown, index: int) -> str:
     if series.burst is not None:
         keys.append(_key(f"the burst, {percent(series.burst[2])} while it lasted", "c1", "bar"))
     if any(week.apart for week in series.weeks):
-        keys.append(_key("set apart (sanctioned, routine, drills)", "apart"))
+        keys.append(_key("excluded (sanctioned, routine, drills)", "apart"))
     keys.append(_key("the half-year judged", "window", "", ";outline:1px solid var(--axis)"))
     if series.families:
         keys.append('<span class="key">incidents:</span>')
@@ -276,7 +276,7 @@ def _tables(v: Verdict, series: Shown) -> str:
         '<th class="n hide">a week</th><th class="n hide">exact 95%</th></tr></thead>'
         f"<tbody>{rates}</tbody></table></div>"
         '<div class="scroll"><table><thead><tr><th>13 weeks from</th><th class="n">bypasses</th>'
-        '<th class="n hide">set apart</th><th class="n">passages</th><th class="n">rate</th>'
+        '<th class="n hide">excluded</th><th class="n">passages</th><th class="n">rate</th>'
         f'<th class="n">95%</th></tr></thead><tbody>{rows}</tbody></table></div></details>'
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from breakglass.errors import MalformedError
@@ -16,6 +17,7 @@ from breakglass.verdicts.history import Bypass
 from breakglass.verdicts.imports.imported import LONGEST_REASON, Imported
 from breakglass.verdicts.imports.json_export import Row, Traffic, is_robot, login, moment, objects
 from breakglass.verdicts.imports.masks import masked
+from breakglass.verdicts.imports.merges import Merges, one_branch
 
 REVIEW, PROTECTION, RULES, PUSHES = "review", "branch-protection", "rules", "push-protection"
 # Somebody merged or pushed in spite of an unmet requirement, or a secret that was found.
@@ -81,49 +83,25 @@ def from_github(
 
 
 def _pulls(path: Path, who: Callable[[str], str], found: Imported, base: str) -> Traffic:
-    traffic = Traffic()
+    counted = Merges(found, REVIEW, who)
     rows = [(where, row) for where, row in objects(path, "mergedAt") if row.get("mergedAt")]
-    bases = Counter(str(row.get("baseRefName") or "") for _, row in rows)
-    meant = base or (bases.most_common(1)[0][0] if bases else "")
-    for where, pull in rows:
-        if str(pull.get("baseRefName") or "") not in ("", meant):
-            continue
+    for where, pull in one_branch(rows, "baseRefName", base, found):
         if not isinstance(pull.get("reviews"), list):
             raise MalformedError(
                 f"{where}: no 'reviews', so every merge would seem unreviewed; nothing was written",
                 hint="export them: gh pr list --json …,reviews,author,mergedBy,baseRefName",
             )
-        at, author = moment(pull["mergedAt"], where), pull.get("author")
-        found.as_of = max(found.as_of or at, at)
-        if is_robot(author):
-            found.left_out += 1
-            continue
-        name = login(author)
-        found.names.add(name)
-        traffic.count(at, name, who)
-        if not _approved(pull, name, where):
-            merger = pull.get("mergedBy")
-            # A machine that merges only presses the button.
-            person = name if is_robot(merger) else login(merger) or name
-            found.names.add(person)
-            found.events.append(
-                Bypass(
-                    id=f"pull-{pull.get('number', '')}",
-                    time=at,
-                    gate=REVIEW,
-                    person=who(person),
-                    reason=_short(str(pull.get("title") or "")),
-                )
-            )
-    others = {name: n for name, n in bases.items() if name not in ("", meant)}
-    found.tell(
-        f"left out, merged elsewhere than into '{meant}' (another: --base)",
-        [f"{name} ({n})" for name, n in sorted(others.items())],
-    )
-    return traffic
+        counted.take(
+            f"pull-{pull.get('number', '')}",
+            moment(pull["mergedAt"], where),
+            (pull.get("author"), pull.get("mergedBy")),
+            pull.get("title"),
+            partial(_approved, pull, where),
+        )
+    return counted.traffic
 
 
-def _approved(pull: Row, author: str, where: str) -> bool:
+def _approved(pull: Row, where: str, author: str) -> bool:
     """Return whether another person had approved before the merge."""
     merged = moment(pull["mergedAt"], where)
     for review in pull["reviews"]:

@@ -6,16 +6,16 @@ as CSV. Both are read offline; we ask for no token.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from breakglass.errors import MalformedError
-from breakglass.verdicts.history import Bypass
-from breakglass.verdicts.imports.imported import LONGEST_REASON, Imported
-from breakglass.verdicts.imports.json_export import Row, Traffic, is_robot, login, moment, objects
+from breakglass.verdicts.imports.imported import Imported
+from breakglass.verdicts.imports.json_export import Row, is_robot, login, moment, objects
 from breakglass.verdicts.imports.masks import masked
+from breakglass.verdicts.imports.merges import Merges, one_branch
 
 GATE = "approval"
 
@@ -44,50 +44,35 @@ def from_gitlab(
         MisconfiguredError: the file is not there.
         MalformedError: another export, or one without approvals: all would seem unapproved.
     """
-    found, traffic = Imported(), Traffic()
+    found = Imported()
+    counted = Merges(found, GATE, who)
     is_report = merges.suffix.lower() == ".csv"
     read = objects(merges, "Merged By" if is_report else "merged_at")
     rows = [(where, _row(row) if is_report else row) for where, row in read]
     rows = [(where, row) for where, row in rows if row.get("merged_at")]
-    bases = Counter(str(row.get("target_branch") or "") for _, row in rows)
-    meant = base or (bases.most_common(1)[0][0] if bases else "")
-    for where, row in rows:
-        if str(row.get("target_branch") or "") not in ("", meant):
-            continue
-        if not isinstance(row.get("approved_by"), list):
+    for where, row in one_branch(rows, "target_branch", base, found):
+        approvers = row.get("approved_by")
+        if not isinstance(approvers, list):
             raise MalformedError(
                 f"{where}: no 'approved_by', so every merge would seem unapproved; "
                 "nothing was written",
                 hint="ask for each: glab api projects/:id/merge_requests/IID/approvals",
             )
-        at, author = moment(row["merged_at"], where), row.get("author")
-        found.as_of = max(found.as_of or at, at)
-        if is_robot(author):
-            found.left_out += 1
-            continue
-        name = login(author)
-        found.names.add(name)
-        traffic.count(at, name, who)
-        if any(_is_other(approver, name) for approver in row["approved_by"]):
-            continue
-        merger = row.get("merge_user") or row.get("merged_by")
-        person = name if is_robot(merger) else login(merger) or name
-        found.names.add(person)
-        found.events.append(
-            Bypass(
-                id=f"merge-{row.get('iid', where)}",
-                time=at,
-                gate=GATE,
-                person=who(person),
-                reason=" ".join(str(row.get("title") or "").split())[:LONGEST_REASON],
-            )
+        counted.take(
+            f"merge-{row.get('iid', where)}",
+            moment(row["merged_at"], where),
+            (row.get("author"), row.get("merge_user") or row.get("merged_by")),
+            row.get("title"),
+            partial(_approved, approvers),
         )
-    others = [f"{name} ({n})" for name, n in sorted(bases.items()) if name not in ("", meant)]
-    found.tell(f"left out, merged elsewhere than into '{meant}' (another: --base)", others)
-    traffic.write(found, GATE)
+    counted.traffic.write(found, GATE)
     if hidden:
         found.events = masked(found.events, found.names)
     return found
+
+
+def _approved(approvers: list[Any], author: str) -> bool:
+    return any(_is_other(each, author) for each in approvers)
 
 
 def _is_other(approver: object, author: str) -> bool:
