@@ -1,4 +1,4 @@
-"""Every row of the threat model names tests, and every one of them is there."""
+"""Every row of the threat model, and of what was tried, names tests that are there."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ ROWS = [
     for line in (ROOT / "docs" / "threat-model.md").read_text().splitlines()
     if line.startswith("| ")
     and not line.startswith(("| ---", "| stolen |", "| attack", "| failure"))
+]
+TRIED = [
+    line
+    for page in sorted((ROOT / "docs" / "tried").glob("*.md"))
+    for line in page.read_text().splitlines()
+    if line.startswith("| ") and not line.startswith(("| ---", "| case "))
 ]
 DEFINED = {
     name
@@ -55,4 +61,13 @@ def test_no_attack_on_the_ledger_is_left_out_and_each_says_who_when_and_whether(
 def test_a_row_names_a_test_that_exists(row: str) -> None:
     named = re.findall(r"`(test_\w+)`", row)
     assert named, "a row without a test is not a claim"
+    assert [name for name in named if name not in DEFINED] == []
+
+
+@pytest.mark.parametrize("row", TRIED, ids=[row.split("|")[1].strip()[:60] for row in TRIED])
+def test_a_case_that_was_tried_names_a_test_or_says_that_it_is_open(row: str) -> None:
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert len(cells) == 4, "the case, what was done, the right answer, its tests"
+    named = re.findall(r"`(test_\w+)`", cells[3])
+    assert named or cells[3].startswith("open: ")
     assert [name for name in named if name not in DEFINED] == []
