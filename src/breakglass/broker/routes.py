@@ -55,7 +55,8 @@ from breakglass.records.kinds.key import KeyHandedOver
 from breakglass.token.token import BYTES_AT_MOST
 
 _STATEMENT_BYTES = 64 * 1024
-_POLICY_BYTES = 8 * 1024 * 1024
+_POLICY_BYTES = 9 * 1024 * 1024  # a bundle of 6 MiB in base64, 100 cards
+_TRUST_BYTES = 2 * 1024 * 1024
 _TOKEN_BYTES = 2 * BYTES_AT_MOST
 _CURRENT_WITHIN = timedelta(seconds=2)
 
@@ -106,7 +107,7 @@ def routes(stories: Stories) -> list[Route]:
         _said("/kill", StatementBody, act.stopping.kill, Stopped),
         _said("/keys", KeyHandedOver, act.activating.key, HandedOver),
         _said("/policy", PolicyBody, act.activating.policy, Activated, _POLICY_BYTES),
-        _said("/trust", TrustBody, act.activating.trust, Activated, _POLICY_BYTES),
+        _said("/trust", TrustBody, act.activating.trust, Activated, _TRUST_BYTES),
     ]
     return [*readings, *(_when_current(stories, each) for each in acts), *_door_routes(act.doors)]
 

@@ -55,7 +55,14 @@ class Client:
     door_webhook: str = ""
     door_command: str = ""
 
-    def broker(self, method: str, path: str, value: dict[str, Any] | None = None) -> dict[str, Any]:
+    def broker(
+        self,
+        method: str,
+        path: str,
+        value: dict[str, Any] | None = None,
+        *,
+        within: timedelta = WITHIN,
+    ) -> dict[str, Any]:
         """Ask a broker; of several replicas the first answer that holds counts.
 
         The next one is asked, with the same bytes, when one cannot be reached, breaks off, talks
@@ -84,7 +91,7 @@ class Client:
         try:
             while len(failed) < len(self.brokers):
                 if len(asked) < len(self.brokers):
-                    broker = Peer(self.brokers[len(asked)], name="broker", within=WITHIN)
+                    broker = Peer(self.brokers[len(asked)], name="broker", within=within)
                     asked.append(broker)
                     threading.Thread(target=ask, args=(broker,), daemon=True).start()
                 more = len(asked) < len(self.brokers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
     files, read, findings = _read(_folder(bundle, org))
     errors = [each for each in findings if each.level.value == "error"]
     if not errors:
-        _compile(files)
+        _rehearse(files)
     glasses = sorted(read.glasses)
     if as_json:
         output.tell_json(
@@ -187,7 +188,7 @@ def activate(bundle: Path | None, org: str | None, as_json: bool) -> None:
 
     client = find(org)
     signed = read_signed(bundle or _bundle_of(client))
-    answer = client.broker("POST", "/policy", signed.activation())
+    answer = client.broker("POST", "/policy", signed.activation(), within=timedelta(seconds=60))
     if as_json:
         output.tell_json(answer)
         return
@@ -220,6 +221,13 @@ def _compile(files: dict[str, bytes]) -> Any:
     from breakglass.policy.compile import compile_policy
 
     return compile_policy(files, now=now())
+
+
+def _rehearse(files: dict[str, bytes]) -> None:
+    from breakglass.cli.sign_statement import now
+    from breakglass.policy.cards import rehearse
+
+    rehearse(_compile(files), now())
 
 
 def _plain(finding: LintFinding) -> dict[str, str]:

@@ -32,7 +32,7 @@ HEARD_KEPT = timedelta(days=30)  # longer than anything that an outbox could rin
 
 
 class Bundle(bytes):
-    """A policy bundle's bytes, up to 1 MiB: written once, however many grants were under it."""
+    """A policy bundle's bytes, up to 6 MiB: written once, however many grants were under it."""
 
     def form(self) -> Json:
         """Return the bytes in base64."""

@@ -47,16 +47,20 @@ class Recorder:
             self.view.offer(commit)
         return receipts
 
-    def settled(self, index: int) -> Judged:
+    def settled(self, index: int, within: timedelta | None = None) -> Judged:
         """Follow the ledger to entry ``index`` and return how it was judged there.
 
         Raises:
             UnavailableError: our view did not get there in time.
         """
-        return self.view.wait_for(index, self.follow_within)
+        return self.view.wait_for(index, within or self.follow_within)
 
-    def record(self, facts: Sequence[Fact]) -> list[Receipt]:
+    def record(self, facts: Sequence[Fact], within: timedelta | None = None) -> list[Receipt]:
         """Append facts, wait until they are folded, and be sure that each holds.
+
+        Args:
+            facts: in this order.
+            within: how long our view may take to fold them; ``follow_within`` if not given.
 
         Raises:
             RefusedError: as ``append``; or another was first (``lost_race``).
@@ -64,7 +68,7 @@ class Recorder:
         """
         receipts = self.append(facts)
         for receipt in receipts:
-            judged = self.settled(receipt.index)
+            judged = self.settled(receipt.index, within)
             if judged.void:
                 raise RefusedError(
                     f"entry {receipt.index} does not hold: {judged.why or judged.void}",

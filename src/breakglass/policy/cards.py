@@ -9,14 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from breakglass.errors import MisconfiguredError
+from breakglass.error_names import ErrorName
+from breakglass.errors import MalformedError, MisconfiguredError
 from breakglass.policy.card_people import people_on_card
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.glass import Glass
 from breakglass.policy.parse import Bundle
-from breakglass.records.card import LONGEST_LIFE, Card, CardMachine, CardMint, check_card_people
+from breakglass.records.card import (
+    LONGEST_LIFE,
+    Card,
+    CardMachine,
+    CardMint,
+    card_text,
+    check_card_people,
+)
+from breakglass.records.fold.context import READ_BYTES_AT_MOST
 from breakglass.records.people_list import May, PeopleList, PersonLine
 from breakglass.records.policy_note import PolicyNote, check_policy_people
+from breakglass.tlog.note import MAX_NOTE_BYTES
+
+_SIGNATURES = 24 * 1024  # bytes for 64 maintainers' lines of some 350 each
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,40 @@ def make_cards(
         check_card_people(card, people)
         made[name] = CardWithPeople(card, people)
     return made
+
+
+def rehearse(policy: CompiledPolicy, now: datetime) -> None:
+    """Make what maintainers would sign now, in the largest form, and throw it away.
+
+    What no ledger or verifier takes must be told in daylight, before two people sign it.
+
+    Raises:
+        MalformedError: a card or a list that nobody would take.
+    """
+    longest_log = "l" * 200
+    make_policy_note(
+        policy, log=longest_log, bundle_digest=policy.digest, commit="0" * 40, issued=now
+    )
+    cards = make_cards(
+        policy,
+        log=longest_log,
+        version=policy.bundle.version,
+        issued=now,
+        expires=now + LONGEST_LIFE,
+    )
+    for name, made in cards.items():
+        place = policy.bundle.place(f"glasses.{name}")
+        size, people = len(card_text(made.card).encode()), len(made.people.encoded())
+        for what, got, most in (
+            ("a card", size, MAX_NOTE_BYTES - _SIGNATURES),
+            ("a list of people", people, READ_BYTES_AT_MOST),
+        ):
+            if got > most:
+                raise MalformedError(
+                    f"{place}: glasses.{name}: expected {what} of {most} bytes at most, got {got}",
+                    name=ErrorName.TOO_LARGE,
+                    hint="make two glasses of it, or name fewer values in its scope",
+                )
 
 
 def make_policy_note(

@@ -20,6 +20,8 @@ from breakglass.records.signing.key_types import HOW_TO_MAKE_ONE
 from breakglass.records.signing.person_key import parse_person_key
 
 GROUP = "group:"
+PEOPLE_AT_MOST = 10_000  # of a bundle, of one group, of one glass
+KEYS_AT_MOST = 16  # of a person
 Rosters = Mapping[str, tuple[str, ...]]
 
 
@@ -135,7 +137,7 @@ def parse_people(node: Node) -> dict[str, Person]:
         MalformedError: a key of no kind that we verify, or a key, alias or age recipient of two
             people.
     """
-    people = yaml_fields.named(node, "people", _person)
+    people = yaml_fields.named(node, "people", _person, most=PEOPLE_AT_MOST)
     _refuse_shared(node, people)
     return people
 
@@ -162,7 +164,9 @@ def parse_directory(people: dict[str, Person], node: Node | None) -> Directory:
 
 def refs(node: Node, directory: Directory, *, least: int = 1) -> tuple[str, ...]:
     """Read a list of people and ``group:NAME``, each under its canonical name, each once."""
-    found = yaml_fields.items(node, lambda each: ref(each, directory), least=least)
+    found = yaml_fields.items(
+        node, lambda each: ref(each, directory), least=least, most=PEOPLE_AT_MOST
+    )
     if len(set(found)) != len(found):
         raise wrong(node, "each once", "a name twice")
     return found
@@ -221,7 +225,7 @@ def _person(name: str, node: Node) -> Person:
     found = Person(
         name,
         yaml_fields.text(at["name"]),
-        yaml_fields.items(at["keys"], key, least=1, most=16),
+        yaml_fields.items(at["keys"], key, least=1, most=KEYS_AT_MOST),
         yaml_fields.items(at["aliases"], yaml_fields.word, most=32) if "aliases" in at else (),
         yaml_fields.word(at["oidc"]) if "oidc" in at else "",
         yaml_fields.day(at["from"]) if "from" in at else None,

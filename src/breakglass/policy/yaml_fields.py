@@ -72,10 +72,16 @@ def fields(
     return node.entries
 
 
-def named(node: Node, what: str, each: Each[T], rule: Any = Handle) -> dict[str, T]:
+def named(
+    node: Node, what: str, each: Each[T], rule: Any = Handle, *, most: int = 1000
+) -> dict[str, T]:
     """Read a mapping of free names to things: ``glasses``, ``people``, ``channels``."""
     if not isinstance(node, Fields):
         raise wrong(node, f"a mapping of names to {what}")
+    if len(node.entries) > most:
+        raise wrong(
+            node, f"{most} {what} at most", str(len(node.entries)), name=ErrorName.TOO_LARGE
+        )
     found = {}
     for key, value in node.entries.items():
         _check(rule, key, f"{node.keys[key]}: {node.path}")

@@ -24,10 +24,11 @@ from yaml.events import (
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
+from breakglass.policy.bundle import PACKED_BYTES_AT_MOST
 
-BYTES_AT_MOST = 512 * 1024
+BYTES_AT_MOST = PACKED_BYTES_AT_MOST
 DEPTH_AT_MOST = 12
-NODES_AT_MOST = 50_000
+NODES_AT_MOST = 500_000  # 10,000 people with 50 values each
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def parse_yaml(file: str, content: bytes) -> Fields:
         )
     try:
         text = content.decode("utf-8")
-        builder = _Builder(file, yaml.parse(text, Loader=yaml.SafeLoader))
+        builder = _Builder(file, yaml.parse(text, Loader=yaml.CSafeLoader))
         root = builder.document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -174,7 +175,7 @@ class _Builder:
         place = self._place(event)
         self._refuse(event, place, path, depth)
         if isinstance(event, ScalarEvent):
-            return Scalar(event.value, event.style is None, place, path)
+            return Scalar(event.value, not event.style, place, path)
         if isinstance(event, SequenceStartEvent):
             return self._items(place, path, depth)
         return self._fields(place, path, depth)

@@ -111,7 +111,7 @@ class Said(Generic[S]):
 
 
 READ_BYTES_AT_MOST = 8 * 1024 * 1024  # each attachment that the fold reads: lists of people, cards
-BUNDLE_BYTES_AT_MOST = 1024 * 1024
+BUNDLE_BYTES_AT_MOST = 6 * 1024 * 1024
 
 
 def too_long_to_read(kind: str, attachments: Sequence[Attachment]) -> bool:
