@@ -30,7 +30,7 @@ def test_a_client_without_an_organisation_says_how_to_name_one(mira):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("brake", "x"), "no such command 'brake'"),
+        (("xyzzy", "x"), "no such command 'xyzzy'"),
         (("break", "--fro"), "no such option '--fro' (did you mean one of"),
         (("incident", "declare", "INC-1"), "missing option '--severity'"),
         (("gate", "token"), "missing argument 'GRANT'"),

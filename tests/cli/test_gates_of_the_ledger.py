@@ -1,4 +1,4 @@
-"""``breakglass gates`` beside a running monitor: read from the ledger, decided by a signature."""
+"""``breakglass gate`` beside a running monitor: read from the ledger, decided by a signature."""
 
 from __future__ import annotations
 

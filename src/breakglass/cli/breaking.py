@@ -10,6 +10,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
+from breakglass.cli.completed_names import GLASS, INCIDENT
 from breakglass.cli.grant_output import tell_grant
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError, UnavailableError
@@ -26,8 +27,14 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
 
 @click.command(name="break", epilog=EXAMPLE)
-@click.argument("glass", required=False)
-@click.option("--incident", default="", metavar="ID", help="The open incident that this is for.")
+@click.argument("glass", required=False, type=GLASS)
+@click.option(
+    "--incident",
+    default="",
+    metavar="ID",
+    type=INCIDENT,
+    help="The open incident that this is for.",
+)
 @click.option("--why", default="", metavar="TEXT", help="Why, in your words; it is recorded.")
 @click.option("--code", default="other", metavar="CODE", help="The coded reason.  [default: other]")
 @click.option(

@@ -6,6 +6,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
+from breakglass.cli.completed_names import GRANT
 
 DONE_EXAMPLE = """\
 \b
@@ -21,7 +22,7 @@ Example:
 
 
 @click.command(epilog=DONE_EXAMPLE)
-@click.argument("grant")
+@click.argument("grant", type=GRANT)
 @click.option("--why", default="done", metavar="TEXT", help="A word for the record.")
 @takes_org
 @output.says_json

@@ -1,4 +1,4 @@
-"""``breakglass gate``: a token for a gate's run, and the folder of a new gate."""
+"""``breakglass gate``: a token for a gate's run, the folder of a new gate, and its reviews."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
+from breakglass.cli.completed_names import GRANT
+from breakglass.cli.gate_reviews import REVIEWING
 from breakglass.errors import MisconfiguredError
 
 TOKEN_EXAMPLE = """\
@@ -27,11 +29,15 @@ Example:
 
 @click.group(epilog=TOKEN_EXAMPLE)
 def gate() -> None:
-    """Sign a token for a gate; make a new gate."""
+    """Sign a token for a gate; make, look at and review gates."""
+
+
+for _each in REVIEWING:
+    gate.add_command(_each)
 
 
 @gate.command(epilog=TOKEN_EXAMPLE, short_help="Sign a token for one run of one gate.")
-@click.argument("grant")
+@click.argument("grant", type=GRANT)
 @click.option("--gate", "gate_name", required=True, metavar="G", help="The gate's name.")
 @click.option("--for", "run", required=True, metavar="RUN", help="The one run that it may open.")
 @click.option(

@@ -1,4 +1,4 @@
-"""``breakglass gates import``: a history folder from a repository, tables, or a forge's exports."""
+"""``breakglass gate import``: a history folder from a repository, tables, or a forge's exports."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 GIT_EXAMPLE = """\
 \b
 Example:
-  breakglass gates import git . --rules rules.yaml --out history --pseudonyms
+  breakglass gate import git . --rules rules.yaml --out history --pseudonyms
 """
 CSV_EXAMPLE = """\
 \b
 Example:
-  breakglass gates import csv --events try.csv --weekly week.csv --out history
+  breakglass gate import csv --events try.csv --weekly week.csv --out history
 """
 GITHUB_EXAMPLE = """\
 \b
 Example:
   gh pr list --state merged --limit 5000 > pulls.json --json \\
       number,title,mergedAt,mergedBy,author,reviews,baseRefName
-  breakglass gates import github --pulls pulls.json --out history
+  breakglass gate import github --pulls pulls.json --out history
 """
 GITLAB_EXAMPLE = """\
 \b
 Example:
-  breakglass gates import gitlab --merges chain-of-custody.csv --out history
+  breakglass gate import gitlab --merges chain-of-custody.csv --out history
 """
 
 

@@ -9,56 +9,34 @@ from typing import Any, NoReturn
 
 import click
 
+from breakglass.cli.command_table import TABLE, nearest, places
 from breakglass.errors import BreakglassError
-
-# Name: where it is, and its line in the list. Nothing is imported to print the list.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "break": ("breaking:break_", "Break a glass: get the emergency access that was agreed."),
-    "status": ("status:status", "Show open incidents and what is granted now."),
-    "run": ("run:run", "Run a command with a grant's credential, until the grant ends."),
-    "psql": ("run:psql", "Open psql with a grant's credential, until the grant ends."),
-    "done": ("early_end:done", "Hand a grant back before it expires."),
-    "kill": ("early_end:kill", "Stop a grant, a person or a glass at once."),
-    "incident": ("incident:incident", "Declare, close and list incidents."),
-    "gate": ("gate:gate", "Sign a token for a gate; make a new gate."),
-    "door": ("door:door", "When the ledger is down: offline approval by custodians."),
-    "review": ("review:review", "List and show the reviews that every grant opens."),
-    "gates": ("gates:gates", "Show how the gates are doing: rates, verdicts, reviews."),
-    "ledger": ("ledger:ledger", "Export the ledger and verify a copy without a server."),
-    "policy": ("policy:policy", "Check, explain, sign and activate the policy."),
-    "trust": ("trust:trust", "Show, change, sign and update the trust file."),
-    "key": ("key:key", "Show, seal and replace the keys of processes."),
-    "archiver": ("archiver:archiver", "Look at the archive: its lock, versions and policy."),
-    "join": ("join:join", "Move a witness and the archiver to a second host."),
-    "use": ("use:use", "Allow a folder's client.toml for your commands."),
-    "init": ("init:init", "Make a whole organisation in one folder, to try out."),
-    "up": ("up:up", "Start every process of such a folder, and stay."),
-    "demo": ("demo:demo", "Play an emergency from start to end, attacks included."),
-    "doctor": ("doctor:doctor", "Say what this set-up does not give, and the next cheapest step."),
-}
 
 
 class Commands(click.Group):
     """A group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, in the order in which a responder needs them."""
-        return list(COMMANDS)
+        """Return the names, grouped by who uses them."""
+        return [name for rows in TABLE.values() for name, _, _ in rows]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
-        if cmd_name not in COMMANDS:
+        where = places().get(cmd_name)
+        if where is None:
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        module, _, attribute = where.partition(":")
         found: click.Command = getattr(
             importlib.import_module(f"breakglass.cli.{module}"), attribute
         )
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list without importing anything."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        """Write the lists without importing anything."""
+        widest = max(len(name) for rows in TABLE.values() for name, _, _ in rows)
+        for who, rows in TABLE.items():
+            with formatter.section(who):
+                formatter.write_dl([(f"{name:<{widest}}", line) for name, _, line in rows])
 
 
 EXAMPLE = """\
@@ -76,7 +54,10 @@ Example:
 )
 @click.version_option(package_name="breakglass", message="breakglass %(version)s")
 def breakglass() -> None:
-    """Break-glass access: tamper-evident log, alerts on every use, automatic expiry."""
+    """Emergency access with a tamper-evident log, alerts and automatic expiry.
+
+    --org and --json stand in front of a command or behind it.
+    """
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -89,12 +70,14 @@ def _run(arguments: list[str], as_json: bool) -> int:
     from breakglass.cli import output
 
     try:
-        breakglass.main(arguments, prog_name="breakglass", standalone_mode=False)
+        breakglass.main(_behind(arguments), prog_name="breakglass", standalone_mode=False)
     except click.exceptions.Exit as ended:
         return ended.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())  # a group without a command: that is a question
+        return 0
     except click.ClickException as error:
-        path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
-        hint = f"see the example at the end of: {path or 'breakglass'} --help"
+        hint = _usage_hint(error)
         output.tell_error("usage", _plain(error.format_message()), hint, as_json)
         return 2
     except BreakglassError as error:
@@ -110,6 +93,42 @@ def _run(arguments: list[str], as_json: bool) -> int:
     except Exception as error:  # noqa: BLE001  the edge of the process: one line, and the rest kept
         return _own_mistake(error, as_json)
     return 0
+
+
+def _behind(arguments: list[str]) -> list[str]:
+    """Move ``--org`` and ``--json`` from in front of a command's name to behind it.
+
+    >>> _behind(["--org", "x", "incident", "--json", "list", "-h"])
+    ['incident', 'list', '--org', 'x', '--json', '-h']
+    """
+    path: list[str] = []
+    moved: list[str] = []
+    rest = list(arguments)
+    group: click.Command | None = breakglass
+    while rest and isinstance(group, click.Group):
+        if rest[0] == "--json" or rest[0].startswith("--org="):
+            moved.append(rest.pop(0))
+        elif rest[0] == "--org" and len(rest) > 1:
+            moved += [rest.pop(0), rest.pop(0)]
+        elif rest[0].startswith("-"):
+            break
+        else:
+            path.append(rest.pop(0))
+            # Imported only where something was moved or a group may follow: it is run next anyway.
+            group = group.get_command(click.Context(group), path[-1])
+    return [*path, *moved, *rest]
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    path = ctx.command_path if ctx else "breakglass"
+    if isinstance(error, click.exceptions.NoSuchCommand) and ctx is not None:
+        group = ctx.command
+        known = group.list_commands(ctx) if isinstance(group, click.Group) else []
+        near = nearest(error.command_name, known)
+        if near:
+            return f"did you mean: {path} {near}"
+    return f"see the example at the end of: {path} --help"
 
 
 def _plain(message: str) -> str:
@@ -138,7 +157,7 @@ def _own_mistake(error: Exception, as_json: bool) -> int:
 
 def command_names() -> list[str]:
     """Return all command names, for tests and documentation."""
-    return list(COMMANDS)
+    return [name for rows in TABLE.values() for name, _, _ in rows]
 
 
 def load(name: str) -> Any:

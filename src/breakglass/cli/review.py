@@ -8,6 +8,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
+from breakglass.cli.completed_names import GRANT
 
 LIST_EXAMPLE = """\
 \b
@@ -47,7 +48,7 @@ def list_(org: str | None, as_json: bool) -> None:
 
 
 @review.command(epilog=SHOW_EXAMPLE, short_help="Show one review, filled in from records.")
-@click.argument("grant")
+@click.argument("grant", type=GRANT)
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print the review record as YAML.")
 @takes_org
 @output.says_json

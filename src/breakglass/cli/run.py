@@ -12,6 +12,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
+from breakglass.cli.completed_names import GRANT
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
 
@@ -31,7 +32,7 @@ _EVERYTHING: dict[str, Any] = {"ignore_unknown_options": True, "allow_interspers
 
 
 @click.command(epilog=RUN_EXAMPLE, context_settings=_EVERYTHING)
-@click.argument("grant")
+@click.argument("grant", type=GRANT)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @takes_org
 def run(grant: str, command: tuple[str, ...], org: str | None) -> None:
@@ -43,7 +44,7 @@ def run(grant: str, command: tuple[str, ...], org: str | None) -> None:
 
 
 @click.command(epilog=PSQL_EXAMPLE, context_settings=_EVERYTHING)
-@click.argument("grant")
+@click.argument("grant", type=GRANT)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @takes_org
 def psql(grant: str, arguments: tuple[str, ...], org: str | None) -> None:

@@ -8,6 +8,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
+from breakglass.cli.completed_names import GRANT
 
 _STATES = {"minted": "active, untested", "usable": "active", "stopped": "revoking"}
 
@@ -20,7 +21,7 @@ Example:
 
 
 @click.command(epilog=EXAMPLE)
-@click.argument("grant", required=False)
+@click.argument("grant", required=False, type=GRANT)
 @takes_org
 @output.says_json
 def status(grant: str | None, org: str | None, as_json: bool) -> None:

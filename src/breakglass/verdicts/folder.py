@@ -57,7 +57,7 @@ def read_folder(folder: Path, at: datetime | None = None) -> History:
         raise MisconfiguredError(
             f"'{folder}' is not a folder; nothing was read",
             name=ErrorName.NO_HISTORY,
-            hint="make one with: breakglass gates import git REPO --rules rules.yaml --out DIR",
+            hint="make one with: breakglass gate import git REPO --rules rules.yaml --out DIR",
         )
     meta = json_object(text_in(folder / "meta.json"), f"{folder / 'meta.json'}:1")
     as_of = time_in(meta.get("as_of"), "as_of", f"{folder / 'meta.json'}:1")

@@ -1,4 +1,4 @@
-"""``breakglass gates``: what it prints, what it refuses, and that it never decides."""
+"""``breakglass gate``: what it prints, what it refuses, and that it never decides."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DATA = Path(__file__).parents[2] / "data" / "bypass"
 
 
 def run(*words: str | Path) -> Result:
-    return CliRunner().invoke(breakglass, ["gates", *map(str, words)], catch_exceptions=True)
+    return CliRunner().invoke(breakglass, ["gate", *map(str, words)], catch_exceptions=True)
 
 
 def process(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "breakglass.cli.gates", *map(str, words)],
+        [sys.executable, "-m", "breakglass.cli", "gate", *map(str, words)],
         capture_output=True,
         text=True,
         check=False,

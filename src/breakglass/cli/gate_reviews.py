@@ -1,13 +1,12 @@
-"""``breakglass gates``: what the bypasses say of the gates, and what a review of one decided.
+"""What the bypasses say of the gates, and what a review of one decided: ``gate verdict`` and its like.
 
 Reads the running organisation's monitor, or a history folder (``events.jsonl``,
-``opportunities.csv``, ``people.csv``, ``meta.json``), which ``gates import`` makes.
+``opportunities.csv``, ``people.csv``, ``meta.json``), which ``gate import`` makes.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -32,32 +31,24 @@ VERDICTS = ("healthy", "gate_wrong", "root_cause", "bad_month", "one_person", "n
 VERDICT_EXAMPLE = """\
 \b
 Example:
-  breakglass gates verdict --json
+  breakglass gate verdict --json
 """
 REPORT_EXAMPLE = """\
 \b
 Example:
-  breakglass gates report --html gates.html
+  breakglass gate report --html gates.html
 """
 REVIEW_EXAMPLE = """\
 \b
 Example:
-  breakglass gates review deploy-approval > issue.md
+  breakglass gate review deploy-approval > issue.md
 """
 DECIDE_EXAMPLE = """\
 \b
 Example:
-  breakglass gates decide deploy-approval --verdict gate_wrong \\
+  breakglass gate decide deploy-approval --verdict gate_wrong \\
       --decision "split the slow suite off" --look-again 2027-03-01
 """
-
-
-@click.group(epilog=REPORT_EXAMPLE)
-def gates() -> None:
-    """Show how the gates are doing: rates, verdicts, drafts, decisions."""
-
-
-gates.add_command(import_)
 
 
 def _reads(command: F) -> F:
@@ -78,7 +69,7 @@ def _reads(command: F) -> F:
     return command
 
 
-@gates.command(epilog=VERDICT_EXAMPLE)
+@click.command(epilog=VERDICT_EXAMPLE)
 @_reads
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, one line a gate.")
 def verdict(folder: Path | None, org: str | None, as_of: str, *, as_json: bool) -> None:
@@ -100,7 +91,7 @@ def verdict(folder: Path | None, org: str | None, as_of: str, *, as_json: bool) 
     _say_if_none(judged)
 
 
-@gates.command(epilog=REPORT_EXAMPLE, short_help="Show every gate on a line, or on one page.")
+@click.command(epilog=REPORT_EXAMPLE, short_help="Show every gate on a line, or on one page.")
 @_reads
 @click.option("--html", "out", type=click.Path(path_type=Path), help="Write one page here.")
 @click.option("--title", default="", help="Heading of the page; else where it was read from.")
@@ -120,7 +111,7 @@ def report(
         click.echo(f"written    {out}", err=True)
 
 
-@gates.command(epilog=REVIEW_EXAMPLE, short_help="Draft the issue against GATE as Markdown.")
+@click.command(epilog=REVIEW_EXAMPLE, short_help="Draft the issue against GATE as Markdown.")
 @click.argument("gate")
 @_reads
 def review(gate: str, folder: Path | None, org: str | None, as_of: str) -> None:
@@ -134,7 +125,7 @@ def review(gate: str, folder: Path | None, org: str | None, as_of: str) -> None:
     click.echo(draft(read, history.reviews, displacements(history)), nl=False)
 
 
-@gates.command(epilog=DECIDE_EXAMPLE, short_help="Record what the review of GATE decided.")
+@click.command(epilog=DECIDE_EXAMPLE, short_help="Record what the review of GATE decided.")
 @click.argument("gate")
 @_reads
 @click.option("--decision", required=True, metavar="TEXT", help="What the review decided.")
@@ -351,7 +342,4 @@ def _day(text: str, option: str) -> date:
         raise MalformedError(f"{option} is {text!r}, wanted a day such as 2026-09-21") from error
 
 
-if __name__ == "__main__":
-    from breakglass.cli.main import main
-
-    main(["gates", *sys.argv[1:]])
+REVIEWING = (import_, verdict, report, review, decide)
