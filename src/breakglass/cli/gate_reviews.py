@@ -1,4 +1,4 @@
-"""What the bypasses say of the gates, and what a review of one decided: ``gate verdict`` and its like.
+"""``gate verdict``, ``report``, ``review``, ``decide``: what the bypasses say of the gates.
 
 Reads the running organisation's monitor, or a history folder (``events.jsonl``,
 ``opportunities.csv``, ``people.csv``, ``meta.json``), which ``gate import`` makes.
