@@ -118,6 +118,9 @@ class ErrorName(StrEnum):
     GENESIS = "genesis", "0", "the first entry is not the one in the trust file"
     GRANTED_ALREADY = "granted_already", "0", "the ask was approved and its grant exists"
     GRANTS_LIVE = "grants_live", "3", "open grants would stop working"
+    HANDOUT_MISMATCH = "handout_mismatch", "4", "the credential is not the one its minter signed"
+    HANDOUT_SIGNER = "handout_signer", "4", "the credential is not signed by the grant's minter"
+    HANDOUT_UNTIL = "handout_until", "4", "the credential ends at another time than was asked for"
     HEAD_DAMAGED = "head_damaged", "6", "the stored head is damaged"
     HEADS = "heads", "4", "the stored heads do not lead to the checkpoint"
     HISTORY_EXISTS = "history_exists", "6", "the folder already holds a history"
@@ -226,7 +229,7 @@ class ErrorName(StrEnum):
     NOT_JSON = "not_json", "2", "the file is not JSON"
     NOT_LISTED = "not_listed", "3", "the person is not among those who may break this glass"
     NOT_LOCKED = "not_locked", "5", "the bucket does not protect its objects"
-    NOT_OFFERED = "not_offered", "3", "this is not offered here"
+    NOT_OFFERED = "not_offered", "35", "this is not offered here"
     NOT_PAGED = "not_paged", "0", "no page reached the approvers"
     NOT_SEALED = "not_sealed", "6", "the key is not a sealed file"
     NOT_SEALED_TO_US = "not_sealed_to_us", "5", "the credential does not open with our holder key"
@@ -370,6 +373,7 @@ class ErrorName(StrEnum):
     WRONG_RUN = "wrong_run", "3", "the token is for another run"
     WRONG_SCOPE = "wrong_scope", "3", "the scope is not one that the glass gives"
     WRONG_START = "wrong_start", "3", "the start is not at a time that the glass allows"
+    WRONG_USER = "wrong_user", "4", "the target knows this login by another name than the grant"
 
 
 class ForeignName(str):

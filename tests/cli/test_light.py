@@ -25,6 +25,8 @@ CLIENT = (
     "use",
     "sign_statement",
     "held_grants",
+    "credential",
+    "own_trust",
 )
 
 

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.person import ssh_keygen
 from breakglass.records.presentation import Presentation, presentation_text
-from breakglass.records.statement import digest_of
+from breakglass.records.statement import digest_of, parse_request
 
 NAMESPACE = "breakglass-token@v1"
 
@@ -42,6 +43,12 @@ class Held:
         """Return what the broker answered; empty if its answer never came."""
         path = self.folder / "answer.json"
         return _read(path) if path.exists() else {}
+
+    @property
+    def longest(self) -> datetime:
+        """Return when what was asked for is over at the latest: its own time and life."""
+        said = parse_request(self.statement["text"])
+        return said.at + timedelta(seconds=said.for_s)
 
     def keep_answer(self, answer: dict[str, Any]) -> None:
         """Keep the broker's answer."""
