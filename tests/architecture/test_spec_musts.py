@@ -23,6 +23,7 @@ import pytest
 from breakglass.records import (
     card,
     grant,
+    handout,
     kinds,
     people_list,
     policy_note,
@@ -42,11 +43,11 @@ from ..kit.organisation import Organisation
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = {
     name: ROOT / f"docs/spec/{name}.md"
-    for name in ["statement", "record", "card", "token", "trust"]
+    for name in ["statement", "record", "card", "token", "trust", "handout"]
     + [f"kinds/{each}" for each in KINDS.by_name]
 }
 CASES = ROOT / "vectors/token/cases"
-MUST = re.compile(r"\(([SDFCTR]-\d+)\)")
+MUST = re.compile(r"\(([SDFCTRH]-\d+)\)")
 BLOCK = re.compile(r"(<!-- example: ([a-z_ -]+) -->\n```text\n)(.*?)(```\n)", re.DOTALL)
 
 
@@ -61,7 +62,7 @@ def anchors() -> dict[str, str]:
     found: dict[str, str] = {}
     for name in SPECS:
         for line in bullets(name):
-            for number in re.findall(r"\*\*\(([SDFCTR]-\d+)\)\*\*", line):
+            for number in re.findall(r"\*\*\(([SDFCTRH]-\d+)\)\*\*", line):
                 assert number not in found, f"{name}: {number} stands twice"
                 found[number] = line
     return found
@@ -70,7 +71,7 @@ def anchors() -> dict[str, str]:
 def named_by_tests() -> set[str]:
     """Return every id that a test names."""
     found: set[str] = set()
-    for folder in ("records", "token", "operate"):
+    for folder in ("records", "token", "operate", "cli"):
         for path in (ROOT / "tests" / folder).glob("test_*.py"):
             found.update(MUST.findall(path.read_text()))
     return found
@@ -279,6 +280,12 @@ def _record() -> str:
     return _org().log.notes[3].decode()
 
 
+def _handout() -> str:
+    from vectors.handout.make import Shop
+
+    return Note.parse(Shop.begin().given().note.encode()).encoded().decode()
+
+
 EXAMPLES: dict[str, Callable[[], str]] = {
     "words": _words,
     "unseen": _unseen,
@@ -295,6 +302,8 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "token": _token,
     "presentation-form": lambda: _form(presentation.Presentation, "Presentation"),
     "presentation": _presentation,
+    "handout-form": lambda: _form(handout.Handout, "Handout"),
+    "handout": _handout,
     "trust": lambda: Organisation().trust_text(),
     **{f"kind {name}": partial(_kind, rule) for name, rule in KINDS.by_name.items()},
 }

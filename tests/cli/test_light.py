@@ -26,6 +26,8 @@ CLIENT = (
     "use",
     "sign_statement",
     "held_grants",
+    "credential",
+    "own_trust",
 )
 
 

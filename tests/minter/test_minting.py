@@ -11,6 +11,7 @@ import pytest
 
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
 from breakglass.node.submitter import Fact
+from breakglass.records.handout import HandedCredential, check_handout
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import PRESENTATION_NAMESPACE
@@ -35,7 +36,13 @@ def test_a_token_is_enough_and_no_broker_is_asked(shop: Shop) -> None:
     assert secret["user"] == handle(asking)
     assert "password" not in answer["connect"]
     shop.target().log_in(secret["user"], secret["password"])
-    assert shop.mint(token.encoded())["sealed"] == answer["sealed"]
+    again = shop.mint(token.encoded())
+    assert again["sealed"] == answer["sealed"]
+    for each in (answer, again, shop.get(f"/grants/{asking.grant}/credential")):
+        given = HandedCredential(each["handout"], each["sealed"], each["connect"])
+        text = asking.body["statement"]["text"]
+        found = check_handout(given, text, shop.trust(), datetime.now(UTC))
+        assert (found.grant, found.minter) == (asking.grant, "orders-db")
     until(lambda: shop.kinds(asking.grant) == ["asked", "intent", "minted", "usable"])
 
 

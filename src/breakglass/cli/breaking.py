@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,17 +12,20 @@ from breakglass.cli.client import Client, find, takes_org
 from breakglass.cli.completed_names import GLASS, INCIDENT
 from breakglass.cli.grant_output import tell_grant
 from breakglass.error_names import ErrorName
-from breakglass.errors import MalformedError, RefusedError, UnavailableError
+from breakglass.errors import MisconfiguredError, UnavailableError
+
+if TYPE_CHECKING:
+    from breakglass.cli.held_grants import Held
+    from breakglass.records.card import Card, CardMint
+    from breakglass.records.statement import Why
 
 EXAMPLE = """\
 \b
 Example:
   breakglass break orders-repair --incident INC-4821 --why "orders stuck"
 """
-_SPAN = re.compile(r"([1-9][0-9]{0,5})(s|m|h)", re.ASCII)
 DRILL_AT_MOST = timedelta(minutes=20)
 _APPROVALS = {"self": "none", "two": "1", "sealed": "custodians"}
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
 
 @click.command(name="break", epilog=EXAMPLE)
@@ -36,7 +38,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
     help="The open incident that this is for.",
 )
 @click.option("--why", default="", metavar="TEXT", help="Why, in your words; it is recorded.")
-@click.option("--code", default="other", metavar="CODE", help="The coded reason.  [default: other]")
+@click.option("--code", default="", metavar="CODE", help="The coded reason.  [default: other]")
 @click.option(
     "--for", "for_", default="", metavar="TIME", help="Shorter than the glass allows: 10m."
 )
@@ -65,9 +67,14 @@ def break_(
 
     Without GLASS, list what you may break.
     """
+    from breakglass.cli import signed_glass
+    from breakglass.records.statement import Why
+
     client = find(org)
     if again:
-        _send_again(client, again, as_json)
+        from breakglass.cli import held_grants
+
+        _send(client, held_grants.held(client.state, again), as_json)
         return
     known = client.broker("GET", "/glasses")
     if glass is None:
@@ -75,27 +82,30 @@ def break_(
         return
     if not why:
         raise click.UsageError(f"say why: --why TEXT (it is recorded with your name: {client.who})")
-    chosen = choose(known, glass)
-    mint = choose_mint(chosen, minter)
-    terms = terms_of(chosen, for_)
-    answer, grant = _break(client, known, chosen, mint, terms, incident, code, why, ticket, drill)
-    tell_grant(client, chosen, mint, answer, grant, as_json)
+    # What is asked for is what maintainers signed, and is shown before anybody touches a key.
+    card = signed_glass.signed_card(client, known, glass, _now())
+    mint = signed_glass.choose_mint(card, minter)
+    life = signed_glass.life_of(card, for_)
+    life = min(life, DRILL_AT_MOST) if drill else life
+    said = Why(signed_glass.check_code(known, code), why)
+    if drill:
+        output.talk("DRILL: all of it is tried, people are alerted, and nothing opens")
+    output.talk(f"you sign for {glass}: {signed_glass.what_it_grants(card, mint, life)}")
+    _send(client, _signed(client, card, mint, life, incident, said, ticket, drill), as_json)
 
 
-def _break(
+def _signed(
     client: Client,
-    known: dict[str, Any],
-    glass: dict[str, Any],
-    mint: dict[str, Any] | None,
-    terms: timedelta,
+    card: Card,
+    mint: CardMint | None,
+    life: timedelta,
     incident: str,
-    code: str,
-    why: str,
+    why: Why,
     ticket: str,
     drill: bool,
-) -> tuple[dict[str, Any], str]:
-    from breakglass.cli import held_grants, sign_statement
-    from breakglass.records.statement import Break, Do, Why, grant_id
+) -> Held:
+    from breakglass.cli import held_grants, sign_statement, signed_glass
+    from breakglass.records.statement import Break, Do, grant_id
 
     # (1) One key for this grant alone; what is minted will be sealed to it.
     folder, holder = held_grants.begin(client.state)
@@ -103,17 +113,17 @@ def _break(
         statement = Break(
             do=Do.BREAK,
             log=client.log,
-            policy=known["policy"],
-            glass=glass["glass"],
-            minter=mint["minter"] if mint else "",
-            scope={name: tuple(values) for name, values in mint["scope"].items()} if mint else {},
-            act=act_of(mint),
+            policy=card.policy,
+            glass=card.glass,
+            minter=mint.minter if mint else "",
+            scope=mint.scope if mint else {},
+            act=signed_glass.act_of(mint),
             drill=drill,
             who=client.who,
             incident=incident,
             ticket=ticket,
-            reason=Why(code, why),
-            for_s=int(min(terms, DRILL_AT_MOST if drill else terms).total_seconds()),
+            reason=why,
+            for_s=int(life.total_seconds()),
             after="",
             holder=holder,
             at=sign_statement.now(),
@@ -125,12 +135,17 @@ def _break(
         held_grants.abandon(folder)
         raise
     # (3) Kept before it is sent: a lost answer is asked for again, with the same bytes.
-    held = held_grants.settle(folder, grant_id(said.text), said.signed)
-    return _send(client, held, mint["minter"] if mint else ""), held.grant
+    return held_grants.settle(folder, grant_id(said.text), said.signed)
 
 
-def _send(client: Client, held: Any, minter: str) -> dict[str, Any]:
+def _send(client: Client, held: Held, as_json: bool) -> None:
+    from breakglass.cli.credential import check_minted
+    from breakglass.cli.grant_proof import proven_grant
+    from breakglass.records.statement import parse_request
+
     client.announce()  # a statement that is sent again was signed by an earlier command
+    said = parse_request(held.statement["text"])
+    minter = said.minter
     shown = held.present(client.log, f"minter:{minter}", held.grant) if minter else None
     try:
         answer = client.broker(
@@ -143,94 +158,37 @@ def _send(client: Client, held: Any, minter: str) -> dict[str, Any]:
         elif error.name == ErrorName.UNREACHABLE or not error.hint:
             error.hint = again
         raise
-    held.keep_answer(answer)
-    return answer
+    # (4) The broker is believed in nothing: what is told is what its answer proves to us.
+    grant, trust = proven_grant(client, held, answer, _now())
+    if minter and not said.drill:
+        check_minted(client, held, answer.get("minted") or {}, _now())
+    # (5) Told first and kept second: somebody who needs it now can do without the file.
+    try:
+        tell_grant(grant, trust, answer, as_json)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UnavailableError(
+            f"standard output cannot be written: {error.strerror or error}; grant {held.grant!r}"
+            " stands",
+            hint=f"see: breakglass status {held.grant}",
+        ) from error
+    finally:
+        _keep(held, answer)
 
 
-def _send_again(client: Client, grant: str, as_json: bool) -> None:
-    from breakglass.cli import held_grants
-    from breakglass.records.statement import parse_request
-
-    held = held_grants.held(client.state, grant)
-    said = parse_request(held.statement["text"])
-    known = client.broker("GET", "/glasses")
-    glass = choose(known, said.glass)
-    mint = choose_mint(glass, said.minter) if said.minter else None
-    tell_grant(client, glass, mint, _send(client, held, said.minter), grant, as_json)
+def _keep(held: Held, answer: dict[str, Any]) -> None:
+    try:
+        held.keep_answer(answer)
+    except MisconfiguredError as error:
+        # The broker gives token and credential again for as long as the grant lives.
+        output.talk(f"{error}; the grant stands: breakglass status {held.grant}")
 
 
-def choose(known: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the glass of this name.
+def _now() -> Any:
+    from breakglass.cli.sign_statement import now
 
-    Raises:
-        RefusedError: ``no_glass``, with the names that there are.
-    """
-    for glass in known["glasses"]:
-        if glass["glass"] == name:
-            found: dict[str, Any] = glass
-            return found
-    names = ", ".join(sorted(each["glass"] for each in known["glasses"]))
-    raise RefusedError(
-        f"there is no glass {name!r} in policy {known['version']}",
-        name=ErrorName.NO_GLASS,
-        hint=f"there are: {names}" if names else "no policy is active: breakglass policy activate",
-    )
-
-
-def choose_mint(glass: dict[str, Any], minter: str) -> dict[str, Any] | None:
-    """Return the glass's mint by this minter, or its only one; ``None`` if it mints nothing.
-
-    Raises:
-        MalformedError: it has several, or none of that name.
-    """
-    mints: list[dict[str, Any]] = glass["mints"]
-    if not minter and len(mints) < 2:
-        return mints[0] if mints else None
-    for mint in mints:
-        if mint["minter"] == minter:
-            return mint
-    names = ", ".join(mint["minter"] for mint in mints) or "none"
-    raise MalformedError(
-        f"glass {glass['glass']!r} has no minter {minter!r}"
-        if minter
-        else f"glass {glass['glass']!r} has several minters",
-        hint=f"say which: --minter NAME (there are: {names})",
-    )
-
-
-def act_of(mint: dict[str, Any] | None) -> str:
-    """Return the act that a mint runs in place of a credential, if it has exactly one.
-
-    Raises:
-        MalformedError: it has several.
-    """
-    acts: list[str] = mint["acts"] if mint else []
-    if len(acts) > 1:
-        raise MalformedError(f"minter {mint['minter']!r} runs several acts: {', '.join(acts)}")  # type: ignore[index]
-    return acts[0] if acts else ""
-
-
-def terms_of(glass: dict[str, Any], given: str) -> timedelta:
-    """Read ``--for``, or return the longest that the glass allows.
-
-    Raises:
-        MalformedError: no length of time.
-        RefusedError: ``too_long``.
-    """
-    longest = timedelta(seconds=glass["for_s"])
-    if not given:
-        return longest
-    match = _SPAN.fullmatch(given)
-    if match is None:
-        raise MalformedError(f"invalid duration --for {given[:20]!r}", hint="use 90s, 10m or 1h")
-    asked = timedelta(**{_UNITS[match[2]]: int(match[1])})
-    if asked > longest:
-        raise RefusedError(
-            f"glass {glass['glass']!r} is for {output.duration(longest.total_seconds())} at most,"
-            f" asked {output.duration(asked.total_seconds())}",
-            name=ErrorName.TOO_LONG,
-        )
-    return asked
+    return now()
 
 
 def _list(client: Client, known: dict[str, Any], as_json: bool) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from breakglass.cli import output
-from breakglass.cli.breaking import act_of, choose, choose_mint, terms_of
 from breakglass.cli.client import Client, find, takes_org
 from breakglass.error_names import ErrorName
 from breakglass.errors import (
@@ -57,7 +56,7 @@ def door() -> None:
 @click.argument("glass", required=False)
 @click.option("--incident", default="", metavar="ID", help="The incident that this is for.")
 @click.option("--why", default="", metavar="TEXT", help="Why, in your words; it is recorded.")
-@click.option("--code", default="other", metavar="CODE", help="The coded reason.  [default: other]")
+@click.option("--code", default="", metavar="CODE", help="The coded reason.  [default: other]")
 @click.option("--for", "for_", default="", metavar="TIME", help="Shorter than one hour: 10m.")
 @click.option("--minter", default="", metavar="NAME", help="Which minter, if there are several.")
 @click.option(
@@ -236,8 +235,10 @@ def use(
     The broker writes the intent from them and keeps it, so that the ledger gets it when it is back.
     """
     from breakglass.cli import held_grants
+    from breakglass.cli.credential import check_minted
     from breakglass.cli.door_bell import ledger_unreached
     from breakglass.cli.door_request import door_of, read_request
+    from breakglass.cli.sign_statement import now
 
     if bool(gate_name) != bool(run):
         raise click.UsageError("--gate and --for go together: a token opens one run")
@@ -264,9 +265,10 @@ def use(
     if joined.said.minter and not gate_name:
         shown = held.present(client.log, f"minter:{joined.said.minter}", joined.grant)
         minted = _minted(client, joined.grant, opened.token(shown), minter_at or opened.minter_at)
+        handed = check_minted(client, held, minted, now())
         answer |= {"minted": minted, "not_after": minted["expires"]}
         held.keep_answer(answer)
-        rows.append(("granted", f"{joined.said.glass} until {opened.not_after:%H:%M:%S} UTC"))
+        rows.append(("granted", f"{joined.said.glass} until {handed.until:%H:%M:%S} UTC"))
     elif gate_name:
         shown = held.present(client.log, f"gate:{gate_name}", run)
         answer["token"] = opened.token(shown)
@@ -323,23 +325,25 @@ def _said(
     client: Client, glass: str, incident: str, why: str, code: str, for_: str, minter: str
 ) -> Held:
     """Sign what is asked of the custodians, with a new holder key, and keep both."""
-    from breakglass.cli import held_grants, sign_statement
+    from breakglass.cli import held_grants, sign_statement, signed_glass
     from breakglass.records.statement import Do, Door, Why, grant_id
 
     known = client.broker("GET", "/glasses")
-    chosen = choose(known, glass)
-    mint = choose_mint(chosen, minter)
-    life = min(terms_of(chosen, for_), timedelta(hours=1))
+    card = signed_glass.signed_card(client, known, glass, sign_statement.now())
+    mint = signed_glass.choose_mint(card, minter)
+    life = min(signed_glass.life_of(card, for_), timedelta(hours=1))
+    code = signed_glass.check_code(known, code)
+    output.talk(f"you sign for {glass}: {signed_glass.what_it_grants(card, mint, life)}")
     folder, holder = held_grants.begin(client.state)
     try:
         statement = Door(
             do=Do.DOOR,
             log=client.log,
-            policy=known["policy"],
+            policy=card.policy,
             glass=glass,
-            minter=mint["minter"] if mint else "",
-            scope={name: tuple(values) for name, values in mint["scope"].items()} if mint else {},
-            act=act_of(mint),
+            minter=mint.minter if mint else "",
+            scope=mint.scope if mint else {},
+            act=signed_glass.act_of(mint),
             who=client.who,
             incident=incident,
             ticket="",

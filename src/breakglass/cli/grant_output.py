@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from breakglass.cli import output
-from breakglass.cli.client import Client
+from breakglass.clock import format_time
+
+if TYPE_CHECKING:
+    from breakglass.records.trust import Trust
+    from breakglass.token.verify import VerifiedToken
 
 # Dimensions that say how the platform grants it; people ask where. `status` shows them all.
 _HOW = {"templates", "roles"}
@@ -16,75 +22,75 @@ _LABELS = {
 }
 
 
-def tell_grant(
-    client: Client,
-    glass: dict[str, Any],
-    mint: dict[str, Any] | None,
-    answer: dict[str, Any],
-    grant: str,
-    as_json: bool,
-) -> None:
+def tell_grant(grant: VerifiedToken, trust: Trust, answer: dict[str, Any], as_json: bool) -> None:
     """Print what came of breaking a glass.
 
     Args:
-        client: whose trust file names the witnesses.
-        glass: as the broker lists it.
-        mint: what of it was minted, if anything.
-        answer: of the broker.
-        grant: its id.
-        as_json: print the answer as it is.
+        grant: what was proven of it; rows come from here alone.
+        trust: by which trust file.
+        answer: of the broker, for its labels, and for machines.
+        as_json: print the answer, with what was proven in the place of what was said.
     """
+    intent = grant.intent
     if as_json:
-        output.tell_json(answer)
+        output.tell_json(
+            {
+                **answer,
+                "grant": intent.grant,
+                "index": grant.index,
+                "cosigned": {name: format_time(at) for name, at in sorted(grant.cosigned.items())},
+                "not_after": format_time(intent.not_after),
+                "review_by": format_time(intent.review_by),
+            }
+        )
         return
+    drill = grant.asking.statement.drill
     output.tell_rows(
         [
-            ("recorded", f"entry {answer['index']}, {_seen(client, answer['cosigned'])}"),
-            ("granted", _granted(glass, mint, answer)),
-            ("review", f"due {answer['review_by'][:10]}, opened as review {grant}"),
-            ("grant", grant),
+            ("recorded", f"entry {grant.index}, {_seen(trust, grant.cosigned)}"),
+            ("DRILL" if drill else "granted", _granted(grant)),
+            ("review", f"due {intent.review_by:%Y-%m-%d}, opened as review {intent.grant}"),
+            ("grant", intent.grant),
         ]
     )
     for label in answer.get("labels", []):
         output.talk(_LABELS.get(label, f"labelled '{label}'"))
-    if mint and mint["platform"] == "postgres":
-        output.talk(f"next: breakglass psql {grant}")
-    elif glass["gates"]:
-        gate = glass["gates"][0]
-        output.talk(f"next: breakglass gate token {grant} --gate {gate} --for RUN")
-
-
-def _seen(client: Client, cosigned: dict[str, str]) -> str:
-    """Say who has seen the record, by the names of the trust file."""
-    witnesses, archiver = [], ""
-    for line in client.trust.read_text("utf-8").splitlines():
-        words = line.split(" ")
-        if words[0] == "witness":
-            witnesses.append(words[1])
-        elif words[0] == "archiver":
-            archiver = words[1]
-    others = [name for name in witnesses if name != archiver]
-    seen = f"seen by {sum(name in cosigned for name in others)} of {len(others)} witnesses"
-    return f"{seen}, {'archived' if archiver in cosigned else 'not archived yet'}"
-
-
-def _granted(glass: dict[str, Any], mint: dict[str, Any] | None, answer: dict[str, Any]) -> str:
-    from breakglass.clock import parse_time
-
-    until = parse_time(answer["not_after"])
-    left = output.duration(max(0, (until - _now()).total_seconds()))
-    if mint:
-        scope = ", ".join(
-            _dimension(name, values) for name, values in mint["scope"].items() if name not in _HOW
+    mint = grant.card.mint(intent.minter) if intent.minter else None
+    if drill:
+        return
+    if mint and mint.platform == "postgres":
+        output.talk(f"next: breakglass psql {intent.grant}")
+    elif intent.gates:
+        gate = intent.gates[0]
+        output.talk(
+            f"next: breakglass gate token {intent.grant} --gate {gate} --for RUN --out token"
         )
-        what = f"{glass['glass']} on {scope} ({mint['minter']})"
+
+
+def _seen(trust: Trust, cosigned: Mapping[str, datetime]) -> str:
+    """Say who has seen the record, by the names of the trust file."""
+    others = {each.name for each in trust.tlog.witnesses} - {trust.archiver}
+    seen = f"seen by {len(others & set(cosigned))} of {len(others)} witnesses"
+    return f"{seen}, {'archived' if trust.archiver in cosigned else 'not archived yet'}"
+
+
+def _granted(grant: VerifiedToken) -> str:
+    intent = grant.intent
+    if grant.asking.statement.drill:
+        return f"{intent.glass}: minted and cut again where it mints; nothing was handed out"
+    left = output.duration(max(0, (intent.not_after - _now()).total_seconds()))
+    if intent.minter:
+        scope = ", ".join(
+            _dimension(name, values) for name, values in intent.scope.items() if name not in _HOW
+        )
+        what = f"{intent.glass} on {scope} ({intent.minter})"
     else:
-        gates = ", ".join(map(repr, glass["gates"]))
-        what = f"{glass['glass']}, to open gate {gates}" if gates else glass["glass"]
-    return f"{what} until {output.clock_time(until, _now())} ({left})"
+        gates = ", ".join(map(repr, intent.gates))
+        what = f"{intent.glass}, to open gate {gates}" if gates else intent.glass
+    return f"{what} until {output.clock_time(intent.not_after, _now())} ({left})"
 
 
-def _dimension(name: str, values: list[str]) -> str:
+def _dimension(name: str, values: Sequence[str]) -> str:
     """Write one dimension of a scope: ``database 'orders'``."""
     named = name.removesuffix("s") if len(values) == 1 else name
     return f"{named} {', '.join(map(repr, values))}"

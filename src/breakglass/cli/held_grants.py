@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from breakglass.cli.sign_statement import now
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.person import ssh_keygen
+from breakglass.process.folder import write_whole
 from breakglass.records.presentation import Presentation, presentation_text
-from breakglass.records.statement import digest_of
+from breakglass.records.statement import digest_of, parse_request
 
 NAMESPACE = "breakglass-token@v1"
 
@@ -42,6 +44,12 @@ class Held:
         """Return what the broker answered; empty if its answer never came."""
         path = self.folder / "answer.json"
         return _read(path) if path.exists() else {}
+
+    @property
+    def longest(self) -> datetime:
+        """Return when what was asked for is over at the latest: its own time and life."""
+        said = parse_request(self.statement["text"])
+        return said.at + timedelta(seconds=said.for_s)
 
     def keep_answer(self, answer: dict[str, Any]) -> None:
         """Keep the broker's answer."""
@@ -78,17 +86,27 @@ class Held:
 def begin(state: Path) -> tuple[Path, str]:
     """Make the key of a grant that has no id yet; returns its folder and public line."""
     grants = state / "grants"
-    grants.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = grants / f".new-{os.urandom(8).hex()}"
-    folder.mkdir(mode=0o700)
+    try:
+        grants.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise _unwritten(folder, error) from error
     return folder, ssh_keygen.make_key(folder / "holder", "breakglass holder key")
 
 
 def settle(folder: Path, grant: str, signed: dict[str, Any]) -> Held:
-    """Give the folder its grant's name, with the statement inside: before anything is sent."""
+    """Give the folder its grant's name, with the statement inside: before anything is sent.
+
+    Raises:
+        MisconfiguredError: ``not_kept``; the disk refused.
+    """
     _write(folder / "statement.json", signed)
     final = folder.with_name(grant)
-    folder.rename(final)
+    try:
+        folder.rename(final)
+    except OSError as error:
+        raise _unwritten(final, error) from error
     return Held(grant, final)
 
 
@@ -127,6 +145,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(value, file)
+    try:
+        write_whole(path, json.dumps(value).encode())
+    except OSError as error:
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: Path, error: OSError) -> MisconfiguredError:
+    return MisconfiguredError(
+        f"{str(path)!r} cannot be written: {error.strerror or error}",
+        name=ErrorName.NOT_KEPT,
+        hint="make room, or name another folder: 'state' in client.toml, or XDG_STATE_HOME",
+    )

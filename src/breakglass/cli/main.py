@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -39,6 +40,7 @@ class Commands(click.Group):
                 formatter.write_dl([(f"{name:<{widest}}", line) for name, _, line in rows])
 
 
+_NO_ROOM = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 EXAMPLE = """\
 \b
 Example:
@@ -63,7 +65,16 @@ def breakglass() -> None:
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run one command and end the process with its exit code; no traceback is ever shown."""
     arguments = sys.argv[1:] if argv is None else argv
-    sys.exit(_run(arguments, "--json" in arguments))
+    code = _run(arguments, "--json" in arguments)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _give_up_stdout()  # said already; the interpreter must not complain while it closes
+    sys.exit(code)
+
+
+def _give_up_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str], as_json: bool) -> int:
@@ -87,9 +98,15 @@ def _run(arguments: list[str], as_json: bool) -> int:
         click.echo("", err=True)
         return 130
     except BrokenPipeError:
-        # Whoever read us has gone; the interpreter must not complain while it closes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()  # whoever read us has gone
         return 141
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            return _own_mistake(error, as_json)
+        where = repr(error.filename) if error.filename else "the output"
+        message = f"{where} cannot be written: {error.strerror}; the command stopped there"
+        output.tell_error("misconfigured", message, "make room; then: breakglass status", as_json)
+        return 6
     except Exception as error:  # noqa: BLE001  the edge of the process: one line, and the rest kept
         return _own_mistake(error, as_json)
     return 0

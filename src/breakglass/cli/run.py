@@ -38,7 +38,8 @@ _EVERYTHING: dict[str, Any] = {"ignore_unknown_options": True, "allow_interspers
 def run(grant: str, command: tuple[str, ...], org: str | None) -> None:
     """Run COMMAND with the credential of GRANT in its environment, and nowhere else.
 
-    It ends when the grant ends, whether expired, handed back or killed.
+    It ends when the grant ends, whether expired, handed back or killed. Of this shell nothing is
+    handed on that could lead it elsewhere: each PG… of yours is dropped.
     """
     _run(find(org), grant, _own(command))
 
@@ -67,20 +68,22 @@ def _own(arguments: tuple[str, ...]) -> list[str]:
 
 
 def _run(client: Client, grant: str, command: list[str]) -> None:
-    from breakglass.cli import held_grants
+    from breakglass.cli import credential, held_grants
     from breakglass.clock import parse_time
 
     held = held_grants.held(client.state, grant)
     answer = held.answer or client.broker("GET", f"/grants/{grant}")
-    until = parse_time(answer["not_after"])
-    left = (until - _now()).total_seconds()
-    if left <= 0:
+    until = min(parse_time(answer["not_after"]), held.longest)
+    if until <= _now():
         raise RefusedError(
             f"grant {grant!r} ended {output.clock_time(until, _now())}",
             name=ErrorName.EXPIRED,
             hint="break the glass again: a grant is never extended",
         )
-    environment = {**os.environ, **_credential(client, held, answer), "BREAKGLASS_GRANT": grant}
+    found = credential.opened(client, held, answer, _now()) if _has_credential(held) else None
+    until = found.until if found else until
+    environment = {**credential.environment(os.environ, found), "BREAKGLASS_GRANT": grant}
+    credential.probe(found, environment)
     if sys.stderr.isatty():
         output.talk(f"ends with the grant at {output.clock_time(until, _now())}")
     try:
@@ -96,18 +99,6 @@ def _run(client: Client, grant: str, command: list[str]) -> None:
             f"grant {grant!r} {ended}; {command[0]!r} was ended with it", name=ErrorName.ENDED
         )
     sys.exit(child.returncode if child.returncode >= 0 else 128 - child.returncode)
-
-
-def _credential(client: Client, held: Any, answer: dict[str, Any]) -> dict[str, str]:
-    if not _has_credential(held):
-        return {}
-    minted = answer.get("minted")
-    if not minted or "sealed" not in minted:
-        minted = client.broker("GET", f"/grants/{held.grant}/credential")
-    opened = held.unseal(minted["sealed"])
-    names = {"user": "PGUSER", "password": "PGPASSWORD", "host": "PGHOST"}
-    names |= {"port": "PGPORT", "dbname": "PGDATABASE"}
-    return {variable: str(opened[name]) for name, variable in names.items() if name in opened}
 
 
 def _has_credential(held: Any) -> bool:

@@ -32,7 +32,7 @@ create table if not exists grants(
     sealed blob, connect text, ids text, probe text, minted_ms integer, usable_ms integer,
     ended text, ended_at text, over_at text, tail_ms integer, evidence text, sessions integer,
     left_behind text, tries integer not null default 0, next_try text, rang text,
-    said integer not null default 0
+    said integer not null default 0, handout text
 ) strict;
 create index if not exists by_stage on grants(stage, next_try);
 create index if not exists by_expiry on grants(stage, expires);
@@ -75,7 +75,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class SealedCredential:
-    """What is kept of a credential: sealed, so that only its holder can open it."""
+    """What is kept of a credential: sealed, so that only its holder can open it.
+
+    ``handout`` is the text that is signed whenever it is handed out; empty where nothing is.
+    """
 
     sealed: bytes
     connect: Mapping[str, str | int]
@@ -83,6 +86,7 @@ class SealedCredential:
     probe: str
     minted_ms: int
     usable_ms: int
+    handout: str
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,11 @@ class GrantStore:
         # FULL: a commit is on disk when it returns; a promise that power loss takes is none.
         self._file = Database(path, what="table of grants", durability="full", schema=_SCHEMA)
         self._file.connection.row_factory = sqlite3.Row
+        columns = {row["name"] for row in self._file.all("pragma table_info(grants)")}
+        if "handout" not in columns:
+            # A table from before hand-outs were signed: what it holds ends as it should, and no
+            # client opens it any more.
+            self._file.do("alter table grants add column handout text")
 
     def close(self) -> None:
         """Close the file."""
@@ -162,7 +171,7 @@ class GrantStore:
             return bool(
                 self._do(
                     "update grants set stage = ?, sealed = ?, connect = ?, ids = ?, probe = ?,"
-                    " minted_ms = ?, usable_ms = ? where grant_id = ? and stage = ?",
+                    " minted_ms = ?, usable_ms = ?, handout = ? where grant_id = ? and stage = ?",
                     Stage.MINTED.value,
                     made.sealed,
                     json.dumps(dict(made.connect)),
@@ -170,6 +179,7 @@ class GrantStore:
                     made.probe,
                     made.minted_ms,
                     made.usable_ms,
+                    made.handout,
                     grant,
                     Stage.CLAIMED.value,
                 )
@@ -327,6 +337,7 @@ def _row(row: sqlite3.Row) -> Row:
             row["probe"],
             row["minted_ms"],
             row["usable_ms"],
+            row["handout"] or "",
         )
     return Row(
         _claim(row),

@@ -26,6 +26,12 @@ from breakglass.node.submitter import Submitter
 from breakglass.records.card import card_digest
 from breakglass.records.fold.state import State
 from breakglass.records.grant import session_name
+from breakglass.records.handout import (
+    Handout,
+    digest_of_connect,
+    digest_of_sealed,
+    handout_text,
+)
 from breakglass.records.kinds.ended import Ended, EndedWhy
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.record_reader import parse_record
@@ -125,8 +131,9 @@ class Minting:
             #     nothing is kept: what was minted has been tried, and is cut next.
             drill = shown.asking.statement.drill
             sealed = b"" if drill else seal(credential.secret, shown.intent.holder)
+            handout = "" if drill else self._handout(shown, credential, sealed)
             made = SealedCredential(
-                sealed, credential.connect, credential.ids, probe, minted_ms, usable_ms
+                sealed, credential.connect, credential.ids, probe, minted_ms, usable_ms, handout
             )
             self._table.minted(claim.grant, made)
             row = self._table.find(claim.grant) or row
@@ -267,6 +274,22 @@ class Minting:
             # One skew early, for a target whose clock is behind; the end is never moved back.
             intent.not_before - self._view.trust().skew,
             intent.not_after,
+        )
+
+    def _handout(self, shown: VerifiedToken, credential: Credential, sealed: bytes) -> str:
+        intent = shown.intent
+        return handout_text(
+            Handout(
+                log=shown.asking.statement.log,
+                grant=intent.grant,
+                statement=shown.asking.digest,
+                minter=self._name,
+                platform=self._platform.limits.platform,
+                holder=intent.holder,
+                sealed=digest_of_sealed(sealed),
+                connect=digest_of_connect(credential.connect),
+                until=intent.not_after,
+            )
         )
 
     def _usable(self, credential: Credential) -> str:

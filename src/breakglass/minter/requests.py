@@ -38,7 +38,8 @@ class ForgoRequest:
 class CredentialView:
     """A credential that works, ``sealed`` to its holder (base64): anybody may carry it.
 
-    ``dead`` says that it is gone already, as after a drill, which seals nothing.
+    ``handout`` is the note by which its holder knows it for ours (docs/spec/handout.md). ``dead``
+    says that it is gone already, as after a drill, which seals nothing.
     """
 
     grant: str
@@ -49,6 +50,7 @@ class CredentialView:
     connect: Mapping[str, str | int]
     probe: str
     since_asked_ms: int
+    handout: str
     dead: bool
 
 

@@ -31,6 +31,7 @@ from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.process import NodeProcess
 from breakglass.node.views import Health, StateView, health, state_view
 from breakglass.process.alert_channel import AlertChannel
+from breakglass.records.handout import sign_handout
 from breakglass.strict_json import view
 from breakglass.token.token import BYTES_AT_MOST
 
@@ -145,6 +146,8 @@ class Stories:
             minter=self.name,
             sealed=base64.b64encode(row.made.sealed).decode(),
             since_asked_ms=row.made.usable_ms,
+            # Signed anew each time: by the key that trust files name now, after a rotation too.
+            handout=sign_handout(row.made.handout, self.process.key) if row.made.handout else "",
             dead=row.stage is Stage.DEAD,
         )
 

@@ -46,11 +46,13 @@ class VerifiedToken:
 
     ``index`` is the intent's place in the log and ``cosigned`` the witnesses' times; both are
     empty (-1, no times) for a token of the custodians' door, whose ``custodians`` countersigned.
+    ``run`` is empty where nobody asked for one.
     """
 
     intent: Intent
     card: Card
     asking: Asking
+    log: str
     at: datetime
     run: str
     index: int
@@ -90,35 +92,16 @@ def verify_token(token: Token, verifier: Verifier, run: str, now: datetime) -> V
     # (1) The trust file: signed by its maintainers when this verifier accepted it.
     trust = verifier.trust
     _check_clock(verifier, now)
-    # (2) The card: threshold of maintainers, in force.
-    card_note = Note.parse(token.card)
-    card = check_card(card_note, trust, now)
-    # (3) The intent: by a broker, of this card and log, for this door.
-    record, intent = _intent(token.intent)
-    check_submitter(record, trust, "broker")
-    check_intent_names(intent, record.envelope, card, card_note)
-    check_door(intent, card, verifier.door)
-    # (4) The statements: people, keys, factors, enough of them.
-    people = check_people(token.people, card)
-    asking = check_statements(intent, card, people)
-    check_people_signed(people, asking)
-    # (5) The intent is what was asked, within the card, in time.
-    check_terms(intent, record.envelope.at, asking, card, trust.skew)
-    # (6) The proof: recorded, witnessed at the time, beyond reach as this verifier demands.
-    check_single(record)
-    custodians: tuple[str, ...] = ()
-    if token.proof is None:
-        custodians = check_custodians(intent, record.envelope.at, asking, people, trust)
-        index, cosigned = -1, dict[str, datetime]()
-    else:
-        index, cosigned = _check_proof(token, record, asking, trust)
-    _check_clock(replace(verifier, newest_seen=max(cosigned.values(), default=None)), now)
+    # (2) to (6): the grant, and that this door is meant.
+    found = _granted(token, trust, now, verifier.door)
+    _check_clock(replace(verifier, newest_seen=max(found.cosigned.values(), default=None)), now)
     # (7) Now.
+    intent, asking = found.intent, found.asking
     check_life(intent, trust.skew, now)
     # (8) The holder shows it here, for this run.
     shown = _check_holder(token, intent, asking, run)
     if shown is not None:
-        _check_presentation(shown, asking, record.envelope.log, verifier.door, run)
+        _check_presentation(shown, asking, found.log, verifier.door, run)
         _check_presented_in_time(shown, intent, asking, trust.skew, now)
     # (9) A drill shows that all of this works, and opens nothing.
     if asking.statement.drill and verifier.door.startswith("gate:"):
@@ -126,7 +109,56 @@ def verify_token(token: Token, verifier: Verifier, run: str, now: datetime) -> V
             f"would open {verifier.door!r}: this is a drill, and the gate stays shut",
             name=ErrorName.WRONG_GATE,
         )
-    return VerifiedToken(intent, card, asking, record.envelope.at, run, index, cosigned, custodians)
+    return replace(found, run=run)
+
+
+def prove_grant(token: Token, trust: Trust, now: datetime) -> VerifiedToken:
+    """Check all of a token but who shows it where, and return what it proves of its grant.
+
+    What its own holder may know of it: steps (2) to (6) of ``verify_token`` without a door. The
+    level is asked by gates and minters alone: ``cosigned`` says what is there.
+
+    Args:
+        token: as parsed; a presentation is not looked at.
+        trust: the holder's own trust file.
+        now: the holder's own time, for the card's.
+
+    Raises:
+        MalformedError, UnprovenError, RefusedError: as ``verify_token``.
+    """
+    return _granted(token, trust, now, None)
+
+
+def _granted(token: Token, trust: Trust, now: datetime, door: str | None) -> VerifiedToken:
+    # (2) The card: threshold of maintainers, in force.
+    card_note = Note.parse(token.card)
+    card = check_card(card_note, trust, now)
+    # (3) The intent: by a broker, of this card and log, for this door.
+    record, intent = _intent(token.intent)
+    check_submitter(record, trust, "broker")
+    check_intent_names(intent, record.envelope, card, card_note)
+    if door is not None:
+        check_door(intent, card, door)
+    # (4) The statements: people, keys, factors, enough of them.
+    people = check_people(token.people, card)
+    asking = check_statements(intent, card, people)
+    check_people_signed(people, asking)
+    # (5) The intent is what was asked, within the card, in time.
+    envelope = record.envelope
+    check_terms(intent, envelope.at, asking, card, trust.skew)
+    # (6) The proof: recorded, witnessed at the time, beyond reach as this verifier demands.
+    check_single(record)
+    custodians: tuple[str, ...] = ()
+    if token.proof is None:
+        custodians = check_custodians(intent, envelope.at, asking, people, trust)
+        index, cosigned = -1, dict[str, datetime]()
+    else:
+        index, cosigned = _check_proof(token, record, asking, trust)
+        if door is not None:
+            _check_level(token, record, index, cosigned, trust)
+    return VerifiedToken(
+        intent, card, asking, envelope.log, envelope.at, "", index, cosigned, custodians
+    )
 
 
 def check_life(intent: Intent, skew: timedelta, now: datetime) -> None:
@@ -178,15 +210,24 @@ def _check_proof(
         )
     assert token.proof is not None
     entry = prove_entry(token.intent, token.proof, trust, record.envelope)
-    if trust.level in (Level.ARCHIVED, Level.JUSTIFIED) and trust.archiver not in entry.cosigners:
+    return entry.index, entry.cosigners
+
+
+def _check_level(
+    token: Token,
+    record: Record[Intent],
+    index: int,
+    cosigned: Mapping[str, datetime],
+    trust: Trust,
+) -> None:
+    if trust.level in (Level.ARCHIVED, Level.JUSTIFIED) and trust.archiver not in cosigned:
         raise UnprovenError(
             f"archiver {trust.archiver!r} has not cosigned in time; this trust file asks for level"
             f" {trust.level.value!r}",
             name=ErrorName.LEVEL,
         )
     if trust.level is Level.JUSTIFIED:
-        _check_justified(token, record, entry.index, trust)
-    return entry.index, entry.cosigners
+        _check_justified(token, record, index, trust)
 
 
 def _check_justified(token: Token, record: Record[Intent], index: int, trust: Trust) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,7 +84,7 @@ class MintView:
 
 @dataclass(frozen=True)
 class GlassView:
-    """One glass that has a card in force."""
+    """One glass that has a card in force; ``card`` is that card's note, in base64."""
 
     glass: str
     does: str
@@ -95,15 +96,17 @@ class GlassView:
     people: tuple[str, ...]
     incident: tuple[str, ...]
     card_expires: datetime
+    card: str
 
 
 @dataclass(frozen=True)
 class Glasses:
-    """The glasses that have a card in force, under which policy."""
+    """The glasses that have a card in force, under which policy, with its coded reasons."""
 
     log: str
     policy: str
     version: int
+    reasons: tuple[str, ...]
     glasses: tuple[GlassView, ...]
 
 
@@ -179,6 +182,7 @@ def glasses_of(state: State, policy: CompiledPolicy | None) -> Glasses:
         log=state.log,
         policy=governance.policy.bundle if governance.policy else "",
         version=governance.policy.version if governance.policy else 0,
+        reasons=tuple(policy.bundle.reasons) if policy else (),
         glasses=tuple(_glass(active, policy) for _, active in cards),
     )
 
@@ -200,4 +204,5 @@ def _glass(active: ActiveCard, policy: CompiledPolicy | None) -> GlassView:
         people=tuple(people),
         incident=tuple(glass.when.incident) if glass else (),
         card_expires=card.expires,
+        card=base64.b64encode(active.note).decode(),
     )
