@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trust": ("trust:trust", "Show, change, sign and update the trust file."),
     "key": ("key:key", "Show, seal and replace the keys of processes."),
     "archiver": ("archiver:archiver", "Look at the archive: its lock, versions and policy."),
-    "join": ("join:join", "Move a witness and the archiver to a second host."),
+    "join": ("join:join", "Join a person's laptop; move a witness to a second host."),
     "use": ("use:use", "Allow a folder's client.toml for your commands."),
     "init": ("init:init", "Make a whole organisation in one folder, to try out."),
     "up": ("up:up", "Start every process of such a folder, and stay."),
