@@ -19,6 +19,8 @@ from typing import Any
 import psycopg
 
 from breakglass.demo.server_place import ServerPlace, make_server_place
+from breakglass.minter.platforms.postgres_setup import Template, setup_statements
+from breakglass.minter.platforms.scram_verifier import scram_verifier
 
 SUPERUSER, PASSWORD = "postgres", "only-for-tests"
 START_WITHIN_S = 30
@@ -56,6 +58,11 @@ class Postgres:
         with self.connected(dbname=dbname) as connection:
             for each in statements:
                 connection.execute(each.encode())
+
+    @property
+    def major(self) -> int:
+        """Return the server's major version."""
+        return int(self.column("show server_version_num")[0]) // 10000
 
     def column(self, query: str, dbname: str = "postgres") -> list[str]:
         """Return the first column of a query, as texts."""
@@ -116,35 +123,37 @@ def start_postgres(*, durable: bool = False) -> Postgres:
     return found
 
 
-def prepare(server: Postgres, minter: str = "breakglass_minter") -> str:
-    """Make two databases, a template role and a minter of the least right; return its DSN.
+TEMPLATES = (
+    Template("breakglass_orders_repair", ("orders",), {"orders": ("select, update on orders",)}),
+    Template(
+        "breakglass_both",
+        ("billing", "orders"),
+        {"orders": ("usage, create on schema public",)},
+    ),
+)
 
-    These are the statements of docs/reference/minters.md.
+
+def prepare(server: Postgres, minter: str = "breakglass_minter") -> str:
+    """Make two databases, two templates and a minter of the least right; return its DSN.
+
+    ``breakglass_both`` may create, in the schema ``public`` of ``orders``.
     """
+    server.run("create role orders_owner nologin")
     for database in ("orders", "billing"):
         server.run(f"create database {database}")
-        server.run(f"revoke connect on database {database} from public")
-    server.run(
-        "create role orders_owner nologin",
-        "create role breakglass_orders_repair nologin",
-        f"create role {minter} login createrole password '{PASSWORD}'",
-        "create role breakglass_both nologin",
-        "grant connect on database orders to breakglass_orders_repair",
-        "grant connect on database orders, billing to breakglass_both",
-        f"grant connect on database orders, billing to {minter}",
-        f"grant breakglass_orders_repair, breakglass_both to {minter}"
-        " with admin true, inherit false, set false",
-        f"grant orders_owner to {minter} with inherit true, set true",
-    )
     server.run(
         "create table orders(id int primary key, state text)",
         "insert into orders values (1, 'stuck')",
         "create table secrets(id int primary key)",
         "alter table orders owner to orders_owner",
-        "grant select, update on orders to breakglass_orders_repair",
-        "grant usage, create on schema public to breakglass_both, orders_owner",
         dbname="orders",
     )
+    for each in setup_statements(
+        server.major, minter, TEMPLATES, scram_verifier(PASSWORD), shut_public=True
+    ):
+        server.run(each.sql, dbname=each.database or "postgres")
+    server.run(f"grant orders_owner to {minter}")
+    server.run("grant usage, create on schema public to orders_owner", dbname="orders")
     return server.dsn(minter, PASSWORD, "orders")
 
 

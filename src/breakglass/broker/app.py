@@ -25,6 +25,7 @@ from breakglass.broker.grants.reaper import Reaper
 from breakglass.broker.grants.tokens import Tokens
 from breakglass.broker.incidents.declarations import Declarations
 from breakglass.broker.minters import Minters
+from breakglass.broker.organisation import Organisation
 from breakglass.broker.policies import Policies
 from breakglass.broker.rate_limit import RateLimit
 from breakglass.broker.routes import Stories, routes
@@ -101,5 +102,6 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         ),
         returning,
         clock,
+        Organisation(folder, settings.log, settings.ledger, settings.monitor),
     )
     return process.service(routes(stories))

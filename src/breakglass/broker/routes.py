@@ -42,6 +42,7 @@ from breakglass.broker.grants.request import BreakBody, break_request
 from breakglass.broker.grants.tokens import Tokens, standing
 from breakglass.broker.incidents.declarations import Declarations, Declared, StatementBody
 from breakglass.broker.minters import Minters
+from breakglass.broker.organisation import JoinView, Organisation
 from breakglass.broker.policies import Policies
 from breakglass.clock import Clock
 from breakglass.error_names import ErrorName
@@ -78,6 +79,7 @@ class Stories:
     doors: DoorRequests
     returning: DoorReturn
     clock: Clock
+    organisation: Organisation
 
 
 def routes(stories: Stories) -> list[Route]:
@@ -96,6 +98,7 @@ def routes(stories: Stories) -> list[Route]:
         get("/grants/{grant}/credential", nobody, show.credential, dict),
         get("/doors", nobody, lambda who, asked: act.doors.listing(), DoorsView),
         get("/doors/{grant}", nobody, show.door, DoorView),
+        get("/join", nobody, lambda who, asked: act.organisation.join_view(), JoinView),
         get("/minters", nobody, lambda who, asked: act.minters.addresses(), dict),
         get("/state", nobody, lambda who, asked: state_view(act.view), StateView),
         get("/healthz", nobody, show.health, Health),

@@ -18,7 +18,7 @@ class BrokerSettings:
     Attributes:
         log: the log's origin.
         ledger: the ledger's ``address`` file, relative to the folder, or its address.
-        monitor: likewise; told to people, never called.
+        monitor: likewise; told to who joins, never called.
         trust: the trust file to begin with; newer versions come from the ledger.
         minters: minter to its ``address`` file or address.
         receipt_within: how long a responder waits for the proof of an intent; then nothing was

@@ -25,7 +25,7 @@ TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("trust", "trust:trust", "Show, change, sign and update the trust file."),
         ("key", "key:key", "Show, seal and replace the keys of processes."),
         ("archiver", "archiver:archiver", "Look at the archive: its lock, versions and policy."),
-        ("join", "join:join", "Move a witness and the archiver to a second host."),
+        ("join", "join:join", "Join a person's laptop; move a witness to a second host."),
         ("doctor", "doctor:doctor", "Say what this set-up does not give, and the next step."),
     ),
     "Auditor": (

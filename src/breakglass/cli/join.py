@@ -9,6 +9,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
+from breakglass.cli.join_person import invite, person
 from breakglass.errors import MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
@@ -41,7 +42,11 @@ Example, on the second host:
 
 @click.group(epilog=WITNESS_EXAMPLE)
 def join() -> None:
-    """Move a witness and the archiver to a second host, out of reach of the first."""
+    """Join a person's laptop, or move a witness and the archiver to a second host."""
+
+
+join.add_command(person)
+join.add_command(invite)
 
 
 @join.command(epilog=LEDGER_EXAMPLE, short_help="On the first host: let the second one in.")

@@ -47,6 +47,8 @@ trust.add_command(activate)
 @output.says_json
 def show(org: str | None, as_json: bool) -> None:
     """Show the keys that this client trusts."""
+    from breakglass.operate.person_join import fingerprint
+
     client = find(org)
     found = _read(client)
     roles = {str(role): key.label for key, role in found.submitters.items()}
@@ -73,6 +75,7 @@ def show(org: str | None, as_json: bool) -> None:
     output.tell_rows(
         [
             ("version", f"{found.version}, {found.digest[:16]}…"),
+            ("fingerprint", fingerprint(found.genesis)),
             ("log", ", ".join(log.vkey.label for log in found.tlog.logs)),
             ("witnesses", ", ".join(witness.name for witness in found.tlog.witnesses)),
             ("level", f"{found.level.value}; archiver '{found.archiver}'"),

@@ -12,8 +12,9 @@ from breakglass.demo.software_agent import SoftAgent
 from breakglass.demo.software_keys import PRESENT, VERIFIED, SoftSecurityKey
 from breakglass.demo.target import Target
 from breakglass.demo.webhook_sink import WebhookSink
-from breakglass.embedded.init import client_toml, make_organisation, prepare
+from breakglass.embedded.init import make_organisation, prepare
 from breakglass.embedded.up import Process, processes_of
+from breakglass.operate.client_toml import client_toml
 from breakglass.operate.maintainer_signing import Maintainer
 from breakglass.operate.plan import Plan
 from breakglass.person import ssh_keygen
@@ -148,7 +149,7 @@ def make_shop(
     )
     make_organisation(org, plan, now)
     for name in ("sam", "noor"):
-        (org / f"{name}.toml").write_text(client_toml(name, keys[name], LOG), "utf-8")
+        (org / f"{name}.toml").write_text(client_toml(name, keys[name], LOG, {}), "utf-8")
     shop = Shop(org, people, agent)
     settings = shop.gate / "settings.toml"
     # The gate has a line of its own to the ledger, so that it can be cut.

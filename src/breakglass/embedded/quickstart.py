@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from breakglass.embedded.init import (
 )
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
+from breakglass.operate.fixed_address import LOOPBACK, choose_ports
 from breakglass.operate.maintainer_signing import Maintainer
-from breakglass.operate.plan import Plan
+from breakglass.operate.plan import Plan, processes
 from breakglass.person import ssh_keygen
 from breakglass.person.ssh_keygen import PersonalKey, Say
 from breakglass.policy.compile import compile_policy
@@ -30,8 +31,24 @@ from breakglass.records.signing.key_types import HOW_TO_MAKE_ONE
 
 SECOND = "second"
 CUSTODIANS_AT_MOST = 9
+WITNESSES = 3
 _USUAL_KEYS = ("id_ed25519_sk", "id_ecdsa_sk", "id_ed25519", "id_ecdsa")
 """As ``ssh-keygen`` names what it makes, security keys first."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where the processes listen.
+
+    Attributes:
+        host: an IP address of this machine; off loopback each process gets a certificate.
+        base_port: the first of the ports; 0 picks free ones.
+        taken: ports of other organisations on this machine, which may not run just now.
+    """
+
+    host: str = LOOPBACK
+    base_port: int = 0
+    taken: frozenset[int] = frozenset()
 
 
 def make(
@@ -42,6 +59,7 @@ def make(
     now: datetime,
     say: Say,
     custodians: int = 0,
+    where: Where = Where(),
 ) -> Made:
     """Make an organisation with the starter policy.
 
@@ -53,6 +71,7 @@ def make(
         now: the time of the genesis.
         say: told when a security key has to be touched.
         custodians: how many to generate for the custodians' door: none, or two at least.
+        where: the addresses, which stay.
 
     Raises:
         MalformedError: a name that no record could hold; nothing was made.
@@ -68,9 +87,14 @@ def make(
         raise MisconfiguredError(
             f"custodians: 0, or 2 to {CUSTODIANS_AT_MOST}, got {custodians}; nothing was made"
         )
+    ports = choose_ports(where.host, processes(WITNESSES), where.taken, where.base_port)
     prepare(folder)
     try:
-        mine = ssh_keygen.read_key(key.expanduser()) if key else find_key(folder, who)
+        mine = (
+            ssh_keygen.read_key(key.expanduser())
+            if key
+            else find_key(folder / "keys" / "people" / f"{who}.pub", who)
+        )
         second = second_maintainer(folder, SECOND)
         bundle = starter_bundle(
             organisation=organisation,
@@ -80,7 +104,8 @@ def make(
             second_key=second.key.public,
         )
         plan = _plan(organisation, who, mine, second, bundle)
-        plan = replace(plan, custodians=make_custodians(folder, custodians, plan.log))
+        plan = replace(plan, host=where.host, ports=ports)
+        plan = replace(plan, custodians=make_custodians(folder, custodians))
         return make_organisation(folder, plan, now, say)
     except BaseException:
         undo(folder)
@@ -99,15 +124,18 @@ def login_name() -> str:
     return name or "me"
 
 
-def find_key(folder: Path, who: str) -> PersonalKey:
+def find_key(public: Path, who: str) -> PersonalKey:
     """Find the person's SSH key: the first that the agent holds, else a usual file.
+
+    Args:
+        public: where the public half of the agent's key is written.
+        who: stands behind it as a comment.
 
     Raises:
         MisconfiguredError: there is none that can be used.
     """
     held = ssh_keygen.agent_keys()
     if held:
-        public = folder / "keys" / "people" / f"{who}.pub"
         public.write_text(f"{held[0]} {who}\n", "ascii")
         return ssh_keygen.read_key(public.absolute())
     usual = Path.home() / ".ssh"
@@ -143,6 +171,7 @@ def _plan(
         gates=gates,
         minters={},
         channels=CHANNELS,
+        witnesses=WITNESSES,
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 from breakglass.operate.certificate import CERTIFICATE, CERTIFICATE_KEY, make_certificate
+from breakglass.operate.fixed_address import serving_table, url_of
 from breakglass.process.folder import SETTINGS, make_folder, sync_folder, write_synced, write_whole
 from breakglass.process.key_store import KEY, keeping_of
 from breakglass.process.served_logs import read_logs
@@ -159,20 +160,6 @@ def read_endpoint(text: str) -> tuple[str, int]:
     if not (colon and 0 < number < 65536 and port.isascii()):
         raise MalformedError(f"{text[:80]!r} is not IP-ADDRESS:PORT")
     return host, number
-
-
-def url_of(host: str, port: int, pin: str) -> str:
-    """Write an address with its pin."""
-    shown = f"[{host}]" if ":" in host else host
-    return f"https://{shown}:{port}#{pin}"
-
-
-def serving_table(host: str, port: int) -> str:
-    """Write the table ``[serving]`` of a process that listens with its own certificate."""
-    return (
-        f'[serving]\nhost = "{host}"\nport = {port}\n'
-        f'certificate = "{CERTIFICATE}"\ncertificate_key = "{CERTIFICATE_KEY}"\n'
-    )
 
 
 def _loopback() -> Listening:

@@ -8,9 +8,8 @@ from pathlib import Path
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.ledger.settings import LedgerSettings
-from breakglass.operate.certificate import make_certificate
-from breakglass.operate.host_join import serving_table, url_of
-from breakglass.process.folder import SETTINGS, write_whole
+from breakglass.operate.fixed_address import listen_at
+from breakglass.process.folder import SETTINGS
 from breakglass.process.settings import read_settings
 
 
@@ -24,17 +23,12 @@ def open_ledger(folder: Path, host: str, port: int, now: datetime) -> str:
     """
     settings = read_settings(folder, LedgerSettings)
     path = folder / SETTINGS
-    text = path.read_text("utf-8")
     standing = (settings.serving.host, settings.serving.port)
-    if "[serving]" in text and standing != (host, port):
+    if settings.serving.certificate is not None and standing != (host, port):
         raise MisconfiguredError(
             f"{str(path)!r} says that the ledger listens on {standing[0]}:{standing[1]}; nothing"
             " was changed",
             name=ErrorName.LISTENS,
             hint="change [serving] there by hand, and the ledger's address wherever it is named",
         )
-    # The certificate first: settings that name one that is not there would not start.
-    pin = make_certificate(folder, host, now)
-    if "[serving]" not in text:
-        write_whole(path, f"{text.rstrip()}\n\n{serving_table(host, port)}".encode())
-    return url_of(host, port, pin)
+    return listen_at(folder, host, port, now)

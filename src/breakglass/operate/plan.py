@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class Plan:
         channels: the monitor's channels, each a table of its settings.
         custodians: who may open the door while the ledger is down; two of them, or nobody at all.
         witnesses: how many; two of them make a quorum, with the archiver.
+        host: where every process listens, an IP address of this machine.
+        ports: of each process; without them each start takes free ones, for tests.
     """
 
     organisation: str
@@ -42,6 +44,14 @@ class Plan:
     channels: str
     witnesses: int = 3
     custodians: tuple[Maintainer, ...] = ()
+    host: str = "127.0.0.1"
+    ports: Mapping[str, int] = field(default_factory=dict)
+
+
+def processes(witnesses: int, minters: Iterable[str] = ()) -> list[str]:
+    """Return the folders of the processes, the one that people call first."""
+    seen = [f"witness-{number}" for number in range(1, witnesses + 1)]
+    return ["broker", "ledger", "monitor", "archiver", *seen, *(f"minter-{m}" for m in minters)]
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ def write_synced(path: Path, data: bytes | Iterator[bytes], mode: int = 0o600) -
     """
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
+        _give_to_owner(file, path.parent)
         for part in (data,) if isinstance(data, bytes) else data:
             left = memoryview(part)
             while left:
@@ -81,6 +82,14 @@ def write_synced(path: Path, data: bytes | Iterator[bytes], mode: int = 0o600) -
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def _give_to_owner(file: int, folder: Path) -> None:
+    """Give what root writes into a process's folder to the process: it could not read it else."""
+    if os.geteuid() == 0:
+        owner = os.stat(folder)
+        if owner.st_uid:
+            os.fchown(file, owner.st_uid, owner.st_gid)
 
 
 def sync_folder(folder: Path) -> None:

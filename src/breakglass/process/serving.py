@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import errno
 import hashlib
 import ipaddress
 import logging
@@ -28,6 +29,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError
 from breakglass.http.edge import dressed
 from breakglass.process.folder import held, write_whole
+from breakglass.process.port_holder import port_holder
 from breakglass.shown_text import shown_lines
 
 ADDRESS = "address"
@@ -292,11 +294,22 @@ def _bound(serving: Serving) -> socket.socket:
         listener.listen(1024)
     except OSError as error:
         listener.close()
-        raise MisconfiguredError(
-            f"cannot listen on {serving.host}:{serving.port}: {error}; not started"
-        ) from error
+        raise _not_bound(serving, error) from error
     listener.setblocking(False)
     return listener
+
+
+def _not_bound(serving: Serving, error: OSError) -> MisconfiguredError:
+    where = f"{serving.host}:{serving.port}"
+    if error.errno != errno.EADDRINUSE:
+        return MisconfiguredError(f"cannot listen on {where}: {error.strerror}; not started")
+    holder = port_holder(serving.port) or "another process"
+    return MisconfiguredError(
+        f"cannot listen on {where}: {holder} listens there; not started",
+        name=ErrorName.PORT_TAKEN,
+        hint="stop that one, or change 'port' under [serving] in settings.toml and tell whoever"
+        " calls this process by its address",
+    )
 
 
 def _tell(folder: Path, listener: socket.socket, serving: Serving) -> None:

@@ -73,6 +73,22 @@ class Cut:
     left_behind: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Finding:
+    """One thing about a target or our settings that should be otherwise.
+
+    Attributes:
+        says: what is, in a sentence.
+        hint: what mends it: SQL, or a setting.
+        stops: while it is so, some or all grants are refused, or their end cannot be proven; else
+            it works and is weaker than it should be.
+    """
+
+    says: str
+    hint: str
+    stops: bool = True
+
+
 class Platform(Protocol):
     """A target, as its minter sees it. Every call is bounded in time and safe under threads.
 

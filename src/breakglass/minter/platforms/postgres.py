@@ -21,6 +21,8 @@ from breakglass.clock import format_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.minter.platforms.platform import Credential, Cut, Limits, Order, SecretValue
+from breakglass.minter.platforms.postgres_check import start_check
+from breakglass.minter.platforms.postgres_dsn import holders_address, read_dsn
 from breakglass.minter.platforms.postgres_removal import Removal
 from breakglass.minter.platforms.postgres_sessions import Sessions, said
 from breakglass.minter.platforms.scram_verifier import scram_verifier
@@ -68,9 +70,13 @@ class Postgres:
         minter: this minter's name, written beside each role, so that two minters at one target
             leave each other's roles alone.
         log: the log whose grants these are; likewise.
+
+    Raises:
+        MisconfiguredError: the settings cannot work, whatever the target says.
     """
 
     def __init__(self, settings: PostgresSettings, minter: str, log: str) -> None:
+        start_check(settings.dsn, settings.host, settings.port)
         self._settings = settings
         self._mark = {"breakglass": "v1", "minter": minter, "log": log}
         own = {"application_name": f"breakglass-minter-{minter}", "connect_timeout": "5"}
@@ -191,11 +197,12 @@ class Postgres:
         )
 
     def _credential(self, order: Order, password: str, database: str) -> Credential:
-        own = conninfo_to_dict(self._dsn)
+        own, given = read_dsn(self._dsn), self._settings
+        host, port = holders_address(own, given.host, given.port)
         connect: dict[str, SecretValue] = {
             "user": order.handle,
-            "host": self._settings.host or str(own.get("host") or "localhost"),
-            "port": self._settings.port or int(own.get("port") or 5432),
+            "host": host,
+            "port": port,
             "dbname": database,
         }
         ids = {"role": order.handle, "session": order.session}

@@ -1,4 +1,10 @@
-"""The minter's own sessions at PostgreSQL: kept, few, and never waited for without end."""
+"""The minter's own sessions at PostgreSQL: kept, few, and never waited for without end.
+
+A session of ours has more rights than whoever writes in the target. So it takes neither names nor
+settings from there: its search_path has the server's own schema alone, every name in our
+statements is written with its schema all the same, and what a database or a role could set for us
+is pinned before the first query.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +17,82 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from breakglass.errors import UnavailableError
+from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.minter.platforms.postgres_setup import check_version
 
 WITHIN = timedelta(seconds=8)  # one piece of work, all its statements together
-OLDEST_SERVER = 160000  # createrole_self_grant and GRANT … WITH SET FALSE came with 16
+_PINNED = {
+    # pg_temp is named, or it would be searched first for tables and types.
+    "search_path": "pg_catalog,pg_temp",
+    "default_transaction_read_only": "off",  # else a database that is set so ends nothing
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    # An end must not wait for a replica that is away. Of a mint nothing is lost either: its row
+    # says claimed, and a primary that forgets the role forgets the login.
+    "synchronous_commit": "local",
+    # What gives up here gives up at the server too, or backends pile up that nobody waits for.
+    # Roles and memberships alone are locked under it: nothing that an application waits for.
+    "lock_timeout": "3s",
+    "statement_timeout": "6s",
+    "idle_in_transaction_session_timeout": "10s",
+    "client_min_messages": "warning",
+    "row_security": "on",
+    "DateStyle": "ISO",
+    "standard_conforming_strings": "on",
+}
+
+
+def open_session(dsn: str, database: str = "") -> psycopg.Connection:
+    """Open a session of ours: pinned, at a primary new enough, each statement committed.
+
+    Args:
+        dsn: the minter's own login.
+        database: another than the DSN's.
+
+    Raises:
+        psycopg.Error: the target lets us not in.
+        MisconfiguredError: the server is too old, or something between takes our settings away.
+        UnavailableError: the server is a standby, so nothing can be written.
+    """
+    own = conninfo_to_dict(dsn)
+    pinned = " ".join(
+        f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in _PINNED.items()
+    )
+    more = {"options": f"{own.get('options') or ''} {pinned}".strip()}
+    if database:
+        more["dbname"] = database
+    if "," in str(own.get("host") or own.get("hostaddr") or ""):
+        more.setdefault("target_session_attrs", str(own.get("target_session_attrs") or "primary"))
+    session = psycopg.connect(make_conninfo(dsn, **more), autocommit=True, prepare_threshold=None)
+    try:
+        check_version(session.info.server_version // 10000)
+        _check_pinned(session)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def _check_pinned(session: psycopg.Connection) -> None:
+    query = (
+        b"select pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('search_path'),"
+        b" pg_catalog.current_setting('transaction_read_only'),"
+        b" pg_catalog.current_setting('lock_timeout'), pg_catalog.pg_backend_pid()"
+    )
+    row = session.execute(query).fetchone()
+    assert row is not None
+    standby, path, read_only, patience, pid = row
+    if standby:
+        raise UnavailableError("the target is a standby, where nothing can be written")
+    if (path, read_only, patience) != (_PINNED["search_path"], "off", _PINNED["lock_timeout"]) or (
+        pid != session.info.backend_pid
+    ):
+        raise MisconfiguredError(
+            "the target does not take the minter's own session settings; a pooler stands between",
+            hint="give the minter a dsn that reaches the server itself",
+        )
 
 
 class Sessions:
@@ -24,36 +101,44 @@ class Sessions:
     Args:
         dsn: the minter's own login.
         most: how many; further callers wait, bounded.
+        database: another than the DSN's.
     """
 
-    def __init__(self, dsn: str, most: int) -> None:
+    def __init__(self, dsn: str, most: int, database: str = "") -> None:
         self._dsn = dsn
+        self._database = database
         self._idle: queue.LifoQueue[psycopg.Connection | None] = queue.LifoQueue()
         for _ in range(most):
             self._idle.put(None)
 
     @contextlib.contextmanager
-    def session(self, doing: str) -> Iterator[psycopg.Connection]:
+    def session(self, doing: str, within: timedelta = WITHIN) -> Iterator[psycopg.Connection]:
         """Lend a session that commits each statement; it is cut off if the work takes too long.
+
+        A session in which anything failed is closed: what spoilt it may be the session's own.
 
         Raises:
             UnavailableError: the target cannot be reached, does not answer, or all are in use.
         """
         try:
-            held = self._idle.get(timeout=WITHIN.total_seconds())
+            held = self._idle.get(timeout=within.total_seconds())
         except queue.Empty as error:
             raise UnavailableError(f"cannot {doing}: every session with the target is busy") from (
                 error
             )
+        kept = None
         try:
             if held is None or not _answers(held):
                 held = self._new(held)
-            with _cut_off_after(held, WITHIN):
+            with _cut_off_after(held, within):
                 yield held
+            kept = _kept(held)
         except psycopg.Error as error:
             raise UnavailableError(f"cannot {doing}: the target: {said(error)}") from error
         finally:
-            self._idle.put(_kept(held))
+            if kept is None and held is not None:
+                held.close()
+            self._idle.put(kept)
 
     def close(self) -> None:
         """Close the sessions that are idle."""
@@ -66,13 +151,7 @@ class Sessions:
     def _new(self, stale: psycopg.Connection | None) -> psycopg.Connection:
         if stale is not None:
             stale.close()
-        session = psycopg.connect(self._dsn, autocommit=True, prepare_threshold=None)
-        if session.info.server_version < OLDEST_SERVER:
-            session.close()
-            raise UnavailableError(
-                f"the target is PostgreSQL {session.info.server_version // 10000}; 16 at least"
-            )
-        return session
+        return open_session(self._dsn, self._database)
 
 
 def said(error: psycopg.Error) -> str:

@@ -1,0 +1,192 @@
+"""A person's laptop joins an organisation: addresses from the broker, trust from the genesis.
+
+Whoever answers is not believed: the fingerprint, which people compare on two screens, names the
+genesis; the genesis names the maintainers of the first trust file, and each file those of the
+next. The addresses confer no trust: whatever comes from there is checked by that file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from breakglass.error_names import ErrorName
+from breakglass.errors import MalformedError, MisconfiguredError, UnavailableError, UnprovenError
+from breakglass.http.client import Peer
+from breakglass.node.first_trust import first_trust
+from breakglass.operate.client_toml import client_toml
+from breakglass.process.folder import make_folder, sync_folder, write_synced, write_whole
+from breakglass.records.record import parse_attachments
+from breakglass.records.trust import Trust, accept_trust, parse_trust
+from breakglass.tlog.note import Note
+
+CLIENT, TRUST, PUBLIC = "client.toml", "trust", "key.pub"
+_GROUP = 4
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a broker says of its organisation: public, and not believed by itself."""
+
+    broker: str
+    log: str
+    ledger: str
+    monitor: str
+
+
+def fingerprint(genesis: str) -> str:
+    """Write the digest of a genesis so that two people can compare it aloud.
+
+    >>> fingerprint("5f0c" * 16)[:14]
+    '5f0c-5f0c-5f0c'
+    """
+    return "-".join(genesis[at : at + _GROUP] for at in range(0, len(genesis), _GROUP))
+
+
+def read_fingerprint(text: str) -> str:
+    """Read what ``fingerprint`` wrote, however it was grouped and copied.
+
+    Raises:
+        MalformedError: no 64 digits of hexadecimal.
+    """
+    digits = "".join(text.split()).replace("-", "").replace(":", "").lower()
+    if len(digits) != 64 or set(digits) - set("0123456789abcdef"):
+        raise MalformedError(
+            f"{text[:100]!r} is no fingerprint: 64 digits 0-9 and a-f, with or without '-'"
+        )
+    return digits
+
+
+def ask_broker(broker: str) -> Place:
+    """Ask a broker where its organisation's ledger and monitor are.
+
+    Raises:
+        UnavailableError: it does not answer, or not in that form.
+    """
+    with Peer(broker, name=f"broker at {broker.partition('#')[0]}") as peer:
+        told = peer.get("/join").json()
+    found = [told.get(each) for each in ("log", "ledger", "monitor")]
+    if not all(isinstance(each, str) and each.isprintable() and each for each in found):
+        raise UnavailableError(
+            "the broker's answer to /join makes no sense", name=ErrorName.NONSENSE
+        )
+    return Place(broker, *map(str, found))
+
+
+def follow_trust(ledger: Peer, genesis: str) -> tuple[Trust, bytes]:
+    """Return the newest trust file of the log with this genesis, and its bytes.
+
+    Raises:
+        UnprovenError: ``wrong_fingerprint``, another log; or a file that its maintainers did not
+            sign.
+        UnavailableError: the ledger does not answer.
+    """
+    named = _trust_digests(ledger)
+    begun = next(named)
+    found = genesis_digest(begun)
+    if found != genesis:
+        raise UnprovenError(
+            f"the log has the fingerprint {fingerprint(found)}, not {fingerprint(genesis)}; nothing"
+            " was written",
+            name=ErrorName.WRONG_FINGERPRINT,
+            hint="compare it with a maintainer's screen ('breakglass join invite'); where they"
+            " differ somebody stands between you and the ledger",
+        )
+
+    def attachment(digest: str) -> bytes:
+        return ledger.get(f"/attachment/{digest}").body
+
+    second = next(named)
+    trust = first_trust(genesis, [begun, second], attachment)
+    data = attachment(_file_of(second))
+    for note in named:
+        later = attachment(_file_of(note))
+        # Whatever does not follow was void in the ledger too.
+        if parse_trust(Note.parse(later).text).version == trust.version + 1:
+            trust, data = accept_trust(Note.parse(later), trust), later
+    return trust, data
+
+
+def write_client_folder(
+    folder: Path, place: Place, trust: bytes, who: str, key: Path | str
+) -> bool:
+    """Write a person's folder, whole or not at all; returns whether it is new.
+
+    Args:
+        folder: new, or of an earlier run for the same person and log, which is brought up to date.
+        place: from ``ask_broker``.
+        trust: from ``follow_trust``.
+        who: the person's handle.
+        key: the path of their key, or the one line of a public key that the agent holds.
+
+    Raises:
+        MisconfiguredError: ``not_empty``: the folder holds something else. Nothing was changed.
+    """
+    public = f"{key} {who}\n" if isinstance(key, str) else ""
+    text = client_toml(
+        who,
+        Path(PUBLIC) if public else Path(key),
+        place.log,
+        {each: getattr(place, each) for each in ("broker", "monitor", "ledger")},
+        state="state",
+    )
+    files = {TRUST: trust, CLIENT: text.encode()} | ({PUBLIC: public.encode()} if public else {})
+    if folder.exists() and any(folder.iterdir()):
+        _check_same(folder, who, place.log)
+        for name, data in reversed(files.items()):
+            write_whole(folder / name, data)
+        return False
+    draft = folder.with_name(f".{folder.name}.joining")
+    make_folder(folder.parent)
+    shutil.rmtree(draft, ignore_errors=True)  # of a run that was cut off
+    draft.mkdir(0o700)
+    for name, data in files.items():
+        write_synced(draft / name, data)
+    sync_folder(draft)
+    # A crash before this leaves no folder of that name, behind it the whole one.
+    os.rename(draft, folder)
+    sync_folder(folder.parent)
+    return True
+
+
+def genesis_digest(note: bytes) -> str:
+    """Return the digest by which entry 0 names its log."""
+    return hashlib.sha256(Note.parse(note).text.encode()).hexdigest()
+
+
+def _trust_digests(ledger: Peer) -> Iterator[bytes]:
+    """Give entry 0, and every entry that puts a trust file in force."""
+    start = 0
+    while commits := ledger.get(f"/entries?from={start}&wait=0").json()["commits"]:
+        notes = [note.encode() for each in commits for note in each["entries"]]
+        for number, note in enumerate(notes, start):
+            if number < 2 or b'"kind":"trust"' in note:
+                yield note
+        start += len(notes)
+    if start < 2:
+        raise UnavailableError("the log has not begun", name=ErrorName.NOT_BEGUN)
+
+
+def _file_of(note: bytes) -> str:
+    named = parse_attachments(Note.parse(note).text)
+    if not named:
+        raise UnprovenError("a trust record without its file", name=ErrorName.ATTACHMENT)
+    return named[0].digest
+
+
+def _check_same(folder: Path, who: str, log: str) -> None:
+    try:
+        text = (folder / CLIENT).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if f"who = {json.dumps(who)}\n" not in text or f"log = {json.dumps(log)}\n" not in text:
+        raise MisconfiguredError(
+            f"{str(folder)!r} holds something else; nothing was changed",
+            name=ErrorName.NOT_EMPTY,
+            hint="name a new folder: --out DIR",
+        )
