@@ -81,3 +81,13 @@ BY_STATUS: dict[int, type[BreakglassError]] = {
     for kind in (MalformedError, RefusedError, UnprovenError, UnavailableError)
 }
 """Which kind an HTTP answer stands for; a neighbour's 500 is unavailability and left out."""
+
+
+def reason(error: Exception) -> str:
+    """Say in a person's words what another layer reported: without Python's ``[Errno 2]``.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "x"))
+    'No such file or directory'
+    """
+    told = error.strerror if isinstance(error, OSError) else ""
+    return told or str(error) or type(error).__name__

@@ -146,6 +146,17 @@ def test_a_stranger_a_stale_word_and_an_unknown_minter_leave_no_trace(broker: On
     assert broker.org.log.size == before
 
 
+@pytest.mark.parametrize(("off", "says"), [(3, "180 s before"), (-3, "180 s after")])
+def test_a_clock_that_is_off_is_told_by_how_much(broker: OneBroker, off: int, says: str) -> None:
+    request = broker.request()
+    broker.minter.true.at += off * MINUTE
+    with pytest.raises(RefusedError) as caught:
+        broker.asking.ask(request)
+    assert f"the statement was signed {says} the broker's time, " in caught.value.message
+    assert "(limit 120 s)" in caught.value.message
+    assert "timedatectl set-ntp true" in caught.value.hint
+
+
 def _unknown(name: str) -> None:
     raise UnavailableError("where it is", name="unknown_minter")
 

@@ -90,7 +90,7 @@ def test_a_process_that_does_not_run_is_named_with_the_way_to_start_it(mira):
     mira.types("breakglass", "init", "org", "--as", "mira", "--key", str(mira.key))
     said = mira.types("breakglass", "status", "--org", "org")
     assert said.code == 5
-    assert "'broker' cannot be reached" in said.err
+    assert "'broker' cannot be reached: no file " in said.err
     assert "hint: start it: breakglass up --org org" in said.err
 
 

@@ -9,7 +9,7 @@ import pyrage
 import pytest
 
 from breakglass.cli import held_grants
-from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.errors import MalformedError, MisconfiguredError, UnavailableError
 from breakglass.person import ssh_keygen
 from breakglass.records.presentation import parse_presentation
 from breakglass.records.signing.sshsig import verify_sshsig
@@ -59,6 +59,9 @@ def test_a_presentation_is_signed_by_the_holder_key_for_one_door_and_run(held):
 
 def test_only_grants_that_are_here_are_held(held, tmp_path):
     assert [each.grant for each in held_grants.all_held(tmp_path)] == [GRANT]
-    for name in ("g-aaaaaaaaaaaa", "../grants/g-7kq3m2x4p5ab", ".new-1"):
+    for name in ("g-aaaaaaaaaaaa", "g-/../g-7kq3m2x4p5ab"):
         with pytest.raises(MisconfiguredError, match="is not on this machine"):
+            held_grants.held(tmp_path, name)
+    for name in ("../grants/g-7kq3m2x4p5ab", ".new-1", ""):
+        with pytest.raises(MalformedError, match="is not a grant"):
             held_grants.held(tmp_path, name)

@@ -167,7 +167,9 @@ class OneBroker:
             RateLimit(REFUSALS, timedelta(minutes=1)),
             self._step,
         )
-        self.granting = Granting(self.recording, tokens, self.minters, self.bell, self._step)
+        self.granting = Granting(
+            self.recording, tokens, self.minters, self.bell, self._step, lambda: ""
+        )
         self.breaking = Breaking(self.asking, self.granting, GrantLocks(), self._step)
 
     def restart(self) -> None:

@@ -32,6 +32,7 @@ from breakglass.broker.routes import Stories, routes
 from breakglass.broker.settings import BrokerSettings
 from breakglass.clock import Clock
 from breakglass.node.grant_locks import GrantLocks
+from breakglass.node.ledger_probe import who_is_silent
 from breakglass.node.process import NodeProcess, go_on
 from breakglass.node.recorder import Recorder
 from breakglass.process.folder import make_folder
@@ -73,12 +74,12 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     minute = timedelta(minutes=1)
     refusals = RateLimit(settings.refusals_per_minute, minute)
     asking = Asking(recording, policies, minters, clock, refusals, at)
-    granting = Granting(recording, tokens, minters, bell, at)
+    trying = process.peer()
+    granting = Granting(recording, tokens, minters, bell, at, lambda: who_is_silent(trying))
     ending = EndingEarly(recording, minters, clock)
     keeping = keeping_of(folder)
     door_key = keeping.read(DOOR_KEY) if keeping.stands(DOOR_KEY) else None
     names = frozenset(each.name for each in (key, door_key) if each is not None)
-    trying = process.peer()
     returning = DoorReturn(view, trying, door_key, chain, bell, clock, at)
     beginning = Beginning(folder / "bootstrap", view, process.outbox, stating)
     closing = Reaper(

@@ -88,10 +88,28 @@ def break_(
     life = signed_glass.life_of(card, for_)
     life = min(life, DRILL_AT_MOST) if drill else life
     said = Why(signed_glass.check_code(known, code), why)
+    _say_what_is_held(client, glass)
     if drill:
         output.talk("DRILL: all of it is tried, people are alerted, and nothing opens")
     output.talk(f"you sign for {glass}: {signed_glass.what_it_grants(card, mint, life)}")
     _send(client, _signed(client, card, mint, life, incident, said, ticket, drill), as_json)
+
+
+def _say_what_is_held(client: Client, glass: str) -> None:
+    """Say which grants of this glass are held here and not over: one more is seldom meant."""
+    from breakglass.cli import held_grants
+    from breakglass.clock import parse_time
+    from breakglass.records.statement import parse_request
+
+    for each in held_grants.all_held(client.state):
+        until = each.answer.get("not_after")
+        if not until or parse_request(each.statement["text"]).glass != glass:
+            continue
+        if (ends := parse_time(until)) > _now():
+            left = output.time_left(ends, _now())
+            output.talk(
+                f"you hold {each.grant} of glass {glass!r} already, {left}; this is another"
+            )
 
 
 def _signed(
@@ -153,7 +171,9 @@ def _send(client: Client, held: Held, as_json: bool) -> None:
         )
     except UnavailableError as error:
         again = f"retry: breakglass break --again {held.grant}"
-        if error.name in (ErrorName.UNANSWERED, ErrorName.NONSENSE):
+        if again in error.hint:
+            pass  # the broker's own word, which knows of a way round too
+        elif error.name in (ErrorName.UNANSWERED, ErrorName.NONSENSE):
             error.hint = f"result unknown; {again}"
         elif error.name == ErrorName.UNREACHABLE or not error.hint:
             error.hint = again

@@ -14,7 +14,7 @@ import click
 from breakglass.cli import output
 from breakglass.cli.client_file import expanded, found, named
 from breakglass.error_names import ErrorName, ForeignName
-from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.errors import MisconfiguredError, UnavailableError, reason
 from breakglass.http.client import Peer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,6 +24,7 @@ _KEYS = {"who", "key", "log", "broker", "monitor", "ledger", "trust", *_OPTIONAL
 WITHIN = timedelta(seconds=20)
 # A healthy broker answers in well under 1 s; a person at 03:00 does not wait for a sick one.
 HEDGE_AFTER = timedelta(seconds=3)
+_SILENCE = timedelta(seconds=2)
 _HOLDS = {"/glasses": "glasses", "/break": "token"}  # what an answer of ours cannot be without
 _WEIGHT: dict[ErrorName | ForeignName, int] = {
     ErrorName.UNREACHABLE: 0,
@@ -81,6 +82,7 @@ class Client:
         heard: queue.SimpleQueue[dict[str, Any] | BaseException] = queue.SimpleQueue()
         asked: list[Peer] = []
         failed: list[UnavailableError] = []
+        told = False
 
         def ask(broker: Peer) -> None:
             try:
@@ -95,9 +97,15 @@ class Client:
                     asked.append(broker)
                     threading.Thread(target=ask, args=(broker,), daemon=True).start()
                 more = len(asked) < len(self.brokers)
+                wait = HEDGE_AFTER if more else None if told else _SILENCE
                 try:
-                    found = heard.get(timeout=HEDGE_AFTER.total_seconds() if more else None)
+                    found = heard.get(timeout=wait.total_seconds() if wait else None)
                 except queue.Empty:
+                    if not more:
+                        # Somebody who sees nothing for 20 s presses Ctrl-C, and then knows nothing.
+                        told = True
+                        limit = f"{within.total_seconds():g} s"
+                        output.talk(f"no answer from the broker yet; waiting up to {limit}")
                     continue
                 if isinstance(found, UnavailableError):
                     failed.append(found)
@@ -185,7 +193,7 @@ def parse(path: Path, data: bytes) -> Client:
     try:
         table = tomllib.loads(data.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise MisconfiguredError(f"{str(path)!r} cannot be read: {error}") from error
+        raise MisconfiguredError(f"{str(path)!r} cannot be read: {reason(error)}") from error
     for key in sorted(set(table) - _KEYS):
         raise MisconfiguredError(f"{str(path)!r}: {key!r} is unknown")
     for key in sorted(_KEYS - _OPTIONAL - set(table)):

@@ -18,6 +18,7 @@ from breakglass.errors import (
     MisconfiguredError,
     RefusedError,
     UnavailableError,
+    reason,
 )
 
 ASK_EXAMPLE = """\
@@ -391,7 +392,7 @@ def _custodians(client: Client) -> tuple[dict[str, list[str]], int]:
         lines = client.trust.read_text("utf-8").partition("\n\n")[0].splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise MisconfiguredError(
-            f"trust file {str(client.trust)!r} cannot be read: {error}"
+            f"trust file {str(client.trust)!r} cannot be read: {reason(error)}"
         ) from error
     for line in lines:
         word, _, rest = line.partition(" ")

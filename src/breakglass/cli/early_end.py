@@ -29,16 +29,24 @@ Example:
 def done(grant: str, why: str, org: str | None, as_json: bool) -> None:
     """Hand GRANT back now: its sessions are cut and its credential dies."""
     from breakglass.cli import held_grants, sign_statement
+    from breakglass.clock import parse_time
     from breakglass.records.statement import Do, digest_of
 
     client = find(org)
     held = held_grants.held(client.state, grant)
+    begun = sign_statement.now()
     said = sign_statement.answer(client, Do.DONE, digest_of(held.statement["text"]), "done", why)
     answer = client.broker("POST", "/done", {"grant": grant, "statement": said.signed})
     if as_json:
         output.tell_json(answer)
         return
-    output.tell_rows([("ended", f"{grant}, handed back; thank you")])
+    ended = parse_time(answer["ended"])
+    if ended < begun:
+        # Thanks for what was over an hour ago would hide that somebody cut it, or that it expired.
+        over = output.clock_time(ended, sign_statement.now())
+        output.tell_rows([("ended", f"{grant}, already over since {over}")])
+    else:
+        output.tell_rows([("ended", f"{grant}, handed back; thank you")])
 
 
 @click.command(epilog=KILL_EXAMPLE)

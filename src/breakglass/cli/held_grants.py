@@ -18,7 +18,7 @@ from typing import Any
 
 from breakglass.cli.sign_statement import now
 from breakglass.error_names import ErrorName
-from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.errors import MalformedError, MisconfiguredError, UnavailableError
 from breakglass.person import ssh_keygen
 from breakglass.process.folder import write_whole
 from breakglass.records.presentation import Presentation, presentation_text
@@ -119,9 +119,14 @@ def held(state: Path, grant: str) -> Held:
     """Return the folder of a grant that this machine holds.
 
     Raises:
+        MalformedError: it is no grant's name.
         MisconfiguredError: its key is not here.
     """
     folder = state / "grants" / grant
+    if not grant.startswith("g-"):
+        raise MalformedError(
+            f"{grant!r} is not a grant (g- and twelve characters)", hint="see: breakglass status"
+        )
     if "/" in grant or grant.startswith(".") or not (folder / "holder").is_file():
         raise MisconfiguredError(
             f"the key of grant {grant!r} is not on this machine ({str(state)!r})",

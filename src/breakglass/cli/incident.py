@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 from breakglass.error_names import ErrorName
-from breakglass.errors import RefusedError
+from breakglass.errors import MalformedError, RefusedError
 
 DECLARE_EXAMPLE = """\
 \b
@@ -24,6 +26,7 @@ LIST_EXAMPLE = """\
 Example:
   breakglass incident list --json
 """
+_SEVERITY = re.compile("[A-Z][A-Z0-9]{0,15}", re.ASCII)
 
 
 @click.group(epilog=DECLARE_EXAMPLE)
@@ -39,6 +42,12 @@ def incident() -> None:
 @output.says_json
 def declare(name: str, severity: str, title: str, org: str | None, as_json: bool) -> None:
     """Declare incident ID by your own word; it satisfies contained glasses only."""
+    if not _SEVERITY.fullmatch(severity):
+        near = severity.upper()
+        raise MalformedError(
+            f"--severity {severity!r} is not a severity such as SEV1",
+            hint=f"did you mean: --severity {near}" if _SEVERITY.fullmatch(near) else "",
+        )
     _change("declare", name, severity, title, org, as_json)
 
 

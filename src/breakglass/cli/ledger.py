@@ -12,7 +12,7 @@ from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 from breakglass.cli.fsck import fsck
 from breakglass.cli.rebuild import rebuild
-from breakglass.errors import MisconfiguredError
+from breakglass.errors import MalformedError, MisconfiguredError, reason
 
 EXPORT_EXAMPLE = """\
 \b
@@ -86,12 +86,23 @@ def verify(
     """
     from breakglass.cli.log_succession import check_link
     from breakglass.cli.verify_copy import audit
+    from breakglass.tlog.note import Note
 
     file = trust or find(org).trust
     try:
         believed = file.read_bytes()
     except OSError as error:
-        raise MisconfiguredError(f"trust file {str(file)!r} cannot be read: {error}") from error
+        raise MisconfiguredError(
+            f"trust file {str(file)!r} cannot be read: {reason(error)}"
+        ) from error
+    try:
+        Note.parse(believed)
+    except MalformedError as error:
+        raise MalformedError(
+            f"{str(file)!r} is not a trust file: {error}", name=error.name
+        ) from error
+    if not folder.is_dir():
+        raise MisconfiguredError(f"there is no folder {str(folder)!r} with a copy of a ledger")
     progress = _show_progress if sys.stderr.isatty() and not as_json else _silent
     done = audit(folder, believed, progress)
     link = check_link(done, folder, older, progress) if older else None

@@ -96,6 +96,7 @@ def _run(arguments: list[str], as_json: bool) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("", err=True)
+        output.talk("stopped; what was sent may be recorded all the same: breakglass status")
         return 130
     except BrokenPipeError:
         _give_up_stdout()  # whoever read us has gone

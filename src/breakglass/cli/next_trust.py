@@ -9,7 +9,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
-from breakglass.errors import MisconfiguredError
+from breakglass.errors import MisconfiguredError, reason
 
 if TYPE_CHECKING:
     from breakglass.records.trust import Trust
@@ -249,7 +249,9 @@ def _taken(lines: tuple[str, ...]) -> list[str]:
         try:
             text = Path(each).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise MisconfiguredError(f"file of lines {each!r} cannot be read: {error}") from error
+            raise MisconfiguredError(
+                f"file of lines {each!r} cannot be read: {reason(error)}"
+            ) from error
         found += [line for line in text.splitlines() if line and not line.startswith("#")]
     return found
 

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -142,9 +142,24 @@ def state_folder() -> Path:
 
 
 def clock_time(moment: datetime, now: datetime) -> str:
-    """Write a time for people: ``03:44 UTC``; with seconds where minutes say too little."""
-    near = abs((moment - now).total_seconds()) < 120
-    return f"{moment:%H:%M:%S} UTC" if near else f"{moment:%H:%M} UTC"
+    """Write a time for people: ``03:44 UTC``; with seconds where minutes say too little.
+
+    Where the machine's zone is another it comes first, as the clock on the wall does:
+    ``05:44 (03:44 UTC)``.
+    """
+    form = "%H:%M:%S" if abs((moment - now).total_seconds()) < 120 else "%H:%M"
+    there, here = moment.astimezone(UTC), moment.astimezone()
+    if not here.utcoffset():
+        return f"{there:{form}} UTC"
+    return f"{here:{form}} ({there:{form}} UTC)"
+
+
+def time_left(moment: datetime, now: datetime) -> str:
+    """Write how long something lasts: ``18 min left, until 03:44 UTC``."""
+    seconds = (moment - now).total_seconds()
+    if seconds <= 0:
+        return f"over since {clock_time(moment, now)}"
+    return f"{duration(seconds)} left, until {clock_time(moment, now)}"
 
 
 def duration(seconds: float) -> str:

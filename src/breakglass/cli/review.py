@@ -41,7 +41,10 @@ def list_(org: str | None, as_json: bool) -> None:
         output.talk("no review is open")
         return
     rows = [
-        tuple(str(each.get(name, "")) for name in ("grant", "incident", "who", "glass", "due"))
+        tuple(
+            str(each.get(name, ""))[: 10 if name == "due" else None]
+            for name in ("grant", "incident", "who", "glass", "due")
+        )
         for each in found
     ]
     output.tell_table(("review", "incident", "who", "glass", "due"), rows)

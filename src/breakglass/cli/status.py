@@ -67,6 +67,8 @@ def _plain(value: Any) -> str:
 
 def _overview(client: Client, incidents: list[Any], grants: list[Any]) -> None:
     from breakglass.cli import held_grants
+    from breakglass.cli.sign_statement import now
+    from breakglass.clock import parse_time
 
     mine = {each.grant for each in held_grants.all_held(client.state)}
     for each in incidents:
@@ -81,13 +83,13 @@ def _overview(client: Client, incidents: list[Any], grants: list[Any]) -> None:
             each["glass"],
             each["who"],
             _state(each),
-            each["not_after"][11:19],
+            output.time_left(parse_time(each["not_after"]), now()),
             "here" if each["grant"] in mine else "elsewhere",
         )
         for each in live
     ]
     if rows:
-        output.tell_table(("grant", "glass", "who", "state", "until (UTC)", "its key"), rows)
+        output.tell_table(("grant", "glass", "who", "state", "ends", "its key"), rows)
     over = len(grants) - len(live)
     words = f"{len(live)} active, {over} ended" if grants else "no grants yet"
     output.talk(words)

@@ -10,7 +10,7 @@ import click
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
 from breakglass.cli.next_trust import activate, next_version, read_note, sign
-from breakglass.errors import MisconfiguredError
+from breakglass.errors import MisconfiguredError, reason
 
 if TYPE_CHECKING:
     from breakglass.records.trust import Trust
@@ -153,7 +153,9 @@ def _bytes(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise MisconfiguredError(f"trust file {str(file)!r} cannot be read: {error}") from error
+        raise MisconfiguredError(
+            f"trust file {str(file)!r} cannot be read: {reason(error)}"
+        ) from error
 
 
 def _from_ledger(client: Client) -> list[bytes]:

@@ -24,6 +24,7 @@ from breakglass.errors import (
     MalformedError,
     RefusedError,
     UnavailableError,
+    reason,
 )
 from breakglass.http.addresses import read_address, read_places
 from breakglass.http.connection import (
@@ -124,6 +125,7 @@ class Peer:
         self._closed = False
         self._turn = 0  # which of the addresses, counted on and on
         self._count = 1  # how many there are, as far as we have looked
+        self._address = ""  # the last one that was tried, for messages
 
     @property
     def several(self) -> bool:
@@ -248,7 +250,10 @@ class Peer:
 
     def _away(self, name: ErrorName, what: str) -> UnavailableError:
         hint = "is it running, and reachable from here"
-        return UnavailableError(f"{self.name} {what}", name=name, hint=hint)
+        # Without the digest of a certificate, which nobody can act on.
+        at = f" at {self._address.partition('#')[0]}" if self._address else ""
+        name_it = self.name if str(self.where) in self.name else f"{self.name}{at}"
+        return UnavailableError(f"{name_it} {what}", name=name, hint=hint)
 
     def _taken(self, until: float) -> Connection:
         while True:
@@ -268,7 +273,7 @@ class Peer:
         self._count, turn = len(places), self._turn
         # While there is another one to try, a host that says nothing may not take all the time.
         share = seconds_left(until) / 2 if len(places) > 1 else seconds_left(until)
-        address = read_address(places[turn % len(places)])
+        address = self._address = read_address(places[turn % len(places)])
         return Connection(address, time.monotonic() + share, self._bytes_at_most, turn)
 
     def _pass_on(self, turn: int) -> None:
@@ -304,4 +309,4 @@ def _said(error: Exception, bound: timedelta) -> str:
         return f"within {bound.total_seconds():g} s"
     if isinstance(error, FileNotFoundError):
         return f"no file {str(error.filename)!r}; it has not started"
-    return str(error) or type(error).__name__
+    return reason(error)

@@ -332,7 +332,12 @@ class _Doors:
             raise stopped
         away = self.panel.away()
         role = self.standing.said() if self.standing is not None else {}
-        told = {"origin": self.signer.name, "size": self.feed.size, "away": away}
+        told = {
+            "origin": self.signer.name,
+            "size": self.feed.size,
+            "away": away,
+            "waits_for": self.panel.lacking(),
+        }
         return {**told, "journal": self.sequencer.trouble, **role}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from breakglass.errors import BreakglassError, RefusedError
+from breakglass.errors import BreakglassError, RefusedError, reason
 from breakglass.ledger.attachments import Attachments
 from breakglass.ledger.journal_check import Examined
 
@@ -60,5 +60,5 @@ def _wrong(store: Attachments, digest: str, size: int) -> str | None:
     except RefusedError:
         return "is not here"
     except BreakglassError as error:
-        return f"cannot be read: {error}"
+        return f"cannot be read: {reason(error)}"
     return None if stored.size == size else f"has {stored.size} bytes, and not {size}"

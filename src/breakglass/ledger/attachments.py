@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from breakglass.error_names import ErrorName
-from breakglass.errors import MalformedError, RefusedError, UnavailableError
+from breakglass.errors import MalformedError, RefusedError, UnavailableError, reason
 from breakglass.process.folder import make_folder, sync_folder
 from breakglass.submit.blob_upload import PART_BYTES
 
@@ -174,7 +174,9 @@ class AttachmentStore:
             size = file.tell()
         except OSError as error:
             file.close()
-            raise UnavailableError(f"attachment {digest} cannot be read: {error}") from error
+            raise UnavailableError(
+                f"attachment {digest} cannot be read: {reason(error)}"
+            ) from error
         if sha256.hexdigest() != digest:
             file.close()
             raise damaged(digest)

@@ -18,6 +18,12 @@ from breakglass.records.fold.state import State
 from breakglass.records.record import Attachment, Envelope, record_text
 from breakglass.tlog.note import Signer, sign_note
 
+# What helps whoever is refused so; what the message says already is not repeated.
+_HINTS: dict[str, str] = {
+    ErrorName.NO_INCIDENT: "see: breakglass incident list; open one: breakglass incident declare ID"
+    " --severity SEV1 --title TEXT",
+}
+
 
 def rehearse(state: State, facts: Sequence[Fact], key: Signer, now: datetime) -> None:
     """Raise what the fold would hold against any of ``facts``, stated now, in this order.
@@ -48,5 +54,7 @@ def rehearse(state: State, facts: Sequence[Fact], key: Signer, now: datetime) ->
         judged = apply(trial, Entry(trial.size, note.encoded(), everybody, attachments))
         if judged.void:
             raise RefusedError(
-                f"{judged.why or judged.void}; nothing was recorded", name=judged.void
+                f"{judged.why or judged.void}; nothing was recorded",
+                name=judged.void,
+                hint=_HINTS.get(judged.void, ""),
             )

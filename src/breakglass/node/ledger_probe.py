@@ -9,7 +9,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 from breakglass.error_names import ErrorName
-from breakglass.errors import MalformedError, RefusedError, UnavailableError, UnprovenError
+from breakglass.errors import (
+    BreakglassError,
+    MalformedError,
+    RefusedError,
+    UnavailableError,
+    UnprovenError,
+)
 from breakglass.http.client import Peer
 from breakglass.records.encoding.text_types import one_line
 from breakglass.records.trust import Trust
@@ -17,6 +23,25 @@ from breakglass.tlog.checkpoint import check_log_signature, parse_checkpoint
 
 WITHIN = timedelta(seconds=2)  # as long as an intent may wait for its proof
 _LINE = 200
+_GLANCE = timedelta(seconds=0.5)
+
+
+def who_is_silent(ledger: Peer, within: timedelta = _GLANCE) -> str:
+    """Say whom a receipt waits for, as one clause: the ledger itself, or who does not cosign.
+
+    Asked when a receipt did not come in time; empty where nobody can be named.
+    """
+    try:
+        told = ledger.get("/healthz", within=within).json()
+    except UnavailableError as error:
+        return one_line(str(error))[:_LINE]
+    except BreakglassError:
+        return ""
+    waits_for = told.get("waits_for")
+    if not isinstance(waits_for, dict) or not waits_for:
+        return ""
+    names = ", ".join(sorted(map(repr, waits_for)))
+    return f"the ledger waits for {one_line(names)[:_LINE]}"
 
 
 def unreached(ledger: Peer, trust: Trust, within: timedelta = WITHIN) -> str:

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from breakglass.error_names import ErrorName
-from breakglass.errors import MisconfiguredError
+from breakglass.errors import MisconfiguredError, reason
 from breakglass.operate.certificate import (
     CERTIFICATE,
     CERTIFICATE_KEY,
@@ -94,7 +94,7 @@ def host_of(folder: Path) -> str:
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise MisconfiguredError(f"{str(path)!r} cannot be read: {error}") from error
+        raise MisconfiguredError(f"{str(path)!r} cannot be read: {reason(error)}") from error
     return str(table.get("serving", {}).get("host", LOOPBACK))
 
 

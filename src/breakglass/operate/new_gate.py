@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from breakglass.error_names import ErrorName
-from breakglass.errors import MisconfiguredError, RefusedError
+from breakglass.errors import MisconfiguredError, RefusedError, reason
 from breakglass.operate.folders import Folder, gate_settings, submitter_line, write_folder
 from breakglass.operate.maintainer_signing import Maintainer, sign_text
 from breakglass.person import ssh_keygen
@@ -37,7 +37,9 @@ def make_gate(
     try:
         note = trust.read_bytes()
     except OSError as error:
-        raise MisconfiguredError(f"trust file {str(trust)!r} cannot be read: {error}") from error
+        raise MisconfiguredError(
+            f"trust file {str(trust)!r} cannot be read: {reason(error)}"
+        ) from error
     organisation = log.partition("/")[0]
     key = SignerKey.generate(f"gate-{name}.{organisation}")
     where = ledger if isinstance(ledger, str) else os.path.relpath(ledger, folder)

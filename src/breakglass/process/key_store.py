@@ -27,7 +27,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from breakglass.error_names import ErrorName
-from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError
+from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError, reason
 from breakglass.process.folder import SETTINGS, sync_folder, write_whole
 from breakglass.tlog.note import Signer, SignerKey, VerifierKey
 from breakglass.tlog.sealed_key import SealedKey
@@ -188,7 +188,7 @@ class KeyStore:
             return []
         except (OSError, UnicodeDecodeError, MalformedError) as error:
             raise MisconfiguredError(
-                f"{str(self.folder / PAST)!r} cannot be read: {error}"
+                f"{str(self.folder / PAST)!r} cannot be read: {reason(error)}"
             ) from error
 
     def passphrase(self, of: VerifierKey | None = None, *, twice: bool = False) -> bytes:
@@ -232,7 +232,9 @@ def keeping_of(folder: Path) -> KeyStore:
     except FileNotFoundError:
         return KeyStore(folder)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise MisconfiguredError(f"{str(path)!r} cannot be read: {error}; not started") from error
+        raise MisconfiguredError(
+            f"{str(path)!r} cannot be read: {reason(error)}; not started"
+        ) from error
     return KeyStore.parse(folder, value if isinstance(value, str) else str(value))
 
 
@@ -292,7 +294,9 @@ def _private_text(path: Path, *, credential: bool) -> str:
         with path.open("rb") as file:
             text = file.read(_BYTES_AT_MOST + 1)
     except OSError as error:
-        raise MisconfiguredError(f"{str(path)!r} cannot be read: {error}; not started") from error
+        raise MisconfiguredError(
+            f"{str(path)!r} cannot be read: {reason(error)}; not started"
+        ) from error
     # systemd lets a unit's user in by an access list, which shows as the group's bits.
     if mode & (0o007 if credential else 0o077):
         raise MisconfiguredError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from breakglass.errors import MalformedError, MisconfiguredError
+from breakglass.errors import MalformedError, MisconfiguredError, reason
 from breakglass.tlog.note import ED25519, VerifierKey
 
 
@@ -19,7 +19,9 @@ def read_logs(path: Path) -> Mapping[str, tuple[VerifierKey, ...]]:
     try:
         lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise MisconfiguredError(f"{str(path)!r} cannot be read: {error}; not started") from error
+        raise MisconfiguredError(
+            f"{str(path)!r} cannot be read: {reason(error)}; not started"
+        ) from error
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         if not text or text.startswith("#"):

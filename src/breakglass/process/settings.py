@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from breakglass.errors import MisconfiguredError
+from breakglass.errors import MisconfiguredError, reason
 from breakglass.process.folder import SETTINGS
 from breakglass.process.key_store import KEY
 
@@ -43,7 +43,9 @@ def read_settings(folder: Path, given: type[S]) -> S:
             f"{str(path)!r} is missing; not started", hint="name the folder of one process"
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise MisconfiguredError(f"{str(path)!r} cannot be read: {error}; not started") from error
+        raise MisconfiguredError(
+            f"{str(path)!r} cannot be read: {reason(error)}; not started"
+        ) from error
     table.pop(KEY, None)  # not a setting of one process: ``keeping`` reads it
     return _filled(_Place(path, folder, ""), table, given)
 

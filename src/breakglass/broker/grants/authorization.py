@@ -91,9 +91,10 @@ def check_timely(
     said = request.said
     skew = state.governance.trust.skew if state.governance.trust else timedelta(0)
     if not -skew <= now - said.at <= max(skew, wait):
+        apart = abs((now - said.at).total_seconds())
         raise RefusedError(
-            f"the statement was signed at {said.at:%H:%M:%S} UTC, the broker's clock says"
-            f" {now:%H:%M:%S} UTC (limit {max(skew, wait).total_seconds():.0f} s)",
+            f"the statement was signed {apart:.0f} s {'after' if said.at > now else 'before'} the"
+            f" broker's time, {now:%H:%M:%S} UTC (limit {max(skew, wait).total_seconds():.0f} s)",
             name=ErrorName.STATEMENT_OLD,
             hint="sign again; if this comes back, set this machine's clock: timedatectl set-ntp"
             " true",

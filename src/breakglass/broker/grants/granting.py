@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from breakglass.broker.grants.tokens import Tokens
@@ -51,12 +51,14 @@ class Granting:
         minters: Minters,
         bell: AlertChannel,
         at: At,
+        who_is_silent: Callable[[], str],
     ) -> None:
         self._recording = recording
         self._tokens = tokens
         self._minters = minters
         self._bell = bell
         self._at = at
+        self._who_is_silent = who_is_silent
 
     def record(self, wish: Wish) -> GrantState:
         """Write the intent of a wish; the same wish again is the same grant.
@@ -75,7 +77,7 @@ class Granting:
             *_, receipt = self._recording.append([*wish.unsaid, intent])
         except UnavailableError as error:
             self._at("unanswered")
-            raise _no_proof(wish.grant, self._recording.receipt_within, error) from error
+            raise self._no_proof(wish.grant, error) from error
         except RefusedError as error:
             if error.name not in (ErrorName.ID_TAKEN, ErrorName.LOST_RACE):
                 raise
@@ -120,6 +122,24 @@ class Granting:
         # (5) the monitor has seen the intent and rings, and the review is open since (1).
         cosigned = dict(self._tokens.proven(grant).cosigned)
         return HandedOut(grant, token.encoded(), cosigned, minted)
+
+    def _no_proof(self, grant: str, error: UnavailableError) -> UnavailableError:
+        within = self._recording.receipt_within.total_seconds()
+        recorded = (
+            "nothing was recorded" if error.name == ErrorName.NOT_SENT else "it may yet be recorded"
+        )
+        with self._recording.view.reading() as state:
+            trust = state.governance.trust
+        door = "; still nothing: breakglass door ask" if trust and trust.door else ""
+        silent = self._who_is_silent()
+        return UnavailableError(
+            f"no proof that grant {grant!r} is recorded within {within:g} s"
+            f"{f': {silent}' if silent else ''}; nothing was minted, and {recorded}",
+            name=error.name
+            if error.name in (ErrorName.NOT_SENT, ErrorName.UNANSWERED)
+            else ErrorName.NO_PROOF,
+            hint=f"{_again(grant)}{door}",
+        )
 
     def _judged(self, wish: Wish, receipt: Receipt) -> GrantState:
         # (2) Proven, and judged where it came to stand. Pure: a crash leaves what (1) left.
@@ -200,20 +220,6 @@ def earlier_grant(state: State, grant: str, first: Signature, now: datetime) -> 
             hint="break the glass again: a grant is never extended",
         )
     return found
-
-
-def _no_proof(grant: str, within: timedelta, error: UnavailableError) -> UnavailableError:
-    recorded = (
-        "nothing was recorded" if error.name == ErrorName.NOT_SENT else "it may yet be recorded"
-    )
-    return UnavailableError(
-        f"no inclusion proof for intent {grant!r} within {within.total_seconds():g} s;"
-        f" nothing was minted, and {recorded}",
-        name=error.name
-        if error.name in (ErrorName.NOT_SENT, ErrorName.UNANSWERED)
-        else ErrorName.NO_PROOF,
-        hint=_again(grant),
-    )
 
 
 def _again(grant: str) -> str:

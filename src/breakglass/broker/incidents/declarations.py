@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from breakglass.broker.rate_limit import RateLimit
 from breakglass.error_names import ErrorName
-from breakglass.errors import RefusedError, UnprovenError
+from breakglass.errors import RefusedError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
-from breakglass.records.fold.forgetting import used_by
+from breakglass.records.fold.forgetting import standing_incident, used_by
 from breakglass.records.kinds.incident import Incident, IncidentChange
 from breakglass.records.signing.signature import (
     STATEMENT_NAMESPACE,
@@ -83,16 +83,18 @@ class Declarations:
         try:
             receipts = self.recording.record([Fact(record_id, incident)])
         except RefusedError as error:
-            raise _better(error, said) from error
+            raise self._better(error, said) from error
         return Declared(said.incident, receipts[0].index)
 
-
-def _better(error: RefusedError, said: Declare) -> RefusedError | UnprovenError:
-    if error.name != ErrorName.LOST_RACE:
-        return error
-    how = "closed" if said.do is Do.CLOSE else "open"
-    return RefusedError(
-        f"incident {said.incident!r} is {how} already, or was never opened",
-        name=ErrorName.INCIDENT_STATE,
-        hint="see: breakglass incident list",
-    )
+    def _better(self, error: RefusedError, said: Declare) -> RefusedError:
+        if error.name != ErrorName.LOST_RACE:
+            return error
+        with self.recording.view.reading() as state:
+            found = standing_incident(state, said.incident)
+        if found is not None and found.open:
+            message = f"incident {said.incident!r} is open already: {found.severity} {found.title}"
+        else:
+            message = f"incident {said.incident!r} is not open"
+        return RefusedError(
+            message, name=ErrorName.INCIDENT_STATE, hint="see: breakglass incident list"
+        )

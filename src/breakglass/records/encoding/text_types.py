@@ -91,11 +91,31 @@ class Prose:
             raise MalformedError(f"{where}: expected some words, got spaces alone")
         if found := _UNSEEN.search(text):
             raise MalformedError(
-                f"{where}: character U+{ord(found[0]):04X} at position {found.start()} is not"
-                " allowed",
+                f"{where}: {_named(found[0])} at position {found.start()} is not allowed",
                 name=ErrorName.BAD_TEXT,
                 hint="type the text again by hand; a copied one may carry invisible characters",
             )
+
+
+_NAMES = {
+    "\n": "a line break",
+    "\r": "a carriage return",
+    "\t": "a tab",
+    "\x1b": "an escape character",
+}
+
+
+def _named(character: str) -> str:
+    """Name a character that nobody can see.
+
+    >>> _named("\\n"), _named("\\u202e"), _named("\\udcff")
+    ('a line break (U+000A)', 'character U+202E', 'a byte that is not UTF-8 (0xFF)')
+    """
+    if 0xDC80 <= ord(character) <= 0xDCFF:  # how Python holds such a byte, PEP 383
+        return f"a byte that is not UTF-8 (0x{ord(character) - 0xDC00:02X})"
+    code = f"U+{ord(character):04X}"
+    name = _NAMES.get(character)
+    return f"{name} ({code})" if name else f"character {code}"
 
 
 @dataclass(frozen=True)
