@@ -209,10 +209,11 @@ def _read(folder: Path) -> tuple[dict[str, bytes], Any, list[LintFinding]]:
     from breakglass.policy.folder import read_bundle
     from breakglass.policy.lint import lint as look
     from breakglass.policy.parse import parse_bundle
+    from breakglass.policy.unmet_conditions import unmet_conditions
 
     files = read_bundle(folder)
     bundle = parse_bundle(files)
-    return files, bundle, look(bundle, now=now())
+    return files, bundle, [*unmet_conditions(bundle), *look(bundle, now=now())]
 
 
 def _compile(files: dict[str, bytes]) -> Any:

@@ -63,8 +63,19 @@ def incident(then: IncidentThen | None, named: str) -> str:
         return "no incident"
     if then is None:
         return named
-    own_word = ", self-declared" if then.self_declared else ""
-    return f"{named} ({then.severity}: {then.title}{own_word})"
+    whose = f", {then.standing}" if then.standing else ""
+    return f"{named} ({then.severity}: {then.title}{whose})"
+
+
+def incident_changed(body: kinds.Incident) -> str:
+    """Say what became of an incident, and by whose word."""
+    what = f"Incident {body.incident} {body.change.value} ({body.severity}: {body.title})"
+    if body.statement is None:
+        return (
+            f"{what} by the broker's word alone: no source of the policy can be asked yet. No glass"
+            " counts it. Not expected? Treat the broker's key as compromised."
+        )
+    return f"{what}, by the signed word of {parse_statement(body.statement.text).who}."
 
 
 def reason(intent: kinds.Intent) -> str:

@@ -14,13 +14,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from breakglass.error_names import ErrorName
-from breakglass.errors import UnprovenError
+from breakglass.errors import MalformedError, UnprovenError
 from breakglass.person import ssh_keygen
 from breakglass.person.ssh_keygen import PersonalKey, Say
 from breakglass.policy.bundle import bundle_digest, pack_bundle
 from breakglass.policy.cards import make_cards, make_policy_note
 from breakglass.policy.compile import compile_policy
 from breakglass.policy.folder import read_bundle
+from breakglass.policy.unmet_conditions import unmet_conditions
 from breakglass.records.card import LONGEST_LIFE, card_text, parse_card
 from breakglass.records.policy_note import PolicyNote, parse_policy_note, policy_text
 from breakglass.records.signing.signature import (
@@ -113,6 +114,8 @@ def sign_policy(
     """
     files = read_bundle(folder)
     compiled = compile_policy(files, now=now)
+    for unmet in unmet_conditions(compiled.bundle):
+        raise MalformedError(str(unmet), name=ErrorName.LINT, hint=unmet.hint)
     packed = pack_bundle(files)
     standing = _standing(folder, packed)
     if standing is not None and standing.policy.log != log:

@@ -77,8 +77,8 @@ def _severity(sources: Sources) -> str:
     then = sources.history.incident
     if then is None:
         return "none: no incident was named"
-    own_word = "; self-declared" if then.self_declared else ""
-    return f"{then.severity} ({then.title}{own_word})"
+    whose = f"; {then.standing}" if then.standing else ""
+    return f"{then.severity} ({then.title}{whose})"
 
 
 def _role(grant: GrantState) -> str:
