@@ -17,8 +17,8 @@ from breakglass.errors import MisconfiguredError, RefusedError
 TOKEN_EXAMPLE = """\
 \b
 Example:
-  breakglass gate token g-7kq3m2x4p5ab --gate deploy-freeze --for 812 --out token
-  breakglass-gate run deploy-freeze --token token --for 812 -- ./checks.sh
+  breakglass gate token g-7kq3m2x4p5ab --gate canary --for 812 --out token
+  breakglass-gate run canary --token token --for 812 -- ./checks.sh
 """
 ADD_EXAMPLE = """\
 \b
