@@ -1,7 +1,7 @@
 """What an offline gate cannot know: intents that are proven, and that the ledger's readers void.
 
 The proof says that an intent stands in the log, not that it counts there. Each case here opens a
-gate of level ``witnessed``, is void in the fold and rings, and opens no gate of level ``justified``.
+gate of level ``witnessed``, is void in the fold and rings, and opens none of level ``justified``.
 """
 
 from __future__ import annotations
