@@ -23,6 +23,8 @@ from breakglass.records.signing.sshsig_form import dearmored, low_s
 
 Say = Callable[[str], None]
 _REASON_AT_MOST = 1000
+_NAMELESS = "No user exists for uid"
+_NAMELESS_HINT = "ssh-keygen needs a name for this uid: add a line for it to /etc/passwd"
 _PATIENCE_S = 60  # a security key waits about 30 s for its touch
 
 
@@ -116,7 +118,11 @@ def make_key(path: Path, comment: str) -> str:
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], b"n\n"
     )
     if done.returncode:
-        raise UnavailableError(f"no key could be made at {str(path)!r}: {_reason(done.stderr)}")
+        why = _reason(done.stderr)
+        raise UnavailableError(
+            f"no key could be made at {str(path)!r}: {why}",
+            hint=_NAMELESS_HINT if _NAMELESS in why else "",
+        )
     return " ".join(path.with_name(path.name + ".pub").read_text("ascii").split()[:2])
 
 
@@ -193,6 +199,8 @@ def _reason(stderr: bytes) -> str:
 
 def _way_out(key: PersonalKey, reason: str) -> str:
     where = shlex.quote(str(key.path))
+    if _NAMELESS in reason:
+        return _NAMELESS_HINT
     if "UNPROTECTED" in reason or "bad permissions" in reason:
         return f"nobody else may read a private key: chmod 600 {where}"
     if "incorrect passphrase" in reason:
