@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from breakglass.cli import output
+from breakglass.clock import format_time
 from breakglass.gate.main import _say
 from breakglass.process.serving import ShownFormatter
 from breakglass.shown_text import all_seen, shown
 from breakglass.token.answer import Answer, Opens
+from tests.embedded.isolated import command
+from tests.kit.lying_broker import responder
 
 foreign = st.text(max_size=400) | st.binary(max_size=400).map(lambda data: data.decode("latin-1"))
 
@@ -82,3 +87,33 @@ def test_a_gate_shows_what_its_check_said_and_obeys_none_of_it(
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "(red\\x1b[2J\\n\\u202eneerg)" in told
+
+
+TITLE = "\u00e7ekout \U0001f525"
+
+
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "cp1252", "koi8-r", "utf-8"])
+def test_no_title_of_anybodys_stops_a_narrow_terminal(tmp_path: Path, encoding: str) -> None:
+    """R14: one person's emoji silenced another's terminal, also with ``--json``."""
+    with responder(tmp_path) as mira:
+        said = mira.broker.org.declare(incident="INC-2", title=TITLE, nonce="44" * 16)
+        incident = {"incident": "INC-2", "severity": "SEV1", "title": TITLE, "open": True}
+        incident |= {"self_declared": True, "opened_at": format_time(said.at)}
+        answers = {"/incidents": {"incidents": [incident]}, "/grants": {"grants": []}}
+        answers["/doors"] = {"doors": [], "unappended": []}
+        mira.broker.lie |= {path: lambda _, is_=answer: is_ for path, answer in answers.items()}
+        mira.extra |= {"PYTHONIOENCODING": encoding}
+        words = command(("breakglass", "status"))
+        found = [
+            subprocess.run(
+                [*words, *more],
+                capture_output=True, env=mira.environment, cwd=tmp_path, check=False,
+            )
+            for more in ([], ["--json"])
+        ]  # fmt: skip
+    for each in found:
+        assert each.returncode == 0, each.stderr
+    shown = TITLE.encode(encoding, "backslashreplace")
+    assert shown in found[0].stdout
+    told = json.loads(found[1].stdout.decode(encoding))
+    assert told["incidents"][0]["title"] == TITLE

@@ -218,7 +218,11 @@ def responder(folder: Path, org: Organisation | None = None) -> Iterator[Respond
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self._say(broker.answer("GET", self.path, None))
+            kind, _, digest = self.path[1:].partition("/")
+            if kind == "attachment":
+                self._send(200, "application/octet-stream", org.log.attachments[digest])
+            else:
+                self._say(broker.answer("GET", self.path, None))
 
         def do_POST(self) -> None:
             length = int(self.headers["content-length"])
@@ -229,8 +233,11 @@ def responder(folder: Path, org: Organisation | None = None) -> Iterator[Respond
         def _say(self, value: Any) -> None:
             unknown = {"error": ErrorName.NO_GRANT, "message": "there is no such grant", "hint": ""}
             body = json.dumps(unknown if value is None else value).encode()
-            self.send_response(403 if value is None else 200)
-            self.send_header("content-type", "application/json")
+            self._send(403 if value is None else 200, "application/json", body)
+
+        def _send(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("content-type", kind)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

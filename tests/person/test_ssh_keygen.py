@@ -60,7 +60,7 @@ def test_a_security_key_in_the_agent_signs_and_the_person_is_told_to_touch_it(
         with pytest.raises(UnavailableError, match=r"did not sign: .*; nothing was sent"):
             ssh_keygen.sign("text\n", NAMESPACE, mine)
     assert verify_sshsig(base64.b64decode(signed), b"text\n", NAMESPACE).verified
-    assert told == ["touch your security key"]
+    assert told == ["(1 of 1) a text that begins 'text': touch your security key"]
 
 
 @pytest.mark.parametrize("in_agent", [False, True])
@@ -96,7 +96,7 @@ def test_a_p256_security_key_in_the_agent_signs_and_is_touched(tmp_path, monkeyp
             mine = ssh_keygen.read_key(tmp_path / "mira.pub")
             signed = base64.b64decode(ssh_keygen.sign(text, NAMESPACE, mine, told.append))
             assert verify_sshsig(signed, text.encode(), NAMESPACE).verified
-    assert set(told) == {"touch your security key"}
+    assert told[7] == "(1 of 1) a text that begins 'text 7': touch your security key"
 
 
 @pytest.mark.parametrize("kind", ["rsa", "dsa-cert", "ecdsa-sha2-nistp521"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -12,13 +13,14 @@ from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 from breakglass.cli.completed_names import GRANT
 from breakglass.cli.gate_reviews import REVIEWING
-from breakglass.errors import MisconfiguredError
+from breakglass.error_names import ErrorName
+from breakglass.errors import MisconfiguredError, RefusedError
 
 TOKEN_EXAMPLE = """\
 \b
 Example:
-  breakglass gate token g-7kq3m2x4p5ab --gate deploy-freeze --for 812 > token
-  breakglass-gate run deploy-freeze --token token --for 812 -- ./checks.sh
+  breakglass gate token g-7kq3m2x4p5ab --gate canary --for 812 --out token
+  breakglass-gate run canary --token token --for 812 -- ./checks.sh
 """
 ADD_EXAMPLE = """\
 \b
@@ -41,7 +43,10 @@ for _each in REVIEWING:
 @click.option("--gate", "gate_name", required=True, metavar="G", help="The gate's name.")
 @click.option("--for", "run", required=True, metavar="RUN", help="The one run that it may open.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, 0600."
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write it there, 0600; - prints it.",
 )
 @takes_org
 @output.says_json
@@ -53,20 +58,43 @@ def token(
     The token opens nothing else and nothing later; who reads it can open that one run.
     """
     from breakglass.cli import held_grants
+    from breakglass.cli.grant_proof import proven_grant
+    from breakglass.cli.sign_statement import now
 
+    printed = out is None or str(out) == "-"
+    if out is None and not as_json and sys.stdout.isatty():
+        raise click.UsageError("say where the token goes: --out FILE (or --out - to print it)")
+    if not run:
+        raise click.UsageError("say which run it may open: --for RUN; it is empty")
     client = find(org)
     client.announce()
     held = held_grants.held(client.state, grant)
     bare = held.answer.get("token") or client.broker("GET", f"/grants/{grant}/token")["token"]
+    # What the gate would refuse is refused here: later there is nobody to ask.
+    intent = proven_grant(client, held, {"token": bare}, now())[0].intent
+    if gate_name not in intent.gates:
+        raise RefusedError(
+            f"grant {grant!r} does not open gate {gate_name!r}; nothing was signed",
+            name=ErrorName.WRONG_GATE,
+            hint=f"it opens: {', '.join(intent.gates) or 'no gate'}",
+        )
+    if intent.not_after <= now():
+        raise RefusedError(
+            f"grant {grant!r} ended {output.clock_time(intent.not_after, now())}; nothing was"
+            " signed",
+            name=ErrorName.EXPIRED,
+            hint="break the glass again: a grant is never extended",
+        )
     shown = held.present(client.log, f"gate:{gate_name}", run)
     text = base64.b64encode(shown["text"].encode()).decode()
     presented = f"{bare}presentation {text} {shown['sshsig']}\n"
-    if out is not None:
+    if not printed:
+        assert out is not None
         _write_private(out, presented)
         output.talk(f"token for run {run!r} of gate {gate_name!r} is in {out}")
     if as_json:
         output.tell_json({"grant": grant, "gate": gate_name, "run": run, "token": presented})
-    elif out is None:
+    elif printed:
         click.echo(presented, nl=False)
 
 
@@ -127,5 +155,9 @@ def _write_private(path: Path, text: str) -> None:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise MisconfiguredError(f"{str(path)!r} cannot be written: {error.strerror}") from error
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(text)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(text)
+    except OSError as error:
+        path.unlink(missing_ok=True)  # half a token opens nothing, and says so in the wrong place
+        raise MisconfiguredError(f"{str(path)!r} cannot be written: {error.strerror}") from error

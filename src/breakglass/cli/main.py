@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import sys
 from typing import Any, NoReturn
@@ -65,6 +66,10 @@ def breakglass() -> None:
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run one command and end the process with its exit code; no traceback is ever shown."""
     arguments = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Somebody else's emoji must not decide whether this terminal can be read.
+            stream.reconfigure(errors="backslashreplace")
     code = _run(arguments, "--json" in arguments)
     try:
         sys.stdout.flush()

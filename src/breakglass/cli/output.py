@@ -51,8 +51,18 @@ def _wrapped(text: str, indent: int) -> list[str]:
 def tell_json(value: Any) -> None:
     """Print one JSON value, in the form that people can read too."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    # JSON leaves bare what moves a terminal's cursor (U+009B) or turns words round (U+202E).
-    click.echo(text if all_seen(text.replace("\n", "")) else json.dumps(value, indent=2))
+    # JSON leaves bare what moves a terminal's cursor (U+009B) or turns words round (U+202E), and
+    # what a narrow code page cannot say must stay JSON.
+    plain = all_seen(text.replace("\n", "")) and _can_be_said(text)
+    click.echo(text if plain else json.dumps(value, indent=2))
+
+
+def _can_be_said(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def tell_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

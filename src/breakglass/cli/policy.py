@@ -129,18 +129,22 @@ def explain(
     is_flag=True,
     help="Embedded set-up: also sign with the maintainers' keys that lie in its folder.",
 )
+@click.option("--yes", is_flag=True, help="Do not ask whether this is to be signed.")
 @takes_org
 @output.says_json
-def sign(bundle: Path | None, sign_here: bool, org: str | None, as_json: bool) -> None:
+def sign(bundle: Path | None, sign_here: bool, yes: bool, org: str | None, as_json: bool) -> None:
     """Sign the policy in BUNDLE and its cards, as one maintainer, beside who signed before.
 
+    What it changes in the policy in force is shown first, removed lines with -, added ones with +.
     The signatures stand in BUNDLE/signed: commit them, so that the next maintainer gets them.
     """
+    from breakglass.cli.policy_difference import tell_difference
     from breakglass.cli.sign_statement import now
     from breakglass.operate import repository
     from breakglass.operate.maintainer_signing import Maintainer, sign_policy
     from breakglass.operate.new_gate import local_maintainers
     from breakglass.person import ssh_keygen
+    from breakglass.policy.folder import read_bundle
     from breakglass.records.trust import accept_trust
     from breakglass.tlog.note import Note
 
@@ -158,6 +162,10 @@ def sign(bundle: Path | None, sign_here: bool, org: str | None, as_json: bool) -
     signers = [Maintainer(client.who, ssh_keygen.read_key(client.key))]
     if sign_here:
         signers = local_maintainers(client.file.absolute().parent, trust, client.who, client.key)
+    for line in tell_difference(client, read_bundle(folder)):
+        output.talk(line)
+    if not yes and output.somebody_is_there():
+        click.confirm("sign this policy", abort=True, err=True)
     commit = repository.head(folder)
     signed = sign_policy(folder, client.log, commit, signers, now(), output.talk)
     people, needed = sorted(signed.signers(trust)), trust.maintainers_needed
@@ -210,10 +218,11 @@ def _read(folder: Path) -> tuple[dict[str, bytes], Any, list[LintFinding]]:
     from breakglass.policy.folder import read_bundle
     from breakglass.policy.lint import lint as look
     from breakglass.policy.parse import parse_bundle
+    from breakglass.policy.unmet_conditions import unmet_conditions
 
     files = read_bundle(folder)
     bundle = parse_bundle(files)
-    return files, bundle, look(bundle, now=now())
+    return files, bundle, [*unmet_conditions(bundle), *look(bundle, now=now())]
 
 
 def _compile(files: dict[str, bytes]) -> Any:

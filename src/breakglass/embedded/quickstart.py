@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -119,9 +120,12 @@ def _check_name(name: str) -> None:
 
 
 def login_name() -> str:
-    """Return this machine's login name in the form of a handle."""
-    name = re.sub(r"[^a-z0-9._-]", "-", getpass.getuser().lower()).strip("._-")
-    return name or "me"
+    """Return this machine's login name in the form of a handle; ``me`` where it has none."""
+    try:
+        found = getpass.getuser()
+    except (KeyError, OSError):
+        return "me"  # a container's uid without an entry
+    return re.sub(r"[^a-z0-9._-]", "-", found.lower()).strip("._-") or "me"
 
 
 def find_key(public: Path, who: str) -> PersonalKey:
@@ -138,7 +142,7 @@ def find_key(public: Path, who: str) -> PersonalKey:
     if held:
         public.write_text(f"{held[0]} {who}\n", "ascii")
         return ssh_keygen.read_key(public.absolute())
-    usual = Path.home() / ".ssh"
+    usual = Path(os.path.expanduser("~")) / ".ssh"  # ``~`` itself where there is no home folder
     for name in _USUAL_KEYS:
         if (usual / name).exists():
             return ssh_keygen.read_key(usual / name)

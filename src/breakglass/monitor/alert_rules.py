@@ -225,6 +225,10 @@ def _of_the_rules(body: object, index: int, at: datetime, ident: str, state: Sta
             thread = body.name if body.target == "grant" else f"suspended/{body.target.value}"
             subject = "suspended" if body.active else "released"
             return Alert(subject, ident, index, thread, at, text, {"name": body.name})
+        case kinds.Incident():
+            text = alert_texts.incident_changed(body)
+            about = f"incident/{body.incident}"
+            return Alert("incident", ident, index, about, at, text, {"incident": body.incident})
         case kinds.Attested() if body.outcome is not Attesting.HELD:
             wrong = body.outcome is Attesting.FAILED
             text = (

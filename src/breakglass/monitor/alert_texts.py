@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from breakglass.errors import BreakglassError
 from breakglass.monitor.history_projection import IncidentThen
+from breakglass.policy.factors import MFA_DOWN
 from breakglass.records import all_kinds as kinds
 from breakglass.records.card import Card
 from breakglass.records.fold.slices.grants import GrantState
@@ -63,8 +64,19 @@ def incident(then: IncidentThen | None, named: str) -> str:
         return "no incident"
     if then is None:
         return named
-    own_word = ", self-declared" if then.self_declared else ""
-    return f"{named} ({then.severity}: {then.title}{own_word})"
+    whose = f", {then.standing}" if then.standing else ""
+    return f"{named} ({then.severity}: {then.title}{whose})"
+
+
+def incident_changed(body: kinds.Incident) -> str:
+    """Say what became of an incident, and by whose word."""
+    what = f"Incident {body.incident} {body.change.value} ({body.severity}: {body.title})"
+    if body.statement is None:
+        return (
+            f"{what} by the broker's word alone: no source of the policy can be asked yet. No glass"
+            " counts it. Not expected? Treat the broker's key as compromised."
+        )
+    return f"{what}, by the signed word of {parse_statement(body.statement.text).who}."
 
 
 def reason(intent: kinds.Intent) -> str:
@@ -102,6 +114,12 @@ def asked_before(labels: tuple[str, ...]) -> str:
     return "; ".join(told)
 
 
+_ONE_FACTOR = (
+    "This glass takes one factor, and its breaker alone says that MFA is down: ask somebody who"
+    " knows whether it is."
+)
+
+
 def broke_glass(grant: GrantState, then: IncidentThen | None) -> tuple[str, dict[str, str]]:
     """Return the text and the fields of the loudest news there is."""
     intent, card = grant.intent, grant.card
@@ -135,12 +153,17 @@ def broke_glass(grant: GrantState, then: IncidentThen | None) -> tuple[str, dict
     label = {Path.DRILL: "DRILL, glass broken", Path.JIT: "Approved access"}.get(
         intent.path, "GLASS BROKEN"
     )
+    if intent.glass.endswith(MFA_DOWN):
+        # Nobody declared it: choosing this glass says so, and it takes one factor.
+        label = f"MFA SAID TO BE DOWN, {label}"
+        fields["factor"] = "one factor is enough: the breaker alone says that MFA is down"
     text = (
         f"{label}: {intent.who} broke {intent.glass!r} until {clock_time(intent.not_after)}"
         f" ({span(intent.not_after - grant.at)}) for {incident(then, intent.incident)}."
         f" Why: {fields['why'] or 'no reason was given'}."
         f"{f' Approval: {before}.' if before else ''}"
         f" It grants: {fields['grants']}."
+        f"{f' {_ONE_FACTOR}' if 'factor' in fields else ''}"
         f" Review due {intent.review_by:%Y-%m-%d}. Stop it: {fields['kill']}"
     )
     return text, fields

@@ -146,7 +146,7 @@ def _facts(case: Case, asking: Asking) -> Facts:
     age = timedelta(seconds=asked.factors.age_s if asked is not None else 0)
     own = f"grant:{intent.grant}"
     incident = None
-    if then is not None:
+    if then is not None and then.vouched:
         incident = IncidentFacts(then.incident, then.severity, then.self_declared, then.open)
     return Facts(
         who=intent.who,
@@ -188,7 +188,8 @@ def _not_allowed(decision: deciding.Decision) -> Unjustified | None:
 
 def _due_badly(case: Case, policy: CompiledPolicy) -> Unjustified | None:
     intent, at = case.intent, case.grant.at
-    severity = case.history.incident.severity if case.history.incident else ""
+    then = case.history.incident
+    severity = then.severity if then is not None and then.vouched else ""
     latest: datetime = review_due(policy, intent.glass, severity, at + case.skew)
     if intent.review_by > latest:
         # Else whoever holds the broker's key could put every review off for ever.

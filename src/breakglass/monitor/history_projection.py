@@ -73,13 +73,27 @@ class AnsweredThen:
 
 @dataclass(frozen=True)
 class IncidentThen:
-    """An incident as it stood when the glass was broken."""
+    """An incident as it stood when the glass was broken, as far as a person had signed it.
+
+    ``vouched`` is false where nobody had; ``claimed`` is what the broker alone says beside that.
+    """
 
     incident: str
     severity: str
     title: str
     self_declared: bool
     open: bool
+    vouched: bool = True
+    claimed: str = ""
+
+    @property
+    def standing(self) -> str:
+        """What a reader must know of it: whose word it is; empty where nothing is to be said."""
+        if not self.vouched:
+            return "the broker's word alone, which counts for nothing"
+        told = "self-declared" if self.self_declared else ""
+        claimed = f"the broker alone says {self.claimed}" if self.claimed else ""
+        return "; ".join(each for each in (told, claimed) if each)
 
 
 @written_once
@@ -298,6 +312,16 @@ def _incident(state: State, incident: str) -> IncidentThen | None:
     found = state.incidents.by_id.get(incident)
     if found is None:
         return None
+    then, claimed = found.vouched, ""
+    if then is not None and (then.severity, then.open) != (found.severity, found.open):
+        claimed = f"{found.severity}, {'open' if found.open else 'closed'}"
+    shown = then or found
     return IncidentThen(
-        found.incident, found.severity, found.title, found.self_declared, found.open
+        shown.incident,
+        shown.severity,
+        shown.title,
+        shown.self_declared,
+        shown.open,
+        then is not None,
+        claimed,
     )

@@ -14,13 +14,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from breakglass.error_names import ErrorName
-from breakglass.errors import UnprovenError
+from breakglass.errors import MalformedError, UnprovenError
 from breakglass.person import ssh_keygen
 from breakglass.person.ssh_keygen import PersonalKey, Say
 from breakglass.policy.bundle import bundle_digest, pack_bundle
 from breakglass.policy.cards import make_cards, make_policy_note
 from breakglass.policy.compile import compile_policy
 from breakglass.policy.folder import read_bundle
+from breakglass.policy.unmet_conditions import unmet_conditions
 from breakglass.records.card import LONGEST_LIFE, card_text, parse_card
 from breakglass.records.policy_note import PolicyNote, parse_policy_note, policy_text
 from breakglass.records.signing.signature import (
@@ -45,16 +46,28 @@ class Maintainer:
 
 
 def sign_text(
-    text: str, namespace: str, signers: Iterable[Maintainer], say: Say | None = None
+    text: str,
+    namespace: str,
+    signers: Iterable[Maintainer],
+    say: Say | None = None,
+    place: tuple[int, int] = (1, 1),
 ) -> Note:
     """Make a note of ``text`` with the signature lines of ``signers``.
+
+    Args:
+        text: the exact text.
+        namespace: what the signatures are for.
+        signers: one line each, in this order.
+        say: told what is signed, before each signature that somebody has to give.
+        place: which text this is, of how many that one command has signed.
 
     Raises:
         UnavailableError: a key did not sign.
     """
-    lines = []
-    for signer in signers:
-        blob = base64.b64decode(ssh_keygen.sign(text, namespace, signer.key, say))
+    lines, given = [], list(signers)
+    for number, signer in enumerate(given, start=1 + (place[0] - 1) * len(given)):
+        which = (number, place[1] * len(given))
+        blob = base64.b64decode(ssh_keygen.sign(text, namespace, signer.key, say, which))
         lines.append(person_line(signer.name, blob))
     return Note(text, tuple(lines))
 
@@ -113,6 +126,8 @@ def sign_policy(
     """
     files = read_bundle(folder)
     compiled = compile_policy(files, now=now)
+    for unmet in unmet_conditions(compiled.bundle):
+        raise MalformedError(str(unmet), name=ErrorName.LINT, hint=unmet.hint)
     packed = pack_bundle(files)
     standing = _standing(folder, packed)
     if standing is not None and standing.policy.log != log:
@@ -133,10 +148,11 @@ def sign_policy(
         note = standing.note.text
         texts = {glass: card.text for glass, card in standing.cards.items()}
     # (2) Everything is signed before anything is written: half a set of signatures helps nobody.
-    given = list(signers)
-    signed_note = sign_text(note, POLICY_NAMESPACE, given, say)
+    given, of = list(signers), 1 + len(texts)
+    signed_note = sign_text(note, POLICY_NAMESPACE, given, say, (1, of))
     signed_cards = {
-        glass: sign_text(text, CARD_NAMESPACE, given, say) for glass, text in texts.items()
+        glass: sign_text(text, CARD_NAMESPACE, given, say, (number, of))
+        for number, (glass, text) in enumerate(texts.items(), start=2)
     }
     if standing is not None:
         signed_note = joined(standing.note, signed_note)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -16,10 +17,14 @@ from pathlib import Path
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.person.signed_words import in_words
 from breakglass.records.signing.key_types import SECURITY_KEY_TYPES, SSH_KEY_TYPES, refusal
 from breakglass.records.signing.sshsig_form import dearmored, low_s
 
 Say = Callable[[str], None]
+_REASON_AT_MOST = 1000
+_NAMELESS = "No user exists for uid"
+_NAMELESS_HINT = "ssh-keygen needs a name for this uid: add a line for it to /etc/passwd"
 _PATIENCE_S = 60  # a security key waits about 30 s for its touch
 
 
@@ -62,7 +67,13 @@ def read_key(path: Path) -> PersonalKey:
     return PersonalKey(path, " ".join(words[:2]))
 
 
-def sign(text: str, namespace: str, key: PersonalKey, say: Say | None = None) -> str:
+def sign(
+    text: str,
+    namespace: str,
+    key: PersonalKey,
+    say: Say | None = None,
+    place: tuple[int, int] = (1, 1),
+) -> str:
     """Sign ``text`` and return the SSHSIG in base64, as statements carry it.
 
     A P-256 key gives one of two spellings of its signature; returned is the one that verifiers
@@ -72,7 +83,9 @@ def sign(text: str, namespace: str, key: PersonalKey, say: Say | None = None) ->
         text: the exact text.
         namespace: what the signature is for.
         key: from ``read_key``.
-        say: told when a security key has to be touched.
+        say: told what is signed, before a security key has to be touched or somebody at a terminal
+            may be asked for a passphrase: ``(3 of 6) card 'orders-repair'``.
+        place: which signature this is, of how many that one command makes.
 
     Raises:
         MalformedError: ``bad_sshsig``; what ``ssh-keygen`` wrote is no signature.
@@ -80,16 +93,17 @@ def sign(text: str, namespace: str, key: PersonalKey, say: Say | None = None) ->
             is there to type.
         MisconfiguredError: there is no ``ssh-keygen``.
     """
-    if key.hardware and say is not None:
-        say("touch your security key")
+    if say is not None and (key.hardware or sys.stdin.isatty()):
+        touch = ": touch your security key" if key.hardware else ""
+        say(f"({place[0]} of {place[1]}) {in_words(text)}{touch}")
     done = _run(
         ["ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", str(key.path)], text.encode()
     )
     if done.returncode:
         raise UnavailableError(
-            f"{str(key.path)!r} did not sign: {_last_line(done.stderr)}; nothing was sent",
+            f"{str(key.path)!r} did not sign: {_reason(done.stderr)}; nothing was sent",
             name=ErrorName.NOT_SIGNED,
-            hint="plug the security key in and touch it, or load the key: ssh-add",
+            hint=_way_out(key, done.stderr.decode("utf-8", "replace")),
         )
     return base64.b64encode(low_s(dearmored(done.stdout.decode("ascii", "replace")))).decode()
 
@@ -104,7 +118,11 @@ def make_key(path: Path, comment: str) -> str:
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)], b"n\n"
     )
     if done.returncode:
-        raise UnavailableError(f"no key could be made at {str(path)!r}: {_last_line(done.stderr)}")
+        why = _reason(done.stderr)
+        raise UnavailableError(
+            f"no key could be made at {str(path)!r}: {why}",
+            hint=_NAMELESS_HINT if _NAMELESS in why else "",
+        )
     return " ".join(path.with_name(path.name + ".pub").read_text("ascii").split()[:2])
 
 
@@ -138,7 +156,7 @@ def _agent_lines() -> list[str]:
 def _derive(path: Path) -> str:
     done = _run(["ssh-keygen", "-y", "-f", str(path)], b"")
     if done.returncode:
-        raise OSError(_last_line(done.stderr))
+        raise OSError(_reason(done.stderr))
     return done.stdout.decode("utf-8", "replace")
 
 
@@ -171,6 +189,26 @@ def _run(arguments: list[str], given: bytes) -> subprocess.CompletedProcess[byte
         ) from error
 
 
-def _last_line(stderr: bytes) -> str:
-    lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines()]
-    return next((line for line in reversed(lines) if line), "no reason given")[:200]
+def _reason(stderr: bytes) -> str:
+    """Return another program's own words, whole: its last line is not always its reason."""
+    lines = [line.strip(" @\r\t") for line in stderr.decode("utf-8", "replace").splitlines()]
+    return (
+        "; ".join(line.rstrip(".") for line in lines if line)[:_REASON_AT_MOST] or "no reason given"
+    )
+
+
+def _way_out(key: PersonalKey, reason: str) -> str:
+    where = shlex.quote(str(key.path))
+    if _NAMELESS in reason:
+        return _NAMELESS_HINT
+    if "UNPROTECTED" in reason or "bad permissions" in reason:
+        return f"nobody else may read a private key: chmod 600 {where}"
+    if "incorrect passphrase" in reason:
+        if sys.stdin.isatty():
+            return "wrong passphrase; try again"
+        return f"nobody is here to type its passphrase; load it: ssh-add {where}"
+    if key.hardware:
+        return "plug the security key in and touch it, or load the key: ssh-add"
+    if key.path.suffix == ".pub":
+        return "the agent does not hold it; load the key: ssh-add"
+    return f"see what ssh-keygen says of it: ssh-keygen -y -f {where}"

@@ -116,10 +116,11 @@ def moment_of(said: AccessRequest, grant: str, state: State) -> Moment:
         for target, name in state.governance.suspended
         if target != "grant" or name == grant
     }
+    incident = state.incidents.by_id.get(said.incident)
     return Moment(
         state.governance.policy.bundle if state.governance.policy else "",
         state.governance.cards.get(said.glass),
-        state.incidents.by_id.get(said.incident),
+        incident.vouched if incident else None,
         frozenset(stopped),
         state.monitor.pulse_at,
         refused.index if refused is not None else None,

@@ -11,6 +11,7 @@ from breakglass.monitor.history_projection import BypassThen, GrantHistory
 from breakglass.monitor.reviews.inclusion_check import Audit
 from breakglass.monitor.reviews.rates import rate_of
 from breakglass.monitor.reviews.record import NOT_RECORDED, OPEN, Review, ReviewRecord
+from breakglass.policy.factors import MFA_DOWN
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.grant import Path, session_name
 from breakglass.records.kinds.answered import Reply
@@ -77,8 +78,8 @@ def _severity(sources: Sources) -> str:
     then = sources.history.incident
     if then is None:
         return "none: no incident was named"
-    own_word = "; self-declared" if then.self_declared else ""
-    return f"{then.severity} ({then.title}{own_word})"
+    whose = f"; {then.standing}" if then.standing else ""
+    return f"{then.severity} ({then.title}{whose})"
 
 
 def _role(grant: GrantState) -> str:
@@ -93,6 +94,8 @@ def _session(sources: Sources) -> str:
     name = session_name(grant.incident, grant.who)
     life = f"{(grant.not_after - grant.at).total_seconds():.0f}s"
     platform = sources.history.minted.platform if sources.history.minted else "token"
+    if grant.glass.endswith(MFA_DOWN):
+        return f"{name}  ({platform}, {life}, ONE FACTOR: the breaker alone said that MFA was down)"
     if asked is None:
         return f"{name}  ({platform}, {life}, factor {NOT_RECORDED})"
     age = f"{asked.factors.age_s}s"

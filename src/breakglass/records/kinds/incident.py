@@ -18,7 +18,7 @@ from breakglass.records.fold.context import (
 )
 from breakglass.records.fold.forgetting import standing_incident
 from breakglass.records.fold.kind_rule import KindRule
-from breakglass.records.fold.slices.incidents import IncidentState
+from breakglass.records.fold.slices.incidents import IncidentState, IncidentWord
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import Declare, Do
@@ -67,7 +67,7 @@ def judge(state: State, stated: Submission) -> None:
         raise Void(
             ErrorName.NO_SOURCE, "an incident from outside carries its source's message, no word"
         )
-    self_declared = body.self_declared
+    self_declared, opened = body.self_declared, body.change is not IncidentChange.CLOSED
     if found is not None and not opening and body.severity == found.severity:
         # Who closes or renames says nothing of how grave it is; who changes the severity does.
         self_declared = found.self_declared and self_declared
@@ -76,9 +76,11 @@ def judge(state: State, stated: Submission) -> None:
         body.severity,
         body.title,
         self_declared,
-        body.change is not IncidentChange.CLOSED,
+        opened,
         stated.at if opening or found is None else found.opened_at,
         stated.witnessed if body.change is IncidentChange.CLOSED else None,
+        # A source's message is the broker's word for it: it changes nothing that a person signed.
+        IncidentWord(body.severity, body.title, opened) if said else found.word if found else None,
     )
     if said is not None:
         state.statements.use(said.statement, said.digest)

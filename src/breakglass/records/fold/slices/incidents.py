@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from breakglass.canonical import Json
@@ -11,10 +11,19 @@ from breakglass.records.fold.slices.overlay import Overlay
 
 
 @dataclass(frozen=True)
+class IncidentWord:
+    """What a person last signed of an incident."""
+
+    severity: str
+    title: str
+    open: bool
+
+
+@dataclass(frozen=True)
 class IncidentState:
     """An incident as the records tell it; ``open`` says whether it still runs.
 
-    ``closed_at`` is when it was witnessed that it closed.
+    ``closed_at`` is when it was witnessed that it closed, ``word`` what a person last signed of it.
     """
 
     incident: str
@@ -24,6 +33,21 @@ class IncidentState:
     open: bool
     opened_at: datetime
     closed_at: datetime | None = None
+    word: IncidentWord | None = None
+
+    @property
+    def vouched(self) -> IncidentState | None:
+        """The incident as decisions may count it: as far as a person signed it.
+
+        What a broker says beside that is the broker's own word, whatever it attached: no source's
+        message can be checked yet, so nothing makes an incident one from outside.
+        """
+        if self.word is None:
+            return None
+        said = self.word
+        return replace(
+            self, severity=said.severity, title=said.title, open=said.open, self_declared=True
+        )
 
 
 @dataclass
