@@ -10,7 +10,8 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
-from breakglass.errors import MisconfiguredError
+from breakglass.error_names import ErrorName
+from breakglass.errors import MisconfiguredError, RefusedError
 
 TOKEN_EXAMPLE = """\
 \b
@@ -48,6 +49,12 @@ def token(
     """
     from breakglass.cli import held_grants
 
+    if not run:
+        raise RefusedError(
+            "the run is empty, and a token opens one run by its name; nothing was signed",
+            name=ErrorName.WRONG_RUN,
+            hint="is the variable set that names this run",
+        )
     client = find(org)
     client.announce()
     held = held_grants.held(client.state, grant)
@@ -87,8 +94,7 @@ def add(
 ) -> None:
     """Make the folder of gate NAME in DIR: trust file, key, settings, spool.
 
-    The gate opens for tokens at once. Its own records count from the trust file that names its
-    key; the line for it is printed.
+    The gate stays shut to tokens until its trust file names its key; the line for it is printed.
     """
     from breakglass.operate.new_gate import make_gate, sign_gate_in
 
