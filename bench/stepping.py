@@ -1,6 +1,6 @@
 """Start a process that writes down when it reached each step of its story; for bench/breaking.py.
 
-    python bench/stepping.py ROOM FOLDER [--die-with-parent]
+    python bench/stepping.py ROOM FOLDER [--die-with-parent PID]
 
 The hooks are those at which tests crash. A line of the file ``steps`` in the folder: the thread,
 the step's name, and the time by the monotonic clock in nanoseconds.

@@ -26,6 +26,7 @@ _Reader = Callable[[Json, str], Any]
 
 # No sum of such a time and any span that we allow leaves what a datetime can hold.
 _YEARS = range(2000, 3000)
+_BODY_VALUES_AT_MOST = 200_000
 
 
 class Rule(Protocol):
@@ -103,8 +104,14 @@ def read_body(kind: type[T], body: bytes) -> T:
     """Read the JSON body of a request as ``kind``.
 
     Raises:
-        MalformedError: not JSON in UTF-8, a key twice, or not exactly the fields of ``kind``.
+        MalformedError: not JSON in UTF-8, a key twice, too many values, or not exactly the fields
+            of ``kind``.
     """
+    # A list of empty lists takes twenty times its bytes; what is signed stands in texts, not lists.
+    if body.count(b",") + body.count(b"[") > _BODY_VALUES_AT_MOST:
+        raise MalformedError(
+            f"request: more than {_BODY_VALUES_AT_MOST} values", name=ErrorName.TOO_LARGE
+        )
     return read(kind, parse_strict(body, "request"), "request")
 
 

@@ -13,6 +13,7 @@ from breakglass.errors import MalformedError, MisconfiguredError, UnavailableErr
 from breakglass.person import ssh_keygen
 from breakglass.records.presentation import parse_presentation
 from breakglass.records.signing.sshsig import verify_sshsig
+from tests.embedded.isolated import Person
 
 GRANT = "g-7kq3m2x4p5ab"
 
@@ -65,3 +66,12 @@ def test_only_grants_that_are_here_are_held(held, tmp_path):
     for name in ("../grants/g-7kq3m2x4p5ab", ".new-1", ""):
         with pytest.raises(MalformedError, match="is not a grant"):
             held_grants.held(tmp_path, name)
+
+
+def test_no_token_is_signed_for_an_empty_run(tmp_path):
+    """What ``--for "$RUN"`` is where nobody has set it."""
+    words = ("breakglass", "gate", "token", GRANT, "--gate", "deploy-freeze", "--for", "")
+    said = Person.at(tmp_path).types(*words)
+    assert (said.code, said.out) == (2, "")
+    assert "say which run it may open: --for RUN; it is empty" in said.err
+    assert "is the variable set that names this run" in said.err

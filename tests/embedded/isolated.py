@@ -95,7 +95,8 @@ class Person:
 
     def starts_module(self, room: str, folder: str) -> subprocess.Popen[str]:
         """Start the process of a folder as an administrator would, and leave it running."""
-        return self._runs([sys.executable, "-m", f"breakglass.{room}", folder, "--die-with-parent"])
+        mine = ("--die-with-parent", str(os.getpid()))
+        return self._runs([sys.executable, "-m", f"breakglass.{room}", folder, *mine])
 
     def _runs(self, words: Sequence[str]) -> subprocess.Popen[str]:
         return subprocess.Popen(

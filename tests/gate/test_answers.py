@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
 import sys
 from datetime import timedelta
 
 import pytest
 
+from breakglass.gate.main import main
 from breakglass.records.kinds.bypassed import Bypassed
 from breakglass.records.kinds.passages import Passages
+from breakglass.tlog.note import SignerKey
 from tests.gate.conftest import FAIL, PASS, GateHome
 from tests.kit.processes import no_process_left, until
 
@@ -195,3 +199,98 @@ def test_a_gate_stays_shut_under_kinds_that_it_does_not_know_and_says_which_rele
         said = capfd.readouterr().err
         assert "puts kinds 2 in force, and this software knows kinds 1 at most" in said
         assert "hint: install a later release on this machine, one that knows kinds 2" in said
+
+
+@pytest.mark.parametrize("check", [PASS, FAIL])
+@pytest.mark.parametrize("act", ["run", "verify"])
+def test_an_empty_run_is_refused_before_anything_is_checked(
+    home: GateHome, capfd: pytest.CaptureFixture[str], act: str, check: list[str]
+) -> None:
+    """What ``--for "$RUN"`` is where nobody has set it."""
+    token = home.token_file(home.org.token(home.org.break_glass()).encoded())
+    words = ["--", *check] if act == "run" else []
+    assert home.run(act, "deploy-approval", "--token", token, "--for", "", *words) == 3
+    assert "the run is empty" in capfd.readouterr().err
+    assert not home.spool.exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["run", "deploy-approval", "--help"], ["check", "-h"]]
+)
+def test_help_is_no_answer_that_opens(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--", *FAIL])
+    assert ended.value.code == 2
+
+
+def test_without_its_key_in_the_trust_file_no_token_opens_it(
+    home: GateHome, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its bypass could never be stated."""
+    token = home.token_file(home.org.token(home.org.break_glass()).encoded())
+    given = ("--token", token, "--for", "42", "--", *FAIL)
+    key = home.folder / "key"
+    kept = key.read_bytes()
+    key.unlink()
+    assert home.run("run", "deploy-approval", *given) == 6
+    key.touch(0o600)
+    key.write_text(SignerKey.generate("gate-deploy-approval.shop.example").encoded())
+    assert home.run("run", "deploy-approval", *given) == 3
+    assert "(unknown_submitter)" in capfd.readouterr().err
+    broker = home.org.submitters["broker"]
+    key.write_text(broker.encoded())
+    assert home.run("run", "deploy-approval", *given) == 3, "the key of another role"
+    assert not [each for each in home.spooled() if isinstance(each, Bypassed)]
+    key.write_bytes(kept)
+    assert home.run("run", "deploy-approval", *given) == 0
+
+
+@pytest.mark.parametrize("name", ["settings.toml", "trust", "key", "data", "."])
+def test_a_folder_that_others_can_write_leaves_the_gate_shut(
+    home: GateHome, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    token = home.token_file(home.org.token(home.org.break_glass()).encoded())
+    given = ("--token", token, "--for", "42", "--", *FAIL)
+    assert home.run("run", "deploy-approval", *given) == 0
+    path = home.folder / name
+    path.chmod(path.stat().st_mode | 0o020)
+    assert home.run("run", "deploy-approval", *given) == 6
+    assert "hint: chmod go-w" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["settings.toml", "trust", "key"])
+def test_a_pipe_in_a_files_place_does_not_hang_the_gate(home: GateHome, name: str) -> None:
+    token = home.token_file(home.org.token(home.org.break_glass()).encoded())
+    path = home.folder / name
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    assert home.run("run", "deploy-approval", "--token", token, "--for", "42", "--", *FAIL) == 6
+
+
+def test_the_links_of_a_mounted_secret_are_followed(home: GateHome) -> None:
+    """``key`` to ``..data/key`` to ``..v1/key``, in a folder that is open to all and sticky."""
+    token = home.token_file(home.org.token(home.org.break_glass()).encoded())
+    (home.folder / "..v1").mkdir(0o755)
+    (home.folder / "..data").symlink_to("..v1")
+    for name in ("key", "trust", "settings.toml"):
+        (home.folder / name).rename(home.folder / "..v1" / name)
+        (home.folder / name).symlink_to(f"..data/{name}")
+    home.folder.chmod(0o1777)
+    assert home.run("run", "deploy-approval", "--token", token, "--for", "42", "--", *FAIL) == 0
+
+
+def test_a_gate_on_a_read_only_file_system_stays_shut_and_says_why(home: GateHome) -> None:
+    script = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"'
+    alone = ("unshare", "-m", "sh", "-c")
+    if subprocess.run([*alone, script, str(home.folder)], check=False).returncode != 0:
+        pytest.skip("nothing may be mounted here")
+    gate = [sys.executable, "-m", "breakglass.gate", "check", "deploy-approval", "--folder"]
+    words = [*gate, str(home.folder), "--", *PASS]
+    done = subprocess.run(
+        [*alone, f'{script} && exec "$@"', str(home.folder), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 5, done.stderr
+    assert "the gate stays shut" in done.stderr

@@ -45,7 +45,7 @@ class Process:
         command = self.command or (sys.executable, "-m", self.module)
         with (self.folder / "stderr").open("ab") as errors:
             self.popen = subprocess.Popen(
-                [*command, str(self.folder), "--die-with-parent"], stderr=errors
+                [*command, str(self.folder), "--die-with-parent", str(os.getpid())], stderr=errors
             )
         if wait:
             self.wait_started()

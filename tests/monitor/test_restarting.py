@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -29,7 +30,8 @@ GRANTS = 6
 def process(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a monitor as its own process; killed at the end if it still lives."""
     (folder / "address").unlink(missing_ok=True)
-    command = [sys.executable, "-m", "breakglass.monitor", str(folder), "--die-with-parent"]
+    command = [sys.executable, "-m", "breakglass.monitor", str(folder)]
+    command += ["--die-with-parent", str(os.getpid())]
     running = subprocess.Popen(command)
     try:
         yield running

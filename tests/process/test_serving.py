@@ -120,7 +120,8 @@ def test_it_dies_with_a_parent_that_is_killed(process: Process, tmp_path: Path) 
     parent = tmp_path / "parent.py"
     command = [*process.command, str(process.folder), "--die-with-parent"]
     parent.write_text(
-        f"import subprocess, time\np = subprocess.Popen({command!r})\nprint(p.pid, flush=True)\n"
+        f"import os, subprocess, time\np = subprocess.Popen([*{command!r}, str(os.getpid())])\n"
+        "print(p.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     started = subprocess.Popen([sys.executable, str(parent)], stdout=subprocess.PIPE, text=True)
@@ -172,6 +173,19 @@ def test_a_port_in_use_is_said(process: Process) -> None:
     assert "cannot listen on 127.0.0.1" in process.said()
 
 
+def test_an_interface_that_is_not_there_is_said_with_another_one(process: Process) -> None:
+    """On a machine with IPv6 alone."""
+    alone = "ip link set lo up && ip addr del 127.0.0.1/8 dev lo"
+    made = subprocess.run(["unshare", "-n", "sh", "-c", alone], capture_output=True, check=False)
+    if made.returncode != 0:
+        pytest.skip("no network of our own may be made here")
+    then = ("unshare", "-n", "sh", "-c", f'{alone} && exec "$0" "$@"')
+    process.command = (*then, *process.command)
+    process.start(wait=False)
+    assert process.wait_ended() == 6
+    assert 'hint: name an address of this machine: [serving] host = "::1"' in process.said()
+
+
 def test_errors_leave_in_one_form_and_say_nothing_of_the_inside(process: Process) -> None:
     process.start()
     neighbour = process.neighbour()
@@ -218,8 +232,8 @@ def test_answers_are_not_held_back_by_nagle(process: Process) -> None:
 
 
 def test_tls_with_a_pinned_certificate(process: Process) -> None:
-    certificate, key = _certificate()
-    (process.folder / "tls.pem").write_bytes(certificate)
+    pem, key = certificate()
+    (process.folder / "tls.pem").write_bytes(pem)
     (process.folder / "tls.key").write_bytes(key)
     (process.folder / "settings.toml").write_text(
         'certificate = "tls.pem"\ncertificate_key = "tls.key"\nhost = "0.0.0.0"\n'
@@ -237,7 +251,7 @@ def test_tls_with_a_pinned_certificate(process: Process) -> None:
         Peer(address.replace("https", "http")).get("/now")
 
 
-def _certificate() -> tuple[bytes, bytes]:
+def certificate() -> tuple[bytes, bytes]:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -136,8 +136,9 @@ def test_the_agent_is_a_process_that_ends_when_it_is_told(tmp_path: Path) -> Non
     (tmp_path / "hard").write_text(HARD.encoded())
     socket = tmp_path / "agent"
     words = [str(socket), str(tmp_path / "soft"), str(tmp_path / "hard")]
+    mine = ("--die-with-parent", str(os.getpid()))
     process = subprocess.Popen(
-        [sys.executable, "-m", "breakglass.demo.software_agent", "--die-with-parent", *words],
+        [sys.executable, "-m", "breakglass.demo.software_agent", *mine, *words],
         stdout=subprocess.PIPE,
         text=True,
     )

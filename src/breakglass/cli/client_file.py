@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from breakglass.cli import output
-from breakglass.cli.own_path import check_own, typed
 from breakglass.cli.used_files import config_folder, digest, used_files
 from breakglass.errors import MisconfiguredError
+from breakglass.process.own_path import check_own, typed
 
 FILE = "client.toml"
 

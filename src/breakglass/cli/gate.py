@@ -14,7 +14,7 @@ from breakglass.cli.client import find, takes_org
 from breakglass.cli.completed_names import GRANT
 from breakglass.cli.gate_reviews import REVIEWING
 from breakglass.error_names import ErrorName
-from breakglass.errors import MisconfiguredError, RefusedError
+from breakglass.errors import MalformedError, MisconfiguredError, RefusedError
 
 TOKEN_EXAMPLE = """\
 \b
@@ -65,7 +65,10 @@ def token(
     if out is None and not as_json and sys.stdout.isatty():
         raise click.UsageError("say where the token goes: --out FILE (or --out - to print it)")
     if not run:
-        raise click.UsageError("say which run it may open: --for RUN; it is empty")
+        raise MalformedError(
+            "say which run it may open: --for RUN; it is empty",
+            hint="is the variable set that names this run",
+        )
     client = find(org)
     client.announce()
     held = held_grants.held(client.state, grant)
@@ -121,8 +124,7 @@ def add(
 ) -> None:
     """Make the folder of gate NAME in DIR: trust file, key, settings, spool.
 
-    The gate opens for tokens at once. Its own records count from the trust file that names its
-    key; the line for it is printed.
+    The gate stays shut to tokens until its trust file names its key; the line for it is printed.
     """
     from breakglass.operate.new_gate import make_gate, sign_gate_in
 

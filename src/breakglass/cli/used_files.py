@@ -11,8 +11,8 @@ import os
 import re
 from pathlib import Path
 
-from breakglass.cli.own_path import check_own
 from breakglass.errors import MisconfiguredError
+from breakglass.process.own_path import check_own
 
 _NAME_THE_ORGANISATION = "name the organisation each time: --org PATH, or BREAKGLASS_ORG"
 _LINE = re.compile(rb"([0-9a-f]{64})  (/[^\n]*)\n")

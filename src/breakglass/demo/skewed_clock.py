@@ -1,6 +1,6 @@
 """Start a process whose clock is wrong by a known amount; for the demo and for tests.
 
-    python -m breakglass.demo.skewed_clock ROOM SECONDS FOLDER [--die-with-parent]
+    python -m breakglass.demo.skewed_clock ROOM SECONDS FOLDER [--die-with-parent PID]
 
 No setting of any process names another clock; this launcher hands the process's own factory one.
 """

@@ -3,7 +3,7 @@
 Only for trying out, for the demo and for tests: it signs whatever it is asked, as a security key
 that is touched each time would, and nobody touches anything. Run as
 
-    python -m breakglass.demo.software_agent [--die-with-parent] SOCKET KEYFILE…
+    python -m breakglass.demo.software_agent [--die-with-parent PID] SOCKET KEYFILE…
 
 It prints ``ready`` when it accepts and ends on SIGTERM. A key file is what ``SoftKey.encoded`` or
 ``SoftSecurityKey.encoded`` writes, or an OpenSSH private key of Ed25519 or P-256.
@@ -14,7 +14,6 @@ Source: draft-ietf-sshm-ssh-agent; OpenSSH PROTOCOL.agent.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -26,6 +25,7 @@ from pathlib import Path
 
 from breakglass.demo.software_keys import SshPerson, parse_soft_key
 from breakglass.errors import BreakglassError, MisconfiguredError
+from breakglass.process.parent import die_with_parent
 
 _FAILURE, _REQUEST_IDENTITIES, _IDENTITIES = 5, 11, 12
 _SIGN_REQUEST, _SIGN_RESPONSE = 13, 14
@@ -133,28 +133,16 @@ def _take(data: bytes) -> tuple[bytes, bytes]:
     return data[4:end], data[end:]
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to end this process when its parent ends, however that happens (Linux).
-
-    Raises:
-        MisconfiguredError: the parent has gone already.
-    """
-    parent = os.getppid()
-    with contextlib.suppress(OSError, AttributeError):  # elsewhere than on Linux: no such call
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if parent == 1 or os.getppid() != parent:
-        raise MisconfiguredError("the parent process has ended already")
-
-
 def main(arguments: list[str]) -> int:
     """Run the agent until it is told to stop."""
-    words = [word for word in arguments if word != "--die-with-parent"]
+    parented = arguments[:1] == ["--die-with-parent"]
+    words = arguments[2:] if parented else arguments
     if len(words) < 2:
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        if len(words) != len(arguments):
-            die_with_parent()
+        if parented:
+            die_with_parent(int(arguments[1]))
         keys = [parse_soft_key(Path(name).read_bytes()) for name in words[1:]]
         done = threading.Event()
         for each in (signal.SIGTERM, signal.SIGINT):

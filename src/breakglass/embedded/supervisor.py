@@ -80,7 +80,9 @@ def spawn(
     log = folder / "log"
     with open(log, "ab", opener=_private) as sink:
         process = subprocess.Popen(
-            [sys.executable, *arguments],
+            # Nothing is imported from where ``up`` was typed, nor from what PYTHONPATH names: the
+            # keys are in reach.
+            [sys.executable, "-P", "-E", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,

@@ -58,7 +58,8 @@ class Process:
     def command(self, folder: Path) -> list[str]:
         """Return the interpreter's arguments."""
         usual = ("-m", f"breakglass.{self.room}")
-        return [*(self.arguments or usual), str(folder), "--die-with-parent"]
+        parent = str(os.getpid())
+        return [*(self.arguments or usual), str(folder), "--die-with-parent", parent]
 
 
 def processes_of(org: Path) -> list[list[Process]]:

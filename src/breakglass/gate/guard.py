@@ -63,6 +63,8 @@ def answer_with_token(
     # (1) The token, in the specification's order. Nothing was written; nothing has happened.
     token, shown = show(place, data, run, clock.now())
     assert token.presentation is not None
+    # (1a) Our own key, and that the trust file names it: what could not be stated does not open.
+    place.require_key(place.trust())
     if token.proof is None:
         # Imported here: HTTP would double a gate's cold start.
         from breakglass.gate.door import take_door
@@ -120,6 +122,9 @@ def guard(
 ) -> Iterator[Answer]:
     """Run the body only if the gate is open: its check passes, or glass opens it.
 
+    It is as isolated as the process that it runs in, and no more: whoever puts a module, a variable
+    or a file into that process opens the gate. ``breakglass-gate`` begins in a process of its own.
+
     Args:
         gate: the gate's name.
         check: ``True`` opens; ``False``, an exception or no answer in time do not.
@@ -129,7 +134,8 @@ def guard(
         clock: the machine's, unless a test says otherwise.
 
     Raises:
-        RefusedError: shut, the check failed (``shut``); or the token is refused, by name.
+        RefusedError: shut, the check failed (``shut``); or the token is refused, by name, one for
+            an empty run before anything is checked.
         UnavailableError: shut, the check could not be evaluated (``shut``).
         BreakglassError: the token or the folder is not in order.
 
@@ -137,6 +143,8 @@ def guard(
     >>> with guard("deploy", lambda: True, folder=Path("/nowhere")):  # doctest: +SKIP
     ...     deploy()
     """
+    if token is not None:
+        require_run(run)
     now = clock or SystemClock()
     place = GateConfig.open(folder, gate)
     found = run_callable(check, place.settings.check_within)
@@ -155,6 +163,20 @@ def guard(
     finally:
         # However it ends, also by a token that is refused: what was blocked is heard of.
         tell(place, now)
+
+
+def require_run(run: str) -> None:
+    """Refuse an empty run: it is what a variable holds that a job forgot to set.
+
+    Raises:
+        RefusedError: ``wrong_run``.
+    """
+    if not run:
+        raise RefusedError(
+            "the run is empty, and a token opens one run by its name; the gate stays shut",
+            name=ErrorName.WRONG_RUN,
+            hint="is the variable set that names this run",
+        )
 
 
 def _way_out(place: GateConfig) -> str:

@@ -1,7 +1,8 @@
 """``breakglass-gate``: put a gate in front of anything that has an exit code.
 
 Exit codes: 0 open; 3 shut, the check failed (or the token is refused); 5 shut, could not be
-evaluated; 2 the token is malformed; 4 it is altered, unproven or another's; 6 the folder is wrong.
+evaluated; 2 the token is malformed, or help was asked; 4 the token is altered, unproven or
+another's; 6 the folder is wrong.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from breakglass import shown_text
 from breakglass.clock import Clock, SystemClock, format_time
 from breakglass.errors import BreakglassError, MisconfiguredError
 from breakglass.gate.check import run_command
 from breakglass.gate.gate_config import GateConfig
-from breakglass.gate.guard import answer_check, answer_with_token, show, tell
+from breakglass.gate.guard import answer_check, answer_with_token, require_run, show, tell
 from breakglass.gate.record_spool import waiting
 from breakglass.token.answer import Answer, Opens
 from breakglass.token.token import BYTES_AT_MOST
@@ -47,6 +49,8 @@ def main(argv: Sequence[str] | None = None, clock: Clock | None = None) -> int:
 def _run(arguments: argparse.Namespace, clock: Clock) -> int:
     if (arguments.token is None) != (arguments.run is None):
         raise MisconfiguredError("--token and --for go together: a token opens one run")
+    if arguments.run is not None:
+        require_run(arguments.run)
     place = _place(arguments)
     check = run_command(
         _command(arguments),
@@ -73,6 +77,7 @@ def _check(arguments: argparse.Namespace, clock: Clock) -> int:
 
 
 def _verify(arguments: argparse.Namespace, clock: Clock) -> int:
+    require_run(arguments.run)
     place = _place(arguments)
     _, shown = show(place, _token(arguments), arguments.run, clock.now())
     intent = shown.intent
@@ -183,8 +188,16 @@ def _tell(line: str) -> None:
     print(f"breakglass-gate: {shown_text.shown(line, shown_text.TEXT_AT_MOST)}", file=sys.stderr)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Exits 2 behind its help: where a gate is asked, 0 means open."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End; never with 0."""
+        super().exit(status or 2, message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="breakglass-gate",
         description="A gate stays shut unless its check passes or it is shown a token.",
         epilog="example: breakglass-gate run deploy-approval --token T --for 812 -- ./check.sh",

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MalformedError
+from breakglass.http.body_room import BodyRoom
 from breakglass.http.routes import (
     Crowd,
     Request,
@@ -38,25 +39,31 @@ from breakglass.http.routes import (
 from breakglass.strict_json import read_body
 
 log = logging.getLogger("breakglass")
+_ROOM_BYTES = 32 * 1024 * 1024  # four of the longest body that any route reads
 
 
 def application(routes: Iterable[Route | StarletteRoute]) -> Starlette:
     """Make the application of a table; an upload comes as ``streaming.upload_route`` makes it."""
+    table = list(routes)
+    longest = max((each.body_at_most for each in table if isinstance(each, Route)), default=0)
+    room = BodyRoom(max(longest, _ROOM_BYTES))
     return Starlette(
-        routes=[each if isinstance(each, StarletteRoute) else _served(each) for each in routes]
+        routes=[each if isinstance(each, StarletteRoute) else _served(each, room) for each in table]
     )
 
 
-def _served(route: Route) -> StarletteRoute:
+def _served(route: Route, room: BodyRoom) -> StarletteRoute:
     crowd = route.crowd
 
     async def endpoint(request: StarletteRequest) -> StarletteResponse:
         if crowd is not None:
             await _refuse_if_full(crowd, request, route.body_at_most)
-        body = await _read(request, route.body_at_most)
-        asked = Request(request.path_params, request.query_params, body, request.headers)
-        with crowd.one_more() if crowd is not None else contextlib.nullcontext():
-            return as_response(await anyio.to_thread.run_sync(_answered, route, asked))
+        async with room.taken(_size(request, route.body_at_most)):
+            body = await _read(request, route.body_at_most)
+            asked = Request(request.path_params, request.query_params, body, request.headers)
+            async with room.turn(len(body)):
+                with crowd.one_more() if crowd is not None else contextlib.nullcontext():
+                    return as_response(await anyio.to_thread.run_sync(_answered, route, asked))
 
     return StarletteRoute(route.path, endpoint, methods=[route.method])
 
@@ -114,10 +121,19 @@ def dressed(app: Starlette) -> ASGIApp:
     return edge
 
 
-async def _read(request: StarletteRequest, at_most: int) -> bytes:
-    said = request.headers.get("content-length", "0")
-    if said.isascii() and said.isdigit() and int(said) > at_most:
+def _size(request: StarletteRequest, at_most: int) -> int:
+    """Return how long the body is, as it is said to be, or may be where nothing is said."""
+    said = request.headers.get("content-length")
+    if said is None:
+        return at_most if "transfer-encoding" in request.headers else 0
+    if not (said.isascii() and said.isdigit() and len(said) < 19):
+        return at_most
+    if int(said) > at_most:
         raise too_large(at_most)
+    return int(said)
+
+
+async def _read(request: StarletteRequest, at_most: int) -> bytes:
     parts: list[bytes] = []
     read = 0
     async for part in request.stream():

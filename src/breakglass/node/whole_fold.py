@@ -21,7 +21,7 @@ from breakglass.canonical import canonical
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError, UnprovenError
 from breakglass.node.snapshot import Noted, digest
-from breakglass.process.serving import die_with_parent
+from breakglass.process.parent import die_with_parent
 from breakglass.records.encoding.whole_form import form_bytes
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import apply, attachments_read
@@ -85,7 +85,7 @@ class WholeFold:
                 self._child.kill()
 
     def _folded(self, size: int) -> Noted | None:
-        asked = json.dumps([str(self._folder), self._genesis, size]).encode()
+        asked = json.dumps([os.getpid(), str(self._folder), self._genesis, size]).encode()
         with self._lock:
             if self._closed:
                 return None
@@ -155,9 +155,9 @@ def _attachment(folder: Path, name: str) -> bytes:
 
 def main() -> int:
     """Fold what standard input names, and print what came of it."""
-    die_with_parent()
+    parent, folder, genesis, size = json.load(sys.stdin)
+    die_with_parent(parent)
     os.nice(_LOWEST)
-    folder, genesis, size = json.load(sys.stdin)
     try:
         found = fold_whole(Path(folder), genesis, size)
     except BreakglassError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import errno
 import hashlib
 import ipaddress
@@ -15,6 +14,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,13 +27,18 @@ from starlette.applications import Starlette
 from breakglass.clock import Clock, SystemClock
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError
+from breakglass.http.bounded_protocol import protocol_class
+from breakglass.http.connection_table import ConnectionLimits, ConnectionTable
 from breakglass.http.edge import dressed
 from breakglass.process.folder import held, write_whole
+from breakglass.process.open_files import raise_file_limit
+from breakglass.process.parent import die_with_parent
 from breakglass.process.port_holder import port_holder
 from breakglass.shown_text import shown_lines
 
 ADDRESS = "address"
 STOP_WITHIN = timedelta(seconds=2)
+_LISTEN = 1024  # calls that wait in the kernel's queue
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Serving:
     certificate: Path | None = None  # PEM; needed off loopback
     certificate_key: Path | None = None
     threads: int = 256  # each request, and each long poll, holds one
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
 
 
 def _nothing() -> None:
@@ -130,7 +136,7 @@ def run(folder: Path, build: Build, clock: Clock | None = None) -> None:
 
 
 def process_main(argv: Sequence[str], build: Build, name: str, clock: Clock | None = None) -> int:
-    """Be the ``main`` of a process: ``python -m breakglass.<name> FOLDER [--die-with-parent]``.
+    """Be the ``main`` of a process: ``python -m breakglass.<name> FOLDER [--die-with-parent PID]``.
 
     Args:
         argv: without the program's name.
@@ -148,14 +154,14 @@ def process_main(argv: Sequence[str], build: Build, name: str, clock: Clock | No
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument(
-        "--die-with-parent", action="store_true", help="stop when the starting thread ends"
+        "--die-with-parent", type=int, metavar="PID", help="stop when that process, ours, ends"
     )
     given = parser.parse_args(argv)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(ShownFormatter(f"{name}: %(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler])
-    if given.die_with_parent:
-        die_with_parent()
+    if given.die_with_parent is not None:
+        die_with_parent(given.die_with_parent)
     try:
         _run_said(given.folder, build, clock)
     except BreakglassError as error:
@@ -185,24 +191,19 @@ def _run_said(folder: Path, build: Build, clock: Clock | None) -> None:
         ) from error
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to end this process when the thread that started it ends, even by -9.
-
-    Linux only; elsewhere nothing happens. Mind *thread*: start processes from one that lives on.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGTERM, 0, 0, 0)
-    # The parent may have died before the kernel was asked.
-    if os.getppid() == 1:
-        sys.exit(0)
-
-
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, room: Service) -> None:
         super().__init__(config)
         self._room = room
+        serving = room.serving
+        limits = serving.limits.fitted(raise_file_limit())
+        self._table = ConnectionTable(limits, time.monotonic)
+        # A quarter of the threads is left to those whose signature was accepted.
+        strangers = max(1, serving.threads * 3 // 4)
+        config.http_protocol_class = protocol_class(self._table, config.ssl, strangers)
+        config.ssl = None  # ``Entrance`` shakes hands itself
+        # So many are taken in before one of them has a place: more would need their files at once.
+        config.backlog = max(1, limits.connections // 10)
         self.on_started: Callable[[], None] = _nothing
 
     def stop(self) -> None:
@@ -213,7 +214,14 @@ class _Server(uvicorn.Server):
         limiter = anyio.to_thread.current_default_thread_limiter()
         limiter.total_tokens = self._room.serving.threads
         await super().startup(sockets=sockets)
+        for each in sockets or []:
+            each.listen(_LISTEN)  # uvicorn has set it to what is taken in at once
         self.on_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:  # every second
+            self._table.sweep()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Let the long polls answer first; else each would hold its connection until its time.
@@ -258,6 +266,7 @@ def _config(room: Service) -> uvicorn.Config:
         config = uvicorn.Config(
             dressed(room.app),
             lifespan="off",
+            http="h11",
             ws="none",
             log_config=None,
             log_level=logging.WARNING,
@@ -291,7 +300,7 @@ def _bound(serving: Serving) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((serving.host, serving.port))
-        listener.listen(1024)
+        listener.listen(_LISTEN)
     except OSError as error:
         listener.close()
         raise _not_bound(serving, error) from error
@@ -302,7 +311,13 @@ def _bound(serving: Serving) -> socket.socket:
 def _not_bound(serving: Serving, error: OSError) -> MisconfiguredError:
     where = f"{serving.host}:{serving.port}"
     if error.errno != errno.EADDRINUSE:
-        return MisconfiguredError(f"cannot listen on {where}: {error.strerror}; not started")
+        # A machine with IPv6 alone, or a container without this interface.
+        away = error.errno == errno.EADDRNOTAVAIL
+        other = "127.0.0.1" if ":" in serving.host else "::1"
+        return MisconfiguredError(
+            f"cannot listen on {where}: {error.strerror}; not started",
+            hint=f'name an address of this machine: [serving] host = "{other}"' if away else "",
+        )
     holder = port_holder(serving.port) or "another process"
     return MisconfiguredError(
         f"cannot listen on {where}: {holder} listens there; not started",

@@ -1,4 +1,4 @@
-"""A file that nobody else can replace: ssh's rule for keys, kept for ``client.toml``."""
+"""A file that nobody else can replace: ssh's rule for keys."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ from breakglass.errors import MisconfiguredError
 
 _LINKS_AT_MOST = 40  # as Linux follows, path_resolution(7)
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_COPY = "copy it into a folder of your own (chmod go-w), and name that: --org PATH"
 
 
-def check_own(path: Path) -> None:
+def check_own(path: Path, *, sticky: bool = False, way_out: str = _COPY) -> None:
     """Check that the user alone, or root, can write the file ``path`` and replace it.
 
     The file, its folder and every folder and link on the way belong to the user or to root, and
     no group and nobody else writes them. A folder above the file's own may be open to all if it
     is sticky, as ``/tmp`` is: what lies there is moved by its owner only.
+
+    Args:
+        path: what is used; it must be there.
+        sticky: the file's own folder may be open and sticky too, as a mounted secret's is: for
+            who knows the names in it and misses what is not there.
+        way_out: the hint where something belongs to somebody else.
 
     Raises:
         MisconfiguredError: it is not so; the hint is the command that mends it.
@@ -34,10 +41,11 @@ def check_own(path: Path) -> None:
             raise MisconfiguredError(
                 f"{str(place)!r} belongs to user {found.st_uid}, not to you: {str(path)!r} is not"
                 " used",
-                hint="copy it into a folder of your own (chmod go-w), and name that: --org PATH",
+                hint=way_out,
             )
-        sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX and place != own
-        if found.st_mode & _OTHERS_WRITE and not stat.S_ISLNK(found.st_mode) and not sticky:
+        kept = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
+        kept = kept and (sticky or place != own)
+        if found.st_mode & _OTHERS_WRITE and not stat.S_ISLNK(found.st_mode) and not kept:
             raise MisconfiguredError(
                 f"{str(place)!r} can be written by others: {str(path)!r} is not used",
                 hint=f"chmod go-w {typed(place)}",
