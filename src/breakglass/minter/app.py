@@ -19,6 +19,7 @@ from breakglass.minter.reconciler import Reconciler, ReconcilerLimits
 from breakglass.minter.routes import Stories, routes
 from breakglass.minter.settings import MinterSettings
 from breakglass.minter.suspensions import Suspensions
+from breakglass.minter.tidying import Tidying
 from breakglass.node.door import Doors, DoorsFirst, TakenDoor
 from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.process import At, NodeProcess, go_on
@@ -70,7 +71,21 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     saying = OutcomeRecords(stating, table, platform.limits.platform)
     doors = MinterDoor(name, view, process.peer(), doors_taken, stating, bell, clock, at)
     limits = ReconcilerLimits(settings.sweep_every, settings.ring_after, settings.ending_threads)
-    ending = Reconciler(view, watch, table, platform, locks, saying, bell, clock, limits, at)
+    tidying = Tidying(table, platform, locks, saying, at)
+    ending = Reconciler(
+        view,
+        watch,
+        table,
+        platform,
+        locks,
+        saying,
+        bell,
+        clock,
+        limits,
+        at,
+        tidying,
+        lambda: catching_up.current,
+    )
     minting = Minting(
         name,
         view,
@@ -116,6 +131,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     )
     process.add(close=lambda: stories.behind.shutdown(wait=True))
     process.add(ending.start, ending.close)
+    process.add(close=tidying.close)
     return process.service(routes(stories))
 
 

@@ -1,4 +1,4 @@
-"""What is tried at a minter's start and by ``breakglass minter check``.
+"""What is tried when a minter starts, and when somebody asks whether it could work.
 
 Each finding is a sentence with what mends it. Nothing is made at the target, and the one login that
 is tried has a name and a password of nobody.
@@ -18,7 +18,7 @@ from breakglass.minter.platforms.platform import Finding
 from breakglass.minter.platforms.postgres_dsn import dsn_findings, read_dsn
 from breakglass.minter.platforms.postgres_login import try_login
 from breakglass.minter.platforms.postgres_rights import may_leave
-from breakglass.minter.platforms.postgres_sessions import open_session, said
+from breakglass.minter.platforms.postgres_sessions import open_session, own_parameters, said
 from breakglass.minter.platforms.postgres_setup import (
     FIRST_WITH_SET_OPTION,
     limits_of,
@@ -246,13 +246,12 @@ def _reach(
 
 def _password(session: psycopg.Connection, database: str) -> Iterator[Finding]:
     """Try a role that nobody made: a server that asks it for no password asks a grant for none."""
-    dsn = {each.keyword.decode(): each.val.decode() for each in session.pgconn.info if each.val}
     nobody = f"bg_nobody_{secrets.token_hex(4)}"
     hint = (
         f"in pg_hba.conf, before all other lines for it: host {database} all ADDRESS scram-sha-256"
     )
     try:
-        tried = try_login(dsn, nobody, database, _WITHIN)
+        tried = try_login(own_parameters(session), nobody, database, _WITHIN)
     except BreakglassError as error:
         yield Finding(f"no login could be tried at database {database!r}: {error}", hint)
         return
