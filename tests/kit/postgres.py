@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.util
+import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Postgres:
     place: ServerPlace
     port: int
     process: subprocess.Popen[bytes]
+    env: dict[str, str] = field(default_factory=dict)
 
     def dsn(self, user: str = SUPERUSER, password: str = PASSWORD, dbname: str = "postgres") -> str:
         """Return a connection string."""
@@ -79,7 +81,7 @@ class Postgres:
 
     def back(self) -> None:
         """Start it again on the same port."""
-        self.process = _start(self.place, self.port)
+        self.process = _start(self.place, self.port, self.env)
         _wait(self)
 
     def log(self) -> str:
@@ -96,13 +98,20 @@ class Postgres:
 MAJORS = (15, 16, 18)
 
 
-def start_postgres(*, major: int = 18, durable: bool = False, settings: str = "") -> Postgres:
+def start_postgres(
+    *,
+    major: int = 18,
+    durable: bool = False,
+    settings: str = "",
+    env: dict[str, str] | None = None,
+) -> Postgres:
     """Start a server in a folder of its own; skip the test where that version is not installed.
 
     Args:
         major: 18 and 16 are of wheels, 15 is Debian 12's (``make system``).
         durable: keep fsync on, for measurements; tests do not need it.
         settings: further lines of postgresql.conf.
+        env: further variables of the server's environment.
     """
     place = make_server_place(_programs(major))
     data, secret = place.folder / "data", place.folder / "pw"
@@ -123,7 +132,7 @@ def start_postgres(*, major: int = 18, durable: bool = False, settings: str = ""
         conf.write("log_line_prefix = '%m %u@%d %a '\nlog_statement = 'ddl'\n")
         conf.write(settings)
     port = _free_port()
-    found = Postgres(place, port, _start(place, port))
+    found = Postgres(place, port, _start(place, port, env or {}), env or {})
     try:
         _wait(found)
     except BaseException:
@@ -197,7 +206,7 @@ def _programs(major: int) -> Path | None:
     return programs
 
 
-def _start(place: ServerPlace, port: int) -> subprocess.Popen[bytes]:
+def _start(place: ServerPlace, port: int, env: dict[str, str]) -> subprocess.Popen[bytes]:
     folder = place.folder
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
@@ -216,6 +225,7 @@ def _start(place: ServerPlace, port: int) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             cwd=folder,
+            env={**os.environ, **env},
             preexec_fn=_die_with_parent,
             **place.as_user(),
         )

@@ -19,6 +19,7 @@ from breakglass.minter.reconciler import Reconciler, ReconcilerLimits
 from breakglass.minter.routes import Stories, routes
 from breakglass.minter.settings import MinterSettings
 from breakglass.minter.suspensions import Suspensions
+from breakglass.minter.target_check import TargetCheck
 from breakglass.minter.tidying import Tidying
 from breakglass.node.door import Doors, DoorsFirst, TakenDoor
 from breakglass.node.grant_locks import GrantLocks
@@ -114,12 +115,14 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         settings.forgo_after,
         doors,
     )
+    checking = TargetCheck(name, view, platform, bell, clock)
     stories = Stories(
         name,
         process,
         watch,
         table,
         platform.limits,
+        checking,
         locks,
         minting,
         saying,
@@ -132,6 +135,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     process.add(close=lambda: stories.behind.shutdown(wait=True))
     process.add(ending.start, ending.close)
     process.add(close=tidying.close)
+    process.add(checking.start, checking.close)
     return process.service(routes(stories))
 
 

@@ -32,7 +32,7 @@ from breakglass.minter.platforms.postgres_role import (
     check_scope,
     create_role,
 )
-from breakglass.minter.platforms.postgres_sessions import Sessions, own_parameters, said
+from breakglass.minter.platforms.postgres_sessions import Sessions, own_server, said
 
 LIMITS = Limits(
     platform="postgres",
@@ -160,14 +160,14 @@ class Postgres:
             role = session.execute(
                 b"select r.rolcanlogin from pg_catalog.pg_roles r where r.rolname = %s", [handle]
             ).fetchone()
-            own = own_parameters(session)
+            own = own_server(session)
         if live and live[0]:
             raise RefusedError(f"{live[0]} sessions of {handle!r} are live", name=ErrorName.ALIVE)
         if role is not None and role[0]:
             raise RefusedError(f"role {handle!r} may still log in", name=ErrorName.ALIVE)
-        codes = self._refused_login(own, handle)
+        code = self._refused_login(own, handle)
         state = "the role is gone" if role is None else "the role may not log in"
-        return f"login refused (SQLSTATE {codes}); {state}; no session is live"
+        return f"login refused (SQLSTATE {code}); {state}; no session is live"
 
     def tidy(self, handle: str) -> tuple[str, ...]:
         """Make harmless what the role has made, and drop it; see ``Platform.tidy``."""
@@ -233,17 +233,16 @@ class Postgres:
         name = {"application_name": "breakglass-probe"}
         return psycopg.connect(make_conninfo("", **{**own, **theirs, **timing, **name}))
 
-    def _refused_login(self, own: Mapping[str, str], handle: str) -> str:
-        tried = try_login(own, handle, own["dbname"], _LOGIN_WITHIN)
-        if any(each.let_in for each in tried):
+    def _refused_login(self, server: Mapping[str, str], handle: str) -> str:
+        tried = try_login(server, handle, server["dbname"], _LOGIN_WITHIN)
+        if tried.let_in:
             # A random password was let in: pg_hba.conf says ``trust``: expiry is worth nothing.
             raise RefusedError(f"{handle!r} logs in without its password", name=ErrorName.ALIVE)
-        for each in tried:
-            if not each.refused:
-                raise UnavailableError(
-                    f"the login of {handle!r} could not be tried: SQLSTATE {each.sqlstate}"
-                )
-        return ", ".join(each.sqlstate for each in tried)
+        if not tried.refused:
+            raise UnavailableError(
+                f"the login of {handle!r} could not be tried: SQLSTATE {tried.sqlstate}"
+            )
+        return tried.sqlstate
 
     def _check_ours(self, session: psycopg.Connection, handle: str) -> bool:
         """Say whether a role stands, and refuse one that is not ours."""

@@ -132,12 +132,14 @@ class Sessions:
         kept = None
         try:
             if held is None or not _answers(held):
-                held = self._new(held)
+                stale, held = held, None
+                held = self._new(stale)
             with _cut_off_after(held, within):
                 yield held
             kept = _kept(held)
         except psycopg.Error as error:
-            raise UnavailableError(f"cannot {doing}: the target: {said(error)}") from error
+            what = "the target" if held else f"cannot reach the database at {place_of(self._dsn)}"
+            raise UnavailableError(f"cannot {doing}: {what}: {said(error)}") from error
         finally:
             if kept is None and held is not None:
                 held.close()
@@ -157,9 +159,17 @@ class Sessions:
         return open_session(self._dsn, self._database, self._locks)
 
 
-def own_parameters(session: psycopg.Connection) -> dict[str, str]:
-    """Return what a session was opened with, what libpq took from elsewhere included."""
-    return {each.keyword.decode(): each.val.decode() for each in session.pgconn.info if each.val}
+def place_of(dsn: str) -> str:
+    """Return ``HOST:PORT`` of a DSN, for messages."""
+    found = conninfo_to_dict(dsn)
+    return f"{found.get('host') or found.get('hostaddr')}:{found.get('port') or 5432}"
+
+
+def own_server(session: psycopg.Connection) -> dict[str, str]:
+    """Return what a session was opened with, for the one server of a list that it is at."""
+    found = {each.keyword.decode(): each.val.decode() for each in session.pgconn.info if each.val}
+    info = session.info
+    return {**found, "host": info.host, "hostaddr": info.hostaddr, "port": str(info.port)}
 
 
 def said(error: psycopg.Error) -> str:
