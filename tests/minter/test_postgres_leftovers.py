@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from breakglass.errors import RefusedError
 from breakglass.minter.platforms.platform import Credential, Order
 from breakglass.minter.platforms.postgres import Postgres as Platform
 from breakglass.minter.platforms.postgres import PostgresSettings
+from breakglass.minter.platforms.postgres_removal import shut_out, tidy
 from breakglass.minter.platforms.postgres_sessions import open_session
 from breakglass.records.grant import handle_of
 from breakglass.records.kinds.dead import Dead
@@ -303,7 +305,9 @@ def test_a_database_that_is_read_only_by_default_ends_and_mints_as_ever(place: P
         with pytest.raises(psycopg.OperationalError):
             session.execute("select 1")
         assert again.tidy(made.handle) == ()
-        again.cut(place.mint().handle)
+        other = place.mint()
+        again.cut(other.handle)
+        assert again.tidy(other.handle) == ()
     finally:
         again.close()
         place.server.run("alter database orders reset default_transaction_read_only")
@@ -459,3 +463,81 @@ def test_below_16_a_template_that_may_create_is_refused_whatever_the_card_says(
         places(15).mint()
     assert caught.value.name == "scope_wider"
     assert "SET ROLE to the template" in caught.value.hint
+
+
+class Crash(BaseException):
+    """The minter ends here."""
+
+
+def dying(session: psycopg.Connection, after: list[int]) -> psycopg.Connection:
+    """Let a session end its user behind so many statements, which it shares with others."""
+
+    class Dying(psycopg.Cursor[tuple[object, ...]]):
+        def execute(self, *parts: object, **how: object) -> Dying:
+            super().execute(*parts, **how)  # type: ignore[arg-type]
+            after[0] -= 1
+            if after[0] < 0:
+                raise Crash
+            return self
+
+    session.cursor_factory = Dying
+    return session
+
+
+def crashed(place: Place, handle: str, after: int) -> bool:
+    """End a role as a minter does that dies behind so many statements; say whether it died."""
+    left = [after]
+    opened: list[psycopg.Connection] = []
+
+    @contextlib.contextmanager
+    def elsewhere(database: str) -> Iterator[psycopg.Connection]:
+        opened.append(dying(open_session(place.dsn, database, "200ms"), left))
+        yield opened[-1]
+
+    try:
+        with elsewhere("orders") as session:
+            shut_out(session, handle)
+            tidy(session, elsewhere, handle)
+        return False
+    except Crash:
+        return True
+    finally:
+        for each in opened:
+            each.close()
+
+
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.long)])
+def test_killed_behind_any_statement_of_an_end_it_goes_on_and_loses_nothing(
+    newest: Place, caplog: pytest.LogCaptureFixture, step: int
+) -> None:
+    died, after = True, 0
+    while died:
+        made = newest.mint()
+        newest.run(
+            made,
+            "create function copy() returns trigger language plpgsql as $$begin return new; end$$",
+            "create trigger copies before insert on orders for each row execute function copy()",
+            "create function f() returns int language sql as 'select 1'",
+            "create table kept as select 7 as one",
+            "grant select on kept to public",
+        )
+        newest.run(made, "create view v as select 1 as one", dbname="billing")
+        with newest.holder(made) as session:
+            session.execute("begin; insert into orders values (6, 'held'); prepare transaction 'p'")
+        session = newest.holder(made)
+        caplog.clear()
+        died = crashed(newest, made.handle, after)
+        left = newest.ended(made)  # by the next minter
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("select 1")
+        assert newest.server.column("select gid from pg_prepared_xacts") == []
+        refused(newest, "intern", "select * from kept")
+        refused(newest, "intern", "select f()")
+        assert newest.server.column("select one from kept", "orders") == ["7"]
+        triggers = "select tgname from pg_trigger where not tgisinternal"
+        assert newest.server.column(triggers, "orders") == []
+        assert "create trigger copies" in f"{left} {caplog.text}".lower()
+        assert any(line.startswith("billing: view public.v: ") for line in left)
+        newest.clean(made)
+        after += step
+    assert after > 20  # a crash had its turn behind every statement, or every fourth
