@@ -113,9 +113,11 @@ def test_a_template_that_can_leave_something_behind_is_told_unless_the_card_says
     server: Postgres, dsn: str
 ) -> None:
     both = {"databases": ("billing", "orders"), "templates": ("breakglass_both",)}
-    (finding,) = found(dsn, both)
-    assert "create on schema public" in finding.says
-    assert "may_create: true" in finding.hint
+    told = found(dsn, both)
+    assert len(told) == 2  # one for each database
+    for finding in told:
+        assert "create on schema public" in finding.says
+        assert "may_create: true" in finding.hint
     assert found(dsn, {**both, "may": ("create",)}) == ()
     for give, take, says in (
         ("grant trigger on orders to breakglass_orders_repair",
@@ -143,6 +145,11 @@ def test_templates_and_databases_that_do_not_exist_are_told(dsn: str) -> None:
         "the template 'nobody_such' does not exist",
         "the database 'nowhere' does not exist, or lets nobody in",
     }
+
+
+def test_a_scope_that_postgres_does_not_take_is_told(dsn: str) -> None:
+    (finding,) = found(dsn, {**REPAIR, "source": ("192.0.2.0/24",)})
+    assert "the dimension 'source'" in finding.says
 
 
 def test_a_server_that_asks_for_no_password_is_told(server: Postgres, dsn: str) -> None:

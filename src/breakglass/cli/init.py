@@ -62,11 +62,11 @@ def init(
     Everything in it is real; that all of it lies on one machine is what `breakglass doctor` is
     about. Your commands use it from now on, as after `breakglass use FOLDER`.
     """
-    from breakglass.cli.own_path import typed
     from breakglass.cli.sign_statement import now
     from breakglass.embedded.init import WHY_ONLY_FOR_TRYING
     from breakglass.embedded.quickstart import Where, make
     from breakglass.operate.person_join import fingerprint
+    from breakglass.process.own_path import typed
 
     where = Where(host, base_port or 0, _taken_ports())
     made = make(folder, organisation, who, key, now(), output.talk, custodians, where)

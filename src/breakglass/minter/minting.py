@@ -313,6 +313,7 @@ class Minting:
     def _abandon(self, handle: str) -> None:
         try:
             self._platform.cut(handle)
+            self._platform.tidy(handle)
         except BreakglassError:
             return  # the sweep finds it: its row says ``claimed``
 
