@@ -47,7 +47,7 @@ report: $(STAMP)  ## build the sample report from the public histories, under bu
 system:  ## install the Debian packages that some tests want (needs root)
 	apt-get update
 	apt-get install -y --no-install-recommends \
-	  openssh-client git ceph-mon ceph-osd radosgw ceph-common iproute2
+	  openssh-client git ceph-mon ceph-osd radosgw ceph-common iproute2 postgresql systemd
 
 $(STAMP): pyproject.toml
 	@missing=""; for each in git ssh-keygen $(PYTHON); do \

@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -90,13 +91,14 @@ class Postgres:
         self.place.remove()
 
 
-def start_postgres(*, durable: bool = False) -> Postgres:
+def start_postgres(*, durable: bool = False, programs: Path | None = None) -> Postgres:
     """Start a server in a folder of its own.
 
     Args:
+        programs: the folder with ``initdb`` and ``postgres``; those of the wheel of 18 if none.
         durable: keep fsync on, for measurements; tests do not need it.
     """
-    place = make_server_place()
+    place = make_server_place(programs)
     data, secret = place.folder / "data", place.folder / "pw"
     secret.write_text(PASSWORD)
     place.give(secret)

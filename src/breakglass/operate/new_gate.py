@@ -7,11 +7,10 @@ from pathlib import Path
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, RefusedError
-from breakglass.operate.folders import Folder, gate_settings, submitter_line, write_folder
+from breakglass.operate.folders import Folder, gate_settings, let_in, write_folder
 from breakglass.operate.maintainer_signing import Maintainer, sign_text
 from breakglass.person import ssh_keygen
 from breakglass.person.ssh_keygen import Say
-from breakglass.process.folder import write_whole
 from breakglass.records.signing.signature import TRUST_NAMESPACE
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.note import Note, SignerKey
@@ -74,7 +73,7 @@ def sign_gate_in(
         )
     note = sign_text(next_version(before, line), TRUST_NAMESPACE, signers, say)
     accept_trust(note, before)
-    _let_in(org / "ledger" / "submitters", line)
+    let_in(org / "ledger" / "submitters", line)
     return note.encoded().decode(), [each.name for each in signers]
 
 
@@ -98,10 +97,3 @@ def local_maintainers(org: Path, trust: Trust, who: str, mine: Path) -> list[Mai
         if key.public in trust.maintainers[name]:
             found[name] = Maintainer(name, key)
     return list(found.values())
-
-
-def _let_in(submitters: Path, line: str) -> None:
-    if submitters.exists():
-        _, role, vkey = line.split(" ")
-        text = submitters.read_text("utf-8")
-        write_whole(submitters, f"{text}{submitter_line(vkey, role)}".encode())

@@ -22,7 +22,7 @@ def next_text(
     Args:
         before: the version in force.
         take: ``witness`` lines (whoever stands under that name is replaced; a new name joins the
-            group of the witnesses), and ``archiver`` and ``group`` lines, which replace.
+            group of the witnesses), and ``archiver``, ``group`` and ``submitter`` lines.
         drop: names of witnesses that go.
         level: ``witnessed``, ``archived`` or ``justified``; as before if empty.
         kinds: the set of kinds that it puts in force; as before if 0.
@@ -90,11 +90,13 @@ def _taken(lines: Sequence[str], line: str) -> list[str]:
                 f"there is no group {words[1]!r} to replace", name=ErrorName.BAD_TRUST
             )
         return [*lines[:at], line, *lines[at + 1 :]]
+    if len(words) == 3 and words[0] == "submitter":
+        return _with_submitter(lines, line, words[1])
     if len(words) not in (3, 4) or words[0] != "witness":
         raise MalformedError(
-            f"{line[:80]!r} is no line of a witness or an archiver",
+            f"{line[:80]!r} is no line of a witness, an archiver or a submitter",
             name=ErrorName.BAD_TRUST,
-            hint="take the lines that 'breakglass join' prints on the other host",
+            hint="take the lines that 'breakglass join', 'minter add' or 'gate add' prints",
         )
     at = _place(lines, "witness", words[1])
     if at is not None:
@@ -108,6 +110,27 @@ def _taken(lines: Sequence[str], line: str) -> list[str]:
             grown[at] = f"{each} {words[1]}"
             return grown
     raise MalformedError("no group of witnesses alone to put it into", name=ErrorName.BAD_TRUST)
+
+
+def _with_submitter(lines: Sequence[str], line: str, role: str) -> list[str]:
+    """Put a submitter in; a gate or minter that stands under that name is replaced."""
+    if line in lines:
+        raise RefusedError(
+            f"the trust file in force names this key as {role!r}; nothing was written",
+            name=ErrorName.NAMES,
+        )
+    kind, colon, _ = role.partition(":")
+    if not colon or kind not in ("gate", "minter"):
+        raise MalformedError(
+            f"a submitter added by a line is a gate or a minter, not {role!r}",
+            name=ErrorName.BAD_TRUST,
+            hint="the keys of broker and monitor change by: breakglass key next",
+        )
+    at = _place(lines, "submitter", role)
+    if at is not None:
+        return [*lines[:at], line, *lines[at + 1 :]]
+    last = max(at for at, each in enumerate(lines) if each.startswith("submitter "))
+    return [*lines[: last + 1], line, *lines[last + 1 :]]
 
 
 def _dropped(lines: Sequence[str], name: str) -> list[str]:
