@@ -98,6 +98,19 @@ def start_postgres(*, durable: bool = False, programs: Path | None = None) -> Po
         programs: the folder with ``initdb`` and ``postgres``; those of the wheel of 18 if none.
         durable: keep fsync on, for measurements; tests do not need it.
     """
+    place = make_cluster(durable=durable, programs=programs)
+    port = _free_port()
+    found = Postgres(place, port, _start(place, port))
+    try:
+        _wait(found)
+    except BaseException:
+        found.close()
+        raise
+    return found
+
+
+def make_cluster(*, durable: bool = False, programs: Path | None = None) -> ServerPlace:
+    """Make the files of a server, with a superuser and passwords at the door; it does not run."""
     place = make_server_place(programs)
     data, secret = place.folder / "data", place.folder / "pw"
     secret.write_text(PASSWORD)
@@ -115,14 +128,7 @@ def start_postgres(*, durable: bool = False, programs: Path | None = None) -> Po
     with (data / "postgresql.conf").open("a") as conf:
         conf.write(f"fsync = {'on' if durable else 'off'}\nlog_connections = on\n")
         conf.write("log_line_prefix = '%m %u@%d %a '\nlog_statement = 'ddl'\n")
-    port = _free_port()
-    found = Postgres(place, port, _start(place, port))
-    try:
-        _wait(found)
-    except BaseException:
-        found.close()
-        raise
-    return found
+    return place
 
 
 TEMPLATES = (
