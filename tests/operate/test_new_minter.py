@@ -14,7 +14,7 @@ import pytest
 
 from breakglass.errors import MisconfiguredError
 from breakglass.minter.settings import MinterSettings
-from breakglass.operate import fixed_address, folders, new_minter
+from breakglass.operate import fixed_address, new_gate, new_minter
 from breakglass.operate.new_minter import MinterOrder, make_minter
 from breakglass.process.settings import read_settings
 
@@ -78,7 +78,7 @@ def test_cut_off_at_any_step_and_typed_again_it_ends_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     effects = [(new_minter, name) for name in ("write_whole", "write_synced", "make_folder")]
-    effects += [(folders, "write_whole"), (fixed_address, "write_whole")]
+    effects += [(new_gate, "write_whole"), (fixed_address, "write_whole")]
     effects += [(os, "rename"), (os, "replace")]
     for cut in itertools.count(1):
         order = order_in(tmp_path / str(cut))

@@ -219,18 +219,16 @@ def _sql(
 
 
 def _sign(client: Client, made: NewMinter, sign_here: bool) -> list[tuple[str, str]]:
-    from breakglass.operate.new_gate import sign_gate_in
-    from breakglass.process.folder import write_whole
+    from breakglass.cli.next_trust import change_of
+    from breakglass.records.trust_lines import next_text, with_submitter
 
     if not sign_here or _is_trusted(client, made.trust_line):
         return []
     client.announce()
-    org = client.file.absolute().parent
-    note, signers = sign_gate_in(org, client.who, client.key, made.trust_line, output.talk)
-    answer = client.broker("POST", "/trust", {"note": note})
-    for copy in (client.trust, made.folder / "trust", *sorted((org / "gates").glob("*/trust"))):
-        write_whole(copy, note.encode())
-    said = f"trust file {answer['version']}, by {' and '.join(signers)}, entry {answer['index']}"
+    change = change_of(client, sign_here=True)
+    text = next_text(change.standing(), lambda lines: with_submitter(lines, made.trust_line))
+    done = change.enact(text)
+    said = f"trust file {done.version}, by {' and '.join(done.signed)}, entry {done.index}"
     return [("in force", said)]
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from breakglass.operate.plan import Keys, Plan
-from breakglass.process.folder import write_whole
 from breakglass.tlog.note import SignerKey
 
 Files = Mapping[str, bytes]
@@ -52,19 +51,6 @@ def submitter_line(vkey: str, role: str) -> str:
     """Write what lets a party append; a gate's records are small, and carry nothing."""
     small = " note-bytes=2048 attachments=no" if role.startswith("gate:") else ""
     return f"{vkey} {role}{small}\n"
-
-
-def let_in(submitters: Path, line: str) -> bool:
-    """Have a ledger take the records of the trust file's ``line``; again it changes nothing.
-
-    Returns whether it was new. Where the ledger is elsewhere nothing is done.
-    """
-    _, role, vkey = line.split(" ")
-    text = submitters.read_text("utf-8") if submitters.exists() else vkey
-    if vkey in text.split():
-        return False
-    write_whole(submitters, f"{text}{submitter_line(vkey, role)}".encode())
-    return True
 
 
 def write_folder(org: Path, folder: Folder) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.operate.fixed_address import choose_ports, host_of, listen_at, ports_of
-from breakglass.operate.folders import let_in
+from breakglass.operate.new_gate import let_in
 from breakglass.process.folder import SETTINGS, make_folder, sync_folder, write_synced, write_whole
 from breakglass.process.key_store import KEY, keeping_of
 from breakglass.tlog.note import SignerKey
@@ -96,7 +96,7 @@ def make_minter(order: MinterOrder, now: datetime) -> NewMinter:
     line = f"submitter minter:{order.name} {keeping_of(folder).verifier()}"
     write_whole(folder / LINES, f"{line}\n".encode(), 0o644)
     # (4) The ledger takes its records; what it states is void until the trust file names its key.
-    if let_in(org / "ledger" / "submitters", line):
+    if let_in(org, line):
         changed.append("ledger/submitters")
     # (5) The broker last: it would call a minter that is not there.
     if _tell_broker(org / "broker" / SETTINGS, order.name):
