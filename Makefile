@@ -9,7 +9,7 @@ XDIST ?= auto
 N ?= 1000
 MINUTES := 17
 
-.PHONY: demo test check format long crash bench report system help clean
+.PHONY: demo test check format long crash bench report wheel system help clean
 
 help:  ## say what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,10 +44,13 @@ bench: $(STAMP)  ## print the measured figures as JSON lines
 report: $(STAMP)  ## build the sample report from the public histories, under build/report
 	$(BIN)/python bench/report.py build/report
 
+wheel: $(STAMP)  ## build what 'pipx install' takes, under dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
 system:  ## install the Debian packages that some tests want (needs root)
 	apt-get update
 	apt-get install -y --no-install-recommends \
-	  openssh-client git ceph-mon ceph-osd radosgw ceph-common iproute2 postgresql-15
+	  openssh-client git ceph-mon ceph-osd radosgw ceph-common iproute2 postgresql-15 systemd
 
 $(STAMP): pyproject.toml
 	@missing=""; for each in git ssh-keygen $(PYTHON); do \

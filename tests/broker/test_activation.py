@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -141,6 +142,37 @@ def test_the_next_trust_file_takes_force_and_an_unsigned_one_does_not(shop: Shop
     assert shop.post("/trust", {"note": both})["version"] == 2
     assert shop.post("/trust", {"note": both})["index"] is None
     shop.break_glass(shop.asking())
+
+
+def test_a_trust_file_that_nobody_could_read_first_or_that_ends_cards_is_not_recorded(
+    shop: Shop,
+) -> None:
+    """(R-24) (R-25)"""
+    size, standing = shop.settled_size(), shop.get("/state")["summary"]["trust"]
+    digests = [hashlib.sha256(shop.trust_text(n).encode()).hexdigest() for n in (1, 2)]
+    version = 1 + digests.index(standing)
+    people = {name: key.public for name, key in shop.people.items()}
+    text = shop.trust_text(version + 1)
+    for change, signers, name in (
+        # Given to others, who did not sign: every new client and gate would be shut out.
+        ({"sam": "mira", "bo": "teo"}, ("sam", "bo"), "not_carried"),
+        # They signed it too; but the cards in force carry the names of those who go.
+        ({"sam": "mira"}, ("sam", "bo", "mira"), "cards_die"),
+    ):
+        handed = text
+        for old, new in change.items():
+            handed = handed.replace(
+                f"maintainer {old} {people[old]}", f"maintainer {new} {people[new]}"
+            )
+        note = shop.maintained(handed, TRUST_NAMESPACE, *signers).encoded().decode()
+        with pytest.raises(RefusedError) as caught:
+            shop.post("/trust", {"note": note})
+        assert caught.value.name == name
+    raised = text.replace("policy-at-least 0", f"policy-at-least {shop.version + 1}")
+    with pytest.raises(RefusedError, match="would end 3 of 3 glass cards") as caught:
+        shop.post("/trust", {"note": shop.maintained(raised, TRUST_NAMESPACE).encoded().decode()})
+    assert caught.value.name == "cards_die"
+    assert shop.get("/state")["size"] == size
 
 
 def test_the_log_began_with_the_prepared_genesis_and_trust(shop: Shop) -> None:

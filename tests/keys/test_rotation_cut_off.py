@@ -3,50 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from breakglass.cli.client import find
+from breakglass.cli.next_trust import change_of
 from breakglass.operate.key_rotation import Rotation
 from breakglass.process.key_store import NEXT, keeping_of
 from tests.embedded.isolated import Person, running_up
-
-BEGIN = ["_made", "_introduce", "_activate", "_hand_over", "_rewrite", "_turn"]
-FINISH = ["_activate", "_rewrite"]
-
-
-class CutOffError(Exception):
-    """Stands for a power cut."""
-
-
-@dataclass
-class Cuttable:
-    """Rotates with a power cut just before or just behind one step."""
-
-    org: Path
-    patch: pytest.MonkeyPatch
-
-    def rotation(self, party: str) -> Rotation:
-        client = find(str(self.org))
-        return Rotation(self.org, party, client.who, client.key, client.broker, lambda text: None)
-
-    def cut(self, party: str, step: str, *, behind: bool, finish: bool = False) -> None:
-        """Run ``begin`` or ``finish`` into the cut; steps that do not come are no cut."""
-        real = getattr(Rotation, step)
-
-        def cutting(self: Rotation, *given: Any, **named: Any) -> Any:
-            if behind:
-                real(self, *given, **named)
-            raise CutOffError
-
-        with self.patch.context() as patch:
-            patch.setattr(Rotation, step, cutting)
-            rotation = self.rotation(party)
-            with pytest.raises(CutOffError):
-                rotation.finish(anyway=True) if finish else rotation.begin()
+from tests.kit.cutting import cut_everywhere
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +26,30 @@ def org(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.parametrize("party", ["witness-2", "monitor"])
 def test_cut_off_before_and_behind_each_step_it_goes_on(org, party, monkeypatch):
-    cuttable = Cuttable(org, monkeypatch)
+    change = change_of(find(str(org)), sign_here=True)
     turns = party == "monitor"
     old = keeping_of(org / party).verifier()
-    version = cuttable.rotation(party)._trust().version
-    for step in BEGIN:
-        if step == "_turn" and not turns:
-            continue
-        for behind in (False, True):
-            if step == "_turn" and behind:
-                continue  # then begin is over
-            cuttable.cut(party, step, behind=behind)
-    assert cuttable.rotation(party).begin() == version + 1
+    version = change.standing().version
+
+    def begin() -> int:
+        rotation = Rotation(change, party)
+        # Behind the last step the command was through, and says so when it is typed again.
+        through = len(rotation._keys()) > 1 and not rotation.keeping.stands(NEXT)
+        return change.standing().version if through else rotation.begin()
+
+    def finish() -> int:
+        rotation = Rotation(change, party)
+        left_over = rotation._left_over(rotation._new)
+        through = len(rotation._keys()) < 2 and not left_over
+        return change.standing().version if through else rotation.finish(anyway=True)
+
+    begun, cut = cut_everywhere(monkeypatch, begin)
+    assert begun == version + 1
+    assert {"next key", "told", "in force", "record", "own copy", "recorded", "ledger"} <= cut
     assert keeping_of(org / party).stands(NEXT) == (not turns)
-    for step in FINISH:
-        for behind in (False, True):
-            if (step, behind) == ("_rewrite", True) and turns:
-                continue  # then finish is over
-            cuttable.cut(party, step, behind=behind, finish=True)
-    assert cuttable.rotation(party).finish() == version + 2
+    finished, cut = cut_everywhere(monkeypatch, finish)
+    assert finished == version + 2
+    assert {"in force", "record", "gates", "own copy", "ledger"} <= cut
     new = keeping_of(org / party).verifier()
     assert new != old
     assert keeping_of(org / party).past() == [old]
@@ -87,6 +58,6 @@ def test_cut_off_before_and_behind_each_step_it_goes_on(org, party, monkeypatch)
     assert str(old) not in trust
     for file in ("policy", "submitters"):
         assert str(old) not in (org / "ledger" / file).read_text()
-    summary = cuttable.rotation(party).ask("GET", "/state", None)["summary"]
+    summary = change.ask("GET", "/state", None)["summary"]
     assert summary["void"]["count"] == 0
     assert str(new) in summary["keys"]

@@ -113,6 +113,19 @@ def start_postgres(
         settings: further lines of postgresql.conf.
         env: further variables of the server's environment.
     """
+    place = make_cluster(major=major, durable=durable, settings=settings)
+    port = _free_port()
+    found = Postgres(place, port, _start(place, port, env or {}), env or {})
+    try:
+        _wait(found)
+    except BaseException:
+        found.close()
+        raise
+    return found
+
+
+def make_cluster(*, major: int = 18, durable: bool = False, settings: str = "") -> ServerPlace:
+    """Make the files of a server, with a superuser and passwords at the door; it does not run."""
     place = make_server_place(_programs(major))
     data, secret = place.folder / "data", place.folder / "pw"
     secret.write_text(PASSWORD)
@@ -131,14 +144,7 @@ def start_postgres(
         conf.write(f"fsync = {'on' if durable else 'off'}\nlog_connections = on\n")
         conf.write("log_line_prefix = '%m %u@%d %a '\nlog_statement = 'ddl'\n")
         conf.write(settings)
-    port = _free_port()
-    found = Postgres(place, port, _start(place, port, env or {}), env or {})
-    try:
-        _wait(found)
-    except BaseException:
-        found.close()
-        raise
-    return found
+    return place
 
 
 TEMPLATES = (

@@ -18,12 +18,13 @@ from breakglass.errors import (
     UnprovenError,
 )
 from breakglass.operate.maintainer_signing import Maintainer, read_signed, sign_policy, sign_text
-from breakglass.operate.new_gate import make_gate, next_version
+from breakglass.operate.new_gate import make_gate
 from breakglass.person import ssh_keygen
 from breakglass.policy.starter import starter_bundle
 from breakglass.records.signing.signature import TRUST_NAMESPACE
 from breakglass.records.signing.sshsig import verify_sshsig
 from breakglass.records.trust import Trust, accept_trust, parse_trust
+from breakglass.records.trust_lines import next_text, with_submitter
 
 from ..embedded.isolated import Person, real_agent
 
@@ -194,7 +195,8 @@ def test_the_next_trust_file_is_one_higher_with_one_submitter_more(two, tmp_path
         "http://x",
         tmp_path / "trust",
     )
-    after = sign_text(next_version(before, line), TRUST_NAMESPACE, two)
+    text = next_text(before, lambda lines: with_submitter(lines, line))
+    after = sign_text(text, TRUST_NAMESPACE, two)
     trust = accept_trust(after, accept_trust(signed, None))
     assert trust.version == 2
     assert "gate:canary" in [str(role) for role in trust.submitters.values()]
@@ -210,4 +212,5 @@ def test_too_few_maintainers_keys_here_sign_no_gate_in(tmp_path):
     person.cwd = tmp_path / "org"
     said = person.types("breakglass", "gate", "add", "two", "--out", "gates/two", "--sign-here")
     assert said.code == 3
-    assert "1 of 2 maintainers' keys lie here; nothing was signed" in said.err
+    assert "1 of 2 by the file in force (still to sign: second)" in said.err
+    assert "is not in force" in said.err

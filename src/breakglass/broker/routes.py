@@ -27,12 +27,14 @@ from breakglass.broker.governance.suspension import Stopped, Suspending
 from breakglass.broker.grants.breaking import Breaking
 from breakglass.broker.grants.early_end import DoneBody, EndingEarly
 from breakglass.broker.grants.grant_views import (
+    CardsView,
     Glasses,
     GrantedView,
     Grants,
     GrantView,
     Incidents,
     TokenView,
+    cards_of,
     glasses_of,
     grant_view,
     granted_view,
@@ -91,6 +93,7 @@ def routes(stories: Stories) -> list[Route]:
 
     readings = [
         get("/glasses", nobody, show.glasses, Glasses),
+        get("/cards", nobody, show.cards, CardsView),
         get("/incidents", nobody, show.incidents, Incidents),
         get("/grants", nobody, show.grants, Grants),
         get("/grants/{grant}", nobody, show.grant, GrantView),
@@ -172,6 +175,10 @@ class _Readings:
             except RefusedError:
                 policy = None  # there is none yet, and so no glass
             return glasses_of(state, policy)
+
+    def cards(self, who: Nobody, asked: Request[None]) -> CardsView:
+        with self.stories.view.reading() as state:
+            return cards_of(state)
 
     def incidents(self, who: Nobody, asked: Request[None]) -> Incidents:
         with self.stories.view.reading() as state:

@@ -21,11 +21,14 @@ TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "Reviewer": (("review", "review:review", "List and show the reviews that every grant opens."),),
     "Maintainer and operator": (
+        ("minter", "minter:minter", "Make a minter for a database; try whether it can work."),
         ("policy", "policy:policy", "Check, explain, sign and activate the policy."),
         ("trust", "trust:trust", "Show, change, sign and update the trust file."),
         ("key", "key:key", "Show, seal and replace the keys of processes."),
         ("archiver", "archiver:archiver", "Look at the archive: its lock, versions and policy."),
         ("join", "join:join", "Join a person's laptop; move a witness to a second host."),
+        ("channel", "channel:channel", "Ring a channel of the monitor once, as a test."),
+        ("unit", "unit:unit", "Print a hardened systemd unit for a process."),
         ("doctor", "doctor:doctor", "Say what this set-up does not give, and the next step."),
     ),
     "Auditor": (

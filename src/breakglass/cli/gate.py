@@ -126,29 +126,31 @@ def add(
 
     The gate stays shut to tokens until its trust file names its key; the line for it is printed.
     """
-    from breakglass.operate.new_gate import make_gate, sign_gate_in
+    from breakglass.cli.next_trust import change_of
+    from breakglass.operate.new_gate import let_in, make_gate
+    from breakglass.operate.signed_file import read_note
+    from breakglass.operate.trust_copies import hand_to_gate
+    from breakglass.records.trust_lines import next_text, with_submitter
 
     client = find(org)
     line = make_gate(out, name, client.log, glasses, client.ledger, client.trust)
     told: dict[str, object] = {"gate": name, "folder": str(out), "trust_line": line}
     rows = [("made", f"{out}, the folder of gate '{name}'"), ("trust line", line)]
+    let_in(client.file.absolute().parent, line)
     if sign_here:
         client.announce()
-        note, signers = sign_gate_in(
-            client.file.absolute().parent, client.who, client.key, line, output.talk
-        )
-        answer = client.broker("POST", "/trust", {"note": note})
-        client.trust.write_text(note, "utf-8")
-        (out / "trust").write_text(note, "utf-8")
-        told["trust_version"] = answer["version"]
-        signed = f"trust file {answer['version']}, by {' and '.join(signers)}"
-        rows.append(("in force", f"{signed}, entry {answer['index']}"))
+        change = change_of(client, sign_here=True)
+        done = change.enact(next_text(change.standing(), lambda lines: with_submitter(lines, line)))
+        hand_to_gate(out, read_note(client.trust))
+        told["trust_version"] = done.version
+        signed = f"trust file {done.version}, by {' and '.join(done.signed)}"
+        rows.append(("in force", f"{signed}, entry {done.index}"))
     if as_json:
         output.tell_json(told)
         return
     output.tell_rows(rows)
     if not sign_here:
-        output.talk("next: maintainers put that line into the trust file's next version")
+        output.talk(f"next, as a maintainer: breakglass trust next '{line}'")
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -101,9 +101,9 @@ def person(
     """
     from breakglass.cli.client_file import FILE
     from breakglass.cli.used_files import remember
-    from breakglass.embedded.quickstart import login_name
     from breakglass.http.client import Peer
     from breakglass.operate import person_join
+    from breakglass.person.own_key import login_name
 
     if not broker.startswith(("http://", "https://")):
         raise MalformedError(f"{broker[:80]!r} is no address of a broker: https://IP:PORT#PIN")
@@ -175,8 +175,8 @@ def _usual_folder(log: str) -> Path:
 
 def _key(folder: Path, who: str, key: Path | None, new_key: bool) -> tuple[PersonalKey, bool]:
     """Return the person's key, and whether the agent alone holds it."""
-    from breakglass.embedded.quickstart import find_key
     from breakglass.person import ssh_keygen
+    from breakglass.person.own_key import find_key
     from breakglass.process.folder import make_folder
 
     if key is not None:

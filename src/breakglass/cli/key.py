@@ -103,12 +103,12 @@ def rotate(party: str, finish: bool, anyway: bool, org: str | None, as_json: boo
     First the new key stands beside the old one and either is accepted; --finish removes the old
     one. Maintainers sign both steps. After a crash, type the same again.
     """
+    from breakglass.cli.next_trust import change_of
     from breakglass.operate.key_rotation import Rotation
 
     client = find(org)
     client.announce()
-    here = client.file.absolute().parent
-    rotation = Rotation(here, party.rstrip("/"), client.who, client.key, client.broker, output.talk)
+    rotation = Rotation(change_of(client, sign_here=True), party.rstrip("/"))
     version = rotation.finish(anyway=anyway) if finish else rotation.begin()
     if as_json:
         told = [{"step": step, "what": what} for step, what in rotation.done]

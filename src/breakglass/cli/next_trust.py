@@ -12,6 +12,7 @@ from breakglass.cli.client import Client, find, takes_org
 from breakglass.errors import MisconfiguredError, reason
 
 if TYPE_CHECKING:
+    from breakglass.operate.trust_change import TrustChange
     from breakglass.records.trust import Trust
     from breakglass.tlog.note import Note
 
@@ -32,7 +33,6 @@ ACTIVATE_EXAMPLE = """\
 Example:
   breakglass trust activate trust.next
 """
-FILE = "trust.next"
 _WITHOUT = click.option(
     "--without",
     multiple=True,
@@ -79,18 +79,15 @@ def next_version(
     replaced. A FILE holds such lines. Nothing changes before it is activated.
     """
     from breakglass.operate.next_trust import next_text
-    from breakglass.operate.trust_signing import sign_trust
 
     client = find(org)
     client.announce()
-    standing = _standing(client)
+    change = change_of(client, sign_here=sign_here)
+    standing = change.standing()
     text = next_text(standing, _taken(lines), drop, level or "", kinds or 0)
     _check_kinds(client, standing, text, without)
-    file = client.trust.with_name(FILE)
-    signers = _signers(client, standing, sign_here)
-    note = sign_trust(text, None, signers, output.talk)
-    _write(file, note)
-    _tell_signed(file, note, standing, client, as_json)
+    note = change.sign(text, None, change.proposed)
+    _tell_signed(change.proposed, text, note, standing, as_json)
 
 
 @click.command(epilog=SIGN_EXAMPLE, short_help="Sign a next version, as one maintainer.")
@@ -109,19 +106,21 @@ def sign(
     """Sign FILE, a next version of the trust file, beside who signed before.
 
     It may be a text that nobody has signed yet. What changes is shown first: removed lines
-    with -, added ones with +.
+    with -, added ones with +. Maintainers of the version in force sign it, and those that it names.
     """
-    from breakglass.operate.trust_signing import changes, sign_trust
+    from breakglass.operate.signed_file import read_proposed
+    from breakglass.operate.trust_change import changes
 
     client = find(org)
     client.announce()
-    standing, (text, note) = _standing(client), _read_text(file)
+    change = change_of(client, sign_here=sign_here)
+    standing, (text, note) = change.standing(), read_proposed(file)
     for line in changes(standing.text, text):
         output.talk(line)
     _check_kinds(client, standing, text, without)
-    signed = sign_trust(text, note, _signers(client, standing, sign_here), output.talk)
-    _write(file, signed)
-    _tell_signed(file, signed, standing, client, as_json)
+    change.check(text)
+    signed = change.sign(text, note, file)
+    _tell_signed(file, text, signed, standing, as_json)
 
 
 @click.command(epilog=ACTIVATE_EXAMPLE, short_help="Put a signed next version in force.")
@@ -150,19 +149,13 @@ def activate(
     Cut off anywhere: type it again.
     """
     from breakglass.http.client import Peer
-    from breakglass.operate.trust_activation import activate_trust
+    from breakglass.operate.signed_file import read_note
 
     client, note = find(org), read_note(file)
+    change = change_of(client)
+    change.check(note.text)
     with Peer(client.ledger, name="ledger") as ledger:
-        done = activate_trust(
-            client.file.absolute().parent,
-            client.trust,
-            note,
-            ledger,
-            lambda text: client.broker("POST", "/trust", {"note": text}),
-            output.talk,
-            policy_stands=policy_stands,
-        )
+        done = change.activate(note, ledger, policy_stands=policy_stands)
     key = None if handover is None else _hand_over(client, handover, done.version)
     if as_json:
         told: dict[str, Any] = {"version": done.version, "index": done.index, "key": key}
@@ -193,39 +186,19 @@ def _hand_over(client: Client, file: Path, version: int) -> int:
     return int(client.broker("POST", "/keys", body)["index"])
 
 
-def read_note(file: Path) -> Note:
-    """Read a signed note from a file.
+def change_of(client: Client, *, sign_here: bool = False) -> TrustChange:
+    """Return how this client changes trust."""
+    from breakglass.operate.trust_change import TrustChange
 
-    Raises:
-        MisconfiguredError: it cannot be read.
-        MalformedError: it is none.
-    """
-    from breakglass.tlog.note import Note
-
-    try:
-        return Note.parse(file.read_bytes())
-    except OSError as error:
-        raise MisconfiguredError(f"{str(file)!r} cannot be read: {error.strerror}") from error
-
-
-def _read_text(file: Path) -> tuple[str, Note | None]:
-    """Read what is to be signed: a note, or the text alone."""
-    from breakglass.records.trust import HEADER
-
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise MisconfiguredError(f"{str(file)!r} cannot be read: {error.strerror}") from error
-    if data.startswith(HEADER.encode()) and b"\n\n" not in data:
-        return data.decode("utf-8", "replace"), None
-    note = read_note(file)
-    return note.text, note
-
-
-def _standing(client: Client) -> Trust:
-    from breakglass.records.trust import accept_trust
-
-    return accept_trust(read_note(client.trust), None)
+    return TrustChange(
+        client.file.absolute().parent,
+        client.trust,
+        client.who,
+        client.key,
+        client.broker,
+        output.talk,
+        sign_here,
+    )
 
 
 def _check_kinds(client: Client, standing: Trust, text: str, without: tuple[str, ...]) -> None:
@@ -256,41 +229,21 @@ def _taken(lines: tuple[str, ...]) -> list[str]:
     return found
 
 
-def _signers(client: Client, trust: Trust, sign_here: bool) -> list[Any]:
-    from breakglass.operate.maintainer_signing import Maintainer
-    from breakglass.operate.new_gate import local_maintainers
-    from breakglass.person import ssh_keygen
-
-    if sign_here:
-        org = client.file.absolute().parent
-        return local_maintainers(org, trust, client.who, client.key)
-    if client.who not in trust.maintainers:
-        return []  # somebody prepares it for the maintainers
-    return [Maintainer(client.who, ssh_keygen.read_key(client.key))]
-
-
-def _write(file: Path, note: Any) -> None:
-    from breakglass.process.folder import write_whole
-
-    write_whole(file, note.encoded(), 0o600)
-
-
-def _tell_signed(file: Path, note: Note, trust: Trust, client: Client, as_json: bool) -> None:
-    from breakglass.operate.trust_signing import signers_of
+def _tell_signed(file: Path, text: str, note: Note | None, before: Trust, as_json: bool) -> None:
+    from breakglass.operate.trust_change import missing, signers_of
     from breakglass.records.trust import parse_trust
 
-    people, needed = signers_of(note, trust), trust.maintainers_needed
-    version = parse_trust(note.text).version
+    after = parse_trust(text)
+    people, need = signers_of(note, before, after), missing(note, before, after)
     if as_json:
-        output.tell_json(
-            {"file": str(file), "version": version, "signed": people, "needed": needed}
-        )
+        told = {"file": str(file), "version": after.version, "signed": people}
+        output.tell_json({**told, "needed": before.maintainers_needed, "missing": need})
         return
     output.tell_rows(
-        [("written", f"{file}, version {version}"), ("signed", ", ".join(people) or "by nobody")]
+        [("written", f"{file}, version {after.version}"), ("signed", ", ".join(people) or "nobody")]
     )
-    if len(people) < needed:
-        output.talk(f"{len(people)} of {needed} maintainers; next, each of them elsewhere:")
+    if need:
+        output.talk(f"{need}; next, each of them elsewhere, with that file:")
         output.talk(f"breakglass trust sign {file.name}")
     else:
         output.talk(f"next: breakglass trust activate {file}")

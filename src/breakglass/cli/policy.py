@@ -11,6 +11,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
+from breakglass.cli.policy_change import channel, person, renew
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 
@@ -47,7 +48,12 @@ _BUNDLE = click.argument("bundle", required=False, type=click.Path(path_type=Pat
 
 @click.group(epilog=CHECK_EXAMPLE)
 def policy() -> None:
-    """Check, explain, sign and activate the policy."""
+    """Check, explain, change, sign and activate the policy."""
+
+
+policy.add_command(renew)
+policy.add_command(person)
+policy.add_command(channel)
 
 
 @policy.command(epilog=CHECK_EXAMPLE, short_help="Say whether it could take force.")

@@ -9,11 +9,11 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
-from breakglass.cli.next_trust import activate, next_version, read_note, sign
-from breakglass.errors import MisconfiguredError, reason
+from breakglass.cli.maintainer import maintainer
+from breakglass.cli.next_trust import activate, change_of, next_version, sign
 
 if TYPE_CHECKING:
-    from breakglass.records.trust import Trust
+    from breakglass.tlog.note import Note
 
 SHOW_EXAMPLE = """\
 \b
@@ -40,6 +40,7 @@ def trust() -> None:
 trust.add_command(next_version)
 trust.add_command(sign)
 trust.add_command(activate)
+trust.add_command(maintainer)
 
 
 @trust.command(epilog=SHOW_EXAMPLE)
@@ -50,7 +51,7 @@ def show(org: str | None, as_json: bool) -> None:
     from breakglass.operate.person_join import fingerprint
 
     client = find(org)
-    found = _read(client)
+    found = change_of(client).standing()
     roles = {str(role): key.label for key, role in found.submitters.items()}
     if as_json:
         output.tell_json(
@@ -104,10 +105,11 @@ def show(org: str | None, as_json: bool) -> None:
 @takes_org
 def policy(file: Path | None, joint: Path | None, org: str | None) -> None:
     """Print the plain C2SP tlog-policy in it, for the ledger and for verifiers not ours."""
+    from breakglass.operate.signed_file import read_note
     from breakglass.operate.trust_activation import joint_policy
     from breakglass.records.trust import accept_trust
 
-    standing = _read(find(org))
+    standing = change_of(find(org)).standing()
     if joint is not None:
         click.echo(joint_policy(standing, read_note(joint)), nl=False)
         return
@@ -117,54 +119,56 @@ def policy(file: Path | None, joint: Path | None, org: str | None) -> None:
 
 @trust.command(epilog=UPDATE_EXAMPLE, short_help="Take newer signed versions.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--gate",
+    "gates",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Also bring the gate in FOLDER to each version in turn.",
+)
 @takes_org
 @output.says_json
-def update(file: Path | None, org: str | None, as_json: bool) -> None:
+def update(file: Path | None, gates: tuple[Path, ...], org: str | None, as_json: bool) -> None:
     """Take newer versions, each signed by the maintainers of the one before.
 
-    From FILE, or else from the ledger, which keeps them all.
+    From FILE, or else from the ledger, which keeps them all. Gates in the organisation's folder
+    are brought along.
     """
-    from breakglass.process.folder import write_whole
+    from breakglass.operate.signed_file import read_note
+    from breakglass.operate.trust_copies import bring_client, bring_gate, gates_here
     from breakglass.records.trust import accept_trust
-    from breakglass.tlog.note import Note
 
     client = find(org)
-    before = standing = _read(client)
-    for data in [_bytes(file)] if file else _from_ledger(client):
-        note = Note.parse(data)
-        if f"version {standing.version + 1}\n" in note.text or file:
-            standing = accept_trust(note, standing)
-            write_whole(client.trust, data, 0o600)
+    if file:
+        notes = [read_note(file)]
+        accept_trust(notes[0], change_of(client).standing())
+    else:
+        notes = _from_ledger(client)
+    brought = bring_client(client.trust, notes)
+    for folder in [*gates_here(client.file.absolute().parent), *gates]:
+        bring_gate(folder, notes)
     if as_json:
-        output.tell_json({"before": before.version, "version": standing.version})
+        output.tell_json({"before": brought.before, "version": brought.version})
         return
-    news = "nothing newer" if standing.version == before.version else f"was {before.version}"
-    output.tell_rows([("version", f"{standing.version} ({news})")])
+    same = brought.version == brought.before
+    news = "nothing newer" if same else f"was {brought.before}"
+    output.tell_rows([("version", f"{brought.version} ({news})")])
+    if brought.behind > brought.version:
+        output.talk(
+            f"version {brought.behind} is in force and is not signed by its own maintainers: it"
+            " cannot be kept here; get it from one of them with their signatures, then:"
+            " breakglass trust update FILE"
+        )
 
 
-def _read(client: Client) -> Trust:
-    from breakglass.records.trust import accept_trust
-    from breakglass.tlog.note import Note
-
-    return accept_trust(Note.parse(_bytes(client.trust)), None)
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise MisconfiguredError(
-            f"trust file {str(file)!r} cannot be read: {reason(error)}"
-        ) from error
-
-
-def _from_ledger(client: Client) -> list[bytes]:
+def _from_ledger(client: Client) -> list[Note]:
     """Return every trust file that the ledger keeps; they are believed by their signatures."""
     from breakglass.http.client import Peer
     from breakglass.records.record import parse_attachments
     from breakglass.tlog.note import Note
 
-    found, start = [], 0
+    found, start = list[Note](), 0
     with Peer(client.ledger, name="ledger") as ledger:
         while commits := ledger.get(f"/entries?from={start}&wait=0").json()["commits"]:
             notes = [note for each in commits for note in each["entries"]]
@@ -173,5 +177,6 @@ def _from_ledger(client: Client) -> list[bytes]:
                 if '"kind":"trust"' not in note:
                     continue
                 named = parse_attachments(Note.parse(note.encode()).text)
-                found += [ledger.get(f"/attachment/{each.digest}").body for each in named]
+                files = [ledger.get(f"/attachment/{each.digest}").body for each in named]
+                found += [Note.parse(each) for each in files]
     return found

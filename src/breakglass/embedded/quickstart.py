@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,23 +15,20 @@ from breakglass.embedded.init import (
     second_maintainer,
     undo,
 )
-from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.operate.fixed_address import LOOPBACK, choose_ports
 from breakglass.operate.maintainer_signing import Maintainer
 from breakglass.operate.plan import Plan, processes
 from breakglass.person import ssh_keygen
+from breakglass.person.own_key import find_key, login_name
 from breakglass.person.ssh_keygen import PersonalKey, Say
 from breakglass.policy.compile import compile_policy
 from breakglass.policy.starter import starter_bundle
 from breakglass.records.encoding.text_types import Handle
-from breakglass.records.signing.key_types import HOW_TO_MAKE_ONE
 
 SECOND = "second"
 CUSTODIANS_AT_MOST = 9
 WITNESSES = 3
-_USUAL_KEYS = ("id_ed25519_sk", "id_ecdsa_sk", "id_ed25519", "id_ecdsa")
-"""As ``ssh-keygen`` names what it makes, security keys first."""
 
 
 @dataclass(frozen=True)
@@ -117,44 +111,6 @@ def _check_name(name: str) -> None:
     """Refuse what no record could hold as a name, before anything is made."""
     for rule in Handle.__metadata__:  # type: ignore[attr-defined]
         rule.check(name, "name")
-
-
-def login_name() -> str:
-    """Return this machine's login name in the form of a handle; ``me`` where it has none."""
-    try:
-        found = getpass.getuser()
-    except (KeyError, OSError):
-        return "me"  # a container's uid without an entry
-    return re.sub(r"[^a-z0-9._-]", "-", found.lower()).strip("._-") or "me"
-
-
-def find_key(public: Path, who: str) -> PersonalKey:
-    """Find the person's SSH key: the first that the agent holds, else a usual file.
-
-    Args:
-        public: where the public half of the agent's key is written.
-        who: stands behind it as a comment.
-
-    Raises:
-        MisconfiguredError: there is none that can be used.
-    """
-    held = ssh_keygen.agent_keys()
-    if held:
-        public.write_text(f"{held[0]} {who}\n", "ascii")
-        return ssh_keygen.read_key(public.absolute())
-    usual = Path(os.path.expanduser("~")) / ".ssh"  # ``~`` itself where there is no home folder
-    for name in _USUAL_KEYS:
-        if (usual / name).exists():
-            return ssh_keygen.read_key(usual / name)
-    refused = ssh_keygen.refused_keys(usual)
-    if refused:
-        raise MisconfiguredError(refused[0], name=ErrorName.NO_KEY)
-    raise MisconfiguredError(
-        "no SSH key: none in the agent, and no "
-        + ", ".join(f"~/.ssh/{name}" for name in _USUAL_KEYS),
-        name=ErrorName.NO_KEY,
-        hint=f"make one: {HOW_TO_MAKE_ONE}; or name one: --key PATH",
-    )
 
 
 def _plan(

@@ -26,6 +26,7 @@ from breakglass.process.key_store import KEY, keeping_of
 from breakglass.process.own_path import check_own
 from breakglass.process.settings import read_settings
 from breakglass.records.trust import Trust, accept_trust
+from breakglass.records.trust_handover import check_carried
 from breakglass.tlog.note import Note
 
 TRUST_BYTES_AT_MOST = 64 * 1024
@@ -106,8 +107,9 @@ class GateConfig:
         Raises:
             UnavailableError: it cannot be read; the gate stays shut to tokens.
             MisconfiguredError: others can write it, or it is no file.
-            MalformedError, UnprovenError: see ``accept_trust``; the older version is kept on disk,
-                but a file that does not follow from it shuts the gate to tokens.
+            MalformedError, UnprovenError, RefusedError: see ``accept_trust`` and
+                ``check_carried``; the older version is kept on disk, but a file that does not
+                follow from it, or could not be read again, shuts the gate to tokens.
         """
         accepted_path = self.folder / "data" / "trust.accepted"
         before = None
@@ -118,6 +120,7 @@ class GateConfig:
             before = accept_trust(Note.parse(_read(accepted_path)), None)
         trust = accept_trust(Note.parse(data), before)
         if before is None or trust.text != before.text:
+            check_carried(Note.parse(data), trust)
             # A crash before this reads the same file again and accepts it again.
             try:
                 accepted_path.parent.mkdir(mode=0o700, exist_ok=True)

@@ -13,16 +13,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from breakglass.clock import SystemClock
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
 from breakglass.http.client import Peer
 from breakglass.node.key_rollover import turn_submitter
-from breakglass.operate.maintainer_signing import sign_text
-from breakglass.operate.new_gate import local_maintainers
+from breakglass.operate import steps
 from breakglass.operate.restart import restart
+from breakglass.operate.steps import Step
+from breakglass.operate.trust_change import TrustChange
 from breakglass.process.folder import write_whole
 from breakglass.process.key_sealing import make_next
 from breakglass.process.key_store import KEY, NEXT, KeyStore, keeping_of
@@ -30,15 +30,12 @@ from breakglass.records.key_rollover import LOG, WITNESS, Handover, keys_of
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.kinds.key import KeyHandedOver
 from breakglass.records.proven import prove
-from breakglass.records.signing.signature import TRUST_NAMESPACE, people_who_signed
-from breakglass.records.trust import Trust, accept_trust, parse_trust
+from breakglass.records.trust import parse_trust
 from breakglass.records.trust_lines import next_text, with_both, with_one
 from breakglass.tlog.checkpoint import check_log_signature, parse_checkpoint
-from breakglass.tlog.note import Note, SignerKey, VerifierKey
+from breakglass.tlog.note import VerifierKey
 from breakglass.token.token import parse_token
 
-Ask = Callable[[str, str, dict[str, Any] | None], dict[str, Any]]
-PROPOSED = "trust.next"
 _FINISH_WITHIN = timedelta(seconds=10)
 _LIVE = frozenset({"recorded", "minted", "usable"})
 
@@ -48,21 +45,19 @@ class Rotation:
     """One party's change of keys.
 
     Attributes:
-        org: the organisation's folder.
+        change: how this organisation's trust file is changed; its folder and keys are here.
         name: the party's folder in it: ``ledger``, ``witness-1``, ``broker``, ``gates/NAME``.
-        who: whose client this is.
-        mine: that person's key.
-        ask: asks the broker.
-        say: told when a security key has to be touched.
+        done: what was done, in words.
     """
 
-    org: Path
+    change: TrustChange
     name: str
-    who: str
-    mine: Path
-    ask: Ask
-    say: Callable[[str], None]
     done: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def org(self) -> Path:
+        """The organisation's folder."""
+        return self.change.org
 
     @cached_property
     def folder(self) -> Path:
@@ -97,30 +92,28 @@ class Rotation:
             RefusedError: ``too_few_maintainers``; the text to sign lies in ``trust.next``.
             BreakglassError: a process did not come back, or the broker refuses.
         """
-        trust = self._trust()
-        if len(self._keys(trust)) > 1 and not self.keeping.stands(NEXT):
+        if len(self._keys()) > 1 and not self.keeping.stands(NEXT):
             raise MisconfiguredError(
                 f"two keys of {self.name!r} stand already; nothing was changed",
                 name=ErrorName.ROTATION,
                 hint=f"let the old one go: breakglass key rotate {self.name} --finish",
             )
-        # (1) The new key. Nobody knows it yet; after a crash it is found again.
-        old, following = self._made()
-        new = following.verifier
-        # (2) Whom it will speak to takes it from now on; the old key is taken as before.
-        self._introduce(new)
-        # (3) Maintainers put it beside the old one. From here either is believed.
-        if new not in self._keys(trust):
-            text = next_text(trust, lambda lines: with_both(lines, self.party, new))
-            trust = self._activate(trust, text)
-        # (4) Both keys say so in the ledger; a crash before leaves the maintainers' word alone.
-        self._hand_over(trust, old, following)
-        # (5) The ledger asks for either; until now it took the old line, which all believe.
-        self._rewrite(lambda lines: with_both(lines, self.party, new), new, present=True)
-        # (6) Who states records turns to the new key, with nothing left to say under the old one.
-        if self.party != LOG and not self.party.startswith(WITNESS):
-            self._turn()
-        return trust.version
+        walk = [
+            # The new key. Nobody knows it yet; after a crash it is found again.
+            Step("next key", self._make),
+            # Whom it will speak to takes it from now on; the old key is taken as before.
+            Step("told", self._introduce),
+            # Maintainers put it beside the old one. From here either is believed.
+            Step("in force", self._add),
+            # Both keys say so in the ledger; a crash before leaves the maintainers' word alone.
+            Step("recorded", self._hand_over),
+            # The ledger asks for either; until now it took the old line, which all believe.
+            Step("ledger", lambda: self._rewrite(self._with_new, self._new, present=True)),
+            # Who states records turns to the new key, with nothing left to say under the old one.
+            Step("turned", self._turn),
+        ]
+        self.done += steps.run(walk)
+        return self.change.standing().version
 
     def finish(self, *, anyway: bool = False) -> int:
         """Let the old key go; returns the version of the trust file without it.
@@ -132,79 +125,114 @@ class Rotation:
             RefusedError: ``grants_live``, with until when; or as ``begin``.
             BreakglassError: as ``begin``.
         """
-        trust, keeping = self._trust(), self.keeping
-        cosigns = self.party == LOG or self.party.startswith(WITNESS)
-        if keeping.stands(NEXT) and not cosigns:
+        keeping = self.keeping
+        if keeping.stands(NEXT) and not self._cosigns:
             raise MisconfiguredError(
                 f"{self.name!r} has not turned to its next key; nothing was changed",
                 name=ErrorName.ROTATION,
                 hint=f"go on with: breakglass key rotate {self.name}",
             )
         new = keeping.verifier(NEXT if keeping.stands(NEXT) else KEY)
-        keys = self._keys(trust)
+        keys = self._keys()
         if new not in keys or (len(keys) < 2 and not self._left_over(new)):
             raise MisconfiguredError(
                 f"no two keys of {self.name!r} stand; nothing was changed",
                 name=ErrorName.ROTATION,
                 hint=f"begin with: breakglass key rotate {self.name}",
             )
-        if len(keys) > 1:
-            text = next_text(trust, lambda lines: with_one(lines, self.party, new))
-            # (1) What was made before the new key was known would be refused from now on.
-            if not anyway:
-                self._check_grants(text)
-            if self.party == LOG:
-                self._check_signed_by(new)
-            # (2) From here the old key alone convinces nobody who has this version.
-            trust = self._activate(trust, text)
-        # (3) The ledger no longer asks for it, takes it, or signs with it.
-        self._rewrite(lambda lines: with_one(lines, self.party, new), new, present=False)
-        if cosigns and keeping.stands(NEXT):
-            restart(self.folder, keeping.promote)
-            self.done.append(("turned", f"{self.name} signs with {new.label} alone"))
-        # (4) And nobody serves heads that it signed.
-        self._forget(new)
-        return trust.version
+        walk = [
+            # What was made before the new key was known would be refused from now on; and from
+            # here the old key alone convinces nobody who has this version.
+            Step("in force", lambda: self._drop(new, anyway=anyway)),
+            # The ledger no longer asks for it, takes it, or signs with it.
+            Step(
+                "ledger",
+                lambda: self._rewrite(
+                    lambda lines: with_one(lines, self.party, new), new, present=False
+                ),
+            ),
+            Step("turned", lambda: self._promote(new)),
+            # And nobody serves heads that it signed.
+            Step("forgotten", lambda: self._forget(new)),
+        ]
+        self.done += steps.run(walk)
+        return self.change.standing().version
 
     # --- steps ------------------------------------------------------------------------------
 
-    def _made(self) -> tuple[SignerKey, SignerKey]:
-        make_next(self.folder)
-        old, new = self.keeping.read(KEY), self.keeping.read(NEXT)
-        self.done.append(("next key", new.verifier.label))
-        return old, new
+    @property
+    def _new(self) -> VerifierKey:
+        """The new key, also when it has become the key."""
+        return self.keeping.verifier(NEXT if self.keeping.stands(NEXT) else KEY)
 
-    def _introduce(self, new: VerifierKey) -> None:
+    @property
+    def _cosigns(self) -> bool:
+        return self.party == LOG or self.party.startswith(WITNESS)
+
+    def _with_new(self, lines: Sequence[str]) -> list[str]:
+        return with_both(lines, self.party, self._new)
+
+    def _make(self) -> str:
+        make_next(self.folder)
+        return self._new.label
+
+    def _introduce(self) -> str:
+        new = self._new
         if self.party == LOG:
             for folder in self._cosigners():
                 if _with_line(folder / "logs", str(new)):
                     restart(folder)
             restart(self.folder)
-            self.done.append(("told", "witnesses and archiver; heads are signed by both keys"))
-        elif self.party.startswith(WITNESS):
+            return "witnesses and archiver; heads are signed by both keys"
+        if self._cosigns:
             restart(self.folder)
-            self.done.append(("told", f"{self.name} cosigns with both keys"))
-        else:
-            path = self.org / "ledger" / "submitters"
-            now = self.keeping.verifier()
-            line = next(each for each in path.read_text().splitlines() if str(now) in each)
-            _with_line(path, line.replace(str(now), str(new)))
-            self.done.append(("told", "the ledger takes records of either key"))
+            return f"{self.name} cosigns with both keys"
+        path = self.org / "ledger" / "submitters"
+        now = self.keeping.verifier()
+        line = next(each for each in path.read_text().splitlines() if str(now) in each)
+        _with_line(path, line.replace(str(now), str(new)))
+        return "the ledger takes records of either key"
 
-    def _hand_over(self, trust: Trust, old: SignerKey, new: SignerKey) -> None:
+    def _add(self) -> str:
+        if self._new in self._keys():
+            return ""
+        return self._enact(self._with_new)
+
+    def _drop(self, new: VerifierKey, *, anyway: bool) -> str:
+        if len(self._keys()) < 2:
+            return ""
+
+        def alone(lines: Sequence[str]) -> list[str]:
+            return with_one(lines, self.party, new)
+
+        if not anyway:
+            self._check_grants(next_text(self.change.standing(), alone))
+        if self.party == LOG:
+            self._check_signed_by(new)
+        return self._enact(alone)
+
+    def _enact(self, change: Callable[[Sequence[str]], list[str]]) -> str:
+        done = self.change.enact(next_text(self.change.standing(), change))
+        entry = "" if done.index is None else f", entry {done.index}"
+        return f"trust file {done.version}{entry}"
+
+    def _hand_over(self) -> str:
+        if not self.keeping.stands(NEXT):
+            return ""  # turned already, and so handed over before
+        old, new = self.keeping.read(KEY), self.keeping.read(NEXT)
+        trust = self.change.standing()
         log = trust.tlog.logs[0].vkey.name
         handover = Handover(log, self.party, old.verifier, new.verifier)
-        answer = self.ask(
-            "POST", "/keys", asdict(KeyHandedOver.of(handover, old, new, trust.version))
-        )
-        self.done.append(("recorded", f"entry {answer['index']}, signed by both keys"))
+        said = asdict(KeyHandedOver.of(handover, old, new, trust.version))
+        answer = self.change.ask("POST", "/keys", said)
+        return f"entry {answer['index']}, signed by both keys"
 
     def _rewrite(
         self, change: Callable[[Sequence[str]], list[str]], new: VerifierKey, *, present: bool
-    ) -> None:
+    ) -> str:
         """Change the ledger's own policy, which it reads again by itself, or its submitters."""
         policy = self.org / "ledger" / "policy"
-        if self.party == LOG or self.party.startswith(WITNESS):
+        if self._cosigns:
             lines = policy.read_text("utf-8").splitlines()
             stands = sum(new.name == _name(line) for line in lines)
             if (stands < 2) == present:
@@ -214,18 +242,25 @@ class Rotation:
             lines = path.read_text("utf-8").splitlines()
             kept = [line for line in lines if _name(line) != new.name or str(new) in line]
             write_whole(path, "\n".join([*kept, ""]).encode())
+        return ""
 
-    def _turn(self) -> None:
-        if not self.keeping.stands(NEXT):
-            return
+    def _turn(self) -> str:
+        if self._cosigns or not self.keeping.stands(NEXT):
+            return ""
         new: list[VerifierKey] = []
         clock = SystemClock()
         restart(self.folder, lambda: new.append(turn_submitter(self.folder, clock, _FINISH_WITHIN)))
-        self.done.append(("turned", f"{self.name} states records with {new[0].label}"))
+        return f"{self.name} states records with {new[0].label}"
 
-    def _forget(self, new: VerifierKey) -> None:
+    def _promote(self, new: VerifierKey) -> str:
+        if not (self._cosigns and self.keeping.stands(NEXT)):
+            return ""
+        restart(self.folder, self.keeping.promote)
+        return f"{self.name} signs with {new.label} alone"
+
+    def _forget(self, new: VerifierKey) -> str:
         if self.party != LOG:
-            return
+            return ""
         for folder in self._cosigners():
             path = folder / "logs"
             lines = path.read_text("utf-8").splitlines()
@@ -233,55 +268,21 @@ class Rotation:
             if kept != lines:
                 write_whole(path, "\n".join([*kept, ""]).encode())
                 restart(folder)
+        return ""
 
-    # --- trust ------------------------------------------------------------------------------
-
-    def _trust(self) -> Trust:
-        return accept_trust(Note.parse((self.org / "trust").read_bytes()), None)
-
-    def _keys(self, trust: Trust) -> set[VerifierKey]:
-        name = self.keeping.verifier().name
+    def _keys(self) -> set[VerifierKey]:
+        trust, name = self.change.standing(), self.keeping.verifier().name
         return keys_of(trust, trust.tlog.logs[0].vkey.name, self.party, name)
 
-    def _activate(self, before: Trust, text: str) -> Trust:
-        note = self._signed(before, text)
-        trust = accept_trust(note, before)
-        answer = self.ask("POST", "/trust", {"note": note.encoded().decode()})
-        # The copies of those who do not follow the ledger; a crash before leaves them the version
-        # before, and the same command again brings them on.
-        for path in (self.org / "trust", *sorted((self.org / "gates").glob("*/trust"))):
-            write_whole(path, note.encoded())
-        (self.org / PROPOSED).unlink(missing_ok=True)
-        entry = "" if answer["index"] is None else f", entry {answer['index']}"
-        self.done.append(("in force", f"trust file {trust.version}{entry}"))
-        return trust
-
-    def _signed(self, before: Trust, text: str) -> Note:
-        proposed = self.org / PROPOSED
-        if proposed.exists() and proposed.read_bytes().startswith(f"{text}\n".encode()):
-            note = Note.parse(proposed.read_bytes())
-            signed = people_who_signed(note, before.maintainers, TRUST_NAMESPACE)
-            if len(signed) >= before.maintainers_needed:
-                return note
-        signers = local_maintainers(self.org, before, self.who, self.mine)
-        if len(signers) >= before.maintainers_needed:
-            return sign_text(text, TRUST_NAMESPACE, signers, self.say)
-        if not proposed.exists() or not proposed.read_bytes().startswith(text.encode()):
-            write_whole(proposed, text.encode())
-        raise RefusedError(
-            f"{len(signers)} of {before.maintainers_needed} maintainers' keys lie here; the next"
-            f" trust file is in {str(proposed)!r} and not in force",
-            name=ErrorName.TOO_FEW_MAINTAINERS,
-            hint=f"each maintainer: breakglass trust sign {proposed}; then the same command again",
-        )
+    # --- what must hold before the old key goes ---------------------------------------------
 
     def _check_grants(self, text: str) -> None:
         """Refuse while a grant lives whose token the next trust file would no longer believe."""
         following = parse_trust(text)
-        for grant in self.ask("GET", "/grants", None)["grants"]:
+        for grant in self.change.ask("GET", "/grants", None)["grants"]:
             if grant["state"] not in _LIVE:
                 continue
-            found = self.ask("GET", f"/grants/{grant['grant']}/token", None)
+            found = self.change.ask("GET", f"/grants/{grant['grant']}/token", None)
             token = parse_token(found["token"].encode())
             try:
                 if token.proof is not None:

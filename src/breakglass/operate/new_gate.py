@@ -1,4 +1,4 @@
-"""A new gate: its folder, and its key in the trust file's next version."""
+"""A new gate: its folder, and the line of its key for the trust file's next version."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import os
 from pathlib import Path
 
 from breakglass.error_names import ErrorName
-from breakglass.errors import MisconfiguredError, RefusedError, reason
+from breakglass.errors import MisconfiguredError, reason
 from breakglass.operate.folders import Folder, gate_settings, submitter_line, write_folder
-from breakglass.operate.maintainer_signing import Maintainer, sign_text
+from breakglass.operate.maintainer_signing import Maintainer
 from breakglass.person import ssh_keygen
-from breakglass.person.ssh_keygen import Say
 from breakglass.process.folder import write_whole
-from breakglass.records.signing.signature import TRUST_NAMESPACE
-from breakglass.records.trust import Trust, accept_trust
-from breakglass.tlog.note import Note, SignerKey
+from breakglass.records.trust import Trust
+from breakglass.tlog.note import SignerKey
 
 
 def make_gate(
@@ -50,44 +48,6 @@ def make_gate(
     return f"submitter gate:{name} {key.verifier}"
 
 
-def sign_gate_in(
-    org: Path, who: str, mine: Path, line: str, say: Say | None
-) -> tuple[str, list[str]]:
-    """Sign the trust file's next version, with ``line`` in it, by the maintainers' keys here.
-
-    Also lets the ledger take the new submitter's records. For the embedded set-up alone: where
-    one person holds the threshold of maintainers' keys, nobody guards them against that person.
-
-    Returns:
-        the signed file, and who signed.
-
-    Raises:
-        RefusedError: too few of the maintainers' keys lie here.
-    """
-    standing = Note.parse((org / "trust").read_bytes())
-    before = accept_trust(standing, None)
-    signers = local_maintainers(org, before, who, mine)
-    if len(signers) < before.maintainers_needed:
-        raise RefusedError(
-            f"{len(signers)} of {before.maintainers_needed} maintainers' keys lie here; nothing"
-            " was signed",
-            name=ErrorName.TOO_FEW_MAINTAINERS,
-            hint="send the line to the maintainers; each signs on their own machine",
-        )
-    note = sign_text(next_version(before, line), TRUST_NAMESPACE, signers, say)
-    accept_trust(note, before)
-    _let_in(org / "ledger" / "submitters", line)
-    return note.encoded().decode(), [each.name for each in signers]
-
-
-def next_version(before: Trust, line: str) -> str:
-    """Return the text of the next version: one higher, with one submitter more."""
-    lines = before.text.splitlines()
-    lines[lines.index(f"version {before.version}")] = f"version {before.version + 1}"
-    last = max(at for at, each in enumerate(lines) if each.startswith("submitter "))
-    return "\n".join([*lines[: last + 1], line, *lines[last + 1 :], ""])
-
-
 def local_maintainers(org: Path, trust: Trust, who: str, mine: Path) -> list[Maintainer]:
     """Return the maintainers whose keys lie in this organisation's folder, and the person's own."""
     keys = [(who, mine)]
@@ -102,8 +62,18 @@ def local_maintainers(org: Path, trust: Trust, who: str, mine: Path) -> list[Mai
     return list(found.values())
 
 
-def _let_in(submitters: Path, line: str) -> None:
-    if submitters.exists():
-        _, role, vkey = line.split(" ")
-        text = submitters.read_text("utf-8")
-        write_whole(submitters, f"{text}{submitter_line(vkey, role)}".encode())
+def let_in(org: Path, line: str) -> bool:
+    """Let the ledger of ``org`` take the records of a new submitter, if that ledger is here.
+
+    Before the trust file that names it: a record that came between would be refused. Returns
+    whether that was new.
+    """
+    submitters = org / "ledger" / "submitters"
+    if not submitters.exists():
+        return False
+    _, role, vkey = line.split(" ")
+    text = submitters.read_text("utf-8")
+    if vkey in text.split():
+        return False
+    write_whole(submitters, f"{text}{submitter_line(vkey, role)}".encode())
+    return True

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError
+from breakglass.records import trust_lines
 from breakglass.records.trust import Trust, parse_trust
 from breakglass.tlog.policy import NEXT, TlogPolicy, Witness
 
@@ -22,7 +23,8 @@ def next_text(
     Args:
         before: the version in force.
         take: ``witness`` lines (whoever stands under that name is replaced; a new name joins the
-            group of the witnesses), and ``archiver`` and ``group`` lines, which replace.
+            group of the witnesses), ``archiver`` and ``group`` lines, which replace, and
+            ``submitter`` lines, which join.
         drop: names of witnesses that go.
         level: ``witnessed``, ``archived`` or ``justified``; as before if empty.
         kinds: the set of kinds that it puts in force; as before if 0.
@@ -32,17 +34,20 @@ def next_text(
             hold together.
         RefusedError: ``names``: the quorum would not be met by those who cosign now, by name.
     """
-    lines = before.text.splitlines()
-    lines[lines.index(f"version {before.version}")] = f"version {before.version + 1}"
-    for line in take:
-        lines = _taken(lines, line.strip())
-    for name in drop:
-        lines = _dropped(lines, name)
-    if level:
-        lines[lines.index(f"level {before.level.value}")] = f"level {level}"
-    if kinds:
-        lines[lines.index(f"kinds {before.kinds}")] = f"kinds {kinds}"
-    text = "\n".join([*lines, ""])
+
+    def change(standing: Sequence[str]) -> list[str]:
+        lines = list(standing)
+        for line in take:
+            lines = _taken(lines, line.strip())
+        for name in drop:
+            lines = _dropped(lines, name)
+        if level:
+            lines[lines.index(f"level {before.level.value}")] = f"level {level}"
+        if kinds:
+            lines[lines.index(f"kinds {before.kinds}")] = f"kinds {kinds}"
+        return lines
+
+    text = trust_lines.next_text(before, change)
     _check_names(before, parse_trust(text))
     return text
 
@@ -90,11 +95,16 @@ def _taken(lines: Sequence[str], line: str) -> list[str]:
                 f"there is no group {words[1]!r} to replace", name=ErrorName.BAD_TRUST
             )
         return [*lines[:at], line, *lines[at + 1 :]]
+    if words[:1] == ["submitter"]:
+        return trust_lines.with_submitter(lines, line)
     if len(words) not in (3, 4) or words[0] != "witness":
+        person = words[:1] in (["maintainer"], ["maintainers"])
         raise MalformedError(
-            f"{line[:80]!r} is no line of a witness or an archiver",
+            f"{line[:80]!r} is no line of a witness, an archiver or a submitter",
             name=ErrorName.BAD_TRUST,
-            hint="take the lines that 'breakglass join' prints on the other host",
+            hint="people are changed by: breakglass trust maintainer replace OLD NEW --key FILE"
+            if person
+            else "take the lines that 'breakglass join', 'minter add' and 'gate add' print",
         )
     at = _place(lines, "witness", words[1])
     if at is not None:

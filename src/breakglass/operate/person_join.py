@@ -7,6 +7,7 @@ next. The addresses confer no trust: whatever comes from there is checked by tha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,13 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from breakglass.error_names import ErrorName
-from breakglass.errors import MalformedError, MisconfiguredError, UnavailableError, UnprovenError
+from breakglass.errors import (
+    MalformedError,
+    MisconfiguredError,
+    RefusedError,
+    UnavailableError,
+    UnprovenError,
+)
 from breakglass.http.client import Peer
 from breakglass.node.first_trust import first_trust
 from breakglass.operate.client_toml import client_toml
+from breakglass.operate.trust_copies import follow
 from breakglass.process.folder import make_folder, sync_folder, write_synced, write_whole
 from breakglass.records.record import parse_attachments
-from breakglass.records.trust import Trust, accept_trust, parse_trust
+from breakglass.records.trust import Trust
+from breakglass.records.trust_handover import check_carried
 from breakglass.tlog.note import Note
 
 CLIENT, TRUST, PUBLIC = "client.toml", "trust", "key.pub"
@@ -102,14 +111,15 @@ def follow_trust(ledger: Peer, genesis: str) -> tuple[Trust, bytes]:
         return ledger.get(f"/attachment/{digest}").body
 
     second = next(named)
-    trust = first_trust(genesis, [begun, second], attachment)
-    data = attachment(_file_of(second))
-    for note in named:
-        later = attachment(_file_of(note))
-        # Whatever does not follow was void in the ledger too.
-        if parse_trust(Note.parse(later).text).version == trust.version + 1:
-            trust, data = accept_trust(Note.parse(later), trust), later
-    return trust, data
+    newest = first_trust(genesis, [begun, second], attachment)
+    note = Note.parse(attachment(_file_of(second)))
+    later = (Note.parse(attachment(_file_of(each))) for each in named)
+    for follower, trust in follow(newest, later):
+        with contextlib.suppress(RefusedError):
+            # One that its own maintainers did not sign could not be read again from the file.
+            check_carried(follower, trust)
+            newest, note = trust, follower
+    return newest, note.encoded()
 
 
 def write_client_folder(

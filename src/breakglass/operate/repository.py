@@ -51,6 +51,14 @@ def uncommitted(folder: Path) -> list[str]:
     return [line[3:] for line in said.splitlines()]
 
 
+def committed(folder: Path, name: str) -> bytes | None:
+    """Return a file as it was committed last; ``None`` outside a repository, or before that."""
+    try:
+        return _git(folder, "show", f"HEAD:./{name}").encode()
+    except MisconfiguredError:
+        return None
+
+
 def _git(folder: Path, *arguments: str) -> str:
     # What the surroundings say of another repository must not lead us there.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}

@@ -67,13 +67,15 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
 def write_synced(path: Path, data: bytes | Iterator[bytes], mode: int = 0o600) -> None:
     """Make the new file ``path`` and wait until its bytes (not yet its name) are on disk.
 
-    ``data`` may come in parts, which never lie in memory all at once.
+    ``data`` may come in parts, which never lie in memory all at once. Who is root gives the file
+    to the owner of the folder.
 
     Raises:
         OSError: it already exists, or could not be written; it may be there in part.
     """
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
+        os.fchmod(file, mode)  # whatever the umask: neighbours of other users read an ``address``
         _give_to_owner(file, path.parent)
         for part in (data,) if isinstance(data, bytes) else data:
             left = memoryview(part)

@@ -1,12 +1,13 @@
 """The lines of a trust file (or of a ledger's own policy) in which one party's key changes.
 
-Two versions: in the first the new key stands beside the old one, in the second alone. A witness's
-two keys stand in a group of their own, which either of them meets, so they never count as two.
+Two versions for a key of a process: in the first the new key stands beside the old one, in the
+second alone. A witness's two keys stand in a group of their own, which either of them meets, so
+they never count as two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
@@ -23,6 +24,30 @@ def next_text(trust: Trust, change: Callable[[Sequence[str]], list[str]]) -> str
     lines = change(trust.text.splitlines())
     lines[lines.index(f"version {trust.version}")] = f"version {trust.version + 1}"
     return "\n".join([*lines, ""])
+
+
+def with_submitter(lines: Sequence[str], line: str) -> list[str]:
+    """Return the lines with one submitter more, behind the others; unchanged if it is there."""
+    if line in lines:
+        return list(lines)
+    last = max(at for at, each in enumerate(lines) if each.startswith("submitter "))
+    return [*lines[: last + 1], line, *lines[last + 1 :]]
+
+
+def with_maintainers(
+    lines: Sequence[str], people: Mapping[str, Sequence[str]], needed: int
+) -> list[str]:
+    """Return the lines with ``people`` as the maintainers, each with their keys.
+
+    Args:
+        lines: of a trust file.
+        people: name to keys, in the order in which they shall stand.
+        needed: how many of them have to sign.
+    """
+    ours = [f"maintainer {name} {key}" for name, keys in people.items() for key in keys]
+    at = next(at for at, each in enumerate(lines) if each.startswith("maintainer "))
+    kept = [each for each in lines[at:] if each.split(" ")[0] not in ("maintainer", "maintainers")]
+    return [*lines[:at], *ours, f"maintainers {needed}", *kept]
 
 
 def with_both(lines: Sequence[str], party: str, new: VerifierKey) -> list[str]:

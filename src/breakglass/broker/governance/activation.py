@@ -36,6 +36,7 @@ from breakglass.records.policy_note import (
 )
 from breakglass.records.record import ATTACHMENTS_AT_MOST, Attachment
 from breakglass.records.trust import Trust, accept_trust
+from breakglass.records.trust_handover import check_cards_live, check_carried
 from breakglass.strict_json import Many
 from breakglass.tlog.note import Note
 
@@ -171,15 +172,23 @@ class Activation:
 
         Raises:
             MalformedError, UnprovenError: see ``accept_trust``.
+            RefusedError: ``not_carried`` or ``cards_die``.
             UnavailableError: the ledger did not take it.
         """
         self.recording.wait_for_trust(_TRUST_WITHIN)
         note = Note.parse(body.note.encode("utf-8", "surrogatepass"))
         with self.recording.view.reading() as state:
-            before = state.governance.trust
+            before, cards = state.governance.trust, dict(state.governance.cards)
         trust = accept_trust(note, before)
         if before is not None and trust.text == before.text:
             return Activated(trust.version, None)
+        # What the ledger holds is never taken back: every new client and gate would be shut out,
+        # or every glass, until somebody finds out why.
+        check_carried(note, trust)
+        if before is not None:
+            check_cards_live(
+                {glass: Note.parse(each.note) for glass, each in cards.items()}, before, trust
+            )
         receipts = self.recording.record([trust_fact(trust, note)])
         return Activated(trust.version, receipts[0].index)
 

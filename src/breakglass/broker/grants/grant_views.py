@@ -111,6 +111,15 @@ class Glasses:
 
 
 @dataclass(frozen=True)
+class CardsView:
+    """The signed cards in force, by glass, as text; of which policy, by its digest."""
+
+    policy: str
+    version: int
+    cards: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class IncidentView:
     """One incident as the records tell it."""
 
@@ -184,6 +193,16 @@ def glasses_of(state: State, policy: CompiledPolicy | None) -> Glasses:
         version=governance.policy.version if governance.policy else 0,
         reasons=tuple(policy.bundle.reasons) if policy else (),
         glasses=tuple(_glass(active, policy) for _, active in cards),
+    )
+
+
+def cards_of(state: State) -> CardsView:
+    """Return the signed cards in force."""
+    governance = state.governance
+    return CardsView(
+        policy=governance.policy.bundle if governance.policy else "",
+        version=governance.policy.version if governance.policy else 0,
+        cards={glass: each.note.decode() for glass, each in governance.cards.items()},
     )
 
 
