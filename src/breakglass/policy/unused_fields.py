@@ -29,7 +29,7 @@ UNUSED = (
     (r"networks\.[^.]+", "the broker records no network's name"),
     (r"people\.[^:]+\.age", "no share is encrypted to it"),
     (r"people\.[^:]+\.oidc", "nobody signs in with it"),
-    (r"reasons", "any coded word is taken for one"),
+    (r"reasons", "the client asks for one of them, and the broker takes any coded word"),
     (r"reviews\.overdue", "an overdue review changes nothing"),
 )
 
