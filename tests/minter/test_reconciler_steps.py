@@ -310,6 +310,30 @@ def test_tidying_that_hangs_or_fails_keeps_no_proof_back(minter: OneMinter) -> N
     assert minter.platform.handles() == [other.intent.handle]
 
 
+def test_no_lock_that_an_end_needs_is_held_while_somebody_tidies(minter: OneMinter) -> None:
+    broken, _ = minted(minter)
+    free: list[bool] = []
+
+    def another(step: str) -> None:
+        if step == "tidied":
+            # Another thread, for another grant that shares this one's lock.
+            def look() -> None:
+                with minter.locks.free(broken.grant) as held:
+                    free.append(held)
+
+            looking = threading.Thread(target=look)
+            looking.start()
+            looking.join()
+
+    minter.at = another
+    minter.view.follow()
+    minter.early_end.end(broken.grant, minter.done(broken))
+    assert free == [True]
+    minter.at = lambda step: None
+    minter.send()
+    assert minter.said(broken) == WHOLE
+
+
 def test_before_the_view_is_current_nobody_is_an_orphan(minter: OneMinter) -> None:
     _, row = minted(minter)
     session = minter.log_in(row)

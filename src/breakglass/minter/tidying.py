@@ -12,7 +12,6 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from functools import partial
 
 from breakglass.errors import BreakglassError
@@ -27,7 +26,6 @@ log = logging.getLogger("breakglass.minter")
 _THREADS = 2
 _BATCH = 200
 _AGAIN_EACH_SWEEP = 20  # of what stays for good, some each time, so that a sweep stays short
-_LOCK_WITHIN = timedelta(seconds=30)
 
 
 class Tidying:
@@ -69,18 +67,19 @@ class Tidying:
             self._submit(handle, partial(self._again, handle))
 
     def _first(self, grant: str) -> None:
-        with self._locks.free(grant, _LOCK_WITHIN) as held:
-            row = self._table.find(grant) if held else None
-            if row is None or row.stage is not Stage.DEAD or row.left_behind is not None:
-                return
-            try:
-                # (1) Tidy. A crash from here on comes back to (1); what is gone is told by nobody
-                #     then, but stands in our log.
-                left = self._platform.tidy(row.claim.handle)
-            except BreakglassError as error:
-                # Dead is dead: that it is not tidied must not keep the proof back.
-                left = (one_line(f"account {row.claim.handle!r} is not tidied yet: {error}"),)
-            self._at("tidied")
+        row = self._table.find(grant)
+        if row is None or row.stage is not Stage.DEAD or row.left_behind is not None:
+            return
+        try:
+            # (1) Tidy, without the grant's lock, which other grants share. Nobody else acts on one
+            #     that is dead. A crash from here on comes back to (1); what is gone is told by
+            #     nobody then, but stands in our log.
+            left = self._platform.tidy(row.claim.handle)
+        except BreakglassError as error:
+            # Dead is dead: that it is not tidied must not keep the proof back.
+            left = (one_line(f"account {row.claim.handle!r} is not tidied yet: {error}"),)
+        self._at("tidied")
+        with self._locks.of(grant):
             # (2) What stays, on disk. From here only the telling is left, and a restart does it.
             self._table.tidied(grant, left)
             self._at("left")

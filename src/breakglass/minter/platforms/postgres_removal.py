@@ -51,9 +51,10 @@ def shut_out(session: psycopg.Connection, handle: str) -> int:
         # (2) Live sessions, also where (1) was refused: a disk that is full keeps a role from
         #     being changed, and nobody from being cut. Behind both, nobody acts as this role.
         cut = _terminate(session, handle)
-    # (3) Rights. A crash from here on leaves a role that can do nothing but own.
-    for template in _templates(session, handle):
-        session.execute(sql.SQL("revoke {} from {}").format(sql.Identifier(template), role))
+    # (3) Rights. A crash from here on leaves a role that can do nothing but own. Where an
+    #     administrator's open transaction locks a template, nobody can use them: tidying tries
+    #     again, and the proof of death does not wait for it.
+    _revoke_templates(session, handle)
     return cut
 
 
@@ -68,7 +69,7 @@ def tidy(session: psycopg.Connection, elsewhere: Elsewhere, handle: str) -> list
     oid = role_oid(session, handle)
     if oid is None:
         return []
-    left: list[str] = []
+    left = _revoke_templates(session, handle)
     owned: list[str] = []
     for database in _databases(session, oid):
         try:
@@ -129,8 +130,8 @@ def _terminate(session: psycopg.Connection, handle: str) -> int:
         time.sleep(0.01)
 
 
-def _templates(session: psycopg.Connection, handle: str) -> list[str]:
-    return _column(
+def _revoke_templates(session: psycopg.Connection, handle: str) -> list[str]:
+    templates = _column(
         session,
         b"select r.rolname from pg_catalog.pg_auth_members m"
         b" join pg_catalog.pg_roles r on r.oid = m.roleid"
@@ -138,6 +139,19 @@ def _templates(session: psycopg.Connection, handle: str) -> list[str]:
         b" order by r.rolname",
         handle,
     )
+    left = []
+    for template in templates:
+        try:
+            session.execute(
+                sql.SQL("revoke {} from {}").format(
+                    sql.Identifier(template), sql.Identifier(handle)
+                )
+            )
+        except psycopg.Error as error:
+            if session.closed:
+                raise
+            left.append(f"role {handle} is still a member of {template}: {said(error)}")
+    return left
 
 
 def _databases(session: psycopg.Connection, oid: int) -> list[str]:
