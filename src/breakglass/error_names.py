@@ -365,6 +365,7 @@ class ErrorName(StrEnum):
     WRONG_ACT = "wrong_act", "34", "the act is not the one that is allowed"
     WRONG_ANSWER = "wrong_answer", "34", "the statement answers something else"
     WRONG_CARD = "wrong_card", "4", "this is of another card"
+    WRONG_CLOCK = "wrong_clock", "3", "this machine's clock is not the ledger's"
     WRONG_DIGEST = "wrong_digest", "2", "the bytes do not have the named SHA-256"
     WRONG_DO = "wrong_do", "234", "the statement asks for another thing"
     WRONG_DOOR = "wrong_door", "3", "the token was made for another gate or minter"

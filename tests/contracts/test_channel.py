@@ -105,6 +105,24 @@ def test_a_webhook_ends_in_time_whatever_the_receiver_does(behaviour: str) -> No
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("body", [b"", b"x" * 100_000], ids=["none", "without-an-end"])
+def test_a_receiver_that_said_yes_has_heard_however_its_answer_goes_on(body: bytes) -> None:
+    """Else it would be rung for ever by a receiver that took each message."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take() -> None:
+            connection, _ = server.accept()
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + body)
+            time.sleep(4 * WITHIN.total_seconds())
+            connection.close()
+
+        threading.Thread(target=take, daemon=True).start()
+        Webhook(f"http://127.0.0.1:{server.getsockname()[1]}/", "secret", WITHIN).deliver(
+            message("broke_glass/7")
+        )
+
+
 def _misbehave(server: socket.socket, behaviour: str) -> None:
     connection, _ = server.accept()
     answers = {

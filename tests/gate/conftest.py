@@ -56,6 +56,13 @@ class GateHome:
             texts = [numbered(each.draft.text, 0, NO_PREV) for each in spool.waiting()]
         return [parse_record(sign_note(text, key).encoded()).body for text in texts]
 
+    def dates(self) -> list[datetime]:
+        """Read the times of the records that wait, in order."""
+        key = self.org.submitters["gate:deploy-approval"]
+        with closing(Spool(self.spool)) as spool:
+            texts = [numbered(each.draft.text, 0, NO_PREV) for each in spool.waiting()]
+        return [parse_record(sign_note(text, key).encoded()).envelope.at for text in texts]
+
     def token_file(self, text: str | bytes, name: str = "token") -> str:
         path = self.folder / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode())

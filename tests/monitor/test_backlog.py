@@ -28,6 +28,7 @@ class Monitor:
 
     def __init__(self, shop: Shop, broken: str = "") -> None:
         self.rung: list[str] = []
+        self.texts: dict[str, str] = {}
         self.stated: list[str] = []
         clock: Any = SimpleNamespace(now=lambda: shop.org.now)
         ringing: Any = SimpleNamespace(ring=self._ring)
@@ -39,6 +40,7 @@ class Monitor:
         self.shop = shop
 
     def _ring(self, news: Collection[Alert], heard: Collection[tuple[str, str]]) -> None:
+        self.texts |= {each.key: each.text for each in news}
         self.rung += [each.key for each in news if ("hook", each.key) not in heard]
 
     def read(self) -> Monitor:
@@ -100,6 +102,16 @@ def test_an_intent_that_should_not_stand_is_decided_at_every_start_until_it_leav
     second = first.restarted().live()
     assert set(second.handler.unjustified) == {bad.grant}
     assert f"unjustified/{bad.index}" in second.rung
+
+
+def test_what_a_new_channel_hears_of_the_past_says_how_old_it_is(shop: Shop) -> None:
+    org = shop.org
+    key = f"broke_glass/{shop.breaks().index}"
+    at = org.now
+    assert Monitor(shop).read().live().texts[key].startswith("GLASS BROKEN")
+    org.now += timedelta(hours=3)
+    late = Monitor(shop).read().live().texts[key]
+    assert late.startswith(f"(late: {at:%Y-%m-%d %H:%M} UTC) GLASS BROKEN")
 
 
 def test_old_news_leaves_the_backlog(shop: Shop) -> None:

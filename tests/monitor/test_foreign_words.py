@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hypothesis import given
@@ -57,6 +57,16 @@ def test_an_unknown_key_is_quoted_and_cannot_move_the_terminal() -> None:
     assert "which calls itself 'the\\\\u2800planned" in told["text"]
     assert len(told["text"]) < 500
     assert all_seen(told["text"])
+
+
+def test_a_gates_record_of_another_time_names_the_clock_first() -> None:
+    org = Organisation()
+    org.begin()
+    tally = kinds.Passages("deploy-approval", org.now, org.now, 1, 0, 0, 0, 0, 1, 1, ())
+    ahead = org.record("gate:deploy-approval", tally, envelope={"at": org.now + timedelta(days=1)})
+    found = _alert(ahead, org)
+    assert "Most likely the clock of that gate's machine is wrong: look at it first" in found.text
+    assert found.text.index("Most likely") < found.text.index("compromised")
 
 
 def test_what_is_no_record_says_why_on_one_line() -> None:

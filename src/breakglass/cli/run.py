@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import click
@@ -110,7 +111,10 @@ def _has_credential(held: Any) -> bool:
 def _wait(client: Client, grant: str, child: subprocess.Popen[bytes], until: Any) -> str:
     """Wait for the command or for the end of the grant; returns how the grant ended, or ''."""
     # Ctrl-C belongs to the command: in psql it cancels a query and must not end us.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN)}
+    # Whoever ends us means the command: alone it would keep the credential for the grant's life.
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        before[each] = signal.signal(each, lambda *_: _end_soon(child))
     try:
         while True:
             left = (until - _now()).total_seconds()
@@ -125,7 +129,8 @@ def _wait(client: Client, grant: str, child: subprocess.Popen[bytes], until: Any
                 _end(child)
                 return ended
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _over(client: Client, grant: str) -> str:
@@ -134,6 +139,14 @@ def _over(client: Client, grant: str) -> str:
     except BreakglassError:
         return ""  # the broker is away; the target and the clock end the grant all the same
     return f"was ended ({found['state']})" if found["state"] in ("ended", "dead") else ""
+
+
+def _end_soon(child: subprocess.Popen[bytes]) -> None:
+    """Ask the command to end, and make it after its grace; returns at once."""
+    child.terminate()
+    last = threading.Timer(_GRACE_S, child.kill)
+    last.daemon = True
+    last.start()
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -94,20 +94,24 @@ def show(place: GateConfig, data: bytes, run: str, now: datetime) -> tuple[Token
     return token, verify_token(token, verifier, run, now)
 
 
-def tell(place: GateConfig, clock: Clock) -> None:
+def tell(place: GateConfig, clock: Clock) -> BreakglassError | None:
     """Hand over what happened, within the place's bound; what is left waits for the next run.
 
-    Called after the answer is known. Trouble here changes no answer.
+    Called after the answer is known. Trouble here changes no answer; returns it for whom it helps.
     """
     # Imported here, behind the answer: HTTP would double a gate's cold start.
+    from breakglass.gate.clock_check import set_right
     from breakglass.gate.spool_flush import send
 
     try:
+        # (a) Before a tally gets its time. A crash behind it leaves the counts where they are.
+        set_right(place, clock, place.settings.send_within)
         spool_passages(place, clock)
         send(place, clock, place.settings.send_within)
-    except BreakglassError:
+    except BreakglassError as error:
         # The spool keeps it; `breakglass-gate flush` and `breakglass doctor` say so.
-        return
+        return error
+    return None
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from breakglass import shown_text
 from breakglass.clock import Clock, SystemClock, format_time
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError
 from breakglass.gate.check import run_command
 from breakglass.gate.gate_config import GateConfig
@@ -67,7 +68,9 @@ def _run(arguments: argparse.Namespace, clock: Clock) -> int:
             _complain(f"token refused ({error.name}): {error}", error.hint)
             code = error.exit_code
     _say(answer, arguments.json)
-    tell(place, clock)
+    trouble = tell(place, clock)
+    if trouble is not None and trouble.name == ErrorName.WRONG_CLOCK:
+        _complain(str(trouble), trouble.hint)
     return code
 
 
@@ -102,9 +105,11 @@ def _verify(arguments: argparse.Namespace, clock: Clock) -> int:
 
 
 def _flush(arguments: argparse.Namespace, clock: Clock) -> int:
+    from breakglass.gate.clock_check import set_right
     from breakglass.gate.spool_flush import send
 
     place = _place(arguments)
+    set_right(place, clock, place.settings.send_within)
     done = send(place, clock, place.settings.send_within)
     left = waiting(place)
     print(json.dumps({"left": left}) if arguments.json else f"{left} records wait")

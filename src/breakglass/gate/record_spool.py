@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from breakglass.clock import Clock, to_milliseconds
+from breakglass.canonical import canonical
+from breakglass.clock import Clock, format_time, parse_time, to_milliseconds
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.gate.counters import Tally
@@ -77,9 +80,46 @@ def spool_passages(place: GateConfig, clock: Clock) -> None:
     tally = place.memory.close_period()
     if tally is None:
         return
-    _spool(place, f"passages/{tally.period}", _passages(place.settings.gate, tally), clock)
+    _spool(
+        place, f"passages/{tally.period}", _passages(place.settings.gate, tally, clock.now()), clock
+    )
     # A crash before this spools the same period again, under the same id: it counts once.
     place.memory.forget(tally.period)
+
+
+def take_back_dates(place: GateConfig, clock: Clock) -> None:
+    """Give records of a later time than now the present one: this clock was ahead and is no more.
+
+    Called before the spool is sent, when the clock is known to be right. Such a record would be
+    void, and so would each behind it, whose times may not go back.
+
+    Raises:
+        UnavailableError: the disk refuses; nothing was changed.
+    """
+    now = to_milliseconds(clock.now())
+    data = place.folder / "data"
+    try:
+        with _ordered(data) as order, closing(Spool(data / "spool.sqlite")) as spool:
+            late = [each for each in spool.waiting() if _time_of(each.draft.text) > now]
+            # A crash between the two leaves an order ahead of its records, which is put right here.
+            spool.replace([(each.position, _dated(each.draft.text, now)) for each in late])
+            if _not_back(order, now) > now:
+                os.pwrite(order, now.isoformat().ljust(64).encode(), 0)
+    except (OSError, sqlite3.Error, MisconfiguredError) as error:
+        raise UnavailableError(
+            f"spool of gate {place.settings.gate!r} cannot be written: {error}",
+            name=ErrorName.SPOOL,
+        ) from error
+
+
+def _time_of(text: str) -> datetime:
+    return parse_time(json.loads(text.splitlines()[-1])["at"])
+
+
+def _dated(text: str, at: datetime) -> str:
+    *head, line = text.splitlines()
+    said = json.loads(line) | {"at": format_time(at)}
+    return "\n".join([*head, canonical(said), ""])
 
 
 def waiting(place: GateConfig) -> int:
@@ -141,12 +181,12 @@ def _not_back(order: int, now: datetime) -> datetime:
     return at
 
 
-def _passages(gate: str, tally: Tally) -> Passages:
+def _passages(gate: str, tally: Tally, now: datetime) -> Passages:
     counts = tally.counts
     return Passages(
         gate=gate,
-        start=tally.start,
-        end=tally.end,
+        start=min(tally.start, now),  # counted while this clock was ahead
+        end=min(tally.end, now),
         passed=counts.get("passed", 0),
         blocked=counts.get("failed", 0),
         could_not_evaluate=counts.get("could_not_evaluate", 0),

@@ -54,6 +54,7 @@ class Reply:
     body: bytes
     content_type: str
     by: str  # the neighbour, for messages
+    date: str = ""  # of its header, which nobody signs
 
     def json(self) -> dict[str, Any]:
         """Read the body as a JSON object.
@@ -210,7 +211,7 @@ class Peer:
                 ErrorName.UNREACHABLE, f"cannot be reached: {_said(error, bound)}"
             ) from error
         try:
-            answer = connection.call(call, until)
+            status, body, kind, date = connection.call(call, until)
         except TimeoutError as error:
             raise self._away(
                 ErrorName.UNANSWERED, f"did not answer {_said(error, bound)}"
@@ -225,7 +226,7 @@ class Peer:
             ) from error
         finally:
             self._returned(connection)
-        return Reply(*answer, self.name)
+        return Reply(status, body, kind, self.name, date)
 
     def close(self) -> None:
         """Close the idle connections, and cut off the calls under way: they end ``unanswered``."""

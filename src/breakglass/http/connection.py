@@ -104,8 +104,8 @@ class Connection:
             sock.close()
             raise
 
-    def call(self, call: Call, until: float) -> tuple[int, bytes, str]:
-        """Make one call; returns status, body and content type.
+    def call(self, call: Call, until: float) -> tuple[int, bytes, str, str]:
+        """Make one call; returns status, body, content type and date.
 
         A neighbour that answers while a long body is still being sent is listened to, and the rest
         is not sent. With ``into`` a 2xx answer's body is written there, and returned empty.
@@ -140,7 +140,8 @@ class Connection:
             raise http.client.IncompleteRead(read, answer.length)
         self.keeps = whole and answer.isclosed() and not answer.will_close
         self._idle_since = time.monotonic()
-        return answer.status, read, answer.getheader("Content-Type", "")
+        kind, date = answer.getheader("Content-Type", ""), answer.getheader("Date", "")
+        return answer.status, read, kind, date
 
     def _sent(self, head: bytes, body: bytes | Outgoing, until: float) -> bool:
         """Send; false if the neighbour answered, or hung up, before the end of the body."""

@@ -23,6 +23,10 @@ from breakglass.records.submitter_line import submitter_of
 from breakglass.shown_text import NAME_AT_MOST, shown
 
 _OWN = frozenset({"alert", "pulse"})
+_OF_TIME = frozenset({ErrorName.LATE, ErrorName.TIME_BACK, ErrorName.AFTER_END})
+_WRONG_CLOCK = (
+    "Most likely the clock of that gate's machine is wrong: look at it first (timedatectl)."
+)
 _UNEXPECTED = (
     "Not expected? Call the maintainers now: enough of their keys signed it. If they did not, those"
     " keys are stolen."
@@ -86,6 +90,8 @@ def _forbidden(judged: Judged, entry: Entry, state: State) -> Alert:
         return Alert("forbidden", about, judged.index, f"record/{judged.index}", at, text)
     record = judged.record
     submitter, signed, advice = _signed_by(record, state)
+    if judged.void in _OF_TIME and judged.role is not None and judged.role.kind == "gate":
+        advice = f"{_WRONG_CLOCK} Its clock is right? {advice}"
     why = shown(judged.why)
     fields = {"who": submitter, "why": f"{judged.void}: {why}", "record": record.envelope.id}
     if isinstance(record.body, kinds.Intent):

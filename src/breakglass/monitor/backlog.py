@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 
 from breakglass.monitor.alert_rules import alert_for
 from breakglass.monitor.alerts.alert import Alert
@@ -25,6 +25,7 @@ from breakglass.records.fold.state import State
 
 log = logging.getLogger("breakglass.monitor")
 _FORBIDDEN = 100
+_OLD = timedelta(minutes=5)
 _NEVER_OLD = datetime.max.replace(tzinfo=UTC)  # of an entry that nobody cosigned
 
 
@@ -78,9 +79,15 @@ class Backlog(MemoryProjection[Undone]):
                     pass
         self._let_go(state)
 
-    def since(self, start: datetime) -> Iterator[Alert]:
-        """Yield the news that was witnessed after a time, oldest first."""
-        return (each.alert for each in self.kept.news.values() if each.witnessed > start)
+    def since(self, start: datetime, now: datetime) -> Iterator[Alert]:
+        """Yield the news that was witnessed after a time, oldest first; what is old says so.
+
+        A channel that was added today hears of the whole past day, and people would act on it.
+        """
+        for each in self.kept.news.values():
+            if each.witnessed > start:
+                old = now - each.witnessed > _OLD and each.witnessed != _NEVER_OLD
+                yield _late(each) if old else each.alert
 
     def _news(
         self, judged: Judged, entry: Entry, state: State, witnessed: datetime
@@ -102,6 +109,11 @@ class Backlog(MemoryProjection[Undone]):
         }
         here = state.grants.by_id
         kept.cases = {grant: each for grant, each in kept.cases.items() if grant in here}
+
+
+def _late(news: News) -> Alert:
+    said = f"(late: {news.witnessed:%Y-%m-%d %H:%M} UTC) {news.alert.text}"
+    return replace(news.alert, text=said)
 
 
 def error_inside(judged: Judged, at: datetime) -> Alert:

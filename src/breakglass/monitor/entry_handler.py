@@ -86,7 +86,8 @@ class EntryHandler:
         self._live = True
         if self._broken():
             return
-        news = self.backlog.since(self._time.now() - self._ring_back)
+        now = self._time.now()
+        news = self.backlog.since(now - self._ring_back, now)
         self._ringing.ring(list(news), self.chronicle.kept.heard)
         for grant, case in self.backlog.kept.cases.items():
             if grant in state.grants.by_id:

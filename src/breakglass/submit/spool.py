@@ -111,6 +111,12 @@ class Spool:
             for (position, ident, text, at), group in groupby(rows, key=lambda row: row[:4])
         ]
 
+    def replace(self, texts: Sequence[tuple[int, str]]) -> None:
+        """Give drafts that were never sent another text, all or none."""
+        with self._file.changing():
+            for position, text in texts:
+                self._file.do("update waiting set text = ? where position = ?", text, position)
+
     def remove(self, positions: Sequence[int]) -> None:
         """Let go of drafts that the ledger holds; calling again does nothing."""
         # A crash before this leaves a draft that will be sent again: the ledger knows its id.
