@@ -106,7 +106,7 @@ def test_doctor_is_red_at_two_of_two_and_watches_cards_keys_and_policy(mira):
     told = json.loads(mira.types("breakglass", "doctor", "--json").out)
     found = {each["name"]: each for each in told["findings"]}
     assert found["maintainers"]["weight"] == "FAIL"
-    assert "trust maintainer add NAME" in found["maintainers"]["step"]
+    assert "trust maintainer add third --paper" in found["maintainers"]["step"]
     assert found["one_key"]["weight"] == "WARN"
     assert "2 of 2 people have one key alone" in found["one_key"]["says"]
     assert found["channels"]["says"].startswith("alerts go to 1 channel")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,8 @@ import pytest
 from breakglass.cli.client import find
 from breakglass.cli.next_trust import change_of
 from breakglass.errors import RefusedError
+from breakglass.http.client import Peer
+from breakglass.operate import next_trust
 from breakglass.operate.maintainer_change import MaintainerChange
 from breakglass.operate.maintainer_plan import replaced
 from breakglass.operate.signed_file import read_note
@@ -249,6 +252,28 @@ def test_the_policy_is_renewed_and_people_come_and_go_by_one_command_each(tmp_pa
         assert refused.code == 3
         assert "the monitor has no webhook channel 'hook'" in refused.err
         assert "# two independent ones" in (org.folder / "bundle" / MAIN_FILE).read_text()
+        # A third maintainer, whose key lies on paper: shown once, kept nowhere, and it signs.
+        add = ("trust", "maintainer", "add", "third", "--paper", "--sign-here")
+        third = org.types(*add)
+        assert third.code == 0, third.err
+        paper = re.search(
+            r"-----BEGIN OPENSSH PRIVATE KEY-----.*?PRIVATE KEY-----\n", third.err, re.DOTALL
+        )
+        assert paper is not None
+        assert sorted(org.trust().maintainers) == ["mira", "second", "third"]
+        secret = paper[0].splitlines()[3].encode()
+        files = [each for each in org.folder.rglob("*") if each.is_file()]
+        assert not [each for each in files if secret in each.read_bytes()]
+        typed = tmp_path / "typed"
+        typed.write_text(paper[0])
+        typed.chmod(0o600)
+        assert ssh_keygen.read_key(typed).public == org.trust().maintainers["third"][0]
+        found = {
+            each["name"]: each["weight"]
+            for each in json.loads(org.types("doctor", "--json").out)["findings"]
+        }
+        assert found["maintainers"] == "OK"
+        assert org.types(*add).code == 3  # no second key for the same name
         org.checks_everything()
 
 
@@ -317,3 +342,29 @@ def test_cut_off_before_and_behind_each_step_the_change_ends_the_same(tmp_path, 
     assert summary["void"]["count"] == 0
     assert parse_bundle(read_bundle(folder / "bundle")).version == 2
     assert not (folder / "trust.next").exists()
+
+
+def test_cut_off_before_and_behind_each_step_a_witness_goes_and_its_key_with_it(
+    tmp_path, monkeypatch
+):
+    person = Person.at(tmp_path)
+    said = person.types("breakglass", "init", "org", "--as", "mira", "--key", str(person.key))
+    assert said.code == 0, said.err
+    folder = tmp_path / "org"
+    with running_up(person):
+        person.cwd = folder
+        org = Org(person, folder)
+        org.told(*DECLARE)
+        client = find(str(folder))
+        change = change_of(client, sign_here=True)
+        note = change.signed(next_trust.next_text(change.standing(), drop=["witness-3"]))
+        with Peer(client.ledger, name="ledger") as ledger:
+            done, cut = cut_everywhere(monkeypatch, lambda: change.activate(note, ledger))
+        assert done.version == 2
+        assert cut == {
+            "newcomers", "ask both", "record", "ask new", "drop keys", "gates", "own copy"
+        }  # fmt: skip
+        assert (folder / "ledger" / "policy").read_text() == org.trust().tlog.text
+        assert not (folder / "witness-3" / "key").exists()
+        assert (folder / "witness-2" / "key").exists()
+        org.checks_everything()

@@ -160,7 +160,7 @@ def _maintainers(org: Path) -> Iterator[Finding]:
             "maintainers",
             f"{needed} of {count} maintainers sign: one lost key, and nobody can change trust or"
             " policy any more; the cards end within 92 days",
-            "breakglass trust maintainer add NAME --key FILE  (a third; its key may lie on paper)",
+            "breakglass trust maintainer add third --paper, or a person: add NAME --key FILE",
         )
     else:
         yield Finding(Weight.OK, "maintainers", f"{needed} of {count} maintainers sign")
