@@ -8,13 +8,14 @@ import sys
 from tests.embedded.isolated import Person
 
 AGENT = [sys.executable, "-m", "breakglass.demo.software_agent"]
+MAKE = [sys.executable, "-m", "breakglass.demo.software_key_file"]
 
 
 def test_a_software_security_key_is_made_and_held_by_an_agent_and_init_signs_with_it(tmp_path):
     key = tmp_path / "soft"
-    subprocess.run([*AGENT, "--make", str(key)], check=True)
+    subprocess.run([*MAKE, str(key)], check=True)
     assert key.stat().st_mode & 0o777 == 0o600
-    assert subprocess.run([*AGENT, "--make", str(key)], capture_output=True).returncode == 6
+    assert subprocess.run([*MAKE, str(key)], capture_output=True).returncode == 6
     socket = str(tmp_path / "agent.sock")
     agent = subprocess.Popen([*AGENT, socket, str(key)], stdout=subprocess.PIPE, text=True)
     try:

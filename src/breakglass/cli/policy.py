@@ -73,8 +73,8 @@ def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
     errors = [each for each in findings if each.level.value == "error"]
     if not errors:
         _compile(files)
-    refused = _not_offered(read, org)
     glasses = sorted(read.glasses)
+    refused = _not_offered(read, org)
     if as_json:
         output.tell_json(
             {
@@ -207,10 +207,9 @@ def activate(bundle: Path | None, org: str | None, as_json: bool) -> None:
     from breakglass.operate.installation_check import check_offered
     from breakglass.operate.maintainer_signing import read_signed
 
+    check_offered(_not_offered(_read(_folder(bundle, org))[1], org))
     client = find(org)
-    folder = bundle or _bundle_of(client)
-    signed = read_signed(folder)
-    check_offered(_not_offered(_read(folder)[1], org))
+    signed = read_signed(bundle or _bundle_of(client))
     answer = client.broker("POST", "/policy", signed.activation())
     if as_json:
         output.tell_json(answer)

@@ -3,11 +3,9 @@
 Only for trying out, for the demo and for tests: it signs whatever it is asked, as a security key
 that is touched each time would, and nobody touches anything. Run as
 
-    python -m breakglass.demo.software_agent --make KEYFILE
     python -m breakglass.demo.software_agent [--die-with-parent] SOCKET KEYFILE…
 
-The first makes a key and ``KEYFILE.pub``. The second prints ``ready`` when it accepts and ends on
-SIGTERM. A key file is what ``SoftKey.encoded`` or
+It prints ``ready`` when it accepts and ends on SIGTERM. A key file is what ``SoftKey.encoded`` or
 ``SoftSecurityKey.encoded`` writes, or an OpenSSH private key of Ed25519 or P-256.
 
 Source: draft-ietf-sshm-ssh-agent; OpenSSH PROTOCOL.agent.
@@ -26,7 +24,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from breakglass.demo.software_keys import SoftSecurityKey, SshPerson, parse_soft_key
+from breakglass.demo.software_keys import SshPerson, parse_soft_key
 from breakglass.errors import BreakglassError, MisconfiguredError
 
 _FAILURE, _REQUEST_IDENTITIES, _IDENTITIES = 5, 11, 12
@@ -148,19 +146,6 @@ def die_with_parent() -> None:
         raise MisconfiguredError("the parent process has ended already")
 
 
-def make_key(path: Path) -> None:
-    """Make a software security key, as one that is touched each time; never for real use.
-
-    Raises:
-        OSError: the file exists, or cannot be written.
-    """
-    key = SoftSecurityKey.generate()
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(key.encoded())
-    path.with_name(f"{path.name}.pub").write_text(f"{key.public} {path.name}\n", "ascii")
-
-
 def main(arguments: list[str]) -> int:
     """Run the agent until it is told to stop."""
     words = [word for word in arguments if word != "--die-with-parent"]
@@ -168,9 +153,6 @@ def main(arguments: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        if words[0] == "--make":
-            make_key(Path(words[1]))
-            return 0
         if len(words) != len(arguments):
             die_with_parent()
         keys = [parse_soft_key(Path(name).read_bytes()) for name in words[1:]]
