@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ ACTIVATE_EXAMPLE = """\
 Example:
   breakglass policy activate org/bundle
 """
+_BEGINS_WITHIN = timedelta(seconds=20)
 _BUNDLE = click.argument("bundle", required=False, type=click.Path(path_type=Path))
 
 
@@ -193,13 +195,27 @@ def activate(bundle: Path | None, org: str | None, as_json: bool) -> None:
 
     client = find(org)
     signed = read_signed(bundle or _bundle_of(client))
-    answer = client.broker("POST", "/policy", signed.activation())
+    answer = _activated(client, signed.activation())
     if as_json:
         output.tell_json(answer)
         return
     glasses = ", ".join(sorted(signed.cards))
     rows = [("in force", f"policy {answer['version']}, entry {answer['index']}: {glasses}")]
     output.tell_rows(rows)
+
+
+def _activated(client: Client, activation: dict[str, Any]) -> dict[str, Any]:
+    """Hand it to the broker; a log that has just been started is waited for, 20 s at most."""
+    from breakglass.clock import Deadline
+    from breakglass.errors import BreakglassError
+
+    for _ in Deadline(_BEGINS_WITHIN).tries(0.5):
+        try:
+            return client.broker("POST", "/policy", activation)
+        except BreakglassError as error:
+            if error.name is not ErrorName.NO_TRUST:
+                raise
+    return client.broker("POST", "/policy", activation)
 
 
 def _folder(bundle: Path | None, org: str | None) -> Path:
