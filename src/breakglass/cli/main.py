@@ -58,6 +58,18 @@ class Commands(click.Group):
         )
         return found
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; of one that is none, the nearest are named."""
+        asked = args[0]
+        if asked not in COMMANDS and not asked.startswith("-"):
+            import difflib
+
+            near = " or ".join(f"'{each}'" for each in difflib.get_close_matches(asked, COMMANDS))
+            ctx.fail(f"No such command '{asked}'." + (f" Did you mean {near}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list without importing anything."""
         with formatter.section("Commands"):
@@ -98,6 +110,8 @@ def _run(arguments: list[str], as_json: bool) -> int:
     except click.ClickException as error:
         path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
         hint = f"see the example at the end of: {path or 'breakglass'} --help"
+        if arguments[:1] == ["--json"]:
+            hint = "--json goes behind the command: breakglass status --json"
         output.tell_error("usage", _plain(error.format_message()), hint, as_json)
         return 2
     except BreakglassError as error:
@@ -120,8 +134,12 @@ def _plain(message: str) -> str:
 
     >>> _plain("No such option '--fro'. (Did you mean '--for'?)")
     "no such option '--fro' (did you mean '--for'?)"
+    >>> _plain("No such command 'sing'. Did you mean 'sign'?")
+    "no such command 'sing' (did you mean 'sign'?)"
     """
     message = " ".join(message.split()).rstrip(".").replace(". (D", " (d")
+    said, found, near = message.partition(". Did you mean ")
+    message = f"{said} (did you mean {near})" if found else message
     return message[:1].lower() + message[1:]
 
 
