@@ -92,14 +92,20 @@ def test_the_client_starts_without_what_it_does_not_need() -> None:
     assert heavy & set(loaded) == set()
 
 
-def test_the_offline_gate_starts_with_cryptography_alone() -> None:
+def test_the_offline_gate_starts_with_cryptography_alone(tmp_path: Path) -> None:
+    # An organisation beside it: the standard library itself tries 'import org…'.
+    (tmp_path / "org").mkdir()
     code = (
         "import sys, breakglass.gate.main;"
         "print(' '.join(sorted({name.split('.')[0] for name in sys.modules})))"
     )
     loaded = set(
         subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+            [sys.executable, "-P", "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
         ).stdout.split()
     )
     ours = {"breakglass", "cryptography"}

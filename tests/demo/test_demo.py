@@ -13,6 +13,7 @@ import pytest
 
 from breakglass.demo.stage import Stage
 from tests.embedded.isolated import Person, gone_within, processes_naming
+from tests.kit.picture import drawing, recorded, steady
 
 
 @pytest.fixture
@@ -37,10 +38,19 @@ def test_every_check_of_the_demo_holds(visitor):
     assert int(count[1]) >= 29
     assert re.search(r"orders-repair: usable [0-9]+ ms after she asked", said.out)
     assert said.err == ""
+    check_picture(said.out)
     assert max(len(line) for line in said.out.splitlines()) <= 80
     assert list(Path(text).iterdir()) == []
     assert sorted(path.name for path in visitor.home.iterdir()) == []
     assert gone_within(text, 1) == []
+
+
+def check_picture(said: str) -> None:
+    """Be sure that the picture shows what the demo says today, but for numbers and ids."""
+    now = {steady(line) for line in drawing().scenes_of(said)}
+    old = [each for each in recorded() if each.startswith(("  ok", "  $")) or each[:1].strip()]
+    missing = [line for line in old if steady(line) not in now]
+    assert missing == [], "record it anew: python docs/pictures/draw.py"
 
 
 def test_a_demo_killed_with_9_leaves_no_process(visitor):

@@ -159,8 +159,12 @@ def _plain(message: str) -> str:
 
     >>> _plain("No such option '--fro'. (Did you mean '--for'?)")
     "no such option '--fro' (did you mean '--for'?)"
+    >>> _plain("No such command 'sing'. Did you mean 'sign'?")
+    "no such command 'sing' (did you mean 'sign'?)"
     """
     message = " ".join(message.split()).rstrip(".").replace(". (D", " (d")
+    said, found, near = message.partition(". Did you mean ")
+    message = f"{said} (did you mean {near})" if found else message
     return message[:1].lower() + message[1:]
 
 
