@@ -37,4 +37,4 @@ def test_every_line_that_changes_is_shown(tmp_path: Path) -> None:
             "no difference to the policy in force can be shown: the ledger gives"
         )
     (said,) = tell_difference(client, NEXT)
-    assert said.startswith("no difference to the policy in force can be shown: 'broker' cannot be")
+    assert said.startswith("no difference to the policy in force can be shown: 'broker' at ")

@@ -300,7 +300,7 @@ BROKEN = [
         "  x.mfa-down:\n",
         "expected a name of 54 characters at most that does not end in '.mfa-down'",
     ),
-    ("other: none of these", 'other: "two\\nlines"', "reasons.other: character U+000A"),
+    ("other: none of these", 'other: "two\\nlines"', "reasons.other: a line break"),
     ("other: none of these", 'other: "hid\\u202eden"', "reasons.other: character U+202E"),
     (
         "version: 1\n",

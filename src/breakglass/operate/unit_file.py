@@ -78,7 +78,7 @@ def unit_text(unit: Unit) -> str:
     return f"""\
 # {unit.name}.service, made by 'breakglass unit {unit.process}'
 [Unit]
-Description=breakglass {unit.process}
+Description={unit.process} of a break-glass platform
 Wants=network-online.target
 After={after}
 StartLimitIntervalSec=0
