@@ -238,8 +238,8 @@ def test_the_policy_is_renewed_and_people_come_and_go_by_one_command_each(tmp_pa
             ),
             (("person", "remove", "noor"), lambda policy: "noor" not in policy.directory.people),
             (
-                ("channel", "copy", "--log-file", "other.log"),
-                lambda policy: policy.channels["copy"].target == "other.log",
+                ("channel", "file-2", "--log-file", "other.log"),
+                lambda policy: policy.channels["file-2"].target == "other.log",
             ),
         ):
             version = org.told("policy", *words, "--sign-here")["done"][-1]["what"]
