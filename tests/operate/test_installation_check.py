@@ -46,11 +46,11 @@ def test_the_starter_policy_asks_for_nothing_that_the_try_out_lacks(mira):
 
 
 def test_a_channel_that_the_monitor_does_not_have_is_named_where_it_stands(mira):
-    changed = bundle(mira.cwd, ("copy: {log_file: copy.log}", 'copy: {webhook: "secret:copy"}'))
+    changed = bundle(mira.cwd, ("file-2: {log_file: copy.log}", 'file-2: {webhook: "secret:copy"}'))
     (found,) = not_offered(changed, mira.cwd, dict)
-    assert found.path == "channels.copy"
-    assert "the monitor has no webhook channel 'copy'" in found.message
-    assert "it has: file (log_file), copy (log_file)" in found.message
+    assert found.path == "channels.file-2"
+    assert "the monitor has no webhook channel 'file-2'" in found.message
+    assert "it has: file (log_file), file-2 (log_file)" in found.message
     assert not_offered(changed, mira.cwd / "elsewhere", dict) == []  # its settings are not here
 
 
@@ -76,19 +76,23 @@ def test_a_minter_that_the_broker_does_not_know_is_named_where_it_stands(mira):
 
 
 def test_check_says_that_the_form_is_right_and_what_is_not_offered(mira):
-    said = mira.types("breakglass", "policy", "check", str(EXAMPLE))
+    example = mira.home / "example"
+    shutil.copytree(EXAMPLE, example)
+    text = (example / MAIN_FILE).read_text()
+    (example / MAIN_FILE).write_text(text.replace("incident_source: outside, ", ""))
+    said = mira.types("breakglass", "policy", "check", str(example))
     assert said.code == 3
     assert "error: breakglass.yaml:" in said.out
     assert "not built yet: sealed glasses" in said.out
     assert "the form is right" in said.err
-    told = json.loads(mira.types("breakglass", "policy", "check", str(EXAMPLE), "--json").out)
+    told = json.loads(mira.types("breakglass", "policy", "check", str(example), "--json").out)
     assert told["holds"] is False
     paths = [each["path"] for each in told["not_offered"]]
     assert "glasses.deploy-rollback.mint.kubernetes" in paths
     # Without any organisation the version's own table is asked.
     shutil.rmtree(mira.home / ".config", ignore_errors=True)
     mira.cwd = mira.home
-    assert mira.types("breakglass", "policy", "check", str(EXAMPLE)).code == 3
+    assert mira.types("breakglass", "policy", "check", str(example)).code == 3
 
 
 def test_sign_and_activate_refuse_before_anything_is_signed_or_sent(mira):
@@ -116,10 +120,12 @@ def test_doctor_is_red_at_two_of_two_and_watches_cards_keys_and_policy(mira):
     file = mira.cwd / "bundle" / MAIN_FILE
     last = (datetime.now(UTC) + timedelta(days=3)).date()
     text = file.read_text().replace("    name: mira\n", f"    name: mira\n    until: {last}\n")
-    file.write_text(text.replace("copy: {log_file: copy.log}", 'copy: {webhook: "secret:copy"}'))
+    file.write_text(
+        text.replace("file-2: {log_file: copy.log}", 'file-2: {webhook: "secret:copy"}')
+    )
     told = json.loads(mira.types("breakglass", "doctor", "--json").out)
     found = {each["name"]: each for each in told["findings"]}
-    assert "the monitor has no webhook channel 'copy'" in found["not_offered"]["says"]
+    assert "the monitor has no webhook channel 'file-2'" in found["not_offered"]["says"]
     assert found["until"]["says"] == f"the last day of 'mira' is {last}"
 
 

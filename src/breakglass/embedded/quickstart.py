@@ -140,7 +140,7 @@ CHANNELS = f"""\
 type = "log_file"
 file = "{ALARMS}"
 
-[channels.copy]
+[channels.file-2]
 type = "log_file"
 file = "data/copy.log"
 """

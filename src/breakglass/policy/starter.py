@@ -48,11 +48,11 @@ glasses:
 
 channels:                         # two independent ones at least; the monitor has each of them
   file: {{log_file: alarms.log}}    # in the monitor's data folder
-  copy: {{log_file: copy.log}}      # for trying out; before it matters, what wakes people:
+  file-2: {{log_file: copy.log}}    # for trying out; before it matters, what wakes people:
   # hook: {{webhook: "secret:hook"}}    with [channels.hook] in the monitor's settings
 
 alerts:
-  glass: [file, copy]             # alerted each time a glass is broken
+  glass: [file, file-2]           # alerted each time a glass is broken
 
 kill: [{person}, {second}]        # who may stop a grant, a person or a glass
 maintainers: {{need: 2, of: [{person}, {second}]}}
