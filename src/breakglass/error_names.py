@@ -204,6 +204,7 @@ class ErrorName(StrEnum):
     NO_SOURCE = "no_source", "0", "an incident from outside carries no source's message"
     NO_STATEMENT = "no_statement", "04", "the intent carries no statement of a person"
     NO_SUCCESSION = "no_succession", "4", "this log does not follow the one that is named"
+    NO_TARGET = "no_target", "3", "there is no such person or glass to stop"
     NO_TICKET = "no_ticket", "3", "the glass needs a ticket"
     NO_TLS = "no_tls", "6", "the address is open to the network without a certificate"
     NO_TRUST = "no_trust", "0345", "no trust file is in force"

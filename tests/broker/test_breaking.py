@@ -296,7 +296,9 @@ def test_a_suspended_person_loses_what_they_hold_and_gets_nothing_until_lifted(
     shop.break_glass(alone)
     waiting = shop.asking(who="teo")
     token = shop.recorded(waiting)
-    shop.kill(Target.PERSON, "teo")
+    stopped = shop.kill(Target.PERSON, "teo")
+    assert {asking.grant, alone.grant} <= set(stopped["grants"])
+    assert others.grant not in stopped["grants"]
     try:
         assert shop.wait_state(asking.grant, "dead")["ended"] == "killed"
         with pytest.raises(RefusedError) as caught:
@@ -309,6 +311,24 @@ def test_a_suspended_person_loses_what_they_hold_and_gets_nothing_until_lifted(
     finally:
         shop.lift(Target.PERSON, "teo")
     shop.break_glass(shop.asking("deploy-rollback", who="teo"))
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "near"),
+    [(Target.PERSON, "tea", "teo"), (Target.GLASS, "orders-repairs", "orders-repair")],
+)
+def test_who_and_what_does_not_exist_is_not_stopped_and_the_near_names_are_said(
+    shop: Shop, target: Target, name: str, near: str
+) -> None:
+    size = shop.settled_size()
+    with pytest.raises(RefusedError, match=f"there is no {target.value} '{name}'") as caught:
+        shop.kill(target, name)
+    assert caught.value.name == "no_target"
+    assert near in caught.value.hint
+    with pytest.raises(BreakglassError) as stranger:  # who may not kill learns no name
+        shop.kill(target, name, who="teo")
+    assert near not in stranger.value.hint
+    assert shop.get("/state")["size"] == size
 
 
 def test_incidents_are_declared_listed_and_closed_once(shop: Shop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -15,11 +16,14 @@ import pytest
 from breakglass.cli.client import find
 from breakglass.cli.next_trust import change_of
 from breakglass.errors import RefusedError
+from breakglass.http.client import Peer
+from breakglass.operate import next_trust
 from breakglass.operate.maintainer_change import MaintainerChange
 from breakglass.operate.maintainer_plan import replaced
 from breakglass.operate.signed_file import read_note
 from breakglass.operate.trust_copies import Brought, bring_client, bring_gate
 from breakglass.person import ssh_keygen
+from breakglass.policy.bundle import MAIN_FILE
 from breakglass.policy.folder import read_bundle
 from breakglass.policy.parse import parse_bundle
 from breakglass.records.signing.signature import TRUST_NAMESPACE, person_line
@@ -213,38 +217,64 @@ def test_every_maintainer_is_handed_over_in_turn_and_a_glass_breaks_after_each_s
     assert org.trust().version == version
 
 
-def test_the_policy_is_renewed_and_people_come_and_go_by_one_command_each(org):
-    """Here two maintain who are elsewhere: what each command waits for, it says."""
-    alex, kim = org.laptops["alex"], org.laptops["kim"]
-    noor = org.folder.parent / "noor"
+def test_the_policy_is_renewed_and_people_come_and_go_by_one_command_each(tmp_path):
+    person = Person.at(tmp_path)
+    said = person.types("breakglass", "init", "org", "--as", "mira", "--key", str(person.key))
+    assert said.code == 0, said.err
+    noor = tmp_path / "noor"
     ssh_keygen.make_key(noor, "noor")
-    for words, stands in (
-        (("policy", "renew"), lambda policy: policy.version == 4),
-        (
-            ("policy", "person", "add", "noor", "--key", str(noor) + ".pub", "--group", "oncall"),
-            lambda policy: "noor" in policy.directory.groups["oncall"].members,
-        ),
-        (
-            ("policy", "person", "remove", "noor"),
-            lambda policy: "noor" not in policy.directory.people,
-        ),
-        (
-            ("policy", "channel", "hook", "--webhook", "secret:chat"),
-            lambda policy: policy.channels["hook"].secret == "chat",
-        ),
-    ):
-        waits = org.types(*words)
-        assert waits.code == 3, waits.err
-        assert "signed by 0 of 2 maintainers" in waits.err
-        assert "alex, kim" in waits.err
-        for laptop in (alex, kim):
-            laptop.signs_policy()
-        version = org.told(*words)["done"][-1]["what"]
-        policy = parse_bundle(read_bundle(org.folder / "bundle"))
-        assert version.startswith(f"policy {policy.version}, entry ")
-        assert stands(policy)
+    with running_up(person):
+        person.cwd = tmp_path / "org"
+        org = Org(person, person.cwd)
+        org.told(*DECLARE)
+        alone = org.types("policy", "renew")
+        assert alone.code == 3
+        assert "signed by 1 of 2 maintainers; it is committed" in alone.err
+        for words, stands in (
+            (("renew",), lambda policy: policy.version == 2),
+            (
+                ("person", "add", "noor", "--key", f"{noor}.pub", "--group", "oncall"),
+                lambda policy: "noor" in policy.directory.groups["oncall"].members,
+            ),
+            (("person", "remove", "noor"), lambda policy: "noor" not in policy.directory.people),
+            (
+                ("channel", "file-2", "--log-file", "other.log"),
+                lambda policy: policy.channels["file-2"].target == "other.log",
+            ),
+        ):
+            version = org.told("policy", *words, "--sign-here")["done"][-1]["what"]
+            policy = parse_bundle(read_bundle(org.folder / "bundle"))
+            assert version.startswith(f"policy {policy.version}, entry ")
+            assert stands(policy)
+        assert org.told("policy", "person", "remove", "noor", "--sign-here")["done"] == []
+        hook = ("policy", "channel", "hook", "--webhook", "secret:chat", "--sign-here")
+        refused = org.types(*hook)
+        assert refused.code == 3
+        assert "the monitor has no webhook channel 'hook'" in refused.err
+        assert "# two independent ones" in (org.folder / "bundle" / MAIN_FILE).read_text()
+        # A third maintainer, whose key lies on paper: shown once, kept nowhere, and it signs.
+        add = ("trust", "maintainer", "add", "third", "--paper", "--sign-here")
+        third = org.types(*add)
+        assert third.code == 0, third.err
+        paper = re.search(
+            r"-----BEGIN OPENSSH PRIVATE KEY-----.*?PRIVATE KEY-----\n", third.err, re.DOTALL
+        )
+        assert paper is not None
+        assert sorted(org.trust().maintainers) == ["mira", "second", "third"]
+        secret = paper[0].splitlines()[3].encode()
+        files = [each for each in org.folder.rglob("*") if each.is_file()]
+        assert not [each for each in files if secret in each.read_bytes()]
+        typed = tmp_path / "typed"
+        typed.write_text(paper[0])
+        typed.chmod(0o600)
+        assert ssh_keygen.read_key(typed).public == org.trust().maintainers["third"][0]
+        found = {
+            each["name"]: each["weight"]
+            for each in json.loads(org.types("doctor", "--json").out)["findings"]
+        }
+        assert found["maintainers"] == "OK"
+        assert org.types(*add).code == 3  # no second key for the same name
         org.checks_everything()
-    assert "# two independent ones" in (org.folder / "bundle" / "breakglass.yaml").read_text()
 
 
 def test_a_client_walks_over_a_version_that_it_could_not_read_again(tmp_path):
@@ -312,3 +342,29 @@ def test_cut_off_before_and_behind_each_step_the_change_ends_the_same(tmp_path, 
     assert summary["void"]["count"] == 0
     assert parse_bundle(read_bundle(folder / "bundle")).version == 2
     assert not (folder / "trust.next").exists()
+
+
+def test_cut_off_before_and_behind_each_step_a_witness_goes_and_its_key_with_it(
+    tmp_path, monkeypatch
+):
+    person = Person.at(tmp_path)
+    said = person.types("breakglass", "init", "org", "--as", "mira", "--key", str(person.key))
+    assert said.code == 0, said.err
+    folder = tmp_path / "org"
+    with running_up(person):
+        person.cwd = folder
+        org = Org(person, folder)
+        org.told(*DECLARE)
+        client = find(str(folder))
+        change = change_of(client, sign_here=True)
+        note = change.signed(next_trust.next_text(change.standing(), drop=["witness-3"]))
+        with Peer(client.ledger, name="ledger") as ledger:
+            done, cut = cut_everywhere(monkeypatch, lambda: change.activate(note, ledger))
+        assert done.version == 2
+        assert cut == {
+            "newcomers", "ask both", "record", "ask new", "drop keys", "gates", "own copy"
+        }  # fmt: skip
+        assert (folder / "ledger" / "policy").read_text() == org.trust().tlog.text
+        assert not (folder / "witness-3" / "key").exists()
+        assert (folder / "witness-2" / "key").exists()
+        org.checks_everything()

@@ -93,9 +93,9 @@ def test_maintainers_change_in_their_own_line(starter):
 
 
 def test_a_channel_takes_the_place_of_its_name_and_keeps_the_comment(starter):
-    after = bundle_edit.with_channel(starter, "hook", '{webhook: "secret:chat"}')
-    assert read(after).channels["hook"].secret == "chat"
-    assert "# the address stands in the monitor's secrets" in after
+    after = bundle_edit.with_channel(starter, "file-2", '{webhook: "secret:chat"}')
+    assert read(after).channels["file-2"].secret == "chat"
+    assert "# for trying out; before it matters" in after
     more = bundle_edit.with_channel(after, "audit", '{log_file: "audit.log"}')
     assert read(more).channels["audit"].target == "audit.log"
 

@@ -12,8 +12,8 @@ from breakglass.policy.compile import compile_policy
 from breakglass.policy.decide import Refused, decide
 from breakglass.policy.folder import read_bundle
 from breakglass.policy.lint import Level, lint
+from breakglass.policy.not_built import NOT_BUILT
 from breakglass.policy.parse import FIELDS, parse_bundle
-from breakglass.policy.unused_fields import UNUSED
 from breakglass.records.card import Card, Output, card_text
 from tests.policy.kit import EXAMPLE, NOW, facts
 
@@ -65,7 +65,7 @@ def test_every_new_number_of_a_card_is_said_by_some_glass() -> None:
 def test_what_nothing_reads_yet_is_said_once_for_each_field_where_it_stands() -> None:
     said = [each for each in lint(POLICY) if "not used by this version yet" in each.message]
     assert {each.level for each in said} == {Level.ADVICE}
-    assert len(said) == len(UNUSED)
+    assert len(said) == len(NOT_BUILT)
     acts = next(each for each in said if each.path.endswith(".acts"))
     assert str(acts).endswith(
         ".mint.command.acts: not used by this version yet: no minter runs acts"

@@ -78,4 +78,9 @@ def kill(target: str, why: str, lift: bool, org: str | None, as_json: bool) -> N
         output.tell_json(answer)
         return
     verb = "lifted" if lift else "stopped"
-    output.tell_rows([(verb, f"{kind} '{name}', entry {answer['index']}")])
+    rows = [(verb, f"{kind} '{name}', entry {answer['index']}")]
+    if not lift:
+        grants = answer.get("grants", [])
+        count = f"{len(grants)} active grant{'' if len(grants) == 1 else 's'}"
+        rows.append(("ends", f"{count}: {', '.join(grants)}" if grants else "no active grant"))
+    output.tell_rows(rows)

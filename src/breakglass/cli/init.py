@@ -98,6 +98,11 @@ def init(
             " breakglass use FOLDER"
         )
     output.talk(f"for trying out only: {WHY_ONLY_FOR_TRYING}")
+    output.talk(
+        "two of two maintainers sign: one lost key, and nobody can change anything. A third, on"
+        " paper: breakglass trust maintainer add third --paper --sign-here. Give each person a"
+        " second key as well"
+    )
     _use(made.folder)
     output.talk(f"next: breakglass up --org {typed(made.folder)}")
 

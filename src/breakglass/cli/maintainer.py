@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ ADD_EXAMPLE = """\
 \b
 Example:
   breakglass trust maintainer add kim --key kim.pub
+  breakglass trust maintainer add third --paper
 """
 REMOVE_EXAMPLE = """\
 \b
@@ -81,18 +83,35 @@ def replace(old: str, new: str, keys: tuple[str, ...], **given: Any) -> None:
 
 @maintainer.command(epilog=ADD_EXAMPLE)
 @click.argument("new")
-@_KEY
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="FILE",
+    help="A public SSH key of theirs: a .pub file, or the line itself. Give it once for each key.",
+)
+@click.option("--paper", is_flag=True, help="Make a key here, show it once, and keep it nowhere.")
 @_NEEDED
 @_BUNDLE
 @_SIGN_HERE
 @takes_org
 @output.says_json
-def add(new: str, keys: tuple[str, ...], needed: int | None, **given: Any) -> None:
-    """Add NEW beside the others, or a second key of somebody who maintains already."""
+def add(new: str, keys: tuple[str, ...], paper: bool, needed: int | None, **given: Any) -> None:
+    """Add NEW beside the others, or a second key of somebody who maintains already.
+
+    With --paper the key is for a safe: two of two maintainers are one lost key away from the end.
+    """
     from breakglass.operate.maintainer_plan import added
 
-    theirs = read_public_keys(keys)
+    if bool(keys) == paper:
+        raise click.UsageError("give --key or --paper")
+    theirs = (_on_paper(new, given["org"]),) if paper else read_public_keys(keys)
     _change(lambda trust: added(trust, new, theirs, needed), **given)
+    if paper:
+        output.talk(
+            "the paper signs like a person: keep it apart from the other keys. Where it waits for"
+            f" signatures, go on with: breakglass trust maintainer add {new} --key '{theirs[0]}'"
+        )
 
 
 @maintainer.command(epilog=REMOVE_EXAMPLE)
@@ -107,6 +126,23 @@ def remove(old: str, needed: int | None, **given: Any) -> None:
     from breakglass.operate.maintainer_plan import removed
 
     _change(lambda trust: removed(trust, old, needed), **given)
+
+
+def _on_paper(new: str, org: str | None) -> str:
+    """Make a key and show it, before anything rests on it; returns its public half."""
+    from breakglass.cli.next_trust import change_of
+    from breakglass.errors import RefusedError
+    from breakglass.person.paper_key import make_paper_key
+
+    if new in change_of(find(org)).standing().maintainers:
+        raise RefusedError(f"{new!r} is a maintainer already; no key was made")
+    key = make_paper_key()
+    output.talk(
+        f"the key of '{new}', on no disk: write it down or print it, and check it\n{key.text}"
+    )
+    if sys.stdin.isatty():
+        click.confirm("written down, and compared", abort=True, err=True)
+    return key.public
 
 
 def _change(

@@ -17,6 +17,7 @@ from breakglass.errors import MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
     from breakglass.policy.lint_finding import LintFinding
+    from breakglass.policy.parse import Bundle
 
 CHECK_EXAMPLE = """\
 \b
@@ -62,7 +63,12 @@ policy.add_command(channel)
 @takes_org
 @output.says_json
 def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
-    """Say whether the policy in BUNDLE could take force: it reads, compiles, and has no error."""
+    """Say whether the policy in BUNDLE could take force here.
+
+    It reads, compiles, has no error (else exit code 2), and asks for nothing that this version or
+    this installation cannot do (else exit code 3).
+    """
+    from breakglass.errors import RefusedError
     from breakglass.policy.bundle import bundle_digest, pack_bundle
 
     files, read, findings = _read(_folder(bundle, org))
@@ -70,10 +76,12 @@ def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
     if not errors:
         _compile(files)
     glasses = sorted(read.glasses)
+    refused = _not_offered(read, org)
     if as_json:
         output.tell_json(
             {
-                "holds": not errors,
+                "holds": not errors and not refused,
+                "not_offered": [_plain(each) for each in refused],
                 "version": read.version,
                 "digest": bundle_digest(pack_bundle(files)),
                 "glasses": glasses,
@@ -81,14 +89,21 @@ def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
             }
         )
     else:
-        for each in findings:
+        places = {each.path for each in refused}
+        for each in [*refused, *(one for one in findings if one.path not in places)]:
             _tell(each)
-        if not errors:
+        if not errors and not refused:
             rows = [("OK", f"policy {read.version}: {len(glasses)} glasses, {', '.join(glasses)}")]
             output.tell_rows(rows)
     if errors:
         output.talk(f"{len(errors)} errors; this policy cannot take force")
         sys.exit(MalformedError.exit_code)
+    if refused:
+        output.talk(
+            f"the form is right; {len(refused)} things are not offered here: this policy is not"
+            " activated"
+        )
+        sys.exit(RefusedError.exit_code)
 
 
 @policy.command(epilog=LINT_EXAMPLE, short_help="List what deserves a second look.")
@@ -191,8 +206,10 @@ def sign(bundle: Path | None, sign_here: bool, org: str | None, as_json: bool) -
 @output.says_json
 def activate(bundle: Path | None, org: str | None, as_json: bool) -> None:
     """Put the signed policy in BUNDLE in force, with its cards; an alert is sent."""
+    from breakglass.operate.installation_check import check_offered
     from breakglass.operate.maintainer_signing import read_signed
 
+    check_offered(_not_offered(_read(_folder(bundle, org))[1], org))
     client = find(org)
     signed = read_signed(bundle or _bundle_of(client))
     answer = _activated(client, signed.activation())
@@ -226,7 +243,7 @@ def _bundle_of(client: Client) -> Path:
     return client.file.absolute().parent / "bundle"
 
 
-def _read(folder: Path) -> tuple[dict[str, bytes], Any, list[LintFinding]]:
+def _read(folder: Path) -> tuple[dict[str, bytes], Bundle, list[LintFinding]]:
     from breakglass.cli.sign_statement import now
     from breakglass.policy.folder import read_bundle
     from breakglass.policy.lint import lint as look
@@ -235,6 +252,20 @@ def _read(folder: Path) -> tuple[dict[str, bytes], Any, list[LintFinding]]:
     files = read_bundle(folder)
     bundle = parse_bundle(files)
     return files, bundle, look(bundle, now=now())
+
+
+def _not_offered(read: Bundle, org: str | None) -> list[LintFinding]:
+    """Compare with this installation, if there is one here; with this version always."""
+    from breakglass.operate.installation_check import not_offered
+
+    try:
+        client = find(org)
+    except MisconfiguredError:
+        if org is not None:
+            raise
+        return not_offered(read, None, None)
+    here = client.file.absolute().parent
+    return not_offered(read, here, lambda: client.broker("GET", "/minters"))
 
 
 def _compile(files: dict[str, bytes]) -> Any:

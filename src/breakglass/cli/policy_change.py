@@ -14,6 +14,8 @@ from breakglass.cli.client import find, takes_org
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from breakglass.policy.parse import Bundle
+
 RENEW_EXAMPLE = """\
 \b
 Example:
@@ -130,9 +132,10 @@ def remove(name: str, **given: Any) -> None:
 @takes_org
 @output.says_json
 def channel(name: str, webhook: str, log_file: str, **given: Any) -> None:
-    """Set channel NAME in the policy, and say the lines for the monitor's settings.
+    """Set channel NAME in the policy; the next version takes force.
 
-    The monitor sends to the channels of its own settings; the policy says which there are.
+    The monitor sends to the channels of its own settings, so it has the channel first: a
+    [channels.NAME] in its settings.toml. What it has not is refused.
     """
     from breakglass.policy.bundle_edit import with_channel
 
@@ -141,9 +144,6 @@ def channel(name: str, webhook: str, log_file: str, **given: Any) -> None:
     kind, target = ("webhook", webhook) if webhook else ("log_file", log_file)
     written = f"{{{kind}: {json.dumps(target)}}}"
     _change(f"channel {name}", lambda text: with_channel(text, name, written), **given)
-    lines = f'[channels.{name}]\ntype = "{kind}"\n'
-    lines += f'file = "{target}"' if log_file else 'address = "https://…"\nsecret = "…"'
-    output.talk(f"in the monitor's settings.toml, if it does not stand there yet:\n{lines}")
 
 
 def _change(
@@ -156,13 +156,29 @@ def _change(
 ) -> None:
     from breakglass.cli.next_trust import change_of
     from breakglass.cli.sign_statement import now
+    from breakglass.operate.installation_check import check_offered, not_offered
     from breakglass.operate.policy_renewal import Renewal
 
     client = find(org)
     client.announce()
     change = change_of(client, sign_here=sign_here)
     folder = bundle or change.org / "bundle"
-    done = Renewal(change, folder, client.log, now(), why, edit, anyway=edit is None).run()
+
+    def check(bundle: Bundle) -> None:
+        minters = client.broker("GET", "/minters")
+        check_offered(not_offered(bundle, change.org, lambda: minters))
+
+    renewal = Renewal(
+        change,
+        folder,
+        client.log,
+        now(),
+        why,
+        edit,
+        check=check if edit is not None else None,
+        anyway=edit is None,
+    )
+    done = renewal.run()
     if as_json:
         output.tell_json({"done": [{"step": name, "what": said} for name, said in done]})
         return

@@ -135,4 +135,12 @@ def _plan(
     )
 
 
-CHANNELS = f'[channels.file]\ntype = "log_file"\nfile = "{ALARMS}"\n'
+CHANNELS = f"""\
+[channels.file]
+type = "log_file"
+file = "{ALARMS}"
+
+[channels.file-2]
+type = "log_file"
+file = "data/copy.log"
+"""

@@ -112,7 +112,7 @@ def _cards(state: State, chronicle: HistoryProjection, now: datetime) -> Iterato
         names = ", ".join(f"{glass!r} on {expires:%Y-%m-%d}" for expires, glass in soon)
         text = (
             f"Glass cards expire: {names}. After that these glasses cannot be broken. Renew:"
-            " breakglass policy sign, then breakglass policy activate"
+            " breakglass policy renew"
         )
         since = soon[0][0] - CARDS_NOTICE
         yield Alert("cards_expire", "cards", chronicle.kept.cards_index, "policy", since, text)

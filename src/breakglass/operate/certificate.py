@@ -63,6 +63,11 @@ def pin_of(path: Path) -> str:
     return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
 
 
+def ends_at(path: Path) -> datetime:
+    """Return when a PEM file's first certificate ends, in UTC."""
+    return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+
+
 def _write(path: Path, data: bytes) -> None:
     path.unlink(missing_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -75,7 +75,7 @@ def next_step(found: Installation, channels: int) -> Step:
         return Step(
             "second_maintainer",
             "let a second human being be the second maintainer, with a key of their own",
-            "breakglass policy sign  (each on their own machine)",
+            "breakglass trust maintainer replace OLD NEW --key FILE",
         )
     if not found.archive.locked:
         return Step(

@@ -10,14 +10,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from breakglass.errors import BreakglassError
 from breakglass.http.client import Peer
+from breakglass.operate.certificate import CERTIFICATE, ends_at
 from breakglass.operate.compromise_matrix import Power, Step, next_step, one_host, powers
+from breakglass.operate.installation_check import channels_of_monitor, not_offered
 from breakglass.operate.key_inventory import Installation, look
 from breakglass.operate.maintainer_signing import card_life_left, read_signed
 from breakglass.operate.retired_cosigners import moved_out
 from breakglass.person import ssh_keygen
+from breakglass.policy.folder import read_bundle
+from breakglass.policy.parse import parse_bundle
 from breakglass.records.trust import Level, accept_trust
 from breakglass.tlog.note import Note
 
@@ -82,9 +87,12 @@ def _findings(
         lambda: _one_host(installation) if installation else iter(()),
         lambda: _archive(installation) if installation else iter(()),
         lambda: _generated_maintainer(org),
+        lambda: _maintainers(org),
         lambda: _own_key(key),
         lambda: _trust(org),
         lambda: _cards(org, now),
+        lambda: _policy(org, now),
+        lambda: _certificates(org, now),
         lambda: _modes(org),
         lambda: _alive(org),
         lambda: _channels(org),
@@ -138,8 +146,24 @@ def _generated_maintainer(org: Path) -> Iterator[Finding]:
                 "generated_maintainer",
                 f"maintainer '{path.stem}' is a key file that was generated here: whoever reads"
                 " this folder can change the policy with one key more",
-                "give that place to a second human being, with a key of their own",
+                "give that place to a second human being: breakglass trust maintainer replace"
+                f" {path.stem} NAME --key FILE",
             )
+
+
+def _maintainers(org: Path) -> Iterator[Finding]:
+    trust = accept_trust(Note.parse((org / "trust").read_bytes()), None)
+    count, needed = len(trust.maintainers), trust.maintainers_needed
+    if count == needed:
+        yield Finding(
+            Weight.FAIL,
+            "maintainers",
+            f"{needed} of {count} maintainers sign: one lost key, and nobody can change trust or"
+            " policy any more; the cards end within 92 days",
+            "breakglass trust maintainer add third --paper, or a person: add NAME --key FILE",
+        )
+    else:
+        yield Finding(Weight.OK, "maintainers", f"{needed} of {count} maintainers sign")
 
 
 def _own_key(key: Path) -> Iterator[Finding]:
@@ -164,13 +188,55 @@ def _trust(org: Path) -> Iterator[Finding]:
 
 def _cards(org: Path, now: datetime) -> Iterator[Finding]:
     left = card_life_left(read_signed(org / "bundle"), now)
-    step = "sign and activate the policy again: breakglass policy sign, then activate"
+    step = "breakglass policy renew"
     if left <= timedelta(0):
         yield Finding(Weight.FAIL, "cards", "a glass card has expired: it opens nothing", step)
     elif left < _SOON:
         yield Finding(Weight.FAIL, "cards", f"a glass card expires in {left.days} days", step)
     else:
         yield Finding(Weight.OK, "cards", f"the glass cards hold for {left.days} days more")
+
+
+def _policy(org: Path, now: datetime) -> Iterator[Finding]:
+    bundle = parse_bundle(read_bundle(org / "bundle"))
+
+    def minters() -> dict[str, Any]:
+        with Peer(org / "broker", name="broker", within=timedelta(seconds=2)) as broker:
+            found: dict[str, Any] = broker.get("/minters").json()
+            return found
+
+    for each in not_offered(bundle, org, minters):
+        yield Finding(Weight.FAIL, "not_offered", str(each), each.hint)
+    people = bundle.directory.people.values()
+    single = sorted(each.name for each in people if len(each.keys) == 1)
+    if single:
+        yield Finding(
+            Weight.WARN,
+            "one_key",
+            f"{len(single)} of {len(people)} people have one key alone: who loses it opens nothing"
+            f" ({', '.join(single[:5])}{' …' if single[5:] else ''})",
+            "give each of them a second key, kept elsewhere",
+        )
+    for person in people:
+        if person.ends and person.ends - now < _SOON:
+            yield Finding(
+                Weight.WARN,
+                "until",
+                f"the last day of '{person.name}' is {person.until}",
+                f"breakglass policy person remove {person.name}; or a later 'until'",
+            )
+
+
+def _certificates(org: Path, now: datetime) -> Iterator[Finding]:
+    for path in sorted(org.glob(f"*/{CERTIFICATE}")):
+        left = ends_at(path) - now
+        if left < _SOON:
+            yield Finding(
+                Weight.FAIL,
+                "certificate",
+                f"the certificate {str(path)!r} ends in {max(left.days, 0)} days",
+                "put a new one there, and its pin into every address that names it",
+            )
 
 
 def _modes(org: Path) -> Iterator[Finding]:
@@ -225,7 +291,7 @@ def _channels(org: Path) -> Iterator[Finding]:
 
 
 def _channel_count(org: Path) -> int:
-    try:
-        return (org / "monitor" / "settings.toml").read_text("utf-8").count("[channels.")
-    except OSError:
-        return 0  # another host has the monitor, or nobody
+    """Count the channels that do not fail together: files on this host are one."""
+    # Another host may have the monitor, or nobody.
+    kinds = list((channels_of_monitor(org) or {}).values())
+    return sum(kind != "log_file" for kind in kinds) + ("log_file" in kinds)

@@ -26,7 +26,7 @@ from breakglass.policy.bundle import MAIN_FILE
 from breakglass.policy.bundle_edit import with_version
 from breakglass.policy.compile import compile_policy
 from breakglass.policy.folder import read_bundle
-from breakglass.policy.parse import parse_bundle
+from breakglass.policy.parse import Bundle, parse_bundle
 from breakglass.process.folder import write_whole
 from breakglass.records.trust import Trust
 
@@ -45,6 +45,7 @@ class Renewal:
         now: the time that cards are made of; they live 92 days from it.
         why: the commit's message.
         edit: what changes beside the version; nothing, to renew cards alone.
+        check: raises what must not take force here; nothing where the rules stay what they are.
         anyway: also where ``edit`` finds nothing to change.
         carried_by: trust files whose maintainers have to carry it; the one in force if empty.
     """
@@ -55,6 +56,7 @@ class Renewal:
     now: datetime
     why: str
     edit: Edit | None = None
+    check: Callable[[Bundle], None] | None = None
     anyway: bool = True
     carried_by: tuple[Trust, ...] = ()
 
@@ -96,13 +98,15 @@ class Renewal:
         if text == before and not changed:
             return ""
         # Looked at before it is written: what cannot take force must not be what is committed.
-        version = compile_policy({**files, MAIN_FILE: text.encode()}, now=self.now).bundle.version
+        bundle = compile_policy({**files, MAIN_FILE: text.encode()}, now=self.now).bundle
+        if self.check is not None:
+            self.check(bundle)
         for line in changes(before, text):
             self.change.say(line)
         write_whole(self.bundle / MAIN_FILE, text.encode())
         # A crash before this leaves the file changed and not committed, which is known as ours.
         self._commit(f"policy: {self.why}")
-        return f"policy {version}, in {self.bundle / MAIN_FILE}"
+        return f"policy {bundle.version}, in {self.bundle / MAIN_FILE}"
 
     def _is_in_force(self) -> bool:
         text = read_bundle(self.bundle)[MAIN_FILE].decode()

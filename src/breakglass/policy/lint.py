@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from breakglass.policy.gates import Fail
 from breakglass.policy.lint_finding import Desk, Level, LintFinding
 from breakglass.policy.lint_glass import check_glass, check_uniform
+from breakglass.policy.not_built import unused_fields
 from breakglass.policy.parse import Bundle
-from breakglass.policy.unused_fields import unused_fields
 
 if TYPE_CHECKING:
     from breakglass.policy.compile import CompiledPolicy

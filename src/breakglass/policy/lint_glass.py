@@ -30,6 +30,7 @@ _EVERYTHING = frozenset(
     {"*", "administratoraccess", "cluster-admin", "roles/owner", "owner", "postgres", "root",
      "superuser", "pg_write_all_data", "pg_execute_server_program"}
 )  # fmt: skip
+_SECURITY_KEY = "ssh-keygen -t ed25519-sk (for trying out: docs/how-to/embedded-try-out.md)"
 _GRAVE = (BlastRadius.SEVERE, BlastRadius.CATASTROPHIC)
 
 
@@ -89,7 +90,7 @@ def _factors(desk: Desk, path: str, glass: Glass, lines: CardPeople) -> Iterator
         return
     if glass.least is Factor.ONE:
         message = "one factor is enough: no 'mfa_age' and no 'factor'"
-        hint = "when: {mfa_age: 5m}, once everybody has a security key or passkey"
+        hint = "when: {mfa_age: 5m}, and a security key or passkey for each who may break it"
         if glass.blast_radius is BlastRadius.CONTAINED:
             yield desk.advice(path, message, hint)
         else:
@@ -103,7 +104,10 @@ def _factors(desk: Desk, path: str, glass: Glass, lines: CardPeople) -> Iterator
         yield desk.error(
             f"{path}.when",
             "asks for two factors, and everybody who may break it holds software keys only",
-            "add a security key (ssh-keygen -t ed25519-sk) or leave 'mfa_age' out",
+            # A graver glass takes no single factor: the other hint would only lead back here.
+            f"{_SECURITY_KEY}; or leave 'mfa_age' out"
+            if glass.blast_radius is BlastRadius.CONTAINED
+            else f"a {glass.blast_radius} glass takes security keys alone: {_SECURITY_KEY}",
         )
     elif without:
         yield desk.warning(

@@ -46,12 +46,13 @@ glasses:
     #   Make a key that is two factors with:  ssh-keygen -t ed25519-sk
     review: {{due: 3 business days, by: [{second}]}}
 
-channels:                         # two independent ones at least; secrets are named, never written
+channels:                         # two independent ones at least; the monitor has each of them
   file: {{log_file: alarms.log}}    # in the monitor's data folder
-  hook: {{webhook: "secret:hook"}}  # the address stands in the monitor's secrets
+  file-2: {{log_file: copy.log}}    # for trying out; before it matters, what wakes people:
+  # hook: {{webhook: "secret:hook"}}    with [channels.hook] in the monitor's settings
 
 alerts:
-  glass: [file, hook]             # alerted each time a glass is broken
+  glass: [file, file-2]           # alerted each time a glass is broken
 
 kill: [{person}, {second}]        # who may stop a grant, a person or a glass
 maintainers: {{need: 2, of: [{person}, {second}]}}

@@ -87,7 +87,7 @@ def check_card(note: Note, trust: Trust, now: datetime) -> Card:
         raise RefusedError(
             f"card of {card.glass!r} expired {card.expires:%Y-%m-%d %H:%M:%S} UTC",
             name=ErrorName.CARD_EXPIRED,
-            hint="ask a maintainer to activate the policy again: breakglass policy activate",
+            hint="ask a maintainer for new cards: breakglass policy renew",
         )
     if card.version < trust.policy_at_least:
         raise UnprovenError(
