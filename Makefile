@@ -50,7 +50,7 @@ wheel: $(STAMP)  ## build what 'pipx install' takes, under dist
 system:  ## install the Debian packages that some tests want (needs root)
 	apt-get update
 	apt-get install -y --no-install-recommends \
-	  openssh-client git ceph-mon ceph-osd radosgw ceph-common iproute2 postgresql systemd
+	  openssh-client git ceph-mon ceph-osd radosgw ceph-common iproute2 postgresql-15 systemd
 
 $(STAMP): pyproject.toml
 	@missing=""; for each in git ssh-keygen $(PYTHON); do \

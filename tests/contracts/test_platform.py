@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from breakglass.minter.platforms.platform import Credential, Order, Platform
 from breakglass.minter.platforms.postgres import Postgres, PostgresSettings
 from breakglass.minter.platforms.simulated import Simulated, Trouble
 from breakglass.records.grant import handle_of
-from tests.kit.postgres import prepare, start_postgres
+from tests.kit.postgres import MAJORS, prepare, start_postgres
 
 
 class Target(Protocol):
@@ -59,9 +59,9 @@ class SimulatedTarget:
 
 
 class PostgresTarget:
-    def __init__(self) -> None:
-        self.server = start_postgres()
-        settings = PostgresSettings(prepare(self.server), owner="orders_owner")
+    def __init__(self, major: int) -> None:
+        self.server = start_postgres(major=major)
+        settings = PostgresSettings(prepare(self.server))
         self.platform = Postgres(settings, "orders-db", "ledger.example/one")
         self.sibling = Postgres(settings, "billing-db", "ledger.example/one")
 
@@ -94,17 +94,26 @@ class PostgresTarget:
 
 
 @pytest.fixture(scope="module")
-def real() -> Iterator[PostgresTarget]:
-    target = PostgresTarget()
-    yield target
-    target.close()
+def real() -> Iterator[Callable[[int], PostgresTarget]]:
+    """Start a server of a major version, once."""
+    started: dict[int, PostgresTarget] = {}
+
+    def start(major: int) -> PostgresTarget:
+        if major not in started:
+            started[major] = PostgresTarget(major)
+        return started[major]
+
+    yield start
+    for each in started.values():
+        each.close()
 
 
-@pytest.fixture(params=["simulated", "postgres"])
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
-    if request.param == "postgres":
-        found: Target = request.getfixturevalue("real")
-        return found
+@pytest.fixture(params=["simulated", *MAJORS])
+def target(
+    request: pytest.FixtureRequest, tmp_path: Path, real: Callable[[int], PostgresTarget]
+) -> Target:
+    if request.param != "simulated":
+        return real(request.param)
     return SimulatedTarget(tmp_path)
 
 
@@ -137,25 +146,30 @@ def test_what_is_minted_works_at_once_and_says_so(target: Target) -> None:
     target.platform.cut(wanted.handle)
 
 
-def test_after_a_cut_no_session_no_login_and_no_account_is_left(target: Target) -> None:
+def test_after_a_cut_no_session_and_no_login_is_left_and_tidying_takes_the_account(
+    target: Target,
+) -> None:
     wanted = order(target)
     credential = target.platform.mint(wanted)
     session = target.log_in(credential)
-    cut = target.platform.cut(wanted.handle)
-    assert cut.sessions == 1
-    assert cut.left_behind == ()
+    assert target.platform.cut(wanted.handle) == 1
     assert not target.works(session)
     assert refused(target, credential)
+    assert "refused" in target.platform.probe_dead(wanted.handle)
+    assert target.platform.tidy(wanted.handle) == ()
     assert "refused" in target.platform.probe_dead(wanted.handle)
     assert wanted.handle not in target.platform.handles()
 
 
 def test_cutting_twice_or_what_never_was_is_no_error(target: Target) -> None:
     wanted = order(target)
-    assert target.platform.cut(wanted.handle).sessions == 0
+    assert target.platform.cut(wanted.handle) == 0
+    assert target.platform.tidy(wanted.handle) == ()
     target.platform.mint(wanted)
-    target.platform.cut(wanted.handle)
-    assert target.platform.cut(wanted.handle).sessions == 0
+    for _ in range(2):
+        assert target.platform.cut(wanted.handle) == 0
+    for _ in range(2):
+        assert target.platform.tidy(wanted.handle) == ()
     target.platform.probe_dead(wanted.handle)
 
 
@@ -168,6 +182,17 @@ def test_a_living_account_is_never_called_dead(target: Target) -> None:
     target.platform.cut(wanted.handle)
 
 
+def test_tidying_touches_nothing_of_an_account_that_may_log_in(target: Target) -> None:
+    wanted = order(target)
+    session = target.log_in(target.platform.mint(wanted))
+    with pytest.raises(RefusedError, match="may still log in") as caught:
+        target.platform.tidy(wanted.handle)
+    assert caught.value.name == "alive"
+    assert target.works(session)
+    assert target.platform.cut(wanted.handle) == 1
+    assert target.platform.tidy(wanted.handle) == ()
+
+
 def test_the_target_itself_ends_the_login_and_the_session_waits_for_us(target: Target) -> None:
     wanted = order(target, target.platform.limits.shortest + timedelta(seconds=1))
     credential = target.platform.mint(wanted)
@@ -175,7 +200,7 @@ def test_the_target_itself_ends_the_login_and_the_session_waits_for_us(target: T
     time.sleep(max((wanted.expires - datetime.now(UTC)).total_seconds(), 0) + 0.05)
     assert refused(target, credential)
     assert target.works(session)
-    assert target.platform.cut(wanted.handle).sessions == 1
+    assert target.platform.cut(wanted.handle) == 1
     assert not target.works(session)
 
 
@@ -229,6 +254,7 @@ def test_a_target_that_is_away_proves_nothing_and_comes_back(target: Target) -> 
         lambda: target.platform.mint(wanted),
         lambda: target.platform.probe(credential),
         lambda: target.platform.cut(wanted.handle),
+        lambda: target.platform.tidy(wanted.handle),
         lambda: target.platform.probe_dead(wanted.handle),
         target.platform.handles,
     ):
@@ -247,6 +273,7 @@ def test_many_at_once_leave_nothing(target: Target) -> None:
         target.platform.probe(target.platform.mint(wanted))
         target.platform.cut(wanted.handle)
         target.platform.probe_dead(wanted.handle)
+        target.platform.tidy(wanted.handle)
 
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(whole_life, orders))

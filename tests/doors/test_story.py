@@ -65,7 +65,7 @@ def test_a_postgres_role_by_the_door_works_and_is_gone_at_its_end(tmp_path: Path
     try:
         table = (
             'platform = "postgres"\nring_after_s = 5\nsweep_every_s = 1\n'
-            f'[postgres]\ndsn = "{prepare(server)}"\nowner = "orders_owner"\n'
+            f'[postgres]\ndsn = "{prepare(server)}"\n'
         )
         with running_door_shop(tmp_path, table) as shop:
             asking = shop.asking_door("orders-repair", for_s=8)

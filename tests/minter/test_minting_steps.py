@@ -312,3 +312,16 @@ def test_what_was_handed_back_is_not_minted_though_the_ledger_does_not_know_yet(
     minter.ledger.gone = False
     minter.send()
     assert minter.said(broken) == (WHOLE if minted_before else ["intent", "ended", "dead"])
+
+
+def test_what_is_over_by_the_witnesses_time_is_not_minted_by_a_clock_that_is_behind(
+    make: Make,
+) -> None:
+    minter = make(ahead={"minter": -100 * SECOND})
+    broken = minter.break_glass(for_s=300)
+    minter.pass_time(301 * SECOND)
+    minter.ahead["mira"] = -100 * SECOND  # who shows it has the same clock
+    with pytest.raises(RefusedError, match="has -1 s left") as caught:
+        minter.mint(broken)
+    assert caught.value.name == "limits"
+    assert minter.accounts() == {}

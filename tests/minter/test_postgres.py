@@ -18,7 +18,7 @@ from breakglass.minter.platforms.platform import Credential, Order
 from breakglass.minter.platforms.postgres import Postgres as Platform
 from breakglass.minter.platforms.postgres import PostgresSettings
 from breakglass.records.grant import handle_of
-from tests.kit.postgres import Postgres, bg_roles, can_log_in, prepare, start_postgres
+from tests.kit.postgres import PASSWORD, Postgres, bg_roles, can_log_in, prepare, start_postgres
 
 ORDERS = {"databases": ("orders",), "templates": ("breakglass_orders_repair",)}
 
@@ -32,7 +32,7 @@ def server() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="module")
 def platform(server: Postgres) -> Iterator[Platform]:
-    settings = PostgresSettings(prepare(server), owner="orders_owner")
+    settings = PostgresSettings(prepare(server))
     found = Platform(settings, "orders-db", "ledger.example/one")
     yield found
     found.close()
@@ -80,37 +80,18 @@ def test_only_the_databases_of_the_scope_let_it_in(server: Postgres, platform: P
     platform.cut(credential.handle)
 
 
-def test_what_it_made_goes_to_the_named_owner_and_nobodys_table_is_dropped(
-    server: Postgres, platform: Platform
-) -> None:
-    both = {"databases": ("billing", "orders"), "templates": ("breakglass_both",)}
-    server.run("grant usage, create on schema public to breakglass_both", dbname="billing")
-    credential = platform.mint(order(both))
-    name = credential.handle
-    for database in ("orders", "billing"):
-        with holder(server, credential, database) as session:
-            session.execute(f"create table made_by_{name} as select 1 as one".encode())
-    cut = platform.cut(name)
-    assert cut.left_behind == ()
-    for database in ("orders", "billing"):
-        query = f"select tableowner from pg_tables where tablename = 'made_by_{name}'"
-        assert server.column(query, database) == ["orders_owner"]
-        server.run(f"drop table made_by_{name}", dbname=database)
-    assert name not in bg_roles(server)
-
-
 def test_a_privilege_that_another_admin_gave_is_named_and_the_role_is_shut(
     server: Postgres, platform: Platform
 ) -> None:
     credential = platform.mint(order())
     name = credential.handle
     server.run(f"grant select on secrets to {name}", dbname="orders")
-    cut = platform.cut(name)
-    assert any("secrets" in line for line in cut.left_behind)
+    platform.cut(name)
+    assert any("secrets" in line for line in platform.tidy(name))
     assert not can_log_in(server, name, str(credential.secret["password"]))
     assert "may not log in" in platform.probe_dead(name)
     server.run(f"revoke all on secrets from {name}", dbname="orders")
-    assert platform.cut(name).left_behind == ()  # a later sweep takes what was left
+    assert platform.tidy(name) == ()  # a later sweep takes what was left
     assert name not in platform.handles()
 
 
@@ -121,7 +102,7 @@ def test_a_password_that_the_holder_chose_dies_with_the_rest(
     with holder(server, credential) as session:
         session.execute(f"alter role {credential.handle} password 'my own'".encode())
         assert can_log_in(server, credential.handle, "my own")
-        assert platform.cut(credential.handle).sessions == 1
+        assert platform.cut(credential.handle) == 1
     assert not can_log_in(server, credential.handle, "my own")
 
 
@@ -159,8 +140,9 @@ def test_person_and_incident_stand_beside_the_role(server: Postgres, platform: P
 def test_a_role_of_somebody_else_is_never_touched(server: Postgres, platform: Platform) -> None:
     server.run("create role bg_notours1234 login")
     assert "bg_notours1234" not in platform.handles()
-    with pytest.raises(UnavailableError, match="does not carry this minter's mark"):
-        platform.cut("bg_notours1234")
+    for touch in (platform.cut, platform.tidy):
+        with pytest.raises(UnavailableError, match="does not carry this minter's mark"):
+            touch("bg_notours1234")
     assert "bg_notours1234" in bg_roles(server)
     server.run("drop role bg_notours1234")
 
@@ -172,14 +154,32 @@ def test_a_scope_that_does_not_fit_the_target_says_why_and_leaves_nothing(
         {"databases": ("orders",), "templates": ("pg_read_all_data",)},
         {"databases": ("nowhere",), "templates": ("breakglass_orders_repair",)},
         {"databases": ("billing",), "templates": ("breakglass_orders_repair",)},
-        {"databases": ("orders",), "templates": ("breakglass_both",)},
+        {"databases": ("orders",), "templates": ("breakglass_both",), "may": ("create",)},
         {"databases": ("orders",), "templates": ("nobody_such",)},
+        {**ORDERS, "may": ("everything",)},
     ]
     for scope in scopes:
         wanted = order(scope)
         with pytest.raises(RefusedError, match="nothing was minted"):
             platform.mint(wanted)
         assert wanted.handle not in bg_roles(server)
+
+
+def test_a_list_of_hosts_mints_ends_and_reaches_holders_as_it_is(server: Postgres) -> None:
+    own = psycopg.conninfo.conninfo_to_dict(server.dsn("breakglass_minter", PASSWORD, "orders"))
+    listed = {**own, "host": "127.0.0.1,127.0.0.1", "port": f"1,{server.port}"}
+    dsn = psycopg.conninfo.make_conninfo("", **listed)
+    found = Platform(PostgresSettings(dsn), "orders-db", "ledger.example/one")
+    credential = found.mint(order())
+    assert (credential.connect["host"], credential.connect["port"]) == (
+        "127.0.0.1,127.0.0.1",
+        f"1,{server.port}",
+    )
+    found.probe(credential)
+    found.cut(credential.handle)
+    assert "login refused" in found.probe_dead(credential.handle)
+    assert found.tidy(credential.handle) == ()
+    found.close()
 
 
 def test_a_server_that_hangs_is_not_waited_for_without_end(server: Postgres) -> None:

@@ -10,6 +10,7 @@ import pytest
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.minter.grant_store import Row, Stage
 from breakglass.minter.platforms.platform import Order
+from breakglass.records.fold.context import Entry
 from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.statement import Target
 from tests.kit.one_minter import MINUTE, RING_AFTER, SECOND, Crash, OneMinter
@@ -19,7 +20,7 @@ from .conftest import Make
 
 WHOLE = ["intent", "minted", "usable", "ended", "dead"]
 LIFE = 300 * SECOND
-STEPS = ["told", "cut", "probed", "dead", "said"]
+STEPS = ["told", "cut", "probed", "dead", "said", "tidied", "left", "told dead"]
 
 
 def minted(minter: OneMinter) -> tuple[Broken, Row]:
@@ -134,13 +135,31 @@ def test_what_an_ending_left_behind_is_named_and_tried_again_by_each_sweep(
     assert minter.said(broken) == WHOLE
 
 
+def test_an_account_that_a_restored_target_brings_back_is_cut_by_the_next_sweep(
+    minter: OneMinter,
+) -> None:
+    broken, _ = minted(minter)
+    minter.trouble(undeletable=True)
+    minter.end(broken, minter.done(broken))
+    minter.platform._do("update accounts set password = 'as it was'")
+    minter.sweep()
+    assert minter.accounts() == {}
+    assert minter.said(broken) == WHOLE
+
+
 def test_a_sweep_ends_and_rings_for_an_account_that_no_grant_explains(minter: OneMinter) -> None:
     broken, _ = minted(minter)
     now = minter.true.now()
     orphan = Order("g-orphan", "bg_orphan", "x", {"a": ("b",)}, now, now + 60 * MINUTE)
     minter.platform.mint(orphan)
+    minter.trouble(undeletable=True)
+    for _ in range(3):
+        minter.sweep()
+    assert minter.rings() == [("orphan", "bg_orphan")]  # once, though it still stands
+    assert list(minter.accounts()) == [broken.intent.handle]
+    minter.trouble()
     minter.sweep()
-    assert minter.rings() == [("orphan", "bg_orphan")]
+    assert minter.platform.handles() == [broken.intent.handle]
     assert list(minter.accounts()) == [broken.intent.handle]
 
 
@@ -233,6 +252,7 @@ def test_giving_up_waits_takes_back_and_lasts(minter: OneMinter) -> None:
     assert minter.stage(broken) is Stage.CLAIMED
     minter.trouble()
     assert minter.early_end.forgo(broken.grant) is False
+    minter.reconcile()
     assert minter.platform.handles() == []
     with pytest.raises(RefusedError, match="never minted again"):
         minter.mint(broken)
@@ -258,18 +278,93 @@ def test_a_crash_at_any_step_of_an_ending_ends_after_the_restart(
         minter.mint(broken)
 
 
-def test_a_minter_whose_clock_is_behind_ends_by_its_own_and_the_target_by_its_own(
-    make: Make,
-) -> None:
+def test_a_minter_whose_clock_is_behind_ends_when_the_witnesses_say_so(make: Make) -> None:
     minter = make(ahead={"minter": -100 * SECOND})
     broken, row = minted(minter)
     session = minter.log_in(row)
-    minter.pass_time(LIFE + SECOND)
+    minter.true.at += LIFE + SECOND
     minter.reconcile()
-    assert minter.platform.alive(session)
+    assert minter.platform.alive(session)  # nobody has said yet how late it is
     with pytest.raises(RefusedError, match="not in its time"):
         minter.log_in(row)
-    minter.pass_time(100 * SECOND)
+    minter.pass_time(SECOND)
     minter.reconcile()
     assert not minter.platform.alive(session)
     assert minter.said(broken) == WHOLE
+
+
+def test_one_witness_that_is_ahead_ends_nobodys_grant(minter: OneMinter) -> None:
+    _, row = minted(minter)
+    session = minter.log_in(row)
+    at = minter.true.now()
+    entry = Entry(0, b"", {"a": at, "b": at, "c": at + 365 * 24 * 60 * MINUTE}, {})
+    assert entry.witnessed == at
+    with minter.watch._lock:
+        before = minter.watch.kept.passed
+    minter.watch.take(minter.org.judged[-1], entry, minter.view._state)
+    assert minter.watch.newest is not None
+    assert minter.watch.newest > at
+    assert minter.watch.passed == max(at, before or at)
+    minter.reconcile()
+    assert minter.platform.alive(session)
+
+
+def test_tidying_that_hangs_or_fails_keeps_no_proof_back(minter: OneMinter) -> None:
+    broken, _ = minted(minter)
+    other, _ = minted(minter)
+
+    def away_before_tidying(step: str) -> None:
+        if step == "said":
+            minter.trouble(away=True)
+
+    minter.at = away_before_tidying
+    minter.end(broken, minter.done(broken))
+    minter.at = lambda step: None
+    assert minter.said(broken) == WHOLE
+    (left,) = found(minter, broken).left_behind or ()
+    assert left.startswith(f"account {broken.intent.handle!r} is not tidied yet: ")
+    minter.trouble()
+    minter.sweep()
+    assert minter.platform.handles() == [other.intent.handle]
+
+
+def test_no_lock_that_an_end_needs_is_held_while_somebody_tidies(minter: OneMinter) -> None:
+    broken, _ = minted(minter)
+    free: list[bool] = []
+
+    def another(step: str) -> None:
+        if step == "tidied":
+            # Another thread, for another grant that shares this one's lock.
+            def look() -> None:
+                with minter.locks.free(broken.grant) as held:
+                    free.append(held)
+
+            looking = threading.Thread(target=look)
+            looking.start()
+            looking.join()
+
+    minter.at = another
+    minter.view.follow()
+    minter.early_end.end(broken.grant, minter.done(broken))
+    assert free == [True]
+    minter.at = lambda step: None
+    minter.send()
+    assert minter.said(broken) == WHOLE
+
+
+def test_before_the_view_is_current_nobody_is_an_orphan(minter: OneMinter) -> None:
+    _, row = minted(minter)
+    session = minter.log_in(row)
+    minter.close()
+    for file in minter.folder.glob("grants.sqlite*"):
+        file.unlink()
+    minter._start()
+    minter.current = False
+    minter.sweep()
+    assert minter.platform.alive(session)
+    assert minter.rings() == []
+    minter.current = True
+    for _ in range(2):
+        minter.sweep()
+        assert minter.platform.alive(session)
+    assert [about for about, _ in minter.rings()] == ["forgotten"]

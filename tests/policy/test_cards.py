@@ -75,6 +75,8 @@ def test_a_card_says_what_its_glass_grants() -> None:
             {},
         ),
     )
+    # What a minter refuses unless maintainers signed it stands in the scope, which they sign.
+    assert cards["orders-migration"].mints[0].scope["may"] == ("create",)
     assert (repair.for_s, repair.factor, repair.need, repair.tier) == (
         1200,
         Factor.TWO,

@@ -279,6 +279,7 @@ MIGRATION: dict[str, Any] = {
     "minter": "orders-db",
     "scope": {
         "databases": ("orders",),
+        "may": ("create",),
         "templates": ("breakglass_orders_ddl",),
         "source": ("10.0.0.0/8", "192.0.2.0/24", "2001:db8:10::/48"),
     },

@@ -35,11 +35,13 @@ _SCOPES: list[dict[str, tuple[str, ...]]] = [
     {"roles": ("BreakGlassKeyAdmin",)},
     {
         "databases": ("orders",),
+        "may": ("create",),
         "templates": ("breakglass_orders_ddl",),
         "source": ("10.0.0.0/8", "192.0.2.0/24", "2001:db8:10::/48"),
     },
     {
         "databases": ("orders",),
+        "may": ("create",),
         "templates": ("breakglass_orders_ddl",),
         "source": ("10.0.0.0/8", "198.51.100.0/24"),
     },

@@ -212,6 +212,11 @@ def test_what_must_change_keeps_the_policy_from_compiling(
 WARNINGS: list[tuple[str, list[tuple[str, str]], str]] = [
     ("example", [], "calendar 'DE-BY' is not known here: only weekends are skipped"),
     ("example", [], "'rollback-fast-path.cedar' is not in the bundle: the way stays shut"),
+    (
+        "demo",
+        [("database: orders, ", "database: orders, may_create: true, ")],
+        "glasses.orders-repair.mint.postgres: whoever breaks 'orders-repair' may leave code in",
+    ),
     ("demo", [("    for: 30m", "    for: 5h")], "5h is long for a contained glass"),
     ("demo", [("kill: [group:leads]\n", "")], "nobody can stop a grant"),
     (

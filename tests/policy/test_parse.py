@@ -247,6 +247,16 @@ BROKEN = [
     ),
     ("database: orders, ", "", "expected 'database' in a mint on postgres, got none"),
     (
+        "database: orders, ",
+        "database: orders, may_create: false, ",
+        "may_create: expected true, or nothing, got false",
+    ),
+    (
+        "database: orders, ",
+        "database: orders, may_destroy: true, ",
+        "may_destroy: expected a field of a mint on postgres",
+    ),
+    (
         'hook: {webhook: "secret:hook"}',
         "hook: {webhook: https://hook.example/T0K3N}",
         "channels.hook.webhook: expected 'secret:NAME', got something else",

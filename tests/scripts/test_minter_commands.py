@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.embedded.isolated import Person, running_up
-from tests.kit.postgres import PASSWORD, SUPERUSER, Postgres, start_postgres
-from tests.kit.postgres_versions import programs_of
+from tests.kit.postgres import MAJORS, PASSWORD, SUPERUSER, Postgres, start_postgres
 
 GLASS = """
   orders-repair:
@@ -25,13 +24,10 @@ GLASS = """
 channels:"""
 
 
-@pytest.fixture(params=[15, 16, 18])
+@pytest.fixture(params=MAJORS)
 def server(request: pytest.FixtureRequest) -> Iterator[Postgres]:
     """Run a PostgreSQL with one stuck order in it."""
-    programs = programs_of(request.param)
-    if programs is None:
-        pytest.skip(f"PostgreSQL {request.param} is not installed: make system")
-    running = start_postgres(programs=programs)
+    running = start_postgres(major=request.param)
     try:
         running.run("create database orders")
         running.run(

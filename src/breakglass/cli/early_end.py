@@ -37,7 +37,25 @@ def done(grant: str, why: str, org: str | None, as_json: bool) -> None:
     if as_json:
         output.tell_json(answer)
         return
-    output.tell_rows([("ended", f"{grant}, handed back; thank you")])
+    output.tell_rows([("ended", said_of_done(grant, answer.get("dead")))])
+
+
+def said_of_done(grant: str, dead: object) -> str:
+    """Return what a person is told who handed a grant back.
+
+    Args:
+        grant: its id.
+        dead: whether its minter has seen the target refuse; anything but false where no minter
+            was asked.
+
+    >>> said_of_done("g-7kq3m2x4p5ab", True)
+    'g-7kq3m2x4p5ab, handed back; thank you'
+    >>> said_of_done("g-7kq3m2x4p5ab", False)
+    'g-7kq3m2x4p5ab, told to end, not yet cut; watch it: breakglass status g-7kq3m2x4p5ab'
+    """
+    if dead is False:
+        return f"{grant}, told to end, not yet cut; watch it: breakglass status {grant}"
+    return f"{grant}, handed back; thank you"
 
 
 @click.command(epilog=KILL_EXAMPLE)

@@ -8,7 +8,7 @@ from breakglass.cli import output
 from breakglass.cli.client import Client
 
 # Dimensions that say how the platform grants it; people ask where. `status` shows them all.
-_HOW = {"templates", "roles"}
+_HOW = {"may", "roles", "templates"}
 _LABELS = {
     "self_declared": "self-declared incident; this is flagged for review",
     "monitor_silent": "the monitor is silent: the broker alerted on its own channel",

@@ -144,7 +144,7 @@ def make_shop(
         who="mira",
         key=keys["mira"],
         gates={GATE: (ROLLBACK,)},
-        minters={MINTER: f'[postgres]\ndsn = "{target.minter_dsn()}"\nowner = "orders_owner"\n'},
+        minters={MINTER: f'[postgres]\ndsn = "{target.minter_dsn()}"\n'},
         channels=_channels(hook),
     )
     make_organisation(org, plan, now)

@@ -19,12 +19,13 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from breakglass.clock import Deadline
 from breakglass.demo.server_place import ServerPlace, make_server_place
 from breakglass.errors import UnavailableError
+from breakglass.minter.platforms.postgres_setup import Template, setup_statements
+from breakglass.minter.platforms.scram_verifier import scram_verifier
 
 START_WITHIN = timedelta(seconds=40)
 _DIE_WITH = signal.SIGINT  # «fast shutdown»: sessions are cut, shared memory is given back
@@ -90,11 +91,16 @@ class Target:
 
     def fill(self) -> None:
         """Make the shop's tables, the template role, and the minter with the least right."""
-        minter = sql.SQL("create role breakglass_minter login createrole password {}").format(
-            sql.Literal(self.minter_password)
-        )
-        self._run("postgres", "create database orders", minter)
+        self._run("postgres", "create database orders")
         self._run("orders", *_SHOP)
+        for each in setup_statements(
+            int(self.version().partition(".")[0]),
+            "breakglass_minter",
+            (_TEMPLATE,),
+            scram_verifier(self.minter_password),
+            shut_public=True,
+        ):
+            self._run(each.database or "postgres", each.sql)
 
     def stop(self) -> None:
         """Stop the server and remove its place."""
@@ -130,12 +136,12 @@ class Target:
             return lines[-1].rpartition("FATAL:")[2].strip()
         return ""
 
-    def _run(self, database: str, *statements: str | sql.Composed) -> None:
+    def _run(self, database: str, *statements: str) -> None:
         with psycopg.connect(
             self._dsn("postgres", self.password, database), autocommit=True
         ) as session:
             for each in statements:
-                session.execute(each if isinstance(each, sql.Composed) else each.encode())
+                session.execute(each.encode())
 
     def _dsn(self, user: str, password: str, database: str) -> str:
         return make_conninfo(
@@ -191,7 +197,6 @@ def _free_port() -> int:
 
 
 _SHOP = (
-    "revoke connect on database orders from public",
     "create role orders_owner nologin",
     "create table orders(id int primary key, state text not null)",
     "insert into orders values (1, 'paid'), (2, 'stuck'), (3, 'paid')",
@@ -199,12 +204,10 @@ _SHOP = (
     "insert into cards_on_file values (1, 'a customer''s card')",
     "alter table orders owner to orders_owner",
     "alter table cards_on_file owner to orders_owner",
-    # What the glass may grant, and nothing else.
-    "create role breakglass_orders_repair nologin",
-    "grant select, update on orders to breakglass_orders_repair",
-    "grant usage on schema public to breakglass_orders_repair",
-    # The minter: no superuser; it may hand out the template, no more.
-    "grant breakglass_orders_repair to breakglass_minter with admin option",
-    "grant orders_owner to breakglass_minter with inherit true",
-    "grant connect on database orders to breakglass_orders_repair, breakglass_minter",
+)
+# What the glass may grant, and nothing else.
+_TEMPLATE = Template(
+    "breakglass_orders_repair",
+    ("orders",),
+    {"orders": ("select, update on orders", "usage on schema public")},
 )

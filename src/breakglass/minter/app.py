@@ -19,6 +19,8 @@ from breakglass.minter.reconciler import Reconciler, ReconcilerLimits
 from breakglass.minter.routes import Stories, routes
 from breakglass.minter.settings import MinterSettings
 from breakglass.minter.suspensions import Suspensions
+from breakglass.minter.target_check import TargetCheck
+from breakglass.minter.tidying import Tidying
 from breakglass.node.door import Doors, DoorsFirst, TakenDoor
 from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.process import At, NodeProcess, go_on
@@ -70,7 +72,21 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     saying = OutcomeRecords(stating, table, platform.limits.platform)
     doors = MinterDoor(name, view, process.peer(), doors_taken, stating, bell, clock, at)
     limits = ReconcilerLimits(settings.sweep_every, settings.ring_after, settings.ending_threads)
-    ending = Reconciler(view, watch, table, platform, locks, saying, bell, clock, limits, at)
+    tidying = Tidying(table, platform, locks, saying, at)
+    ending = Reconciler(
+        view,
+        watch,
+        table,
+        platform,
+        locks,
+        saying,
+        bell,
+        clock,
+        limits,
+        at,
+        tidying,
+        lambda: catching_up.current,
+    )
     minting = Minting(
         name,
         view,
@@ -99,12 +115,14 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         settings.forgo_after,
         doors,
     )
+    checking = TargetCheck(name, view, platform, bell, clock)
     stories = Stories(
         name,
         process,
         watch,
         table,
         platform.limits,
+        checking,
         locks,
         minting,
         saying,
@@ -116,6 +134,8 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     )
     process.add(close=lambda: stories.behind.shutdown(wait=True))
     process.add(ending.start, ending.close)
+    process.add(close=tidying.close)
+    process.add(checking.start, checking.close)
     return process.service(routes(stories))
 
 

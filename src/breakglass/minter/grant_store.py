@@ -36,6 +36,8 @@ create table if not exists grants(
 ) strict;
 create index if not exists by_stage on grants(stage, next_try);
 create index if not exists by_expiry on grants(stage, expires);
+create index if not exists untidied on grants(grant_id)
+    where stage = 'dead' and left_behind is null;
 create index if not exists unsaid on grants(grant_id) where said < 7 and stage <> 'claimed';
 """
 
@@ -46,7 +48,7 @@ class Stage(StrEnum):
     CLAIMED = "claimed"  # an account may stand at the target; its secret is known to nobody
     MINTED = "minted"  # the sealed credential is kept; its holder may have it
     ENDED = "ended"  # told to end; access may still be there
-    DEAD = "dead"  # tried, and gone
+    DEAD = "dead"  # tried, and gone; told when it is known what is left behind
 
 
 class Outcome(StrEnum):
@@ -98,7 +100,7 @@ class Row:
     tail_ms: int | None
     evidence: str
     sessions: int
-    left_behind: tuple[str, ...]
+    left_behind: tuple[str, ...] | None  # none: not tidied yet
     tries: int
     rang: bool
     said: frozenset[Outcome]
@@ -199,19 +201,37 @@ class GrantStore:
                 )
         return bool(changed)
 
-    def dead(self, grant: str, tail_ms: int, evidence: str, left_behind: tuple[str, ...]) -> None:
+    def dead(self, grant: str, tail_ms: int, evidence: str) -> None:
         """Write down that access was tried and is gone; the sealed credential is forgotten."""
         with self._changing():
             self._do(
-                "update grants set stage = ?, tail_ms = ?, evidence = ?, left_behind = ?,"
-                " sealed = null where grant_id = ? and stage = ?",
+                "update grants set stage = ?, tail_ms = ?, evidence = ?, sealed = null"
+                " where grant_id = ? and stage = ?",
                 Stage.DEAD.value,
                 tail_ms,
                 evidence,
-                json.dumps(left_behind),
                 grant,
                 Stage.ENDED.value,
             )
+
+    def tidied(self, grant: str, left_behind: tuple[str, ...]) -> None:
+        """Write down what a dead grant has left at the target; the first word of it stands."""
+        with self._changing():
+            self._do(
+                "update grants set left_behind = ? where grant_id = ? and stage = ?"
+                " and left_behind is null",
+                json.dumps(left_behind),
+                grant,
+                Stage.DEAD.value,
+            )
+
+    def untidied(self, most: int) -> list[str]:
+        """Return dead grants behind which nobody has tidied yet, in any order."""
+        rows = self._file.all(
+            "select grant_id from grants where stage = 'dead' and left_behind is null limit ?",
+            most,
+        )
+        return [str(row[0]) for row in rows]
 
     def add_sessions(self, grant: str, sessions: int) -> None:
         """Count sessions that were cut, over several tries."""
@@ -271,7 +291,8 @@ class GrantStore:
         """Return grants with records that a crash may have kept from the outbox."""
         return self._rows(
             "where said < 7 and stage <> 'claimed' and ((stage = 'minted' and said & 1 = 0)"
-            " or (stage = 'ended' and said & 2 = 0) or (stage = 'dead' and said & 4 = 0)) limit ?",
+            " or (stage = 'ended' and said & 2 = 0) or (stage = 'dead' and said & 2 = 0)"
+            " or (stage = 'dead' and said & 4 = 0 and left_behind is not null)) limit ?",
             most,
         )
 
@@ -338,7 +359,7 @@ def _row(row: sqlite3.Row) -> Row:
         row["tail_ms"],
         row["evidence"] or "",
         row["sessions"] or 0,
-        tuple(json.loads(row["left_behind"] or "[]")),
+        tuple(json.loads(row["left_behind"])) if row["left_behind"] else None,
         row["tries"],
         row["rang"] is not None,
         frozenset(fact for fact, bit in _SAID.items() if row["said"] & bit),

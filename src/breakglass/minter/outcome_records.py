@@ -47,8 +47,9 @@ class OutcomeRecords:
         if row.ended is not None and Outcome.ENDED not in row.said:
             told = [] if silent else [Fact(f"{row.grant}/ended", row.ended)]
             owed.append((Outcome.ENDED, told))
-        if row.stage is Stage.DEAD and Outcome.DEAD not in row.said:
-            owed.append((Outcome.DEAD, [] if silent else [self._dead(row)]))
+        if row.left_behind is not None and Outcome.DEAD not in row.said:
+            dead = Dead(row.grant, row.evidence, row.tail_ms or 0, row.sessions, row.left_behind)
+            owed.append((Outcome.DEAD, [] if silent else [Fact(f"{row.grant}/dead", dead)]))
         return owed
 
     def _minted(self, row: Row) -> list[Fact]:
@@ -60,7 +61,3 @@ class OutcomeRecords:
         )
         usable = Usable(claim.grant, made.probe, made.usable_ms)
         return [Fact(f"{claim.grant}/minted", minted), Fact(f"{claim.grant}/usable", usable)]
-
-    def _dead(self, row: Row) -> Fact:
-        body = Dead(row.grant, row.evidence, row.tail_ms or 0, row.sessions, row.left_behind)
-        return Fact(f"{row.grant}/dead", body)

@@ -1,7 +1,7 @@
 """Ending grants: a reconciler over our own table and the folded ledger, not a queue.
 
 Whatever is past its end, or told to end, is cut, probed until refused, and told. It never gives
-up, and it holds up nobody: few threads, few sessions, small steps.
+up, and it holds up nobody: few threads, few sessions, small steps. Tidying comes behind, elsewhere.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import BreakglassError
@@ -22,9 +23,11 @@ from breakglass.minter.minting import At
 from breakglass.minter.outcome_records import OutcomeRecords
 from breakglass.minter.platforms.platform import Platform
 from breakglass.minter.suspensions import Suspensions
+from breakglass.minter.tidying import Tidying
 from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.replica import Replica
 from breakglass.process.alert_channel import AlertChannel
+from breakglass.records.encoding.text_types import one_line
 from breakglass.records.kinds.ended import Ended, EndedWhy
 
 log = logging.getLogger("breakglass.minter")
@@ -58,7 +61,16 @@ class Reconciler:
         clock: Clock,
         limits: ReconcilerLimits,
         at: At,
+        tidying: Tidying,
+        current: Callable[[], bool],
     ) -> None:
+        """Put it together; nothing runs before ``start``.
+
+        Args:
+            view, watch, table, platform, locks, saying, bell, clock, limits, at: the minter's.
+            tidying: what looks behind a grant that is dead.
+            current: whether our view has reached the ledger's size; before, nobody is an orphan.
+        """
         self._view = view
         self._watch = watch
         self._table = table
@@ -69,6 +81,9 @@ class Reconciler:
         self._clock = clock
         self._limits = limits
         self._at = at
+        self._tidying = tidying
+        self._current = current
+        self._orphans: set[str] = set()  # that were rung
         self._woken = threading.Event()
         self._closed = threading.Event()
         self._busy: set[str] = set()
@@ -96,11 +111,12 @@ class Reconciler:
     def end_now(self, grant: str) -> Row | None:
         """Try to end a grant that is told to end, here and now; returns how it stands then."""
         self._end_one(grant)
+        self._tidying.soon(grant)
         return self._table.find(grant)
 
     def reconcile(self) -> None:
         """Look once at everything that may have to end, and set the workers to it."""
-        now = self._clock.now()
+        now = self._now()
         # (1) Past its end: promise it on disk, many in one commit.
         self._tell_expired(now)
         # (2) Told to end by others: a person, a glass or the grant was stopped.
@@ -108,7 +124,9 @@ class Reconciler:
         # (3) Cut, probe and tell, by the workers.
         for row in self._table.due(now, _BATCH):
             self._hand_out(row.grant)
-        # (4) What a crash kept from the outbox; what the target holds that nobody remembers.
+        # (4) Behind those that are dead already, on other threads.
+        self._tidying.hand_out()
+        # (5) What a crash kept from the outbox; what the target holds that nobody remembers.
         if time.monotonic() - self._said_all > _REST_AT_MOST.total_seconds() * 5:
             self._said_all = time.monotonic()
             self._say_owed()
@@ -122,23 +140,37 @@ class Reconciler:
         Raises:
             UnavailableError: the target did not answer.
         """
-        self._remember_unfinished()
+        # Before our view has reached the ledger's present size, what we never heard of may be
+        # somebody's live emergency.
+        current = self._current()
+        if current:
+            self._remember_unfinished()
         for handle in self._platform.handles():
-            row = self._table.of_handle(handle)
-            if row is None:
+            self._guarded(partial(self._sweep_one, handle, current))
+
+    def _sweep_one(self, handle: str, current: bool) -> None:
+        row = self._table.of_handle(handle)
+        if row is None and current:
+            if handle not in self._orphans:
+                self._orphans.add(handle)
                 self._bell.ring(
                     "orphan",
                     handle,
                     "an account on the target belongs to no grant; it was disabled",
                 )
+            self._platform.cut(handle)
+            self._platform.probe_dead(handle)
+            self._tidying.again(handle, cut=True)
+        elif row is not None and row.stage is Stage.CLAIMED:
+            with self._locks.free(row.grant) as held:
+                # Somebody has the credential if the ledger says that it was minted: our table was
+                # lost, and this row made up from there. Else a crash left it, its secret nobody's.
+                if not held or self._minted_by_record(row.grant):
+                    return
                 self._platform.cut(handle)
-                self._platform.probe_dead(handle)
-            elif row.stage is Stage.CLAIMED:
-                with self._locks.free(row.grant) as held:
-                    if held:  # nobody is minting it: a crash left it, and its secret with nobody
-                        self._platform.cut(handle)
-            elif row.stage is Stage.DEAD:
-                self._platform.cut(handle)  # once left behind; perhaps it can go now
+            self._tidying.again(handle, cut=False)  # a token may have it made anew
+        elif row is not None and row.stage is Stage.DEAD and row.left_behind is not None:
+            self._tidying.again(handle, cut=True)
 
     def _end_for_ever(self) -> None:
         # What was said before our last breath may still have to be folded.
@@ -152,7 +184,7 @@ class Reconciler:
         moment = self._table.next_moment()
         if moment is None:
             return _REST_AT_MOST.total_seconds()
-        left = (moment - self._clock.now()).total_seconds()
+        left = (moment - self._now()).total_seconds()
         return min(max(left, _REST_AT_LEAST.total_seconds()), _REST_AT_MOST.total_seconds())
 
     def _guarded(self, doing: Callable[[], None]) -> None:
@@ -172,10 +204,21 @@ class Reconciler:
             self._table.end(now, *ends)
 
     def _unminted(self, row: Row) -> EndedWhy:
-        with self._view.reading() as state:
-            found = state.grants.by_id.get(row.grant)
-            minted = found is not None and found.minted_at is not None
+        minted = self._minted_by_record(row.grant)
         return EndedWhy.EXPIRED if minted else EndedWhy.NOT_MINTED
+
+    def _minted_by_record(self, grant: str) -> bool:
+        with self._view.reading() as state:
+            found = state.grants.by_id.get(grant)
+            return found is not None and found.minted_at is not None
+
+    def _now(self) -> datetime:
+        """Return our clock's time, or what most witnesses say, if that is later.
+
+        A clock that was set back with its machine must not make a grant live longer. One that runs
+        ahead ends grants early, which is the side to be wrong on.
+        """
+        return max(filter(None, (self._clock.now(), self._watch.passed)))
 
     def _tell_stopped(self, now: datetime) -> None:
         for claim in self._table.living(now):
@@ -201,6 +244,7 @@ class Reconciler:
     def _end_handed_out(self, grant: str) -> None:
         try:
             self._guarded(lambda: self._end_one(grant))
+            self._tidying.soon(grant)
         finally:
             with self._busy_lock:
                 self._busy.discard(grant)
@@ -216,29 +260,29 @@ class Reconciler:
             # (1) Told to end: that is on disk, so no token mints it again, whatever comes.
             self._at("told")
             try:
-                # (2) Cut. A crash from here on comes back to (1).
+                # (2) Cut: no login, no session, no right. A crash from here on comes back to (1).
                 cut = self._platform.cut(row.claim.handle)
                 self._at("cut")
-                if cut.sessions:
-                    self._table.add_sessions(grant, cut.sessions)
+                if cut:
+                    self._table.add_sessions(grant, cut)
                 # (3) Try it: dead is what was tried, not what was asked for.
-                evidence = self._platform.probe_dead(row.claim.handle)
+                evidence = one_line(self._platform.probe_dead(row.claim.handle))
                 self._at("probed")
             except BreakglassError as error:
                 self._later(row, error)
             else:
-                # (4) Gone: from here only the telling is left, and a restart does it.
-                over_at = row.over_at or self._clock.now()
-                tail = max(self._clock.now() - over_at, timedelta(0))
-                tail_ms = round(tail.total_seconds() * 1000)
-                self._table.dead(grant, tail_ms, evidence, cut.left_behind)
+                # (4) Gone. From here tidying is left, then the telling; a restart does both.
+                over_at = row.over_at or self._now()
+                tail = max(self._now() - over_at, timedelta(0))
+                self._table.dead(grant, round(tail.total_seconds() * 1000), evidence)
                 self._at("dead")
-            # (5) Tell: ``ended`` at once, also while the target is away, and ``dead`` behind it.
+            # (5) Tell ``ended`` at once, also while the target is away. ``dead`` follows when it is
+            #     known what is left behind.
             self._saying.say(grant)
             self._at("said")
 
     def _later(self, row: Row, error: BreakglassError) -> None:
-        now = self._clock.now()
+        now = self._now()
         rest = min(0.2 * 2 ** min(row.tries, 12), _TRY_AT_MOST.total_seconds())
         rest *= random.uniform(0.8, 1.2)  # so that many do not come in step
         self._table.try_again(row.grant, to_milliseconds(now + timedelta(seconds=rest)))
@@ -270,7 +314,7 @@ class Reconciler:
                 self._remember(claim)
 
     def _remember(self, claim: Claim) -> None:
-        now = self._clock.now()
+        now = self._now()
         self._table.claim(claim, now)
         with self._view.reading() as state:
             ended = state.grants.by_id[claim.grant].ended

@@ -72,7 +72,10 @@ class Forgone:
 
 @dataclass(frozen=True)
 class MinterSummary:
-    """What a minter has under way; ``witnessed`` is the newest time that it saw in the log."""
+    """What a minter has under way.
+
+    ``witnessed`` is the newest time that it saw in the log, ``target`` what is wrong at its target.
+    """
 
     grants: Mapping[str, int]
     waiting_records: int
@@ -81,3 +84,4 @@ class MinterSummary:
     residual_tail_s: float
     unrecorded: str
     witnessed: str
+    target: tuple[str, ...]

@@ -27,6 +27,7 @@ from breakglass.minter.requests import (
     MintRequest,
 )
 from breakglass.minter.suspensions import Suspensions
+from breakglass.minter.target_check import TargetCheck
 from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.process import NodeProcess
 from breakglass.node.views import Health, StateView, health, state_view
@@ -46,6 +47,7 @@ class Stories:
     watch: Suspensions
     table: GrantStore
     limits: Limits
+    checking: TargetCheck
     locks: GrantLocks
     minting: Minting
     saying: OutcomeRecords
@@ -105,6 +107,7 @@ class Stories:
             residual_tail_s=self.limits.residual_tail.total_seconds(),
             unrecorded=self.limits.unrecorded,
             witnessed=format_time(newest) if newest else "",
+            target=self.checking.found,
         )
         return state_view(self.process.view, summary)
 

@@ -23,9 +23,14 @@ from breakglass.records.trust import Role
 
 @dataclass
 class Heard:
-    """``newest`` is the latest time of any witness, ``open`` what we minted and is not dead."""
+    """``newest`` is the latest time of any witness, ``open`` what we minted and is not dead.
+
+    ``passed`` is the latest time that most cosigners of one entry had reached: neither one witness
+    that is ahead nor one that is behind moves it.
+    """
 
     newest: datetime | None = None
+    passed: datetime | None = None
     stops: Stops = field(default_factory=Stops)
     open: dict[str, Claim] = field(default_factory=dict)
 
@@ -49,6 +54,8 @@ class Suspensions(MemoryProjection[Heard]):
             self.kept.newest = max(
                 filter(None, (self.kept.newest, *entry.cosigned.values())), default=None
             )
+            if entry.cosigned:
+                self.kept.passed = max(filter(None, (self.kept.passed, entry.witnessed)))
             if judged.record is None or not judged.holds:
                 return
             woken = self._take(judged.record.body, judged.record.envelope.at, judged.role, state)
@@ -60,6 +67,12 @@ class Suspensions(MemoryProjection[Heard]):
         """The latest time at which any witness signed a head that we follow."""
         with self._lock:
             return self.kept.newest
+
+    @property
+    def passed(self) -> datetime | None:
+        """The latest time that most witnesses of a head had reached when they signed it."""
+        with self._lock:
+            return self.kept.passed
 
     def stop_of(self, claim: Claim) -> Stop | None:
         """Return the word that stops this grant, if any does."""

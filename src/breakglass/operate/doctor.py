@@ -95,6 +95,7 @@ def _findings(
         lambda: _certificates(org, now),
         lambda: _modes(org),
         lambda: _alive(org),
+        lambda: _targets(org),
         lambda: _channels(org),
     )
     found: list[Finding] = []
@@ -275,6 +276,18 @@ def _alive(org: Path) -> Iterator[Finding]:
         )
     else:
         yield Finding(Weight.OK, "alive", f"all {len(parties)} processes answer")
+
+
+def _targets(org: Path) -> Iterator[Finding]:
+    """Say what the minters of this host have found wrong at their targets."""
+    for folder in (path.parent for path in sorted(org.glob("*/settings.toml"))):
+        try:
+            with Peer(folder, name=folder.name, within=timedelta(seconds=2)) as each:
+                summary = each.get("/state").json().get("summary")
+        except BreakglassError:
+            continue  # told by ``_alive``, or not ours to ask
+        for says in summary.get("target", ()) if isinstance(summary, dict) else ():
+            yield Finding(Weight.WARN, "target", f"minter '{folder.name}': {says}")
 
 
 def _channels(org: Path) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from breakglass.policy.conditions import Ticket
 from breakglass.policy.glass import BlastRadius, Glass
 from breakglass.policy.lint_finding import Desk, LintFinding
 from breakglass.policy.lint_people import check_people
+from breakglass.policy.mint import MAY
 from breakglass.policy.parse import Bundle
 from breakglass.policy.yaml_fields import say_span
 from breakglass.records.people_list import May
@@ -153,6 +154,13 @@ def _lifetime(desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
 
 def _reach(desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
     for mint in glass.mints:
+        if MAY in mint.scope:
+            yield desk.warning(
+                f"{path}.mint.{mint.platform}",
+                f"whoever breaks {glass.name!r} may leave code in {mint.minter!r}'s target; their"
+                " grant's end makes it harmless, and somebody has to read it and hand it over",
+                "a template that may not create, if repairing rows is enough",
+            )
         for dimension, values in mint.scope.items():
             for value in values:
                 if value.casefold() in _EVERYTHING and glass.blast_radius not in _GRAVE:

@@ -19,16 +19,22 @@ LONGEST = timedelta(hours=12)  # a card can say no more; also the longest STS se
 
 @dataclass(frozen=True)
 class Platform:
-    """The fields of one platform, each with the scope dimension it fills, and its limits."""
+    """The fields of one platform, each with the scope dimension it fills, and its limits.
+
+    ``allows`` are fields that are true or left out, each with the word that it adds to ``may``.
+    """
 
     dimensions: Mapping[str, str]
+    allows: Mapping[str, str] = field(default_factory=dict)
     optional: frozenset[str] = frozenset()
     shortest: timedelta = timedelta(seconds=1)
     longest: timedelta = LONGEST
 
 
 PLATFORMS: Mapping[str, Platform] = {
-    "postgres": Platform({"database": "databases", "template": "templates"}),
+    "postgres": Platform(
+        {"database": "databases", "template": "templates"}, {"may_create": "create"}
+    ),
     # TokenRequest refuses less than 600 s (Kubernetes API, TokenRequestSpec.expirationSeconds).
     "kubernetes": Platform(
         {"namespace": "namespaces", "role": "roles"}, shortest=timedelta(seconds=600)
@@ -46,6 +52,9 @@ PLATFORMS: Mapping[str, Platform] = {
 }
 SOURCE = "source"
 """The scope dimension of networks, on any platform: where what is minted works from."""
+MAY = "may"
+"""The scope dimension of what a platform refuses unless maintainers signed it: on a card's scope,
+since that is what the minter sees and the person who asks signs too."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,7 @@ def _mint(name: str, node: Node, networks: Networks) -> Mint:
         node,
         f"a mint on {name}",
         need=("minter", *need),
-        may=(*platform.optional, SOURCE, "acts"),
+        may=(*platform.optional, *platform.allows, SOURCE, "acts"),
     )
     scope = {
         dimension: tuple(sorted(set(yaml_fields.one_or_more(at[each], yaml_fields.word))))
@@ -110,6 +119,9 @@ def _mint(name: str, node: Node, networks: Networks) -> Mint:
     }
     if SOURCE in at:
         scope[SOURCE] = blocks_of(at[SOURCE], networks)
+    allowed = {word for each, word in platform.allows.items() if each in at and _true(at[each])}
+    if allowed:
+        scope[MAY] = tuple(sorted(allowed))
     acts = parse_acts(at["acts"]) if "acts" in at else {}
     if not platform.dimensions and not acts:
         raise wrong(node, f"'acts' in a mint on {name}", "none", name=ErrorName.MISSING_KEY)
@@ -119,3 +131,9 @@ def _mint(name: str, node: Node, networks: Networks) -> Mint:
         MappingProxyType(scope),
         MappingProxyType(acts),
     )
+
+
+def _true(node: Node) -> bool:
+    if not yaml_fields.flag(node):
+        raise wrong(node, "true, or nothing", "false")
+    return True

@@ -6,7 +6,7 @@ told, says whether it works, and takes it away so that nothing of it works any m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -66,14 +66,6 @@ class Credential:
 
 
 @dataclass(frozen=True)
-class Cut:
-    """What ending took: sessions that were cut, and what we could not take away, in words."""
-
-    sessions: int = 0
-    left_behind: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Finding:
     """One thing about a target or our settings that should be otherwise.
 
@@ -123,15 +115,30 @@ class Platform(Protocol):
         """
         ...
 
-    def cut(self, handle: str) -> Cut:
-        """Take the account away: no login, no live session, and nothing lost that others own.
+    def cut(self, handle: str) -> int:
+        """Shut the account out: no login, no live session, no right; return the sessions cut.
 
-        In this order: no new login; live sessions cut; rights taken; things that it owns go to a
-        named owner; the account removed. What cannot be removed is named in ``left_behind``
-        and has no login. A handle that does not stand is no error. Calling again goes on from
-        wherever an earlier call was interrupted.
+        In this order: no new login; live sessions cut; rights taken. Nothing that the holder has
+        made is touched, so nothing that they left behind, and nobody who uses it, can hold an end
+        up. A handle that does not stand is no error. Calling again goes on from wherever an
+        earlier call was interrupted.
 
         Raises:
+            UnavailableError: the target did not answer; some steps may be done.
+        """
+        ...
+
+    def tidy(self, handle: str) -> tuple[str, ...]:
+        """Take away what a cut account leaves, and the account; return what stays, in words.
+
+        Only behind ``cut``: of an account that may log in nothing is touched. When this returns,
+        nothing that the account has made runs with more rights than the account had, and nothing
+        that others own is lost. What could not be taken away is told in 64 lines at most, each a
+        ``Line`` of a record, with who holds it; the account then stays too, shut out. Never waits
+        for an application. A handle that does not stand is no error; calling again goes on.
+
+        Raises:
+            RefusedError: ``alive``: the account may log in.
             UnavailableError: the target did not answer; some steps may be done.
         """
         ...
@@ -152,6 +159,17 @@ class Platform(Protocol):
 
         Raises:
             UnavailableError: the target did not answer.
+        """
+        ...
+
+    def examine(
+        self, scopes: Sequence[Mapping[str, tuple[str, ...]]], now: datetime
+    ) -> tuple[Finding, ...]:
+        """Try what a mint and an end of these scopes will need; change nothing.
+
+        Args:
+            scopes: of the cards that name this minter.
+            now: our own clock's time.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""PostgreSQL 16 or newer: one role for each grant, gone afterwards, and nobody's table with it.
+"""PostgreSQL 15 or newer: one role for each grant, shut out at its end, and nobody's table with it.
 
 Expiry is carried by VALID UNTIL (logins only, and only where pg_hba.conf asks for a password);
 live sessions are cut by us. The minter needs CREATEROLE and ADMIN on its templates, no superuser:
@@ -7,25 +7,32 @@ docs/reference/minters.md has the statements.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
-from breakglass.clock import format_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
-from breakglass.minter.platforms.platform import Credential, Cut, Limits, Order, SecretValue
-from breakglass.minter.platforms.postgres_check import start_check
+from breakglass.minter.platforms.platform import Credential, Finding, Limits, Order, SecretValue
+from breakglass.minter.platforms.postgres_check import Scope, check_target, start_check
 from breakglass.minter.platforms.postgres_dsn import holders_address, read_dsn
-from breakglass.minter.platforms.postgres_removal import Removal
-from breakglass.minter.platforms.postgres_sessions import Sessions, said
-from breakglass.minter.platforms.scram_verifier import scram_verifier
+from breakglass.minter.platforms.postgres_login import try_login
+from breakglass.minter.platforms.postgres_removal import role_oid, shut_out, tidy
+from breakglass.minter.platforms.postgres_role import (
+    check_databases,
+    check_leaves,
+    check_scope,
+    create_role,
+)
+from breakglass.minter.platforms.postgres_sessions import Sessions, own_server, said
 
 LIMITS = Limits(
     platform="postgres",
@@ -36,8 +43,13 @@ LIMITS = Limits(
     shortest=timedelta(seconds=1),
     longest=timedelta(hours=12),
 )
-_DIMENSIONS = {"databases", "templates"}
 _CONNECT_WITHIN_S = 2  # libpq's own minimum
+_LOGIN_WITHIN = timedelta(seconds=5)
+_OURS_ALONE = ("options", "hostaddr", "passfile", "sslcert", "sslkey", "sslpassword")
+_TIDYING = 2
+# A statement that waits for a lock makes whoever comes behind it wait too: tidying gives up.
+_TIDYING_LOCKS = "200ms"
+_TIDIED_WITHIN = timedelta(seconds=20)  # in one database; the next sweep goes on from there
 
 
 @dataclass(frozen=True)
@@ -46,15 +58,12 @@ class PostgresSettings:
 
     Attributes:
         dsn: the minter's own login, at a database that it may always reach.
-        owner: who gets what a grant's role has made, and the minter must be a member; empty: the
-            grant's first template.
         host, port: what holders connect to, where that is not what ``dsn`` says.
         connections_each: sessions that one grant may have at a time.
         minting, ending: how many of our own sessions each may use at a time.
     """
 
     dsn: str
-    owner: str = ""
     host: str = ""
     port: int = 0
     connections_each: int = 5
@@ -82,37 +91,41 @@ class Postgres:
         own = {"application_name": f"breakglass-minter-{minter}", "connect_timeout": "5"}
         self._dsn = make_conninfo(settings.dsn, **own)
         self._minting = Sessions(self._dsn, settings.minting)
+        # Apart, so that what waits in one keeps no grant from its end.
         self._ending = Sessions(self._dsn, settings.ending)
+        self._tidying: dict[str, Sessions] = {}
+        self._looking: dict[str, Sessions] = {}
+        self._lock = threading.Lock()
 
     @property
     def limits(self) -> Limits:
         """Return what PostgreSQL can do."""
         return LIMITS
 
+    def examine(self, scopes: Sequence[Scope], now: datetime) -> tuple[Finding, ...]:
+        """Try all that a grant will need; see ``Platform.examine``."""
+        settings = self._settings
+        return check_target(self._dsn, settings.host, settings.port, scopes, now)
+
     def mint(self, order: Order) -> Credential:
         """Make the role in one transaction; see ``Platform.mint``."""
-        databases = _scope(order)
+        databases = check_scope(order)
         password = secrets.token_urlsafe(24)
-        with self._minting.session(f"mint {order.handle!r}") as session:
-            try:
+        with _explained(order):
+            with self._minting.session(f"look for {', '.join(databases)}") as session:
+                check_databases(session, order)
+            for database in databases:
+                with self._look(database).session(f"look at {database!r}") as session:
+                    check_leaves(session, order)
+            with self._minting.session(f"mint {order.handle!r}") as session:
                 try:
                     self._create(session, order, password)
                 except psycopg.errors.DuplicateObject:
                     # A crash came between minting and remembering; that secret reached nobody.
-                    self._remove(session, order.handle)
+                    self._check_ours(session, order.handle)
+                    shut_out(session, order.handle)
+                    tidy(session, self._elsewhere, order.handle)
                     self._create(session, order, password)
-            except (psycopg.errors.UndefinedObject, psycopg.errors.InvalidCatalogName) as error:
-                raise RefusedError(
-                    f"grant {order.grant!r}: the target says: {said(error)}; nothing was minted",
-                    name=ErrorName.SCOPE_UNKNOWN,
-                ) from error
-            except psycopg.errors.InsufficientPrivilege as error:
-                raise RefusedError(
-                    f"grant {order.grant!r}: this minter may not: {said(error)};"
-                    " nothing was minted",
-                    name=ErrorName.MINTER_RIGHTS,
-                    hint="give the minter's role what docs/reference/minters.md says",
-                ) from error
         return self._credential(order, password, databases[0])
 
     def probe(self, credential: Credential) -> str:
@@ -129,72 +142,75 @@ class Postgres:
             raise UnavailableError(f"logged in as another than {credential.handle!r}")
         return f"logged in to {credential.connect['dbname']!r} as {credential.handle!r}"
 
-    def cut(self, handle: str) -> Cut:
-        """Take the role away, in the order of TARGETS; see ``Platform.cut``."""
+    def cut(self, handle: str) -> int:
+        """Take login, sessions and rights away; see ``Platform.cut``."""
         with self._ending.session(f"end {handle!r}") as session:
-            return self._remove(session, handle)
+            if not self._check_ours(session, handle):
+                return 0
+            return shut_out(session, handle)
 
     def probe_dead(self, handle: str) -> str:
         """Look for the role, its sessions and a login; see ``Platform.probe_dead``."""
         with self._ending.session(f"probe {handle!r}") as session:
-            query = "select count(*) from pg_stat_activity where usename = %s"
-            live = session.execute(query, [handle]).fetchone()
-            role = session.execute(
-                "select rolcanlogin from pg_roles where rolname = %s", [handle]
+            live = session.execute(
+                b"select pg_catalog.count(*) from pg_catalog.pg_stat_activity a"
+                b" where a.usename = %s",
+                [handle],
             ).fetchone()
+            role = session.execute(
+                b"select r.rolcanlogin from pg_catalog.pg_roles r where r.rolname = %s", [handle]
+            ).fetchone()
+            own = own_server(session)
         if live and live[0]:
             raise RefusedError(f"{live[0]} sessions of {handle!r} are live", name=ErrorName.ALIVE)
         if role is not None and role[0]:
             raise RefusedError(f"role {handle!r} may still log in", name=ErrorName.ALIVE)
-        refusal = self._refused_login(handle)
+        code = self._refused_login(own, handle)
         state = "the role is gone" if role is None else "the role may not log in"
-        return f"login refused ({refusal}); {state}; no session is live"
+        return f"login refused (SQLSTATE {code}); {state}; no session is live"
+
+    def tidy(self, handle: str) -> tuple[str, ...]:
+        """Make harmless what the role has made, and drop it; see ``Platform.tidy``."""
+        with self._elsewhere(str(read_dsn(self._dsn)["dbname"])) as session:
+            if not self._check_ours(session, handle):
+                return ()
+            return tuple(tidy(session, self._elsewhere, handle))
 
     def handles(self) -> list[str]:
         """Return the roles that carry our mark; see ``Platform.handles``."""
         with self._ending.session("look for orphans") as session:
             rows = session.execute(
-                "select rolname, shobj_description(oid, 'pg_authid') from pg_roles"
-                " where rolname like 'bg\\_%' order by rolname"
+                b"select r.rolname, pg_catalog.shobj_description(r.oid, 'pg_authid')"
+                b" from pg_catalog.pg_roles r"
+                b" where pg_catalog.starts_with(r.rolname::pg_catalog.text, 'bg_')"
+                b" order by r.rolname"
             ).fetchall()
         return [name for name, comment in rows if self._marked(comment)]
 
     def close(self) -> None:
         """Close our own sessions."""
-        self._minting.close()
-        self._ending.close()
+        with self._lock:
+            kept = [*self._tidying.values(), *self._looking.values()]
+        for each in (self._minting, self._ending, *kept):
+            each.close()
 
     def _create(self, session: psycopg.Connection, order: Order, password: str) -> None:
-        with session.transaction():
-            # Many statements in one message: each round trip is a part of somebody's waiting.
-            session.execute(sql.SQL("; ").join(self._statements(order, password)))
-            _check_reach(session, order)
+        create_role(session, order, password, self._settings.connections_each, self._mark)
 
-    def _statements(self, order: Order, password: str) -> Iterator[sql.Composable]:
-        role, templates = sql.Identifier(order.handle), order.scope["templates"]
-        # The server stores this and would log the statement: so it never sees the password itself.
-        verifier = scram_verifier(password)
-        # Else the creator could not drop what it made: CREATEROLE alone inherits nothing.
-        yield sql.SQL("set local createrole_self_grant = 'set, inherit'")
-        yield sql.SQL(
-            "create role {} login nosuperuser nocreatedb nocreaterole noreplication"
-            " connection limit {} password {} valid until {}"
-        ).format(
-            role,
-            sql.Literal(self._settings.connections_each),
-            sql.Literal(verifier),
-            sql.Literal(format_time(order.expires)),
-        )
-        for template in templates:
-            # Rights, but no SET ROLE: what the holder makes is the role's own, and is found again.
-            yield sql.SQL("grant {} to {} with inherit true, set false, admin false").format(
-                sql.Identifier(template), role
-            )
-        owner = self._settings.owner or templates[0]
-        mark = {**self._mark, "grant": order.grant, "session": order.session, "owner": owner}
-        yield sql.SQL("comment on role {} is {}").format(
-            role, sql.Literal(json.dumps(mark, sort_keys=True))
-        )
+    def _look(self, database: str) -> Sessions:
+        with self._lock:
+            if database not in self._looking:
+                self._looking[database] = Sessions(self._dsn, self._settings.minting, database)
+            return self._looking[database]
+
+    def _elsewhere(self, database: str) -> AbstractContextManager[psycopg.Connection]:
+        with self._lock:
+            if database not in self._tidying:
+                self._tidying[database] = Sessions(
+                    self._dsn, _TIDYING, database, locks=_TIDYING_LOCKS
+                )
+            sessions = self._tidying[database]
+        return sessions.session(f"tidy in {database!r}", _TIDIED_WITHIN)
 
     def _credential(self, order: Order, password: str, database: str) -> Credential:
         own, given = read_dsn(self._dsn), self._settings
@@ -212,88 +228,57 @@ class Postgres:
     def _login(self, secret: Mapping[str, SecretValue]) -> psycopg.Connection:
         # Our own DSN's TLS parameters hold for the holder too; host and port are the holder's.
         theirs = {key: str(value) for key, value in secret.items()}
-        timing = {"connect_timeout": str(_CONNECT_WITHIN_S), "options": ""}
+        own = {key: each for key, each in read_dsn(self._dsn).items() if key not in _OURS_ALONE}
+        timing = {"connect_timeout": str(_CONNECT_WITHIN_S)}
         name = {"application_name": "breakglass-probe"}
-        return psycopg.connect(make_conninfo(self._dsn, **theirs, **timing, **name))
+        return psycopg.connect(make_conninfo("", **{**own, **theirs, **timing, **name}))
 
-    def _refused_login(self, handle: str) -> str:
-        own = conninfo_to_dict(self._dsn)
-        secret = {"user": handle, "password": secrets.token_urlsafe(24)}
-        try:
-            self._login({**secret, "dbname": str(own.get("dbname") or "postgres")}).close()
-        except psycopg.OperationalError as error:
-            if "authentication failed" in str(error) or "not permitted" in str(error):
-                return "authentication failed"
+    def _refused_login(self, server: Mapping[str, str], handle: str) -> str:
+        tried = try_login(server, handle, server["dbname"], _LOGIN_WITHIN)
+        if tried.let_in:
+            # A random password was let in: pg_hba.conf says ``trust``: expiry is worth nothing.
+            raise RefusedError(f"{handle!r} logs in without its password", name=ErrorName.ALIVE)
+        if not tried.refused:
             raise UnavailableError(
-                f"the login of {handle!r} could not be tried: {said(error)}"
-            ) from error
-        # A random password was let in: pg_hba.conf says ``trust``, and expiry is worth nothing.
-        raise RefusedError(f"{handle!r} logs in without its password", name=ErrorName.ALIVE)
+                f"the login of {handle!r} could not be tried: SQLSTATE {tried.sqlstate}"
+            )
+        return tried.sqlstate
 
-    def _remove(self, session: psycopg.Connection, handle: str) -> Cut:
-        oid = _oid(session, handle)
+    def _check_ours(self, session: psycopg.Connection, handle: str) -> bool:
+        """Say whether a role stands, and refuse one that is not ours."""
+        oid = role_oid(session, handle)
         if oid is None:
-            return Cut()
-        row = session.execute("select shobj_description(%s, 'pg_authid')", [oid]).fetchone()
-        comment = row[0] if row else None
-        if comment is None or not self._marked(comment):
+            return False
+        query = b"select pg_catalog.shobj_description(%s, 'pg_authid')"
+        row = session.execute(query, [oid]).fetchone()
+        if not self._marked(row[0] if row else None):
             raise UnavailableError(f"role {handle!r} does not carry this minter's mark; left alone")
-        return Removal(session, self._dsn, handle, str(json.loads(comment)["owner"])).run()
+        return True
 
     def _marked(self, comment: str | None) -> bool:
         try:
             mark = json.loads(comment or "")
         except ValueError:
             return False
-        return isinstance(mark, dict) and self._mark.items() <= mark.items() and "owner" in mark
+        return isinstance(mark, dict) and self._mark.items() <= mark.items()
 
 
-def _scope(order: Order) -> tuple[str, ...]:
-    """Return the databases of the scope."""
-    if set(order.scope) != _DIMENSIONS:
-        raise RefusedError(
-            f"grant {order.grant!r}: PostgreSQL takes the dimensions"
-            f" {', '.join(sorted(_DIMENSIONS))}; got {', '.join(sorted(order.scope)) or 'none'}",
-            name=ErrorName.SCOPE_UNKNOWN,
-        )
-    return order.scope["databases"]
-
-
-def _oid(session: psycopg.Connection, handle: str) -> int | None:
-    row = session.execute("select oid from pg_roles where rolname = %s", [handle]).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _check_reach(session: psycopg.Connection, order: Order) -> None:
-    """Refuse a role that gets into other databases than its scope names.
-
-    The right to connect comes with the template. Granting it to each role instead would have
-    every mint change the one catalogue row of its database: they fail one another, and a thousand
-    roles no longer fit into it.
-    """
-    rows = session.execute(
-        "select datname, has_database_privilege(%s, datname, 'connect'), exists(select from"
-        " aclexplode(coalesce(datacl, acldefault('d', datdba)))"
-        " where grantee = 0 and privilege_type = 'CONNECT')"
-        " from pg_database where datallowconn",
-        [order.handle],
-    ).fetchall()
-    databases = order.scope["databases"]
-    reached = {name for name, may, _ in rows if may}
-    missing = sorted(set(databases) - reached)
-    # Where PUBLIC may connect, everybody gets in: no grant of ours widens that.
-    beyond = sorted({name for name, may, public in rows if may and not public} - set(databases))
-    if missing:
-        raise RefusedError(
-            f"template {order.scope['templates'][0]!r} may not connect to database"
-            f" {missing[0]!r}; nothing was minted",
-            name=ErrorName.SCOPE_UNREACHED,
-            hint=f"grant connect on database {missing[0]} to the template",
-        )
-    if beyond:
-        raise RefusedError(
-            f"template {order.scope['templates'][0]!r} reaches database {beyond[0]!r}, which the"
-            f" scope of {order.grant!r} does not name; nothing was minted",
-            name=ErrorName.SCOPE_WIDER,
-            hint="make one template for each set of databases",
-        )
+@contextlib.contextmanager
+def _explained(order: Order) -> Iterator[None]:
+    """Tell what the target refuses from a target that does not answer."""
+    try:
+        yield
+    except UnavailableError as error:
+        refused = error.__cause__
+        if isinstance(refused, (psycopg.errors.UndefinedObject, psycopg.errors.InvalidCatalogName)):
+            raise RefusedError(
+                f"grant {order.grant!r}: the target says: {said(refused)}; nothing was minted",
+                name=ErrorName.SCOPE_UNKNOWN,
+            ) from error
+        if isinstance(refused, psycopg.errors.InsufficientPrivilege):
+            raise RefusedError(
+                f"grant {order.grant!r}: this minter may not: {said(refused)}; nothing was minted",
+                name=ErrorName.MINTER_RIGHTS,
+                hint="give the minter's role what docs/reference/minters.md says",
+            ) from error
+        raise

@@ -1,4 +1,4 @@
-"""What is tried at a minter's start and by ``breakglass minter check``.
+"""What is tried when a minter starts, and when somebody asks whether it could work.
 
 Each finding is a sentence with what mends it. Nothing is made at the target, and the one login that
 is tried has a name and a password of nobody.
@@ -18,7 +18,12 @@ from breakglass.minter.platforms.platform import Finding
 from breakglass.minter.platforms.postgres_dsn import dsn_findings, read_dsn
 from breakglass.minter.platforms.postgres_login import try_login
 from breakglass.minter.platforms.postgres_rights import may_leave
-from breakglass.minter.platforms.postgres_sessions import open_session, said
+from breakglass.minter.platforms.postgres_sessions import (
+    open_session,
+    own_server,
+    place_of,
+    said,
+)
 from breakglass.minter.platforms.postgres_setup import (
     FIRST_WITH_SET_OPTION,
     limits_of,
@@ -26,6 +31,7 @@ from breakglass.minter.platforms.postgres_setup import (
 )
 
 Scope = Mapping[str, tuple[str, ...]]
+_KNOWN = {"databases", "may", "templates"}
 _WITHIN = timedelta(seconds=5)
 _CLOCKS_APART = timedelta(seconds=30)  # VALID UNTIL is judged by the target's clock
 
@@ -73,11 +79,11 @@ def check_target(
         return (*findings, Finding(error.message, error.hint))
     except (psycopg.Error, UnavailableError) as error:
         words = said(error) if isinstance(error, psycopg.Error) else str(error)
-        where = read_dsn(dsn)
-        place = f"{where.get('host') or where.get('hostaddr')}:{where.get('port', 5432)}"
+        place = place_of(dsn)
         hint = f"start it, or mend the dsn; try: psql -h {place.replace(':', ' -p ')}"
         return (*findings, Finding(f"cannot reach the database at {place}: {words}", hint))
     with session:
+        findings += _dimensions(scopes)
         findings += _server(session, now)
         findings += _minter(session)
         for template in sorted({each for scope in scopes for each in scope.get("templates", ())}):
@@ -86,6 +92,15 @@ def check_target(
             for database in scope.get("databases", ()):
                 findings += _database(session, dsn, database, scope)
     return tuple(dict.fromkeys(findings))
+
+
+def _dimensions(scopes: Sequence[Scope]) -> Iterator[Finding]:
+    for name in sorted({each for scope in scopes for each in scope} - _KNOWN):
+        yield Finding(
+            f"a card's scope has the dimension {name!r}, which PostgreSQL does not take; its grants"
+            " are refused",
+            "leave the field that makes it out of mint.postgres in the bundle",
+        )
 
 
 def _server(session: psycopg.Connection, now: datetime) -> Iterator[Finding]:
@@ -246,27 +261,25 @@ def _reach(
 
 def _password(session: psycopg.Connection, database: str) -> Iterator[Finding]:
     """Try a role that nobody made: a server that asks it for no password asks a grant for none."""
-    dsn = {each.keyword.decode(): each.val.decode() for each in session.pgconn.info if each.val}
     nobody = f"bg_nobody_{secrets.token_hex(4)}"
     hint = (
         f"in pg_hba.conf, before all other lines for it: host {database} all ADDRESS scram-sha-256"
     )
     try:
-        tried = try_login(dsn, nobody, database, _WITHIN)
+        tried = try_login(own_server(session), nobody, database, _WITHIN)
     except BreakglassError as error:
         yield Finding(f"no login could be tried at database {database!r}: {error}", hint)
         return
-    for each in tried:
-        if each.let_in or not each.asked:
-            yield Finding(
-                f"the target asks for no password at database {database!r}, so no grant would end"
-                " by itself, and no end could be proven",
-                hint,
-            )
-        elif each.asked == "password":
-            yield Finding(
-                f"the target asks for the bare password at database {database!r}", hint, stops=False
-            )
+    if not tried.asked:
+        yield Finding(
+            f"the target asks for no password at database {database!r}, so no grant's login would"
+            " end by itself",
+            hint,
+        )
+    elif tried.asked == "password":
+        yield Finding(
+            f"the target asks for the bare password at database {database!r}", hint, stops=False
+        )
 
 
 def _loopback(session: psycopg.Connection) -> bool:

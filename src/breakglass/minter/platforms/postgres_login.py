@@ -25,6 +25,7 @@ REFUSED_CLASS = "28"  # invalid authorization specification; PostgreSQL's append
 _PROTOCOL, _SSL_REQUEST = 0x00030000, 80877103
 _MESSAGE_AT_MOST = 64 * 1024
 _OK, _CLEARTEXT, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
+_BESIDE = (b"v", b"S", b"K", b"N")  # version, parameters, key of a cancel, notices
 _ASKED = {_CLEARTEXT: "password", _MD5: "md5", _SASL: "scram-sha-256"}
 
 
@@ -48,70 +49,50 @@ class LoginTried:
         return not self.let_in and self.sqlstate.startswith(REFUSED_CLASS)
 
 
-def try_login(
-    dsn: Mapping[str, str], user: str, database: str, within: timedelta
-) -> list[LoginTried]:
-    """Offer a random password for ``user`` at every host of a DSN; return what each said.
+def try_login(server: Mapping[str, str], user: str, database: str, within: timedelta) -> LoginTried:
+    """Offer a random password for ``user`` at one server; return what it said.
 
     Args:
-        dsn: as ``read_dsn`` returns it: hosts, ports and TLS are taken from it.
+        server: ``host``, ``hostaddr``, ``port`` and TLS as of libpq, one host alone.
         user, database: of the login.
         within: for all of it.
 
     Raises:
-        UnavailableError: a host did not answer, or not in the protocol; nothing is known of it.
+        UnavailableError: it did not answer, or not in the protocol; nothing is known of it.
     """
     deadline = Deadline(within)
-    names = dsn.get("host", "").split(",")
-    places = dsn["hostaddr"].split(",") if dsn.get("hostaddr") else names
-    if len(names) != len(places):
-        names = places
-    ports = [int(each or 5432) for each in dsn.get("port", "5432").split(",")]
-    ports = ports * len(places) if len(ports) == 1 else ports
-    tried = []
-    for name, place, port in zip(names, places, ports, strict=True):
-        try:
-            tried.append(_try_one(dsn, name, place, port, user, database, deadline))
-        except (OSError, ValueError, IndexError, struct.error) as error:
-            raise UnavailableError(
-                f"the login of {user!r} at {place}:{port} could not be tried: {error}"
-            ) from error
-    return tried
-
-
-def _try_one(
-    dsn: Mapping[str, str],
-    name: str,
-    place: str,
-    port: int,
-    user: str,
-    database: str,
-    deadline: Deadline,
-) -> LoginTried:
-    with contextlib.ExitStack() as stack:
-        line = stack.enter_context(_connected(place, port, deadline))
-        if not place.startswith("/"):
-            line = stack.enter_context(_encrypted(line, dsn, name))
-        pairs = ("user", user, "database", database, "application_name", "breakglass-probe", "")
-        text = "\0".join(pairs).encode() + b"\0"
-        line.sendall(struct.pack("!II", len(text) + 8, _PROTOCOL) + text)
-        return _refusal(line, deadline)
+    name = server.get("host", "")
+    place, port = server.get("hostaddr") or name, int(server.get("port") or 5432)
+    pairs = ("user", user, "database", database, "application_name", "breakglass-probe", "")
+    text = "\0".join(pairs).encode() + b"\0"
+    try:
+        with contextlib.ExitStack() as stack:
+            line = stack.enter_context(_connected(place, port, deadline))
+            if not place.startswith("/"):
+                line = stack.enter_context(_encrypted(line, server, name, deadline))
+            line.sendall(struct.pack("!II", len(text) + 8, _PROTOCOL) + text)
+            return _refusal(line, deadline)
+    except (OSError, ValueError, struct.error) as error:
+        raise UnavailableError(
+            f"the login of {user!r} at {place}:{port} could not be tried: {error}"
+        ) from error
 
 
 def _refusal(line: socket.socket, deadline: Deadline) -> LoginTried:
     asked = ""
     while True:
-        line.settimeout(max(deadline.left, 0.01))
-        kind, body = _message(line)
+        kind, body = _message(line, deadline)
         if kind == b"E":
             return LoginTried(False, _sqlstate(body), asked)
-        if kind == b"v":  # a protocol version that we did not ask for is no matter
+        if kind == b"Z":  # ready for a query: only now is anybody in
+            return LoginTried(True, "", asked)
+        if kind in _BESIDE:
             continue
         if kind != b"R":
             raise ValueError(f"unexpected message {kind!r}")
         (code,) = struct.unpack("!I", body[:4])
-        if code == _OK:
-            return LoginTried(True, "", asked)
+        if code in (_OK, _SASL_FINAL):
+            continue  # whether the role may log in is looked at behind the password
         asked = _ASKED.get(code, asked)
         line.sendall(_answer(code, body[4:]))
 
@@ -136,17 +117,20 @@ def _packed(body: bytes) -> bytes:
     return b"p" + struct.pack("!I", len(body) + 4) + body
 
 
-def _message(line: socket.socket) -> tuple[bytes, bytes]:
-    kind = _exactly(line, 1)
-    (length,) = struct.unpack("!I", _exactly(line, 4))
+def _message(line: socket.socket, deadline: Deadline) -> tuple[bytes, bytes]:
+    kind = _exactly(line, 1, deadline)
+    (length,) = struct.unpack("!I", _exactly(line, 4, deadline))
     if not 4 <= length <= _MESSAGE_AT_MOST:
         raise ValueError(f"a message of {length} bytes")
-    return kind, _exactly(line, length - 4)
+    return kind, _exactly(line, length - 4, deadline)
 
 
-def _exactly(line: socket.socket, count: int) -> bytes:
+def _exactly(line: socket.socket, count: int, deadline: Deadline) -> bytes:
     found = b""
     while len(found) < count:
+        if deadline.over:
+            raise TimeoutError("timed out")
+        line.settimeout(deadline.left)
         more = line.recv(count - len(found))
         if not more:
             raise ValueError("the server closed the line without a word")
@@ -175,15 +159,17 @@ def _connected(place: str, port: int, deadline: Deadline) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _encrypted(line: socket.socket, dsn: Mapping[str, str], name: str) -> Iterator[socket.socket]:
+def _encrypted(
+    line: socket.socket, server: Mapping[str, str], name: str, deadline: Deadline
+) -> Iterator[socket.socket]:
     """Speak TLS as libpq would with the same ``sslmode``."""
-    mode = dsn.get("sslmode", "prefer")
+    mode = server.get("sslmode", "prefer")
     if mode in ("disable", "allow"):
         yield line
         return
     line.sendall(struct.pack("!II", 8, _SSL_REQUEST))
-    if _exactly(line, 1) == b"S":
-        with _context(dsn, mode).wrap_socket(line, server_hostname=name) as encrypted:
+    if _exactly(line, 1, deadline) == b"S":
+        with _context(server, mode).wrap_socket(line, server_hostname=name) as encrypted:
             yield encrypted
     elif mode == "prefer":
         yield line
@@ -191,12 +177,12 @@ def _encrypted(line: socket.socket, dsn: Mapping[str, str], name: str) -> Iterat
         raise ValueError(f"the server speaks no TLS, and sslmode is {mode}")
 
 
-def _context(dsn: Mapping[str, str], mode: str) -> ssl.SSLContext:
-    root = dsn.get("sslrootcert", "")
+def _context(server: Mapping[str, str], mode: str) -> ssl.SSLContext:
+    root = server.get("sslrootcert", "")
     context = ssl.create_default_context(cafile=root if root and root != "system" else None)
     context.check_hostname = mode == "verify-full"
     if mode in ("prefer", "require") and not root:
         context.verify_mode = ssl.CERT_NONE  # so does libpq: encrypted, to whomever
-    if dsn.get("sslcert"):
-        context.load_cert_chain(dsn["sslcert"], dsn.get("sslkey"), dsn.get("sslpassword"))
+    if server.get("sslcert"):
+        context.load_cert_chain(server["sslcert"], server.get("sslkey"), server.get("sslpassword"))
     return context

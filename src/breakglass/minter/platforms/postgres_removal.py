@@ -1,119 +1,235 @@
-"""Taking one role away from a PostgreSQL cluster, in the one order that loses nobody's table."""
+"""Taking one role away from a PostgreSQL cluster: shut out at once, tidied later.
+
+Shutting out touches the role alone, so no lock of an application and nothing that the holder has
+made can hold it up. Tidying looks at what the holder has made, on a session that gives up early.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import timedelta
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.rows import scalar_row
 
-from breakglass.minter.platforms.platform import Cut
+from breakglass.clock import Deadline
+from breakglass.error_names import ErrorName
+from breakglass.errors import RefusedError, UnavailableError
+from breakglass.minter.platforms.postgres_leftovers import Leftovers
 from breakglass.minter.platforms.postgres_sessions import said
 from breakglass.minter.platforms.scram_verifier import scram_verifier
+from breakglass.records.encoding.text_types import one_line
 
-_TERMINATE_MS = 5000
+_TERMINATED_WITHIN = timedelta(seconds=4)
+_LINES_AT_MOST = 64  # a record takes no more
+Elsewhere = Callable[[str], AbstractContextManager[psycopg.Connection]]
+"""Opens a session of ours at another database, bounded."""
 
 
-class Removal:
-    """One role on its way out; running it again goes on from wherever it stands.
+def shut_out(session: psycopg.Connection, handle: str) -> int:
+    """Take login, sessions and rights away; returns how many sessions were cut.
 
-    Args:
-        session: the minter's own.
-        dsn: to reach the cluster's other databases with.
-        handle: the role.
-        owner: who gets what it has made.
+    Raises:
+        psycopg.Error: the target went away, or refused a step; sessions were cut all the same
+            where it let us. Call again.
     """
-
-    def __init__(self, session: psycopg.Connection, dsn: str, handle: str, owner: str) -> None:
-        self._session = session
-        self._dsn = dsn
-        self._handle = handle
-        self._role = sql.Identifier(handle)
-        self._owner = owner
-
-    def run(self) -> Cut:
-        """Remove the role.
-
-        Raises:
-            psycopg.Error: the target went away; call again.
-        """
+    role = sql.Identifier(handle)
+    cut = 0
+    try:
         # (1) No new login. The password goes too: the holder may have set it to a known one.
-        self._session.execute(
+        #     A crash before this leaves a role that the table of grants calls ended.
+        session.execute(
             sql.SQL("alter role {} nologin password {}").format(
-                self._role, sql.Literal(scram_verifier(secrets.token_urlsafe(24)))
+                role, sql.Literal(scram_verifier(secrets.token_urlsafe(24)))
             )
         )
-        # (2) Live sessions. From here nobody acts as this role any more.
-        cut = self._terminate()
-        # (3) Rights. A crash from here on leaves a role that can do nothing.
-        for template in self._templates():
-            self._session.execute(
-                sql.SQL("revoke {} from {}").format(sql.Identifier(template), self._role)
-            )
-        # (4) What it made goes to the owner, then its privileges; in each database, since both
-        #     statements see their own only.
-        left = self._disown_everywhere()
-        # (5) The role.
-        try:
-            self._session.execute(sql.SQL("drop role {}").format(self._role))
-        except psycopg.errors.DependentObjectsStillExist as error:
-            left.append(f"role {self._handle}, without login: {_depends(error)}")
-        except psycopg.errors.UndefinedObject:
-            pass  # another of our own threads was first
-        return Cut(cut, tuple(line[:500] for line in left[:64]))
+    finally:
+        # (2) Live sessions, also where (1) was refused: a disk that is full keeps a role from
+        #     being changed, and nobody from being cut. Behind both, nobody acts as this role.
+        cut = _terminate(session, handle)
+    # (3) Rights. A crash from here on leaves a role that can do nothing but own. Where an
+    #     administrator's open transaction locks a template, nobody can use them: tidying tries
+    #     again, and the proof of death does not wait for it.
+    _revoke_templates(session, handle)
+    return cut
 
-    def _templates(self) -> list[str]:
-        rows = self._session.execute(
-            "select r.rolname from pg_auth_members m join pg_roles r on r.oid = m.roleid"
-            " where m.member = (select oid from pg_roles where rolname = %s) order by m.oid",
-            [self._handle],
-        ).fetchall()
-        return [name for (name,) in rows]
 
-    def _terminate(self) -> int:
-        cut = 0
-        for _ in range(3):  # one login may have been under way when (1) was committed
-            rows = self._session.execute(
-                "select pg_terminate_backend(pid, %s) from pg_stat_activity where usename = %s",
-                [_TERMINATE_MS, self._handle],
-            ).fetchall()
-            if not rows:
-                break
-            cut += sum(1 for (gone,) in rows if gone)
-        return cut
+def tidy(session: psycopg.Connection, elsewhere: Elsewhere, handle: str) -> list[str]:
+    """Make what a role has left harmless, and drop the role if nothing is left.
 
-    def _disown_everywhere(self) -> list[str]:
-        left: list[str] = []
-        here = self._session.info.dbname
-        others = self._session.execute(
-            "select distinct d.datname from pg_shdepend s join pg_database d on d.oid = s.dbid"
-            " where s.refclassid = 'pg_authid'::regclass and d.datname <> current_database()"
-            " and s.refobjid = (select oid from pg_roles where rolname = %s)",
-            [self._handle],
-        ).fetchall()
-        left += self._disown(self._session, here)
-        for (database,) in others:
-            try:
-                with psycopg.connect(
-                    make_conninfo(self._dsn, dbname=database), autocommit=True
-                ) as session:
-                    left += self._disown(session, database)
-            except psycopg.OperationalError as error:
-                left.append(f"database {database} cannot be reached: {said(error)}")
-        return left
+    Returns what stays, in lines; the role then stays too, without login, session or right.
 
-    def _disown(self, session: psycopg.Connection, database: str) -> list[str]:
-        owner = sql.Identifier(self._owner)
-        try:
-            session.execute(sql.SQL("reassign owned by {} to {}").format(self._role, owner))
-            session.execute(sql.SQL("drop owned by {}").format(self._role))
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject) as error:
-            # No DROP OWNED behind a REASSIGN that failed: it would drop somebody's table.
-            return [f"things of {self._handle} in database {database}: {said(error)}"]
+    Raises:
+        RefusedError: ``alive``: the role may log in; it was made again since it was cut.
+        psycopg.Error: the target went away; call again.
+    """
+    query = b"select r.oid, r.rolcanlogin from pg_catalog.pg_roles r where r.rolname = %s"
+    found = session.execute(query, [handle]).fetchone()
+    if found is None:
         return []
+    oid, may_log_in = found
+    if may_log_in:
+        raise RefusedError(f"role {handle!r} may still log in", name=ErrorName.ALIVE)
+    left = _revoke_templates(session, handle)
+    owned: list[str] = []
+    for database in _databases(session, oid):
+        try:
+            with _at(session, elsewhere, database) as there:
+                # (4) Prepared transactions: they hold locks, and their maker could still finish
+                #     one. A crash before this leaves rows locked; each sweep comes back here.
+                left += _roll_back_prepared(there, handle, database)
+                # (5) Nothing of it runs with more rights than it had: see ``Leftovers``.
+                things = Leftovers(there, oid)
+                left += [f"{database}: {each}" for each in things.shut()]
+                here = [f"{database}: {each}" for each in things.owned()]
+                owned += here
+                # (6) Privileges on things of others. Never where it owns something: that
+                #     would be dropped with them.
+                if not here:
+                    there.execute(sql.SQL("drop owned by {}").format(sql.Identifier(handle)))
+        except (psycopg.Error, UnavailableError) as error:
+            if session.closed:
+                raise
+            words = said(error) if isinstance(error, psycopg.Error) else error.message
+            left.append(f"{database}: not tidied: {words}")
+    if owned or _has_prepared(session, handle):
+        stays = (
+            f"role {handle} stays, without login, session or right, since it owns what follows;"
+            f' once read: reassign owned by "{handle}" to NEW_OWNER'
+        )
+        return _lines([*left, stays, *owned])
+    # (7) The role. A crash before this leaves an empty one, which the sweep drops.
+    try:
+        session.execute(sql.SQL("drop role {}").format(sql.Identifier(handle)))
+    except psycopg.errors.UndefinedObject:
+        pass  # another of our own threads was first
+    except (psycopg.errors.DependentObjectsStillExist, psycopg.errors.LockNotAvailable) as error:
+        left.append(f"role {handle}, without login: {error.diag.message_detail or said(error)}")
+    return _lines(left)
 
 
-def _depends(error: psycopg.Error) -> str:
-    detail = error.diag.message_detail or said(error)
-    return " ".join(detail.split())[:300]
+def role_oid(session: psycopg.Connection, handle: str) -> int | None:
+    """Return a role's object id, if there is such a role."""
+    query = b"select r.oid from pg_catalog.pg_roles r where r.rolname = %s"
+    row = session.execute(query, [handle]).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _terminate(session: psycopg.Connection, handle: str) -> int:
+    """Signal all of them, then wait for all: one that hangs holds up no other."""
+    deadline, cut = Deadline(_TERMINATED_WITHIN), set()
+    while True:
+        # Again each time: one login may have been under way when (1) was committed.
+        rows = session.execute(
+            b"select a.pid, pg_catalog.pg_terminate_backend(a.pid)"
+            b" from pg_catalog.pg_stat_activity a where a.usename = %s",
+            [handle],
+        ).fetchall()
+        cut |= {pid for pid, _ in rows}
+        if not rows or deadline.over:
+            return len(cut)
+        time.sleep(0.01)
+
+
+def _revoke_templates(session: psycopg.Connection, handle: str) -> list[str]:
+    templates = _column(
+        session,
+        b"select r.rolname from pg_catalog.pg_auth_members m"
+        b" join pg_catalog.pg_roles r on r.oid = m.roleid"
+        b" where m.member = (select o.oid from pg_catalog.pg_roles o where o.rolname = %s)"
+        b" order by r.rolname",
+        handle,
+    )
+    left = []
+    for template in templates:
+        try:
+            session.execute(
+                sql.SQL("revoke {} from {}").format(
+                    sql.Identifier(template), sql.Identifier(handle)
+                )
+            )
+        except psycopg.Error as error:
+            if session.closed:
+                raise
+            left.append(f"role {handle} is still a member of {template}: {said(error)}")
+    return left
+
+
+def _databases(session: psycopg.Connection, oid: int) -> list[str]:
+    """Return where the role has anything, privileges and prepared transactions included."""
+    return _column(
+        session,
+        b"select d.datname from pg_catalog.pg_shdepend s"
+        b" join pg_catalog.pg_database d on d.oid = s.dbid"
+        b" where s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass and s.refobjid = %(o)s"
+        b" union select p.database from pg_catalog.pg_prepared_xacts p"
+        b" join pg_catalog.pg_roles r on r.rolname = p.owner where r.oid = %(o)s order by 1",
+        {"o": oid},
+    )
+
+
+def _has_prepared(session: psycopg.Connection, handle: str) -> bool:
+    query = b"select p.gid from pg_catalog.pg_prepared_xacts p where p.owner = %s limit 1"
+    return bool(_column(session, query, handle))
+
+
+def _roll_back_prepared(session: psycopg.Connection, handle: str, database: str) -> list[str]:
+    names = _column(
+        session,
+        b"select p.gid from pg_catalog.pg_prepared_xacts p where p.owner = %s and p.database ="
+        b" pg_catalog.current_database() order by p.prepared limit 200",
+        handle,
+    )
+    left = []
+    for name in names:
+        try:
+            # Only its maker may. Rolling back runs nothing that the holder wrote.
+            session.execute(sql.SQL("set role {}").format(sql.Identifier(handle)))
+            session.execute(sql.SQL("rollback prepared {}").format(sql.Literal(name)))
+        except psycopg.Error as error:
+            if session.closed:
+                raise
+            shown = one_line(name, 60)
+            left.append(f"{database}: prepared transaction {shown!r} holds locks: {said(error)}")
+        finally:
+            _reset_role(session)
+    return left
+
+
+def _reset_role(session: psycopg.Connection) -> None:
+    if session.closed:
+        return
+    try:
+        session.execute(b"reset role")
+    except psycopg.Error:
+        session.close()  # never kept: the next piece of work would be done as the dead role
+        raise
+
+
+@contextlib.contextmanager
+def _at(
+    session: psycopg.Connection, elsewhere: Elsewhere, database: str
+) -> Iterator[psycopg.Connection]:
+    if database == session.info.dbname:
+        yield session
+        return
+    with elsewhere(database) as there:
+        yield there
+
+
+def _column(session: psycopg.Connection, query: bytes, value: object) -> list[str]:
+    values = value if isinstance(value, dict) else [value]
+    with session.cursor(row_factory=scalar_row) as cursor:
+        return [str(each) for each in cursor.execute(query, values).fetchall()]
+
+
+def _lines(left: list[str]) -> list[str]:
+    """Cut what is told to what a record takes."""
+    if len(left) > _LINES_AT_MOST:
+        left = [*left[: _LINES_AT_MOST - 1], f"and {len(left) - _LINES_AT_MOST + 1} more"]
+    return [one_line(each) for each in left]

@@ -33,8 +33,6 @@ _PINNED = {
     # says claimed, and a primary that forgets the role forgets the login.
     "synchronous_commit": "local",
     # What gives up here gives up at the server too, or backends pile up that nobody waits for.
-    # Roles and memberships alone are locked under it: nothing that an application waits for.
-    "lock_timeout": "3s",
     "statement_timeout": "6s",
     "idle_in_transaction_session_timeout": "10s",
     "client_min_messages": "warning",
@@ -44,12 +42,14 @@ _PINNED = {
 }
 
 
-def open_session(dsn: str, database: str = "") -> psycopg.Connection:
+def open_session(dsn: str, database: str = "", locks: str = "3s") -> psycopg.Connection:
     """Open a session of ours: pinned, at a primary new enough, each statement committed.
 
     Args:
         dsn: the minter's own login.
         database: another than the DSN's.
+        locks: how long a statement waits for a lock, in PostgreSQL's words. Making and ending a
+            role lock roles alone, which no application waits for; other work waits less.
 
     Raises:
         psycopg.Error: the target lets us not in.
@@ -57,25 +57,30 @@ def open_session(dsn: str, database: str = "") -> psycopg.Connection:
         UnavailableError: the server is a standby, so nothing can be written.
     """
     own = conninfo_to_dict(dsn)
-    pinned = " ".join(
-        f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in _PINNED.items()
-    )
-    more = {"options": f"{own.get('options') or ''} {pinned}".strip()}
+    more = _startup_options(str(own.get("options") or ""), locks)
     if database:
         more["dbname"] = database
     if "," in str(own.get("host") or own.get("hostaddr") or ""):
-        more.setdefault("target_session_attrs", str(own.get("target_session_attrs") or "primary"))
+        more["target_session_attrs"] = str(own.get("target_session_attrs") or "primary")
     session = psycopg.connect(make_conninfo(dsn, **more), autocommit=True, prepare_threshold=None)
     try:
         check_version(session.info.server_version // 10000)
-        _check_pinned(session)
+        _check_pinned(session, locks)
     except BaseException:
         session.close()
         raise
     return session
 
 
-def _check_pinned(session: psycopg.Connection) -> None:
+def _startup_options(own: str, locks: str) -> dict[str, str]:
+    """Return what the start-up packet asks for; the last word for one setting counts."""
+    words = [own] if own else []
+    for key, value in {**_PINNED, "lock_timeout": locks}.items():
+        words += ["-c", f"{key}={value}".replace(" ", "\\ ")]
+    return {"options": " ".join(words)}
+
+
+def _check_pinned(session: psycopg.Connection, locks: str) -> None:
     query = (
         b"select pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('search_path'),"
         b" pg_catalog.current_setting('transaction_read_only'),"
@@ -86,7 +91,7 @@ def _check_pinned(session: psycopg.Connection) -> None:
     standby, path, read_only, patience, pid = row
     if standby:
         raise UnavailableError("the target is a standby, where nothing can be written")
-    if (path, read_only, patience) != (_PINNED["search_path"], "off", _PINNED["lock_timeout"]) or (
+    if (path, read_only, patience) != (_PINNED["search_path"], "off", locks) or (
         pid != session.info.backend_pid
     ):
         raise MisconfiguredError(
@@ -102,11 +107,13 @@ class Sessions:
         dsn: the minter's own login.
         most: how many; further callers wait, bounded.
         database: another than the DSN's.
+        locks: as of ``open_session``.
     """
 
-    def __init__(self, dsn: str, most: int, database: str = "") -> None:
+    def __init__(self, dsn: str, most: int, database: str = "", locks: str = "3s") -> None:
         self._dsn = dsn
         self._database = database
+        self._locks = locks
         self._idle: queue.LifoQueue[psycopg.Connection | None] = queue.LifoQueue()
         for _ in range(most):
             self._idle.put(None)
@@ -129,12 +136,14 @@ class Sessions:
         kept = None
         try:
             if held is None or not _answers(held):
-                held = self._new(held)
+                stale, held = held, None
+                held = self._new(stale)
             with _cut_off_after(held, within):
                 yield held
             kept = _kept(held)
         except psycopg.Error as error:
-            raise UnavailableError(f"cannot {doing}: the target: {said(error)}") from error
+            what = "the target" if held else f"cannot reach the database at {place_of(self._dsn)}"
+            raise UnavailableError(f"cannot {doing}: {what}: {said(error)}") from error
         finally:
             if kept is None and held is not None:
                 held.close()
@@ -151,7 +160,20 @@ class Sessions:
     def _new(self, stale: psycopg.Connection | None) -> psycopg.Connection:
         if stale is not None:
             stale.close()
-        return open_session(self._dsn, self._database)
+        return open_session(self._dsn, self._database, self._locks)
+
+
+def place_of(dsn: str) -> str:
+    """Return ``HOST:PORT`` of a DSN, for messages."""
+    found = conninfo_to_dict(dsn)
+    return f"{found.get('host') or found.get('hostaddr')}:{found.get('port') or 5432}"
+
+
+def own_server(session: psycopg.Connection) -> dict[str, str]:
+    """Return what a session was opened with, for the one server of a list that it is at."""
+    found = {each.keyword.decode(): each.val.decode() for each in session.pgconn.info if each.val}
+    info = session.info
+    return {**found, "host": info.host, "hostaddr": info.hostaddr, "port": str(info.port)}
 
 
 def said(error: psycopg.Error) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import secrets
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from pathlib import Path
 from breakglass.clock import Clock, format_time, parse_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
-from breakglass.minter.platforms.platform import Credential, Cut, Limits, Order, SecretValue
+from breakglass.minter.platforms.platform import Credential, Finding, Limits, Order, SecretValue
 from breakglass.process.database import Database
 
 LIMITS = Limits(
@@ -54,7 +55,8 @@ class Trouble:
         unusable_probes: so many probes find the credential not working yet.
         cuts_that_fail: so many calls of ``cut`` fail after they refused new logins.
         stubborn: sessions survive a cut.
-        undeletable: a cut leaves the account behind, without a login, and says so.
+        undeletable: the account stays behind, without a login, and this is said.
+        slow_tidying_s: seconds that tidying takes first.
         clock_ahead_s: seconds that the target's clock is ahead; negative where it is behind.
     """
 
@@ -65,6 +67,7 @@ class Trouble:
     cuts_that_fail: int = 0
     stubborn: bool = False
     undeletable: bool = False
+    slow_tidying_s: float = 0.0
     clock_ahead_s: float = 0.0
 
 
@@ -158,23 +161,32 @@ class Simulated:
             raise UnavailableError(str(error), name=ErrorName.NOT_USABLE) from error
         return f"logged in as {credential.handle!r}"
 
-    def cut(self, handle: str) -> Cut:
-        """Refuse logins, cut sessions, remove; see ``Platform.cut``."""
+    def cut(self, handle: str) -> int:
+        """Refuse logins, then cut sessions; see ``Platform.cut``."""
         trouble = self._reached()
         with self._file.changing():
             self._do("update accounts set password = null where handle = ?", handle)
         if trouble.cuts_that_fail:
             self.trouble = replace(trouble, cuts_that_fail=trouble.cuts_that_fail - 1)
             raise UnavailableError("simulated target: failed in the middle")
+        if trouble.stubborn:
+            return 0
         with self._file.changing():
-            cut = 0
-            if not trouble.stubborn:
-                cut = self._do("delete from sessions where handle = ?", handle)
+            return self._do("delete from sessions where handle = ?", handle)
+
+    def tidy(self, handle: str) -> tuple[str, ...]:
+        """Remove the account; see ``Platform.tidy``."""
+        trouble = self._reached()
+        if trouble.slow_tidying_s:
+            time.sleep(trouble.slow_tidying_s)
+        with self._file.changing():
+            if self._may_log_in(handle):
+                raise RefusedError(f"account {handle!r} may still log in", name=ErrorName.ALIVE)
             if trouble.undeletable:
                 stands = self._file.one("select 1 from accounts where handle = ?", handle)
-                return Cut(cut, (f"account {handle!r}",) if stands else ())
+                return (f"account {handle!r}",) if stands else ()
             self._do("delete from accounts where handle = ?", handle)
-        return Cut(cut)
+        return ()
 
     def probe_dead(self, handle: str) -> str:
         """Look for the account and its sessions; see ``Platform.probe_dead``."""
@@ -182,9 +194,7 @@ class Simulated:
         row = self._file.one("select count(*) from sessions where handle = ?", handle)
         if row and row[0]:
             raise RefusedError(f"{row[0]} sessions of {handle!r} are live", name=ErrorName.ALIVE)
-        if self._file.one(
-            "select 1 from accounts where handle = ? and password is not null", handle
-        ):
+        if self._may_log_in(handle):
             raise RefusedError(f"account {handle!r} may still log in", name=ErrorName.ALIVE)
         return "login refused (no account); no session is live"
 
@@ -193,6 +203,14 @@ class Simulated:
         self._reached()
         query = "select handle from accounts where minter = ? order by handle"
         return [handle for (handle,) in self._file.all(query, self._minter)]
+
+    def examine(
+        self, scopes: Sequence[Mapping[str, tuple[str, ...]]], now: datetime
+    ) -> tuple[Finding, ...]:
+        """Find nothing but that it is away; see ``Platform.examine``."""
+        if self.trouble.away:
+            return (Finding("cannot reach the simulated target", "switch its trouble off"),)
+        return ()
 
     def close(self) -> None:
         """Close the file."""
@@ -229,6 +247,10 @@ class Simulated:
         """End a session, as its holder."""
         with self._file.changing():
             self._do("delete from sessions where id = ?", session)
+
+    def _may_log_in(self, handle: str) -> bool:
+        query = "select 1 from accounts where handle = ? and password is not null"
+        return self._file.one(query, handle) is not None
 
     def _now(self) -> datetime:
         return self._clock.now() + timedelta(seconds=self.trouble.clock_ahead_s)
