@@ -96,13 +96,13 @@ def test_from_minter_add_to_a_repaired_row(mira: Person, server: Postgres) -> No
         # The secret is in the minter's settings alone; what an administrator runs has a verifier.
         script = mira.cwd / "orders-db.sql"
         assert "password 'SCRAM-SHA-256$4096:" in script.read_text()
-        put_glass_in(mira)
         assert findings(mira)[0].startswith("the minter does not answer")
         # Typed again: the same password, and nothing is changed.
         again = mira.types(*add(server), "--sign-here")
         assert (again.code, again.row("changed")) == (0, "nothing; it stood already")
     psql(server, script)
     with running_up(mira):
+        put_glass_in(mira)
         assert findings(mira) == []
         broke = mira.types("breakglass", "break", "orders-repair", "--why", "stuck", "--org", "org")
         assert broke.code == 0, broke.err
