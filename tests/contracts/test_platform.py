@@ -182,6 +182,17 @@ def test_a_living_account_is_never_called_dead(target: Target) -> None:
     target.platform.cut(wanted.handle)
 
 
+def test_tidying_touches_nothing_of_an_account_that_may_log_in(target: Target) -> None:
+    wanted = order(target)
+    session = target.log_in(target.platform.mint(wanted))
+    with pytest.raises(RefusedError, match="may still log in") as caught:
+        target.platform.tidy(wanted.handle)
+    assert caught.value.name == "alive"
+    assert target.works(session)
+    assert target.platform.cut(wanted.handle) == 1
+    assert target.platform.tidy(wanted.handle) == ()
+
+
 def test_the_target_itself_ends_the_login_and_the_session_waits_for_us(target: Target) -> None:
     wanted = order(target, target.platform.limits.shortest + timedelta(seconds=1))
     credential = target.platform.mint(wanted)

@@ -18,7 +18,7 @@ from breakglass.minter.platforms.platform import Credential, Order
 from breakglass.minter.platforms.postgres import Postgres as Platform
 from breakglass.minter.platforms.postgres import PostgresSettings
 from breakglass.records.grant import handle_of
-from tests.kit.postgres import Postgres, bg_roles, can_log_in, prepare, start_postgres
+from tests.kit.postgres import PASSWORD, Postgres, bg_roles, can_log_in, prepare, start_postgres
 
 ORDERS = {"databases": ("orders",), "templates": ("breakglass_orders_repair",)}
 
@@ -163,6 +163,23 @@ def test_a_scope_that_does_not_fit_the_target_says_why_and_leaves_nothing(
         with pytest.raises(RefusedError, match="nothing was minted"):
             platform.mint(wanted)
         assert wanted.handle not in bg_roles(server)
+
+
+def test_a_list_of_hosts_mints_ends_and_reaches_holders_as_it_is(server: Postgres) -> None:
+    own = psycopg.conninfo.conninfo_to_dict(server.dsn("breakglass_minter", PASSWORD, "orders"))
+    listed = {**own, "host": "127.0.0.1,127.0.0.1", "port": f"1,{server.port}"}
+    dsn = psycopg.conninfo.make_conninfo("", **listed)
+    found = Platform(PostgresSettings(dsn), "orders-db", "ledger.example/one")
+    credential = found.mint(order())
+    assert (credential.connect["host"], credential.connect["port"]) == (
+        "127.0.0.1,127.0.0.1",
+        f"1,{server.port}",
+    )
+    found.probe(credential)
+    found.cut(credential.handle)
+    assert "login refused" in found.probe_dead(credential.handle)
+    assert found.tidy(credential.handle) == ()
+    found.close()
 
 
 def test_a_server_that_hangs_is_not_waited_for_without_end(server: Postgres) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from breakglass.errors import MisconfiguredError
+from breakglass.minter.platforms import postgres_sessions, postgres_setup
 from breakglass.minter.platforms.platform import Finding
 from breakglass.minter.platforms.postgres import Postgres as Platform
 from breakglass.minter.platforms.postgres import PostgresSettings
@@ -145,6 +146,29 @@ def test_templates_and_databases_that_do_not_exist_are_told(dsn: str) -> None:
         "the template 'nobody_such' does not exist",
         "the database 'nowhere' does not exist, or lets nobody in",
     }
+
+
+def test_a_server_that_is_too_old_says_its_version_at_the_start_and_at_each_mint(
+    server: Postgres, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No server below 15 is to be had here: so the bound moves, and the session is a real one.
+    monkeypatch.setattr(postgres_setup, "OLDEST_SERVER", server.major + 1)
+    says = f"the target is PostgreSQL {server.major}, and a minter needs {server.major + 1}"
+    (finding,) = found(dsn, REPAIR)
+    assert says in finding.says
+    platform = Platform(PostgresSettings(dsn), "orders-db", "ledger.example/one")
+    with pytest.raises(MisconfiguredError, match=says):
+        platform.handles()
+    platform.close()
+
+
+def test_what_stands_between_and_takes_our_settings_away_is_refused(
+    server: Postgres, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a pooler would: what the start-up packet asks for does not arrive.
+    monkeypatch.setattr(postgres_sessions, "_startup_options", lambda own, locks: {})
+    (finding,) = found(dsn, REPAIR)
+    assert "a pooler stands between" in finding.says
 
 
 def test_a_scope_that_postgres_does_not_take_is_told(dsn: str) -> None:

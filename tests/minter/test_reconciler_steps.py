@@ -135,13 +135,31 @@ def test_what_an_ending_left_behind_is_named_and_tried_again_by_each_sweep(
     assert minter.said(broken) == WHOLE
 
 
+def test_an_account_that_a_restored_target_brings_back_is_cut_by_the_next_sweep(
+    minter: OneMinter,
+) -> None:
+    broken, _ = minted(minter)
+    minter.trouble(undeletable=True)
+    minter.end(broken, minter.done(broken))
+    minter.platform._do("update accounts set password = 'as it was'")
+    minter.sweep()
+    assert minter.accounts() == {}
+    assert minter.said(broken) == WHOLE
+
+
 def test_a_sweep_ends_and_rings_for_an_account_that_no_grant_explains(minter: OneMinter) -> None:
     broken, _ = minted(minter)
     now = minter.true.now()
     orphan = Order("g-orphan", "bg_orphan", "x", {"a": ("b",)}, now, now + 60 * MINUTE)
     minter.platform.mint(orphan)
+    minter.trouble(undeletable=True)
+    for _ in range(3):
+        minter.sweep()
+    assert minter.rings() == [("orphan", "bg_orphan")]  # once, though it still stands
+    assert list(minter.accounts()) == [broken.intent.handle]
+    minter.trouble()
     minter.sweep()
-    assert minter.rings() == [("orphan", "bg_orphan")]
+    assert minter.platform.handles() == [broken.intent.handle]
     assert list(minter.accounts()) == [broken.intent.handle]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.embedded.isolated import Person, running_up
-from tests.kit.postgres import PASSWORD, SUPERUSER, Postgres, start_postgres
+from tests.kit.postgres import MAJORS, PASSWORD, SUPERUSER, Postgres, start_postgres
 
 GLASS = """
   orders-repair:
@@ -24,7 +24,7 @@ GLASS = """
 channels:"""
 
 
-@pytest.fixture(params=[15, 16, 18])
+@pytest.fixture(params=MAJORS)
 def server(request: pytest.FixtureRequest) -> Iterator[Postgres]:
     """Run a PostgreSQL with one stuck order in it."""
     running = start_postgres(major=request.param)
@@ -96,13 +96,13 @@ def test_from_minter_add_to_a_repaired_row(mira: Person, server: Postgres) -> No
         # The secret is in the minter's settings alone; what an administrator runs has a verifier.
         script = mira.cwd / "orders-db.sql"
         assert "password 'SCRAM-SHA-256$4096:" in script.read_text()
-        put_glass_in(mira)
         assert findings(mira)[0].startswith("the minter does not answer")
         # Typed again: the same password, and nothing is changed.
         again = mira.types(*add(server), "--sign-here")
         assert (again.code, again.row("changed")) == (0, "nothing; it stood already")
     psql(server, script)
     with running_up(mira):
+        put_glass_in(mira)
         assert findings(mira) == []
         broke = mira.types("breakglass", "break", "orders-repair", "--why", "stuck", "--org", "org")
         assert broke.code == 0, broke.err

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import BreakglassError
@@ -82,6 +83,7 @@ class Reconciler:
         self._at = at
         self._tidying = tidying
         self._current = current
+        self._orphans: set[str] = set()  # that were rung
         self._woken = threading.Event()
         self._closed = threading.Event()
         self._busy: set[str] = set()
@@ -143,34 +145,32 @@ class Reconciler:
         current = self._current()
         if current:
             self._remember_unfinished()
-        stand: list[str] = []
         for handle in self._platform.handles():
-            row = self._table.of_handle(handle)
-            if row is None and current:
-                self._end_orphan(handle)
-            elif row is not None and row.stage is Stage.CLAIMED:
-                self._take_back(row)
-            elif row is not None and row.stage is Stage.DEAD and row.left_behind is not None:
-                stand.append(handle)
-        self._tidying.again(stand)
+            self._guarded(partial(self._sweep_one, handle, current))
 
-    def _end_orphan(self, handle: str) -> None:
-        self._bell.ring(
-            "orphan",
-            handle,
-            "an account on the target belongs to no grant; it was disabled",
-        )
-        self._platform.cut(handle)
-        self._platform.probe_dead(handle)
-        self._platform.tidy(handle)
-
-    def _take_back(self, row: Row) -> None:
-        with self._locks.free(row.grant) as held:
-            # Somebody has the credential if the ledger says that it was minted: then our table was
-            # lost, and this row was made up from there. Else a crash left it, its secret nobody's.
-            if held and not self._minted_by_record(row.grant):
-                self._platform.cut(row.claim.handle)
-                self._platform.tidy(row.claim.handle)
+    def _sweep_one(self, handle: str, current: bool) -> None:
+        row = self._table.of_handle(handle)
+        if row is None and current:
+            if handle not in self._orphans:
+                self._orphans.add(handle)
+                self._bell.ring(
+                    "orphan",
+                    handle,
+                    "an account on the target belongs to no grant; it was disabled",
+                )
+            self._platform.cut(handle)
+            self._platform.probe_dead(handle)
+            self._tidying.again(handle, cut=True)
+        elif row is not None and row.stage is Stage.CLAIMED:
+            with self._locks.free(row.grant) as held:
+                # Somebody has the credential if the ledger says that it was minted: our table was
+                # lost, and this row made up from there. Else a crash left it, its secret nobody's.
+                if not held or self._minted_by_record(row.grant):
+                    return
+                self._platform.cut(handle)
+            self._tidying.again(handle, cut=False)  # a token may have it made anew
+        elif row is not None and row.stage is Stage.DEAD and row.left_behind is not None:
+            self._tidying.again(handle, cut=True)
 
     def _end_for_ever(self) -> None:
         # What was said before our last breath may still have to be folded.

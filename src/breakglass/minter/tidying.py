@@ -8,9 +8,8 @@ each sweep.
 from __future__ import annotations
 
 import logging
-import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -25,7 +24,7 @@ from breakglass.records.encoding.text_types import one_line
 log = logging.getLogger("breakglass.minter")
 _THREADS = 2
 _BATCH = 200
-_AGAIN_EACH_SWEEP = 20  # of what stays for good, some each time, so that a sweep stays short
+_WAITING_AT_MOST = 200
 
 
 class Tidying:
@@ -61,10 +60,19 @@ class Tidying:
         """Set the workers to one grant; harmless if it is not dead, or tidied already."""
         self._submit(grant, partial(self._first, grant))
 
-    def again(self, handles: Sequence[str]) -> None:
-        """Set the workers to some of the accounts that an earlier try left standing."""
-        for handle in random.sample(handles, min(len(handles), _AGAIN_EACH_SWEEP)):
-            self._submit(handle, partial(self._again, handle))
+    def again(self, handle: str, *, cut: bool) -> None:
+        """Set the workers to an account that was cut and still stands.
+
+        ``cut``: cut it again first, where no token can have it made anew: a target that was
+        restored, or failed over to a replica that lagged, may have brought it back.
+
+        Of accounts that stay for good only some wait at a time, so that a sweep never ends up with
+        more work than it had.
+        """
+        with self._busy_lock:
+            if len(self._busy) >= _WAITING_AT_MOST:
+                return
+        self._submit(handle, partial(self._again, handle, cut))
 
     def _first(self, grant: str) -> None:
         row = self._table.find(grant)
@@ -87,7 +95,9 @@ class Tidying:
             self._saying.say(grant)
             self._at("told dead")
 
-    def _again(self, handle: str) -> None:
+    def _again(self, handle: str, cut: bool) -> None:
+        if cut:
+            self._platform.cut(handle)
         left = self._platform.tidy(handle)
         if left:
             log.info("ending: %s still stands, without login or right: %s", handle, left[0])

@@ -52,6 +52,21 @@ class Serving:
     threads: int = 256  # each request, and each long poll, holds one
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
 
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later.
+
+        Raises:
+            ValueError: with the key.
+        """
+        if not 0 <= self.port < 65536:
+            raise ValueError(f"'serving.port' is {self.port}, wanted 0 to 65535")
+        if self.threads < 1:
+            raise ValueError(f"'serving.threads' is {self.threads}, wanted 1 or more")
+        for key in ("certificate", "certificate_key"):
+            file = getattr(self, key)
+            if file is not None and not file.is_file():
+                raise ValueError(f"'serving.{key}' names {str(file)!r}, which is no file")
+
 
 def _nothing() -> None:
     """Do nothing."""

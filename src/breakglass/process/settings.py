@@ -16,7 +16,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
+from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, reason
 from breakglass.process.folder import SETTINGS
 from breakglass.process.key_store import KEY
@@ -51,14 +53,40 @@ def read_settings(folder: Path, given: type[S]) -> S:
 
 
 def neighbour_at(folder: Path, where: str) -> str | Path:
-    """Return a neighbour's address, or the file that holds it.
+    """Return a neighbour's address, or the file that holds it; it need not be there yet.
 
     Raises:
-        MisconfiguredError: nothing is named.
+        MisconfiguredError: nothing is named, or what could never lead anywhere: an address of
+            another form, or a file in a folder that does not exist.
     """
     if not where:
         raise MisconfiguredError("a neighbour's address is empty; not started")
-    return where if where.startswith(("http://", "https://")) else folder / where
+    if "://" in where:
+        for each in where.split(","):
+            _check_address(each.strip())
+        return where
+    place = folder / where
+    if not place.parent.is_dir():
+        raise MisconfiguredError(
+            f"a neighbour's address is in {str(place)!r}, and that folder does not exist; not"
+            " started",
+            hint="name the neighbour's file 'address', or where it is: https://IP:PORT#PIN",
+        )
+    return place
+
+
+def _check_address(text: str) -> None:
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is none
+        whole = False
+    if not whole:
+        raise MisconfiguredError(
+            f"a neighbour's address is {text[:100]!r}, which cannot be called; not started",
+            name=ErrorName.BAD_ADDRESS,
+            hint="write it as https://IP:PORT#PIN, as 'breakglass join' prints it",
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -131,13 +131,14 @@ class Platform(Protocol):
     def tidy(self, handle: str) -> tuple[str, ...]:
         """Take away what a cut account leaves, and the account; return what stays, in words.
 
-        Only behind ``cut``. When this returns, nothing that the account has made runs with more
-        rights than the account had, and nothing that others own is lost; what could not be taken
-        away is told in 64 lines at most, each a ``Line`` of a record, with who holds it, and the
-        account then stays too, shut out. Never waits for an application. A handle that does not
-        stand is no error; calling again goes on.
+        Only behind ``cut``: of an account that may log in nothing is touched. When this returns,
+        nothing that the account has made runs with more rights than the account had, and nothing
+        that others own is lost. What could not be taken away is told in 64 lines at most, each a
+        ``Line`` of a record, with who holds it; the account then stays too, shut out. Never waits
+        for an application. A handle that does not stand is no error; calling again goes on.
 
         Raises:
+            RefusedError: ``alive``: the account may log in.
             UnavailableError: the target did not answer; some steps may be done.
         """
         ...

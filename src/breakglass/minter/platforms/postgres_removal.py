@@ -18,7 +18,8 @@ from psycopg import sql
 from psycopg.rows import scalar_row
 
 from breakglass.clock import Deadline
-from breakglass.errors import UnavailableError
+from breakglass.error_names import ErrorName
+from breakglass.errors import RefusedError, UnavailableError
 from breakglass.minter.platforms.postgres_leftovers import Leftovers
 from breakglass.minter.platforms.postgres_sessions import said
 from breakglass.minter.platforms.scram_verifier import scram_verifier
@@ -64,11 +65,16 @@ def tidy(session: psycopg.Connection, elsewhere: Elsewhere, handle: str) -> list
     Returns what stays, in lines; the role then stays too, without login, session or right.
 
     Raises:
+        RefusedError: ``alive``: the role may log in; it was made again since it was cut.
         psycopg.Error: the target went away; call again.
     """
-    oid = role_oid(session, handle)
-    if oid is None:
+    query = b"select r.oid, r.rolcanlogin from pg_catalog.pg_roles r where r.rolname = %s"
+    found = session.execute(query, [handle]).fetchone()
+    if found is None:
         return []
+    oid, may_log_in = found
+    if may_log_in:
+        raise RefusedError(f"role {handle!r} may still log in", name=ErrorName.ALIVE)
     left = _revoke_templates(session, handle)
     owned: list[str] = []
     for database in _databases(session, oid):

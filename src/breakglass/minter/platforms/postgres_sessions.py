@@ -57,15 +57,11 @@ def open_session(dsn: str, database: str = "", locks: str = "3s") -> psycopg.Con
         UnavailableError: the server is a standby, so nothing can be written.
     """
     own = conninfo_to_dict(dsn)
-    settings = {**_PINNED, "lock_timeout": locks}
-    pinned = " ".join(
-        f"-c {key}={value.replace(' ', chr(92) + ' ')}" for key, value in settings.items()
-    )
-    more = {"options": f"{own.get('options') or ''} {pinned}".strip()}
+    more = _startup_options(str(own.get("options") or ""), locks)
     if database:
         more["dbname"] = database
     if "," in str(own.get("host") or own.get("hostaddr") or ""):
-        more.setdefault("target_session_attrs", str(own.get("target_session_attrs") or "primary"))
+        more["target_session_attrs"] = str(own.get("target_session_attrs") or "primary")
     session = psycopg.connect(make_conninfo(dsn, **more), autocommit=True, prepare_threshold=None)
     try:
         check_version(session.info.server_version // 10000)
@@ -74,6 +70,14 @@ def open_session(dsn: str, database: str = "", locks: str = "3s") -> psycopg.Con
         session.close()
         raise
     return session
+
+
+def _startup_options(own: str, locks: str) -> dict[str, str]:
+    """Return what the start-up packet asks for; the last word for one setting counts."""
+    words = [own] if own else []
+    for key, value in {**_PINNED, "lock_timeout": locks}.items():
+        words += ["-c", f"{key}={value}".replace(" ", "\\ ")]
+    return {"options": " ".join(words)}
 
 
 def _check_pinned(session: psycopg.Connection, locks: str) -> None:

@@ -180,6 +180,8 @@ class Simulated:
         if trouble.slow_tidying_s:
             time.sleep(trouble.slow_tidying_s)
         with self._file.changing():
+            if self._may_log_in(handle):
+                raise RefusedError(f"account {handle!r} may still log in", name=ErrorName.ALIVE)
             if trouble.undeletable:
                 stands = self._file.one("select 1 from accounts where handle = ?", handle)
                 return (f"account {handle!r}",) if stands else ()
@@ -192,9 +194,7 @@ class Simulated:
         row = self._file.one("select count(*) from sessions where handle = ?", handle)
         if row and row[0]:
             raise RefusedError(f"{row[0]} sessions of {handle!r} are live", name=ErrorName.ALIVE)
-        if self._file.one(
-            "select 1 from accounts where handle = ? and password is not null", handle
-        ):
+        if self._may_log_in(handle):
             raise RefusedError(f"account {handle!r} may still log in", name=ErrorName.ALIVE)
         return "login refused (no account); no session is live"
 
@@ -247,6 +247,10 @@ class Simulated:
         """End a session, as its holder."""
         with self._file.changing():
             self._do("delete from sessions where id = ?", session)
+
+    def _may_log_in(self, handle: str) -> bool:
+        query = "select 1 from accounts where handle = ? and password is not null"
+        return self._file.one(query, handle) is not None
 
     def _now(self) -> datetime:
         return self._clock.now() + timedelta(seconds=self.trouble.clock_ahead_s)
