@@ -16,10 +16,13 @@ from breakglass.http.routes import StatusError
 _SHORT_BYTES = 64 * 1024
 _LONG_BYTES = 1024 * 1024  # read into objects such a body takes many times its size
 _WAIT_S = 10.0
+_STRANGERS_BYTES_A_SECOND = 4 * 1024 * 1024  # a few percent of a processor, spent on refusals
 
 
 class BodyRoom:
-    """Room for the long bodies of one process, in the order in which they come.
+    """Room for the long bodies of strangers to one process, in the order in which they come.
+
+    Whoever has shown a signature that was accepted needs none: see ``connection_table.py``.
 
     Args:
         bytes_at_most: of all bodies that are read or worked on; the longest must fit.
@@ -30,6 +33,7 @@ class BodyRoom:
         self._next = asyncio.Lock()  # first come, first served
         self._freed = asyncio.Event()
         self._long = asyncio.Lock()
+        self._due = 0.0  # when the strangers' next part may be read, by the loop's time
 
     @asynccontextmanager
     async def taken(self, size: int) -> AsyncIterator[None]:
@@ -54,6 +58,19 @@ class BodyRoom:
         finally:
             self._left += size
             self._freed.set()
+
+    async def pace(self, size: int, read: int) -> None:
+        """Hold a stranger's long body up so that all of them together keep to their rate.
+
+        Args:
+            size: of the whole body, as it is said to be.
+            read: bytes of it that have just come.
+        """
+        if size <= _SHORT_BYTES:
+            return
+        now = asyncio.get_running_loop().time()
+        self._due = max(self._due, now) + read / _STRANGERS_BYTES_A_SECOND
+        await asyncio.sleep(self._due - now)
 
     @asynccontextmanager
     async def turn(self, size: int) -> AsyncIterator[None]:

@@ -16,7 +16,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from breakglass.error_names import ErrorName
-from breakglass.http.connection_table import ConnectionTable, ServedConnection, Standing
+from breakglass.http.connection_table import (
+    STRANGER,
+    ConnectionTable,
+    ServedConnection,
+    Standing,
+)
 
 _READS = ("GET", "HEAD")
 _BUSY = {
@@ -129,6 +134,7 @@ class BoundedProtocol(H11Protocol):
         table, served, limits = self._table, self._served, self._table.limits
         table.working(served)
         stranger = served.standing < Standing.PROVEN
+        scope["state"][STRANGER] = stranger
         busy = stranger and table.strangers_at_work() > self._works_at_most
         status, read, waited, whole = 0, 0, 0.0, False
 

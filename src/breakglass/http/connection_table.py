@@ -16,6 +16,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import IntEnum
 
+STRANGER = "stranger"
+"""In the state of a request: whether its connection has shown no accepted signature yet."""
+
 log = logging.getLogger("breakglass")
 _TOLD_EVERY_S = 60.0
 

@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MalformedError
 from breakglass.http.body_room import BodyRoom
+from breakglass.http.connection_table import STRANGER
 from breakglass.http.routes import (
     Crowd,
     Request,
@@ -58,8 +59,10 @@ def _served(route: Route, room: BodyRoom) -> StarletteRoute:
     async def endpoint(request: StarletteRequest) -> StarletteResponse:
         if crowd is not None:
             await _refuse_if_full(crowd, request, route.body_at_most)
-        async with room.taken(_size(request, route.body_at_most)):
-            body = await _read(request, route.body_at_most)
+        stranger = request.scope.get("state", {}).get(STRANGER, False)
+        size = _size(request, route.body_at_most)
+        async with room.taken(size if stranger else 0):
+            body = await _read(request, route.body_at_most, room if stranger else None, size)
             asked = Request(request.path_params, request.query_params, body, request.headers)
             async with room.turn(len(body)):
                 with crowd.one_more() if crowd is not None else contextlib.nullcontext():
@@ -133,7 +136,7 @@ def _size(request: StarletteRequest, at_most: int) -> int:
     return int(said)
 
 
-async def _read(request: StarletteRequest, at_most: int) -> bytes:
+async def _read(request: StarletteRequest, at_most: int, room: BodyRoom | None, size: int) -> bytes:
     parts: list[bytes] = []
     read = 0
     async for part in request.stream():
@@ -141,6 +144,8 @@ async def _read(request: StarletteRequest, at_most: int) -> bytes:
         if read > at_most:
             raise too_large(at_most)
         parts.append(part)
+        if room is not None:
+            await room.pace(size, len(part))
     return b"".join(parts)
 
 
