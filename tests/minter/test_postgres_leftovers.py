@@ -555,3 +555,27 @@ def test_killed_behind_any_statement_of_an_end_it_goes_on_and_loses_nothing(
         newest.clean(made)
         after += step
     assert after > 20  # a crash had its turn behind every statement, or every fourth
+
+
+def test_whom_somebody_made_a_member_loses_all_of_it_at_the_end(
+    places: Callable[[int], Place],
+) -> None:
+    for major in (15, 18):
+        place = places(major)
+        made = place.mint({"databases": ("orders",), "templates": ("breakglass_orders_repair",)})
+        place.run(made, "select lo_create(0)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            place.run(made, f"grant {made.handle} to intern")
+        place.server.run(f"grant {made.handle} to intern")
+        with place.server.connected("intern", PASSWORD, "orders") as friend:
+            friend.execute(f"set role {made.handle}".encode())
+            friend.execute("select * from orders")
+            left = place.ended(made)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                friend.execute("select * from orders")
+        assert any("1 of type large object" in line for line in left)
+        # From 16 on only who granted it may revoke it: so it is told.
+        told = [line for line in left if "role intern was made a member" in line]
+        assert len(told) == (0 if major == 15 else 1)
+        place.server.run(f"revoke {made.handle} from intern")
+        place.clean(made)
