@@ -12,9 +12,7 @@ import pytest
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.operate import repository
 from breakglass.operate.installation_check import check_offered, not_offered
-from breakglass.operate.maintainer_signing import sign_policy
 from breakglass.policy.bundle import MAIN_FILE
-from breakglass.policy.folder import read_bundle
 from breakglass.policy.parse import Bundle, parse_bundle
 from tests.embedded.isolated import Person
 from tests.policy.kit import EXAMPLE
@@ -127,12 +125,3 @@ def test_doctor_is_red_at_two_of_two_and_watches_cards_keys_and_policy(mira):
     found = {each["name"]: each for each in told["findings"]}
     assert "the monitor has no webhook channel 'file-2'" in found["not_offered"]["says"]
     assert found["until"]["says"] == f"the last day of 'mira' is {last}"
-
-
-def test_nobody_signs_what_this_version_does_not_do(tmp_path: Path) -> None:
-    for name, data in read_bundle(EXAMPLE).items():
-        (tmp_path / name).write_bytes(data)
-    with pytest.raises(RefusedError, match="it cannot take force") as caught:
-        sign_policy(tmp_path, "ledger.example/one", "-", [], datetime(2026, 6, 22, tzinfo=UTC))
-    assert caught.value.name == "not_offered"
-    assert not (tmp_path / "signed").exists()

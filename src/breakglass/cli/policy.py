@@ -164,6 +164,7 @@ def sign(bundle: Path | None, sign_here: bool, yes: bool, org: str | None, as_js
     from breakglass.cli.policy_difference import tell_difference
     from breakglass.cli.sign_statement import now
     from breakglass.operate import repository
+    from breakglass.operate.installation_check import check_offered
     from breakglass.operate.maintainer_signing import Maintainer, sign_policy
     from breakglass.operate.new_gate import local_maintainers
     from breakglass.person import ssh_keygen
@@ -181,6 +182,8 @@ def sign(bundle: Path | None, sign_here: bool, yes: bool, org: str | None, as_js
             name=ErrorName.UNCOMMITTED,
             hint=f"git -C {folder} commit {changed[0]}",
         )
+    # Two people's signatures under what cannot be had here would be found out at 03:00.
+    check_offered(_not_offered(_read(folder)[1], org))
     trust = accept_trust(Note.parse(client.trust.read_bytes()), None)
     signers = [Maintainer(client.who, ssh_keygen.read_key(client.key))]
     if sign_here:
