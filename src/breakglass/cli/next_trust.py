@@ -149,11 +149,10 @@ def activate(
     alike, until the record stands; then the new ones alone, and the old keys here are dropped.
     Cut off anywhere: type it again.
     """
-    from breakglass.http.client import Peer
     from breakglass.operate.trust_activation import activate_trust
 
     client, note = find(org), read_note(file)
-    with Peer(client.ledger, name="ledger") as ledger:
+    with client.ledger_peer() as ledger:
         done = activate_trust(
             client.file.absolute().parent,
             client.trust,

@@ -127,7 +127,7 @@ def update(file: Path | None, org: str | None, as_json: bool) -> None:
 
     client = find(org)
     before = standing = _read(client)
-    for data in [_bytes(file)] if file else _from_ledger(client):
+    for data in [_bytes(file)] if file else _from_broker(client, standing.version):
         note = Note.parse(data)
         if f"version {standing.version + 1}\n" in note.text or file:
             standing = accept_trust(note, standing)
@@ -153,20 +153,11 @@ def _bytes(file: Path) -> bytes:
         raise MisconfiguredError(f"trust file {str(file)!r} cannot be read: {error}") from error
 
 
-def _from_ledger(client: Client) -> list[bytes]:
-    """Return every trust file that the ledger keeps; they are believed by their signatures."""
-    from breakglass.http.client import Peer
-    from breakglass.records.record import parse_attachments
-    from breakglass.tlog.note import Note
-
-    found, start = [], 0
-    with Peer(client.ledger, name="ledger") as ledger:
-        while commits := ledger.get(f"/entries?from={start}&wait=0").json()["commits"]:
-            notes = [note for each in commits for note in each["entries"]]
-            start += len(notes)
-            for note in notes:
-                if '"kind":"trust"' not in note:
-                    continue
-                named = parse_attachments(Note.parse(note.encode()).text)
-                found += [ledger.get(f"/attachment/{each.digest}").body for each in named]
-    return found
+def _from_broker(client: Client, version: int) -> list[bytes]:
+    """Return the trust files behind ``version``; they are believed by their signatures."""
+    found: list[bytes] = []
+    while True:
+        told = client.broker("GET", f"/trust?after={version + len(found)}")
+        found += [str(each).encode() for each in told["files"]]
+        if not told["more"]:
+            return found

@@ -78,7 +78,9 @@ def make_organisation(folder: Path, plan: Plan, now: datetime, say: Say | None =
     # (5) The policy: committed, then signed, with its cards; `up` activates it.
     glasses = _policy(folder / "bundle", plan, now, say)
     # (6) The client last: a folder without it is not an organisation.
-    write_client(folder, client_toml(plan.who, plan.key, plan.log))
+    write_whole(folder / "keys" / "reader", f"{keys.reader.encoded()}\n".encode(), 0o600)
+    reader = 'reader = "keys/reader"\n'
+    write_client(folder, f"{client_toml(plan.who, plan.key, plan.log)}{reader}")
     return Made(
         folder,
         tuple(each.name for each in plan.maintainers),

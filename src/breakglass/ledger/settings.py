@@ -2,7 +2,7 @@
 
 ``policy`` is a plain C2SP tlog-policy: whose cosignatures make a quorum. ``submitters`` names who
 may append, one a line: ``VKEY [ROLE] [note-bytes=N] [notes-per-hour=N] [attachments=no]
-[attach-mib-per-day=N]``.
+[attach-mib-per-day=N]``. The role ``reader`` reads and appends nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from breakglass.tlog.policy import NEXT, NO_QUORUM, TlogPolicy, parse_policy
 
 T = TypeVar("T")
 _MIB = 1024 * 1024
+READER = "reader"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class KnownSubmitter:
     notes_per_hour: int | None = None
     attachments: bool = True
     attach_bytes_per_day: int = 4096 * _MIB
+
+    @property
+    def appends(self) -> bool:
+        """Whether it may bring anything into the log."""
+        return self.role != READER
 
 
 KnownSubmitters = Mapping[tuple[str, bytes], KnownSubmitter]
