@@ -29,11 +29,17 @@ _TEXT, _BYTES, _JSON = "text/plain", "application/octet-stream", "application/js
 KINDS = {
     "/proof/{index}": _TEXT,
     "/checkpoint": _TEXT,
+    "/{origin_hash}/checkpoint": _TEXT,
+    "/add-checkpoint": _TEXT,
+    "/add-segment": _TEXT,
     "/tile/entries/{rest}": _BYTES,
     "/tile/{rest}": _BYTES,
     "/attachment/{digest}": _BYTES,
     "/reviews/{grant}/yaml": _TEXT,
 }
+# C2SP tlog-witness has words and types of its own for what it refuses.
+TLOG = ("/add-checkpoint", "/add-segment")
+_SIZE = "text/x.tlog.size"
 WHOLE = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
 QUERIES: dict[str, dict[str, bool]] = {  # name: whether it must be given
     "/entries": {"from": True, "wait": False},
@@ -181,8 +187,10 @@ def _operation(row: Route, schemas: Schemas) -> dict[str, Any]:
         made["requestBody"] = {"required": True, "content": _taken(row, schemas)}
     answers = {"200": {"description": "done", "content": _given(row, schemas)}}
     for status in _statuses(row, closed):
-        said = {"schema": {"$ref": "#/components/schemas/Error"}}
-        answers[str(status)] = {"description": ERRORS[status], "content": {_JSON: said}}
+        said = {_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}
+        if path in TLOG:
+            said |= {_SIZE if status == 409 else _TEXT: {"schema": {"type": "string"}}}
+        answers[str(status)] = {"description": ERRORS[status], "content": said}
     if path == "/healthz" and row.gives is Response:
         answers["503"] = answers["200"] | {"description": "the ledger is not trusted any more"}
     return {**made, "responses": answers}

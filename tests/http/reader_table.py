@@ -9,6 +9,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from breakglass.archiver.app import build as build_archiver
 from breakglass.broker.app import build as build_broker
 from breakglass.clock import SystemClock
 from breakglass.http.edge import ServedRoute
@@ -17,6 +18,7 @@ from breakglass.ledger.app import build as build_ledger
 from breakglass.minter.app import build as build_minter
 from breakglass.monitor.app import build as build_monitor
 from breakglass.process.serving import Service
+from breakglass.witness.app import build as build_witness
 from tests.broker.shop import SIMULATED, make_shop
 from tests.monitor.stand_ins import Shop, StandInLedger, make_folder
 
@@ -45,6 +47,8 @@ def services(folder: Path) -> dict[str, Service]:
         "broker": build_broker(shop.brokers[0].folder, clock),
         "minter": build_minter(shop.minters[0].folder, clock),
         "monitor": build_monitor(monitor, clock),
+        "witness": build_witness(shop.logs.witnesses[0].folder, clock),
+        "archiver": build_archiver(shop.logs.archiver.folder, clock),
     }
     ledger.kill()
     return made

@@ -72,6 +72,8 @@ def test_every_route_that_shows_something_asks_who_reads_it() -> None:
         "broker": {"/glasses", "/trust"},  # to write a statement with; signed files
         "minter": set(),
         "monitor": set(),
+        "witness": {"/{origin_hash}/checkpoint"},
+        "archiver": {"/{origin_hash}/checkpoint", "/doctor"},
     }
     for process, rows in TABLES.items():
         found = {row.path for row in rows if row.method == "GET" and rule(row) == "nobody"}

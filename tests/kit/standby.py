@@ -118,7 +118,8 @@ def make_pair(folder: Path, server: Postgres, *, submitters: int = 1, settings: 
         (second / name).write_bytes((ledger / name).read_bytes())
     (folder / "ledgers").write_text("ledger\nledger-2\n")
     (log_set.archiver.folder / "settings.toml").write_text('ledger = "../ledgers"\n')
-    return Pair(log_set, Process(second, "breakglass.ledger"), server, dsn)
+    twin = Process(second, "breakglass.ledger", reader=log_set.ledger.reader)
+    return Pair(log_set, twin, server, dsn)
 
 
 def role(process: Process, within_s: float = 0.5) -> str:

@@ -43,6 +43,7 @@ from breakglass.records.trust import Trust
 from breakglass.tlog.key import ED25519
 from breakglass.tlog.note import SignerKey
 from tests.kit.organisation import Organisation
+from tests.kit.people import SoftKey
 
 PROCESS = SignerKey.generate("broker-2.shop.example")
 HOUR = timedelta(hours=1)
@@ -93,13 +94,16 @@ class Place:
 
     def session(self, who: str = "mira", signer: str = "", **changes: Any) -> str:
         """Return a session's header."""
+        person = {**self.org.people, **self.org.maintainers, **self.org.custodians}[signer or who]
+        return carried(person.sign(self.session_text(who, **changes), SESSION_NAMESPACE))
+
+    def session_text(self, who: str, **changes: Any) -> str:
+        """Return what a person signs for the session's key."""
         said = Session(
             self.log_name, who, self.key.verifier.public.hex(), self.now(), self.now() + HOUR,
             "0" * 32,
         )  # fmt: skip
-        text = session_text(replace(said, **changes))
-        person = {**self.org.people, **self.org.maintainers, **self.org.custodians}[signer or who]
-        return carried(person.sign(text, SESSION_NAMESPACE))
+        return session_text(replace(said, **changes))
 
     def asked(
         self, session: str = "", key: SignerKey | None = None, target: str = "/grants", **path: str
@@ -242,6 +246,14 @@ def test_who_is_outside_of_their_days_reads_nothing(place: Place) -> None:
     """(Q-11)"""
     place.rights["mira"] = ReadingRights(counts=False, reads_all=True)
     place.refused(place.asked(place.session()), RefusedError, "unknown_person")
+    # Whom the trust file names besides reads by the keys that it gives, and by no others.
+    both = Place(Organisation(maintainers={"mira": SoftKey.of("m"), "ben": SoftKey.of("b")}))
+    both.rights["mira"] = ReadingRights(counts=False)
+    with_the_policys = carried(
+        both.org.people["mira"].sign(both.session_text("mira"), SESSION_NAMESPACE)
+    )
+    both.refused(both.asked(with_the_policys), UnprovenError, "foreign_key")
+    assert both.readers.known(both.asked(both.session("mira")))
 
 
 def test_no_signature_for_another_purpose_is_a_session_and_no_session_a_statement(
@@ -286,6 +298,9 @@ def test_a_holder_key_reads_its_own_grant_and_no_other(place: Place) -> None:
     holder = SignerKey("holder", ED25519, place.org.holder.seed)
     asked = place.asked(key=holder, grant=broken.grant)
     assert place.readers.of_grant(asked) == Holder(broken.grant)
+    place.refused(
+        place.asked(key=SignerKey.generate("x"), grant=broken.grant), RefusedError, "not_a_reader"
+    )
     other = place.asked(key=holder, grant="g-aaaaaaaaaaaa")
     place.refused(other, RefusedError, "not_a_reader")
     with pytest.raises(RefusedError):

@@ -19,7 +19,7 @@ from breakglass.ledger.postgres_calls import PostgresSettings
 from breakglass.process.serving import Serving
 from breakglass.submit.blob_upload import ATTACHMENT_BYTES_AT_MOST
 from breakglass.submit.record_header import NOTE_BYTES_AT_MOST
-from breakglass.tlog.note import ED25519, VerifierKey
+from breakglass.tlog.note import COSIGNATURE, ED25519, VerifierKey
 from breakglass.tlog.policy import NEXT, NO_QUORUM, TlogPolicy, parse_policy
 
 T = TypeVar("T")
@@ -103,9 +103,9 @@ def parse_submitters(text: str) -> KnownSubmitters:
 
 def _submitter(words: list[str]) -> KnownSubmitter:
     vkey = VerifierKey.parse(words[0])
-    if vkey.kind != ED25519:
-        raise MalformedError("a submitter's key is Ed25519")
     roles = [word for word in words[1:] if "=" not in word]
+    if vkey.kind != ED25519 and (vkey.kind, roles) != (COSIGNATURE, [READER]):
+        raise MalformedError("a submitter's key is Ed25519, a reader's may be a cosigner's")
     options = dict(word.split("=", 1) for word in words[1:] if "=" in word)
     submitter = KnownSubmitter(
         vkey,

@@ -82,6 +82,11 @@ def activate_trust(
             " the same with --policy-stands; then there: breakglass trust policy --next FILE",
         )
     # (1) Newcomers have the whole past, and their keys are the lines'. Nothing depends on them.
+    #     A new archiver fetches attachments, and no policy of the ledger names it yet. A crash
+    #     leaves it a reader, which it is about to become.
+    reader = _reader_line(before, after)
+    if changed and not policy_stands and reader:
+        _let_read(org, reader)
     brought = _bring_up(before, after, ledger, say)
     if changed and not policy_stands:
         # (2) The ledger asks everybody. A crash behind this leaves it asking more than it must.
@@ -92,6 +97,7 @@ def activate_trust(
     if changed and not policy_stands:
         # (4) The ledger asks by the new file alone. A crash before leaves it asking everybody.
         write_whole(policy, after.tlog.text.encode())
+        _let_read_no_more(org, reader)
     # (5) Our own copy and those of the gates here. A crash in between leaves old copies, which
     #     shut their gates to new tokens until they are given the new one.
     copies = [trust_file, *sorted((org / "gates").glob("*/trust"))]
@@ -101,6 +107,29 @@ def activate_trust(
     #     them back. What the processes stored stays.
     dropped = _drop_keys(org, before, after)
     return InForce(after.version, answer.get("index"), brought, dropped, tuple(copies))
+
+
+def _reader_line(before: Trust, after: Trust) -> str:
+    """Return the line that lets a new archiver read the ledger; empty if there is none."""
+    for line in newcomers(before, after):
+        if line.name == after.archiver:
+            return f"{line.vkey} reader\n"
+    return ""
+
+
+def _let_read(org: Path, line: str) -> None:
+    file = org / "ledger" / "submitters"
+    text = file.read_text("utf-8")
+    if line not in text:
+        write_whole(file, f"{text}{line}".encode())
+        time.sleep(_SEEN_AFTER_S)
+
+
+def _let_read_no_more(org: Path, line: str) -> None:
+    file = org / "ledger" / "submitters"
+    text = file.read_text("utf-8")
+    if line and line in text:
+        write_whole(file, text.replace(line, "").encode())
 
 
 def _bring_up(before: Trust, after: Trust, ledger: Peer, say: Say) -> tuple[str, ...]:
