@@ -276,7 +276,7 @@ def test_no_signature_for_another_purpose_is_a_session_and_no_session_a_statemen
     with pytest.raises(UnprovenError) as refusal:
         verify_signature(signed, [mira.public], STATEMENT_NAMESPACE)
     assert refusal.value.name == "namespace"
-    for header in ("x", "e30=", place.session()[:-8]):
+    for header in ("x", "e30=", place.session()[:-8], "A" * 8196):
         place.refused(place.asked(header), MalformedError, "bad_session")
 
 

@@ -241,7 +241,8 @@ class Peer:
                 keys = health.json().get("keys")
                 if keys is None:
                     health.checked()
-                to = self._to[turn] = signer.choose(keys, self.name)
+                to = signer.choose(keys, self.name)
+                self._to = {turn: to}
             headers = {**call.headers, **signer.headers(to, call.method, call.path, call.body)}
             reply = self._send(replace(call, headers=headers), until, bound)
             if again or reply.status != 403 or b"wrong_process" not in reply.body:

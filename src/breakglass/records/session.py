@@ -29,6 +29,7 @@ HEADER = "breakglass.dev/session/v1"
 LONGEST = timedelta(hours=12)
 USUAL = timedelta(hours=1)
 _BYTES_AT_MOST = 2048
+_CHARACTERS_AT_MOST = 8192  # of the header that shows it, with the longest signature
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def read_carried(value: str) -> tuple[Session, Signature]:
         MalformedError: ``bad_session``; another form.
     """
     try:
+        if len(value) > _CHARACTERS_AT_MOST:
+            raise ValueError(f"more than {_CHARACTERS_AT_MOST} characters")
         data = base64.b64decode(value, validate=True)
         signed = read(_Carried, parse_strict(data, "session"), "header").session
         if len(utf8(signed.text)) > _BYTES_AT_MOST:
