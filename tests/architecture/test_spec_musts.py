@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from breakglass.http import request_signature
 from breakglass.records import (
     card,
     grant,
@@ -28,6 +29,7 @@ from breakglass.records import (
     people_list,
     policy_note,
     presentation,
+    session,
     statement,
 )
 from breakglass.records.all_kinds import KINDS
@@ -38,16 +40,17 @@ from breakglass.records.signing import passkey, person_key, signature
 from breakglass.records.signing.sshsig_form import armored
 from breakglass.tlog.note import Note
 
+from ..kit import reading
 from ..kit.organisation import Organisation
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = {
     name: ROOT / f"docs/spec/{name}.md"
-    for name in ["statement", "record", "card", "token", "trust", "handout"]
+    for name in ["statement", "record", "card", "token", "trust", "handout", "request"]
     + [f"kinds/{each}" for each in KINDS.by_name]
 }
 CASES = ROOT / "vectors/token/cases"
-MUST = re.compile(r"\(([SDFCTRH]-\d+)\)")
+MUST = re.compile(r"\(([SDFCTRHQ]-\d+)\)")
 BLOCK = re.compile(r"(<!-- example: ([a-z_ -]+) -->\n```text\n)(.*?)(```\n)", re.DOTALL)
 
 
@@ -62,7 +65,7 @@ def anchors() -> dict[str, str]:
     found: dict[str, str] = {}
     for name in SPECS:
         for line in bullets(name):
-            for number in re.findall(r"\*\*\(([SDFCTRH]-\d+)\)\*\*", line):
+            for number in re.findall(r"\*\*\(([SDFCTRHQ]-\d+)\)\*\*", line):
                 assert number not in found, f"{name}: {number} stands twice"
                 found[number] = line
     return found
@@ -71,7 +74,7 @@ def anchors() -> dict[str, str]:
 def named_by_tests() -> set[str]:
     """Return every id that a test names."""
     found: set[str] = set()
-    for folder in ("records", "token", "operate", "cli"):
+    for folder in ("records", "token", "operate", "cli", "http", "node"):
         for path in (ROOT / "tests" / folder).glob("test_*.py"):
             found.update(MUST.findall(path.read_text()))
     return found
@@ -154,6 +157,15 @@ def _words() -> str:
     rows += ["Scope            object of Code to ScopeValues, 0 to 16"]
     rows += ["MaintainerKeys   list of SshKey, 1 to 8"]
     return "\n".join(sorted(rows)) + "\n"
+
+
+def _request_form() -> str:
+    rows = []
+    for name, hint in sorted(vars(request_signature).items()):
+        rule = hint.__metadata__[0] if typing.get_origin(hint) is typing.Annotated else None
+        if isinstance(rule, request_signature.Shape):
+            rows.append(f"{name:14} {rule.says}: ^{rule.expression}$")
+    return _form(request_signature.RequestText, "RequestText") + "\n" + "\n".join(rows) + "\n"
 
 
 def _unseen() -> str:
@@ -305,6 +317,10 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "handout-form": lambda: _form(handout.Handout, "Handout"),
     "handout": _handout,
     "trust": lambda: Organisation().trust_text(),
+    "request-form": _request_form,
+    "request": lambda: request_signature.request_text(reading.REQUEST_TEXT),
+    "session-form": lambda: _form(session.Session, "Session"),
+    "session": lambda: session.session_text(reading.SESSION),
     **{f"kind {name}": partial(_kind, rule) for name, rule in KINDS.by_name.items()},
 }
 

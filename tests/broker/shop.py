@@ -72,6 +72,7 @@ from breakglass.token.token import Token, parse_token
 from tests.kit.access_requests import access_request
 from tests.kit.people import SoftKey, SoftSecurityKey
 from tests.kit.processes import ORIGIN, LogSet, Process, make_log_set, make_process, until
+from tests.kit.reading import ReadingPeer, signs
 
 BUNDLE = """\
 version: {version}
@@ -235,17 +236,19 @@ class Shop:
         self._began = to_milliseconds(datetime.now(UTC))
         submitters = "".join(f"{key.verifier} {role}\n" for role, key in self.roles())
         (self.logs.ledger.folder / "submitters").write_text(submitters)
+        self.logs.ledger.reader = signs(self.keys["monitor"])
         for name in ("broker", "broker-2"):
             self.brokers.append(self._broker(name))
         self.minters.append(self._minter("orders-db", minter_settings))
 
     def _broker(self, name: str) -> Process:
         settings = (
-            f'log = "{ORIGIN}"\nledger = "../ledger/address"\nrecovery_s = 3600\n'
+            f'log = "{ORIGIN}"\nledger = "../ledger/address"\nmonitor = "http://127.0.0.1:1"\nrecovery_s = 3600\n'
             '[minters]\norders-db = "../minter-orders-db/address"\n'
         )
         made = make_process(self.folder / name, "breakglass.broker", self.keys[name], settings)
         made.command = armed("broker")
+        made.reader = signs(self.keys["monitor"], ORIGIN)
         (made.folder / "trust").write_bytes(self.trust_note().encoded())
         if name == "broker":
             (made.folder / "bootstrap").mkdir()
@@ -258,6 +261,7 @@ class Shop:
         key = self.keys[f"minter:{name}"]
         made = make_process(self.folder / f"minter-{name}", "breakglass.minter", key, whole)
         made.command = armed("minter")
+        made.reader = signs(self.keys["monitor"], ORIGIN)
         (made.folder / "trust").write_bytes(self.trust_note().encoded())
         return made
 
@@ -297,6 +301,12 @@ class Shop:
         with self.brokers[broker].neighbour(20) as neighbour:
             return neighbour.post_json(path, value)
 
+    def as_broker(self) -> Peer:
+        """Speak to the minter as the broker does."""
+        signer = signs(self.keys["broker"], ORIGIN)
+        within = timedelta(seconds=20)
+        return ReadingPeer(self.minters[0].folder, name="minter", within=within, signer=signer)
+
     def activation(self) -> dict[str, Any]:
         import base64
 
@@ -331,7 +341,7 @@ class Shop:
         """State facts with somebody's own key, as its process (or a thief) would."""
         folder = self.folder / f"as-{role.replace(':', '-')}-{secrets.token_hex(4)}"
         folder.mkdir()
-        ledger = Peer(self.logs.ledger.folder, name="ledger")
+        ledger = self.logs.ledger.neighbour()
         outbox = Outbox(ledger, self.keys[role], folder, SystemClock())
         try:
             return Submitter(outbox, ORIGIN, SystemClock()).append(facts, timedelta(seconds=10))
@@ -484,7 +494,7 @@ class Shop:
 
     def view(self) -> Replica:
         """Follow the ledger as anybody may."""
-        ledger = Peer(self.logs.ledger.folder, name="ledger")
+        ledger = self.logs.ledger.neighbour()
         view = Replica(ledger, self.trust(), self.folder / f"view-{secrets.token_hex(4)}")
         self.others.append(view)
         return view.start()
@@ -498,7 +508,7 @@ class Shop:
                 found.append((judged.index, str(judged.void)))
 
         size = self.get("/state")["size"]
-        ledger = Peer(self.logs.ledger.folder, name="ledger")
+        ledger = self.logs.ledger.neighbour()
         folder = self.folder / f"view-{secrets.token_hex(4)}"
         view = Replica(ledger, self.trust(), folder, on_judged=hear).start()
         try:

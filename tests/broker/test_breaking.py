@@ -350,7 +350,8 @@ def test_glasses_are_listed_with_what_a_client_needs(shop: Shop) -> None:
     assert repair["incident"] == ["SEV1", "SEV2"]
     assert repair["mints"][0]["minter"] == "orders-db"
     assert repair["mints"][0]["scope"]["databases"] == ["orders"]
-    assert repair["people"] == ["bo", "mira", "teo"]
+    mine = {each["glass"]: each["people"] for each in shop.get("/glasses/mine")["glasses"]}
+    assert mine["orders-repair"] == ["bo", "mira", "teo"]
     assert listed["deploy-rollback"]["gates"] == ["deploy-approval"]
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from breakglass.http.request_signer import RequestSigner
 from breakglass.records.statement import Declare, Do, Kill, Target, Why
+from breakglass.submit.record_header import text_digest
+from breakglass.tlog.note import Note
 from breakglass.tlog.tiles import encode_bundle
+from breakglass.token.token import parse_token
 from tests.broker.shop import Asking, _nonce, _now
 from tests.doors.door_shop import DoorShop, running_door_shop
 from tests.kit.answers import Recorded
@@ -16,10 +20,11 @@ ANSWERS = Path(__file__).parent / "answers.txt"
 
 
 def test_each_route_answers_as_recorded(tmp_path: Path) -> None:
-    recorded = Recorded(ANSWERS)
     with running_door_shop(tmp_path) as shop:
         broker, minter = shop.brokers[0].address, shop.minters[0].address
         ledger = shop.logs.ledger.address
+        reads = RequestSigner(ORIGIN, shop.keys["broker"], lambda key: True)
+        recorded = Recorded(ANSWERS, dict.fromkeys((broker, minter, ledger), reads))
         _ask_broker(recorded, shop, broker)
         _ask_minter(recorded, shop, minter)
         _ask_ledger(recorded, shop, ledger)
@@ -32,6 +37,7 @@ def _ask_broker(recorded: Recorded, shop: DoorShop, broker: str) -> None:
     ask = recorded.ask
     ask(broker, "GET", "/healthz")
     ask(broker, "GET", "/glasses")
+    ask(broker, "GET", "/glasses/mine")
     ask(broker, "GET", "/incidents")
     ask(broker, "GET", "/minters")
     ask(broker, "GET", "/grants", shown="GET /grants, of none")
@@ -69,6 +75,7 @@ def _ask_broker(recorded: Recorded, shop: DoorShop, broker: str) -> None:
     ask(broker, "GET", "/doors")
     ask(broker, "GET", "/doors/g-aaaaaaaaaaaa")
     ask(broker, "GET", "/state")
+    ask(broker, "GET", "/trust?after=0")
     ask(broker, "GET", "/nowhere")
     ask(broker, "POST", "/glasses")
 
@@ -82,7 +89,8 @@ def _ask_minter(recorded: Recorded, shop: DoorShop, minter: str) -> None:
     ask(minter, "GET", f"/grants/{asking.grant}/credential", shown="GET credential, the minter's")
     ask(minter, "GET", "/grants/g-aaaaaaaaaaaa/credential", shown="GET credential, unknown")
     ask(minter, "POST", "/end", _done(shop, asking))
-    ask(minter, "POST", "/forgo", {"grant": asking.grant})
+    intent = text_digest(Note.parse(parse_token(token.encode()).intent).text)
+    ask(minter, "POST", "/forgo", {"grant": asking.grant, "intent": intent})
     until(lambda: shop.wait_state(asking.grant, "dead")["state"] == "dead")
     ask(minter, "GET", "/state", shown="GET /state, the minter's")
     ask(minter, "GET", "/healthz", shown="GET /healthz, the minter's")
@@ -105,6 +113,7 @@ def _ask_ledger(recorded: Recorded, shop: DoorShop, ledger: str) -> None:
     ask(ledger, "GET", f"/attachment/{'0' * 64}", shown="GET /attachment, unknown")
     ask(ledger, "PUT", f"/attachment/{'0' * 64}", b"x", "PUT /attachment, no permit")
     ask(ledger, "GET", "/tile/x")
+    ask(ledger, "GET", "/tile/entries/000")
     until(lambda: shop.logs.ledger.neighbour().get("/healthz").json()["away"] == {})
     ask(ledger, "GET", "/healthz", shown="GET /healthz, the ledger's")
 

@@ -44,19 +44,6 @@ def test_a_mistyped_line_is_exit_2_with_the_help_that_helps(mira, words, says):
     assert "Usage:" not in said.err
 
 
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (("statuss",), "no such command 'statuss' (did you mean 'status'"),
-        (("policy", "sing"), "no such command 'sing' (did you mean 'sign'"),
-        (("--json", "status"), "--json goes behind the command: breakglass status --json"),
-    ],
-)
-def test_a_mistyped_command_names_the_nearest_and_where_json_goes(mira, words, says):
-    said = mira.types("breakglass", *words)
-    assert (said.code, says in said.err) == (2, True), said.err
-
-
 def test_a_folder_with_spaces_is_quoted_in_what_is_typed_next(mira):
     said = mira.types("breakglass", "init", "an org", "--as", "mira", "--key", str(mira.key))
     assert said.code == 0, said.err

@@ -12,11 +12,18 @@ from click.testing import CliRunner, Result
 
 from breakglass.cli.main import breakglass
 from breakglass.clock import SystemClock
-from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError, RefusedError
+from breakglass.errors import (
+    BreakglassError,
+    MalformedError,
+    MisconfiguredError,
+    RefusedError,
+    UnavailableError,
+)
 from breakglass.monitor.app import Monitor
 from breakglass.monitor.settings import MonitorSettings
 from breakglass.process.settings import read_settings
 from breakglass.records import all_kinds as kinds
+from breakglass.records.signing.signature import TRUST_NAMESPACE
 from breakglass.records.statement import GateVerdict
 from tests.kit.people import SoftKey
 from tests.monitor.served import served
@@ -63,6 +70,7 @@ def client_folder(folder: Path, shop: Shop, address: str) -> Path:
     }  # fmt: skip
     lines = [f"{name} = {json.dumps(value)}" for name, value in told.items()]
     (folder / "client.toml").write_text("\n".join(lines) + "\n")
+    (folder / "trust").write_bytes(shop.org.trust_note())
     return folder
 
 
@@ -81,6 +89,34 @@ def test_verdict_report_and_draft_come_from_the_ledger(org: Path, tmp_path: Path
     assert GATE in run(org, "report", "--html", str(page)).stdout
     assert "<title>Gates of ledger.example/one</title>" in page.read_text()
     assert run(org, "review", GATE).stdout.startswith(f"# Gate `{GATE}`")
+
+
+def test_a_person_signs_once_to_read_and_the_session_is_theirs_alone(org: Path) -> None:
+    asked = "sign to read as 'bo'"
+    assert asked in run(org, "verdict").stderr
+    kept = org / "state" / "session.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    first = kept.read_bytes()
+    assert asked not in run(org, "verdict").stderr
+    assert kept.read_bytes() == first
+    # Another person's, another log's, one that is over or torn is not shown: they sign again.
+    text = (org / "client.toml").read_text()
+    for broken in (b"", b"{}", first.replace(b'"seed": "', b'"seed": "0'), first[:-20]):
+        kept.write_bytes(broken)
+        assert asked in run(org, "verdict").stderr
+    (org / "client.toml").write_text(text.replace('"id_ed25519"', '"../bo/id_ed25519"'))
+    assert asked in run(org, "verdict").stderr, "with another key"
+
+
+def test_a_monitor_that_the_trust_file_does_not_name_is_asked_nothing(
+    org: Path, shop: Shop
+) -> None:
+    lines = [line for line in shop.org.trust_lines() if not line.startswith("submitter monitor")]
+    text = "\n".join(lines) + "\n"
+    (org / "trust").write_bytes(shop.org.people_sign(text, TRUST_NAMESPACE))
+    with pytest.raises(UnavailableError, match="asked nothing"):
+        run(org, "verdict")
+    assert not (org / "state" / "session.json").exists(), "nobody is asked to sign for it"
 
 
 def test_a_decision_is_signed_recorded_and_on_the_next_page(

@@ -31,10 +31,10 @@ def test_every_line_that_changes_is_shown(tmp_path: Path) -> None:
             assert line in told
         assert "--- in force: breakglass.yaml" in told
         digest = mira.broker.org.policy_digest
-        mira.broker.org.log.attachments[digest] = pack_bundle(NEXT)  # a ledger that lies
+        mira.broker.org.log.attachments[digest] = pack_bundle(NEXT)  # a broker that lies
         (said,) = tell_difference(client, NEXT)
         assert said.startswith(
-            "no difference to the policy in force can be shown: the ledger gives"
+            "no difference to the policy in force can be shown: the broker gives"
         )
     (said,) = tell_difference(client, NEXT)
     assert said.startswith("no difference to the policy in force can be shown: 'broker' at ")

@@ -71,6 +71,16 @@ def _break(mira: Person) -> None:
     words = ("breakglass-gate", "run", "hello-gate", "--folder", "gates/hello-gate")
     opened = mira.types(*words, "--token", "token", "--for", "7", "--", "false")
     assert opened.code == 0, opened.err
+    # Of the grant that is held here, its own key reads; nobody signed to read.
+    shown = mira.types("breakglass", "status", grant, "--json")
+    assert (shown.code, json.loads(shown.out)["grant"]) == (0, grant), shown.err
+    ended = mira.types("breakglass", "done", grant)
+    assert ended.code == 0, ended.err
+    session = mira.cwd / "client" / "session.json"
+    assert not session.exists()
+    status = mira.types("breakglass", "status", "--json")
+    assert (status.code, session.exists()) == (0, True), status.err
+    assert json.loads(status.out)["grants"][0]["grant"] == grant
 
 
 def _door(mira: Person) -> None:

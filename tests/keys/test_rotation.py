@@ -21,6 +21,7 @@ from breakglass.tlog.proof import verify_head
 from breakglass.tlog.tiles import encode_bundle
 from tests.embedded.isolated import Person, Typed, running_up
 from tests.kit.processes import draft, signed
+from tests.kit.reading import folder_peer
 
 DECLARE = ("incident", "declare", "INC-1", "--severity", "SEV1", "--title", "checkout 5xx")
 BREAK = ("break", "hello", "--incident", "INC-1", "--why", "a test")
@@ -46,7 +47,7 @@ class Org:
         return accept_trust(Note.parse((self.folder / "trust").read_bytes()), None)
 
     def ask(self, name: str, path: str) -> bytes:
-        with Peer(self.folder / name, name=name) as neighbour:
+        with folder_peer(self.folder, name) as neighbour:
             return neighbour.get(path).body
 
     def opens(self, grant: str, run: str) -> int:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from breakglass.http.request_signer import RequestSigner
+
 _MASKS = (
     (r'"(?:[^"\\\n]|\\.){100,}"', '"LONG"'),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", "TIME"),
@@ -22,6 +24,7 @@ _MASKS = (
     (r'"channel":"(?:file|hook)"', '"channel":"NAME"'),
     (r'"summary":\{"size":.*\}\}', '"summary":{STATE}}'),
     (r"\b(g-|bg_)[a-z2-7]{12}\b", r"\1GRANT"),
+    (r'"keys":\["[^"]*"\]', '"keys":[KEY]'),
     (r"[0-9a-f]{12,}", "HEX"),
     (r"(?:[A-Za-z0-9+/]{43,}={0,2})", "BASE64"),
     (r"127\.0\.0\.1:\d+", "ADDRESS"),
@@ -41,8 +44,9 @@ class Recorded:
     A file that is missing is written, and the test fails once: look at it, then keep it.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, readers: Mapping[str, RequestSigner] | None = None) -> None:
         self._file = file
+        self._readers = readers or {}
         self._found: list[str] = []
 
     def ask(
@@ -65,7 +69,10 @@ class Recorded:
         parts = urlsplit(address)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
         body = value if isinstance(value, bytes) else json.dumps(value) if value is not None else ""
-        connection.request(method, path, body)
+        data = body if isinstance(body, bytes) else body.encode()
+        connection.request(
+            method, path, body, self._signed(connection, address, method, path, data)
+        )
         answer = connection.getresponse()
         data = answer.read()
         connection.close()
@@ -75,6 +82,21 @@ class Recorded:
         kind = answer.headers["content-type"]
         self._found.append(f"{shown or f'{method} {path}'} {answer.status} {kind}\n{text}\n")
         return json.loads(data) if kind == "application/json" else data
+
+    def _signed(
+        self,
+        connection: http.client.HTTPConnection,
+        address: str,
+        method: str,
+        path: str,
+        body: bytes,
+    ) -> Mapping[str, str]:
+        signer = self._readers.get(address)
+        if signer is None or path == "/healthz" or method == "PUT":
+            return {}
+        connection.request("GET", "/healthz")
+        to = json.loads(connection.getresponse().read())["keys"][0]
+        return signer.headers(to, method, path, body)
 
     def compare(self) -> None:
         """Fail on the first answer that is not as recorded."""

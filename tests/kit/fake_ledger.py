@@ -58,6 +58,7 @@ class FakeLedger(Peer):
         within: timedelta | None = None,
         headers: Mapping[str, str] | None = None,
         into: Incoming | None = None,
+        signed: bool = False,
     ) -> Reply:
         body = body if isinstance(body, bytes) else b"".join(body.parts())
         if self.away:

@@ -76,6 +76,13 @@ class LyingBroker:
     def _honest(self, method: str, path: str, body: Any) -> Any:
         if path == "/glasses":
             return self._glasses()
+        if path == "/healthz":
+            # For whoever signs a read: each role's process answers here, by its own key.
+            return {"keys": [str(key.verifier) for key in self.org.submitters.values()]}
+        if path == "/policy":
+            digest = self.org.policy_digest
+            bundle = base64.b64encode(self.org.log.attachments[digest]).decode()
+            return {"policy": digest, "bundle": bundle}
         if path == "/break":
             return self._break(body)
         words = path.split("/")
@@ -218,11 +225,7 @@ def responder(folder: Path, org: Organisation | None = None) -> Iterator[Respond
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            kind, _, digest = self.path[1:].partition("/")
-            if kind == "attachment":
-                self._send(200, "application/octet-stream", org.log.attachments[digest])
-            else:
-                self._say(broker.answer("GET", self.path, None))
+            self._say(broker.answer("GET", self.path, None))
 
         def do_POST(self) -> None:
             length = int(self.headers["content-length"])

@@ -110,6 +110,11 @@ class Broken:
         """The grant's id."""
         return self.intent.grant
 
+    @property
+    def intent_digest(self) -> str:
+        """The SHA-256 of the intent's text, which says which intent it is."""
+        return hashlib.sha256(Note.parse(self.note).text.encode()).hexdigest()
+
 
 @dataclass
 class _Chain:

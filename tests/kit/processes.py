@@ -19,11 +19,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from breakglass.http.client import Peer
+from breakglass.http.request_signer import RequestSigner
 from breakglass.submit.blob_upload import PERMIT, signed_permit
 from breakglass.submit.record_header import NO_PREV, numbered
 from breakglass.submit.spool import Draft
 from breakglass.tlog.note import COSIGNATURE, SignerKey, sign_note
 from breakglass.tlog.policy import TlogPolicy, parse_policy
+from tests.kit.reading import ReadingPeer, signs
 
 _START_WITHIN_S = 20
 ORIGIN = "ledger.example/test"
@@ -37,6 +39,7 @@ class Process:
     module: str
     command: tuple[str, ...] = ()
     popen: subprocess.Popen[bytes] | None = None
+    reader: RequestSigner | None = None  # who reads, for tests; nobody says who they are without
 
     def start(self, wait: bool = True) -> Process:
         """Start it; returns when it answers, unless told not to wait."""
@@ -114,7 +117,8 @@ class Process:
 
     def neighbour(self, within_s: float = 5) -> Peer:
         """Speak to it."""
-        return Peer(self.folder, name=self.folder.name, within=timedelta(seconds=within_s))
+        within = timedelta(seconds=within_s)
+        return ReadingPeer(self.folder, name=self.folder.name, within=within, signer=self.reader)
 
 
 @dataclass
@@ -179,6 +183,7 @@ def make_log_set(
     settings = f'archiver = "worm"\n{ledger_settings}\n[neighbours]\n{addresses}'
     ledger = make_process(folder / "ledger", "breakglass.ledger", log, settings)
     ledger.command = ledger_command
+    ledger.reader = signs(signers[0] if signers else None)
     (ledger.folder / "policy").write_text(policy)
     (ledger.folder / "submitters").write_text(
         "".join(f"{each.verifier} broker\n" for each in signers)

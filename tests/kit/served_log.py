@@ -48,6 +48,7 @@ class ServedLog(Peer):
         within: timedelta | None = None,
         headers: Mapping[str, str] | None = None,
         into: Incoming | None = None,
+        signed: bool = False,
     ) -> Reply:
         """Answer as the ledger does."""
         if self._shown.gone:

@@ -25,6 +25,7 @@ from breakglass.tlog.proof import TlogProof, verify_proof
 from tests.kit.journals import journal_database
 from tests.kit.postgres import Postgres
 from tests.kit.processes import LogSet, Process, draft, make_log_set, until
+from tests.kit.reading import ReadingPeer
 
 WITHIN = timedelta(seconds=20)
 FREEZING = str(Path(__file__).resolve().parent / "freezing_ledger.py")
@@ -62,7 +63,8 @@ class Pair:
 
     def neighbour(self, within_s: float = 5) -> Peer:
         """Speak to whichever answers."""
-        return Peer(self.ledgers, name="ledger", within=timedelta(seconds=within_s))
+        within, signer = timedelta(seconds=within_s), self.log_set.ledger.reader
+        return ReadingPeer(self.ledgers, name="ledger", within=within, signer=signer)
 
     def outbox(self, number: int = 0) -> Outbox:
         """Be a submitter that knows both addresses."""
@@ -116,7 +118,8 @@ def make_pair(folder: Path, server: Postgres, *, submitters: int = 1, settings: 
         (second / name).write_bytes((ledger / name).read_bytes())
     (folder / "ledgers").write_text("ledger\nledger-2\n")
     (log_set.archiver.folder / "settings.toml").write_text('ledger = "../ledgers"\n')
-    return Pair(log_set, Process(second, "breakglass.ledger"), server, dsn)
+    twin = Process(second, "breakglass.ledger", reader=log_set.ledger.reader)
+    return Pair(log_set, twin, server, dsn)
 
 
 def role(process: Process, within_s: float = 0.5) -> str:
@@ -199,7 +202,7 @@ def check_everything(pair: Pair, receipts: dict[str, Receipt], watch: Watch | No
         assert verify_proof(receipt.note, proof, policy).index == receipt.index
         shown.add(proof.checkpoint)
     copy = pair.log_set.folder / f"copy-{time.monotonic_ns()}"
-    export(pair.active().address, copy, policy_text=policy.text)
+    export(pair.active().address, copy, policy_text=policy.text, signer=pair.first.reader)
     head = verify_tree(copy, policy)
     entries = list(verify_heads(copy, policy, head.checkpoint))
     for receipt in receipts.values():

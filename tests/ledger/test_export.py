@@ -91,7 +91,8 @@ def test_the_address_gives_the_same_folder_as_the_journal(
     exported: Exported, tmp_path: Path
 ) -> None:
     given = {"policy_text": exported.log_set.policy.text, "trust": b"the trust file\n"}
-    export(exported.log_set.ledger.address, tmp_path / "other", **given)  # type: ignore[arg-type]
+    ledger = exported.log_set.ledger
+    export(ledger.address, tmp_path / "other", signer=ledger.reader, **given)  # type: ignore[arg-type]
     for path in exported.folder.rglob("*"):
         if path.is_file():
             other = tmp_path / "other" / path.relative_to(exported.folder)

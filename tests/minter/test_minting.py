@@ -16,6 +16,8 @@ from breakglass.records.kinds.intent import Intent
 from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import PRESENTATION_NAMESPACE
 from breakglass.records.statement import Target
+from breakglass.submit.record_header import text_digest
+from breakglass.tlog.note import Note
 from breakglass.token.token import Token, parse_token
 from tests.broker.shop import Asking, Shop
 from tests.kit.people import SoftKey
@@ -228,9 +230,10 @@ BODIES = [
 
 @pytest.mark.parametrize("body", BODIES)
 def test_malformed_requests_are_told_so(shop: Shop, body: bytes) -> None:
-    with shop.minters[0].neighbour() as minter:
+    with shop.as_broker() as minter:
         for path in ("/mint", "/end", "/forgo"):
-            reply = minter.send("POST", path, body, "application/json")
+            signed = path == "/forgo"
+            reply = minter.send("POST", path, body, "application/json", signed=signed)
             assert reply.status == 400, (path, body, reply.body)
     assert "Traceback" not in shop.minters[0].said()
 
@@ -239,14 +242,16 @@ def test_giving_up_waits_for_whoever_may_still_be_asking(shop: Shop) -> None:
     asking = shop.asking()
     token = shop.recorded(asking)
     until(lambda: shop.minter_size() >= shop.get("/state")["size"])
-    with shop.minters[0].neighbour() as minter:
+    intent = text_digest(Note.parse(token.intent).text)
+    asked = {"grant": asking.grant, "intent": intent}
+    with shop.as_broker() as minter:
         with pytest.raises(RefusedError) as caught:
-            minter.post_json("/forgo", {"grant": asking.grant})
+            minter.post_json("/forgo", asked, signed=True)
         assert caught.value.name == "too_early"
         shop.mint(token.encoded())
-        assert minter.post_json("/forgo", {"grant": asking.grant})["minted"] is True
+        assert minter.post_json("/forgo", asked, signed=True)["minted"] is True
         with pytest.raises(RefusedError) as unknown:
-            minter.post_json("/forgo", {"grant": "g-aaaaaaaaaaaa"})
+            minter.post_json("/forgo", {**asked, "grant": "g-aaaaaaaaaaaa"}, signed=True)
         assert unknown.value.name == "no_grant"
 
 

@@ -239,7 +239,7 @@ def test_giving_up_waits_takes_back_and_lasts(minter: OneMinter) -> None:
     broken = minter.break_glass(for_s=300)
     minter.view.follow()
     with pytest.raises(RefusedError, match="is given up after 60 s") as caught:
-        minter.early_end.forgo(broken.grant)
+        minter.early_end.forgo(broken.grant, broken.intent_digest)
     assert caught.value.name == "too_early"
     minter.crash_at("minted")
     with pytest.raises(Crash):
@@ -248,16 +248,19 @@ def test_giving_up_waits_takes_back_and_lasts(minter: OneMinter) -> None:
     minter.pass_time(MINUTE)
     minter.trouble(away=True)
     with pytest.raises(UnavailableError):
-        minter.early_end.forgo(broken.grant)
+        minter.early_end.forgo(broken.grant, broken.intent_digest)
     assert minter.stage(broken) is Stage.CLAIMED
     minter.trouble()
-    assert minter.early_end.forgo(broken.grant) is False
+    with pytest.raises(RefusedError, match="nothing was given up") as caught:
+        minter.early_end.forgo(broken.grant, "0" * 64)
+    assert caught.value.name == "wrong_intent"
+    assert minter.early_end.forgo(broken.grant, broken.intent_digest) is False
     minter.reconcile()
     assert minter.platform.handles() == []
     with pytest.raises(RefusedError, match="never minted again"):
         minter.mint(broken)
     living, _ = minted(minter)
-    assert minter.early_end.forgo(living.grant) is True
+    assert minter.early_end.forgo(living.grant, living.intent_digest) is True
 
 
 @pytest.mark.parametrize("step", STEPS)

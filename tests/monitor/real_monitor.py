@@ -6,12 +6,12 @@ import io
 import json
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 from breakglass.records.record_reader import parse_record
 from breakglass.submit.blob_upload import put_attachment
 from breakglass.tlog.tiles import encode_bundle
 from tests.kit.processes import Process, make_process
+from tests.kit.reading import signs
 from tests.monitor.stand_ins import Shop, Sink, hook
 
 
@@ -40,6 +40,8 @@ class Town:
             folder / "monitor", "breakglass.monitor", org.submitters["monitor"], _monitor(org, sink)
         )
         (self.monitor.folder / "trust").write_bytes(org.trust_note())
+        self.ledger.reader = signs(org.submitters["monitor"])
+        self.monitor.reader = signs(org.submitters["broker"], org.log.signer.name)
         self.pushed = 0
 
     def start(self) -> Town:
@@ -67,8 +69,8 @@ class Town:
         return grant
 
     def ask(self, path: str) -> Any:
-        with urlopen(f"{self.monitor.address}{path}", timeout=5) as answer:
-            return json.load(answer)
+        with self.monitor.neighbour() as monitor:
+            return monitor.get(path).json()
 
     def recorded(self, kind: type[Any]) -> list[Any]:
         answer = self.ledger.neighbour().get("/entries?from=0&wait=0").json()

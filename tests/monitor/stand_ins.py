@@ -279,6 +279,9 @@ class StandInLedger:
                 return 200, b"{}"
             if parts[0] == "attachment":
                 return 200, self.shop.org.log.attachments[parts[1]]
+            if route == "/healthz":
+                keys = [str(self.shop.org.log.signer.verifier)]
+                return 200, json.dumps({"keys": keys}).encode()
             if route == "/checkpoint":
                 return 200, self.head(None if self.boasts else self._shown)
             if route == "/doctor" and self.doctor is not None:

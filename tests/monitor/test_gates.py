@@ -25,6 +25,7 @@ from breakglass.verdicts.folder import read_folder
 from breakglass.verdicts.verdict import judge
 from breakglass.verdicts.verdict_json import answer as told
 from tests.kit.people import SoftKey
+from tests.kit.reading import ReadingPeer, signs
 from tests.monitor.served import served
 from tests.monitor.stand_ins import Shop, StandInLedger, bundle, eventually, moment
 
@@ -39,8 +40,10 @@ def monitor(folder: Path, monitor_of: Start) -> Monitor:
 
 
 @pytest.fixture
-def asking(monitor: Monitor) -> Iterator[Peer]:
-    with served(monitor) as address, Peer(address, within=timedelta(seconds=15)) as asking:
+def asking(monitor: Monitor, shop: Shop) -> Iterator[Peer]:
+    signer = signs(shop.org.submitters["broker"], shop.org.log_name)
+    within = timedelta(seconds=15)
+    with served(monitor) as address, ReadingPeer(address, within=within, signer=signer) as asking:
         yield asking
 
 

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 
 from breakglass.monitor.alerts.outbox import AlertOutbox
 from breakglass.monitor.app import Monitor
 from breakglass.records import all_kinds as kinds
+from tests.kit.reading import ReadingPeer, signs
 from tests.monitor.stand_ins import Shop, Sink, StandInLedger, eventually
 
 Start = Callable[..., Monitor]
@@ -40,11 +40,11 @@ def process(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         running.wait()
 
 
-def ask(folder: Path, path: str) -> dict[str, object]:
+def ask(shop: Shop, folder: Path, path: str) -> dict[str, object]:
     address = eventually(lambda: _address(folder))
-    with urlopen(f"{address}{path}", timeout=5) as answer:
-        found: dict[str, object] = json.load(answer)
-        return found
+    signer = signs(shop.org.submitters["broker"], shop.org.log_name)
+    with ReadingPeer(address, within=timedelta(seconds=5), signer=signer) as monitor:
+        return monitor.get(path).json()
 
 
 def _address(folder: Path) -> str:
@@ -242,18 +242,18 @@ def test_the_process_answers_over_http_and_stops_when_told(
     with process(folder) as monitor:
         broken = shop.breaks()
         eventually(lambda: f"broke_glass/{broken.index}" in sink.heard())
-        assert ask(folder, "/healthz")["ok"] is True
-        status = ask(folder, "/status")
+        assert ask(shop, folder, "/healthz")["ok"] is True
+        status = ask(shop, folder, "/status")
         assert status["broken"] == ""
         assert set(status["channels"]) == {"file", "hook"}  # type: ignore[call-overload]
-        state = ask(folder, "/state")
+        state = ask(shop, folder, "/state")
         assert state["size"] > broken.index  # type: ignore[operator]
         assert len(str(state["digest"])) == 64
-        reviews = ask(folder, "/reviews")
+        reviews = ask(shop, folder, "/reviews")
         assert [each["grant"] for each in reviews["reviews"]] == [broken.grant]  # type: ignore[attr-defined]
-        review = ask(folder, f"/reviews/{broken.grant}")
+        review = ask(shop, folder, f"/reviews/{broken.grant}")
         assert str(review["yaml"]).startswith("# break-glass review record — INC-4821\n")
-        keys = [each["key"] for each in ask(folder, "/alarms")["alarms"]]  # type: ignore[attr-defined]
+        keys = [each["key"] for each in ask(shop, folder, "/alarms")["alarms"]]  # type: ignore[attr-defined]
         assert f"broke_glass/{broken.index}" in keys
         monitor.send_signal(signal.SIGTERM)
         assert monitor.wait(4) == 0

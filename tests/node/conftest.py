@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from breakglass.clock import to_milliseconds
-from breakglass.http.client import Peer
 from breakglass.node.replica import Replica
 from breakglass.submit.blob_upload import put_attachment
 from breakglass.tlog.policy import parse_policy
 from breakglass.tlog.tiles import encode_bundle
 from tests.kit.organisation import Organisation
 from tests.kit.processes import LogSet, make_process
+from tests.kit.reading import signs
 
 WITHIN = timedelta(seconds=10)
 
@@ -42,7 +42,7 @@ class Followed:
         return self.sent
 
     def view(self, name: str = "cache", **given: object) -> Replica:
-        ledger = Peer(self.parties.ledger.folder, name="ledger")
+        ledger = self.parties.ledger.neighbour()
         return Replica(
             ledger,
             self.org.trust(),
@@ -66,6 +66,7 @@ def followed(tmp_path: Path) -> Iterator[Followed]:
     (ledger.folder / "submitters").write_text(
         "".join(f"{key.verifier} {role}\n" for role, key in org.submitters.items())
     )
+    ledger.reader = signs(org.submitters["monitor"])
     witnesses = [
         make_process(tmp_path / name, "breakglass.witness", org.witness_keys[name], "")
         for name in names

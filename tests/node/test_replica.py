@@ -9,7 +9,6 @@ import pytest
 
 from breakglass.canonical import Json, canonical
 from breakglass.errors import UnavailableError, UnprovenError
-from breakglass.http.client import Peer
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.replica import Replica
 from breakglass.node.views import Health, health
@@ -63,9 +62,7 @@ def test_a_view_knows_how_many_entries_it_will_fold_before_it_has_folded_one(
     first.wait_for(size - 1, WITHIN)
     first.close()
     ledger = followed.parties.ledger
-    again = Replica(
-        Peer(ledger.folder, name="ledger"), followed.org.trust(), followed.folder / "cache"
-    )
+    again = Replica(ledger.neighbour(), followed.org.trust(), followed.folder / "cache")
     try:
         assert (again.size, again.known) == (0, size)
         again.heard(size + 5)
@@ -79,17 +76,21 @@ def test_a_process_asks_how_far_it_has_to_go_and_is_current_once_it_went(
     followed: Followed,
 ) -> None:
     size = followed.send()
-    at = followed.parties.ledger.folder
-    view = Replica(Peer(at, name="ledger"), followed.org.trust(), followed.folder / "cache")
-    asked = Peer(at, name="ledger")
+    ledger = followed.parties.ledger
+    view = Replica(ledger.neighbour(), followed.org.trust(), followed.folder / "cache")
+    asked = ledger.neighbour()
     catching_up = CatchingUp(view, asked, "recorded")
     try:
         catching_up.start()
         until(lambda: view.known == size)
-        assert health(view, catching_up.current, False) == Health(False, 0, size, False, "", 1)
+        assert health(view, catching_up.current, False, ()) == Health(
+            False, 0, size, False, "", 1, ()
+        )
         view.start()
         catching_up.require(WITHIN)
-        assert health(view, catching_up.current, True) == Health(True, size, size, True, "", 1)
+        assert health(view, catching_up.current, True, ()) == Health(
+            True, size, size, True, "", 1, ()
+        )
     finally:
         catching_up.close()
         view.close()

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from breakglass.archiver.s3_settings import S3Settings
-from breakglass.http.client import Peer
 from tests.embedded.isolated import Person, Typed, running_up
 from tests.kit.processes import until
+from tests.kit.reading import folder_peer
 from tests.kit.s3 import CEPH, ceph_settings, made_bucket, settings_for, shared_strict
 
 DECLARE = ("incident", "declare", "INC-1", "--severity", "SEV1", "--title", "checkout 5xx")
@@ -46,7 +46,7 @@ class Archived:
 
     def state(self, room: str) -> dict[str, Any]:
         """Ask a process for its state."""
-        with Peer(self.mira.cwd / "org" / room) as process:
+        with folder_peer(self.mira.cwd / "org", room) as process:
             return process.get("/state").json()
 
     def rebuilt(self, to: str, *more: str) -> dict[str, Any]:

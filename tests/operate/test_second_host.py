@@ -308,11 +308,11 @@ def exported_head(moved: Moved, folder: str) -> str:
 def told_by(moved: Moved, room: str, *more: str) -> dict[str, Any]:
     """Ask a process on the first host, from there, for its state."""
     code = (
-        "import sys; from pathlib import Path; from breakglass.http.client import Peer;"
-        "print(Peer(Path(sys.argv[1])).get('/state').body.decode())"
+        "import sys; from pathlib import Path; from tests.kit.reading import folder_peer;"
+        "print(folder_peer(Path(sys.argv[1]), sys.argv[2]).get('/state').body.decode())"
     )
-    folder = moved.mira.cwd / "org" / room
-    words = [*moved.mira.prefix, sys.executable, "-c", code, str(folder)]
+    folder = str(moved.mira.cwd / "org")
+    words = [*moved.mira.prefix, sys.executable, "-c", code, folder, room]
     said = subprocess.run(words, capture_output=True, text=True, check=False)
     value = json.loads(said.stdout) if said.returncode == 0 else {"room": room}
     return {key: value[key] for key in value if key in ("size", "digest", "room", *more)}

@@ -165,7 +165,8 @@ class GrantLife(RuleBasedStateMachine):
 
     @rule(broken=grants_asked)
     def a_broker_asks_whether_it_was_minted(self, broken: Broken) -> None:
-        if self.trying(lambda: self.minter.early_end.forgo(broken.grant)) is False:
+        giving_up, digest = self.minter.early_end, broken.intent_digest
+        if self.trying(lambda: giving_up.forgo(broken.grant, digest)) is False:
             self.over.add(broken.grant)
 
     # --- what goes wrong, and time ----------------------------------------------------------

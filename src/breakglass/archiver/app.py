@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, RefusedError
 from breakglass.http.client import Peer
 from breakglass.http.edge import application
+from breakglass.http.request_signer import RequestSigner
 from breakglass.http.routes import (
     Nobody,
     Request,
@@ -78,7 +80,10 @@ def build(folder: Path, clock: Clock) -> Service:
         genesis = f"breakglass.dev/archive/v1\n{keys}archiver {signer.verifier}\n"
         return Archive(store, origin, genesis.encode(), folder / "data")
 
-    cosigning = ArchiveCosigning(signers, open_archive, logs, Peer(address, name="ledger"), clock)
+    known = frozenset(itertools.chain.from_iterable(logs.values()))
+    signing = RequestSigner("", signer, known.__contains__, clock)
+    ledger = Peer(address, name="ledger", signer=signing)
+    cosigning = ArchiveCosigning(signers, open_archive, logs, ledger, clock)
     # With a connection of its own: a slow checkpoint must not stand before an attachment.
     finishing = FinalCheckpoint(cosigning, Peer(address, name="ledger"))
     cosigning.stored = finishing.stored

@@ -35,6 +35,7 @@ from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.ledger_probe import who_is_silent
 from breakglass.node.process import NodeProcess, go_on
 from breakglass.node.recorder import Recorder
+from breakglass.node.trust_files import TrustFiles
 from breakglass.process.folder import make_folder
 from breakglass.process.key_store import DOOR_KEY, keeping_of
 from breakglass.process.serving import Service
@@ -60,12 +61,12 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     process = NodeProcess(folder, settings, clock, folder / "data", ring=bell.ring, commits=True)
     # What the stories use, and let go of when the last of them is over.
     process.add(close=bell.close)
-    minters = Minters(folder, settings.minters, settings.mint_within)
+    minters = Minters(folder, settings.minters, settings.mint_within, process.role_signer)
     process.add(close=minters.close)
     chain = DoorChain(folder / "kept" / "doors.sqlite")
     process.add(close=chain.close)
-    opened = OpenGrants()
-    process.follow(folder / "data" / "view", [opened], "recorded")
+    opened, trust_files = OpenGrants(), TrustFiles()
+    process.follow(folder / "data" / "view", [opened, trust_files], "recorded")
 
     view, stating, key = process.view, process.stating, process.key
     recording = Recorder(view, stating, key, clock, settings.receipt_within, settings.follow_within)
@@ -102,6 +103,9 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
             view, trying, settings.log, door_key, chain, policies, minters, bell, clock, at
         ),
         returning,
+        trust_files,
+        process.readers(rights=policies.rights),
+        process.check.keys,
         clock,
         Organisation(folder, settings.log, settings.ledger, settings.monitor),
     )

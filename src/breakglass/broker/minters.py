@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import UnavailableError
 from breakglass.http.addresses import read_address, read_places
 from breakglass.http.client import Peer
+from breakglass.http.request_signer import RequestSigner
 from breakglass.process.settings import neighbour_at
 from breakglass.records.signing.signature import Signature
 from breakglass.strict_json import write
@@ -25,12 +26,21 @@ class Minters:
         folder: the broker's, to which the paths are relative.
         addresses: minter to ``address`` file or address.
         mint_within: how long a mint may take.
+        signer: makes what signs requests to a role of the trust file: ``minter:NAME``.
     """
 
-    def __init__(self, folder: Path, addresses: Mapping[str, str], mint_within: timedelta) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        addresses: Mapping[str, str],
+        mint_within: timedelta,
+        signer: Callable[[str], RequestSigner],
+    ) -> None:
         self._within = mint_within
         self._minters = {
-            name: Peer(neighbour_at(folder, where), name=f"minter {name}")
+            name: Peer(
+                neighbour_at(folder, where), name=f"minter {name}", signer=signer(f"minter:{name}")
+            )
             for name, where in addresses.items()
         }
 
@@ -76,13 +86,16 @@ class Minters:
         value = {"grant": grant, "statement": write(statement)}
         return self._of(minter).post_json("/end", value, within=_WITHIN)
 
-    def forgo(self, minter: str, grant: str) -> bool:
+    def forgo(self, minter: str, grant: str, intent: str) -> bool:
         """Have a minter promise never to mint a grant; returns whether it was minted.
+
+        Signed by this broker for that minter; ``intent`` is the SHA-256 of the intent's text.
 
         Raises:
             BreakglassError: the minter's refusal, or that it did not answer.
         """
-        answer = self._of(minter).post_json("/forgo", {"grant": grant}, within=_WITHIN)
+        value = {"grant": grant, "intent": intent}
+        answer = self._of(minter).post_json("/forgo", value, within=_WITHIN, signed=True)
         minted = answer.get("minted")
         if not isinstance(minted, bool):
             raise UnavailableError(f"minter {minter!r} does not say whether it minted")
@@ -94,7 +107,7 @@ class Minters:
         Raises:
             BreakglassError: the minter's refusal, or that it did not answer.
         """
-        return self._of(minter).get(f"/grants/{grant}/credential", within=_WITHIN).json()
+        return self._of(minter).read(f"/grants/{grant}/credential", within=_WITHIN).json()
 
     def close(self) -> None:
         """Let go of connections."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.http.routes import StatusError
+from breakglass.node.readers import ReadingRights
 from breakglass.policy.bundle import unpack_bundle
 from breakglass.policy.compile import CompiledPolicy, compile_policy
 from breakglass.records.fold.state import State
@@ -52,6 +54,15 @@ class Policies:
                     self._in_force.pop(next(iter(self._in_force)))
                 self._in_force[policy.bundle] = found
             return found
+
+    def rights(self, state: State, who: str, now: datetime) -> ReadingRights:
+        """Say what the policy of ``state`` lets ``who`` read, one of its people.
+
+        Raises:
+            BreakglassError: as ``in_force``; nothing is shown.
+        """
+        bundle = self.in_force(state).bundle
+        return ReadingRights(bundle.directory.people[who].counts_at(now), bundle.reads_all(who))
 
     def candidate(self, digest: str, bundle: bytes) -> CompiledPolicy:
         """Compile a bundle that may take force; its maintainers' signatures were checked.

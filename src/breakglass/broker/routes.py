@@ -33,12 +33,16 @@ from breakglass.broker.grants.grant_views import (
     Grants,
     GrantView,
     Incidents,
+    OwnGlasses,
+    PolicyView,
     TokenView,
     cards_of,
     glasses_of,
     grant_view,
     granted_view,
     incidents_of,
+    own_glasses_of,
+    policy_of,
 )
 from breakglass.broker.grants.request import BreakBody, break_request
 from breakglass.broker.grants.tokens import Tokens, standing
@@ -51,9 +55,22 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError
 from breakglass.http.routes import Given, Nobody, Request, Route, Taken, get, nobody, post
 from breakglass.node.catch_up import CatchingUp
+from breakglass.node.readers import (
+    GrantReader,
+    KnownReader,
+    PersonReading,
+    Readers,
+    on_glass,
+    reads_all,
+    reads_grant,
+    refused,
+)
 from breakglass.node.replica import Replica
+from breakglass.node.trust_files import TrustFiles, TrustFilesView
 from breakglass.node.views import Health, StateView, health, state_view
+from breakglass.policy.compile import CompiledPolicy
 from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.fold.state import State
 from breakglass.records.kinds.key import KeyHandedOver
 from breakglass.token.token import BYTES_AT_MOST
 
@@ -80,13 +97,20 @@ class Stories:
     activating: Activation
     doors: DoorRequests
     returning: DoorReturn
+    trust_files: TrustFiles
+    readers: Readers
+    keys: tuple[str, ...]  # our own, for which requests to us are signed
     clock: Clock
     organisation: Organisation
 
 
 def routes(stories: Stories) -> list[Route]:
-    """Return the table. No route asks who somebody is: whatever acts, people signed themselves."""
-    act, show = stories, _Readings(stories)
+    """Return the table. Whatever acts, people signed themselves; whoever reads says who they are.
+
+    Open is what a client needs to write a statement, or to believe one: no session stands before
+    a break.
+    """
+    act, show, who = stories, _Readings(stories), stories.readers
 
     def break_glass(body: BreakBody) -> GrantedView:
         return granted_view(act.breaking.break_glass(break_request(body)))
@@ -94,16 +118,19 @@ def routes(stories: Stories) -> list[Route]:
     readings = [
         get("/glasses", nobody, show.glasses, Glasses),
         get("/cards", nobody, show.cards, CardsView),
-        get("/incidents", nobody, show.incidents, Incidents),
-        get("/grants", nobody, show.grants, Grants),
-        get("/grants/{grant}", nobody, show.grant, GrantView),
-        get("/grants/{grant}/token", nobody, show.token, TokenView),
-        get("/grants/{grant}/credential", nobody, show.credential, dict),
-        get("/doors", nobody, lambda who, asked: act.doors.listing(), DoorsView),
-        get("/doors/{grant}", nobody, show.door, DoorView),
+        get("/policy", who.all_or_trusted, show.policy, PolicyView),
+        get("/glasses/mine", who.known, show.own_glasses, OwnGlasses),
+        get("/incidents", who.known, show.incidents, Incidents),
+        get("/grants", who.known, show.grants, Grants),
+        get("/grants/{grant}", who.of_grant, show.grant, GrantView),
+        get("/grants/{grant}/token", who.of_grant, show.token, TokenView),
+        get("/grants/{grant}/credential", who.of_grant, show.credential, dict),
+        get("/doors", who.known, show.doors, DoorsView),
+        get("/doors/{grant}", who.of_grant, show.door, DoorView),
         get("/join", nobody, lambda who, asked: act.organisation.join_view(), JoinView),
-        get("/minters", nobody, lambda who, asked: act.minters.addresses(), dict),
-        get("/state", nobody, lambda who, asked: state_view(act.view), StateView),
+        get("/minters", who.all_or_trusted, show.minters, dict),
+        get("/state", who.all_or_trusted, show.state, StateView),
+        get("/trust", nobody, show.trust, TrustFilesView),
         get("/healthz", nobody, show.health, Health),
     ]
     acts = [
@@ -164,40 +191,51 @@ def _when_current(stories: Stories, route: Route) -> Route:
 
 @dataclass(frozen=True)
 class _Readings:
-    """What is shown of the folded state."""
+    """What is shown of the folded state, and to whom."""
 
     stories: Stories
 
     def glasses(self, who: Nobody, asked: Request[None]) -> Glasses:
         with self.stories.view.reading() as state:
-            try:
-                policy = self.stories.policies.in_force(state)
-            except RefusedError:
-                policy = None  # there is none yet, and so no glass
-            return glasses_of(state, policy)
+            return glasses_of(state, self._policy(state))
 
     def cards(self, who: Nobody, asked: Request[None]) -> CardsView:
         with self.stories.view.reading() as state:
             return cards_of(state)
 
-    def incidents(self, who: Nobody, asked: Request[None]) -> Incidents:
+    def policy(self, who: KnownReader, asked: Request[None]) -> PolicyView:
+        with self.stories.view.reading() as state:
+            return policy_of(state)
+
+    def own_glasses(self, who: KnownReader, asked: Request[None]) -> OwnGlasses:
+        with self.stories.view.reading() as state:
+            shown = [
+                name
+                for name in state.governance.cards
+                if reads_all(who)
+                or (isinstance(who, PersonReading) and on_glass(state, who.who, name))
+            ]
+            return own_glasses_of(state, shown)
+
+    def incidents(self, who: KnownReader, asked: Request[None]) -> Incidents:
         with self.stories.view.reading() as state:
             return incidents_of(state)
 
-    def grants(self, who: Nobody, asked: Request[None]) -> Grants:
+    def grants(self, who: KnownReader, asked: Request[None]) -> Grants:
         now = self.stories.clock.now()
         with self.stories.view.reading() as state:
-            newest = sorted(state.grants.by_id.values(), key=lambda each: -each.index)
+            shown = [each for each in state.grants.by_id.values() if reads_grant(state, who, each)]
+        newest = sorted(shown, key=lambda each: -each.index)
         return Grants(tuple(grant_view(each, now) for each in newest))
 
-    def grant(self, who: Nobody, asked: Request[None]) -> GrantView:
-        return grant_view(self._standing(asked), self.stories.clock.now())
+    def grant(self, who: GrantReader, asked: Request[None]) -> GrantView:
+        return grant_view(self._standing(who, asked), self.stories.clock.now())
 
-    def token(self, who: Nobody, asked: Request[None]) -> TokenView:
-        return TokenView(self.stories.tokens.token(self._standing(asked)).encoded())
+    def token(self, who: GrantReader, asked: Request[None]) -> TokenView:
+        return TokenView(self.stories.tokens.token(self._standing(who, asked)).encoded())
 
-    def credential(self, who: Nobody, asked: Request[None]) -> dict[str, Any]:
-        grant = self._standing(asked)
+    def credential(self, who: GrantReader, asked: Request[None]) -> dict[str, Any]:
+        grant = self._standing(who, asked)
         if not grant.minter:
             raise RefusedError(
                 f"grant {grant.grant!r} opens gates only: it has a token and no credential",
@@ -205,17 +243,61 @@ class _Readings:
             )
         return self.stories.minters.credential(grant.minter, grant.grant)
 
-    def door(self, who: Nobody, asked: Request[None]) -> DoorView:
-        return self.stories.doors.find(asked.path["grant"])
+    def doors(self, who: KnownReader, asked: Request[None]) -> DoorsView:
+        found = self.stories.doors.listing()
+        with self.stories.view.reading() as state:
+            return DoorsView(
+                tuple(each for each in found.doors if _reads_door(state, who, each.grant, "")),
+                tuple(
+                    each
+                    for each in found.unappended
+                    if _reads_door(state, who, each.grant, each.who)
+                ),
+            )
+
+    def door(self, who: GrantReader, asked: Request[None]) -> DoorView:
+        name = asked.path["grant"]
+        found = self.stories.doors.find(name)
+        with self.stories.view.reading() as state:
+            if not _reads_door(state, who, name, ""):
+                raise refused(f"door {name[:40]!r}")
+        return found
+
+    def minters(self, who: KnownReader, asked: Request[None]) -> dict[str, str]:
+        return self.stories.minters.addresses()
+
+    def state(self, who: KnownReader, asked: Request[None]) -> StateView:
+        return state_view(self.stories.view)
+
+    def trust(self, who: Nobody, asked: Request[None]) -> TrustFilesView:
+        return self.stories.trust_files.after(asked.number("after", 0), self.stories.view)
 
     def health(self, who: Nobody, asked: Request[None]) -> Health:
         current = self.stories.catching_up.current
-        return health(self.stories.view, current, current and self._trusted())
+        well = current and self._trusted()
+        return health(self.stories.view, current, well, self.stories.keys)
+
+    def _policy(self, state: State) -> CompiledPolicy | None:
+        try:
+            return self.stories.policies.in_force(state)
+        except RefusedError:
+            return None  # there is none yet, and so no glass
 
     def _trusted(self) -> bool:
         with self.stories.view.reading() as state:
             return state.governance.trust is not None
 
-    def _standing(self, asked: Request[None]) -> GrantState:
+    def _standing(self, who: GrantReader, asked: Request[None]) -> GrantState:
         with self.stories.view.reading() as state:
-            return standing(state.grants.by_id, asked.path["grant"])
+            found = standing(state.grants.by_id, asked.path["grant"])
+            if not reads_grant(state, who, found):
+                raise refused(f"grant {found.grant!r}")
+            return found
+
+
+def _reads_door(state: State, who: GrantReader, grant: str, asker: str) -> bool:
+    """Say whether a door is shown: to who reads all, its asker, and who the trust file names."""
+    if isinstance(who, PersonReading) and (who.trusted or who.who == asker):
+        return True
+    known = state.grants.by_id.get(grant)
+    return reads_all(who) or (known is not None and reads_grant(state, who, known))

@@ -211,8 +211,14 @@ def _now() -> Any:
     return now()
 
 
+def _own_glasses(client: Client) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.broker("GET", "/glasses/mine")["glasses"]
+    return found
+
+
 def _list(client: Client, known: dict[str, Any], as_json: bool) -> None:
-    mine = [each for each in known["glasses"] if client.who in each["people"]]
+    people = {each["glass"]: each["people"] for each in _own_glasses(client)}
+    mine = [each for each in known["glasses"] if client.who in people.get(each["glass"], ())]
     if as_json:
         output.tell_json({**known, "glasses": mine})
         return

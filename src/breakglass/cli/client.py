@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,8 +17,12 @@ from breakglass.error_names import ErrorName, ForeignName
 from breakglass.errors import MisconfiguredError, UnavailableError, reason
 from breakglass.http.client import Peer
 
+if TYPE_CHECKING:
+    # It signs, and whoever signs has loaded it; a command that reads nothing starts without.
+    from breakglass.http.request_signer import RequestSigner
+
 F = TypeVar("F", bound=Callable[..., Any])
-_OPTIONAL = {"state", "door_webhook", "door_command"}
+_OPTIONAL = {"state", "reader", "door_webhook", "door_command"}
 _KEYS = {"who", "key", "log", "broker", "monitor", "ledger", "trust", *_OPTIONAL}
 # The broker may wait for witnesses and a probe; a person waits this long and no longer.
 WITHIN = timedelta(seconds=20)
@@ -31,6 +35,12 @@ _WEIGHT: dict[ErrorName | ForeignName, int] = {
     ErrorName.UNANSWERED: 1,
     ErrorName.NONSENSE: 1,
 }
+_OPEN = {
+    "/glasses",
+    "/cards",
+    "/join",
+    "/trust",
+}  # what a break needs, and what carries its own signatures
 HISTORY_BYTES = 256 * 1024 * 1024  # the gates' whole history: about a million bypasses
 
 
@@ -40,7 +50,8 @@ class Client:
 
     ``brokers`` are replicas of one broker, each an address or an ``address`` file. ``key`` is a
     private key file, or the ``.pub`` file of a key that the agent holds. ``state`` is where the
-    keys of this person's grants are kept. ``door_webhook`` and ``door_command`` are a custodian's
+    keys of this person's grants are kept, ``reader`` the file of a key that the ledger shows its
+    entries to. ``door_webhook`` and ``door_command`` are a custodian's
     own bell, rung before they sign for the custodians' door.
     """
 
@@ -53,6 +64,7 @@ class Client:
     ledger: str | Path
     trust: Path
     state: Path
+    reader: Path | None = None
     door_webhook: str = ""
     door_command: str = ""
 
@@ -71,6 +83,9 @@ class Client:
         which may still answer. A refusal is an answer. Every call is safe to repeat: statements
         carry their own nonce, and two brokers with one statement give one grant.
 
+        A read that is not open is signed with the key of the grant that it is of, if that is on
+        this machine, else with the person's session, which may ask for their signature first.
+
         Raises:
             BreakglassError: what the broker says, or that none answered.
         """
@@ -83,6 +98,7 @@ class Client:
         asked: list[Peer] = []
         failed: list[UnavailableError] = []
         told = False
+        signer = self._signer("broker", path) if method == "GET" else None
 
         def ask(broker: Peer) -> None:
             try:
@@ -93,7 +109,8 @@ class Client:
         try:
             while len(failed) < len(self.brokers):
                 if len(asked) < len(self.brokers):
-                    broker = Peer(self.brokers[len(asked)], name="broker", within=within)
+                    where = self.brokers[len(asked)]
+                    broker = Peer(where, name="broker", within=within, signer=signer)
                     asked.append(broker)
                     threading.Thread(target=ask, args=(broker,), daemon=True).start()
                 more = len(asked) < len(self.brokers)
@@ -130,8 +147,8 @@ class Client:
 
     def ask_monitor(self, path: str) -> dict[str, Any]:
         """Ask the monitor."""
-        with self._monitor() as monitor:
-            return monitor.get(path).json()
+        with self._monitor(self._signer("monitor", path)) as monitor:
+            return monitor.read(path).json()
 
     def tell_monitor(self, path: str, value: dict[str, Any]) -> dict[str, Any]:
         """Hand the monitor what a person signed; safe to repeat, as with the broker."""
@@ -141,8 +158,28 @@ class Client:
         with self._monitor() as monitor:
             return monitor.send("POST", path, body, "application/json").checked().json()
 
-    def _monitor(self) -> Peer:
-        return Peer(self.monitor, name="monitor", within=WITHIN, answer_bytes_at_most=HISTORY_BYTES)
+    def ledger_peer(self, within: timedelta = timedelta(seconds=2)) -> Peer:
+        """Return a caller of the ledger, which shows its entries if we have a reader key."""
+        from breakglass.cli.reader_key import ledger_signer
+
+        return Peer(self.ledger, name="ledger", within=within, signer=ledger_signer(self))
+
+    def _monitor(self, signer: RequestSigner | None = None) -> Peer:
+        return Peer(
+            self.monitor,
+            name="monitor",
+            within=WITHIN,
+            answer_bytes_at_most=HISTORY_BYTES,
+            signer=signer,
+        )
+
+    def _signer(self, role: str, path: str) -> RequestSigner | None:
+        if path.partition("?")[0] in _OPEN:
+            return None
+        from breakglass.cli.reader_key import signer_for
+
+        _, room, grant, *_ = [*path.split("/"), "", ""]
+        return signer_for(self, role, grant if room in ("grants", "doors") else "")
 
 
 @functools.cache
@@ -151,7 +188,8 @@ def _announce(file: Path, who: str) -> None:
 
 
 def _answer(broker: Peer, method: str, path: str, body: bytes) -> dict[str, Any]:
-    answer = broker.send(method, path, body, "application/json").checked().json()
+    sent = broker.send(method, path, body, "application/json", signed=method == "GET")
+    answer = sent.checked().json()
     if _HOLDS.get(path, "") not in {"", *answer}:
         raise UnavailableError(f"broker's answer to {path} makes no sense", name=ErrorName.NONSENSE)
     return answer
@@ -215,6 +253,7 @@ def parse(path: Path, data: bytes) -> Client:
         ledger=_address(folder, table["ledger"]),
         trust=_path(folder, table["trust"]),
         state=_path(folder, table["state"]) if "state" in table else output.state_folder(),
+        reader=_path(folder, table["reader"]) if "reader" in table else None,
         door_webhook=table.get("door_webhook", ""),
         door_command=table.get("door_command", ""),
     )

@@ -61,6 +61,10 @@ def _glasses(client: Client) -> list[tuple[str, str]]:
 
 
 def _incidents(client: Client) -> list[tuple[str, str]]:
+    from breakglass.cli.reader_key import session_stands
+
+    if not session_stands(client):
+        return []  # a new one asks for a touch, in the middle of somebody's line
     answer = client.broker("GET", "/incidents", within=_WITHIN)
     return [(each["incident"], each["title"]) for each in answer["incidents"] if each["open"]]
 

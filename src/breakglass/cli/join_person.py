@@ -114,8 +114,8 @@ def person(
     genesis = person_join.read_fingerprint(mark)
     # (1) What the broker says, and the trust file that the fingerprint leads to. Nothing is kept.
     place = person_join.ask_broker(broker)
-    with Peer(place.ledger, name="ledger") as ledger:
-        trust, data = person_join.follow_trust(ledger, genesis)
+    with Peer(place.ledger, name="ledger") as ledger, Peer(broker, name="broker") as asked:
+        trust, data = person_join.follow_trust(ledger, asked, genesis)
     folder = (out or _usual_folder(place.log)).absolute()
     # (2) A key that signs; one that is made stays beside the folder, so that a second run finds it.
     mine, of_agent = _key(folder, who, key, new_key)

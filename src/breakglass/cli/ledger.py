@@ -47,6 +47,7 @@ ledger.add_command(rebuild)
 @output.says_json
 def export(folder: Path, org: str | None, as_json: bool) -> None:
     """Copy the whole ledger into DIR, in the C2SP tlog-tiles layout."""
+    from breakglass.cli.reader_key import ledger_signer
     from breakglass.ledger.export import export as copy
     from breakglass.records.trust import accept_trust
     from breakglass.tlog.note import Note
@@ -55,7 +56,10 @@ def export(folder: Path, org: str | None, as_json: bool) -> None:
     trust = client.trust.read_bytes()
     policy = accept_trust(Note.parse(trust), None).tlog.text
     progress = _show_copying if sys.stderr.isatty() and not as_json else _silent_copying
-    size = copy(client.ledger, folder, policy_text=policy, trust=trust, progress=progress)
+    signer = ledger_signer(client)
+    size = copy(
+        client.ledger, folder, policy_text=policy, trust=trust, signer=signer, progress=progress
+    )
     if as_json:
         output.tell_json({"folder": str(folder), "size": size})
         return

@@ -148,13 +148,12 @@ def activate(
     alike, until the record stands; then the new ones alone, and the old keys here are dropped.
     Cut off anywhere: type it again.
     """
-    from breakglass.http.client import Peer
     from breakglass.operate.signed_file import read_note
 
     client, note = find(org), read_note(file)
     change = change_of(client)
     change.check(note.text)
-    with Peer(client.ledger, name="ledger") as ledger:
+    with client.ledger_peer() as ledger:
         done = change.activate(note, ledger, policy_stands=policy_stands)
     key = None if handover is None else _hand_over(client, handover, done.version)
     if as_json:

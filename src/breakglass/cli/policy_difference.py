@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import hashlib
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 
 from breakglass.cli.client import Client
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnprovenError
-
-_WITHIN = timedelta(seconds=5)
 
 
 def tell_difference(client: Client, files: Mapping[str, bytes]) -> list[str]:
@@ -29,17 +27,16 @@ def tell_difference(client: Client, files: Mapping[str, bytes]) -> list[str]:
 
 
 def _in_force(client: Client) -> Mapping[str, bytes]:
-    from breakglass.http.client import Peer
     from breakglass.policy.bundle import unpack_bundle
 
-    digest = str(client.broker("GET", "/glasses")["policy"])
+    told = client.broker("GET", "/policy")
+    digest = str(told["policy"])
     if not digest:
         return {}
-    with Peer(client.ledger, name="ledger", within=_WITHIN) as ledger:
-        data = ledger.get(f"/attachment/{digest}").body
+    data = base64.b64decode(str(told["bundle"]))
     if hashlib.sha256(data).hexdigest() != digest:
         raise UnprovenError(
-            f"the ledger gives other bytes than bundle {digest[:12]}", name=ErrorName.WRONG_POLICY
+            f"the broker gives other bytes than bundle {digest[:12]}", name=ErrorName.WRONG_POLICY
         )
     return unpack_bundle(data)
 

@@ -140,11 +140,12 @@ def update(file: Path | None, gates: tuple[Path, ...], org: str | None, as_json:
     from breakglass.records.trust import accept_trust
 
     client = find(org)
+    standing = change_of(client).standing()
     if file:
         notes = [read_note(file)]
-        accept_trust(notes[0], change_of(client).standing())
+        accept_trust(notes[0], standing)
     else:
-        notes = _from_ledger(client)
+        notes = _from_broker(client, standing.version)
     brought = bring_client(client.trust, notes)
     for folder in [*gates_here(client.file.absolute().parent), *gates]:
         bring_gate(folder, notes)
@@ -162,21 +163,13 @@ def update(file: Path | None, gates: tuple[Path, ...], org: str | None, as_json:
         )
 
 
-def _from_ledger(client: Client) -> list[Note]:
-    """Return every trust file that the ledger keeps; they are believed by their signatures."""
-    from breakglass.http.client import Peer
-    from breakglass.records.record import parse_attachments
+def _from_broker(client: Client, version: int) -> list[Note]:
+    """Return the trust files behind ``version``; they are believed by their signatures."""
     from breakglass.tlog.note import Note
 
-    found, start = list[Note](), 0
-    with Peer(client.ledger, name="ledger") as ledger:
-        while commits := ledger.get(f"/entries?from={start}&wait=0").json()["commits"]:
-            notes = [note for each in commits for note in each["entries"]]
-            start += len(notes)
-            for note in notes:
-                if '"kind":"trust"' not in note:
-                    continue
-                named = parse_attachments(Note.parse(note.encode()).text)
-                files = [ledger.get(f"/attachment/{each.digest}").body for each in named]
-                found += [Note.parse(each) for each in files]
-    return found
+    found: list[Note] = []
+    while True:
+        told = client.broker("GET", f"/trust?after={version + len(found)}")
+        found += [Note.parse(str(each).encode()) for each in told["files"]]
+        if not told["more"]:
+            return found

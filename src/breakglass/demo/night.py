@@ -70,7 +70,7 @@ def repair(night: Night) -> None:
         check.require(said.code == 0, said.last)
         found = said.row("grant  ")
         # The minter answers first and records ``usable`` behind it.
-        recorded = _until(lambda: night.running.get("broker", f"/grants/{found}")["usable_at"])
+        recorded = _until(lambda: night.running.read("broker", f"/grants/{found}")["usable_at"])
         night.repair = mira.asks("status", found)
         check.require(recorded, f"no 'usable' within {_RECORDED_WITHIN.total_seconds():g} s")
         usable = night.repair["since_asked_ms"]
@@ -190,10 +190,10 @@ def expiry(night: Night) -> None:
         check.require(said.code == 3, f"exit {said.code}: {said.last}")
     with stage.check("its death is recorded") as check:
         check.require(
-            _until(lambda: night.running.get("broker", f"/grants/{grant}")["state"] == "dead"),
+            _until(lambda: night.running.read("broker", f"/grants/{grant}")["state"] == "dead"),
             "no 'dead' within 25 s",
         )
-        found = night.running.get("broker", f"/grants/{grant}")
+        found = night.running.read("broker", f"/grants/{grant}")
         left = night.target.value(f"select count(*) from pg_roles where rolname = '{handle}'")
         check.require(left == 0, f"the role {handle!r} is still there")
         tail = found["tail_ms"] / 1000

@@ -59,7 +59,7 @@ def _agreed(night: Night, *names: str) -> dict[str, Any] | None:
     seen: list[str] = []
     for _ in Deadline(_WITHIN).tries(0.1):
         size = night.running.get("ledger", "/healthz")["size"]
-        states = [night.running.get(name, "/state") for name in names]
+        states = [night.running.read(name, "/state") for name in names]
         found = {(each["size"], each["digest"]) for each in states}
         if found != {(size, states[0]["digest"])} or states[0]["digest"] not in seen[-1:]:
             seen.clear()

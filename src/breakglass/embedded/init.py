@@ -84,7 +84,9 @@ def make_organisation(folder: Path, plan: Plan, now: datetime, say: Say | None =
     # (6) The client last: a folder without it is not an organisation.
     for custodian in plan.custodians:
         _equip_custodian(folder, custodian.name, plan)
-    write_client(folder, client_toml(plan.who, plan.key, plan.log, {}))
+    write_whole(folder / "keys" / "reader", f"{keys.reader.encoded()}\n".encode(), 0o600)
+    reader = 'reader = "keys/reader"\n'
+    write_client(folder, f"{client_toml(plan.who, plan.key, plan.log, {})}{reader}")
     return Made(
         folder,
         digest,

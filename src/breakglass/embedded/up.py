@@ -33,12 +33,17 @@ from breakglass.embedded.supervisor import (
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.http.client import Peer
+from breakglass.http.request_signer import RequestSigner
 from breakglass.operate.maintainer_signing import encoded_activation, read_signed
 from breakglass.operate.retired_cosigners import moved_out
 from breakglass.process.folder import held
+from breakglass.process.key_store import read_key
+from breakglass.records.trust import accept_trust
+from breakglass.tlog.note import Note
 
 _REST_AT_MOST_S = 30.0
 _LIVED_LONG_S = 60.0
+_READ_WITHIN = timedelta(seconds=15)
 _BEGIN_WITHIN = timedelta(seconds=20)
 
 
@@ -117,9 +122,17 @@ class Organisation:
         return Peer(self.org / name, name=name, within=within)
 
     def get(self, name: str, path: str) -> dict[str, Any]:
-        """Ask one process."""
+        """Ask one process what it shows to everybody."""
         with self.call(name) as neighbour:
             return neighbour.get(path).json()
+
+    def read(self, name: str, path: str) -> dict[str, Any]:
+        """Ask a process that follows the ledger as our monitor would: its key lies here too."""
+        key, theirs = (read_key(self.org / each) for each in ("monitor", name))
+        log = accept_trust(Note.parse((self.org / "trust").read_bytes()), None).tlog.logs[0]
+        signer = RequestSigner(log.vkey.name, key, lambda shown: shown == theirs.verifier)
+        with Peer(self.org / name, name=name, within=_READ_WITHIN, signer=signer) as neighbour:
+            return neighbour.read(path).json()
 
 
 @contextmanager

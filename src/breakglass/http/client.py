@@ -11,11 +11,11 @@ import json
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from breakglass.error_names import ErrorName, name_of
 from breakglass.errors import (
@@ -36,10 +36,15 @@ from breakglass.http.connection import (
     seconds_left,
 )
 
+if TYPE_CHECKING:
+    # It signs, and whoever signs has loaded it; a command that reads nothing starts without.
+    from breakglass.http.request_signer import RequestSigner
+
 __all__ = ["Incoming", "Outgoing", "Peer", "Reply"]
 
 _KINDS: dict[int, type[BreakglassError]] = {
     **BY_STATUS,
+    401: RefusedError,
     404: RefusedError,
     409: RefusedError,
     413: MalformedError,
@@ -106,6 +111,7 @@ class Peer:
         name: how messages speak of it.
         within: how long a call may take altogether, unless the call says otherwise.
         answer_bytes_at_most: longer answers are refused.
+        signer: signs what is sent as ``signed``; without one that goes as the rest.
     """
 
     def __init__(
@@ -115,6 +121,7 @@ class Peer:
         name: str = "",
         within: timedelta = timedelta(seconds=2),
         answer_bytes_at_most: int = 16 * 1024 * 1024,
+        signer: RequestSigner | None = None,
     ) -> None:
         self.where = where
         self.name = f"'{name}'" if name else f"the process at {str(where)!r}"
@@ -127,6 +134,8 @@ class Peer:
         self._turn = 0  # which of the addresses, counted on and on
         self._count = 1  # how many there are, as far as we have looked
         self._address = ""  # the last one that was tried, for messages
+        self._signer = signer
+        self._to: dict[int, str] = {}  # the key of the process behind each turn's address
 
     @property
     def several(self) -> bool:
@@ -141,6 +150,10 @@ class Peer:
         """
         return self.send("GET", path, within=within).checked()
 
+    def read(self, path: str, *, within: timedelta | None = None) -> Reply:
+        """GET ``path`` as somebody: signed for the process that answers; otherwise as ``get``."""
+        return self.send("GET", path, within=within, signed=True).checked()
+
     def post(
         self,
         path: str,
@@ -153,11 +166,17 @@ class Peer:
         return self.send("POST", path, body, content_type, within=within).checked()
 
     def post_json(
-        self, path: str, value: Mapping[str, Any], *, within: timedelta | None = None
+        self,
+        path: str,
+        value: Mapping[str, Any],
+        *,
+        within: timedelta | None = None,
+        signed: bool = False,
     ) -> dict[str, Any]:
         """POST a JSON object and read one back; otherwise as ``get``."""
         body = json.dumps(value, separators=(",", ":")).encode()
-        return self.post(path, body, "application/json", within=within).json()
+        kind = "application/json"
+        return self.send("POST", path, body, kind, within=within, signed=signed).checked().json()
 
     def send(
         self,
@@ -169,6 +188,7 @@ class Peer:
         within: timedelta | None = None,
         headers: Mapping[str, str] | None = None,
         into: Incoming | None = None,
+        signed: bool = False,
     ) -> Reply:
         """Make one call and return the answer, whatever its status.
 
@@ -179,9 +199,13 @@ class Peer:
         With ``into`` the body of a 2xx answer is written there, whatever its length up to
         ``into``'s own bound, and the answer's is empty.
 
+        A ``signed`` call is signed for the process at each address, which is asked once for its
+        key; its body lies in memory.
+
         Raises:
             UnavailableError: ``unreachable``: no connection, so nothing was asked;
-                ``unanswered``: cut off or too slow; ``nonsense``: too long, or not HTTP.
+                ``unanswered``: cut off or too slow; ``nonsense``: too long, or not HTTP;
+                ``wrong_process``: a signed call to a process that the signer does not mean.
         """
         call = Call(method, path, body, content_type, headers or {}, into)
         bound = within if within is not None else self._within
@@ -191,7 +215,11 @@ class Peer:
             tried += 1
             turn = self._turn
             try:
-                reply = self._send(call, until, bound)
+                reply = (
+                    self._send_as(call, turn, until, bound)
+                    if signed
+                    else self._send(call, until, bound)
+                )
             except UnavailableError as error:
                 self._pass_on(turn)
                 if error.name != ErrorName.UNREACHABLE or tried >= self._count:
@@ -202,6 +230,28 @@ class Peer:
             self._pass_on(turn)
             if tried >= self._count:
                 return reply
+
+    def _send_as(self, call: Call, turn: int, until: float, bound: timedelta) -> Reply:
+        signer = self._signer
+        if signer is None or not isinstance(call.body, bytes):
+            return self._send(call, until, bound)
+        for again in (False, True):
+            to = self._to.get(turn)
+            if to is None:
+                health = self._send(Call("GET", "/healthz", b"", "", {}, None), until, bound)
+                if _stands_by(health):
+                    return health
+                keys = health.json().get("keys")
+                if keys is None:
+                    health.checked()
+                to = signer.choose(keys, self.name)
+                self._to = {turn: to}
+            headers = {**call.headers, **signer.headers(to, call.method, call.path, call.body)}
+            reply = self._send(replace(call, headers=headers), until, bound)
+            if again or reply.status != 403 or b"wrong_process" not in reply.body:
+                break
+            self._to.pop(turn, None)  # another process, or another key, answers there now
+        return reply
 
     def _send(self, call: Call, until: float, bound: timedelta) -> Reply:
         try:

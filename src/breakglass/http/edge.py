@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import logging
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import NoneType
 from typing import Any
 
@@ -63,22 +64,43 @@ def _served(route: Route, room: BodyRoom) -> StarletteRoute:
         size = _size(request, route.body_at_most)
         async with room.taken(size if stranger else 0):
             body = await _read(request, route.body_at_most, room if stranger else None, size)
-            asked = Request(request.path_params, request.query_params, body, request.headers)
+            asked = Request(
+                request.path_params,
+                request.query_params,
+                body,
+                request.headers,
+                request.method,
+                _target(request.scope),
+            )
             async with room.turn(len(body)):
                 with crowd.one_more() if crowd is not None else contextlib.nullcontext():
                     return as_response(await anyio.to_thread.run_sync(_answered, route, asked))
 
-    return StarletteRoute(route.path, endpoint, methods=[route.method])
+    return ServedRoute(route, endpoint)
+
+
+class ServedRoute(StarletteRoute):
+    """A row of a table as Starlette takes it; the row stays, for who describes the process."""
+
+    def __init__(self, row: Route, endpoint: Callable[..., Any]) -> None:
+        super().__init__(row.path, endpoint, methods=[row.method])
+        self.row = row
 
 
 def _answered(route: Route, raw: Request[bytes]) -> Response | Streamed:
     try:
         who = route.who(raw)
         body = _taken(route.takes, raw.body)
-        given = route.handler(who, Request(raw.path, raw.query, body, raw.headers))
+        given = route.handler(who, replace(raw, body=body))
         return given if isinstance(given, Response | Streamed) else json_response(given)
     except Exception as error:  # noqa: BLE001  the edge of the process: stays shut
         return as_answer(error)
+
+
+def _target(scope: Scope) -> str:
+    """Return path and query as they came: a path that was decoded could be another one's."""
+    path, query = scope.get("raw_path") or b"", scope.get("query_string") or b""
+    return (path + b"?" + query if query else path).decode("latin-1")
 
 
 def _taken(takes: type[Any], body: bytes) -> Any:

@@ -30,6 +30,8 @@ class Request(Generic[Taken]):
     query: Mapping[str, str]
     body: Taken
     headers: Mapping[str, str]
+    method: str = "GET"
+    target: str = ""  # path and query, byte for byte as they came
 
     def number(self, name: str, default: int | None = None) -> int:
         """Read a whole number from the path or the query.

@@ -181,7 +181,7 @@ def _submitter(note: Note, submitters: KnownSubmitters) -> tuple[KnownSubmitter,
     found = [
         (submitters[line.name, line.key_id], line)
         for line in note.lines
-        if (line.name, line.key_id) in submitters
+        if (line.name, line.key_id) in submitters and submitters[line.name, line.key_id].appends
     ]
     if not found:
         names = ", ".join(repr(line.name) for line in note.lines[:4])

@@ -23,6 +23,7 @@ from breakglass.errors import (
 )
 from breakglass.http.client import Peer
 from breakglass.http.edge import application
+from breakglass.http.request_check import RequestCheck
 from breakglass.http.routes import (
     Crowd,
     Nobody,
@@ -43,6 +44,7 @@ from breakglass.ledger.failover import Failover
 from breakglass.ledger.feed import Feed, Published
 from breakglass.ledger.journal import Journal
 from breakglass.ledger.journal_tiles import JournalTiles
+from breakglass.ledger.readers import LedgerReader, Readers
 from breakglass.ledger.sequence_check import Accepted
 from breakglass.ledger.sequencing import Sequencer, proof_of
 from breakglass.ledger.settings import LedgerSettings, Watched, parse_quorum, parse_submitters
@@ -57,7 +59,7 @@ from breakglass.submit.blob_upload import transfer_within
 from breakglass.submit.record_header import COMMIT, NOTE_BYTES_AT_MOST, NOTES_AT_MOST, POSTED
 from breakglass.tlog.note import Signer, VerifierKey
 from breakglass.tlog.policy import NEXT, TlogPolicy, Witness
-from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, parse_tile_path
+from breakglass.tlog.tiles import TILE_WIDTH, TileName, encode_bundle, parse_tile_path
 
 log = logging.getLogger("breakglass.ledger")
 _APPEND_BYTES = NOTES_AT_MOST * (NOTE_BYTES_AT_MOST + 2)
@@ -114,8 +116,23 @@ def build(
         submitters,
         unnamed_for=settings.unnamed_for,
     )
+    check = RequestCheck(
+        signer.name, [str(each.verifier) for each in signers], clock, lambda: settings.skew
+    )
+    readers = Readers(check, submitters, policy, settings.archives)
     doors = _Doors(
-        settings, signer, journal, attachments, uploads, feed, sequencer, admission, panel, standing
+        check,
+        readers,
+        settings,
+        signer,
+        journal,
+        attachments,
+        uploads,
+        feed,
+        sequencer,
+        admission,
+        panel,
+        standing,
     )
 
     def close() -> None:
@@ -161,6 +178,13 @@ class Entries:
     """The commits after a size."""
 
     commits: tuple[CommitView, ...]
+
+
+@dataclass(frozen=True)
+class GenesisView:
+    """Entries 0 and 1 as they were signed: the genesis, and the record of the first trust file."""
+
+    entries: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -221,6 +245,8 @@ class _Cosigners:
 class _Doors:
     """The handlers; each is one request."""
 
+    check: RequestCheck
+    readers: Readers
     settings: LedgerSettings
     signer: Signer
     journal: Journal
@@ -240,10 +266,12 @@ class _Doors:
         appends = _crowd(_appends(self.settings), "appends", ErrorName.POOL_FULL, "recorded")
         polls = _crowd(threads * 3 // 8, "polls for entries", ErrorName.BUSY, "done")
         puts = _crowd(threads // 16, "attachments", ErrorName.BUSY, "stored")
+        known = self.readers.known
         return application(
             [
                 post("/append", nobody, bytes, self.append, Appended, _APPEND_BYTES, appends),
-                get("/entries", nobody, self.entries, Entries, polls),
+                get("/entries", known, self.entries, Entries, polls),
+                get("/genesis", nobody, self.genesis, GenesisView),
                 get("/submitter/{key:path}", nobody, self.submitter, ChainView),
                 get("/proof/{index}", nobody, self.proof, Response),
                 upload_route(
@@ -253,8 +281,9 @@ class _Doors:
                     within=transfer_within,
                     crowd=puts,
                 ),
-                get("/attachment/{digest}", nobody, self.get_attachment, Streamed),
+                get("/attachment/{digest}", known, self.get_attachment, Streamed),
                 get("/checkpoint", nobody, self.checkpoint, Response),
+                get("/tile/entries/{rest:path}", known, self.entry_tile, Response),
                 get("/tile/{rest:path}", nobody, self.tile, Response),
                 get("/healthz", nobody, self.healthz, dict),
             ]
@@ -276,10 +305,15 @@ class _Doors:
         commit = self.feed.holding(accepted.indices[-1]) if COMMIT in asked.headers else None
         return _appended(accepted, commit)
 
-    def entries(self, who: Nobody, asked: Request[None]) -> Entries:
+    def entries(self, who: LedgerReader, asked: Request[None]) -> Entries:
         wait = min(timedelta(seconds=asked.number("wait", 0)), self.settings.poll_at_most)
         commits = self.feed.after(asked.number("from"), wait)
         return Entries(tuple(map(_shown, commits)))
+
+    def genesis(self, who: Nobody, asked: Request[None]) -> GenesisView:
+        # How a log began names keys and no person's doing: whoever has its fingerprint may see it.
+        notes = self.journal.notes(0, min(2, self.feed.size))
+        return GenesisView(tuple(note.decode() for note in notes))
 
     def submitter(self, who: Nobody, asked: Request[None]) -> ChainView:
         label = asked.path["key"]
@@ -300,7 +334,7 @@ class _Doors:
             self.standing.refuse_unless_active()
         return self.uploads.begin(asked, size)
 
-    def get_attachment(self, who: Nobody, asked: Request[None]) -> Streamed:
+    def get_attachment(self, who: LedgerReader, asked: Request[None]) -> Streamed:
         try:
             stored = self.attachments.read(asked.path["digest"])
         except RefusedError as error:
@@ -313,29 +347,37 @@ class _Doors:
             raise _not_found("a checkpoint")
         return Response(newest.cosigned, content_type=_TEXT, headers={"cache-control": "no-store"})
 
-    def tile(self, who: Nobody, asked: Request[None]) -> Response:
-        name = parse_tile_path(f"tile/{asked.path['rest']}")
+    def entry_tile(self, who: LedgerReader, asked: Request[None]) -> Response:
+        name = self._within_head(f"tile/entries/{asked.path['rest']}")
         start = name.n * TILE_WIDTH
-        stop = start + name.width
-        # Nothing beyond the newest head that a quorum has seen.
-        if stop > self.feed.size >> (8 * (name.level or 0)):
-            raise _not_found(name.path)
-        if name.level is None:
-            data = encode_bundle(self.journal.notes(start, stop))
-        else:
-            data = b"".join(JournalTiles(self.journal).hashes(name.level, start, stop))
+        data = encode_bundle(self.journal.notes(start, start + name.width))
         return Response(data, content_type=_BYTES, headers=_IMMUTABLE)
+
+    def tile(self, who: Nobody, asked: Request[None]) -> Response:
+        name = self._within_head(f"tile/{asked.path['rest']}")
+        if name.level is None:  # spelled so that it came by this route: "/tile//entries/…"
+            raise _not_found(name.path)
+        start = name.n * TILE_WIDTH
+        hashes = JournalTiles(self.journal).hashes(name.level, start, start + name.width)
+        return Response(b"".join(hashes), content_type=_BYTES, headers=_IMMUTABLE)
+
+    def _within_head(self, path: str) -> TileName:
+        """Read a tile's path; nothing beyond the newest head that a quorum has seen is there."""
+        name = parse_tile_path(path)
+        if name.n * TILE_WIDTH + name.width > self.feed.size >> (8 * (name.level or 0)):
+            raise _not_found(name.path)
+        return name
 
     def healthz(self, who: Nobody, asked: Request[None]) -> dict[str, Any]:
         stopped = self.sequencer.stopped
         if stopped is not None:
             raise stopped
-        away = self.panel.away()
         role = self.standing.said() if self.standing is not None else {}
         told = {
             "origin": self.signer.name,
+            "keys": list(self.check.keys),
             "size": self.feed.size,
-            "away": away,
+            "away": self.panel.away(),
             "waits_for": self.panel.lacking(),
         }
         return {**told, "journal": self.sequencer.trouble, **role}

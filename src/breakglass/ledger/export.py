@@ -25,6 +25,7 @@ from pathlib import Path
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError, UnprovenError
 from breakglass.http.client import Peer
+from breakglass.http.request_signer import RequestSigner
 from breakglass.ledger.attachments import AttachmentStore
 from breakglass.ledger.feed import Feed, Published
 from breakglass.ledger.journal import Head
@@ -56,6 +57,7 @@ def export(
     *,
     policy_text: str,
     trust: bytes = b"",
+    signer: RequestSigner | None = None,
     progress: Progress = lambda done, of: None,
 ) -> int:
     """Write the log at ``source`` into the new folder ``to``; returns the number of entries.
@@ -65,6 +67,7 @@ def export(
         to: must not exist; it appears when it is complete.
         policy_text: the tlog-policy of those who will verify.
         trust: the trust file's bytes; no such file if empty.
+        signer: of somebody to whom the ledger at an address shows its entries.
         progress: told after each commit.
 
     Raises:
@@ -80,7 +83,7 @@ def export(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
-        size = _Exporter(draft, progress).write(_opened(source))
+        size = _Exporter(draft, progress).write(_opened(source, signer))
         (draft / "policy").write_text(policy_text, "utf-8")
         if trust:
             (draft / "trust").write_bytes(trust)
@@ -93,7 +96,7 @@ def export(
     return size
 
 
-def _opened(source: Path | str) -> Source:
+def _opened(source: Path | str, signer: RequestSigner | None) -> Source:
     if isinstance(source, Path) and (source / "data" / "journal.sqlite").exists():
         journal = SqliteJournal(source / "data" / "journal.sqlite")
         store = AttachmentStore(source / "data" / "attachments")
@@ -102,7 +105,7 @@ def _opened(source: Path | str) -> Source:
             lambda: _all(lambda at: feed.after(at, timedelta(0))),
             lambda digest: store.read(digest).parts,
         )
-    neighbour = Peer(source, name="ledger", within=timedelta(seconds=30))
+    neighbour = Peer(source, name="ledger", within=timedelta(seconds=30), signer=signer)
 
     def fetched(digest: str) -> Iterator[bytes]:
         with tempfile.TemporaryFile() as file:
@@ -120,7 +123,7 @@ def _all(after: Callable[[int], list[Published]]) -> Iterator[Published]:
 
 
 def _asked(neighbour: Peer, at: int) -> list[Published]:
-    answer = neighbour.get(f"/entries?from={at}&wait=0").json()
+    answer = neighbour.read(f"/entries?from={at}&wait=0").json()
     try:
         return [
             Published(

@@ -2,7 +2,7 @@
 
 ``policy`` is a plain C2SP tlog-policy: whose cosignatures make a quorum. ``submitters`` names who
 may append, one a line: ``VKEY [ROLE] [note-bytes=N] [notes-per-hour=N] [attachments=no]
-[attach-mib-per-day=N]``.
+[attach-mib-per-day=N]``. The role ``reader`` reads and appends nothing.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from breakglass.ledger.postgres_calls import PostgresSettings
 from breakglass.process.serving import Serving
 from breakglass.submit.blob_upload import ATTACHMENT_BYTES_AT_MOST
 from breakglass.submit.record_header import NOTE_BYTES_AT_MOST
-from breakglass.tlog.note import ED25519, VerifierKey
+from breakglass.tlog.note import COSIGNATURE, ED25519, VerifierKey
 from breakglass.tlog.policy import NEXT, NO_QUORUM, TlogPolicy, parse_policy
 
 T = TypeVar("T")
 _MIB = 1024 * 1024
+READER = "reader"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class KnownSubmitter:
     attachments: bool = True
     attach_bytes_per_day: int = 4096 * _MIB
 
+    @property
+    def appends(self) -> bool:
+        """Whether it may bring anything into the log."""
+        return self.role != READER
+
 
 KnownSubmitters = Mapping[tuple[str, bytes], KnownSubmitter]
 
@@ -97,9 +103,9 @@ def parse_submitters(text: str) -> KnownSubmitters:
 
 def _submitter(words: list[str]) -> KnownSubmitter:
     vkey = VerifierKey.parse(words[0])
-    if vkey.kind != ED25519:
-        raise MalformedError("a submitter's key is Ed25519")
     roles = [word for word in words[1:] if "=" not in word]
+    if vkey.kind != ED25519 and (vkey.kind, roles) != (COSIGNATURE, [READER]):
+        raise MalformedError("a submitter's key is Ed25519, a reader's may be a cosigner's")
     options = dict(word.split("=", 1) for word in words[1:] if "=" in word)
     submitter = KnownSubmitter(
         vkey,

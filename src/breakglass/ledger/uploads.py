@@ -125,7 +125,7 @@ class Uploads:
         submitters = self._submitters()
         for line in permit.note.lines:
             submitter = submitters.get((line.name, line.key_id))
-            if submitter is not None:
+            if submitter is not None and submitter.appends:
                 check_signature(submitter.vkey, permit.note.text.encode(), line.signature)
                 if not submitter.attachments:
                     raise RefusedError(

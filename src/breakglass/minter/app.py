@@ -129,6 +129,9 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         giving_up,
         doors,
         bell,
+        process.readers(
+            grant_of=lambda state, name: state.grants.by_id.get(name) or doors.grant(state, name)
+        ),
         clock,
         at,
     )

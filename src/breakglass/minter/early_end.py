@@ -75,19 +75,26 @@ class EarlyEnd:
         assert row is not None
         return row
 
-    def forgo(self, grant: str) -> bool:
+    def forgo(self, grant: str, intent: str) -> bool:
         """Promise never to mint a grant, and say whether it ever was minted.
 
         A broker asks this of an intent that a crash left behind, before it writes that nothing
-        was minted.
+        was minted. ``intent`` is the SHA-256 of its text.
 
         Raises:
-            RefusedError: ``no_grant``, or ``too_early``: its asker may still be waiting.
+            RefusedError: ``no_grant``; ``wrong_intent`` if another one has this id here;
+                ``too_early``: its asker may still be waiting.
             UnavailableError: what a crash left at the target cannot be taken away now.
         """
         self._wait_for(grant)
         with self._view.reading() as state:
             found = self._ours(state, grant)
+            if found.text_digest != intent:
+                raise RefusedError(
+                    f"grant {grant!r} has intent {found.text_digest[:16]}… here, and not"
+                    f" {intent[:16]}…; nothing was given up",
+                    name=ErrorName.WRONG_INTENT,
+                )
             claim, at, minted = claim_of(found), found.at, found.minted_at is not None
         now = self._clock.now()
         with self._locks.of(grant):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from breakglass.records.encoding.text_types import GrantId
+from breakglass.records.encoding.text_types import Digest, GrantId
 from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.strict_json import Count
 
@@ -29,9 +29,13 @@ class EndRequest:
 
 @dataclass(frozen=True)
 class ForgoRequest:
-    """``POST /forgo``: promise never to mint this grant, if it was not minted."""
+    """``POST /forgo``: promise never to mint this grant, if it was not minted.
+
+    ``intent`` is the SHA-256 of the intent's text: a grant's id is short, and two may share one.
+    """
 
     grant: GrantId
+    intent: Digest
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,12 @@ from breakglass.minter.suspensions import Suspensions
 from breakglass.minter.target_check import TargetCheck
 from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.process import NodeProcess
+from breakglass.node.readers import (
+    Holder,
+    KnownReader,
+    Neighbour,
+    Readers,
+)
 from breakglass.node.views import Health, StateView, health, state_view
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.records.handout import sign_handout
@@ -55,6 +61,7 @@ class Stories:
     giving_up: EarlyEnd
     doors: MinterDoor
     bell: AlertChannel
+    readers: Readers
     clock: Clock
     at: At
     behind: ThreadPoolExecutor = field(
@@ -75,11 +82,12 @@ class Stories:
         ended_at = format_time(row.ended_at) if row.ended_at else ""
         return EndedView(row.grant, ended_at, row.stage is Stage.DEAD, row.tail_ms)
 
-    def forgo(self, who: Nobody, asked: Request[ForgoRequest]) -> Forgone:
+    def forgo(self, who: Neighbour, asked: Request[ForgoRequest]) -> Forgone:
         """Promise that nothing will be minted for a grant, or say that something was."""
-        return Forgone(asked.body.grant, self.giving_up.forgo(asked.body.grant))
+        body = asked.body
+        return Forgone(body.grant, self.giving_up.forgo(body.grant, body.intent))
 
-    def credential(self, who: Nobody, asked: Request[None]) -> CredentialView:
+    def credential(self, who: Neighbour | Holder, asked: Request[None]) -> CredentialView:
         """Return a credential again, sealed as it was."""
         row = self.table.find(asked.path["grant"])
         if row is None or row.stage is not Stage.MINTED or row.made is None:
@@ -97,7 +105,7 @@ class Stories:
             )
         return self._shown(row)
 
-    def state(self, who: Nobody, asked: Request[None]) -> StateView:
+    def state(self, who: KnownReader, asked: Request[None]) -> StateView:
         """Return what is folded, and what is held here."""
         newest = self.watch.newest
         summary = MinterSummary(
@@ -114,7 +122,8 @@ class Stories:
 
     def health(self, who: Nobody, asked: Request[None]) -> Health:
         """Return how far the ledger is read."""
-        return health(self.process.view, self.process.catching_up.current, True)
+        process = self.process
+        return health(process.view, process.catching_up.current, True, process.check.keys)
 
     def _say_behind(self, grant: str) -> None:
         try:
@@ -157,11 +166,17 @@ class Stories:
 
 def routes(stories: Stories) -> list[Route]:
     """Return the table over one minter."""
+    readers = stories.readers
     return [
         post("/mint", nobody, MintRequest, stories.mint, CredentialView, 2 * BYTES_AT_MOST),
         post("/end", nobody, EndRequest, stories.end, EndedView, 64 * 1024),
-        post("/forgo", nobody, ForgoRequest, stories.forgo, Forgone, 1024),
-        get("/grants/{grant}/credential", nobody, stories.credential, CredentialView),
-        get("/state", nobody, stories.state, StateView),
+        post("/forgo", readers.broker, ForgoRequest, stories.forgo, Forgone, 1024),
+        get(
+            "/grants/{grant}/credential",
+            readers.neighbour_or_holder,
+            stories.credential,
+            CredentialView,
+        ),
+        get("/state", readers.all_or_trusted, stories.state, StateView),
         get("/healthz", nobody, stories.health, Health),
     ]

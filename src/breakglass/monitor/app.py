@@ -11,6 +11,7 @@ monitor/
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from breakglass.clock import Clock
@@ -24,6 +25,7 @@ from breakglass.monitor.archive_health import ArchiveHealth
 from breakglass.monitor.checkpoint_store import CheckpointStore
 from breakglass.monitor.cosigner_directory import CosignerDirectory
 from breakglass.monitor.deadline_monitor import DeadlineMonitor
+from breakglass.monitor.decision_replay import compiled
 from breakglass.monitor.entry_handler import EntryHandler
 from breakglass.monitor.fork_latch import ForkLatch
 from breakglass.monitor.gates.gate_reviews import GateReviews
@@ -37,10 +39,12 @@ from breakglass.monitor.split_view import SplitViewCheck
 from breakglass.monitor.tile_audit import TileAudit
 from breakglass.monitor.witnessed_time import WitnessedTime
 from breakglass.node.process import NodeProcess
+from breakglass.node.readers import ReadingRights
 from breakglass.process.folder import make_folder
 from breakglass.process.periodic import PeriodicTask
 from breakglass.process.serving import Service
 from breakglass.process.settings import read_settings
+from breakglass.records.fold.state import State
 
 
 class Monitor:
@@ -83,6 +87,7 @@ class Monitor:
             then=self._go_live,
         )
         self.view = view = process.view
+        self.readers = process.readers(rights=_rights)
         roots, chronicle = self.following.roots, self.following.chronicle
         parties = CosignerDirectory(folder, settings, view, process.peer())
         self.comparing = SplitViewCheck(
@@ -162,6 +167,11 @@ class Monitor:
             "not_following", "ledger", size, "ledger", self._clock.now(), text, stated=False
         )
         self.ringing.ring([news])
+
+
+def _rights(state: State, who: str, now: datetime) -> ReadingRights:
+    bundle = compiled(state.governance.bundle).bundle
+    return ReadingRights(bundle.directory.people[who].counts_at(now), bundle.reads_all(who))
 
 
 def build(folder: Path, clock: Clock) -> Service:

@@ -22,9 +22,10 @@ from breakglass.http.routes import (
 from breakglass.monitor.alerts.outbox import MessageView
 from breakglass.monitor.gates.gate_reviews import GateReviewView, ReviewedBody
 from breakglass.monitor.gates.gate_status import GatesView, HistoryView
-from breakglass.monitor.reviews.record import ReviewLine, ReviewView
+from breakglass.monitor.reviews.record import Review, ReviewLine, ReviewView
 from breakglass.monitor.reviews.review_yaml import yaml_text
 from breakglass.monitor.status import Status, status_of
+from breakglass.node.readers import KnownReader, reads_review, refused
 from breakglass.node.views import StateView, state_view
 from breakglass.records import kind_sets
 from breakglass.strict_json import view
@@ -55,7 +56,8 @@ class Health:
     """How far it has read the ledger: ``size`` entries ``of`` those known; ``current`` once live.
 
     ``broken`` is why this monitor trusts the ledger no more, or empty; then the status is 503.
-    ``kinds`` is the newest set of kinds that it knows.
+    ``kinds`` is the newest set of kinds that it knows, ``keys`` are those for which requests to it
+    are signed.
     """
 
     ok: bool
@@ -64,30 +66,51 @@ class Health:
     current: bool
     broken: str
     kinds: int
+    keys: tuple[str, ...]
 
 
 def routes(monitor: Monitor) -> list[Route]:
     """Return the table over one monitor."""
+    who = monitor.readers
 
-    def reviews(who: Nobody, asked: Request[None]) -> Reviews:
-        found = monitor.reviews.listed()
-        lines = tuple(view(ReviewLine, each, each.record) for each in found)
-        return Reviews(lines, sum(each.overdue for each in found))
+    def reviews(who: KnownReader, asked: Request[None]) -> Reviews:
+        shown = monitor.reviews.listed(lambda state, grant: reads_review(state, who, grant))
+        lines = tuple(view(ReviewLine, each, each.record) for each in shown)
+        return Reviews(lines, sum(each.overdue for each in shown))
 
-    def review(who: Nobody, asked: Request[None]) -> ReviewView:
-        found = monitor.reviews.one(asked.path["grant"])
+    def read_review(who: KnownReader, grant: str) -> Review:
+        with monitor.view.reading() as state:
+            found = state.grants.by_id.get(grant)
+            if found is not None and not reads_review(state, who, found):
+                raise refused(f"the review of {grant!r}")
+        return monitor.reviews.one(grant)
+
+    def review(who: KnownReader, asked: Request[None]) -> ReviewView:
+        found = read_review(who, asked.path["grant"])
         record = dict(found.record.items())
         return view(ReviewView, found, found.record, record=record, yaml=yaml_text(found))
 
-    def review_yaml(who: Nobody, asked: Request[None]) -> Response:
-        return text_response(yaml_text(monitor.reviews.one(asked.path["grant"])))
+    def review_yaml(who: KnownReader, asked: Request[None]) -> Response:
+        return text_response(yaml_text(read_review(who, asked.path["grant"])))
 
     def gate_reviewed(who: Nobody, asked: Request[ReviewedBody]) -> GateReviewView:
         return monitor.gate_reviewing.review(asked.path["gate"], asked.body)
 
-    def alarms(who: Nobody, asked: Request[None]) -> Alarms:
+    def alarms(who: KnownReader, asked: Request[None]) -> Alarms:
         most = max(1, min(asked.number("most", 200), 1000))
         return Alarms(tuple(monitor.ringing.listing(most)))
+
+    def gates(who: KnownReader, asked: Request[None]) -> GatesView:
+        return monitor.gates.listed()
+
+    def history(who: KnownReader, asked: Request[None]) -> HistoryView:
+        return monitor.gates.exported()
+
+    def state(who: KnownReader, asked: Request[None]) -> StateView:
+        return state_view(monitor.view)
+
+    def status(who: KnownReader, asked: Request[None]) -> Status:
+        return status_of(monitor)
 
     def healthz(who: Nobody, asked: Request[None]) -> Response:
         broken = monitor.broken
@@ -95,16 +118,24 @@ def routes(monitor: Monitor) -> list[Route]:
         # It goes live without the last entries where a ledger keeps it waiting.
         current = monitor.following.live and size >= known
         return json_response(
-            Health(not broken, size, known, current, broken, kind_sets.NEWEST),
+            Health(
+                not broken,
+                size,
+                known,
+                current,
+                broken,
+                kind_sets.NEWEST,
+                monitor.process.check.keys,
+            ),
             503 if broken else 200,
         )
 
     return [
-        get("/reviews", nobody, reviews, Reviews),
-        get("/reviews/{grant}", nobody, review, ReviewView),
-        get("/reviews/{grant}/yaml", nobody, review_yaml, Response),
-        get("/gates", nobody, lambda who, asked: monitor.gates.listed(), GatesView),
-        get("/gates/history", nobody, lambda who, asked: monitor.gates.exported(), HistoryView),
+        get("/reviews", who.known, reviews, Reviews),
+        get("/reviews/{grant}", who.known, review, ReviewView),
+        get("/reviews/{grant}/yaml", who.known, review_yaml, Response),
+        get("/gates", who.known, gates, GatesView),
+        get("/gates/history", who.known, history, HistoryView),
         post(
             "/gates/{gate}/reviewed",
             nobody,
@@ -113,8 +144,8 @@ def routes(monitor: Monitor) -> list[Route]:
             GateReviewView,
             _STATEMENT_BYTES,
         ),
-        get("/alarms", nobody, alarms, Alarms),
-        get("/state", nobody, lambda who, asked: state_view(monitor.view), StateView),
-        get("/status", nobody, lambda who, asked: status_of(monitor), Status),
+        get("/alarms", who.reads_all, alarms, Alarms),
+        get("/state", who.all_or_trusted, state, StateView),
+        get("/status", who.known, status, Status),
         get("/healthz", nobody, healthz, Response),
     ]

@@ -91,7 +91,7 @@ class TileAudit:
     def _compare(self, start: int, leaves: Sequence[bytes]) -> None:
         try:
             path = entries_path(start // TILE_WIDTH, len(leaves))
-            shown = decode_bundle(self._ledger.get(f"/{path}", within=_WITHIN).body)
+            shown = decode_bundle(self._ledger.read(f"/{path}", within=_WITHIN).body)
         except MalformedError as error:
             self._ring(start, f"entries {start} to {start + len(leaves) - 1} ({error})")
             return

@@ -27,8 +27,9 @@ from breakglass.records.proven import Proven, prove_door
 from breakglass.records.trust import Trust
 from breakglass.submit.record_header import text_digest
 from breakglass.tlog.checkpoint import parse_checkpoint
+from breakglass.tlog.hashing import HASH_BYTES, leaf_hash
 from breakglass.tlog.note import Note
-from breakglass.tlog.tiles import encode_bundle
+from breakglass.tlog.tiles import TILE_WIDTH, encode_bundle, tile_path
 from breakglass.token.token import Token
 from breakglass.token.verify import VerifiedToken
 
@@ -218,28 +219,27 @@ def _appended(door: TakenDoor, ledger: Peer) -> tuple[bytes, bytes]:
     if reply.status >= 500:
         reply.checked()
     # Others may have brought it in before us.
-    found = _found(door, ledger)
-    if found is None:
+    index = _found(door, ledger)
+    if index is None:
         reply.checked()
         raise UnavailableError(f"{ledger.name} answered {reply.status} to a door intent")
-    note, index = found
-    return note, ledger.get(f"/proof/{index}", within=_WITHIN).body
+    return door.note, ledger.get(f"/proof/{index}", within=_WITHIN).body
 
 
-def _found(door: TakenDoor, ledger: Peer) -> tuple[bytes, int] | None:
-    head = ledger.get("/checkpoint", within=_WITHIN).body
-    start = max(0, parse_checkpoint(head)[0].size - _LOOKED_BACK)
-    while True:
-        commits = ledger.get(f"/entries?from={start}&wait=0", within=_WITHIN).json()["commits"]
-        notes = [each for commit in commits for each in commit["entries"]]
-        if not notes:
-            return None
-        first = commits[0]["first"]
-        for index, each in enumerate(notes, start=first):
-            text = each.rpartition("\n\n")[0] + "\n"
-            if text_digest(text) == door.intent:
-                return each.encode(), index
-        start = first + len(notes)
+def _found(door: TakenDoor, ledger: Peer) -> int | None:
+    """Look the intent up by its leaf hash: the tiles of hashes are open, and a gate reads no more.
+
+    The ledger takes a note in one spelling and with one line, so whoever brought it in: one hash.
+    """
+    size = parse_checkpoint(ledger.get("/checkpoint", within=_WITHIN).body)[0].size
+    wanted = leaf_hash(door.note)
+    for n in range(max(0, size - _LOOKED_BACK) // TILE_WIDTH, -(-size // TILE_WIDTH)):
+        path = tile_path(0, n, min(TILE_WIDTH, size - n * TILE_WIDTH))
+        row = ledger.get(f"/{path}", within=_WITHIN).body
+        for at in range(0, len(row), HASH_BYTES):
+            if row[at : at + HASH_BYTES] == wanted:
+                return n * TILE_WIDTH + at // HASH_BYTES
+    return None
 
 
 class DoorsFirst(Peer):
@@ -279,12 +279,20 @@ class DoorsFirst(Peer):
         within: timedelta | None = None,
         headers: Mapping[str, str] | None = None,
         into: Incoming | None = None,
+        signed: bool = False,
     ) -> Reply:
         """Bring the doors in before an append; otherwise as every ``Peer``."""
         if method == "POST" and path == "/append":
             self._bring()
         return super().send(
-            method, path, body, content_type, within=within, headers=headers, into=into
+            method,
+            path,
+            body,
+            content_type,
+            within=within,
+            headers=headers,
+            into=into,
+            signed=signed,
         )
 
     def bring_in(self) -> None:

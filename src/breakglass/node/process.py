@@ -10,17 +10,20 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from breakglass.clock import Clock
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError
 from breakglass.http.client import Peer
 from breakglass.http.edge import application
+from breakglass.http.request_check import RequestCheck
+from breakglass.http.request_signer import RequestSigner
 from breakglass.http.routes import Route
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.following import Following
 from breakglass.node.projection import Projection
+from breakglass.node.readers import Readers
 from breakglass.node.replica import OnJudged, Replica
 from breakglass.node.submitter import Submitter, gap_draft
 from breakglass.process.folder import make_folder
@@ -30,7 +33,7 @@ from breakglass.process.settings import neighbour_at
 from breakglass.records.kind_sets import UnknownKindsError
 from breakglass.records.trust import Trust, accept_trust
 from breakglass.submit.outbox import Outbox, OutboxLimits
-from breakglass.tlog.note import Note
+from breakglass.tlog.note import Note, VerifierKey
 
 At = Callable[[str], None]
 Ring = Callable[[str, str, str], None]  # subject, about, words; see ``AlertChannel.ring``
@@ -113,6 +116,10 @@ class NodeProcess:
         self.ending = Ending()
         self.trust = read_trust(folder / settings.trust, settings.log)
         self.key = read_key(folder)
+        self.clock = clock
+        self.check = RequestCheck(
+            settings.log, [str(self.key.verifier)], clock, lambda: self.view.trust().skew
+        )
         make_folder(kept)
         self.outbox = Outbox(
             writing(self._ledger),
@@ -155,7 +162,7 @@ class NodeProcess:
                 self.ending.end(error)
 
         self.view = Replica(
-            Peer(self._ledger, name="ledger"),
+            Peer(self._ledger, name="ledger", signer=self.signer(self._is_ledger)),
             self.trust,
             cache,
             key=self.key,
@@ -176,9 +183,24 @@ class NodeProcess:
 
         A long poll, or an append that waits for witnesses, must not stand before another call.
         """
-        peer = Peer(self._ledger, name="ledger")
+        peer = Peer(self._ledger, name="ledger", signer=self.signer(self._is_ledger))
         self.add(close=peer.close)
         return peer
+
+    def signer(self, believes: Callable[[VerifierKey], bool]) -> RequestSigner:
+        """Return what signs our requests to the processes that ``believes`` knows."""
+        return RequestSigner(self._settings.log, self.key, believes, self.clock)
+
+    def role_signer(self, role: str) -> RequestSigner:
+        """Return what signs our requests to who has this role in the trust file in force."""
+        return self.signer(lambda key: str(self.view.trust().submitters.get(key, "")) == role)
+
+    def readers(self, **given: Any) -> Readers:
+        """Return who reads here; see ``Readers`` for what may be given. After ``follow``."""
+        return Readers(self.check, self.view, self.catching_up, **given)
+
+    def _is_ledger(self, key: VerifierKey) -> bool:
+        return any(log.vkey == key for log in self.view.trust().tlog.logs)
 
     def add(
         self, start: Callable[[], object] = _nothing, close: Callable[[], object] = _nothing

@@ -19,6 +19,7 @@ class Health:
         current: whether its view has been current since the start.
         ledger: why the ledger cannot be followed, or empty.
         kinds: the newest set of kinds that it knows.
+        keys: the process's own, for which requests to it are signed.
     """
 
     ok: bool
@@ -27,6 +28,7 @@ class Health:
     current: bool
     ledger: str
     kinds: int
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,10 @@ class StateView:
     summary: object
 
 
-def health(view: Replica, current: bool, ok: bool) -> Health:
+def health(view: Replica, current: bool, ok: bool, keys: tuple[str, ...]) -> Health:
     """Return how a process is that follows the ledger; takes no lock that the fold holds long."""
-    away = view.away
-    return Health(ok, view.size, view.known, current, str(away) if away else "", kind_sets.NEWEST)
+    away = str(view.away) if view.away else ""
+    return Health(ok, view.size, view.known, current, away, kind_sets.NEWEST, keys)
 
 
 def state_view(view: Replica, summary: object = None) -> StateView:

@@ -70,6 +70,7 @@ def _ledger(keys: Keys) -> Folder:
     neighbours = "".join(f'{name} = "../{name}/address"\n' for name in cosigners)
     settings = f'archiver = "archiver"\n\n[neighbours]\n{neighbours}'
     submitters = "".join(submitter_line(str(key.verifier), role) for role, key in keys.submitters())
+    submitters += submitter_line(str(keys.reader.verifier), "reader")
     policy = "\n".join([*keys.tlog_policy(), ""])
     files = {"policy": policy.encode(), "submitters": submitters.encode()}
     return Folder("ledger", keys.ledger, settings, files)

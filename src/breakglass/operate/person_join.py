@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +28,6 @@ from breakglass.node.first_trust import first_trust
 from breakglass.operate.client_toml import client_toml
 from breakglass.operate.trust_copies import follow
 from breakglass.process.folder import make_folder, sync_folder, write_synced, write_whole
-from breakglass.records.record import parse_attachments
 from breakglass.records.trust import Trust
 from breakglass.records.trust_handover import check_carried
 from breakglass.tlog.note import Note
@@ -87,17 +85,23 @@ def ask_broker(broker: str) -> Place:
     return Place(broker, *map(str, found))
 
 
-def follow_trust(ledger: Peer, genesis: str) -> tuple[Trust, bytes]:
+def follow_trust(ledger: Peer, broker: Peer, genesis: str) -> tuple[Trust, bytes]:
     """Return the newest trust file of the log with this genesis, and its bytes.
+
+    Args:
+        ledger: shows how the log began.
+        broker: hands on the trust files, each signed by the maintainers of the one before.
+        genesis: the fingerprint that was compared.
 
     Raises:
         UnprovenError: ``wrong_fingerprint``, another log; or a file that its maintainers did not
             sign.
-        UnavailableError: the ledger does not answer.
+        UnavailableError: one of them does not answer.
     """
-    named = _trust_digests(ledger)
-    begun = next(named)
-    found = genesis_digest(begun)
+    entries = [str(each).encode() for each in ledger.get("/genesis").json()["entries"]]
+    if len(entries) < 2:
+        raise UnavailableError("the log has not begun", name=ErrorName.NOT_BEGUN)
+    found = genesis_digest(entries[0])
     if found != genesis:
         raise UnprovenError(
             f"the log has the fingerprint {fingerprint(found)}, not {fingerprint(genesis)}; nothing"
@@ -106,20 +110,25 @@ def follow_trust(ledger: Peer, genesis: str) -> tuple[Trust, bytes]:
             hint="compare it with a maintainer's screen ('breakglass join invite'); where they"
             " differ somebody stands between you and the ledger",
         )
+    files = _trust_files(broker)
+    by_digest = {hashlib.sha256(each).hexdigest(): each for each in files}
 
     def attachment(digest: str) -> bytes:
-        return ledger.get(f"/attachment/{digest}").body
+        if digest not in by_digest:
+            raise UnprovenError(
+                f"the broker does not give trust file {digest[:12]}, with which the log began",
+                name=ErrorName.TRUST_GENESIS,
+            )
+        return by_digest[digest]
 
-    second = next(named)
-    newest = first_trust(genesis, [begun, second], attachment)
-    note = Note.parse(attachment(_file_of(second)))
-    later = (Note.parse(attachment(_file_of(each))) for each in named)
-    for follower, trust in follow(newest, later):
+    newest = first_trust(genesis, entries, attachment)
+    data = files[0]
+    for follower, trust in follow(newest, map(Note.parse, files)):
         with contextlib.suppress(RefusedError):
             # One that its own maintainers did not sign could not be read again from the file.
             check_carried(follower, trust)
-            newest, note = trust, follower
-    return newest, note.encoded()
+            newest, data = trust, follower.encoded()
+    return newest, data
 
 
 def write_client_folder(
@@ -169,24 +178,14 @@ def genesis_digest(note: bytes) -> str:
     return hashlib.sha256(Note.parse(note).text.encode()).hexdigest()
 
 
-def _trust_digests(ledger: Peer) -> Iterator[bytes]:
-    """Give entry 0, and every entry that puts a trust file in force."""
-    start = 0
-    while commits := ledger.get(f"/entries?from={start}&wait=0").json()["commits"]:
-        notes = [note.encode() for each in commits for note in each["entries"]]
-        for number, note in enumerate(notes, start):
-            if number < 2 or b'"kind":"trust"' in note:
-                yield note
-        start += len(notes)
-    if start < 2:
-        raise UnavailableError("the log has not begun", name=ErrorName.NOT_BEGUN)
-
-
-def _file_of(note: bytes) -> str:
-    named = parse_attachments(Note.parse(note).text)
-    if not named:
-        raise UnprovenError("a trust record without its file", name=ErrorName.ATTACHMENT)
-    return named[0].digest
+def _trust_files(broker: Peer) -> list[bytes]:
+    """Give every trust file that took force, in order."""
+    found: list[bytes] = []
+    while True:
+        told = broker.get(f"/trust?after={len(found)}").json()
+        found += [str(each).encode() for each in told["files"]]
+        if not told["more"] or not told["files"]:
+            return found
 
 
 def _check_same(folder: Path, who: str, log: str) -> None:

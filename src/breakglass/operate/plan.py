@@ -63,6 +63,7 @@ class Keys:
     archiver: SignerKey
     broker: SignerKey
     monitor: SignerKey
+    reader: SignerKey  # to whom the ledger shows its entries, and who appends nothing
     minters: Mapping[str, SignerKey]
     gates: Mapping[str, SignerKey] = field(default_factory=dict)
     door: SignerKey | None = None
@@ -80,6 +81,7 @@ class Keys:
             archiver=SignerKey.generate(f"archiver.{domain}", COSIGNATURE),
             broker=SignerKey.generate(f"broker.{domain}"),
             monitor=SignerKey.generate(f"monitor.{domain}"),
+            reader=SignerKey.generate(f"reader.{domain}"),
             minters={name: SignerKey.generate(f"minter-{name}.{domain}") for name in plan.minters},
             gates={name: SignerKey.generate(f"gate-{name}.{domain}") for name in plan.gates},
             door=SignerKey.generate(f"broker-door.{domain}") if plan.custodians else None,

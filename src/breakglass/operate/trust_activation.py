@@ -124,6 +124,8 @@ class _Walk:
                 " FILE",
             )
 
+        reader = _reader_line(self.before, self.after) if moved else ""
+
         def ask(text: str) -> str:
             if moved:
                 write_whole(policy, text.encode())
@@ -132,12 +134,16 @@ class _Walk:
 
         return [
             # Newcomers have the whole past, and their keys are the lines'. Nothing hangs on them.
+            # A new archiver fetches attachments, and no policy of the ledger names it yet: so it is
+            # let read. A crash leaves it a reader, which it is about to become.
+            Step("let read", lambda: _let_read(self.org, reader)),
             Step("newcomers", lambda: self._bring_up(ledger)),
             # The ledger asks everybody. A crash behind this leaves it asking more than it must.
             Step("ask both", lambda: ask(both(self.before.tlog, self.after.tlog))),
             record,
             # The ledger asks by the new file alone. A crash before leaves it asking everybody.
             Step("ask new", lambda: ask(self.after.tlog.text)),
+            Step("read no more", lambda: _let_read_no_more(self.org, reader)),
             # Keys that nobody trusts any more go: with them in reach a later mistake could bring
             # them back. What the processes stored stays.
             Step("drop keys", self._drop_keys),
@@ -188,6 +194,31 @@ class _Walk:
                 drop_key(folder)
                 self.done.dropped.append(folder)
         return ", ".join(map(str, self.done.dropped))
+
+
+def _reader_line(before: Trust, after: Trust) -> str:
+    """Return the line that lets a new archiver read the ledger; empty if there is none."""
+    for line in newcomers(before, after):
+        if line.name == after.archiver:
+            return f"{line.vkey} reader\n"
+    return ""
+
+
+def _let_read(org: Path, line: str) -> str:
+    file = org / "ledger" / "submitters"
+    text = file.read_text("utf-8") if line else ""
+    if line not in text:
+        write_whole(file, f"{text}{line}".encode())
+        time.sleep(_SEEN_AFTER_S)
+    return ""
+
+
+def _let_read_no_more(org: Path, line: str) -> str:
+    file = org / "ledger" / "submitters"
+    text = file.read_text("utf-8") if line else ""
+    if line and line in text:
+        write_whole(file, text.replace(line, "").encode())
+    return ""
 
 
 class _Telling:

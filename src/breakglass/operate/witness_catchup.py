@@ -161,7 +161,7 @@ def _commits(ledger: Peer, start: int, stop: int) -> Iterator[tuple[int, bytes, 
 
 
 def _some_commits(ledger: Peer, start: int) -> list[dict[str, Any]]:
-    found = ledger.get(f"/entries?from={start}&wait=0", within=_WITHIN).json()["commits"]
+    found = ledger.read(f"/entries?from={start}&wait=0", within=_WITHIN).json()["commits"]
     if not found:
         raise UnavailableError(f"the ledger shows no entry {start}", name=ErrorName.NONSENSE)
     return list(found)

@@ -49,6 +49,7 @@ class Bundle:
     channels: Mapping[str, Channel]
     alerts: Mapping[str, tuple[str, ...]]
     kill: tuple[str, ...]
+    readers: tuple[str, ...]
     custodians: Quorum | None
     maintainers: Quorum
     reviews: Reviews
@@ -60,6 +61,10 @@ class Bundle:
         while path not in self.places and "." in path:
             path = path.rpartition(".")[0]
         return self.places.get(path, Place(MAIN_FILE))
+
+    def reads_all(self, who: str) -> bool:
+        """Say whether ``who`` is one of ``readers:``, to whom every grant and review is shown."""
+        return who in self.directory.everybody(self.readers)
 
     def channels_of(self, glass: Glass) -> tuple[str, ...]:
         """Return the channels that ring when ``glass`` is broken.
@@ -76,7 +81,7 @@ class Bundle:
 _NEED = ("version", "organisation", "people", "glasses", "channels", "alerts", "maintainers")
 _MAY = (
     "groups", "factors", "reasons", "networks", "incident_sources", "gates", "machines", "kill",
-    "custodians", "reviews",
+    "custodians", "readers", "reviews",
 )  # fmt: skip
 FIELDS = (*_NEED, *_MAY)
 """Everything that may stand at the top of a bundle."""
@@ -121,6 +126,7 @@ def parse_bundle(files: Mapping[str, bytes]) -> Bundle:
         channels=MappingProxyType(channels),
         alerts=MappingProxyType(parse_alerts(at["alerts"], channels)),
         kill=refs(at["kill"], directory) if "kill" in at else (),
+        readers=refs(at["readers"], directory) if "readers" in at else (),
         custodians=_quorum(at["custodians"], directory, 1) if "custodians" in at else None,
         maintainers=_quorum(at["maintainers"], directory, 2),
         reviews=parse_reviews(at.get("reviews")),

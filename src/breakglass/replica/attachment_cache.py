@@ -10,6 +10,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnavailableError
 from breakglass.http.client import Peer
 from breakglass.process.folder import make_folder, write_whole
+from breakglass.replica.ledger_reads import read_ledger
 
 _FOLDER = "attachments"
 _HEX = frozenset("0123456789abcdef")
@@ -47,7 +48,7 @@ class AttachmentCache:
             raise MalformedError(f"{digest[:80]!r} is no SHA-256 in hex")
         if (kept := kept_attachment(self._folder, digest)) is not None:
             return kept
-        data = self._ledger.get(f"/attachment/{digest}", within=timedelta(seconds=10)).body
+        data = read_ledger(self._ledger, f"/attachment/{digest}", timedelta(seconds=10)).body
         if hashlib.sha256(data).hexdigest() != digest:
             raise UnavailableError(
                 f"{self._ledger.name} gave other bytes for attachment {digest}",

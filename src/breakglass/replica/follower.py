@@ -32,6 +32,7 @@ from breakglass.replica.follower_cache import (
     FollowedCache,
     FollowedCommit,
 )
+from breakglass.replica.ledger_reads import read_ledger
 from breakglass.replica.place import START, Place
 from breakglass.tlog.checkpoint import check_log_signature, parse_checkpoint
 from breakglass.tlog.edge import TreeEdge
@@ -264,7 +265,7 @@ class Follower:
         """
         notes: list[bytes] = []
         while len(notes) < count:
-            answer = self._ledger.get(f"/entries?from={len(notes)}&wait=1").json()
+            answer = read_ledger(self._ledger, f"/entries?from={len(notes)}&wait=1").json()
             try:
                 found = [_commit(each) for each in answer["commits"]]
             except _NO_COMMITS as error:
@@ -340,7 +341,7 @@ class Follower:
         wait = min(self._poll, _POLL_OF_SEVERAL) if self._ledger.several else self._poll
         margin = _POLL_OF_SEVERAL if self._ledger.several else timedelta(seconds=5)
         path = f"/entries?from={start}&wait={wait.total_seconds():g}"
-        answer = self._ledger.get(path, within=wait + margin).json()
+        answer = read_ledger(self._ledger, path, wait + margin).json()
         try:
             return [_commit(each) for each in answer["commits"]]
         except _NO_COMMITS as error:

@@ -124,7 +124,8 @@ def get_attachment(ledger: Peer, digest: str, size_at_most: int, into: BinaryIO)
     """
     incoming = Incoming(into, size_at_most)
     within = transfer_within(size_at_most)
-    ledger.send("GET", f"/attachment/{digest}", within=within, into=incoming).checked()
+    path = f"/attachment/{digest}"
+    ledger.send("GET", path, within=within, into=incoming, signed=True).checked()
     found, size = measured(into)
     if found != digest:
         raise UnavailableError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -93,7 +93,6 @@ class GlassView:
     for_s: int
     gates: tuple[str, ...]
     mints: tuple[MintView, ...]
-    people: tuple[str, ...]
     incident: tuple[str, ...]
     card_expires: datetime
     card: str
@@ -117,6 +116,29 @@ class CardsView:
     policy: str
     version: int
     cards: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class PolicyView:
+    """The bundle in force, packed and in base64, and its digest; both empty if there is none."""
+
+    policy: str
+    bundle: str
+
+
+@dataclass(frozen=True)
+class OwnGlassView:
+    """A glass that the reader is on, with who else may break it."""
+
+    glass: str
+    people: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OwnGlasses:
+    """The glasses that the reader is on."""
+
+    glasses: tuple[OwnGlassView, ...]
 
 
 @dataclass(frozen=True)
@@ -206,6 +228,24 @@ def cards_of(state: State) -> CardsView:
     )
 
 
+def policy_of(state: State) -> PolicyView:
+    """Return the bundle in force."""
+    governance = state.governance
+    digest = governance.policy.bundle if governance.policy else ""
+    return PolicyView(digest, base64.b64encode(governance.bundle).decode())
+
+
+def own_glasses_of(state: State, names: Iterable[str]) -> OwnGlasses:
+    """Return these glasses with the people who may break them."""
+    found = []
+    for name in sorted(names):
+        people = state.governance.cards[name].people.by_name.values()
+        found.append(
+            OwnGlassView(name, tuple(sorted(each.who for each in people if May.BREAK in each.may)))
+        )
+    return OwnGlasses(tuple(found))
+
+
 def incidents_of(state: State) -> Incidents:
     """Return every incident, the newest first."""
     ordered = sorted(state.incidents.by_id.values(), key=lambda each: each.opened_at, reverse=True)
@@ -215,12 +255,10 @@ def incidents_of(state: State) -> Incidents:
 def _glass(active: ActiveCard, policy: CompiledPolicy | None) -> GlassView:
     card = active.card
     glass = policy.bundle.glasses.get(card.glass) if policy else None
-    people = sorted(each.who for each in active.people.by_name.values() if May.BREAK in each.may)
     return view(
         GlassView,
         card,
         mints=tuple(view(MintView, each, acts=tuple(sorted(each.acts))) for each in card.mints),
-        people=tuple(people),
         incident=tuple(glass.when.incident) if glass else (),
         card_expires=card.expires,
         card=base64.b64encode(active.note).decode(),

@@ -117,7 +117,7 @@ class Reaper:
         self._asked[name] = now
         try:
             # (1) The minter's promise, on its disk. A crash behind it: we ask again.
-            minted = self._minters.forgo(grant.minter, name)
+            minted = self._minters.forgo(grant.minter, name, grant.text_digest)
         except BreakglassError as error:
             log.info("grant %s stays open: %s", name, error)
             return

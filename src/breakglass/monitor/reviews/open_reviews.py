@@ -16,6 +16,7 @@ from breakglass.monitor.root_history import RootHistory
 from breakglass.monitor.witnessed_time import WitnessedTime
 from breakglass.node.replica import Replica
 from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.fold.state import State
 
 
 class Reviews:
@@ -35,10 +36,12 @@ class Reviews:
         self._time = time
         self._broken = broken
 
-    def listed(self) -> list[Review]:
-        """Return every open review, the most overdue first. Proofs are not checked here."""
+    def listed(
+        self, shown: Callable[[State, GrantState], bool] = lambda state, grant: True
+    ) -> list[Review]:
+        """Return the open reviews that are shown, the most overdue first; no proof is checked."""
         with self._view.reading() as state:
-            grants = list(state.grants.by_id.values())
+            grants = [each for each in state.grants.by_id.values() if shown(state, each)]
         # One lock for each: filling thousands at once would hold the follower up, and the bells.
         found = [self._filled_alone(grant) for grant in grants]
         return sorted(found, key=lambda review: (review.due, review.index))
