@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -93,3 +94,38 @@ def test_without_its_interpreter_it_stays_shut(home: GateHome, tmp_path: Path) -
     alone.write_bytes((ROOT / "scripts" / "breakglass-gate").read_bytes())
     alone.chmod(0o755)
     assert _answers(alone, home, PASS) == 6
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"LC_ALL": "C"},
+        {"LC_ALL": "en_US.ISO-8859-1", "PYTHONIOENCODING": "latin-1"},
+        {"TZ": ":bogus", "COLUMNS": "10"},
+        {"PYTHONWARNINGS": "error"},
+    ],
+    ids=lambda given: "-".join(given),
+)
+def test_it_answers_in_any_surroundings(
+    program: Path, home: GateHome, given: dict[str, str]
+) -> None:
+    assert _answers(program, home, PASS, **given) == 0
+    assert _answers(program, home, FAIL, **given) == 3
+
+
+def test_it_answers_without_a_home_and_as_a_uid_without_a_name(
+    program: Path, home: GateHome
+) -> None:
+    """Root's power to read is left to it, or it could not read this test's interpreter."""
+    words = ["env", "-u", "HOME", str(program), "run", "deploy-approval", "--folder"]
+    if os.getuid() == 0 and shutil.which("setpriv"):
+        for path in (home.folder, *home.folder.rglob("*")):
+            os.chown(path, 12345, 12345)
+        reads = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
+        uid = ["--reuid", "12345", "--regid", "12345", "--clear-groups"]
+        words = ["setpriv", *uid, *reads, *words]
+    for check, code in ((PASS, 0), (FAIL, 3)):
+        done = subprocess.run(
+            [*words, str(home.folder), "--", *check], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stderr
