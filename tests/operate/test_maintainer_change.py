@@ -17,8 +17,8 @@ from breakglass.cli.client import find
 from breakglass.cli.next_trust import change_of
 from breakglass.errors import RefusedError
 from breakglass.http.client import Peer
-from breakglass.operate import next_trust
-from breakglass.operate.maintainer_change import MaintainerChange
+from breakglass.operate import next_trust, repository
+from breakglass.operate.maintainer_change import MaintainerChange, Progress
 from breakglass.operate.maintainer_plan import replaced
 from breakglass.operate.signed_file import read_note
 from breakglass.operate.trust_copies import Brought, bring_client, bring_gate
@@ -31,7 +31,7 @@ from breakglass.records.trust import Trust, accept_trust
 from breakglass.records.trust_handover import check_carried, dying_cards
 from breakglass.tlog.note import Note
 from tests.embedded.isolated import Person, Typed, running_up
-from tests.kit.cutting import cut_everywhere
+from tests.kit.cutting import CutOffError, cut_everywhere
 from tests.kit.organisation import Organisation
 from tests.kit.people import SoftKey
 
@@ -227,6 +227,12 @@ def test_the_policy_is_renewed_and_people_come_and_go_by_one_command_each(tmp_pa
         person.cwd = tmp_path / "org"
         org = Org(person, person.cwd)
         org.told(*DECLARE)
+        file = org.folder / "bundle" / MAIN_FILE
+        text = file.read_text()
+        file.write_text(f"{text}# somebody is at work here\n")
+        busy = org.types("policy", "renew", "--sign-here")
+        assert (busy.code, "is not committed; nothing was changed" in busy.err) == (6, True)
+        file.write_text(text)
         alone = org.types("policy", "renew")
         assert alone.code == 3
         assert "signed by 1 of 2 maintainers; it is committed" in alone.err
@@ -327,13 +333,25 @@ def test_cut_off_before_and_behind_each_step_the_change_ends_the_same(tmp_path, 
         client = find(str(folder))
         change = change_of(client, sign_here=True)
         changing = MaintainerChange(change, folder / "bundle", client.log, datetime.now(UTC))
-        progress, cut = cut_everywhere(
-            monkeypatch,
-            lambda: changing.run(lambda trust: replaced(trust, "second", "third", keys)),
-        )
+
+        def run() -> Progress:
+            return changing.run(lambda trust: replaced(trust, "second", "third", keys))
+
+        # Also between the written policy and its commit: what lies there is known as ours.
+        commit, left_behind = repository.commit_all, list[list[str]]()
+
+        def cut_once(bundle: Path, *given: str) -> str:
+            if not left_behind:
+                left_behind.append(repository.uncommitted(bundle))
+                raise CutOffError
+            return commit(bundle, *given)
+
+        monkeypatch.setattr(repository, "commit_all", cut_once)
+        progress, cut = cut_everywhere(monkeypatch, run)
         summary = change.ask("GET", "/state", None)["summary"]
         cards = change.cards()
     assert progress.finished
+    assert left_behind == [[MAIN_FILE]]
     names = {"add", "policy", "drop", "changed", "signed", "in force", "record", "own copy"}
     assert names <= cut
     trust = change.standing()

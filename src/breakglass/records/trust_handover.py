@@ -74,8 +74,9 @@ def check_cards_live(cards: Mapping[str, Note], before: Trust, after: Trust) -> 
     if dying:
         raise RefusedError(
             f"trust file {after.version} would end {len(dying)} of {len(cards)} glass cards"
-            f" ({', '.join(sorted(dying))}): its own maintainers did not sign them; nothing was"
-            " changed",
+            f" ({', '.join(sorted(dying))}): too few of its own maintainers signed them, or they"
+            " are older than it asks for; nothing was changed",
             name=ErrorName.CARDS_DIE,
-            hint="first sign and activate the policy by those who stay: breakglass policy renew",
+            hint="step by step: breakglass trust maintainer replace OLD NEW --key FILE; for newer"
+            " cards: breakglass policy renew",
         )
