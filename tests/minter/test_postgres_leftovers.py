@@ -372,17 +372,20 @@ def test_a_table_that_somebody_reads_holds_up_no_end_and_no_reader(newest: Place
 
 
 def test_a_template_that_an_administrator_has_locked_keeps_no_proof_back(place: Place) -> None:
-    made = place.mint()
+    made, maker = place.mint(), place.mint()
+    place.run(maker, "select lo_create(0)")
     with place.server.connected("postgres") as admin, admin.transaction():
         admin.execute("alter role breakglass_both rename to breakglass_busy")
         admin.execute("grant breakglass_busy to orders_owner")
-        assert place.platform.cut(made.handle) == 0
-        assert "may not log in" in place.platform.probe_dead(made.handle)
-        left = place.platform.tidy(made.handle)
+        for each in (made, maker):
+            assert place.platform.cut(each.handle) == 0
+            assert "may not log in" in place.platform.probe_dead(each.handle)
+        assert place.platform.tidy(made.handle) == ()  # dropped, its memberships with it
+        left = place.platform.tidy(maker.handle)
         assert any("is still a member of breakglass_both: " in line for line in left), left
         admin.execute("rollback")
-    assert place.platform.tidy(made.handle) == ()
-    assert made.handle not in bg_roles(place.server)
+    assert not any("is still a member" in line for line in place.platform.tidy(maker.handle))
+    place.clean(maker)
 
 
 def test_publications_subscriptions_and_schemas_are_named_and_stopped(place: Place) -> None:
@@ -555,3 +558,27 @@ def test_killed_behind_any_statement_of_an_end_it_goes_on_and_loses_nothing(
         newest.clean(made)
         after += step
     assert after > 20  # a crash had its turn behind every statement, or every fourth
+
+
+def test_whom_somebody_made_a_member_loses_all_of_it_at_the_end(
+    places: Callable[[int], Place],
+) -> None:
+    for major in (15, 18):
+        place = places(major)
+        made = place.mint({"databases": ("orders",), "templates": ("breakglass_orders_repair",)})
+        place.run(made, "select lo_create(0)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            place.run(made, f"grant {made.handle} to intern")
+        place.server.run(f"grant {made.handle} to intern")
+        with place.server.connected("intern", PASSWORD, "orders") as friend:
+            friend.execute(f"set role {made.handle}".encode())
+            friend.execute("select * from orders")
+            left = place.ended(made)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                friend.execute("select * from orders")
+        assert any("1 of type large object" in line for line in left)
+        # From 16 on only who granted it may revoke it: so it is told.
+        told = [line for line in left if "role intern was made a member" in line]
+        assert len(told) == (0 if major == 15 else 1)
+        place.server.run(f"revoke {made.handle} from intern")
+        place.clean(made)

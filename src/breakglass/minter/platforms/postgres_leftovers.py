@@ -77,7 +77,8 @@ select pg_catalog.format('alter subscription %%I disable', s.subname)
 """
 _FOREIGN_TRIGGERS = b"""
 select p.oid::pg_catalog.regprocedure::pg_catalog.text, t.tgrelid,
-       pg_catalog.pg_get_triggerdef(t.oid), pg_catalog.pg_get_functiondef(p.oid),
+       pg_catalog.left(pg_catalog.pg_get_triggerdef(t.oid), 2000),
+       pg_catalog.left(pg_catalog.pg_get_functiondef(p.oid), 2000),
        exists(select from pg_catalog.pg_depend d
                where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
                  and d.refobjid = p.oid
@@ -95,35 +96,38 @@ select pg_catalog.format('pid %%s (%%s)', a.pid, a.usename)
                       where d.datname = pg_catalog.current_database())
    and a.pid <> pg_catalog.pg_backend_pid() limit %(most)s
 """
+# Cut at the server: a body may have a gigabyte.
 _CODE = b"""
-select 'function', p.oid::pg_catalog.regprocedure::pg_catalog.text,
-       case when p.prokind in ('f', 'p') then pg_catalog.pg_get_functiondef(p.oid) else '' end
-  from pg_catalog.pg_proc p where p.proowner = %(oid)s
-union all
-select case c.relkind when 'v' then 'view' else 'materialized view' end,
-       c.oid::pg_catalog.regclass::pg_catalog.text, pg_catalog.pg_get_viewdef(c.oid)
-  from pg_catalog.pg_class c where c.relowner = %(oid)s and c.relkind in ('v', 'm')
-union all
-select 'trigger', t.tgname::pg_catalog.text, pg_catalog.pg_get_triggerdef(t.oid)
-  from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
- where c.relowner = %(oid)s and not t.tgisinternal
-union all
-select 'rule', w.rulename::pg_catalog.text, pg_catalog.pg_get_ruledef(w.oid)
-  from pg_catalog.pg_rewrite w join pg_catalog.pg_class c on c.oid = w.ev_class
- where c.relowner = %(oid)s and w.rulename <> '_RETURN'
-union all
-select 'policy', pg_catalog.format('%%I on %%s', p.polname, p.polrelid::pg_catalog.regclass),
-       coalesce(pg_catalog.pg_get_expr(p.polqual, p.polrelid),
-                pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid), '')
-  from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid
- where c.relowner = %(oid)s
-union all
-select 'constraint', o.conname::pg_catalog.text, pg_catalog.format('on %%s: %%s',
-       o.conrelid::pg_catalog.regclass, pg_catalog.pg_get_constraintdef(o.oid))
-  from pg_catalog.pg_constraint o join pg_catalog.pg_class c on c.oid = o.conrelid
-  join pg_catalog.pg_class f on f.oid = o.confrelid
- where c.relowner = %(oid)s and f.relowner <> %(oid)s
-limit %(most)s
+select c.kind, c.name, pg_catalog.left(c.text, 2000) from (
+  select 'function' as kind, p.oid::pg_catalog.regprocedure::pg_catalog.text as name,
+         case when p.prokind in ('f', 'p') then pg_catalog.pg_get_functiondef(p.oid) else '' end
+           as text
+    from pg_catalog.pg_proc p where p.proowner = %(oid)s
+  union all
+  select case c.relkind when 'v' then 'view' else 'materialized view' end,
+         c.oid::pg_catalog.regclass::pg_catalog.text, pg_catalog.pg_get_viewdef(c.oid)
+    from pg_catalog.pg_class c where c.relowner = %(oid)s and c.relkind in ('v', 'm')
+  union all
+  select 'trigger', t.tgname::pg_catalog.text, pg_catalog.pg_get_triggerdef(t.oid)
+    from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
+   where c.relowner = %(oid)s and not t.tgisinternal
+  union all
+  select 'rule', w.rulename::pg_catalog.text, pg_catalog.pg_get_ruledef(w.oid)
+    from pg_catalog.pg_rewrite w join pg_catalog.pg_class c on c.oid = w.ev_class
+   where c.relowner = %(oid)s and w.rulename <> '_RETURN'
+  union all
+  select 'policy', pg_catalog.format('%%I on %%s', p.polname, p.polrelid::pg_catalog.regclass),
+         coalesce(pg_catalog.pg_get_expr(p.polqual, p.polrelid),
+                  pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid), '')
+    from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid
+   where c.relowner = %(oid)s
+  union all
+  select 'constraint', o.conname::pg_catalog.text, pg_catalog.format('on %%s: %%s',
+         o.conrelid::pg_catalog.regclass, pg_catalog.pg_get_constraintdef(o.oid))
+    from pg_catalog.pg_constraint o join pg_catalog.pg_class c on c.oid = o.conrelid
+    join pg_catalog.pg_class f on f.oid = o.confrelid
+   where c.relowner = %(oid)s and f.relowner <> %(oid)s
+) c limit %(most)s
 """
 # Sorts are told apart before anything is named: to name 200,000 objects takes longer than we have.
 _OWNED = b"""

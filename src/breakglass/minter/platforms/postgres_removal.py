@@ -52,10 +52,10 @@ def shut_out(session: psycopg.Connection, handle: str) -> int:
         # (2) Live sessions, also where (1) was refused: a disk that is full keeps a role from
         #     being changed, and nobody from being cut. Behind both, nobody acts as this role.
         cut = _terminate(session, handle)
-    # (3) Rights. A crash from here on leaves a role that can do nothing but own. Where an
-    #     administrator's open transaction locks a template, nobody can use them: tidying tries
-    #     again, and the proof of death does not wait for it.
-    _revoke_templates(session, handle)
+    # (3) Rights, and members. A crash from here on leaves a role that can do nothing but own.
+    #     Where an administrator's open transaction locks a template, nobody can use them: tidying
+    #     tries again, and the proof of death does not wait for it.
+    _revoke_memberships(session, handle)
     return cut
 
 
@@ -75,7 +75,8 @@ def tidy(session: psycopg.Connection, elsewhere: Elsewhere, handle: str) -> list
     oid, may_log_in = found
     if may_log_in:
         raise RefusedError(f"role {handle!r} may still log in", name=ErrorName.ALIVE)
-    left = _revoke_templates(session, handle)
+    memberships = _revoke_memberships(session, handle)
+    left: list[str] = []
     owned: list[str] = []
     for database in _databases(session, oid):
         try:
@@ -102,14 +103,15 @@ def tidy(session: psycopg.Connection, elsewhere: Elsewhere, handle: str) -> list
             f"role {handle} stays, without login, session or right, since it owns what follows;"
             f' once read: reassign owned by "{handle}" to NEW_OWNER'
         )
-        return _lines([*left, stays, *owned])
+        return _lines([*memberships, *left, stays, *owned])
     # (7) The role. A crash before this leaves an empty one, which the sweep drops.
     try:
         session.execute(sql.SQL("drop role {}").format(sql.Identifier(handle)))
     except psycopg.errors.UndefinedObject:
         pass  # another of our own threads was first
     except (psycopg.errors.DependentObjectsStillExist, psycopg.errors.LockNotAvailable) as error:
-        left.append(f"role {handle}, without login: {error.diag.message_detail or said(error)}")
+        why = error.diag.message_detail or said(error)
+        left += [*memberships, f"role {handle}, without login: {why}"]
     return _lines(left)
 
 
@@ -136,7 +138,7 @@ def _terminate(session: psycopg.Connection, handle: str) -> int:
         time.sleep(0.01)
 
 
-def _revoke_templates(session: psycopg.Connection, handle: str) -> list[str]:
+def _revoke_memberships(session: psycopg.Connection, handle: str) -> list[str]:
     templates = _column(
         session,
         b"select r.rolname from pg_catalog.pg_auth_members m"
@@ -145,19 +147,36 @@ def _revoke_templates(session: psycopg.Connection, handle: str) -> list[str]:
         b" order by r.rolname",
         handle,
     )
+    # An administrator may have made somebody a member, who has a session of their own.
+    members = _members(session, handle)
     left = []
-    for template in templates:
+    for granted, member in [
+        *((each, handle) for each in templates),
+        *((handle, each) for each in members),
+    ]:
         try:
             session.execute(
-                sql.SQL("revoke {} from {}").format(
-                    sql.Identifier(template), sql.Identifier(handle)
+                sql.SQL("revoke {} from {} cascade").format(
+                    sql.Identifier(granted), sql.Identifier(member)
                 )
             )
         except psycopg.Error as error:
             if session.closed:
                 raise
-            left.append(f"role {handle} is still a member of {template}: {said(error)}")
-    return left
+            left.append(f"role {member} is still a member of {granted}: {said(error)}")
+    # From 16 on a membership is its grantor's to revoke, and a revoke by others does nothing.
+    still = _members(session, handle)
+    return left + [f"role {each} was made a member of {handle} by somebody else" for each in still]
+
+
+def _members(session: psycopg.Connection, handle: str) -> list[str]:
+    return _column(
+        session,
+        b"select distinct r.rolname from pg_catalog.pg_auth_members m"
+        b" join pg_catalog.pg_roles r on r.oid = m.member where r.rolname <> current_user"
+        b" and m.roleid = (select o.oid from pg_catalog.pg_roles o where o.rolname = %s)",
+        handle,
+    )
 
 
 def _databases(session: psycopg.Connection, oid: int) -> list[str]:
