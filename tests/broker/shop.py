@@ -243,7 +243,8 @@ class Shop:
 
     def _broker(self, name: str) -> Process:
         settings = (
-            f'log = "{ORIGIN}"\nledger = "../ledger/address"\nmonitor = "http://127.0.0.1:1"\nrecovery_s = 3600\n'
+            f'log = "{ORIGIN}"\nledger = "../ledger/address"\nrecovery_s = 3600\n'
+            'monitor = "http://127.0.0.1:1"\n'  # told to who joins, never called
             '[minters]\norders-db = "../minter-orders-db/address"\n'
         )
         made = make_process(self.folder / name, "breakglass.broker", self.keys[name], settings)

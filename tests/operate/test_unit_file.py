@@ -99,5 +99,7 @@ def test_a_process_alone_on_its_host_has_a_unit_too(tmp_path: Path) -> None:
     (folder / "settings.toml").touch()
     found = unit_of(folder, Path("/usr/bin/python3"))
     assert f"ExecStart=/usr/bin/python3 -P -m breakglass.witness {folder}\n" in unit_text(found)
+    assert processes_in(tmp_path) == []  # it has no key: its place is on another host now
+    (folder / "key").touch()
     assert processes_in(tmp_path) == ["witness-1"]
     assert "breakglass-witness-1" in users_script([found])

@@ -63,6 +63,8 @@ class Typing:
             "invite": r"^breakglass join person ('\S+' --fingerprint \S+)$",
             "minter": r"^trust line +(submitter minter:.*)$",
             "gate": r"^trust line +(submitter gate:.*)$",
+            "ledger": r"^ledger +(https://\S+)$",
+            "log": r"^log +(shop\.example/ledger\+\S+)$",
             "grant": r"^grant +(g-\S+)$",
         }
         for name, pattern in patterns.items():
@@ -73,6 +75,8 @@ class Typing:
         line = line.replace("git@git.shop.example:policy.git", str(self.made.git))
         for example, name in (
             (r"'https://10.77.0.1:8700#5f0c…' --fingerprint 4ab1-c2d3-…", "invite"),
+            ("https://10.77.0.1:8701#5f0c…", "ledger"),
+            ("shop.example/ledger+4ab1c2d3+AVkd…", "log"),
             ("submitter minter:orders-db …", "minter"),
             ("submitter gate:deploy-freeze …", "gate"),
             ("g-7kq3m2x4p5ab", "grant"),
@@ -120,11 +124,12 @@ def test_the_row_is_repaired_and_no_role_of_a_grant_is_left(typed) -> None:
 
 def test_every_process_is_a_user_of_its_own_and_people_cannot_read_their_keys(typed) -> None:
     typing, _ = typed
-    folders = sorted((typing.made.top / "one" / "srv" / "breakglass").glob("*/key"))
-    owners = [path.stat().st_uid for path in folders]
-    assert len(folders) == 8
-    assert len(set(owners)) == 8
-    assert 0 not in owners
+    for host, processes in (("one", 6), ("two", 2)):
+        keys = sorted((typing.made.top / host / "srv" / "breakglass").glob("*/key"))
+        owners = {path.stat().st_uid for path in keys}
+        assert len(keys) == len(owners) == processes
+        assert 0 not in owners
+        assert all(path.stat().st_mode & 0o077 == 0 for path in keys)
     for who in ("one", *PEOPLE):
         said = typing.made.types(who, "id -u")
         assert (said.out.strip() == "0") == (who == "one")

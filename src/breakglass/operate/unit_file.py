@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from breakglass.errors import MisconfiguredError
+from breakglass.operate.retired_cosigners import moved_out
 from breakglass.process.folder import SETTINGS
 from breakglass.shown_text import all_seen
 
@@ -61,12 +62,15 @@ def unit_of(folder: Path, python: Path = Path(sys.executable)) -> Unit:
 
 
 def processes_in(org: Path) -> list[str]:
-    """Return the names of the process folders in ``org``, in the order of their needs."""
+    """Return the names of the process folders in ``org``, in the order of their needs.
+
+    What has moved to another host is left out.
+    """
     return [
         path.parent.name
         for room in ROOMS
         for path in sorted(org.glob(f"{room}*/{SETTINGS}"))
-        if _is(path.parent.name, room)
+        if _is(path.parent.name, room) and not moved_out(path.parent)
     ]
 
 
