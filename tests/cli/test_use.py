@@ -73,7 +73,9 @@ def test_a_client_toml_that_lies_in_the_way_rings_no_bell_and_runs_no_program(tm
     below = share / "below"
     below.mkdir()
     for cwd in (share, below):
-        done = Person(escrow.home, cwd).types("breakglass", "door", "sign", f"{share}/g.door")
+        done = Person(escrow.home, cwd).types(
+            "breakglass", "door", "sign", f"{share}/g.door", "--yes"
+        )
         assert not (share / "ran").exists(), "a stranger's program ran"
         assert (share / "g.door").read_bytes() == before, "the custodian signed unheard"
         assert done.code == 5, done.err

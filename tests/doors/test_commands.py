@@ -63,7 +63,7 @@ def ask(person: Person, *more: str) -> Typed:
 
 def sign(person: Person, number: int, file: str, *more: str) -> Typed:
     org = f"keys/custodians/custodian-{number}"
-    return person.types("breakglass", "door", "sign", file, "--org", org, *more)
+    return person.types("breakglass", "door", "sign", file, "--yes", "--org", org, *more)
 
 
 def use(person: Person, *words: str) -> Typed:
@@ -142,6 +142,16 @@ def test_two_custodians_open_a_gate_and_everybody_hears_of_it(mira):
     until(lambda: grant in mira.types("breakglass", "review", "list").out, 30)
 
 
+def test_where_nobody_sits_a_custodian_signs_only_if_told_not_to_ask(mira):
+    with frozen_ledger(mira):
+        assert ask(mira, "--out", "asked.door").code == 0
+        before = (mira.cwd / "asked.door").read_bytes()
+        home = "keys/custodians/custodian-1"
+        said = mira.types("breakglass", "door", "sign", "asked.door", "--org", home)
+    assert (said.code, "nobody is at a terminal to be asked" in said.err) == (2, True)
+    assert (mira.cwd / "asked.door").read_bytes() == before
+
+
 def test_a_custodian_whom_nobody_hears_does_not_sign(mira):
     client = mira.cwd / "keys" / "custodians" / "custodian-2" / "client.toml"
     text = client.read_text()
@@ -153,7 +163,7 @@ def test_a_custodian_whom_nobody_hears_does_not_sign(mira):
             said = sign(mira, 2, "heard.door")
             assert (said.code, "no alert channel accepted the message" in said.err) == (5, True)
         client.write_text(text)
-        said = mira.types("breakglass", "door", "sign", "heard.door")
+        said = mira.types("breakglass", "door", "sign", "heard.door", "--yes")
         assert (said.code, "is no custodian of this trust file" in said.err) == (3, True)
     assert (mira.cwd / "heard.door").read_bytes() == before
 

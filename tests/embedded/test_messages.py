@@ -76,6 +76,16 @@ def test_an_unknown_incident_comes_with_how_to_see_and_open_one(mira: Person) ->
     assert "breakglass incident list; open one: breakglass incident declare" in said.err
 
 
+@pytest.mark.parametrize("given", ["30", "30 min", "-5m"])
+def test_a_length_of_time_in_another_form_is_met_with_the_forms_that_are_taken(
+    mira: Person, given: str
+) -> None:
+    said = _broken(mira, "--for", given)
+    assert said.code == 2
+    assert f"invalid duration --for {given!r}" in said.err
+    assert "hint: use 90s, 10m or 1h" in said.err
+
+
 def test_a_line_break_is_called_a_line_break(mira: Person) -> None:
     said = _broken(mira, why="red\nas ever")
     assert said.code == 2
@@ -190,3 +200,28 @@ def test_no_message_of_a_neighbour_shows_the_digest_of_its_certificate(tmp_path:
             peer.get("/healthz")
     assert "'broker' at https://127.0.0.1:1 cannot be reached" in caught.value.message
     assert "abab" not in caught.value.message
+
+
+def test_a_poll_that_would_last_for_ever_is_a_short_one(mira: Person) -> None:
+    from breakglass.http.client import Peer
+
+    with Peer(mira.cwd / "ledger") as ledger:
+        answer = ledger.send("GET", f"/entries?from=0&wait={10**17}")
+    assert answer.status in (200, 401)  # who asks without a signature is refused; nothing breaks
+
+
+def test_the_key_that_a_client_toml_names_and_nobody_has_is_told_with_both_places(
+    mira: Person,
+) -> None:
+    client = mira.cwd / "client.toml"
+    text = client.read_text()
+    try:
+        client.write_text(text.replace(str(mira.key), str(mira.home / "gone")))
+        assert mira.types("breakglass", "use", ".").code == 0
+        said = _broken(mira)
+    finally:
+        client.write_text(text)
+        mira.types("breakglass", "use", ".")
+    assert said.code == 6
+    assert "[Errno" not in said.err
+    assert "'key' in client.toml" in said.err

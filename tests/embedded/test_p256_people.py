@@ -93,7 +93,9 @@ def _door(mira: Person) -> None:
         for number in (1, 2):
             shutil.copy(mira.cwd / "0.door", mira.cwd / f"{number}.door")
             home = f"keys/custodians/custodian-{number}"
-            said = mira.types("breakglass", "door", "sign", f"{number}.door", "--org", home)
+            said = mira.types(
+                "breakglass", "door", "sign", f"{number}.door", "--yes", "--org", home
+            )
             assert said.code == 0, said.err
         words = ("breakglass", "door", "use", "1.door", "2.door", "--gate", "hello-gate")
         used = mira.types(*words, "--for", "8", "--out", "door-token")

@@ -195,6 +195,8 @@ def test_activations_suspensions_and_refusals_ring(
     shop.states("broker", body)
     eventually(lambda: {"refused", "suspended"} <= set(sink.subjects()))
     assert "no incident is open" in sink.message("refused")["text"]
+    text = sink.message("suspended")["text"]
+    assert text == f"Suspended: person 'teo', by {said.who}. Why: {said.reason.text}."
 
 
 def test_a_justified_intent_is_recorded_and_an_unjustified_one_rings(

@@ -162,9 +162,11 @@ def sign(request: Path, out: Path | None, yes: bool, org: str | None, as_json: b
             name=ErrorName.EXPIRED,
             hint="the responder asks again: breakglass door ask",
         )
+    if not yes and not output.somebody_is_there():
+        raise click.UsageError("nobody is at a terminal to be asked; --yes signs without asking")
     # (1) Our own try, from our own machine.
     tried = ledger_unreached(client)
-    if not yes and output.somebody_is_there():
+    if not yes:
         click.confirm("sign this as a custodian", abort=True, err=True)
     # (2) Ring. A crash behind it has rung for nothing, which is the better way.
     told = {

@@ -60,6 +60,8 @@ def export(folder: Path, org: str | None, as_json: bool) -> None:
     size = copy(
         client.ledger, folder, policy_text=policy, trust=trust, signer=signer, progress=progress
     )
+    if progress is _show_copying:
+        click.echo("\r\x1b[K", err=True, nl=False)  # the count gives way to the result
     if as_json:
         output.tell_json({"folder": str(folder), "size": size})
         return

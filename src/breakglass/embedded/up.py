@@ -236,6 +236,7 @@ def stay(running: Organisation, say: Callable[[str], None]) -> None:
                 elif time.monotonic() >= again[name]:
                     del again[name]
                     _again(running, name, say)
+        say("stopping; some seconds where a process is at work")
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -306,7 +306,8 @@ class _Doors:
         return _appended(accepted, commit)
 
     def entries(self, who: LedgerReader, asked: Request[None]) -> Entries:
-        wait = min(timedelta(seconds=asked.number("wait", 0)), self.settings.poll_at_most)
+        most = self.settings.poll_at_most
+        wait = min(timedelta(seconds=min(asked.number("wait", 0), 3600)), most)
         commits = self.feed.after(asked.number("from"), wait)
         return Entries(tuple(map(_shown, commits)))
 

@@ -56,7 +56,7 @@ def read_key(path: Path) -> PersonalKey:
     except (OSError, UnicodeDecodeError) as error:
         raise MisconfiguredError(
             f"key {str(path)!r} cannot be read: {error}",
-            hint="name your SSH key: --key ~/.ssh/id_ed25519_sk",
+            hint="name another: --key PATH when a folder is made, 'key' in client.toml afterwards",
         ) from error
     words = text.split()
     if len(words) < 2 or words[0] not in SSH_KEY_TYPES:
