@@ -50,7 +50,8 @@ wheel: $(STAMP)  ## build what 'pipx install' takes, under dist
 system:  ## install the Debian packages that some tests want (needs root)
 	apt-get update
 	apt-get install -y --no-install-recommends \
-	  openssh-client git ceph-mon ceph-osd radosgw ceph-common iproute2 postgresql-15 systemd
+	  openssh-client git ceph-mon ceph-osd radosgw ceph-common iproute2 systemd \
+	  $$(apt-cache show postgresql-15 >/dev/null 2>&1 && echo postgresql-15)
 
 $(STAMP): pyproject.toml
 	@missing=""; for each in git ssh-keygen $(PYTHON); do \

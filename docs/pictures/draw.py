@@ -55,13 +55,17 @@ def draw(lines: list[str]) -> str:
             for at, colour in enumerate(("#ff5f57", "#febc2e", "#28c840"))
         ),
     ]
+    alarm = False
     for number, line in enumerate(lines):
         y = 2 * _MARGIN + _LINE * (number + 1) - 6
-        parts.append(f'<text x="{_MARGIN}" y="{y}">{_coloured(line)}</text>')
+        # An alert that is wrapped goes on below its first word.
+        goes_on = alarm and line.startswith(" " * 8)
+        alarm = goes_on or line.strip().startswith(("GLASS BROKEN", "FORBIDDEN"))
+        parts.append(f'<text x="{_MARGIN}" y="{y}">{_coloured(line, alarm)}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _coloured(line: str) -> str:
+def _coloured(line: str, alarm: bool) -> str:
     text = html.escape(line, quote=False)
     if line and not line.startswith(" "):
         return f'<tspan class="head">{text}</tspan>'
@@ -69,7 +73,7 @@ def _coloured(line: str) -> str:
         return f'  <tspan class="ok">ok</tspan>{text[4:]}'
     if line.startswith(("  $ ", '      "')):
         return f'<tspan class="typed">{text}</tspan>'
-    if line.strip().startswith(("GLASS BROKEN", "FORBIDDEN")):
+    if alarm:
         return f'<tspan class="alarm">{text}</tspan>'
     return f'<tspan class="note">{text}</tspan>' if "breakglass: " in line else text
 
