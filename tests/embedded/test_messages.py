@@ -125,6 +125,20 @@ def test_whoever_holds_a_grant_of_the_glass_is_told_before_another_is_made(mira:
     assert f"you hold {held} of glass 'hello' already, " in _broken(mira).err
 
 
+def test_a_drill_is_not_spoken_of_as_held(mira: Person) -> None:
+    drill = json.loads(_broken(mira, "--drill", "--json").out)["grant"]
+    assert f"you hold {drill}" not in _broken(mira).err
+
+
+def test_both_keys_of_a_broker_are_shown_and_found(mira: Person) -> None:
+    """Its own, and the one by which it speaks at the custodians' door."""
+    shown = json.loads(mira.types("breakglass", "trust", "show", "--json").out)["submitters"]
+    assert [each["role"] for each in shown].count("broker") == 2
+    told = json.loads(mira.types("breakglass", "doctor", "--json").out)
+    hosts = [each["host"] for each in told["keys"] if each["room"] == "broker"]
+    assert hosts == ["this host", "this host"]
+
+
 def test_a_review_is_due_on_a_day(mira: Person) -> None:
     assert _broken(mira).code == 0
     listed = mira.types("breakglass", "review", "list").out.splitlines()[1:]

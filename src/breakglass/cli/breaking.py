@@ -99,11 +99,12 @@ def _say_what_is_held(client: Client, glass: str) -> None:
     """Say which grants of this glass are held here and not over: one more is seldom meant."""
     from breakglass.cli import held_grants
     from breakglass.clock import parse_time
-    from breakglass.records.statement import parse_request
+    from breakglass.records.statement import Break, parse_request
 
     for each in held_grants.all_held(client.state):
         until = each.answer.get("not_after")
-        if not until or parse_request(each.statement["text"]).glass != glass:
+        said = parse_request(each.statement["text"])
+        if not until or said.glass != glass or (isinstance(said, Break) and said.drill):
             continue
         if (ends := parse_time(until)) > _now():
             left = output.time_left(ends, _now())

@@ -52,7 +52,8 @@ def show(org: str | None, as_json: bool) -> None:
 
     client = find(org)
     found = change_of(client).standing()
-    roles = {str(role): key.label for key, role in found.submitters.items()}
+    # One party may have two keys: an old and a new one, a broker's own and its door's.
+    keys = [(str(role), key.label) for key, role in found.submitters.items()]
     if as_json:
         output.tell_json(
             {
@@ -63,7 +64,7 @@ def show(org: str | None, as_json: bool) -> None:
                 "witnesses": [witness.name for witness in found.tlog.witnesses],
                 "archiver": found.archiver,
                 "level": found.level.value,
-                "submitters": roles,
+                "submitters": [{"role": role, "key": label} for role, label in keys],
                 "maintainers": sorted(found.maintainers),
                 "maintainers_needed": found.maintainers_needed,
                 "skew_s": int(found.skew.total_seconds()),
@@ -81,7 +82,7 @@ def show(org: str | None, as_json: bool) -> None:
             ("witnesses", ", ".join(witness.name for witness in found.tlog.witnesses)),
             ("level", f"{found.level.value}; archiver '{found.archiver}'"),
             ("maintain", f"{found.maintainers_needed} of: {people}"),
-            *(("submit", f"{role}  {label}") for role, label in roles.items()),
+            *(("submit", f"{role}  {label}") for role, label in keys),
             ("door", "open to custodians" if found.door else "closed"),
         ]
     )

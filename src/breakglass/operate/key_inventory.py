@@ -6,6 +6,7 @@ gives. Nothing is assumed of what cannot be seen: it counts as held by nobody we
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import pwd
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from breakglass.errors import BreakglassError, MisconfiguredError
 from breakglass.http.client import Peer
 from breakglass.operate.retired_cosigners import key_folders
 from breakglass.person import ssh_keygen
+from breakglass.process.key_store import DOOR_KEY, keeping_of
 from breakglass.process.settings import read_settings
 from breakglass.records.trust import Trust
 from breakglass.tlog.note import VerifierKey
@@ -103,7 +105,7 @@ def look(org: Path, trust: Trust, who: str, mine: Path) -> Installation:
         MisconfiguredError: a key here cannot be read.
     """
     # Whose key cannot be read (moved out; or its mode is wrong, which another look tells) has none.
-    here = {vkey: folder for folder, vkey in key_folders(org).items()}
+    here = {vkey: folder for folder, vkey in key_folders(org).items()} | _door_keys(org)
     found = [_of(VerifierKeyAt("ledger", "", log.vkey), here, "") for log in trust.tlog.logs[:1]]
     for each in trust.tlog.witnesses:
         room = "archiver" if each.name == trust.archiver else "witness"
@@ -113,6 +115,15 @@ def look(org: Path, trust: Trust, who: str, mine: Path) -> Installation:
     found += _people(org, trust, who, mine)
     archiver = next(each for each in trust.tlog.witnesses if each.name == trust.archiver)
     return Installation(trust, tuple(found), _archive(archiver, here))
+
+
+def _door_keys(org: Path) -> dict[VerifierKey, Path]:
+    """Return the keys by which brokers here speak while the ledger is away, with their folders."""
+    found = {}
+    for path in org.glob(f"*/{DOOR_KEY}"):
+        with contextlib.suppress(MisconfiguredError):
+            found[keeping_of(path.parent).verifier(DOOR_KEY)] = path.parent
+    return found
 
 
 @dataclass(frozen=True)
