@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -203,6 +208,39 @@ def test_whoever_presses_ctrl_c_is_told_that_it_may_stand(mira: Person) -> None:
         rest, _ = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "what was sent may be recorded all the same: breakglass status" in rest
+
+
+def test_a_count_on_the_terminal_gives_way_to_the_result(mira: Person, tmp_path: Path) -> None:
+    seen = _at_a_terminal(mira, "ledger", "export", "--to", str(tmp_path / "copy"))
+    assert "\x1b[Kcopied" in seen.replace("\x1b[2m", "").replace("\x1b[0m", "")
+
+
+def test_lines_are_wrapped_where_somebody_reads_them(mira: Person) -> None:
+    told = mira.types("breakglass", "doctor").out.splitlines()
+    assert max(map(len, told)) > 80  # a program reads it: one line is one fact
+    seen = _at_a_terminal(mira, "doctor", columns=80)
+    assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", each)) for each in seen.splitlines()) <= 80
+
+
+def _at_a_terminal(person: Person, *words: str, columns: int = 100) -> str:
+    """Return what a command writes where somebody sits."""
+    main, side = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "breakglass.cli", *words],
+        stdin=side,
+        stdout=side,
+        stderr=side,
+        env={**person.environment, "COLUMNS": str(columns)},
+        cwd=person.cwd,
+    )
+    os.close(side)
+    seen = b""
+    with contextlib.suppress(OSError):  # Linux says EIO where a terminal's other side has gone
+        while part := os.read(main, 65536):
+            seen += part
+    os.close(main)
+    process.wait(60)
+    return seen.decode()
 
 
 def test_no_message_of_a_neighbour_shows_the_digest_of_its_certificate(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_a_fall_is_healthy_and_says_since_when() -> None:
 def test_a_gate_born_last_month_is_judged_on_its_own_days() -> None:
     told = read(steady(0.5, 98, 104), born=monday_of(98))
     assert told.evidence.recent.days <= 42
-    assert "born on" in sentence(told)
+    assert "has existed only since" in sentence(told)
 
 
 def test_a_changed_gate_is_compared_with_its_past_from_the_day_of_the_change() -> None:

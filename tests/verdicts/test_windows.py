@@ -37,7 +37,7 @@ def test_no_window_reaches_back_before_the_birth() -> None:
     both = windows(young, counted(young), AS_OF)
     assert both.recent.start == monday_of(96)
     assert both.before.passages == 0
-    assert both.cut == f"was born on {monday_of(96)}"
+    assert both.cut == f"has existed only since {monday_of(96)}"
 
 
 def test_weeks_are_counted_back_from_the_end() -> None:

@@ -37,7 +37,12 @@ _APPROVALS = {"self": "none", "two": "1", "sealed": "custodians"}
     type=INCIDENT,
     help="The open incident that this is for.",
 )
-@click.option("--why", default="", metavar="TEXT", help="Why, in your words; it is recorded.")
+@click.option(
+    "--why",
+    default="",
+    metavar="TEXT",
+    help="Why, in your words; it is recorded. Asked for with GLASS.",
+)
 @click.option("--code", default="", metavar="CODE", help="The coded reason.  [default: other]")
 @click.option(
     "--for", "for_", default="", metavar="TIME", help="Shorter than the glass allows: 10m."

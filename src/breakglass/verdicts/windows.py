@@ -93,7 +93,7 @@ def windows(gate: Gate, events: Sequence[Bypass], as_of: datetime) -> Windows:
         if base < change.on < start:
             base = change.on
     if not cut and first > end - RECENT - BASELINE / 3:
-        cut = f"was born on {first}"
+        cut = f"has existed only since {first}"
     return Windows(span(gate, events, start, end), span(gate, events, min(base, start), start), cut)
 
 
