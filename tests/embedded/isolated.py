@@ -107,7 +107,13 @@ class Person:
             text=True,
             env=self.environment,
             cwd=self.cwd,
+            # Where tests run in the background a shell has them ignore Ctrl-C; a person's has not.
+            preexec_fn=_hears_ctrl_c,
         )
+
+
+def _hears_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def command(words: Sequence[str]) -> list[str]:

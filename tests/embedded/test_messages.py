@@ -218,8 +218,10 @@ def test_a_count_on_the_terminal_gives_way_to_the_result(mira: Person, tmp_path:
 def test_lines_are_wrapped_where_somebody_reads_them(mira: Person) -> None:
     told = mira.types("breakglass", "doctor").out.splitlines()
     assert max(map(len, told)) > 80  # a program reads it: one line is one fact
-    seen = _at_a_terminal(mira, "doctor", columns=80)
-    assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", each)) for each in seen.splitlines()) <= 80
+    seen = re.sub(r"\x1b\[[0-9;]*m", "", _at_a_terminal(mira, "doctor", columns=80))
+    # A path is one word, however long the folder's name is.
+    lines = [each for each in seen.splitlines() if str(mira.cwd.parent)[:12] not in each]
+    assert max(map(len, lines)) <= 80
 
 
 def _at_a_terminal(person: Person, *words: str, columns: int = 100) -> str:

@@ -30,9 +30,10 @@ def org(tmp_path: Path) -> Path:
     key, org = tmp_path / "key", tmp_path / "org"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     quickstart.make(org, "shop.example", "mira", key, datetime.now(UTC), lambda text: None)
-    make_process(
-        org / "minter-shop", "breakglass.minter", SignerKey.generate("minter-shop"), SETTINGS
-    )
+    minter = SignerKey.generate("minter-shop")
+    make_process(org / "minter-shop", "breakglass.minter", minter, SETTINGS)
+    with (org / "ledger" / "submitters").open("a") as file:
+        file.write(f"{minter.verifier} minter:shop\n")
     shutil.copy(org / "broker" / "trust", org / "minter-shop" / "trust")
     with running(org) as organisation:
         activate_once(organisation)
@@ -45,7 +46,7 @@ def snapshot(org: Path, name: str) -> Path:
 
 
 def states(organisation: Organisation) -> set[tuple[int, str]]:
-    found: list[dict[str, Any]] = [organisation.get(name, "/state") for name in FOLDERS]
+    found: list[dict[str, Any]] = [organisation.read(name, "/state") for name in FOLDERS]
     return {(each["size"], each["digest"]) for each in found}
 
 

@@ -380,7 +380,8 @@ def test_cut_off_before_and_behind_each_step_a_witness_goes_and_its_key_with_it(
             done, cut = cut_everywhere(monkeypatch, lambda: change.activate(note, ledger))
         assert done.version == 2
         assert cut == {
-            "newcomers", "ask both", "record", "ask new", "drop keys", "gates", "own copy"
+            "let read", "newcomers", "ask both", "record", "ask new", "read no more", "drop keys",
+                "gates", "own copy",
         }  # fmt: skip
         assert (folder / "ledger" / "policy").read_text() == org.trust().tlog.text
         assert not (folder / "witness-3" / "key").exists()

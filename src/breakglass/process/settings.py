@@ -53,11 +53,13 @@ def read_settings(folder: Path, given: type[S]) -> S:
 
 
 def neighbour_at(folder: Path, where: str) -> str | Path:
-    """Return a neighbour's address, or the file that holds it; it need not be there yet.
+    """Return a neighbour's address, or the file that holds it.
+
+    Neither file nor folder need be there: a neighbour may come later, or have moved to another
+    host, and nobody else may be kept from starting by that.
 
     Raises:
-        MisconfiguredError: nothing is named, or what could never lead anywhere: an address of
-            another form, or a file in a folder that does not exist.
+        MisconfiguredError: nothing is named, or an address of another form.
     """
     if not where:
         raise MisconfiguredError("a neighbour's address is empty; not started")
@@ -65,14 +67,7 @@ def neighbour_at(folder: Path, where: str) -> str | Path:
         for each in where.split(","):
             _check_address(each.strip())
         return where
-    place = folder / where
-    if not place.parent.is_dir():
-        raise MisconfiguredError(
-            f"a neighbour's address is in {str(place)!r}, and that folder does not exist; not"
-            " started",
-            hint="name the neighbour's file 'address', or where it is: https://IP:PORT#PIN",
-        )
-    return place
+    return folder / where
 
 
 def _check_address(text: str) -> None:
