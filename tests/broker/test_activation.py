@@ -188,6 +188,13 @@ def test_the_state_has_a_digest_that_says_all(shop: Shop) -> None:
     assert json.dumps(state["summary"])
 
 
+def test_the_bundle_in_force_is_shown_whole_to_who_reads_all(shop: Shop) -> None:
+    """Maintainers sign the next one against it; who else sees it stands with the readers."""
+    told = shop.get("/policy")
+    assert base64.b64decode(told["bundle"]) == pack_bundle(shop.bundle())
+    assert told["policy"] == shop.get("/glasses")["policy"]
+
+
 def test_a_bundle_of_almost_6_mib_takes_force_and_is_read_again_after_a_restart(
     shop: Shop,
 ) -> None:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import http.server
+import json
+import os
+import re
 import shlex
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from breakglass.errors import UnavailableError, UnprovenError
+from breakglass.http.client import Peer
+from breakglass.operate.person_join import follow_trust
 from tests.embedded.isolated import Person, Typed, real_agent, running_up
 
 
@@ -122,3 +133,73 @@ def test_a_key_is_made_or_taken_from_the_agent(org: Person, sam: Person) -> None
         assert joins(sam, org).row("key").startswith("the agent's first")
         shown = sam.types("breakglass", "use")
         assert shown.row("allowed").endswith("try-out.example/client.toml")
+
+
+@contextlib.contextmanager
+def broker_that_gives(*answers: Any) -> Iterator[Peer]:
+    """Answer ``GET /trust`` with each of these in turn, and with the last one for ever."""
+    left = list(answers)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(left.pop(0) if len(left) > 1 else left[0]).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with Peer(f"http://127.0.0.1:{server.server_port}", name="broker") as peer:
+            yield peer
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def believed(org: Person, *answers: Any) -> bytes:
+    """Return the trust file that a newcomer keeps, whatever a broker answers."""
+    genesis = genesis_of(org)
+    with (
+        Peer(org.cwd / "org" / "ledger", name="ledger") as ledger,
+        broker_that_gives(*answers) as broker,
+    ):
+        return follow_trust(ledger, broker, genesis)[1]
+
+
+def genesis_of(org: Person) -> str:
+    return re.search(r"(?m)^genesis ([0-9a-f]{64})$", true_file(org))[1]  # type: ignore[index]
+
+
+def true_file(org: Person) -> str:
+    return (org.cwd / "org" / "trust").read_text()
+
+
+def forged(org: Person, version: int) -> str:
+    """Return a trust file whose maintainer is a thief, with signatures that are of another text."""
+    text = true_file(org).replace("version 1\n", f"version {version}\n")
+    thief = f"maintainer mira ssh-ed25519 {base64.b64encode(os.urandom(51)).decode()}"
+    return re.sub(r"(?m)^maintainer mira .*$", thief, text)
+
+
+def test_what_a_newcomer_keeps_is_what_was_proven_whatever_a_broker_puts_beside_it(
+    org: Person,
+) -> None:
+    true = true_file(org)
+    assert believed(org, {"files": [true], "more": False}) == true.encode()
+    # Behind the true one, and nothing that anybody signed: passed over.
+    for more in (forged(org, 2), "no note at all", ""):
+        assert believed(org, {"files": [true, more], "more": False}) == true.encode()
+    assert believed(org, {"files": [true], "more": True}, {"files": []}) == true.encode()
+    # In its place, or before it: nothing is kept.
+    for files in ([forged(org, 1)], [forged(org, 1), true], ["no note", true]):
+        with pytest.raises(UnprovenError) as caught:
+            believed(org, {"files": files, "more": False})
+        assert caught.value.name == "trust_genesis"
+    for answer in ({"files": [], "more": False}, {"files": "x"}, {}):
+        with pytest.raises(UnavailableError, match="the broker's answer to /trust makes no sense"):
+            believed(org, answer)

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
-from breakglass.errors import MalformedError
+from breakglass.errors import MalformedError, MisconfiguredError
 from breakglass.policy.bundle import FILES_AT_MOST, PACKED_BYTES_AT_MOST
 from breakglass.policy.cards import rehearse
 from breakglass.policy.people import KEYS_AT_MOST, PEOPLE_AT_MOST, parse_people
@@ -40,6 +41,12 @@ def test_one_person_more_than_the_figure_is_told_with_the_figure() -> None:
     people = parse_yaml("breakglass.yaml", text.encode()).entries["people"]
     with pytest.raises(MalformedError, match="people: expected 10000 people at most, got 10001"):
         parse_people(people)
+
+
+def test_without_the_one_parser_no_policy_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(yaml, "CSafeLoader")
+    with pytest.raises(MisconfiguredError, match="PyYAML was built without libyaml"):
+        parse_yaml("breakglass.yaml", b"version: 1")
 
 
 def test_a_card_that_no_gate_would_read_is_told_before_anybody_signs_it() -> None:

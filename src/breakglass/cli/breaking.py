@@ -12,7 +12,7 @@ from breakglass.cli.client import Client, find, takes_org
 from breakglass.cli.completed_names import GLASS, INCIDENT
 from breakglass.cli.grant_output import tell_grant
 from breakglass.error_names import ErrorName
-from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 
 if TYPE_CHECKING:
     from breakglass.cli.held_grants import Held
@@ -101,17 +101,22 @@ def break_(
 
 
 def _say_what_is_held(client: Client, glass: str) -> None:
-    """Say which grants of this glass are held here and not over: one more is seldom meant."""
+    """Say which grants of this glass are held here and not over: one more is seldom meant.
+
+    What cannot be read is not spoken of: a folder that a crash left half written stops no glass.
+    """
     from breakglass.cli import held_grants
     from breakglass.clock import parse_time
     from breakglass.records.statement import Break, parse_request
 
     for each in held_grants.all_held(client.state):
-        until = each.answer.get("not_after")
-        said = parse_request(each.statement["text"])
-        if not until or said.glass != glass or (isinstance(said, Break) and said.drill):
+        try:
+            answer, said = each.answer, parse_request(each.statement["text"])
+            ends = parse_time(answer["not_after"])
+        except (BreakglassError, KeyError, TypeError):
             continue
-        if (ends := parse_time(until)) > _now():
+        drill = isinstance(said, Break) and said.drill
+        if said.glass == glass and not drill and "ended" not in answer and ends > _now():
             left = output.time_left(ends, _now())
             output.talk(
                 f"you hold {each.grant} of glass {glass!r} already, {left}; this is another"

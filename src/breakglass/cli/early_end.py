@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import click
 
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 from breakglass.cli.completed_names import GRANT
+from breakglass.errors import BreakglassError
 
 DONE_EXAMPLE = """\
 \b
@@ -37,6 +40,9 @@ def done(grant: str, why: str, org: str | None, as_json: bool) -> None:
     begun = sign_statement.now()
     said = sign_statement.answer(client, Do.DONE, digest_of(held.statement["text"]), "done", why)
     answer = client.broker("POST", "/done", {"grant": grant, "statement": said.signed})
+    with contextlib.suppress(BreakglassError, OSError):
+        # Only so that the next break does not speak of it as held; what counts is recorded.
+        held.keep_answer({**held.answer, "ended": answer["ended"]})
     if as_json:
         output.tell_json(answer)
         return

@@ -18,7 +18,7 @@ from typing import Any
 
 from breakglass.cli.sign_statement import now
 from breakglass.error_names import ErrorName
-from breakglass.errors import MalformedError, MisconfiguredError, UnavailableError
+from breakglass.errors import MalformedError, MisconfiguredError, UnavailableError, reason
 from breakglass.person import ssh_keygen
 from breakglass.process.folder import write_whole
 from breakglass.records.presentation import Presentation, presentation_text
@@ -144,8 +144,12 @@ def all_held(state: Path) -> list[Held]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    value = json.loads(path.read_text("utf-8"))
-    assert isinstance(value, dict)
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise MisconfiguredError(f"{str(path)!r} cannot be read: {reason(error)}") from error
+    if not isinstance(value, dict):
+        raise MisconfiguredError(f"{str(path)!r} is not what a command of ours wrote")
     return value
 
 

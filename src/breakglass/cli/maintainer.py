@@ -10,6 +10,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
+from breakglass.cli.next_trust import change_of, takes_bundle
 from breakglass.cli.public_key import read_public_keys
 
 if TYPE_CHECKING:
@@ -42,17 +43,6 @@ _KEY = click.option(
 _NEEDED = click.option(
     "--needed", type=click.IntRange(2), metavar="N", help="How many have to sign from then on."
 )
-_BUNDLE = click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The policy's folder; else 'bundle' beside client.toml.",
-)
-_SIGN_HERE = click.option(
-    "--sign-here",
-    is_flag=True,
-    help="Embedded set-up: also sign with the maintainers' keys that lie in its folder.",
-)
 
 
 @click.group(epilog=REPLACE_EXAMPLE)
@@ -69,8 +59,7 @@ def maintainer() -> None:
 @click.argument("old")
 @click.argument("new")
 @_KEY
-@_BUNDLE
-@_SIGN_HERE
+@takes_bundle
 @takes_org
 @output.says_json
 def replace(old: str, new: str, keys: tuple[str, ...], **given: Any) -> None:
@@ -92,8 +81,7 @@ def replace(old: str, new: str, keys: tuple[str, ...], **given: Any) -> None:
 )
 @click.option("--paper", is_flag=True, help="Make a key here, show it once, and keep it nowhere.")
 @_NEEDED
-@_BUNDLE
-@_SIGN_HERE
+@takes_bundle
 @takes_org
 @output.says_json
 def add(new: str, keys: tuple[str, ...], paper: bool, needed: int | None, **given: Any) -> None:
@@ -117,8 +105,7 @@ def add(new: str, keys: tuple[str, ...], paper: bool, needed: int | None, **give
 @maintainer.command(epilog=REMOVE_EXAMPLE)
 @click.argument("old")
 @_NEEDED
-@_BUNDLE
-@_SIGN_HERE
+@takes_bundle
 @takes_org
 @output.says_json
 def remove(old: str, needed: int | None, **given: Any) -> None:
@@ -130,7 +117,6 @@ def remove(old: str, needed: int | None, **given: Any) -> None:
 
 def _on_paper(new: str, org: str | None) -> str:
     """Make a key and show it, before anything rests on it; returns its public half."""
-    from breakglass.cli.next_trust import change_of
     from breakglass.errors import RefusedError
     from breakglass.person.paper_key import make_paper_key
 
@@ -148,7 +134,6 @@ def _on_paper(new: str, org: str | None) -> str:
 def _change(
     wish: Wish, bundle: Path | None, sign_here: bool, org: str | None, as_json: bool
 ) -> None:
-    from breakglass.cli.next_trust import change_of
     from breakglass.cli.sign_statement import now
     from breakglass.operate.maintainer_change import MaintainerChange
 

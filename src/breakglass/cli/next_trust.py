@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from breakglass.operate.trust_change import TrustChange
     from breakglass.records.trust import Trust
     from breakglass.tlog.note import Note
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 NEXT_EXAMPLE = """\
 \b
@@ -183,6 +186,25 @@ def _hand_over(client: Client, file: Path, version: int) -> int:
             " the key record is not there"
         ) from error
     return int(client.broker("POST", "/keys", body)["index"])
+
+
+def takes_bundle(command: F) -> F:
+    """Give a command ``--bundle`` and ``--sign-here``, as changes of policy and trust ask for."""
+    for option in (
+        click.option(
+            "--sign-here",
+            is_flag=True,
+            help="Embedded set-up: also sign with the maintainers' keys that lie in its folder.",
+        ),
+        click.option(
+            "--bundle",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="The policy's folder; else 'bundle' beside client.toml.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def change_of(client: Client, *, sign_here: bool = False) -> TrustChange:

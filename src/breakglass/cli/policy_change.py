@@ -10,6 +10,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
+from breakglass.cli.next_trust import change_of, takes_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,22 +37,10 @@ CHANNEL_EXAMPLE = """\
 Example:
   breakglass policy channel hook --webhook secret:chat
 """
-_BUNDLE = click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The policy's folder; else 'bundle' beside client.toml.",
-)
-_SIGN_HERE = click.option(
-    "--sign-here",
-    is_flag=True,
-    help="Embedded set-up: also sign with the maintainers' keys that lie in its folder.",
-)
 
 
 @click.command(epilog=RENEW_EXAMPLE, short_help="Sign it anew: cards live 92 days.")
-@_BUNDLE
-@_SIGN_HERE
+@takes_bundle
 @takes_org
 @output.says_json
 def renew(**given: Any) -> None:
@@ -80,8 +69,7 @@ def person() -> None:
 )
 @click.option("--shown", default="", metavar="TEXT", help="Their name for people; else NAME.")
 @click.option("--group", "groups", multiple=True, metavar="G", help="A group that they join.")
-@_BUNDLE
-@_SIGN_HERE
+@takes_bundle
 @takes_org
 @output.says_json
 def add(
@@ -108,8 +96,7 @@ def add(
 
 @person.command(epilog=REMOVE_EXAMPLE)
 @click.argument("name")
-@_BUNDLE
-@_SIGN_HERE
+@takes_bundle
 @takes_org
 @output.says_json
 def remove(name: str, **given: Any) -> None:
@@ -127,8 +114,7 @@ def remove(name: str, **given: Any) -> None:
 @click.argument("name")
 @click.option("--webhook", default="", metavar="SECRET", help="As secret:NAME, never the address.")
 @click.option("--log-file", default="", metavar="FILE", help="In the monitor's data folder.")
-@_BUNDLE
-@_SIGN_HERE
+@takes_bundle
 @takes_org
 @output.says_json
 def channel(name: str, webhook: str, log_file: str, **given: Any) -> None:
@@ -154,7 +140,6 @@ def _change(
     org: str | None,
     as_json: bool,
 ) -> None:
-    from breakglass.cli.next_trust import change_of
     from breakglass.cli.sign_statement import now
     from breakglass.operate.installation_check import check_offered, not_offered
     from breakglass.operate.policy_renewal import Renewal

@@ -15,9 +15,9 @@ from breakglass.errors import BreakglassError, UnprovenError
 def tell_difference(client: Client, files: Mapping[str, bytes]) -> list[str]:
     """Return the lines that say what ``files`` change: removed with -, added with +.
 
-    The policy in force is the one that the broker names, its bytes are the ledger's and are of that
-    digest. Where either does not answer, one line says that nothing can be compared: who signs
-    decides whether that will do.
+    The policy in force is the one that the broker names, and its bytes are of that digest. Where it
+    does not answer, one line says that nothing can be compared: who signs decides whether that
+    will do.
     """
     try:
         before = _in_force(client)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def follow_trust(ledger: Peer, broker: Peer, genesis: str) -> tuple[Trust, bytes
             sign.
         UnavailableError: one of them does not answer.
     """
-    entries = [str(each).encode() for each in ledger.get("/genesis").json()["entries"]]
+    entries = [str(each).encode() for each in ledger.get("/genesis").json().get("entries", ())]
     if len(entries) < 2:
         raise UnavailableError("the log has not begun", name=ErrorName.NOT_BEGUN)
     found = genesis_digest(entries[0])
@@ -110,20 +111,20 @@ def follow_trust(ledger: Peer, broker: Peer, genesis: str) -> tuple[Trust, bytes
             hint="compare it with a maintainer's screen ('breakglass join invite'); where they"
             " differ somebody stands between you and the ledger",
         )
-    files = _trust_files(broker)
-    by_digest = {hashlib.sha256(each).hexdigest(): each for each in files}
+    first, *later = _trust_files(broker)
 
     def attachment(digest: str) -> bytes:
-        if digest not in by_digest:
+        if hashlib.sha256(first).hexdigest() != digest:
             raise UnprovenError(
-                f"the broker does not give trust file {digest[:12]}, with which the log began",
+                f"the broker does not give trust file {digest[:12]}, with which the log began;"
+                " nothing was written",
                 name=ErrorName.TRUST_GENESIS,
             )
-        return by_digest[digest]
+        return first
 
-    newest = first_trust(genesis, entries, attachment)
-    data = files[0]
-    for follower, trust in follow(newest, map(Note.parse, files)):
+    # What is kept is always the bytes that were proven last, whatever else a broker hands on.
+    newest, data = first_trust(genesis, entries, attachment), first
+    for follower, trust in follow(newest, _notes(later)):
         with contextlib.suppress(RefusedError):
             # One that its own maintainers did not sign could not be read again from the file.
             check_carried(follower, trust)
@@ -179,13 +180,29 @@ def genesis_digest(note: bytes) -> str:
 
 
 def _trust_files(broker: Peer) -> list[bytes]:
-    """Give every trust file that took force, in order."""
+    """Give every trust file that took force, in order, the first one at least.
+
+    Raises:
+        UnavailableError: there is none, or the answer makes no sense.
+    """
     found: list[bytes] = []
     while True:
         told = broker.get(f"/trust?after={len(found)}").json()
-        found += [str(each).encode() for each in told["files"]]
-        if not told["more"] or not told["files"]:
+        files = told.get("files")
+        if not isinstance(files, list) or not (files or found):
+            raise UnavailableError(
+                "the broker's answer to /trust makes no sense", name=ErrorName.NONSENSE
+            )
+        found += [str(each).encode() for each in files]
+        if not told.get("more") or not files:
             return found
+
+
+def _notes(files: Iterable[bytes]) -> Iterator[Note]:
+    """Read what are notes; what is none is passed over, as a file that nobody signed is."""
+    for each in files:
+        with contextlib.suppress(MalformedError):
+            yield Note.parse(each)
 
 
 def _check_same(folder: Path, who: str, log: str) -> None:

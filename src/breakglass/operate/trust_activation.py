@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
@@ -31,7 +31,6 @@ from breakglass.tlog.policy import parse_policy
 Say = Callable[[str], None]
 Activate = Callable[[str], dict[str, Any]]
 """Hands the signed file to a broker: ``POST /trust``."""
-Ledger: TypeAlias = Peer
 _TRIES = 10
 _REST_S = 1.0
 _SEEN_AFTER_S = 0.2  # a ledger looks at its policy file every 50 ms
@@ -53,7 +52,7 @@ def activate_trust(
     org: Path,
     trust_file: Path,
     note: Note,
-    ledger: Ledger | None,
+    ledger: Peer | None,
     activate: Activate,
     say: Say,
     *,
@@ -99,7 +98,7 @@ class _Walk:
     say: Say
     done: InForce
 
-    def steps(self, ledger: Ledger | None, *, policy_stands: bool) -> list[Step]:
+    def steps(self, ledger: Peer | None, *, policy_stands: bool) -> list[Step]:
         """Return the steps, in the order in which no crash leaves a head that nobody proves."""
         # The record. Its answer may be lost: asked again, the same text is the same version.
         record = Step("record", self._record)
@@ -150,7 +149,7 @@ class _Walk:
             *copies,
         ]
 
-    def _bring_up(self, ledger: Ledger) -> str:
+    def _bring_up(self, ledger: Peer) -> str:
         keys = [log.vkey for log in self.after.tlog.logs]
         for line in newcomers(self.before, self.after):
             told = _Telling(line.name, self.say)

@@ -14,10 +14,11 @@ from typing import Any
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
+from breakglass.http.client import Peer
 from breakglass.operate.maintainer_signing import Maintainer, joined, sign_text
 from breakglass.operate.new_gate import local_maintainers
 from breakglass.operate.signed_file import read_note, read_proposed
-from breakglass.operate.trust_activation import InForce, Ledger, activate_trust
+from breakglass.operate.trust_activation import InForce, activate_trust
 from breakglass.person import ssh_keygen
 from breakglass.person.ssh_keygen import Say
 from breakglass.process.folder import write_whole
@@ -128,9 +129,7 @@ class TrustChange:
             )
         return note
 
-    def activate(
-        self, note: Note, ledger: Ledger | None, *, policy_stands: bool = False
-    ) -> InForce:
+    def activate(self, note: Note, ledger: Peer | None, *, policy_stands: bool = False) -> InForce:
         """Put a signed next version in force; see ``activate_trust``."""
         done = activate_trust(
             self.org,

@@ -23,7 +23,7 @@ from yaml.events import (
 )
 
 from breakglass.error_names import ErrorName
-from breakglass.errors import MalformedError
+from breakglass.errors import MalformedError, MisconfiguredError
 from breakglass.policy.bundle import PACKED_BYTES_AT_MOST
 
 BYTES_AT_MOST = PACKED_BYTES_AT_MOST
@@ -123,6 +123,7 @@ def parse_yaml(file: str, content: bytes) -> Fields:
 
     Raises:
         MalformedError: not UTF-8, not YAML, too large or deep, or a part of YAML that is refused.
+        MisconfiguredError: the one parser that policies are read by is not installed.
     """
     if len(content) > BYTES_AT_MOST:
         raise wrong_at(
@@ -131,6 +132,11 @@ def parse_yaml(file: str, content: bytes) -> Fields:
             f"{BYTES_AT_MOST} bytes at most",
             str(len(content)),
             name=ErrorName.TOO_LARGE,
+        )
+    if not hasattr(yaml, "CSafeLoader"):
+        raise MisconfiguredError(
+            "PyYAML was built without libyaml here; no policy is read",
+            hint="install a wheel: pip install --force-reinstall --only-binary :all: pyyaml",
         )
     try:
         text = content.decode("utf-8")
