@@ -58,16 +58,15 @@ def ledger(listen: str, org: str | None, as_json: bool) -> None:
 
     Nothing secret is in what it prints. Restart the ledger afterwards.
     """
+    from breakglass.cli.own_trust import own_trust
     from breakglass.cli.sign_statement import now
     from breakglass.operate.host_join import read_endpoint
     from breakglass.operate.ledger_exposure import open_ledger
-    from breakglass.records.trust import accept_trust
-    from breakglass.tlog.note import Note
 
     client = find(org)
     folder = client.file.absolute().parent / "ledger"
     url = open_ledger(folder, *read_endpoint(listen), now())
-    trust = accept_trust(Note.parse(client.trust.read_bytes()), None)
+    trust = own_trust(client)
     key = str(trust.tlog.logs[0].vkey)
     if as_json:
         output.tell_json({"ledger": url, "log": key})

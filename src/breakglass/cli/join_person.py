@@ -38,13 +38,12 @@ def invite(org: str | None, as_json: bool) -> None:
     Nothing secret is in it. Read the fingerprint to them over another way than the command went:
     it is what tells your ledger from one that somebody else made.
     """
+    from breakglass.cli.own_trust import own_trust
     from breakglass.http.addresses import read_address
     from breakglass.operate.person_join import fingerprint
-    from breakglass.records.trust import accept_trust
-    from breakglass.tlog.note import Note
 
     client = find(org)
-    trust = accept_trust(Note.parse(client.trust.read_bytes()), None)
+    trust = own_trust(client)
     mark = fingerprint(trust.genesis)
     try:
         broker = read_address(client.brokers[0])

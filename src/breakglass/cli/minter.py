@@ -6,13 +6,14 @@ import json
 import secrets
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
-from breakglass.errors import MalformedError, MisconfiguredError
+from breakglass.cli.own_trust import own_trust
+from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
     from breakglass.operate.new_minter import NewMinter
@@ -61,7 +62,6 @@ def minter() -> None:
 @click.option(
     "--sql", type=click.Path(path_type=Path), metavar="FILE", help="Write the SQL there, 0600."
 )
-@click.option("--owner", default="", metavar="ROLE", help="Who gets what a grant leaves behind.")
 @click.option(
     "--sign-here",
     is_flag=True,
@@ -78,7 +78,6 @@ def add(
     rights: tuple[str, ...],
     shut_public: bool,
     sql: Path | None,
-    owner: str,
     sign_here: bool,
     org: str | None,
     as_json: bool,
@@ -100,7 +99,6 @@ def add(
     whole = _whole_dsn(order.folder, dsn)
     script = _sql(server, whole, templates, rights, shut_public)
     table = f"\n[postgres]\ndsn = {json.dumps(whole)}\n"
-    table += f"owner = {json.dumps(owner)}\n" if owner else ""
     order = MinterOrder(folder, name, client.log, order.trust, f'platform = "{platform}"\n{table}')
     made = make_minter(order, now())
     if sql is not None:
@@ -147,8 +145,8 @@ def check(name: str, org: str | None, as_json: bool) -> None:
     folder = client.file.absolute().parent / f"minter-{name}"
     try:
         told = client.broker("GET", "/glasses")["glasses"]
-    except Exception as error:  # noqa: BLE001  what the policy asks is one of many things tried
-        told, asked = [], str(error)
+    except BreakglassError as error:
+        told, asked = [], str(error)  # what the policy asks is one of many things that are tried
     else:
         asked = ""
     scopes = [
@@ -157,7 +155,7 @@ def check(name: str, org: str | None, as_json: bool) -> None:
         for each in glass["mints"]
         if each["minter"] == name
     ]
-    trust = _trust(client)
+    trust = own_trust(client)
     found = check_minter(folder, name, scopes, trust, now(), asked)
     if as_json:
         output.tell_json(
@@ -232,15 +230,8 @@ def _sign(client: Client, made: NewMinter, sign_here: bool) -> list[tuple[str, s
     return [("in force", said)]
 
 
-def _trust(client: Client) -> Any:
-    from breakglass.records.trust import accept_trust
-    from breakglass.tlog.note import Note
-
-    return accept_trust(Note.parse(client.trust.read_bytes()), None)
-
-
 def _is_trusted(client: Client, line: str) -> bool:
-    return line in _trust(client).text.splitlines()
+    return line in own_trust(client).text.splitlines()
 
 
 def _tell_next(client: Client, made: NewMinter, name: str) -> None:

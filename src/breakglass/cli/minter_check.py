@@ -44,7 +44,7 @@ def check_minter(
     if not (folder / SETTINGS).is_file():
         raise MisconfiguredError(
             f"no minter {name!r} here: {str(folder)!r} is missing",
-            hint=f"make it: breakglass minter add {name} --platform postgres --dsn DSN --server 16",
+            hint=f"make it: breakglass minter add {name} --platform postgres --dsn DSN --server 18",
         )
     settings = read_settings(folder, MinterSettings)
     found = list(_beside(folder, name, trust))

@@ -12,16 +12,15 @@ if TYPE_CHECKING:
 
 
 def own_trust(client: Client) -> Trust:
-    """Return what this client believes.
+    """Return what this client believes: a file that its own maintainers signed.
 
-    Who signed the file was asked when it was accepted. A file that was handed over carries the
-    names of the maintainers before it, so it is not asked again here.
+    A client keeps no other: one that they do not carry is walked over, see ``trust_copies``.
 
     Raises:
         MisconfiguredError: it cannot be read.
-        MalformedError: it is not in its form.
+        MalformedError, UnprovenError: see ``accept_trust``.
     """
-    from breakglass.records.trust import parse_trust
+    from breakglass.records.trust import accept_trust
     from breakglass.tlog.note import Note
 
     try:
@@ -31,4 +30,4 @@ def own_trust(client: Client) -> Trust:
             f"trust file {str(client.trust)!r} cannot be read: {error.strerror}",
             hint="name it in client.toml: trust = PATH",
         ) from error
-    return parse_trust(Note.parse(data).text)
+    return accept_trust(Note.parse(data), None)

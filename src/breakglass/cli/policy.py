@@ -161,6 +161,7 @@ def sign(bundle: Path | None, sign_here: bool, yes: bool, org: str | None, as_js
     What it changes in the policy in force is shown first, removed lines with -, added ones with +.
     The signatures stand in BUNDLE/signed: commit them, so that the next maintainer gets them.
     """
+    from breakglass.cli.own_trust import own_trust
     from breakglass.cli.policy_difference import tell_difference
     from breakglass.cli.sign_statement import now
     from breakglass.operate import repository
@@ -169,8 +170,6 @@ def sign(bundle: Path | None, sign_here: bool, yes: bool, org: str | None, as_js
     from breakglass.operate.new_gate import local_maintainers
     from breakglass.person import ssh_keygen
     from breakglass.policy.folder import read_bundle
-    from breakglass.records.trust import accept_trust
-    from breakglass.tlog.note import Note
 
     client = find(org)
     client.announce()
@@ -184,7 +183,7 @@ def sign(bundle: Path | None, sign_here: bool, yes: bool, org: str | None, as_js
         )
     # Two people's signatures under what cannot be had here would be found out at 03:00.
     check_offered(_not_offered(_read(folder)[1], org))
-    trust = accept_trust(Note.parse(client.trust.read_bytes()), None)
+    trust = own_trust(client)
     signers = [Maintainer(client.who, ssh_keygen.read_key(client.key))]
     if sign_here:
         signers = local_maintainers(client.file.absolute().parent, trust, client.who, client.key)

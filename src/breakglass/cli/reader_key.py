@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from breakglass.cli import held_grants, output
+from breakglass.cli.own_trust import own_trust
 from breakglass.cli.sign_statement import nonce, now
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.http.request_signer import RequestSigner
@@ -29,9 +30,8 @@ from breakglass.records.session import (
     session_text,
 )
 from breakglass.records.signing.signature import SESSION_NAMESPACE, Signed
-from breakglass.records.trust import Trust, accept_trust
 from breakglass.tlog.key import ED25519, VerifierKey
-from breakglass.tlog.note import Note, SignerKey
+from breakglass.tlog.note import SignerKey
 
 if TYPE_CHECKING:
     from breakglass.cli.client import Client
@@ -77,22 +77,13 @@ def ledger_signer(client: Client) -> RequestSigner | None:
     except (OSError, UnicodeDecodeError, BreakglassError) as error:
         raise MisconfiguredError(f"reader key {str(client.reader)!r} cannot be read") from error
     return RequestSigner(
-        client.log, key, lambda shown: any(log.vkey == shown for log in _trust(client).tlog.logs)
+        client.log, key, lambda shown: any(log.vkey == shown for log in own_trust(client).tlog.logs)
     )
 
 
 def _believes(client: Client, role: str) -> Callable[[VerifierKey], bool]:
     # Read when a process has answered: that it does not is said first.
-    return lambda key: str(_trust(client).submitters.get(key, "")) == role
-
-
-def _trust(client: Client) -> Trust:
-    try:
-        return accept_trust(Note.parse(client.trust.read_bytes()), None)
-    except OSError as error:
-        raise MisconfiguredError(
-            f"trust file {str(client.trust)!r} cannot be read: {error}"
-        ) from error
+    return lambda key: str(own_trust(client).submitters.get(key, "")) == role
 
 
 def _holder_key(client: Client, grant: str) -> SignerKey | None:
