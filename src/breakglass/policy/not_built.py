@@ -1,7 +1,7 @@
 """What a bundle may say and this version does not do: one table, a row for each part to come.
 
 A row goes when its part is built; with it go the advice of `policy lint`, the refusal of
-`policy check` and `policy activate`, the finding of `doctor`, and the line of
+`policy check`, `policy sign` and `policy activate`, the finding of `doctor`, and the line of
 docs/reference/not-built-yet.md.
 """
 
@@ -183,8 +183,9 @@ _HEAD = """\
 What a policy may say and this version does not do. This page is written from
 `src/breakglass/policy/not_built.py` (`python -m tests.kit.not_built_page`); a test compares them.
 
-- **refused**: somebody would rely on it at night. `breakglass policy check` and `policy activate`
-  name each place by line and column, end with exit code 3, and activate nothing; `doctor` fails.
+- **refused**: somebody would rely on it at night. `breakglass policy check`, `policy sign` and
+  `policy activate` name the place by line and column, end with exit code 3, and sign and activate
+  nothing; `doctor` fails.
   The form of such a policy can be checked all the same: an error in it ends with exit code 2.
 - *kept*: read, checked for its form, and named by `policy lint` in one line of advice.
 
