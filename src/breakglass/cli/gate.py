@@ -13,6 +13,7 @@ from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 from breakglass.cli.completed_names import GRANT
 from breakglass.cli.gate_reviews import REVIEWING
+from breakglass.cli.next_trust import signs_trust_here
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError, RefusedError
 
@@ -107,11 +108,7 @@ def token(
 @click.option(
     "--glass", "glasses", multiple=True, metavar="G", help="What opens it, for its hints."
 )
-@click.option(
-    "--sign-here",
-    is_flag=True,
-    help="Embedded set-up: sign the next trust file with the maintainers' keys that lie here.",
-)
+@signs_trust_here
 @takes_org
 @output.says_json
 def add(

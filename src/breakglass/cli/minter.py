@@ -12,6 +12,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
+from breakglass.cli.next_trust import signs_trust_here
 from breakglass.cli.own_trust import own_trust
 from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError
 
@@ -62,11 +63,7 @@ def minter() -> None:
 @click.option(
     "--sql", type=click.Path(path_type=Path), metavar="FILE", help="Write the SQL there, 0600."
 )
-@click.option(
-    "--sign-here",
-    is_flag=True,
-    help="Embedded set-up: sign the next trust file with the maintainers' keys that lie here.",
-)
+@signs_trust_here
 @takes_org
 @output.says_json
 def add(

@@ -188,6 +188,15 @@ def _hand_over(client: Client, file: Path, version: int) -> int:
     return int(client.broker("POST", "/keys", body)["index"])
 
 
+def signs_trust_here(command: F) -> F:
+    """Give a command ``--sign-here``, for the line that it adds to the trust file."""
+    return click.option(
+        "--sign-here",
+        is_flag=True,
+        help="Embedded set-up: sign the next trust file with the maintainers' keys that lie here.",
+    )(command)
+
+
 def takes_bundle(command: F) -> F:
     """Give a command ``--bundle`` and ``--sign-here``, as changes of policy and trust ask for."""
     for option in (

@@ -32,10 +32,7 @@ def with_version(text: str, version: int) -> str:
     Raises:
         RefusedError: ``by_hand``: it does not stand as a plain number.
     """
-    node = _at(text, "version")
-    if not isinstance(node, Scalar) or not node.plain or not node.text.isdecimal():
-        raise by_hand(node.place, f"version: {version}")
-    return _spliced(text, node.place, len(node.text), str(version))
+    return _with_number(text, "version", version)
 
 
 def with_need(text: str, need: int) -> str:
@@ -44,10 +41,7 @@ def with_need(text: str, need: int) -> str:
     Raises:
         RefusedError: ``by_hand``: it does not stand as a plain number.
     """
-    node = _at(text, "maintainers.need")
-    if not isinstance(node, Scalar) or not node.plain or not node.text.isdecimal():
-        raise by_hand(node.place, f"need: {need}")
-    return _spliced(text, node.place, len(node.text), str(need))
+    return _with_number(text, "maintainers.need", need)
 
 
 def with_people(text: str, path: str, names: Sequence[str]) -> str:
@@ -166,6 +160,13 @@ def by_hand(place: Place, line: str) -> RefusedError:
         name=ErrorName.BY_HAND,
         hint=f"write there: {line}",
     )
+
+
+def _with_number(text: str, path: str, number: int) -> str:
+    node = _at(text, path)
+    if not isinstance(node, Scalar) or not node.plain or not node.text.isdecimal():
+        raise by_hand(node.place, f"{path.rpartition('.')[2]}: {number}")
+    return _spliced(text, node.place, len(node.text), str(number))
 
 
 def _out_of_lists(text: str, name: str) -> str:
