@@ -50,7 +50,7 @@ wheel: $(STAMP)  ## build what 'pipx install' takes, under dist
 system:  ## install the Debian packages that some tests want (needs root)
 	apt-get update
 	apt-get install -y --no-install-recommends \
-	  openssh-client git ceph-mon ceph-osd radosgw ceph-common iproute2 systemd \
+	  openssh-client git ceph-mon ceph-osd radosgw ceph-common iproute2 systemd locales \
 	  $$(apt-cache show postgresql-15 >/dev/null 2>&1 && echo postgresql-15)
 
 $(STAMP): pyproject.toml
