@@ -31,8 +31,13 @@ def server() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="module")
-def platform(server: Postgres) -> Iterator[Platform]:
-    settings = PostgresSettings(prepare(server))
+def prepared(server: Postgres) -> str:
+    return prepare(server)
+
+
+@pytest.fixture(scope="module")
+def platform(prepared: str) -> Iterator[Platform]:
+    settings = PostgresSettings(prepared)
     found = Platform(settings, "orders-db", "ledger.example/one")
     yield found
     found.close()
@@ -165,6 +170,7 @@ def test_a_scope_that_does_not_fit_the_target_says_why_and_leaves_nothing(
         assert wanted.handle not in bg_roles(server)
 
 
+@pytest.mark.usefixtures("prepared")
 def test_a_list_of_hosts_mints_ends_and_reaches_holders_as_it_is(server: Postgres) -> None:
     own = psycopg.conninfo.conninfo_to_dict(server.dsn("breakglass_minter", PASSWORD, "orders"))
     listed = {**own, "host": "127.0.0.1,127.0.0.1", "port": f"1,{server.port}"}
@@ -182,6 +188,7 @@ def test_a_list_of_hosts_mints_ends_and_reaches_holders_as_it_is(server: Postgre
     found.close()
 
 
+@pytest.mark.usefixtures("prepared")
 def test_a_server_that_hangs_is_not_waited_for_without_end(server: Postgres) -> None:
     found = Platform(PostgresSettings(server.dsn(), minting=1, ending=1), "other", "ledger")
     credential = found.mint(order())

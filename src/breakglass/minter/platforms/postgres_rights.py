@@ -83,5 +83,5 @@ def may_leave(session: psycopg.Connection, role: str) -> str:
         psycopg.errors.UndefinedObject: no such role.
     """
     with session.cursor(row_factory=scalar_row) as cursor:
-        cursor.execute(_MAY_LEAVE, {"role": role, "most": _SHOWN_AT_MOST})
+        cursor.execute(_MAY_LEAVE, {"role": role, "most": _SHOWN_AT_MOST}, prepare=True)
         return ", ".join(str(each)[:100] for each in cursor.fetchall())

@@ -48,6 +48,7 @@ def check_databases(session: psycopg.Connection, order: Order) -> None:
         b"select d.datname, pg_catalog.has_database_privilege(d.oid, 'connect')"
         b" from pg_catalog.pg_database d where d.datallowconn and d.datname = any(%s)",
         [list(order.scope["databases"])],
+        prepare=True,
     ).fetchall()
     may: dict[str, bool] = dict(rows)
     for database in order.scope["databases"]:
@@ -162,6 +163,7 @@ def _check_reach(session: psycopg.Connection, order: Order) -> None:
         b" where a.grantee = 0 and a.privilege_type = 'CONNECT')"
         b" from pg_catalog.pg_database d where d.datallowconn",
         [order.handle],
+        prepare=True,
     ).fetchall()
     databases = order.scope["databases"]
     reached = {name for name, may, _ in rows if may}

@@ -23,6 +23,8 @@ from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.minter.platforms.postgres_setup import check_version
 
 WITHIN = timedelta(seconds=8)  # one piece of work, all its statements together
+# A statement is prepared where it says so: planning it can cost ten times what running it does.
+_PREPARED_WHERE_ASKED = 2**31
 _PINNED = {
     # pg_temp is named, or it would be searched first for tables and types.
     "search_path": "pg_catalog,pg_temp",
@@ -62,7 +64,9 @@ def open_session(dsn: str, database: str = "", locks: str = "3s") -> psycopg.Con
         more["dbname"] = database
     if "," in str(own.get("host") or own.get("hostaddr") or ""):
         more["target_session_attrs"] = str(own.get("target_session_attrs") or "primary")
-    session = psycopg.connect(make_conninfo(dsn, **more), autocommit=True, prepare_threshold=None)
+    session = psycopg.connect(
+        make_conninfo(dsn, **more), autocommit=True, prepare_threshold=_PREPARED_WHERE_ASKED
+    )
     try:
         check_version(session.info.server_version // 10000)
         _check_pinned(session, locks)
