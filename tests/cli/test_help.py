@@ -5,6 +5,10 @@ After a change on purpose: ``python -m tests.cli.test_help`` writes the texts ag
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -38,6 +42,32 @@ def test_the_help_ends_in_an_example_that_parses(name, command):
     for words in found:
         if words[0] == "breakglass":
             _parse(words[1:])
+
+
+@pytest.mark.parametrize("name", ["", "break", "trust maintainer replace"])
+def test_the_help_is_whole_where_docstrings_are_stripped(name):
+    done = subprocess.run(
+        [sys.executable, "-m", "breakglass.cli", *name.split(), "--help"],
+        env={**os.environ, "PYTHONOPTIMIZE": "2", "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == _file(name).read_text("utf-8")
+
+
+def test_no_command_loses_a_sentence_where_docstrings_are_stripped():
+    code = (
+        "import json\n"
+        "from tests.cli.commands import every_command, help_of\n"
+        "print(json.dumps({name: help_of(name) for name, _ in every_command() if name}))"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-OO", "-c", code], cwd=root, capture_output=True, check=True
+    )
+    told = json.loads(done.stdout)
+    assert told == {name: _file(name).read_text("utf-8") for name, _ in ALL if name}
 
 
 def test_every_line_fits_a_terminal():

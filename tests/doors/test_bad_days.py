@@ -101,7 +101,7 @@ def test_a_minter_killed_at_a_step_of_the_door_gives_one_credential(
 @pytest.mark.parametrize(
     ("after", "opened_doors", "rings"),
     [
-        ("node.door.Doors.take", 1, 0),
+        ("node.door_store.DoorStore.take", 1, 0),
         ("process.alert_channel.AlertChannel.ring_first", 1, 1),
         ("gate.record_spool._spool", 1, 1),
     ],

@@ -40,7 +40,7 @@ from breakglass.minter.reconciler import Reconciler, ReconcilerLimits
 from breakglass.minter.suspensions import Suspensions
 from breakglass.minter.tidying import Tidying
 from breakglass.node.catch_up import CatchingUp
-from breakglass.node.door import Doors
+from breakglass.node.door_store import DoorStore
 from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.judged_mark import require_judged_again
 from breakglass.node.submitter import Submitter
@@ -349,7 +349,7 @@ class OneMinter:
             NAME,
             self.view,
             self.ledger,
-            Doors(self.folder / "doors.sqlite"),
+            DoorStore(self.folder / "doors.sqlite"),
             stating,
             self.bell,
             clock,

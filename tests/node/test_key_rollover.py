@@ -11,6 +11,7 @@ import pytest
 
 from breakglass.clock import SystemClock, to_milliseconds
 from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.node.door_store import DoorStore, KeptDoor
 from breakglass.node.key_rollover import turn_submitter
 from breakglass.process.folder import held
 from breakglass.process.key_store import KeyStore, read_key, read_next_key
@@ -20,6 +21,7 @@ from breakglass.records.record import Envelope, record_text
 from breakglass.submit.spool import Draft, Spool
 from breakglass.tlog.note import SignerKey
 from breakglass.tlog.tiles import encode_bundle
+from tests.kit.organisation import Organisation
 from tests.kit.processes import ORIGIN, LogSet, draft, running_log_set, signed, until
 
 CLOCK = SystemClock()
@@ -108,3 +110,18 @@ def test_a_process_that_runs_is_not_turned(room):
     with held(room / "data"), pytest.raises(MisconfiguredError, match="is in use by process"):
         turn_submitter(room, CLOCK, LONG)
     assert read_next_key(room) is not None
+
+
+def test_what_follows_a_door_is_not_said_before_the_door(logs, room):
+    """Without its intent in the log what is told of a door's grant is void for good."""
+    old = read_key(room)
+    org = Organisation(door="yes")
+    doors = DoorStore(room / "data" / "doors.sqlite")
+    door = KeptDoor(org.door_intent(), org.now)
+    doors.take(door)
+    with pytest.raises(UnavailableError, match=r"2 records wait .* the old key stays"):
+        turn_submitter(room, CLOCK, SHORT)
+    assert place(logs, old) == 0
+    doors.settle(door.digest, 3)
+    turn_submitter(room, CLOCK, LONG)
+    assert place(logs, old) == 2

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
+from breakglass.http.client import Peer
 from breakglass.submit.outbox import Draft, Gap, Outbox, OutboxLimits
 from breakglass.submit.record_header import read_numbering
 from breakglass.tlog.note import Note, SignerKey
@@ -518,3 +519,46 @@ def test_closing_fails_who_waits_and_keeps_what_is_spooled(
     until(lambda: opened().waiting == 1)
     with pytest.raises(UnavailableError, match="closed"):
         outbox.append([draft("more")], SOON)
+
+
+def test_nothing_is_sent_before_what_must_be_in_the_log(
+    opened: Open, ledger: FakeLedger, clock: Hands
+) -> None:
+    held, seen = [True], list[int]()
+
+    def before_sending(to: Peer) -> None:
+        assert to is ledger
+        seen.append(len(ledger.appends))
+        if held[0]:
+            raise UnavailableError("a door waits", name="unreachable")
+
+    outbox = opened(before_sending=before_sending)
+    outbox.post(draft("outcome"))
+    with pytest.raises(UnavailableError, match="nothing was recorded: a door waits") as said:
+        outbox.append([draft("asked")], timedelta(seconds=0.5))
+    assert (said.value.name, ledger.appends) == ("not_sent", [])
+    held[0] = False
+    assert outbox.flush(SOON)
+    # Asked before each run, also one that is sent again with the same bytes.
+    ledger.trouble = ["lose reply"]
+    outbox.append([draft("intent")], SOON)
+    assert ledger.ids() == ["outcome", "intent"]
+    assert seen[-3:] == [0, 1, 2]
+
+
+def test_what_becomes_due_while_notes_wait_goes_before_them(
+    opened: Open, ledger: FakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A door may be taken after the run was begun, and its own record be the last of that run."""
+    due, brought = list[str](), list[str]()
+    outbox = opened(before_sending=lambda to: brought.extend(due))
+    taking = outbox._take
+
+    def taken() -> bool:
+        done = taking()
+        due.append("door")
+        return done
+
+    monkeypatch.setattr(outbox, "_take", taken)
+    outbox.append([draft("door-record")], SOON)
+    assert brought == ["door"]

@@ -8,11 +8,11 @@ read that again.
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
-from breakglass.broker.door.door_chain import DoorChain
 from breakglass.broker.door.door_request import DoorRequests
-from breakglass.broker.door.door_return import DoorReturn
+from breakglass.broker.door.folded_door import folded, over
 from breakglass.broker.governance.activation import Activation
 from breakglass.broker.governance.genesis import Beginning
 from breakglass.broker.governance.suspension import Suspending
@@ -31,17 +31,22 @@ from breakglass.broker.rate_limit import RateLimit
 from breakglass.broker.routes import Stories, routes
 from breakglass.broker.settings import BrokerSettings
 from breakglass.clock import Clock
+from breakglass.node.door_return import DoorReturn
+from breakglass.node.door_store import DoorStore, KeptDoor
 from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.ledger_probe import who_is_silent
 from breakglass.node.process import NodeProcess, go_on
 from breakglass.node.recorder import Recorder
 from breakglass.node.trust_files import TrustFiles
+from breakglass.process.alert_channel import AlertChannel
 from breakglass.process.folder import make_folder
 from breakglass.process.key_store import DOOR_KEY, keeping_of
+from breakglass.process.periodic import PeriodicTask
 from breakglass.process.serving import Service
 from breakglass.process.settings import read_settings
 
 _DECLARED_PER_MINUTE = 10
+_LOOK_EVERY = timedelta(seconds=1)
 
 
 def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
@@ -63,8 +68,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     process.add(close=bell.close)
     minters = Minters(folder, settings.minters, settings.mint_within, process.role_signer)
     process.add(close=minters.close)
-    chain = DoorChain(folder / "kept" / "doors.sqlite")
-    process.add(close=chain.close)
+    doors = DoorStore(folder / "kept" / "doors.sqlite")
     opened, trust_files = OpenGrants(), TrustFiles()
     process.follow(folder / "data" / "view", [opened, trust_files], "recorded")
 
@@ -81,12 +85,17 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     keeping = keeping_of(folder)
     door_key = keeping.read(DOOR_KEY) if keeping.stands(DOOR_KEY) else None
     names = frozenset(each.name for each in (key, door_key) if each is not None)
-    returning = DoorReturn(view, trying, door_key, chain, bell, clock, at)
+    returning = DoorReturn(
+        doors, folded(view), view.trust, clock, partial(_unappended, bell), over, at
+    )
+    bring_doors_in = partial(returning.try_now, trying)
+    # Our view may take a poll's time to notice that the ledger is back: just try.
+    looking = PeriodicTask("doors", _LOOK_EVERY, bring_doors_in)
     beginning = Beginning(folder / "bootstrap", view, process.outbox, stating)
     closing = Reaper(
         recording, minters, clock, settings.recovery, process.catching_up, opened, bell, names
     )
-    for each in (beginning, closing, returning):
+    for each in (beginning, closing, looking):
         process.add(each.start, each.close)
     stories = Stories(
         view,
@@ -100,9 +109,9 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         Suspending(recording, ending),
         Activation(recording, policies),
         DoorRequests(
-            view, trying, settings.log, door_key, chain, policies, minters, bell, clock, at
+            view, trying, settings.log, door_key, doors, policies, minters, bell, clock, at
         ),
-        returning,
+        bring_doors_in,
         trust_files,
         process.readers(rights=policies.rights),
         process.check.keys,
@@ -110,3 +119,11 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         Organisation(folder, settings.log, settings.ledger, settings.monitor),
     )
     return process.service(routes(stories))
+
+
+def _unappended(bell: AlertChannel, door: KeptDoor, why: str) -> None:
+    bell.ring(
+        "door_unappended",
+        door.grant,
+        f"the ledger refuses the record of a grant by the custodians' door: {why}",
+    )

@@ -15,7 +15,6 @@ from breakglass.broker.door.door_request import (
     DoorView,
     TokenBody,
 )
-from breakglass.broker.door.door_return import DoorReturn
 from breakglass.broker.governance.activation import (
     Activated,
     Activation,
@@ -96,7 +95,7 @@ class Stories:
     stopping: Suspending
     activating: Activation
     doors: DoorRequests
-    returning: DoorReturn
+    bring_doors_in: Callable[[], None]
     trust_files: TrustFiles
     readers: Readers
     keys: tuple[str, ...]  # our own, for which requests to us are signed
@@ -183,7 +182,7 @@ def _when_current(stories: Stories, route: Route) -> Route:
     def waiting(who: Any, asked: Request[Any]) -> Any:
         stories.catching_up.require(_CURRENT_WITHIN)
         # Nothing that we record now may come between a door and the moment it was used in.
-        stories.returning.first()
+        stories.bring_doors_in()
         return route.handler(who, asked)
 
     return replace(route, handler=waiting)

@@ -31,7 +31,7 @@ class Commands(click.Group):
         found: click.Command = getattr(
             importlib.import_module(f"breakglass.cli.{module}"), attribute
         )
-        return found
+        return _whole(found)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the lists without importing anything."""
@@ -39,6 +39,14 @@ class Commands(click.Group):
         for who, rows in TABLE.items():
             with formatter.section(who):
                 formatter.write_dl([(f"{name:<{widest}}", line) for name, _, line in rows])
+
+
+def _whole(command: click.Command) -> click.Command:
+    if sys.flags.optimize < 2:
+        return command
+    from breakglass.cli.stripped_help import restored
+
+    return restored(command)
 
 
 _NO_ROOM = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
@@ -86,7 +94,7 @@ def _run(arguments: list[str], as_json: bool) -> int:
     from breakglass.cli import output
 
     try:
-        breakglass.main(_behind(arguments), prog_name="breakglass", standalone_mode=False)
+        _whole(breakglass).main(_behind(arguments), prog_name="breakglass", standalone_mode=False)
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.exceptions.NoArgsIsHelpError as error:

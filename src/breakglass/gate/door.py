@@ -8,7 +8,8 @@ from breakglass.errors import UnavailableError, UnprovenError
 from breakglass.gate.gate_config import GateConfig
 from breakglass.gate.record_spool import spool_door
 from breakglass.http.client import Peer
-from breakglass.node.door import Doors, TakenDoor, door_record, settle_by_proof, taken_door
+from breakglass.node.door_return import settle_by_proof
+from breakglass.node.door_store import DoorStore, KeptDoor
 from breakglass.node.ledger_probe import unreached
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.process.settings import neighbour_at
@@ -30,7 +31,7 @@ def take_door(place: GateConfig, token: Token, shown: VerifiedToken, clock: Cloc
         tried = unreached(ledger, trust)
     # (2) Remember which door, on disk. A crash from here leaves a door that opened nothing here,
     #     and that a second one has to wait for.
-    door = taken_door(token, shown, to_milliseconds(clock.now()))
+    door = KeptDoor(token.intent, to_milliseconds(clock.now()))
     place_doors(place).take(door)
     # (3) Ring, before it opens. A crash behind it has rung for nothing, which is the better way.
     bell = open_bell(place, clock)
@@ -45,12 +46,12 @@ def take_door(place: GateConfig, token: Token, shown: VerifiedToken, clock: Cloc
     finally:
         bell.close()
     # (4) The record, fsynced in the spool: it goes out when the ledger is back.
-    spool_door(place, door_record(door, shown, tried), clock)
+    spool_door(place, door.used(shown, tried), clock)
 
 
-def place_doors(place: GateConfig) -> Doors:
+def place_doors(place: GateConfig) -> DoorStore:
     """Return the doors that this gate took; kept beside its memory."""
-    return Doors(place.folder / "data" / "doors.sqlite")
+    return DoorStore(place.folder / "data" / "doors.sqlite")
 
 
 def settle(place: GateConfig, data: bytes) -> str:
@@ -68,14 +69,14 @@ def settle(place: GateConfig, data: bytes) -> str:
     return settle_by_proof(place_doors(place), token.intent, token.proof, place.trust()).body.grant
 
 
-def ring_unappended(place: GateConfig, clock: Clock, door: TakenDoor, why: str) -> None:
+def ring_unappended(place: GateConfig, clock: Clock, door: KeptDoor, why: str) -> None:
     """Ring that a door was taken here and its intent is still not in the log."""
     bell = open_bell(place, clock)
     try:
         bell.ring_first(
             "door_unappended",
             door.grant,
-            f"{door.who!r} opened gate {place.settings.gate!r} by the custodians' door at"
+            f"{door.intent.who!r} opened gate {place.settings.gate!r} by the custodians' door at"
             f" {door.taken:%Y-%m-%d %H:%M} UTC, and the ledger does not have its intent: {why}",
         )
     except UnavailableError:

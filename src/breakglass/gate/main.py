@@ -127,7 +127,8 @@ def _doors(arguments: argparse.Namespace, clock: Clock) -> int:
     if arguments.json:
         print(json.dumps({"unappended": [each.grant for each in left]}))
     for each in [] if arguments.json else left:
-        print(f"{each.grant} {each.who} {each.glass} taken {format_time(each.taken)}: not shown")
+        who = f"{each.intent.who} {each.intent.glass}"
+        print(f"{each.grant} {who} taken {format_time(each.taken)}: not shown")
     return 0 if not left else 5
 
 

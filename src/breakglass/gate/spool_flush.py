@@ -12,7 +12,9 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.gate.door import place_doors, ring_unappended
 from breakglass.gate.gate_config import GateConfig
-from breakglass.node.door import DoorsFirst, TakenDoor
+from breakglass.http.client import Peer
+from breakglass.node.door_return import DoorReturn, by_leaf_hash, waited
+from breakglass.node.door_store import KeptDoor
 from breakglass.node.submitter import gap_draft
 from breakglass.process.folder import held
 from breakglass.process.key_store import read_key
@@ -30,30 +32,34 @@ def send(place: GateConfig, clock: Clock, within: timedelta) -> bool:
     """
     data = place.folder / "data"
 
-    def ring(door: TakenDoor, why: str) -> None:
+    def ring(door: KeptDoor, why: str) -> None:
         ring_unappended(place, clock, door, why)
 
     try:
         with held(data):
-            doors = place_doors(place)
-            ledger = DoorsFirst(
-                neighbour_at(place.folder, place.settings.ledger),
-                doors,
+            doors = DoorReturn(
+                place_doors(place),
+                by_leaf_hash(place.trust),
                 place.trust,
                 clock,
                 ring,
-                place.settings.door_within,
-                within=within,
+                waited(place.settings.door_within),
             )
+            where = neighbour_at(place.folder, place.settings.ledger)
+            ledger = Peer(where, name="ledger", within=within)
             outbox = Outbox(
-                ledger, read_key(place.folder), data, clock, gap=gap_draft(place.settings.log)
+                ledger,
+                read_key(place.folder),
+                data,
+                clock,
+                gap=gap_draft(place.settings.log),
+                before_sending=doors.before_sending,
             )
             try:
-                ledger.bring_in()
+                doors.try_now(ledger)
                 return outbox.flush(within)
             finally:
                 outbox.close()
-                ledger.close()
     except MisconfiguredError as error:
         if error.name == ErrorName.FOLDER_IN_USE:
             return False

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from breakglass.clock import Clock
-from breakglass.http.client import Peer
 from breakglass.minter.door import MinterDoor
 from breakglass.minter.early_end import EarlyEnd
 from breakglass.minter.grant_store import GrantStore
@@ -21,12 +20,14 @@ from breakglass.minter.settings import MinterSettings
 from breakglass.minter.suspensions import Suspensions
 from breakglass.minter.target_check import TargetCheck
 from breakglass.minter.tidying import Tidying
-from breakglass.node.door import Doors, DoorsFirst, TakenDoor
+from breakglass.node.door_return import DoorReturn, by_leaf_hash, waited
+from breakglass.node.door_store import DoorStore, KeptDoor
 from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.process import At, NodeProcess, go_on
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.process.serving import Service
 from breakglass.process.settings import read_settings
+from breakglass.records.trust import Trust
 from breakglass.submit.outbox import OutboxLimits
 
 
@@ -44,19 +45,26 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     settings = read_settings(folder, MinterSettings)
     name = settings.name
     bell = settings.ring.channel(folder, f"minter:{name}", clock)
-    doors_taken = Doors(folder / "data" / "doors.sqlite")
+    doors_taken = DoorStore(folder / "data" / "doors.sqlite")
 
-    def doors_first(ledger: str | Path) -> Peer:
-        trust, within = (lambda: process.view.trust()), settings.door_within
-        return DoorsFirst(ledger, doors_taken, trust, clock, _unappended(bell), within)
+    def trust() -> Trust:
+        return process.view.trust()
 
+    returning = DoorReturn(
+        doors_taken,
+        by_leaf_hash(trust),
+        trust,
+        clock,
+        _unappended(bell),
+        waited(settings.door_within),
+    )
     process = NodeProcess(
         folder,
         settings,
         clock,
         folder / "data",
         ring=bell.ring,
-        writing=doors_first,
+        before_sending=returning.before_sending,
         limits=OutboxLimits(notes_at_most=settings.spool_notes, age_at_most=settings.spool_for),
     )
     # What minting and ending use, and let go of when the last of them is over.
@@ -142,12 +150,12 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     return process.service(routes(stories))
 
 
-def _unappended(bell: AlertChannel) -> Callable[[TakenDoor, str], None]:
-    def ring(door: TakenDoor, why: str) -> None:
+def _unappended(bell: AlertChannel) -> Callable[[KeptDoor, str], None]:
+    def ring(door: KeptDoor, why: str) -> None:
         bell.ring(
             "door_unappended",
             door.grant,
-            f"{door.who!r} got a credential by the custodians' door at"
+            f"{door.intent.who!r} got a credential by the custodians' door at"
             f" {door.taken:%Y-%m-%d %H:%M} UTC, and its intent is not in the ledger: {why}",
         )
 

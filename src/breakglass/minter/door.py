@@ -9,7 +9,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.http.client import Peer
 from breakglass.minter.grant_store import Claim
-from breakglass.node.door import Doors, door_record, taken_door
+from breakglass.node.door_store import DoorStore, KeptDoor
 from breakglass.node.ledger_probe import unreached
 from breakglass.node.replica import Replica
 from breakglass.node.submitter import Fact, Submitter
@@ -18,7 +18,6 @@ from breakglass.records.card import card_digest
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
 from breakglass.records.kinds.intent import Intent
-from breakglass.records.record_reader import parse_record
 from breakglass.tlog.note import Note
 from breakglass.token.token import Token
 from breakglass.token.verify import VerifiedToken
@@ -47,7 +46,7 @@ class MinterDoor:
         name: str,
         view: Replica,
         ledger: Peer,
-        doors: Doors,
+        doors: DoorStore,
         stating: Submitter,
         bell: AlertChannel,
         clock: Clock,
@@ -77,7 +76,7 @@ class MinterDoor:
             _check_last_known(intent, token, state)
         # (2) Remember which door, fsynced. A crash from here leaves a door that a second one has
         #     to wait for; the same token starts here again.
-        door = taken_door(token, shown, to_milliseconds(self._clock.now()))
+        door = KeptDoor(token.intent, to_milliseconds(self._clock.now()))
         self._doors.take(door)
         self._at("door_taken")
         # (3) Ring. A crash behind it has rung for nothing, which is the better way.
@@ -89,8 +88,7 @@ class MinterDoor:
         )
         self._at("door_rung")
         # (4) The record waits in the spool, fsynced, ahead of all that follows from it.
-        record = door_record(door, shown, tried)
-        self._stating.post(Fact(f"{intent.grant}/door", record))
+        self._stating.post(Fact(f"{intent.grant}/door", door.used(shown, tried)))
         self._at("door_spooled")
         return Claim(
             intent.grant,
@@ -107,11 +105,10 @@ class MinterDoor:
         door = self._doors.find(name)
         if door is None:
             return None
-        record = parse_record(door.note)
-        active = state.governance.cards.get(door.glass)
+        active = state.governance.cards.get(door.intent.glass)
         if active is None:
             return None
-        return GrantState.of(record, NOT_YET, door.note, active)
+        return GrantState.of(door.record, NOT_YET, door.note, active)
 
     def standing(self) -> list[str]:
         """Return the grants of doors taken here whose intents are not shown to be in the log."""

@@ -14,6 +14,7 @@ from breakglass.clock import Clock
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.http.client import Peer
+from breakglass.node.door_store import DoorStore
 from breakglass.node.submitter import gap_draft
 from breakglass.process.folder import SETTINGS, held
 from breakglass.process.key_store import NEXT, keeping_of, read_next_key
@@ -61,14 +62,25 @@ def _finish(
     place: Path, folder: Path, log: str, ledger: str, clock: Clock, within: timedelta
 ) -> None:
     neighbour = Peer(neighbour_at(folder, ledger), name="ledger", within=within)
-    outbox = Outbox(neighbour, keeping_of(folder).read(), place, clock, gap=gap_draft(log))
+    doors = DoorStore(folder / "data" / "doors.sqlite")
+
+    def before_sending(to: Peer) -> None:
+        # Its own process brings them in, and knows the trust file that they are proven by.
+        for door in doors.standing():
+            raise UnavailableError(
+                f"the door intent of {door.grant!r} is not in the log", name=ErrorName.UNREACHABLE
+            )
+
+    key = keeping_of(folder).read()
+    outbox = Outbox(neighbour, key, place, clock, gap=gap_draft(log), before_sending=before_sending)
     try:
         if not outbox.flush(within):
             raise UnavailableError(
                 f"{outbox.waiting} records wait and the ledger did not take them within"
                 f" {within.total_seconds():g} s; the old key stays",
                 name=ErrorName.NOT_FINISHED,
-                hint="the ledger must be up and still know the old key; then the same again",
+                hint="the ledger must be up and still know the old key; then the same again. After"
+                " a door: start it once more before, or breakglass-gate flush",
             )
     finally:
         outbox.close()

@@ -85,9 +85,9 @@ class NodeProcess:
         clock: for every time that is written or compared.
         kept: the folder of the spool; made if missing.
         ring: told when the ledger cannot be followed for good, or holds what we did not write.
-        writing: makes the caller to which the outbox sends, from the ledger's address.
         limits: the outbox's.
         commits: the outbox's too: whether it brings the commits that hold what it appended.
+        before_sending: the outbox's too: what must be in the log before what it sends.
 
     Raises:
         MisconfiguredError: something in the folder cannot be used; nothing was started.
@@ -104,9 +104,9 @@ class NodeProcess:
         kept: Path,
         *,
         ring: Ring = lambda subject, about, words: None,
-        writing: Callable[[str | Path], Peer] = lambda where: Peer(where, name="ledger"),
         limits: OutboxLimits | None = None,
         commits: bool = False,
+        before_sending: Callable[[Peer], None] = lambda ledger: None,
     ) -> None:
         self._settings = settings
         self._ring = ring
@@ -122,7 +122,7 @@ class NodeProcess:
         )
         make_folder(kept)
         self.outbox = Outbox(
-            writing(self._ledger),
+            Peer(self._ledger, name="ledger"),
             self.key,
             kept,
             clock,
@@ -130,6 +130,7 @@ class NodeProcess:
             stranger=lambda words: ring("stolen_key", "ledger", words),
             limits=limits,
             commits=commits,
+            before_sending=before_sending,
         )
         self.add(close=self.outbox.close)
         ours = self.key.verifier.label

@@ -53,6 +53,7 @@ class Outbox:
         limits: OutboxLimits | None = None,
         stranger: Callable[[str], None] = lambda words: None,
         commits: bool = False,
+        before_sending: Callable[[Peer], None] = lambda ledger: None,
     ) -> None:
         """Open the spool in ``folder`` (which exists) and start sending.
 
@@ -66,6 +67,8 @@ class Outbox:
             stranger: told, in words for people, when the ledger holds records under our key that
                 we did not send; not for keys that several processes share, as a gate's runs do.
             commits: whether receipts of ``append`` bring the commits that hold them.
+            before_sending: does what must be in the log before each run; while it raises
+                ``UnavailableError`` nothing is sent.
 
         Raises:
             MisconfiguredError: the spool cannot be opened.
@@ -75,6 +78,7 @@ class Outbox:
         self._sender = Sender(ledger, signer, self._limits.answer_within, stranger, commits)
         self._clock = clock
         self._gap = gap
+        self._before_sending = before_sending
         self._spool = Spool(folder / "spool.sqlite")
         self._changed = threading.Condition()
         self._queue: deque[Item] = deque(
@@ -256,7 +260,9 @@ class Outbox:
         try:
             # (3) Attachments first: a note that names one unknown to the ledger is refused.
             self._sender.put([data for draft in drafts for data in draft.attachments])
-            # (4) Number, sign, send. A crash or a lost answer from here leaves notes that the
+            # (4) What must be in the log before these notes, of which none has been sent by now.
+            self._before_sending(self._ledger)
+            # (5) Number, sign, send. A crash or a lost answer from here leaves notes that the
             #     ledger may hold; their ids, or their bytes if we live on, make a repetition
             #     harmless.
             self._sender.sign(drafts)
@@ -265,7 +271,7 @@ class Outbox:
             if not self._sender.unanswered:
                 self._take_back()
             raise
-        # (5) Tell the callers, and forget what was spooled.
+        # (6) Tell the callers, and forget what was spooled.
         self._settle(run)
         return not isinstance(run.refusal, Unsent)
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, assert_never
 
-from breakglass.broker.door.door_chain import DoorChain, KeptDoor
 from breakglass.broker.grants import authorization
 from breakglass.broker.grants.granting import At
 from breakglass.broker.grants.request import BreakRequest
@@ -26,6 +25,7 @@ from breakglass.clock import Clock, format_time, to_milliseconds
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.http.client import Peer
+from breakglass.node.door_store import DoorStore, KeptDoor
 from breakglass.node.ledger_probe import unreached
 from breakglass.node.replica import Replica
 from breakglass.policy.decide import Allowed, Refused
@@ -42,7 +42,6 @@ from breakglass.records.fold.slices.submitters import SubmitterState
 from breakglass.records.intent_limits import DOOR_LIFE, check_terms
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.record import Envelope, record_text
-from breakglass.records.record_reader import parse_record
 from breakglass.records.signing.signature import Signature, Signed, SignedByPasskey
 from breakglass.records.statement import Countersign, Do, parse_statement
 from breakglass.records.trust import Trust
@@ -125,8 +124,7 @@ class Judged:
     card: ActiveCard
     asking: Asking
     trust: Trust
-    place: tuple[int, str]
-    latest: datetime | None
+    chain: SubmitterState
 
 
 class DoorRequests:
@@ -142,7 +140,7 @@ class DoorRequests:
         ledger: Peer,
         log: str,
         key: SignerKey | None,
-        chain: DoorChain,
+        doors: DoorStore,
         policies: Policies,
         minters: Minters,
         bell: AlertChannel,
@@ -153,7 +151,7 @@ class DoorRequests:
         self._ledger = ledger
         self._log = log
         self._key = key
-        self._chain = chain
+        self._doors = doors
         self._policies = policies
         self._minters = minters
         self._bell = bell
@@ -242,7 +240,7 @@ class DoorRequests:
             BreakglassError: the minter's refusal, or that it did not answer.
         """
         kept = self._find(grant)
-        return self._minters.mint(_intent_of(kept).minter, token, 0)
+        return self._minters.mint(kept.intent.minter, token, 0)
 
     def find(self, grant: str) -> DoorView:
         """Return one door.
@@ -259,10 +257,10 @@ class DoorRequests:
                 view(UnappendedView, each, used=tuple(f"{use.by} {use.run}" for use in each.uses))
                 for each in state.unappended_doors()
             )
-        return DoorsView(tuple(self._shown(each) for each in self._chain.all()), used)
+        return DoorsView(tuple(self._shown(each) for each in self._doors.all()), used)
 
     def _shown(self, kept: KeptDoor) -> DoorView:
-        intent = _intent_of(kept)
+        intent = kept.intent
         with self._view.reading() as state:
             active = state.governance.cards.get(intent.glass)
         people = active.people.carried(signers(intent)) if active else ()
@@ -270,9 +268,10 @@ class DoorRequests:
         return view(
             DoorView,
             kept,
-            note=kept.note.encoded().decode(),
-            card=kept.card.decode(),
+            note=kept.note.decode(),
+            card=(kept.card or b"").decode(),
             people=tuple(person_line(each) for each in people),
+            not_after=intent.not_after,
             signed=tuple(each.who for each in said if isinstance(each, Countersign)),
             needed=self._view.trust().custodians_needed,
             minter=intent.minter,
@@ -283,13 +282,14 @@ class DoorRequests:
         now = to_milliseconds(self._clock.now())
         with self._view.reading() as state:
             authorization.known(request, state, now)
-        found = self._chain.find(request.grant)
+        found = self._doors.find(request.grant)
         if found is not None:
             return found
-        for kept in self._chain.standing():
+        for kept in self._doors.standing():
             raise RefusedError(
                 f"an offline grant exists already: {kept.grant!r}, until"
-                f" {format_time(kept.not_after)}; no second one until the first is in the ledger",
+                f" {format_time(kept.intent.not_after)}; no second one until the first is in the"
+                " ledger",
                 name=ErrorName.DOOR_STANDING,
                 hint="it is shown by: breakglass door list",
             )
@@ -314,12 +314,9 @@ class DoorRequests:
             policy = self._policies.in_force(state)
             moment = authorization.moment_of(request.said, request.grant, state)
             trust = self._view.trust()
-            chain = state.submitters.by_key.get(key.verifier.label, SubmitterState())
-            place = (chain.next_seq, chain.prev)
+            chain = replace(state.submitters.by_key.get(key.verifier.label, SubmitterState()))
         # How long custodians were looked for makes nobody's signature older than it was.
         who = replace(who, age=timedelta(0))
-        times = [*(each.at for each in self._chain.standing()), chain.last_at]
-        latest = max((each for each in times if each is not None), default=None)
         decision = authorization.offered(
             authorization.decide(request, who, moment, policy, now, Do.DOOR)
         )
@@ -341,17 +338,17 @@ class DoorRequests:
         intent = replace(intent, not_after=min(intent.not_after, now + DOOR_LIFE))
         asking = check_statements(intent, moment.card.card, moment.card.people.by_name)
         check_terms(intent, now, asking, moment.card.card, trust.skew)
-        return Judged(intent, moment.card, asking, trust, place, latest)
+        return Judged(intent, moment.card, asking, trust, chain)
 
     def _kept(
         self, request: BreakRequest, key: SignerKey, judged: Judged, now: datetime
     ) -> KeptDoor:
-        seq, prev = self._chain.place(*judged.place)
-        now = max(now, judged.latest or now)  # a chain's times do not go back
-        envelope = Envelope(self._log, f"{request.grant}/intent", now, seq, prev)
+        place = next_place(key.verifier.label, judged.chain, self._doors.all())
+        now = max(now, place.last_at or now)  # a chain's times do not go back
+        envelope = Envelope(self._log, f"{request.grant}/intent", now, place.next_seq, place.prev)
         note = sign_note(record_text(envelope, judged.intent), key)
-        kept = KeptDoor(seq, request.grant, note, judged.card.note, now, judged.intent.not_after)
-        self._chain.add(kept)
+        kept = KeptDoor(note.encoded(), now, judged.card.note)
+        self._doors.add(kept)
         return kept
 
     def _require_view(self) -> None:
@@ -364,7 +361,7 @@ class DoorRequests:
         self._view.require_newest("made")
 
     def _find(self, grant: str) -> KeptDoor:
-        kept = self._chain.find(grant)
+        kept = self._doors.find(grant)
         if kept is None:
             raise RefusedError(
                 f"this broker made no door intent {grant[:40]!r}", name=ErrorName.NO_GRANT
@@ -372,7 +369,17 @@ class DoorRequests:
         return kept
 
 
-def _intent_of(kept: KeptDoor) -> Intent:
-    body = parse_record(kept.note.encoded()).body
-    assert isinstance(body, Intent), "nothing else is kept"
-    return body
+def next_place(key: str, chain: SubmitterState, kept: Sequence[KeptDoor]) -> SubmitterState:
+    """Return the number, ``prev`` and earliest time of the door key's next intent.
+
+    Args:
+        key: the door key's label; what an earlier one signed stands in another chain.
+        chain: its chain, as the ledger was last followed.
+        kept: the doors of this broker, all of which have their place in the log.
+    """
+    ours = [each.record for each in kept if each.record.note.lines[0].label == key]
+    if not ours or chain.next_seq > ours[-1].envelope.seq:
+        return chain
+    last = ours[-1]
+    # The ledger told us of its place, and we have not followed it there yet.
+    return SubmitterState(last.envelope.seq + 1, last.text_digest, last.envelope.at)
