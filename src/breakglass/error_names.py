@@ -206,6 +206,7 @@ class ErrorName(StrEnum):
     NO_POLICY = "no_policy", "3", "no policy is in force yet"
     NO_PROOF = "no_proof", "5", "no proof that the record is in the log came in time"
     NO_REPOSITORY = "no_repository", "6", "git cannot read the repository"
+    NO_SECRET = "no_secret", "6", "a named secret is missing, or others can read it"
     NO_SIGNS = "no_signs", "3", "no change shows a sign of a bypass"
     NO_SOURCE = "no_source", "0", "an incident from outside carries no source's message"
     NO_STATEMENT = "no_statement", "04", "the intent carries no statement of a person"
