@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
 from breakglass.cli import main
+from breakglass.clock import to_milliseconds
 from breakglass.errors import RefusedError
 from breakglass.ledger.export import export
 from breakglass.node.submitter import Fact
 from breakglass.operate.known_kinds import check_all_know, folding
 from breakglass.records import kind_sets
-from breakglass.records.encoding.text_types import Word
+from breakglass.records.kinds.roster import Roster
 from breakglass.records.kinds.trust import TrustActivated
-from breakglass.records.record import Kind
 from breakglass.records.signing.signature import TRUST_NAMESPACE
 from breakglass.records.statement import digest_of
 from breakglass.records.trust import parse_trust
@@ -29,12 +27,10 @@ from tests.kit.processes import until
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@dataclass(frozen=True)
-class Weather(Kind):
-    """What ``tests.kit.newer_kinds`` knows and this process does not."""
-
-    kind: ClassVar[str] = "weather"
-    sky: Word
+def roster(number: int) -> Fact:
+    """Make a record that the earlier release does not know."""
+    now = to_milliseconds(datetime.now(UTC))
+    return Fact(f"roster/{number}", Roster("oncall", ("mira",), "file:oncall.json", now))
 
 
 def puts_in_force(shop: Shop, kinds: int) -> None:
@@ -43,30 +39,28 @@ def puts_in_force(shop: Shop, kinds: int) -> None:
     shop.state_as("broker", Fact("trust/2", TrustActivated(2, digest_of(text)), (file,)))
 
 
-def would_stop(monkeypatch: pytest.MonkeyPatch, shop: Shop, behind: set[str]) -> None:
-    """(R-23) A maintainer of the later release is told who of these processes would stop."""
-    with monkeypatch.context() as newer:
-        newer.setattr(kind_sets, "NEWEST", 2)
-        before = shop.trust()
-        after = parse_trust(shop.trust_text(2).replace("kinds 1\n", "kinds 2\n"))
-        brokers = [each.folder / "address" for each in shop.brokers]
-        told = shop.get("/minters")
-        # There is no monitor in this shop; the later broker says what one of its release would say.
-        asked = list(folding(before, brokers, brokers[1], told))
-        assert [each.name for each in asked] == [
-            "broker",
-            "broker-2",
-            "monitor",
-            "minter:orders-db",
-        ]
-        with pytest.raises(RefusedError, match="nothing was signed") as said:
-            check_all_know(before, after, asked)
-        assert said.value.name == "kinds_behind"
-        for each in asked:
-            assert (f"{each.name!r} knows kinds 1 at most" in said.value.message) == (
-                each.name in behind
-            )
-        check_all_know(before, after, asked, behind)
+def would_stop(shop: Shop, behind: set[str]) -> None:
+    """(R-23) A maintainer of this release is told who of these processes would stop."""
+    before = shop.trust()
+    after = parse_trust(shop.trust_text(2).replace("kinds 1\n", "kinds 2\n"))
+    brokers = [each.folder / "address" for each in shop.brokers]
+    told = shop.get("/minters")
+    # There is no monitor in this shop; the later broker says what one of its release would say.
+    asked = list(folding(before, brokers, brokers[1], told))
+    assert [each.name for each in asked] == [
+        "broker",
+        "broker-2",
+        "monitor",
+        "minter:orders-db",
+    ]
+    with pytest.raises(RefusedError, match="nothing was signed") as said:
+        check_all_know(before, after, asked)
+    assert said.value.name == "kinds_behind"
+    for each in asked:
+        assert (f"{each.name!r} knows kinds 1 at most" in said.value.message) == (
+            each.name in behind
+        )
+    check_all_know(before, after, asked, behind)
 
 
 def digests(shop: Shop) -> list[str]:
@@ -91,15 +85,16 @@ def test_two_releases_fold_alike_until_a_set_comes_into_force_and_the_old_one_st
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
     shop = make_shop(tmp_path, SIMULATED)
     old, newer, minter = *shop.brokers, *shop.minters
-    newer.command = (sys.executable, "-m", "tests.kit.newer_kinds", "broker")
+    old.command = (sys.executable, "-m", "tests.kit.older_kinds", "broker")
+    minter.command = (sys.executable, "-m", "tests.kit.older_kinds", "minter")
     try:
         shop.start()
         newer.start()
-        shop.state_as("monitor", Fact("weather/1", Weather("clear")))
+        shop.state_as("monitor", roster(1))
         assert len(set(digests(shop))) == 1
         before = shop.get("/state")["digest"]
-        would_stop(monkeypatch, shop, {"broker", "minter:orders-db"})
-        assert "weather" not in shop.get("/state", broker=1)["summary"]["alerts"]
+        would_stop(shop, {"broker", "minter:orders-db"})
+        assert shop.get("/state", broker=1)["summary"]["rosters"] == {}
         puts_in_force(shop, 2)
         for each in (old, minter):
             assert each.wait_ended(20) == 6
@@ -110,12 +105,13 @@ def test_two_releases_fold_alike_until_a_set_comes_into_force_and_the_old_one_st
                 in each.said()
             )
         # What stands from before stays unknown; what comes now is judged.
-        shop.state_as("monitor", Fact("weather/2", Weather("rain")))
-        until(lambda: shop.get("/state", 1)["summary"]["alerts"].get("weather") == 1)
+        shop.state_as("monitor", roster(2))
+        until(lambda: list(shop.get("/state", 1)["summary"]["rosters"]) == ["oncall"])
         assert shop.get("/state", 1)["digest"] != before
         # So does whoever checks a copy.
         copy, trust = tmp_path / "copy", shop.brokers[0].folder / "trust"
         export(shop.logs.ledger.folder, copy, policy_text=shop.trust().tlog.text)
+        monkeypatch.setattr(kind_sets, "NEWEST", 1)
         with pytest.raises(SystemExit) as ended:
             main.main(["ledger", "verify", str(copy), "--trust", str(trust)])
         said = capsys.readouterr().err
@@ -128,8 +124,12 @@ def test_two_releases_fold_alike_until_a_set_comes_into_force_and_the_old_one_st
         shop.stop()
 
 
-def test_the_old_release_does_not_even_put_it_in_force(tmp_path: Path) -> None:
+def test_the_old_release_does_not_even_put_it_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
     shop = make_shop(tmp_path, SIMULATED)
+    shop.brokers[0].command = (sys.executable, "-m", "tests.kit.older_kinds", "broker")
     try:
         shop.start()
         text = shop.trust_text(2).replace("kinds 1\n", "kinds 2\n")
@@ -147,9 +147,3 @@ def _json(text: str) -> bytes:
     import json
 
     return json.dumps(text).encode()
-
-
-def test_the_later_release_of_these_tests_is_one_by_a_start_module_alone() -> None:
-    code = "from breakglass.records import kind_sets; print(kind_sets.NEWEST)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n"

@@ -60,6 +60,7 @@ from breakglass.records.statement import (
     Do,
     GateVerdict,
     Kill,
+    KillAll,
     ReviewGate,
     Statement,
     Target,
@@ -130,6 +131,7 @@ class Organisation:
     now: datetime = NOW
     level: str = "witnessed"
     door: str = "no"
+    killers: tuple[str, ...] = ("sam",)
     quorum: str = "q"
     policy_version: int = 7
     bundle: bytes = BUNDLE
@@ -260,9 +262,9 @@ class Organisation:
 
     @property
     def policy_people(self) -> PeopleList:
-        """Everybody of the policy; sam alone may kill."""
+        """Everybody of the policy; ``killers`` may kill."""
         return PeopleList(
-            PersonLine(name, (May.KILL,) if name == "sam" else (), (key.public,))
+            PersonLine(name, (May.KILL,) if name in self.killers else (), (key.public,))
             for name, key in self.people.items()
         )
 
@@ -441,6 +443,18 @@ class Organisation:
             reason=Why("suspicion", "not what it seems"),
             at=self.now,
             nonce="22" * 16,
+        )
+        return replace(said, **changes)
+
+    def kill_all(self, who: str = "sam", /, **changes: Any) -> KillAll:
+        """Return one of two people's word that stops everything."""
+        said = KillAll(
+            do=Do.KILL_ALL,
+            log=self.log_name,
+            who=who,
+            reason=Why("suspicion", "the build machine is not ours any more"),
+            at=self.now,
+            nonce=f"{70 + list(self.people).index(who)}" * 16,
         )
         return replace(said, **changes)
 

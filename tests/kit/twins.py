@@ -20,7 +20,7 @@ from breakglass.records.fold.fold import Judged, apply
 from breakglass.records.fold.state import State
 
 _FOR_EVER = timedelta(days=36_500)
-_CONSTANTS = ("STATEMENT_KEPT", "GRANT_KEPT", "INCIDENT_KEPT")
+_CONSTANTS = ("STATEMENT_KEPT", "GRANT_KEPT", "INCIDENT_KEPT", "ROSTER_GRACE")
 
 
 @contextmanager

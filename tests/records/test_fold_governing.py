@@ -66,15 +66,17 @@ def bodies() -> dict[str, Any]:
         kinds.Justified(broken.grant, "ab" * 32, 5, broken.intent.policy),
         org.gate_reviewed(),
         kinds.Attested("archive", "worm", Attesting.HELD, NOW, "ab" * 32, ""),
+        kinds.Roster("oncall-shop", ("mira",), "file:oncall.json", NOW),
+        kinds.AllSuspended(True, signed),
     ]
     return {body.kind: body for body in listed}
 
 
 MAY = {
-    "broker": "genesis trust policy cards key suspended incident asked refused answered withdrawn"
-    " intent ended gap",
+    "broker": "genesis trust policy cards key suspended all_suspended incident asked refused"
+    " answered withdrawn intent ended gap",
     "minter:orders-db": "minted usable ended dead door gap",
-    "monitor": "alert pulse justified gate_reviewed attested gap",
+    "monitor": "alert pulse justified gate_reviewed attested roster gap",
     "gate:orders-write": "bypassed passages door gap",
 }
 
@@ -83,6 +85,7 @@ MAY = {
 def test_a_role_states_its_own_kinds_and_no_others(role: str) -> None:
     """(F-16) A stolen gate key's intent is void, whatever it says."""
     org = begun()
+    holds(org.activate_trust(version="2", kinds="2"))
     for kind, body in bodies().items():
         attached = [b"x"] if kind in ("trust", "policy", "cards") and role == "broker" else []
         judged = org.append(org.record(role, body, f"{role}/{kind}", attachments=attached))

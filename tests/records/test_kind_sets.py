@@ -14,13 +14,23 @@ from breakglass.records import all_kinds as kinds
 from breakglass.records import kind_sets
 from breakglass.records.fold.fold import apply, fold
 from breakglass.records.fold.kind_registry import Registry
+from breakglass.records.grant import EndedWhy, Path
 from breakglass.records.kind_sets import UnknownKindsError
-from breakglass.records.statement import digest_of
+from breakglass.records.kinds.answered import Reply
+from breakglass.records.statement import Do, Target, digest_of
 from breakglass.records.trust import accept_trust, parse_trust
 from breakglass.tlog.note import Note, SignerKey
 from tests.records.folding import begun, holds, pulse, void
 
-from ..kit.organisation import Organisation
+from ..kit.older_kinds import SET_1
+from ..kit.organisation import SECOND, Organisation
+
+
+@pytest.fixture
+def set_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be the release that knows set 1 alone."""
+    monkeypatch.setattr(kind_sets, "NEWEST", 1)
+    monkeypatch.setattr("breakglass.records.fold.fold.KINDS", SET_1)
 
 
 def activate(org: Organisation, text: str) -> Any:
@@ -52,14 +62,17 @@ def test_a_trust_file_says_once_which_kinds(changes: dict[str, str | None]) -> N
 def test_a_party_takes_no_trust_file_of_kinds_that_it_does_not_know() -> None:
     """(R-21)"""
     org = Organisation()
-    with pytest.raises(UnknownKindsError, match=r"puts kinds 2 in force.* kinds 1 at most") as said:
-        accept_trust(Note.parse(org.trust_note(version="2", kinds="2")), org.trust())
+    standing = parse_trust(org.trust_text(kinds="2"))
+    with pytest.raises(UnknownKindsError, match=r"puts kinds 3 in force.* kinds 2 at most") as said:
+        accept_trust(Note.parse(org.trust_note(version="2", kinds="3")), standing)
     assert (said.value.exit_code, said.value.name) == (6, "kinds_unknown")
     with pytest.raises(UnknownKindsError):
-        accept_trust(Note.parse(org.trust_note(kinds="2")), None)
+        accept_trust(Note.parse(org.trust_note(kinds="3")), None)
 
 
-def test_the_fold_stops_at_kinds_that_it_does_not_know_with_the_digest_of_before() -> None:
+def test_the_fold_stops_at_kinds_that_it_does_not_know_with_the_digest_of_before(
+    set_1: None,
+) -> None:
     """(F-76)"""
     org = begun()
     before, size = org.state.digest(), org.state.size
@@ -96,7 +109,6 @@ def test_a_kind_of_a_later_set_is_unknown_under_an_earlier_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """(F-75) Two processes of two releases: tests/broker/test_kind_sets.py."""
-    monkeypatch.setattr(kind_sets, "NEWEST", 2)
     later = replace(kinds.KINDS.by_name["policy"], since=2)
     others = [each for each in kinds.KINDS.rules if each.form.kind != "policy"]
     registry = Registry((*others, later))
@@ -107,6 +119,41 @@ def test_a_kind_of_a_later_set_is_unknown_under_an_earlier_one(
     monkeypatch.setattr(kind_sets, "NEWEST", 1)
     with pytest.raises(ValueError, match="above NEWEST"):
         Registry((*others, later))
+
+
+def log_of_set_1() -> Organisation:
+    """Return a log of kinds 1 with everything in it that set 2 judges otherwise."""
+    org = begun(killers=("sam", "noor"))
+    signed = org.sign(org.statement(do=Do.ASK, nonce="a5" * 16))
+    holds(org.state_that("broker", org.asked(signed, path=Path.JIT)))
+    yes = org.sign(org.answer(digest_of(signed.text), nonce="b1" * 16))
+    ask = org.asked(signed).grant
+    holds(org.state_that("broker", kinds.Answered(ask, Reply.YES, yes, ())))
+    for who, nonce in (("mira", "e1"), ("sam", "e2")):
+        kill = org.sign(org.kill(Target.PERSON, who, who="noor", nonce=nonce * 16))
+        holds(org.state_that("broker", kinds.Suspended(Target.PERSON, who, True, kill)))
+    holds(org.state_that("monitor", kinds.Roster("oncall", (), "file:x", org.now), "roster/1"))
+    word = org.sign(org.kill_all("noor"))
+    holds(org.state_that("broker", kinds.AllSuspended(True, word), "all/1"))
+    broken = org.break_glass(statement={"who": "teo"})
+    held = kinds.Ended(broken.grant, EndedWhy.KILLED, "", word)
+    void(org.state_that("broker", held), "malformed")
+    org.now += SECOND
+    assert org.state.grants.asked[ask].answers
+    return org
+
+
+def test_a_log_of_set_1_folds_alike_in_the_release_that_knows_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """(F-75)"""
+    org = log_of_set_1()
+    today = fold(org.genesis, org.log.entries())
+    with monkeypatch.context() as older:
+        older.setattr(kind_sets, "NEWEST", 1)
+        older.setattr("breakglass.records.fold.fold.KINDS", SET_1)
+        then = fold(org.genesis, org.log.entries())
+    assert then.digest() == today.digest()
 
 
 def two_of_one_key_id() -> tuple[SignerKey, SignerKey]:

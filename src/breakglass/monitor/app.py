@@ -3,6 +3,7 @@
 ```
 monitor/
   settings.toml  key  trust
+  secrets/           what settings and policy name as secret:NAME, a file each, 0600
   data/ledger/       the followed log: a cache
   data/channels/     what every channel still has to ring, and what it rang
   kept/              heads, evidence, and the spool of our own records: cannot be made again
@@ -20,6 +21,7 @@ from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.delivery import DeliveryLimits
 from breakglass.monitor.alerts.dispatch import Dispatch
+from breakglass.monitor.alerts.secret_folder import SecretFolder
 from breakglass.monitor.alerts.webhook import Webhook
 from breakglass.monitor.archive_health import ArchiveHealth
 from breakglass.monitor.checkpoint_store import CheckpointStore
@@ -57,13 +59,14 @@ class Monitor:
         self.time = WitnessedTime(clock)
         kept_folder, channel_folder = folder / "kept", folder / "data" / "channels"
         make_folder(channel_folder)
+        secrets = SecretFolder(folder / "secrets")
         self.process = process = NodeProcess(folder, settings, clock, kept_folder)
         stating = process.stating
         self.kept = CheckpointStore(kept_folder)
         process.add(close=self.kept.close)
         # It rings what waits on disk at once: nothing else is needed for that, no ledger either.
         self.ringing = Dispatch(
-            settings.made_channels(),
+            settings.made_channels(secrets),
             channel_folder,
             settings.log,
             clock,

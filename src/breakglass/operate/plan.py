@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from breakglass.operate.maintainer_signing import Maintainer
+from breakglass.records.kind_sets import NEWEST
 from breakglass.tlog.note import COSIGNATURE, SignerKey
 
 SKEW_S = 120
@@ -116,4 +117,4 @@ def trust_text(plan: Plan, keys: Keys, genesis: str) -> str:
     lines += [f"maintainers {len(plan.maintainers)}", f"skew {SKEW_S}s"]
     lines += [f"custodian {each.name} {each.key.public}" for each in plan.custodians]
     door = [f"custodians {CUSTODIANS_NEEDED}", "door yes"] if plan.custodians else ["door no"]
-    return "\n".join([*lines, "kinds 1", "policy-at-least 0", *door, ""])
+    return "\n".join([*lines, f"kinds {NEWEST}", "policy-at-least 0", *door, ""])

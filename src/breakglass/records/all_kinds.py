@@ -7,6 +7,7 @@ one kind imports its own file: a gate starts without the others and without the 
 from breakglass.records.fold.kind_registry import Registry
 from breakglass.records.kinds import (
     alert,
+    all_suspended,
     answered,
     asked,
     attested,
@@ -27,12 +28,14 @@ from breakglass.records.kinds import (
     policy,
     pulse,
     refused,
+    roster,
     suspended,
     trust,
     usable,
     withdrawn,
 )
 from breakglass.records.kinds.alert import Alert
+from breakglass.records.kinds.all_suspended import AllSuspended
 from breakglass.records.kinds.answered import Answered
 from breakglass.records.kinds.asked import Asked
 from breakglass.records.kinds.attested import Attested
@@ -53,6 +56,7 @@ from breakglass.records.kinds.passages import Passages
 from breakglass.records.kinds.policy import Policy
 from breakglass.records.kinds.pulse import Pulse
 from breakglass.records.kinds.refused import Refused
+from breakglass.records.kinds.roster import Roster
 from breakglass.records.kinds.suspended import Suspended
 from breakglass.records.kinds.trust import TrustActivated
 from breakglass.records.kinds.usable import Usable
@@ -85,12 +89,15 @@ KINDS = Registry(
         justified.RULE,
         attested.RULE,
         gate_reviewed.RULE,
+        roster.RULE,
+        all_suspended.RULE,
     )
 )
 
 __all__ = [
     "KINDS",
     "Alert",
+    "AllSuspended",
     "Answered",
     "Asked",
     "Attested",
@@ -111,6 +118,7 @@ __all__ = [
     "Policy",
     "Pulse",
     "Refused",
+    "Roster",
     "Suspended",
     "TrustActivated",
     "Usable",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 
-NEWEST = 1
+NEWEST = 2
 
 
 class UnknownKindsError(MisconfiguredError):

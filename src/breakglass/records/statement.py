@@ -66,6 +66,8 @@ class Do(StrEnum):
     COUNTERSIGN = "countersign"  # a custodian lets a door statement through
     KILL = "kill"
     LIFT = "lift"  # a person or glass that was stopped is let go again
+    KILL_ALL = "kill_all"  # one of two people stops everything; since kinds 2
+    LIFT_ALL = "lift_all"  # one of two people lets it go again; since kinds 2
     DECLARE = "declare"  # an incident is opened
     CLOSE = "close"  # an incident is closed
     REVIEW_GATE = "review_gate"  # what the look at a gate's bypasses decided
@@ -237,6 +239,18 @@ class Kill:
 
 
 @dataclass(frozen=True)
+class KillAll:
+    """Stops everything, or lets it go again, together with a second person's word."""
+
+    do: Do
+    log: LogName
+    who: Handle
+    reason: Why
+    at: datetime
+    nonce: Nonce
+
+
+@dataclass(frozen=True)
 class Declare:
     """Opens or closes an incident by a person's own word."""
 
@@ -276,7 +290,7 @@ class ReviewGate:
     nonce: Nonce
 
 
-Statement = AccessRequest | Answer | Countersign | Kill | Declare | ReviewGate
+Statement = AccessRequest | Answer | Countersign | Kill | KillAll | Declare | ReviewGate
 _FORMS: dict[Do, type[Statement]] = {
     Do.ASK: Ask,
     Do.BREAK: Break,
@@ -289,6 +303,8 @@ _FORMS: dict[Do, type[Statement]] = {
     Do.COUNTERSIGN: Countersign,
     Do.KILL: Kill,
     Do.LIFT: Kill,
+    Do.KILL_ALL: KillAll,
+    Do.LIFT_ALL: KillAll,
     Do.DECLARE: Declare,
     Do.CLOSE: Declare,
     Do.REVIEW_GATE: ReviewGate,

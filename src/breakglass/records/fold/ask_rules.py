@@ -6,6 +6,8 @@ states it: it follows from the records.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from breakglass.error_names import ErrorName
 from breakglass.records.fold.context import Submission, Void, in_force
 from breakglass.records.fold.forgetting import ended_ask, waiting_ask
 from breakglass.records.fold.slices.grants import AskedState, EndedAsk
+from breakglass.records.fold.slices.overlay import every_key
 from breakglass.records.grant import Path
 from breakglass.records.people_list import May
 from breakglass.records.statement import AccessRequest, Do
@@ -49,8 +52,8 @@ def check_not_ended(state: State, grant: str, stated: Submission) -> None:
     """Check that the ask behind a grant was not ended.
 
     Raises:
-        Void: ``refused_by_approver``, ``withdrawn`` or ``overtaken``; quietly within the skew of
-            that, since two honest brokers may cross.
+        Void: ``refused_by_approver``, ``withdrawn``, ``overtaken`` or ``suspended``; quietly within
+            the skew of that, since two honest brokers may cross.
     """
     ended = ended_ask(state, grant)
     if ended is None:
@@ -89,3 +92,22 @@ def overtake(state: State, said: AccessRequest, stated: Submission) -> None:
     grant = state.grants.last_ask.get((said.who, said.glass), "")
     if said.do is not Do.ASK and waiting_ask(state, grant) is not None:
         end_ask(state, grant, ErrorName.OVERTAKEN, said.who, stated)
+
+
+def stop_asks(
+    state: State, meant: Callable[[AskedState], bool], by: str, stated: Submission
+) -> None:
+    """End the waiting asks that a kill is meant for; they are granted by nobody any more."""
+    for grant in every_key(state.grants.asked):
+        waiting = waiting_ask(state, grant)
+        if waiting is not None and meant(waiting):
+            end_ask(state, grant, ErrorName.SUSPENDED, by, stated)
+
+
+def drop_answers(state: State, who: str) -> None:
+    """Take a stopped person's answers from the asks that wait: they count no more."""
+    for grant in every_key(state.grants.asked):
+        waiting = waiting_ask(state, grant)
+        if waiting is not None and any(each.who == who for each in waiting.answers):
+            left = tuple(each for each in waiting.answers if each.who != who)
+            state.grants.asked[grant] = replace(waiting, answers=left)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         RefusedState,
     )
     from breakglass.records.fold.slices.incidents import IncidentState
+    from breakglass.records.fold.slices.monitor import RosterState
     from breakglass.records.fold.state import State
     from breakglass.records.statement import Statement
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 STATEMENT_KEPT = timedelta(hours=48)
 GRANT_KEPT = timedelta(days=30)  # behind its end and its review's due date; a gap excuses 7 days
 INCIDENT_KEPT = timedelta(days=30)  # behind its close
+ROSTER_KEPT = timedelta(days=14)  # the most that a policy can call fresh
+# What is older than a forgotten roster is refused for its age, though W and ``at`` differ.
+ROSTER_GRACE = timedelta(days=1)
 
 
 def passed(state: State, at: datetime, kept: timedelta) -> bool:
@@ -90,6 +94,15 @@ def standing_incident(state: State, incident: str) -> IncidentState | None:
     return found
 
 
+def standing_rosters(state: State, group: str) -> tuple[RosterState, ...]:
+    """Return the newest roster of a group and the one before it, as far as they still count."""
+    return tuple(
+        each
+        for each in state.monitor.rosters.get(group, ())
+        if not passed(state, each.taken_at, ROSTER_KEPT + ROSTER_GRACE)
+    )
+
+
 def known_door(state: State, intent: str) -> DoorState | None:
     """Return what was told of the door intent of this digest, unless its grant has left."""
     found = state.gates.doors.get(intent)
@@ -110,6 +123,13 @@ def forget(state: State) -> None:
     _forget_words(state)
     _shrink_grants(state)
     _let_grants_go(state, state.witnessed - GRANT_KEPT)
+    rosters = state.monitor.rosters
+    for group in list(rosters):
+        standing = standing_rosters(state, group)
+        if standing:
+            rosters[group] = standing
+        else:
+            del rosters[group]
     incidents = state.incidents.by_id
     for name in [each for each in incidents if standing_incident(state, each) is None]:
         del incidents[name]

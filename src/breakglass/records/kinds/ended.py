@@ -14,8 +14,8 @@ from breakglass.records.grant import EndedWhy, Path
 from breakglass.records.kinds.minted import of_minter
 from breakglass.records.kinds.suspended import killer
 from breakglass.records.record import Kind
-from breakglass.records.signing.signature import Signed, SignedByPasskey
-from breakglass.records.statement import Answer, Do, Target
+from breakglass.records.signing.signature import Signature, Signed, SignedByPasskey
+from breakglass.records.statement import Answer, Do, Target, digest_of
 
 if TYPE_CHECKING:
     from breakglass.records.fold.slices.grants import GrantState
@@ -68,6 +68,8 @@ def _check_ended_why(state: State, grant: GrantState, stated: Submission) -> Non
         if (word.do, word.who, word.answers) != (Do.DONE, grant.who, grant.statement):
             raise Void(ErrorName.MISMATCH, "only the holder hands a grant back")
     if body.why is EndedWhy.KILLED:
+        if _killed_with_all(state, grant, body.statement):
+            return
         said = killer(state, body.statement, stated, Do.KILL).statement
         named = {
             Target.GRANT: grant.grant,
@@ -81,6 +83,14 @@ def _check_ended_why(state: State, grant: GrantState, stated: Submission) -> Non
         # One that is not here any more has been closed for long: only what closed leaves.
         if not grant.incident or (found is not None and found.open):
             raise Void(ErrorName.MISMATCH, f"incident {grant.incident!r} is not closed")
+
+
+def _killed_with_all(state: State, grant: GrantState, signed: Signature | None) -> bool:
+    """Say whether the statement is one of the two that stopped everything, behind this grant."""
+    stop = state.governance.all_stop
+    if stop is None or signed is None or grant.index >= stop.index:
+        return False
+    return digest_of(signed.text) in stop.statements
 
 
 RULE = KindRule(Ended, by=frozenset({"broker", "minter"}), judge=judge, outcome=True)

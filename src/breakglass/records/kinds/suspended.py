@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.records.encoding.text_types import Handle
+from breakglass.records.fold.ask_rules import drop_answers, stop_asks
 from breakglass.records.fold.context import (
     Said,
     Submission,
     Void,
     check_first_use,
     check_not_closed,
+    in_force,
     lost_race,
     word_of,
 )
@@ -25,6 +27,9 @@ from breakglass.records.statement import Do, Kill, Target
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State
+
+
+ASKS_END_SINCE = 2  # the set of kinds under which a kill ends the asks that it is meant for
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,19 @@ def judge(state: State, stated: Submission) -> None:
     state.statements.use(said.statement, said.digest)
     if body.active:
         state.governance.suspended[key] = SuspensionState(stated.entry.index, body.statement)
+        if in_force(state).kinds >= ASKS_END_SINCE:
+            _stop_asks(state, stated, said.statement.who)
     else:
         state.governance.suspended.pop(key)
+
+
+def _stop_asks(state: State, stated: Submission, by: str) -> None:
+    body = stated.body
+    if body.target is Target.PERSON:
+        stop_asks(state, lambda ask: ask.who == body.name, by, stated)
+        drop_answers(state, body.name)
+    elif body.target is Target.GLASS:
+        stop_asks(state, lambda ask: ask.glass == body.name, by, stated)
 
 
 def killer(state: State, signed: Signature | None, stated: Submission, do: Do) -> Said[Kill]:

@@ -45,3 +45,13 @@ class Overlay(dict[K, V]):
     def __setitem__(self, key: K, value: V) -> None:
         self._gone.discard(key)
         super().__setitem__(key, value)
+
+    def keys_through(self) -> list[K]:
+        """Return every key, here and below."""
+        below = [each for each in every_key(self._below) if each not in self._gone]
+        return [*(each for each in below if not super(Overlay, self).__contains__(each)), *self]
+
+
+def every_key(of: Mapping[K, V]) -> list[K]:
+    """Return the keys of a dictionary, and of those that an overlay reads through to."""
+    return of.keys_through() if isinstance(of, Overlay) else list(of)
