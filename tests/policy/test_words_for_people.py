@@ -9,9 +9,9 @@ import pytest
 from breakglass.errors import RefusedError
 from breakglass.policy.compile import compile_policy
 from breakglass.policy.decide import Allowed, decide
-from breakglass.policy.explain import explain, review_due
+from breakglass.policy.explain import explain
 from breakglass.policy.lint import Level, lint
-from breakglass.policy.review_deadline import after
+from breakglass.policy.review_deadline import after, review_due
 from breakglass.policy.starter import starter_bundle
 from breakglass.policy.yaml_fields import BusinessDays
 from breakglass.records.signing.signature import Factor
@@ -36,7 +36,10 @@ def test_a_responder_reads_what_a_glass_asks() -> None:
 def test_who_may_not_is_told_who_may() -> None:
     lines = explain(EXAMPLE, "noor", "deploy-rollback", NOW)
     assert lines[0] == "'noor' may not break 'deploy-rollback'; who may: mira, teo"
-    assert "'noor' may approve 'deploy-rollback', never for themselves" in lines
+    assert (
+        "'noor' may approve 'deploy-rollback' while on the roster of group:shop-leads, never for"
+        " themselves" in lines
+    )
 
 
 def test_without_a_glass_only_what_touches_the_person_is_told() -> None:

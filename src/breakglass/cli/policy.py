@@ -12,6 +12,7 @@ import click
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
 from breakglass.cli.policy_change import channel, person, renew
+from breakglass.cli.policy_difference import diff, tell_difference
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 
@@ -54,6 +55,7 @@ def policy() -> None:
     """Check, explain, change, sign and activate the policy."""
 
 
+policy.add_command(diff)
 policy.add_command(renew)
 policy.add_command(person)
 policy.add_command(channel)
@@ -158,11 +160,11 @@ def explain(
 def sign(bundle: Path | None, sign_here: bool, yes: bool, org: str | None, as_json: bool) -> None:
     """Sign the policy in BUNDLE and its cards, as one maintainer, beside who signed before.
 
-    What it changes in the policy in force is shown first, removed lines with -, added ones with +.
+    What it changes in the policy in force is shown first: in words, what widens power before all
+    else, then the lines, removed ones with -, added ones with +.
     The signatures stand in BUNDLE/signed: commit them, so that the next maintainer gets them.
     """
     from breakglass.cli.own_trust import own_trust
-    from breakglass.cli.policy_difference import tell_difference
     from breakglass.cli.sign_statement import now
     from breakglass.operate import repository
     from breakglass.operate.installation_check import check_offered
@@ -219,10 +221,14 @@ def activate(bundle: Path | None, org: str | None, as_json: bool) -> None:
     """Put the signed policy in BUNDLE in force, with its cards; an alert is sent."""
     from breakglass.operate.installation_check import check_offered
     from breakglass.operate.maintainer_signing import read_signed
+    from breakglass.policy.folder import read_bundle
 
     check_offered(_not_offered(_read(_folder(bundle, org))[1], org))
     client = find(org)
-    signed = read_signed(bundle or _bundle_of(client))
+    folder = bundle or _bundle_of(client)
+    signed = read_signed(folder)
+    for line in tell_difference(client, read_bundle(folder)):
+        output.talk(line)
     answer = _activated(client, signed.activation())
     if as_json:
         output.tell_json(answer)

@@ -20,8 +20,9 @@ from breakglass.operate.maintainer_signing import (
     read_signed,
     sign_policy,
 )
+from breakglass.operate.policy_in_force import what_changes
 from breakglass.operate.steps import Step
-from breakglass.operate.trust_change import TrustChange, changes
+from breakglass.operate.trust_change import TrustChange
 from breakglass.policy.bundle import MAIN_FILE
 from breakglass.policy.bundle_edit import with_version
 from breakglass.policy.compile import compile_policy
@@ -101,8 +102,6 @@ class Renewal:
         bundle = compile_policy({**files, MAIN_FILE: text.encode()}, now=self.now).bundle
         if self.check is not None:
             self.check(bundle)
-        for line in changes(before, text):
-            self.change.say(line)
         write_whole(self.bundle / MAIN_FILE, text.encode())
         # A crash before this leaves the file changed and not committed, which is known as ours.
         self._commit(f"policy: {self.why}")
@@ -130,6 +129,9 @@ class Renewal:
         signed = _carriers(standing, trusts)
         given = [each for each in self._signers(trusts) if each.name not in signed]
         if given:
+            # Compared with what is in force: the folder may hold what somebody else wrote before.
+            for line in what_changes(self.change.ask, read_bundle(self.bundle)):
+                self.change.say(line)
             commit = repository.head(self.bundle)
             standing = sign_policy(self.bundle, self.log, commit, given, self.now, self.change.say)
             self._commit("policy: sign it")

@@ -23,7 +23,7 @@ from breakglass.policy.yaml_fields import say_span
 from breakglass.records.grant import Path
 from breakglass.records.signing.signature import Factor
 
-_NAMES_SHOWN = 6
+NAMES_SHOWN = 6
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def why_not(bundle: Bundle, glass: Glass, facts: Facts) -> tuple[DenialReason, .
 def names(people: Iterable[str]) -> str:
     """Write a few names; a long list helps nobody at night."""
     all_of_them = list(people)
-    more = len(all_of_them) - _NAMES_SHOWN
-    shown = ", ".join(all_of_them[:_NAMES_SHOWN]) or "nobody"
+    more = len(all_of_them) - NAMES_SHOWN
+    shown = ", ".join(all_of_them[:NAMES_SHOWN]) or "nobody"
     return f"{shown} and {more} more" if more > 0 else shown
 
 

@@ -1,23 +1,25 @@
-"""A policy in a few lines of words: what a person may do, and what a glass asks."""
+"""A policy in a few lines of words: what a person may do on some day, and what a glass asks.
+
+Suspensions stand in the ledger and in no policy, so nothing here knows of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.policy.compile import CompiledPolicy
-from breakglass.policy.conditions import IncidentFrom, Ticket
 from breakglass.policy.denial_reasons import names
-from breakglass.policy.facts import NO_ROSTERS
 from breakglass.policy.glass import Glass
-from breakglass.policy.mint import Mint
+from breakglass.policy.glass_terms import terms
+from breakglass.policy.parse import Bundle
 from breakglass.policy.people import Person
-from breakglass.policy.review_deadline import due_of, review_due
-from breakglass.policy.yaml_fields import say_span
+from breakglass.policy.standings import standings
 from breakglass.records.card import Tier
 
-__all__ = ["explain", "review_due"]
+_LABEL = 7  # columns
 
 
 def explain(policy: CompiledPolicy, person: str, glass: str | None, as_of: datetime) -> list[str]:
@@ -46,77 +48,47 @@ def explain(policy: CompiledPolicy, person: str, glass: str | None, as_of: datet
             name=ErrorName.UNKNOWN_GLASS,
             hint=f"there are: {names(sorted(policy.bundle.glasses))}",
         )
-    lines = _days(found, as_of)
-    for each in policy.bundle.glasses.values() if glass is None else [policy.bundle.glasses[glass]]:
-        lines += _glass(policy, each, found, asked_for=glass is not None)
-    return lines or [f"{found.name!r} may break no glass and approve none"]
+    about = policy.bundle.glasses.values() if glass is None else [policy.bundle.glasses[glass]]
+    lines = [
+        line
+        for each in about
+        for line in _glass(policy.bundle, each, found, as_of, asked_for=glass is not None)
+    ]
+    lines = lines or [f"{found.name!r} may break no glass and approve none"]
+    return [*_days(found, as_of), *lines]
 
 
 def _days(person: Person, as_of: datetime) -> list[str]:
-    if person.counts_at(as_of):
+    if not person.counts_at(as_of):
+        since, until = person.starts or "the beginning", person.until or "further notice"
+        return [f"{person.name!r} may not act on {as_of:%Y-%m-%d}: only from {since} to {until}"]
+    if person.ends is None:
         return []
-    since, until = person.starts or "the beginning", person.until or "further notice"
-    return [f"{person.name!r} may not act on {as_of:%Y-%m-%d}: only from {since} to {until}"]
+    left = (person.ends - as_of) // timedelta(days=1)
+    return [f"{person.name!r} may act until {person.until}: {left} days more"]
 
 
-def _glass(policy: CompiledPolicy, glass: Glass, person: Person, *, asked_for: bool) -> list[str]:
-    directory = policy.bundle.directory
-    ever = person.name in directory.everybody(glass.who)
-    now = person.name in directory.present(glass.who, NO_ROSTERS)
-    signs = person.name in directory.everybody(glass.second_signers)
-    if not (ever or signs or asked_for):
-        return []
-    lines = []
-    if now:
-        lines.append(f"{person.name!r} may break {glass.name!r}: {glass.does}")
-    elif ever:
-        lines.append(f"{person.name!r} may break {glass.name!r} while on the roster: {glass.does}")
+def _glass(
+    bundle: Bundle, glass: Glass, person: Person, as_of: datetime, *, asked_for: bool
+) -> Iterator[str]:
+    directory = bundle.directory
+    breaks, signs = (
+        standings(directory, refs).get(person.name) for refs in (glass.who, glass.second_signers)
+    )
+    if breaks is None and signs is None and not asked_for:
+        return
+
+    def counts(who: str) -> bool:
+        return directory.people[who].counts_at(as_of)
+
+    if breaks is not None:
+        yield f"{person.name!r} may break {glass.name!r}{breaks}: {glass.does}"
     elif asked_for:
-        who = names(directory.everybody(glass.who))
-        lines.append(f"{person.name!r} may not break {glass.name!r}; who may: {who}")
-    if signs:
+        who = names(each for each in directory.everybody(glass.who) if counts(each))
+        yield f"{person.name!r} may not break {glass.name!r}; who may: {who}"
+    if signs is not None:
         verb = "hold a share of" if glass.tier is Tier.SEALED else "approve"
-        lines.append(f"{person.name!r} may {verb} {glass.name!r}, never for themselves")
-    if ever or asked_for:
-        lines += [f"  {line}" for line in _terms(policy, glass)]
-    return lines
-
-
-def _terms(policy: CompiledPolicy, glass: Glass) -> list[str]:
-    when = glass.when
-    incident = " or ".join(when.incident) or "none needed"
-    if when.incident_source is IncidentFrom.OUTSIDE:
-        incident += ", from an outside source"
-    ticket = "; a ticket" if when.ticket is Ticket.REQUIRED else ""
-    age = f", signed within {say_span(when.mfa_age)}" if when.mfa_age else ""
-    people = {
-        Tier.SELF: "alone",
-        Tier.TWO: f"with {glass.need} of {names(glass.second_signers)}",
-        Tier.SEALED: f"with {glass.need} custodians of {names(glass.second_signers)}",
-    }[glass.tier]
-    gates = ", ".join(glass.opens_gates) or "none"
-    mints = ", ".join(map(_mint, glass.mints)) or "nothing"
-    due = due_of(policy, glass, "")
-    within = say_span(due) if isinstance(due, timedelta) else str(due)
-    return [
-        f"for     {say_span(glass.for_)} at most, {people} ({glass.blast_radius})",
-        f"when    incident: {incident}; factor: {glass.least}{age}{ticket}",
-        *_asking(glass),
-        f"opens   gates: {gates}; mints: {mints}",
-        f"alerts  {', '.join(policy.bundle.channels_of(glass))}",
-        f"review  within {within} by {names(glass.review.by)}",
-    ]
-
-
-def _asking(glass: Glass) -> list[str]:
-    if not glass.ask_need:
-        return []
-    ahead = f", {say_span(glass.ahead)} ahead at most" if glass.ahead else ""
-    of = names(glass.second_signers)
-    silence = say_span(glass.silence)
-    return [f"asked   with {glass.ask_need} of {of}, unanswered after {silence}{ahead}"]
-
-
-def _mint(mint: Mint) -> str:
-    acts = f" ({names(mint.act_names)})" if mint.acts else ""
-    return f"{mint.platform} by {mint.minter}{acts}"
+        yield f"{person.name!r} may {verb} {glass.name!r}{signs}, never for themselves"
+    if breaks is not None or asked_for:
+        for label, text in terms(bundle, glass, counts):
+            yield f"  {label:<{_LABEL}} {text}"

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from breakglass.clock import to_milliseconds
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.glass import Glass
+from breakglass.policy.parse import Bundle
 from breakglass.policy.yaml_fields import Due
 
 _SATURDAY = 5
@@ -25,13 +26,13 @@ def review_due(policy: CompiledPolicy, glass: str, severity: str, at: datetime) 
     Raises:
         KeyError: no such glass.
     """
-    found = due_of(policy, policy.bundle.glasses[glass], severity)
+    found = due_of(policy.bundle, policy.bundle.glasses[glass], severity)
     return to_milliseconds(after(at, found, policy.bundle.reviews.holidays))
 
 
-def due_of(policy: CompiledPolicy, glass: Glass, severity: str) -> Due:
+def due_of(bundle: Bundle, glass: Glass, severity: str) -> Due:
     """Return the deadline as the bundle writes it: the glass's own, else by severity."""
-    default = policy.bundle.reviews.default
+    default = bundle.reviews.default
     return glass.review.due or default.get(severity, default["other"])
 
 
