@@ -9,6 +9,7 @@ from breakglass.errors import RefusedError
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.conditions import IncidentFrom, Ticket
 from breakglass.policy.denial_reasons import names
+from breakglass.policy.early_ends import CLOSED_FOR
 from breakglass.policy.facts import NO_ROSTERS
 from breakglass.policy.glass import Glass
 from breakglass.policy.mint import Mint
@@ -102,6 +103,7 @@ def _terms(policy: CompiledPolicy, glass: Glass) -> list[str]:
         f"for     {say_span(glass.for_)} at most, {people} ({glass.blast_radius})",
         f"when    incident: {incident}; factor: {glass.least}{age}{ticket}",
         *_asking(glass),
+        *_ends(glass),
         f"opens   gates: {gates}; mints: {mints}",
         f"alerts  {', '.join(policy.bundle.channels_of(glass))}",
         f"review  within {within} by {names(glass.review.by)}",
@@ -115,6 +117,19 @@ def _asking(glass: Glass) -> list[str]:
     of = names(glass.second_signers)
     silence = say_span(glass.silence)
     return [f"asked   with {glass.ask_need} of {of}, unanswered after {silence}{ahead}"]
+
+
+def _ends(glass: Glass) -> list[str]:
+    life, found = glass.life, []
+    if life.with_incident:
+        closed = say_span(CLOSED_FOR)
+        found.append(f"when its incident is closed ({closed} later, at once by its holder's word)")
+    if life.idle:
+        found.append(f"when it was not used for {say_span(life.idle)}")
+    lines = [f"ends    {' or '.join(found)}"] if found else []
+    if life.together:
+        lines.append(f"follows asks in a row give {say_span(life.together)} together at most")
+    return lines
 
 
 def _mint(mint: Mint) -> str:
