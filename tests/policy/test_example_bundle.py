@@ -16,6 +16,7 @@ from breakglass.policy.not_built import NOT_BUILT
 from breakglass.policy.parse import FIELDS, parse_bundle
 from breakglass.records.card import Card, Output, card_text
 from tests.policy.kit import EXAMPLE, NOW, facts
+from tests.policy.test_decide import MIGRATION
 
 FILES = read_bundle(EXAMPLE)
 POLICY = compile_policy(FILES)
@@ -86,9 +87,7 @@ def test_its_own_policies_refuse_in_their_own_words() -> None:
     )
     christmas = NOW.replace(month=12, day=24)
     asked = facts(
-        glass="orders-migration",
-        path="jit",
-        ticket="OPS-311",
+        **MIGRATION,
         starts=christmas,
         now=christmas - timedelta(days=1),
     )

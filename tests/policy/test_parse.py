@@ -127,7 +127,7 @@ BROKEN = [
         "deos: repair",
         "25:5: glasses.orders-repair.deos: expected a field of a"
         " glass (does, blast_radius, who, opens_gates, mint, for, when, approvers, wait, silence,"
-        " ahead, review, seal, passkeys), got 'deos'",
+        " ahead, review, seal, passkeys, ends_with_incident, idle, extend), got 'deos'",
     ),
     (
         "for: 20m",

@@ -27,6 +27,8 @@ def test_a_responder_reads_what_a_glass_asks() -> None:
         "'mira' may break 'orders-repair': repair rows of orders and order_items",
         "  for     20m at most, alone (contained)",
         "  when    incident: SEV1 or SEV2; factor: two, signed within 5m",
+        "  ends    when its incident is closed (10m later, at once by its holder's word)"
+        " or when it was not used for 10m",
         "  opens   gates: orders-write; mints: postgres by orders-db",
         "  alerts  pager, chat",
         "  review  within 3 business days by group:sre-leads, group:security",

@@ -18,6 +18,7 @@ from breakglass.monitor.history_projection import GrantHistory, HistoryProjectio
 from breakglass.policy import decide as deciding
 from breakglass.policy.bundle import unpack_bundle
 from breakglass.policy.compile import CompiledPolicy, compile_policy
+from breakglass.policy.earlier_grants import EarlierGrants, earlier_grants
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.policy.facts import Facts, IncidentFacts
 from breakglass.policy.review_deadline import review_due
@@ -27,7 +28,7 @@ from breakglass.records.fold.state import State
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.kinds.justified import Justified
 from breakglass.records.signing.signature import Factor
-from breakglass.records.statement import Do
+from breakglass.records.statement import Do, parse_request
 
 ROUNDING = timedelta(seconds=5)  # a factor's age is written in whole seconds, before the record is
 
@@ -52,6 +53,7 @@ class Case:
     history: GrantHistory
     suspended: frozenset[str]
     skew: timedelta
+    earlier: EarlierGrants | None = None
 
     @property
     def intent(self) -> Intent:
@@ -63,11 +65,15 @@ class Case:
 def case_of(grant: str, state: State, chronicle: HistoryProjection) -> Case:
     """Gather the case of an intent that was just folded and holds."""
     assert state.governance.trust is not None
+    found = state.grants.by_id[grant]
+    assert found.intent is not None, "as above"
+    said = parse_request(found.intent.statements[0].text)
     return Case(
-        state.grants.by_id[grant],
+        found,
         chronicle.of(grant),
         frozenset(f"{target}:{name}" for target, name in state.governance.suspended),
         state.governance.trust.skew,
+        earlier_grants(state, said, found.not_before, grant),
     )
 
 
@@ -162,6 +168,8 @@ def _facts(case: Case, asking: Asking) -> Facts:
         ticket=said.ticket,
         drill_of_ask=said.drill and said.do is Do.ASK,
         starts=parse_time(said.starts) if said.starts else None,
+        earlier=case.earlier,
+        reason=said.reason.text,
         network=asked.from_ if asked is not None else "",
         approvals=tuple(who for who in asking.factors if who != intent.who),
         suspended=frozenset(
@@ -190,7 +198,8 @@ def _due_badly(case: Case, policy: CompiledPolicy) -> Unjustified | None:
     intent, at = case.intent, case.grant.at
     then = case.history.incident
     severity = then.severity if then is not None and then.vouched else ""
-    latest: datetime = review_due(policy, intent.glass, severity, at + case.skew)
+    begins = intent.not_after if parse_request(intent.statements[0].text).starts else at
+    latest: datetime = review_due(policy, intent.glass, severity, begins + case.skew)
     if intent.review_by > latest:
         # Else whoever holds the broker's key could put every review off for ever.
         return Unjustified(

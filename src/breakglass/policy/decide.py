@@ -7,6 +7,7 @@ Cedar says may or may not, the number of people comes from the tier. Nothing her
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import cedarpy
@@ -24,12 +25,14 @@ from breakglass.policy.denial_reasons import names, why_not
 from breakglass.policy.facts import Facts
 from breakglass.policy.glass import Glass
 from breakglass.policy.schema import ACTIONS, FACTOR_LEVELS, instant, length, reach
+from breakglass.policy.yaml_fields import say_span
 from breakglass.records.card import Tier
 from breakglass.records.grant import Path
 
 _LINES_AT_MOST = 16  # a record takes so many reasons of 500 characters
 _CHARACTERS_AT_MOST = 480
 _POLICIES_AT_MOST = 64
+_WORTH_ASKING = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,42 @@ def decide(policy: CompiledPolicy, facts: Facts) -> Decision:
         return _undecided(result.diagnostics.errors, policies)
     if result.decision is not cedarpy.Decision.Allow:
         return _refusal(policy, glass, facts, policies)
-    return _people(policy, glass, facts, policies)
+    return _extended(glass, facts, policies) or _people(policy, glass, facts, policies)
+
+
+def _extended(glass: Glass, facts: Facts, policies: tuple[str, ...]) -> Refused | None:
+    """Say why an ask may not follow what its asker still has; a break is limited by nothing here.
+
+    The emergency goes first: whoever cannot be extended still breaks the glass, loudly.
+    """
+    earlier = facts.earlier
+    if earlier is None or not facts.asks:
+        return None
+    instead = f"in an emergency: breakglass break {glass.name} --incident INCIDENT --why REASON"
+    if earlier.gave(facts.reason):
+        return _no(
+            ErrorName.SAME_REASON,
+            f"{facts.who!r} still has {glass.name!r} for this very reason; say what is new, and"
+            f" what it still takes; {instead}",
+            policies,
+        )
+    most = glass.life.together
+    together = earlier.together(facts.for_)
+    if most is not None and together > most:
+        left = most - earlier.together()
+        rest = f"ask for {say_span(left)} at most" if left >= _WORTH_ASKING else "let it end first"
+        return _no(
+            ErrorName.EXTENDED_ENOUGH,
+            f"{facts.who!r} has had {glass.name!r} since {earlier.since:%Y-%m-%d %H:%M} UTC; with"
+            f" this it would be {say_span(_minutes(together))} in a row, and the policy gives"
+            f" {say_span(most)}; {rest}; {instead}",
+            policies,
+        )
+    return None
+
+
+def _minutes(span: timedelta) -> timedelta:
+    return timedelta(minutes=-(-span // timedelta(minutes=1)))
 
 
 def _unknown(policy: CompiledPolicy, facts: Facts) -> bool:

@@ -185,6 +185,11 @@ def _time(glass: Glass, facts: Facts) -> Iterator[DenialReason]:
             ErrorName.WRONG_START,
             f"only an ask can start later; break {glass.name!r} when it is needed",
         )
+    elif not facts.minter:
+        yield DenialReason(
+            ErrorName.WRONG_START,
+            "what starts later opens no gate, so it must name a minter: --minter MINTER",
+        )
     elif not timedelta(0) < ahead <= glass.ahead:
         offers = f"at most {say_span(glass.ahead)} ahead" if glass.ahead else "only at once"
         yield DenialReason(

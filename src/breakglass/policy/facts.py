@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Literal
 
+from breakglass.policy.earlier_grants import EarlierGrants
 from breakglass.policy.people import Rosters
 from breakglass.records.grant import Path
 from breakglass.records.signing.signature import Factor
@@ -46,6 +47,8 @@ class Facts:
         act: as the statement names it; empty where a credential is wanted.
         ticket: where the work is planned, as the statement says; possibly empty.
         starts: when an ask wants to start; none: at once.
+        earlier: what of the same person and glass this would follow without a gap; of an ask alone.
+        reason: what the breaker typed.
         network: the bundle's name of the network that the broker saw; empty if it has none.
         approvals: who signed *yes* to this very statement; for a sealed glass, who joined.
         suspended: ``person:NAME`` and ``glass:NAME`` in force, for whomever; anything else (this
@@ -68,6 +71,8 @@ class Facts:
     act: str = ""
     ticket: str = ""
     starts: datetime | None = None
+    earlier: EarlierGrants | None = None
+    reason: str = ""
     network: str = ""
     approvals: tuple[str, ...] = ()
     suspended: frozenset[str] = frozenset()

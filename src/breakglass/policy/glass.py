@@ -8,9 +8,10 @@ from datetime import timedelta
 from enum import StrEnum
 
 from breakglass.error_names import ErrorName
-from breakglass.policy import yaml_fields
+from breakglass.policy import grant_life, yaml_fields
 from breakglass.policy.conditions import When, least_factor, parse_when
 from breakglass.policy.factors import MFA_DOWN, Factors
+from breakglass.policy.grant_life import NO_LIFE, GrantLife, parse_life
 from breakglass.policy.mint import LONGEST, Mint, parse_mints
 from breakglass.policy.networks import Networks
 from breakglass.policy.people import Directory, person, refs
@@ -102,7 +103,8 @@ class Glass:
     """See the module. ``least`` is the least factor, ``for_`` the longest life.
 
     ``wait`` is how long after a statement its intent may follow, ``silence`` after how long an ask
-    counts as unanswered, ``ahead`` how far ahead an ask may start (zero: not at all).
+    counts as unanswered, ``ahead`` how far ahead an ask may start (zero: not at all), ``life`` how
+    grants end before their time.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Glass:
     review: Review
     seal: Seal | None
     passkeys: Passkeys
+    life: GrantLife = NO_LIFE
     mfa_down: bool = False
 
     @property
@@ -157,7 +160,7 @@ class Glass:
 _NEED = ("does", "blast_radius", "who")
 _MAY = (
     "opens_gates", "mint", "for", "when", "approvers", "wait", "silence", "ahead", "review", "seal",
-    "passkeys",
+    "passkeys", *grant_life.FIELDS,
 )  # fmt: skip
 FIELDS = (*_NEED, *_MAY)
 """Everything that may stand in a glass."""
@@ -226,6 +229,7 @@ def _glass(name: str, node: Node, known: Known) -> Glass:
         passkeys=yaml_fields.choice(at["passkeys"], Passkeys)
         if "passkeys" in at
         else _PASSKEYS[radius],
+        life=parse_life(at),
     )
 
 

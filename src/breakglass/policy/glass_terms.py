@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from breakglass.policy.conditions import IncidentFrom, Ticket
 from breakglass.policy.denial_reasons import names
+from breakglass.policy.early_ends import CLOSED_FOR
 from breakglass.policy.glass import Glass
 from breakglass.policy.mint import Mint
 from breakglass.policy.parse import Bundle
@@ -37,6 +38,11 @@ def terms(bundle: Bundle, glass: Glass, counts: Counts = lambda _: True) -> list
     ]
     if glass.ask_need:
         found.append(("asked", _asked(bundle, glass, counts)))
+    if ends := _ends(glass):
+        found.append(("ends", ends))
+    if glass.life.together:
+        together = say_span(glass.life.together)
+        found.append(("follows", f"asks in a row give {together} together at most"))
     return [
         *found,
         ("opens", f"gates: {gates}; mints: {mints}"),
@@ -82,6 +88,16 @@ def _asked(bundle: Bundle, glass: Glass, counts: Counts) -> str:
     return (
         f"with {glass.ask_need} of {of} ({able}), unanswered after {say_span(glass.silence)}{ahead}"
     )
+
+
+def _ends(glass: Glass) -> str:
+    found = []
+    if glass.life.with_incident:
+        closed = say_span(CLOSED_FOR)
+        found.append(f"when its incident is closed ({closed} later, at once by its holder's word)")
+    if glass.life.idle:
+        found.append(f"when it was not used for {say_span(glass.life.idle)}")
+    return " or ".join(found)
 
 
 def _mint(mint: Mint) -> str:

@@ -48,6 +48,7 @@ def check_glass(bundle: Bundle, glass: Glass) -> Iterator[LintFinding]:
     yield from _reach(desk, path, glass)
     yield from _heard(bundle, desk, path, glass)
     yield from _reviewed(bundle, desk, path, glass)
+    yield from _lives(desk, path, glass)
 
 
 def check_uniform(bundle: Bundle) -> Iterator[LintFinding]:
@@ -199,3 +200,36 @@ def _reviewed(bundle: Bundle, desk: Desk, path: str, glass: Glass) -> Iterator[L
         )
     if not glass.opens_gates and not glass.mints and glass.seal is None:
         yield desk.error(path, "opens no gate, mints nothing and holds no seal: it does nothing")
+
+
+def _lives(desk: Desk, path: str, glass: Glass) -> Iterator[LintFinding]:
+    life = glass.life
+    if glass.mfa_down:
+        return  # said of the glass that it stands in for
+    if life.with_incident and not glass.when.incident:
+        yield desk.warning(
+            f"{path}.ends_with_incident",
+            f"{glass.name!r} asks for no incident: a grant that names none outlives every close",
+            "when: {incident: [SEV1, SEV2]}",
+        )
+    if life.idle is not None:
+        deaf = sorted(mint.platform for mint in glass.mints if not mint.limits.tells_use)
+        if deaf or not glass.mints:
+            yield desk.warning(
+                f"{path}.idle",
+                f"{', '.join(deaf) or 'a gate'} cannot tell when a grant was used last: it is not"
+                " ended for lying idle",
+                "platforms that can: postgres",
+            )
+        if life.idle >= glass.for_:
+            yield desk.advice(f"{path}.idle", "a grant is over before it can lie idle so long")
+    if life.together is not None and not glass.ask_need:
+        yield desk.advice(
+            f"{path}.extend", "nobody can ask for this glass, and a break is not limited by it"
+        )
+    elif life.together is not None and life.together < glass.for_:
+        yield desk.error(
+            f"{path}.extend.at_most",
+            f"{say_span(life.together)} together, and one grant may last {say_span(glass.for_)}",
+            f"extend: {{at_most: {say_span(2 * glass.for_)}}}",
+        )

@@ -22,6 +22,7 @@ class Platform:
     """The fields of one platform, each with the scope dimension it fills, and its limits.
 
     ``allows`` are fields that are true or left out, each with the word that it adds to ``may``.
+    ``tells_use``: it can tell when an account was used last, so that ``idle`` ends a grant.
     """
 
     dimensions: Mapping[str, str]
@@ -29,11 +30,14 @@ class Platform:
     optional: frozenset[str] = frozenset()
     shortest: timedelta = timedelta(seconds=1)
     longest: timedelta = LONGEST
+    tells_use: bool = False
 
 
 PLATFORMS: Mapping[str, Platform] = {
     "postgres": Platform(
-        {"database": "databases", "template": "templates"}, {"may_create": "create"}
+        {"database": "databases", "template": "templates"},
+        {"may_create": "create"},
+        tells_use=True,
     ),
     # TokenRequest refuses less than 600 s (Kubernetes API, TokenRequestSpec.expirationSeconds).
     "kubernetes": Platform(

@@ -172,9 +172,11 @@ def _scope(glass: Glass) -> str:
 def _asking(glass: Glass) -> str:
     if not glass.ask_need:
         return "context.asks || context has ahead"
+    # What starts ahead opens no gate: without a minter it would be nothing at all.
     longest = glass.ahead // timedelta(milliseconds=1)
     return (
-        '(context has ahead) && (!context.asks || context.ahead <= duration("0ms")'
+        '(context has ahead) && (!context.asks || context.minter == ""'
+        ' || context.ahead <= duration("0ms")'
         f' || context.ahead > duration("{longest}ms"))'
     )
 

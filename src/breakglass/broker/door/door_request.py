@@ -312,7 +312,7 @@ class DoorRequests:
             who = authorization.known(request, state, now)
             authorization.check_timely(request, state, now, DOOR_WAIT)
             policy = self._policies.in_force(state)
-            moment = authorization.moment_of(request.said, request.grant, state)
+            moment = authorization.moment_of(request.said, request.grant, state, now)
             trust = self._view.trust()
             chain = replace(state.submitters.by_key.get(key.verifier.label, SubmitterState()))
         # How long custodians were looked for makes nobody's signature older than it was.

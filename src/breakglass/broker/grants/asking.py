@@ -70,7 +70,7 @@ class Asking:
                 return grant
             authorization.check_timely(request, state, now)
             policy = self._policies.in_force(state)
-            moment = authorization.moment_of(request.said, request.grant, state)
+            moment = authorization.moment_of(request.said, request.grant, state, now)
             asked_before = request.grant in state.grants.asked
         if request.said.minter and moment.card and moment.card.card.mint(request.said.minter):
             self._minters.check(request.said.minter)

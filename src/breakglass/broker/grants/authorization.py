@@ -15,6 +15,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnprovenError
 from breakglass.policy import decide as policies
 from breakglass.policy.compile import CompiledPolicy
+from breakglass.policy.earlier_grants import EarlierGrants, earlier_grants
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.policy.facts import Facts, IncidentFacts
 from breakglass.records.fold.forgetting import used_by
@@ -50,6 +51,7 @@ class Moment:
     suspended: frozenset[str]
     pulse_at: datetime | None
     refused: int | None = None
+    earlier: EarlierGrants | None = None
 
 
 def known(request: BreakRequest, state: State, now: datetime) -> Known:
@@ -108,8 +110,8 @@ def check_timely(
         )
 
 
-def moment_of(said: AccessRequest, grant: str, state: State) -> Moment:
-    """Gather what the decision looks at."""
+def moment_of(said: AccessRequest, grant: str, state: State, now: datetime) -> Moment:
+    """Gather what a decision of ``now`` looks at."""
     refused = state.grants.refused.get(grant)
     stopped = {
         f"{target}:{name}"
@@ -124,6 +126,7 @@ def moment_of(said: AccessRequest, grant: str, state: State) -> Moment:
         frozenset(stopped),
         state.monitor.pulse_at,
         refused.index if refused is not None else None,
+        earlier_grants(state, said, parse_time(said.starts) if said.starts else now, grant),
     )
 
 
@@ -192,6 +195,8 @@ def facts(request: BreakRequest, who: Known, moment: Moment, now: datetime) -> F
         ticket=said.ticket,
         drill_of_ask=said.drill and said.do is Do.ASK,
         starts=parse_time(said.starts) if said.starts else None,
+        earlier=moment.earlier,
+        reason=said.reason.text,
         suspended=moment.suspended,
         now=now,
         mfa_down=who.factors.mfa_down,

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from breakglass.broker.grants.authorization import Moment
 from breakglass.broker.grants.request import BreakRequest
+from breakglass.clock import parse_time
 from breakglass.node.submitter import Fact
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.review_deadline import review_due
@@ -72,6 +73,8 @@ def wish_of(
 def make_intent(wish: Wish) -> Intent:
     """Write the intent of a wish, as of when it was decided."""
     said, card, now = wish.said, wish.card.card, wish.decided_at
+    begins = parse_time(said.starts) if said.starts else now
+    ends = begins + timedelta(seconds=min(said.for_s, card.for_s))
     return Intent(
         grant=wish.grant,
         path=wish.path,
@@ -85,11 +88,12 @@ def make_intent(wish: Wish) -> Intent:
         minter=said.minter,
         scope=said.scope,
         act=said.act,
-        gates=card.gates,
+        # An offline gate sees nothing of what happens until the start, so it is never named.
+        gates=() if said.starts else card.gates,
         holder=said.holder,
-        not_before=now,
-        not_after=now + timedelta(seconds=min(said.for_s, card.for_s)),
+        not_before=begins,
+        not_after=ends,
         handle=handle_of(wish.grant),
-        review_by=review_due(wish.policy, said.glass, wish.severity, now),
+        review_by=review_due(wish.policy, said.glass, wish.severity, ends if said.starts else now),
         statements=(wish.first, *wish.further),
     )

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from breakglass.error_names import ErrorName
 from breakglass.records.fold.context import Submission, Void, in_force
-from breakglass.records.fold.forgetting import ended_ask, waiting_ask
-from breakglass.records.fold.slices.grants import AskedState, EndedAsk
+from breakglass.records.fold.forgetting import ended_ask, standing_grant, waiting_ask
+from breakglass.records.fold.slices.grants import AskedState, EndedAsk, GrantState
 from breakglass.records.fold.slices.overlay import every_key
 from breakglass.records.grant import Path
 from breakglass.records.people_list import May
@@ -38,6 +38,14 @@ def standing_ask(state: State, who: str, glass: str, stated: Submission) -> Aske
     grant = state.grants.last_ask.get((who, glass))
     waiting = waiting_ask(state, grant) if grant is not None else None
     return waiting if waiting is not None and stated.witnessed <= waiting.until else None
+
+
+def scheduled_grant(state: State, who: str, glass: str, now: datetime) -> GrantState | None:
+    """Return the grant of this person and glass that begins after ``now`` and may still begin."""
+    name = state.grants.scheduled.get((who, glass))
+    found = standing_grant(state, name) if name is not None else None
+    waits = found is not None and found.ended is None and found.stopped_at is None
+    return found if waits and found is not None and found.not_before > now else None
 
 
 def end_ask(state: State, grant: str, name: ErrorName, by: str, stated: Submission) -> None:

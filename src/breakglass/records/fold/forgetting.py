@@ -148,6 +148,9 @@ def _forget_words(state: State) -> None:
     known = grants.asked.keys() | grants.ended_asks.keys()
     for pair in [pair for pair, grant in grants.last_ask.items() if grant not in known]:
         del grants.last_ask[pair]
+    running = grants.by_id.running
+    for pair in [pair for pair, grant in grants.scheduled.items() if grant not in running]:
+        del grants.scheduled[pair]
 
 
 def _shrink_grants(state: State) -> None:

@@ -80,10 +80,15 @@ def judge(state: State, stated: Submission) -> None:
         stated.at if opening or found is None else found.opened_at,
         stated.witnessed if body.change is IncidentChange.CLOSED else None,
         # A source's message is the broker's word for it: it changes nothing that a person signed.
-        IncidentWord(body.severity, body.title, opened) if said else found.word if found else None,
+        _word(body, said.statement.who) if said else found.word if found else None,
     )
     if said is not None:
         state.statements.use(said.statement, said.digest)
+
+
+def _word(body: Incident, who: str) -> IncidentWord:
+    opened = body.change is not IncidentChange.CLOSED
+    return IncidentWord(body.severity, body.title, opened, who)
 
 
 def _declared(state: State, stated: Submission) -> Said[Declare]:

@@ -25,6 +25,7 @@ from breakglass.records.fold.ask_rules import (
     check_not_ended,
     labels_of,
     overtake,
+    scheduled_grant,
 )
 from breakglass.records.fold.context import (
     Submission,
@@ -46,6 +47,7 @@ from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.grant import Path
 from breakglass.records.intent_limits import check_terms
+from breakglass.records.kind_sets import SCHEDULED_STARTS
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import (
@@ -132,6 +134,7 @@ def judge(state: State, stated: Submission) -> None:
     if stopped:
         raise Void(ErrorName.SUSPENDED, f"{stopped[0]} is suspended")
     _check_after(state, said)
+    _check_scheduled(state, said, stated)
     uses = _machine_uses(state, said, card, stated)
     words = [parse_statement(each.text) for each in body.statements]
     digests = [digest_of(each.text) for each in body.statements]
@@ -147,6 +150,8 @@ def judge(state: State, stated: Submission) -> None:
     state.grants.by_id[body.grant] = GrantState.of(
         stated.record, stated.entry.index, stated.entry.note, active, labels
     )
+    if said.starts:
+        state.grants.scheduled[(said.who, said.glass)] = body.grant
 
 
 def _check_ages(state: State, body: Intent) -> None:
@@ -224,6 +229,24 @@ def _check_after(state: State, said: AccessRequest) -> None:
             )
     if not _within(said.scope, ask.scope):
         raise Void(ErrorName.AFTER_MISMATCH, "the break takes a wider scope than was asked for")
+
+
+def _check_scheduled(state: State, said: AccessRequest, stated: Submission) -> None:
+    """Check that nobody heaps up access ahead: one grant that has not begun, by person and glass.
+
+    Raises:
+        Void: ``scheduled_already``, quietly within the skew of the first.
+    """
+    if not said.starts or in_force(state).kinds < SCHEDULED_STARTS:
+        return
+    other = scheduled_grant(state, said.who, said.glass, stated.witnessed)
+    if other is not None:
+        raise Void(
+            ErrorName.SCHEDULED_ALREADY,
+            f"{said.who!r} has {other.grant!r} of {said.glass!r} already, which begins"
+            f" {other.not_before:%Y-%m-%d %H:%M} UTC",
+            quiet=stated.at - other.at <= in_force(state).skew,
+        )
 
 
 def _machine_uses(

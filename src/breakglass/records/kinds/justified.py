@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Digest, GrantId
-from breakglass.records.fold.context import Submission, Void, grant_of, lost_race
+from breakglass.records.fold.context import Submission, Void, grant_of, in_force, lost_race
 from breakglass.records.fold.kind_rule import KindRule
+from breakglass.records.kind_sets import SCHEDULED_STARTS
 from breakglass.records.record import Kind
 from breakglass.strict_json import Count
 
@@ -31,15 +32,21 @@ class Justified(Kind):
 
 
 def judge(state: State, stated: Submission) -> None:
-    """The monitor decided again: this intent was allowed by the policy of its time."""
+    """The monitor decided again: this intent was allowed by the policy of its time.
+
+    What starts later is decided once more at its start: a later record of it holds too.
+    """
     body = stated.body
     grant = grant_of(state, body.grant)
     said = (body.leaf, body.index, body.policy)
     if said != (grant.leaf, grant.index, grant.policy):
         raise Void(ErrorName.MISMATCH, "the record is of another intent")
-    if grant.justified:
+    again = in_force(state).kinds >= SCHEDULED_STARTS and grant.scheduled and grant.ended is None
+    if grant.justified and not again:
         raise lost_race("the intent is justified already")
-    state.grants.by_id[body.grant] = replace(grant, justified=True)
+    state.grants.by_id[body.grant] = replace(
+        grant, justified=True, justified_at=stated.witnessed if again else None
+    )
 
 
 RULE = KindRule(Justified, by=frozenset({"monitor"}), judge=judge, outcome=True)

@@ -11,7 +11,7 @@ from breakglass.canonical import Json
 from breakglass.clock import format_maybe, format_time
 from breakglass.records.card import Tier
 from breakglass.records.grant import EndedWhy, Path, handle_of
-from breakglass.records.statement import digest_of, parse_statement
+from breakglass.records.statement import digest_of, parse_request, parse_statement
 from breakglass.tlog.merkle import leaf_hash
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ class GrantState:
     ``statement`` that text's digest, ``text_digest`` the intent's identity, ``leaf`` its note's
     leaf hash, ``platform`` what the card calls the minter's. ``rung_at`` is the first delivered
     alert about it, ``runs`` the gates and runs that it opened, ``labels`` what the log says of
-    asking before breaking, ``finished_at`` when it was witnessed that nothing of it can be used.
+    asking before breaking, ``finished_at`` when it was witnessed that nothing of it can be used,
+    ``justified_at`` when the newest ``justified`` of what starts later was witnessed.
 
     ``intent``, ``note`` and ``card`` are there until a finished grant shrinks, within a day.
     """
@@ -73,6 +74,7 @@ class GrantState:
     justified: bool = False
     rung_at: datetime | None = None
     stopped_at: datetime | None = None
+    justified_at: datetime | None = None
     runs: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
@@ -127,6 +129,11 @@ class GrantState:
         return handle_of(self.grant)
 
     @property
+    def scheduled(self) -> bool:
+        """Whether its asker put its start off; of one that has shrunk nobody asks any more."""
+        return bool(self.intent and parse_request(self.intent.statements[0].text).starts)
+
+    @property
     def bypasses(self) -> int:
         """Return how many runs of gates it opened."""
         return len(self.runs)
@@ -176,6 +183,7 @@ class GrantState:
             "rung": format_maybe(self.rung_at),
             "stopped": format_maybe(self.stopped_at),
             "justified": self.justified,
+            "justified_at": format_maybe(self.justified_at),
             "runs": [f"{gate} {run}" for gate, run in sorted(self.runs)],
             "labels": list(self.labels),
         }

@@ -35,6 +35,7 @@ TIMES = (
     "finished_at",
     "rung_at",
     "stopped_at",
+    "justified_at",
 )
 PLAIN = ("index", "since_asked_ms", "tail_ms", "justified")
 
@@ -139,6 +140,22 @@ class GrantTable(MutableMapping[str, GrantState]):
 
     def __len__(self) -> int:
         return len(self.running) + len(self.finished)
+
+    def of(self, who: str, glass: str) -> list[GrantState]:
+        """Return the grants of one person and glass, in no order.
+
+        A packed one is looked at only where its line holds both names side by side, as it is
+        written: a month of grants in some milliseconds.
+        """
+        named = json.dumps([glass, who], separators=(",", ":"), ensure_ascii=False)[1:-1].encode()
+        packed = [
+            unpack(id_of(number), data) for number, data in self.finished.items() if named in data
+        ]
+        return [
+            each
+            for each in (*self.running.values(), *packed)
+            if (each.who, each.glass) == (who, glass)
+        ]
 
     def shrink(self, grant: str) -> None:
         """Keep a finished grant as a line from here on."""

@@ -83,7 +83,8 @@ class Grants:
     """Each ask that waits, each refusal's record, and each grant, by the grant's id.
 
     ``ended_asks`` are those that wait no more without a grant, ``last_ask`` gives the newest ask's
-    grant by person and glass. ``closed`` are the grants that have left.
+    grant by person and glass and ``scheduled`` the newest that was put off.
+    ``closed`` are the grants that have left.
     ``machine_uses`` gives the witnessed times of a machine's intents that still count towards its
     card's cap, by glass and machine.
     """
@@ -94,6 +95,7 @@ class Grants:
     machine_uses: dict[tuple[str, str], tuple[datetime, ...]] = field(default_factory=dict)
     ended_asks: dict[str, EndedAsk] = field(default_factory=dict)
     last_ask: dict[tuple[str, str], str] = field(default_factory=dict)
+    scheduled: dict[tuple[str, str], str] = field(default_factory=dict)
     closed: GrantIds = field(default_factory=GrantIds)
 
     def trial(self) -> Grants:
@@ -105,6 +107,7 @@ class Grants:
             dict(self.machine_uses),
             Overlay(self.ended_asks),
             Overlay(self.last_ask),
+            Overlay(self.scheduled),
             self.closed,  # only a sweep adds to it, and a trial has none
         )
 
@@ -123,6 +126,9 @@ class Grants:
                 for name, each in self.ended_asks.items()
             },
             "last_ask": {f"{who} {glass}": grant for (who, glass), grant in self.last_ask.items()},
+            "scheduled": {
+                f"{who} {glass}": grant for (who, glass), grant in self.scheduled.items()
+            },
             "refused": {
                 name: f"{each.index} {format_time(each.said_at)}"
                 for name, each in self.refused.items()

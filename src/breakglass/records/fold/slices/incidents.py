@@ -12,11 +12,12 @@ from breakglass.records.fold.slices.overlay import Overlay
 
 @dataclass(frozen=True)
 class IncidentWord:
-    """What a person last signed of an incident."""
+    """What ``who`` signed of an incident: the last word that a person said of it."""
 
     severity: str
     title: str
     open: bool
+    who: str
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,9 @@ class Incidents:
                     "self_declared": each.self_declared,
                     "opened": format_time(each.opened_at),
                     "closed": format_maybe(each.closed_at),
+                    "word": f"{each.word.who} {each.word.severity} {each.word.open}"
+                    if each.word
+                    else "",
                 }
                 for name, each in self.by_id.items()
             }

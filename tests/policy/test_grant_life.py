@@ -1,0 +1,165 @@
+"""How grants end early and follow one another, as a bundle says it: read, linted, decided."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from breakglass.errors import MalformedError
+from breakglass.policy.bundle import pack_bundle
+from breakglass.policy.decide import NeedsApproval, Refused, decide
+from breakglass.policy.earlier_grants import EarlierGrants, plain
+from breakglass.policy.early_ends import CLOSED_FOR, ends_with_incident, lives_of
+from breakglass.policy.grant_life import NO_LIFE, GrantLife
+from breakglass.policy.lint import lint_bundle
+from breakglass.policy.parse import parse_bundle
+from breakglass.records.fold.slices.incidents import IncidentState, IncidentWord
+from tests.policy.kit import NOW, facts, files_of, policy_of
+from tests.policy.test_decide import MIGRATION
+from tests.records.folding import begun, orders
+
+EXAMPLE = policy_of("example")
+MINUTE = timedelta(minutes=1)
+FOR = "    for: 20m\n"
+
+
+def life(text: str) -> GrantLife:
+    files = files_of("demo", ("    for: 20m\n", f"    for: 20m\n{text}"))
+    return lives_of(pack_bundle(files))["orders-repair"]
+
+
+def test_a_glass_says_when_its_grants_end_and_how_long_they_follow() -> None:
+    assert life("") == NO_LIFE
+    said = "    ends_with_incident: true\n    idle: 10m\n    extend: {at_most: 2h}\n"
+    assert life(said) == GrantLife(True, 10 * MINUTE, 120 * MINUTE)
+    assert life("    ends_with_incident: false\n") == NO_LIFE
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ("idle: 30s", "a duration from 1m to 12h"),
+        ("idle: 13h", "a duration from 1m to 12h"),
+        ("ends_with_incident: yes", "true or false"),
+        ("extend: 2h", "a mapping"),
+        ("extend: {}", "'at_most' in extend"),
+        ("extend: {at_most: 8d}", "a duration from 1m to 7d"),
+    ],
+)
+def test_what_is_wrong_in_them_is_named(said: str, says: str) -> None:
+    with pytest.raises(MalformedError, match=says):
+        life(f"    {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("glass", "said", "level", "says"),
+    [
+        ("deploy-rollback", "idle: 10m", "warning", "a gate cannot tell when a grant was used"),
+        ("orders-repair", "idle: 20m", "advice", "over before it can lie idle so long"),
+        ("orders-repair", "extend: {at_most: 2h}", "advice", "a break is not limited by it"),
+    ],
+)
+def test_lint_names_what_can_do_nothing(glass: str, said: str, level: str, says: str) -> None:
+    does = {"orders-repair": "20m", "deploy-rollback": "30m"}[glass]
+    files = files_of("demo", (f"    for: {does}\n", f"    for: {does}\n    {said}\n"))
+    found = [each for each in lint_bundle(parse_bundle(files)) if says in str(each)]
+    assert [str(each.level) for each in found] == [level]
+
+
+def test_one_grant_is_never_longer_than_all_of_them_together() -> None:
+    with pytest.raises(MalformedError, match="1h together, and one grant may last 2h"):
+        policy_of("example", ("{at_most: 6h}", "{at_most: 1h}"))
+
+
+def test_a_glass_that_takes_no_incident_ends_with_none() -> None:
+    said = "    ahead: 2d\n    ends_with_incident: true\n"
+    files = files_of("example", ("    ahead: 2d\n", said))
+    found = [str(each) for each in lint_bundle(parse_bundle(files))]
+    assert any("outlives every close" in each for each in found)
+
+
+# --- extension ------------------------------------------------------------------------------------
+
+
+def earlier(since: timedelta, *reasons: str) -> EarlierGrants:
+    return EarlierGrants(NOW, NOW - since, reasons)
+
+
+def asked(**changes: Any) -> Any:
+    return decide(EXAMPLE, facts(**{**MIGRATION, "for_": 60 * MINUTE, **changes}))
+
+
+def test_an_ask_that_follows_a_grant_takes_a_reason_of_its_own() -> None:
+    before = earlier(60 * MINUTE, "move shard 3")
+    answer = asked(earlier=before, reason="  Move SHARD 3! ")
+    assert isinstance(answer, Refused)
+    assert answer.name == "same_reason"
+    assert "breakglass break orders-migration" in answer.why[0]
+    said = asked(earlier=before, reason="shard 3 was larger than thought")
+    assert isinstance(said, NeedsApproval)
+
+
+def test_uninterrupted_grants_last_as_long_as_the_glass_says_and_no_longer() -> None:
+    new = "shard 4 too"
+    assert isinstance(asked(earlier=earlier(300 * MINUTE, "move"), reason=new), NeedsApproval)
+    answer = asked(earlier=earlier(301 * MINUTE, "move"), reason=new)
+    assert isinstance(answer, Refused)
+    assert answer.name == "extended_enough"
+    assert (
+        "it would be 361m in a row, and the policy gives 6h; ask for 59m at most" in answer.why[0]
+    )
+    over = asked(earlier=earlier(360 * MINUTE, "move"), reason=new)
+    assert isinstance(over, Refused)
+    assert "let it end first" in over.why[0]
+
+
+def test_a_break_is_limited_by_no_extension() -> None:
+    before = earlier(360 * MINUTE, "same")
+    demo = policy_of("demo")
+    assert decide(demo, facts(earlier=before, reason="same")) == decide(demo, facts())
+
+
+def test_reasons_are_compared_by_their_words() -> None:
+    assert plain("Still  (repairing) shard-3 ...") == plain("still repairing shard 3")
+    assert plain("\uff33hard 3") == "shard 3"  # NFKC: a fullwidth letter is the letter
+    assert plain("shard 3") != plain("shard 4")
+
+
+# --- the end with the incident --------------------------------------------------------------------
+
+
+def closed(by: str = "bo", **changes: Any) -> IncidentState:
+    word = IncidentWord("SEV1", "down", False, by)
+    found = IncidentState("INC-4821", "SEV1", "down", True, False, NOW, NOW + MINUTE, word)
+    return replace(found, **changes)
+
+
+WITH = GrantLife(with_incident=True)
+
+
+def test_a_close_warns_for_ten_minutes_and_the_holders_own_ends_at_once() -> None:
+    org = begun()
+    grant = org.state.grants.by_id[orders(org).grant]
+    assert ends_with_incident(WITH, grant, closed()) == NOW + MINUTE + CLOSED_FOR
+    assert ends_with_incident(WITH, grant, closed("mira")) == NOW + MINUTE
+    assert ends_with_incident(NO_LIFE, grant, closed()) is None
+    assert ends_with_incident(WITH, replace(grant, incident=""), closed()) is None
+    assert ends_with_incident(WITH, grant, None) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"open": True, "closed_at": None},  # declared open again
+        {"word": None},  # the broker's word alone
+        {"word": IncidentWord("SEV1", "down", True, "bo")},  # a person's last word was: open
+        {"open": True},  # a person closed it, and the broker says that it runs
+    ],
+)
+def test_no_word_but_a_persons_close_ends_a_repair(changes: dict[str, Any]) -> None:
+    org = begun()
+    grant = org.state.grants.by_id[orders(org).grant]
+    assert ends_with_incident(WITH, grant, closed(**changes)) is None
