@@ -310,14 +310,14 @@ class DoorRequests:
         self._require_view()
         with self._view.reading() as state:
             who = authorization.known(request, state, now)
-            authorization.check_timely(request, state, now, DOOR_WAIT)
+            authorization.check_timely(request.said, request.signed.text, state, now, DOOR_WAIT)
             policy = self._policies.in_force(state)
             moment = authorization.moment_of(request.said, request.grant, state, now)
             trust = self._view.trust()
             chain = replace(state.submitters.by_key.get(key.verifier.label, SubmitterState()))
         # How long custodians were looked for makes nobody's signature older than it was.
         who = replace(who, age=timedelta(0))
-        decision = authorization.offered(
+        decision = authorization.alone(
             authorization.decide(request, who, moment, policy, now, Do.DOOR)
         )
         match decision:
