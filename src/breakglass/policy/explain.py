@@ -14,6 +14,7 @@ from breakglass.policy.glass import Glass
 from breakglass.policy.mint import Mint
 from breakglass.policy.people import Person
 from breakglass.policy.review_deadline import due_of, review_due
+from breakglass.policy.rosters import groups_of
 from breakglass.policy.yaml_fields import say_span
 from breakglass.records.card import Tier
 
@@ -102,6 +103,7 @@ def _terms(policy: CompiledPolicy, glass: Glass) -> list[str]:
         f"for     {say_span(glass.for_)} at most, {people} ({glass.blast_radius})",
         f"when    incident: {incident}; factor: {glass.least}{age}{ticket}",
         *_asking(glass),
+        *_rosters(policy, glass),
         f"opens   gates: {gates}; mints: {mints}",
         f"alerts  {', '.join(policy.bundle.channels_of(glass))}",
         f"review  within {within} by {names(glass.review.by)}",
@@ -115,6 +117,19 @@ def _asking(glass: Glass) -> list[str]:
     of = names(glass.second_signers)
     silence = say_span(glass.silence)
     return [f"asked   with {glass.ask_need} of {of}, unanswered after {silence}{ahead}"]
+
+
+def _rosters(policy: CompiledPolicy, glass: Glass) -> list[str]:
+    """Say of each rostered group of a glass where it comes from, and who counts without it."""
+    lines = []
+    directory = policy.bundle.directory
+    for group in groups_of(directory, (*glass.who, *glass.second_signers)):
+        if group.roster and group.at_most_old:
+            old = say_span(group.at_most_old)
+            without = names(directory.present(group.fallback, NO_ROSTERS))
+            source = f"{group.name} from {group.roster}, {old} old at most"
+            lines.append(f"roster  {source}; without one: {without}")
+    return lines
 
 
 def _mint(mint: Mint) -> str:

@@ -5,7 +5,7 @@ The monitor makes the same facts from records and decides again; a different ans
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -17,6 +17,8 @@ from breakglass.policy import decide as policies
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.policy.facts import Facts, IncidentFacts
+from breakglass.policy.parse import Bundle
+from breakglass.policy.rosters import Kept, fresh
 from breakglass.records.fold.forgetting import used_by
 from breakglass.records.fold.slices.governance import ActiveCard
 from breakglass.records.fold.slices.incidents import IncidentState
@@ -41,7 +43,8 @@ class Known:
 class Moment:
     """What the ledger said when the request was decided; taken while the state was held still.
 
-    ``refused`` is where this very request was refused before: its statement is spent.
+    ``refused`` is where this very request was refused before: its statement is spent. ``rosters``
+    are the newest of each group, fresh or not.
     """
 
     policy_digest: str
@@ -50,6 +53,7 @@ class Moment:
     suspended: frozenset[str]
     pulse_at: datetime | None
     refused: int | None = None
+    rosters: Kept = field(default_factory=dict)
 
 
 def known(request: BreakRequest, state: State, now: datetime) -> Known:
@@ -124,6 +128,7 @@ def moment_of(said: AccessRequest, grant: str, state: State) -> Moment:
         frozenset(stopped),
         state.monitor.pulse_at,
         refused.index if refused is not None else None,
+        dict(state.monitor.rosters),
     )
 
 
@@ -148,7 +153,7 @@ def decide(
         return _no(
             ErrorName.NOT_OFFERED, f"a statement that says {said.do.value!r} is not taken here"
         )
-    decision = policies.decide(policy, facts(request, who, moment, now))
+    decision = policies.decide(policy, facts(request, who, moment, policy.bundle, now))
     if isinstance(decision, policies.Refused):
         return decision  # with the policy's own words, which say more than the card's
     if moment.card is None:
@@ -172,7 +177,9 @@ def decide(
     return decision
 
 
-def facts(request: BreakRequest, who: Known, moment: Moment, now: datetime) -> Facts:
+def facts(
+    request: BreakRequest, who: Known, moment: Moment, bundle: Bundle, now: datetime
+) -> Facts:
     """Make the facts, as the monitor will make them from ``asked`` and ``intent``."""
     said, then = request.said, moment.incident
     incident = None
@@ -195,6 +202,7 @@ def facts(request: BreakRequest, who: Known, moment: Moment, now: datetime) -> F
         suspended=moment.suspended,
         now=now,
         mfa_down=who.factors.mfa_down,
+        rosters=fresh(moment.rosters, bundle, now),
     )
 
 
