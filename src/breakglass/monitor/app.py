@@ -3,6 +3,7 @@
 ```
 monitor/
   settings.toml  key  trust
+  rosters/           on-call lists that the policy names as file:NAME
   secrets/           what settings and policy name as secret:NAME, a file each, 0600
   data/ledger/       the followed log: a cache
   data/channels/     what every channel still has to ring, and what it rang
@@ -35,6 +36,9 @@ from breakglass.monitor.gates.gate_status import Gates
 from breakglass.monitor.overdue_records import Patience
 from breakglass.monitor.pulse import Pulsing
 from breakglass.monitor.reviews.open_reviews import Reviews
+from breakglass.monitor.rosters.pagerduty_schedule import PagerDutySchedules
+from breakglass.monitor.rosters.roster_file import RosterFiles
+from breakglass.monitor.rosters.roster_watch import RosterWatch
 from breakglass.monitor.routes import routes
 from breakglass.monitor.settings import MonitorSettings
 from breakglass.monitor.split_view import SplitViewCheck
@@ -123,11 +127,24 @@ class Monitor:
             lambda: self.broken,
             settings.attested_within,
         )
+        asked = settings.rosters
+        self.rosters = RosterWatch(
+            {
+                "file": RosterFiles(folder / asked.folder),
+                "pagerduty": PagerDutySchedules(asked.pagerduty, asked.token, secrets, clock),
+            },
+            view,
+            stating,
+            self.ringing,
+            self.time,
+            lambda: self.broken,
+        )
         self._tasks = [
             PeriodicTask("pulse", settings.pulse_every, self.pulsing.beat),
             PeriodicTask("look", settings.look_every, self.looking.look),
             PeriodicTask("heads", settings.heads_every, self.comparing.compare),
             PeriodicTask("reread", settings.heads_every, self.rereading.look),
+            PeriodicTask("rosters", asked.every, self.rosters.look),
             PeriodicTask("attest", settings.attest_every, self.attesting.look),
         ]
         for task in self._tasks:

@@ -21,7 +21,9 @@ from breakglass.policy.compile import CompiledPolicy, compile_policy
 from breakglass.policy.earlier_grants import EarlierGrants, earlier_grants
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.policy.facts import Facts, IncidentFacts
+from breakglass.policy.people import Rosters
 from breakglass.policy.review_deadline import review_due
+from breakglass.policy.rosters import Kept, lately_fresh
 from breakglass.records.authority import Asking, check_statements
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
@@ -53,6 +55,7 @@ class Case:
     history: GrantHistory
     suspended: frozenset[str]
     skew: timedelta
+    rosters: Kept
     earlier: EarlierGrants | None = None
 
     @property
@@ -73,6 +76,7 @@ def case_of(grant: str, state: State, chronicle: HistoryProjection) -> Case:
         chronicle.of(grant),
         frozenset(f"{target}:{name}" for target, name in state.governance.suspended),
         state.governance.trust.skew,
+        dict(state.monitor.rosters),
         earlier_grants(state, said, found.not_before, grant),
     )
 
@@ -91,8 +95,7 @@ def replay_decision(case: Case) -> Justified | Unjustified:
         asking = check_statements(intent, card.card, card.people.by_name)
         problem = _asked_badly(case, asking)
         if problem is None:
-            decision = deciding.decide(policy, _facts(case, asking))
-            problem = _not_allowed(decision) or _due_badly(case, policy)
+            problem = _not_allowed(_decision(case, asking, policy)) or _due_badly(case, policy)
     except BreakglassError as error:
         return Unjustified(error.name, str(error))
     if problem is not None:
@@ -144,7 +147,18 @@ def _asked_badly(case: Case, asking: Asking) -> Unjustified | None:
     return None
 
 
-def _facts(case: Case, asking: Asking) -> Facts:
+def _decision(case: Case, asking: Asking, policy: CompiledPolicy) -> deciding.Decision:
+    """Decide with the rosters of now, or with those of a moment ago that the broker may have had.
+
+    The skew bounds how long it may have gone by older ones.
+    """
+    sets = lately_fresh(case.rosters, policy.bundle, case.grant.at, case.skew)
+    decisions = [deciding.decide(policy, _facts(case, asking, each)) for each in sets]
+    allowed = [each for each in decisions if isinstance(each, deciding.Allowed)]
+    return (allowed or decisions)[0]
+
+
+def _facts(case: Case, asking: Asking, rosters: Rosters) -> Facts:
     intent, said, then = case.intent, asking.statement, case.history.incident
     asked = case.history.asked
     # By the custodians' door nobody could write ``asked``; _asked_badly has looked. How long
@@ -177,6 +191,7 @@ def _facts(case: Case, asking: Asking) -> Facts:
         ),
         now=case.grant.at,
         mfa_down=intent.glass.endswith(MFA_DOWN),
+        rosters=rosters,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
@@ -15,6 +16,7 @@ from breakglass.monitor.alerts.pagerduty import PagerDutySettings
 from breakglass.monitor.alerts.secret_folder import SecretFolder
 from breakglass.monitor.alerts.slack import SlackSettings
 from breakglass.monitor.alerts.webhook import WebhookSettings
+from breakglass.monitor.rosters.pagerduty_schedule import ADDRESS
 from breakglass.node.following import Following
 from breakglass.process.serving import Serving
 
@@ -25,6 +27,20 @@ ChannelSettings = (
 )
 
 NEWS_KEPT = timedelta(days=3)  # a monitor may be down over a weekend
+
+
+@dataclass(frozen=True)
+class RosterSettings:
+    """``[rosters]``: where on-call lists are read that the policy names.
+
+    ``folder`` holds the files of ``file:NAME``, within the monitor's own folder if relative;
+    ``token`` is of PagerDuty's REST API and may read only.
+    """
+
+    folder: Path = Path("rosters")
+    pagerduty: str = ADDRESS
+    token: str = "secret:pagerduty-api"
+    every: timedelta = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
@@ -47,6 +63,7 @@ class MonitorSettings:
     following: Following = field(default_factory=Following)
     pulse_every: timedelta = timedelta(seconds=60)  # others worry after 3 min
     heads_every: timedelta = timedelta(seconds=10)
+    rosters: RosterSettings = field(default_factory=RosterSettings)
     attest_every: timedelta = timedelta(minutes=10)  # asks the archiver whether it has looked
     # A day, and two hours in which an archiver may be restarted.
     attested_within: timedelta = timedelta(hours=26)

@@ -24,6 +24,7 @@ from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.denial_reasons import names, why_not
 from breakglass.policy.facts import Facts
 from breakglass.policy.glass import Glass
+from breakglass.policy.rosters import without_roster
 from breakglass.policy.schema import ACTIONS, FACTOR_LEVELS, instant, length, reach
 from breakglass.policy.yaml_fields import say_span
 from breakglass.records.card import Tier
@@ -163,6 +164,8 @@ def _too_few(
     policy: CompiledPolicy, glass: Glass, facts: Facts, need: int, policies: tuple[str, ...]
 ) -> Refused:
     there = names(could_sign(policy.bundle, glass, facts))
+    stale = without_roster(policy.bundle.directory, glass.second_signers, facts.rosters)
+    there += f" ({stale})" if stale else ""
     asks = f"{glass.name!r} needs {need} more to sign, and these are allowed to: {there}"
     if second_signer_for_own_word(glass, facts) and glass.need == 0:
         return _no(

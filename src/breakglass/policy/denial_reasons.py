@@ -19,6 +19,7 @@ from breakglass.policy.glass import Glass
 from breakglass.policy.mint import Mint
 from breakglass.policy.parse import Bundle
 from breakglass.policy.people import Person
+from breakglass.policy.rosters import without_roster
 from breakglass.policy.yaml_fields import say_span
 from breakglass.records.grant import Path
 from breakglass.records.signing.signature import Factor
@@ -87,9 +88,12 @@ def _person(bundle: Bundle, glass: Glass, facts: Facts, person: Person) -> Itera
     who = person.name
     allowed = bundle.directory.present(glass.who, facts.rosters)
     if who not in allowed:
+        off_call = who in bundle.directory.everybody(glass.who)
+        stale = without_roster(bundle.directory, glass.who, facts.rosters)
         yield DenialReason(
             ErrorName.NOT_LISTED,
-            f"{who!r} is not allowed to break {glass.name!r}; ask one of: {names(allowed)}",
+            f"{who!r} is not allowed to break {glass.name!r}{' now: not on call' * off_call}; ask"
+            f" one of: {names(allowed)}{f' ({stale})' if stale else ''}",
         )
     if person.begins and facts.now < person.begins:
         yield DenialReason(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from breakglass.policy.conditions import IncidentFrom, Ticket
 from breakglass.policy.denial_reasons import names
 from breakglass.policy.early_ends import CLOSED_FOR
+from breakglass.policy.facts import NO_ROSTERS
 from breakglass.policy.glass import Glass
 from breakglass.policy.mint import Mint
 from breakglass.policy.parse import Bundle
 from breakglass.policy.review_deadline import due_of
+from breakglass.policy.rosters import groups_of
 from breakglass.policy.yaml_fields import say_span
 from breakglass.records.card import Tier
 
@@ -38,6 +40,7 @@ def terms(bundle: Bundle, glass: Glass, counts: Counts = lambda _: True) -> list
     ]
     if glass.ask_need:
         found.append(("asked", _asked(bundle, glass, counts)))
+    found += _rosters(bundle, glass)
     if ends := _ends(glass):
         found.append(("ends", ends))
     if glass.life.together:
@@ -88,6 +91,17 @@ def _asked(bundle: Bundle, glass: Glass, counts: Counts) -> str:
     return (
         f"with {glass.ask_need} of {of} ({able}), unanswered after {say_span(glass.silence)}{ahead}"
     )
+
+
+def _rosters(bundle: Bundle, glass: Glass) -> Iterator[tuple[str, str]]:
+    """Say of each rostered group of a glass where it comes from, and who counts without it."""
+    directory = bundle.directory
+    for group in groups_of(directory, (*glass.who, *glass.second_signers)):
+        if group.roster and group.at_most_old:
+            without = names(directory.present(group.fallback, NO_ROSTERS))
+            old = say_span(group.at_most_old)
+            source = f"{group.name} from {group.roster}, {old} old at most"
+            yield "roster", f"{source}; without one: {without}"
 
 
 def _ends(glass: Glass) -> str:

@@ -84,12 +84,6 @@ NOT_BUILT = (
         refused=True,
     ),
     NotBuilt(
-        "rosters",
-        r"groups\.[^:]+\.roster",
-        "'else' counts, as when no roster is fresh enough",
-        refused=True,
-    ),
-    NotBuilt(
         "incidents from outside",
         r"glasses\.[^:]+\.when\.incident_source",
         "every incident is self-declared: the glass stays shut",

@@ -6,6 +6,7 @@ never makes two people of one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -22,6 +23,7 @@ from breakglass.records.signing.person_key import parse_person_key
 GROUP = "group:"
 PEOPLE_AT_MOST = 10_000  # of a bundle, of one group, of one glass
 KEYS_AT_MOST = 16  # of a person
+_SOURCE = re.compile(r"file:[a-z0-9][a-z0-9._-]{0,62}|pagerduty:[A-Z0-9]{1,32}", re.ASCII)
 Rosters = Mapping[str, tuple[str, ...]]
 
 
@@ -71,7 +73,8 @@ class Certified:
 class Group:
     """People by name or by roster.
 
-    With a roster, ``members`` are those who can stand on it (nobody named: everybody), and
+    ``roster`` is where the on-call list comes from: ``file:NAME`` or ``pagerduty:SCHEDULE``. With
+    one, ``members`` are those who can stand on it (nobody named: everybody), and
     ``fallback`` counts while no roster is fresh enough.
     """
 
@@ -268,13 +271,24 @@ def _group(name: str, node: Node, known: Directory) -> Group:
     return Group(
         name,
         refs(at["members"], known) if "members" in at else (),
-        yaml_fields.word(at["roster"]) if "roster" in at else "",
+        _source(at["roster"]) if "roster" in at else "",
         yaml_fields.span(at["at_most_old"], timedelta(minutes=5), timedelta(days=14))
         if "at_most_old" in at
         else None,
         refs(at["else"], known) if "else" in at else (),
         _certified(at["certified"], known) if "certified" in at else None,
     )
+
+
+def _source(node: Node) -> str:
+    found = yaml_fields.word(node)
+    if not _SOURCE.fullmatch(found):
+        raise wrong(
+            node,
+            "a source: file:NAME.json in the monitor's folder 'rosters', or pagerduty:SCHEDULE",
+            hint="a schedule's id stands behind /schedules# in its address",
+        )
+    return found
 
 
 def _certified(node: Node, known: Directory) -> Certified:

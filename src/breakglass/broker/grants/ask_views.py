@@ -204,7 +204,7 @@ class AskViews:
         if glass is None or moment.card is None:
             return ()
         request = BreakRequest(story.ask.statement, said, grant, None)
-        facts = authorization.facts(request, authorization.UNSEEN, moment, now)
+        facts = authorization.facts(request, authorization.UNSEEN, moment, policy.bundle, now)
         return could_sign(policy.bundle, glass, facts)
 
 

@@ -5,7 +5,7 @@ The monitor makes the same facts from records and decides again; a different ans
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -19,6 +19,8 @@ from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.earlier_grants import EarlierGrants, earlier_grants
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.policy.facts import Facts, IncidentFacts
+from breakglass.policy.parse import Bundle
+from breakglass.policy.rosters import Kept, fresh
 from breakglass.records.authority import check_person
 from breakglass.records.fold.forgetting import used_by, waiting_ask
 from breakglass.records.fold.slices.governance import ActiveCard
@@ -57,7 +59,8 @@ class Moment:
     """What the ledger said when the request was decided; taken while the state was held still.
 
     ``refused`` is where this very request was refused before: its statement is spent. ``ask`` is
-    what waits under its id, with what approvers said of it.
+    what waits under its id, with what approvers said of it. ``rosters`` are the newest of each
+    group, fresh or not.
     """
 
     policy_digest: str
@@ -68,6 +71,7 @@ class Moment:
     refused: int | None = None
     earlier: EarlierGrants | None = None
     ask: AskedState | None = None
+    rosters: Kept = field(default_factory=dict)
 
 
 def known(request: BreakRequest, state: State, now: datetime) -> Known:
@@ -145,6 +149,7 @@ def moment_of(said: AccessRequest, grant: str, state: State, now: datetime) -> M
         refused.index if refused is not None else None,
         earlier_grants(state, said, parse_time(said.starts) if said.starts else now, grant),
         waiting_ask(state, grant),
+        dict(state.monitor.rosters),
     )
 
 
@@ -169,7 +174,7 @@ def decide(
         return _no(
             ErrorName.NOT_OFFERED, f"a statement that says {said.do.value!r} is not taken here"
         )
-    decision = policies.decide(policy, facts(request, who, moment, now))
+    decision = policies.decide(policy, facts(request, who, moment, policy.bundle, now))
     if isinstance(decision, policies.Refused):
         return decision  # with the policy's own words, which say more than the card's
     if moment.card is None:
@@ -193,7 +198,9 @@ def decide(
     return decision
 
 
-def facts(request: BreakRequest, who: Known, moment: Moment, now: datetime) -> Facts:
+def facts(
+    request: BreakRequest, who: Known, moment: Moment, bundle: Bundle, now: datetime
+) -> Facts:
     """Make the facts, as the monitor will make them from ``asked`` and ``intent``."""
     said, then = request.said, moment.incident
     incident = None
@@ -219,6 +226,7 @@ def facts(request: BreakRequest, who: Known, moment: Moment, now: datetime) -> F
         suspended=moment.suspended,
         now=now,
         mfa_down=who.factors.mfa_down,
+        rosters=fresh(moment.rosters, bundle, now),
     )
 
 
@@ -232,7 +240,7 @@ def approvals(
     glass = policy.bundle.glasses.get(request.said.glass)
     if glass is None:
         return ()
-    valid = valid_approvals(policy.bundle, glass, facts(request, who, moment, now))
+    valid = valid_approvals(policy.bundle, glass, facts(request, who, moment, policy.bundle, now))
     return tuple(each for each in _approved(moment) if each.who in valid)
 
 

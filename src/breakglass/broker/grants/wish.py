@@ -76,7 +76,7 @@ def wish_of(
 
 
 def life_of(wish: Wish) -> tuple[datetime, datetime]:
-    """Say from when to when a grant may be used: from now or its start on, for as long as may be."""
+    """Say from when to when a grant may be used: from now or its start on, as long as may be."""
     begins = parse_time(wish.said.starts) if wish.said.starts else wish.decided_at
     return begins, begins + timedelta(seconds=min(wish.said.for_s, wish.card.card.for_s))
 
