@@ -90,9 +90,10 @@ def _terms(policy: CompiledPolicy, glass: Glass) -> list[str]:
         incident += ", from an outside source"
     ticket = "; a ticket" if when.ticket is Ticket.REQUIRED else ""
     age = f", signed within {say_span(when.mfa_age)}" if when.mfa_age else ""
+    signers = f"with {glass.need} of {names(glass.second_signers)}"
     people = {
-        Tier.SELF: "alone",
-        Tier.TWO: f"with {glass.need} of {names(glass.second_signers)}",
+        Tier.SELF: signers if glass.need else "alone",
+        Tier.TWO: signers,
         Tier.SEALED: f"with {glass.need} custodians of {names(glass.second_signers)}",
     }[glass.tier]
     gates = ", ".join(glass.opens_gates) or "none"
