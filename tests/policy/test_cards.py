@@ -217,7 +217,9 @@ def test_whose_days_are_over_is_on_no_card() -> None:
 
 def test_the_stand_in_for_mfa_being_down_has_a_card_of_its_own() -> None:
     card = cards_of(EXAMPLE)["deploy-rollback.mfa-down"]
-    assert (card.factor, card.for_s) == (Factor.ONE, 600)
+    assert (card.factor, card.for_s, card.need, card.ask_need) == (Factor.ONE, 600, 1, 1)
+    lines = lines_of(EXAMPLE, "deploy-rollback.mfa-down")
+    assert [who for who, line in lines.items() if May.APPROVE in line.may] == ["sam"]
     assert cards_of(EXAMPLE)["deploy-rollback"].factor is Factor.TWO
 
 

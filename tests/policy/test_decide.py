@@ -227,8 +227,16 @@ def test_a_rostered_breaker_passes_only_while_on_the_roster() -> None:
 def test_while_mfa_is_down_one_factor_opens_the_stand_in_and_only_it() -> None:
     stand_in: dict[str, Any] = {"glass": "deploy-rollback.mfa-down", "factor": Factor.ONE}
     assert refused(EXAMPLE, **stand_in).name == "mfa_not_down"
-    assert isinstance(decide(EXAMPLE, facts(**stand_in, mfa_down=True)), Allowed)
+    needs = NeedsApproval(1, ("deploy-rollback.mfa-down/when",))
+    assert decide(EXAMPLE, facts(**stand_in, mfa_down=True)) == needs
+    # The named approver's word alone counts, whoever else approves the everyday glass.
+    for who in ("ines", "mira"):
+        assert decide(EXAMPLE, facts(**stand_in, mfa_down=True, approvals=(who,))) == needs
+    approved = facts(**stand_in, mfa_down=True, approvals=("sam",))
+    assert isinstance(decide(EXAMPLE, approved), Allowed)
     assert refused(EXAMPLE, factor=Factor.ONE, mfa_down=True).name == "weak_factor"
+    weak = refused(EXAMPLE, factor=Factor.ONE).why[0]
+    assert "break 'deploy-rollback.mfa-down' instead, which sam must approve" in weak
     longer = refused(EXAMPLE, **stand_in, mfa_down=True, for_=timedelta(minutes=11))
     assert longer.name == "too_long"
 

@@ -87,7 +87,12 @@ ORDINARY: list[dict[str, Any]] = [
     {"glass": "orders-repair", "minter": "orders-db", "scope": _SCOPES[3]},
     {"glass": "key-deletion", "approvals": ("ines",), **_STRONG},
     {"glass": "aws-root", "approvals": ("noor", "escrow"), **_STRONG},
-    {"glass": "deploy-rollback.mfa-down", "factor": Factor.ONE, "mfa_down": True},
+    {
+        "glass": "deploy-rollback.mfa-down",
+        "factor": Factor.ONE,
+        "mfa_down": True,
+        "approvals": ("sam",),
+    },
     {
         "path": Path.MACHINE,
         "who": "rollback-on-5xx",

@@ -33,6 +33,11 @@ def test_the_example_and_the_demonstration_are_free_of_errors() -> None:
 
 ERRORS: list[tuple[str, list[tuple[str, str]], str]] = [
     (
+        "example",
+        [("members: [mira, teo]", "members: [mira]"), ("approved_by: sam", "approved_by: mira")],
+        "factors.down.approved_by: mira alone could break 'deploy-rollback.mfa-down', and nobody",
+    ),
+    (
         "demo",
         [(_RADIUS, _RADIUS.replace("contained", "severe"))],
         "21:3: glasses.deploy-rollback.approvers: a severe glass without approvers",
@@ -210,6 +215,11 @@ def test_what_must_change_keeps_the_policy_from_compiling(
 
 
 WARNINGS: list[tuple[str, list[tuple[str, str]], str]] = [
+    (
+        "example",
+        [("approved_by: sam", "approved_by: mira")],
+        "factors.down.approved_by: mira may break 'deploy-rollback.mfa-down' too, and cannot",
+    ),
     ("example", [], "calendar 'DE-BY' is not known here: only weekends are skipped"),
     ("example", [], "'rollback-fast-path.cedar' is not in the bundle: the way stays shut"),
     (

@@ -110,6 +110,8 @@ def test_a_glass_of_the_mfa_down_path_has_a_stand_in_that_is_shorter_and_named()
         True,
     )
     assert stand_in.opens_gates == ("deploy-approval",)
+    assert (stand_in.second_signers, stand_in.need, stand_in.ask_need) == (("sam",), 1, 1)
+    assert stand_in.wait == timedelta(hours=1)
 
 
 def test_people_count_from_their_first_day_to_the_end_of_their_last() -> None:
@@ -442,3 +444,12 @@ def test_a_software_key_of_either_curve_is_never_two_factors(
     key: SoftKey | SoftSecurityKey | SoftPasskey, two: bool
 ) -> None:
     assert is_software_key(key.public) is not two
+
+
+@pytest.mark.parametrize(("glass", "takes"), [("key-deletion", "takes 2"), ("aws-root", "takes 2")])
+def test_a_glass_of_more_people_has_no_stand_in(glass: str, takes: str) -> None:
+    text = files_of("example")["breakglass.yaml"].decode()
+    named = text.replace("glasses: [deploy-rollback]", f"glasses: [{glass}]")
+    named = named.replace("need: 1, ask_need: 2", "need: 2")
+    with pytest.raises(MalformedError, match=f"one more person at most signs for, got.*{takes}"):
+        parse_bundle({**files_of("example"), "breakglass.yaml": named.encode()})

@@ -11,6 +11,7 @@ from breakglass.monitor import alert_texts
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.decision_replay import Unjustified
 from breakglass.monitor.history_projection import HistoryProjection
+from breakglass.policy.factors import MFA_DOWN
 from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
@@ -52,6 +53,13 @@ def alert_for(
     envelope, body = judged.record.envelope, judged.record.body
     told = _of_a_grant(body, judged.index, envelope.at, str(judged.role), state, chronicle)
     told = told or _of_the_rules(body, judged.index, envelope.at, envelope.id, state)
+    if isinstance(body, kinds.Intent) and body.glass.endswith(MFA_DOWN):
+        # A message of its own, in the same thread: whoever is used to the usual one stops at it.
+        grant = state.grants.by_id[body.grant]
+        text = alert_texts.mfa_down(grant)
+        fields = {"who": body.who, "glass": body.glass, "kill": f"breakglass kill {body.grant}"}
+        louder = Alert("mfa_down", body.grant, judged.index, body.grant, envelope.at, text, fields)
+        return (told, louder) if told else (louder,)
     return (told,) if told else ()
 
 

@@ -18,6 +18,7 @@ from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.grant import Path
 from breakglass.records.statement import (
     AccessRequest,
+    Answer,
     Countersign,
     Do,
     parse_request,
@@ -114,10 +115,24 @@ def asked_before(labels: tuple[str, ...]) -> str:
     return "; ".join(told)
 
 
-_ONE_FACTOR = (
-    "This glass takes one factor, and its breaker alone says that MFA is down: ask somebody who"
-    " knows whether it is."
-)
+def says_mfa_is_down(intent: kinds.Intent) -> str:
+    """Return who approved a use of a glass for when MFA is down; empty for any other glass."""
+    if not intent.glass.endswith(MFA_DOWN):
+        return ""
+    words = [parse_statement(each.text) for each in intent.statements]
+    approved = [each.who for each in words if isinstance(each, Answer) and each.do is Do.APPROVE]
+    return " and ".join(approved) or "nobody"
+
+
+def mfa_down(grant: GrantState) -> str:
+    """Say that one factor opened a glass, and by whose word."""
+    intent = grant.intent
+    assert intent is not None, "it has just come, and nothing shrank yet"
+    return (
+        f"ONE FACTOR IS ENOUGH NOW: {intent.who} broke {intent.glass!r} because MFA is down, by the"
+        f" word of {says_mfa_is_down(intent)}. Is it? If not, one of their keys is stolen: stop it"
+        f" with breakglass kill {intent.grant}, then breakglass kill person:{intent.who}"
+    )
 
 
 def broke_glass(grant: GrantState, then: IncidentThen | None) -> tuple[str, dict[str, str]]:
@@ -153,17 +168,17 @@ def broke_glass(grant: GrantState, then: IncidentThen | None) -> tuple[str, dict
     label = {Path.DRILL: "DRILL, glass broken", Path.JIT: "Approved access"}.get(
         intent.path, "GLASS BROKEN"
     )
-    if intent.glass.endswith(MFA_DOWN):
-        # Nobody declared it: choosing this glass says so, and it takes one factor.
+    approved = says_mfa_is_down(intent)
+    if approved:
         label = f"MFA SAID TO BE DOWN, {label}"
-        fields["factor"] = "one factor is enough: the breaker alone says that MFA is down"
+        fields["factor"] = f"one factor is enough: {approved} approved that MFA is down"
     text = (
         f"{label}: {intent.who} broke {intent.glass!r} until {clock_time(intent.not_after)}"
         f" ({span(intent.not_after - grant.at)}) for {incident(then, intent.incident)}."
         f" Why: {fields['why'] or 'no reason was given'}."
         f"{f' Approval: {before}.' if before else ''}"
         f" It grants: {fields['grants']}."
-        f"{f' {_ONE_FACTOR}' if 'factor' in fields else ''}"
+        f"{f' One factor is enough here: {approved} said that MFA is down.' if approved else ''}"
         f" Review due {intent.review_by:%Y-%m-%d}. Stop it: {fields['kill']}"
     )
     return text, fields

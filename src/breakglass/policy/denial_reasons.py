@@ -112,7 +112,8 @@ def _signature(bundle: Bundle, glass: Glass, facts: Facts) -> Iterator[DenialRea
         stand_in = glass.name + MFA_DOWN
         other = ""
         if stand_in in bundle.glasses:
-            other = f"; while MFA is declared down, break {stand_in!r} instead"
+            who = names(bundle.glasses[stand_in].second_signers)
+            other = f"; while MFA is down, break {stand_in!r} instead, which {who} must approve"
         yield DenialReason(
             ErrorName.WEAK_FACTOR,
             f"{glass.name!r} needs {_say(glass.least)}, you signed with {_say(facts.factor)};"

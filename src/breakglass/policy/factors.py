@@ -28,7 +28,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class MfaDown:
-    """The MFA-is-down path: which glasses, for how long, and who stands for it."""
+    """The MFA-is-down path: which glasses, for how long, and who approves each use of it."""
 
     approved_by: str
     glasses: tuple[str, ...]

@@ -10,7 +10,7 @@ from enum import StrEnum
 from breakglass.error_names import ErrorName
 from breakglass.policy import grant_life, yaml_fields
 from breakglass.policy.conditions import When, least_factor, parse_when
-from breakglass.policy.factors import MFA_DOWN, Factors
+from breakglass.policy.factors import MFA_DOWN, Factors, MfaDown
 from breakglass.policy.grant_life import NO_LIFE, GrantLife, parse_life
 from breakglass.policy.mint import LONGEST, Mint, parse_mints
 from breakglass.policy.networks import Networks
@@ -143,7 +143,7 @@ class Glass:
         """How many must sign beside the breaker, whatever the path."""
         if self.tier is Tier.SEALED:
             return self.seal.threshold if self.seal else 1
-        if self.tier is Tier.TWO:
+        if self.tier is Tier.TWO or self.mfa_down:
             return self.approvers.need if self.approvers else 1
         return 0
 
@@ -186,7 +186,13 @@ def parse_glasses(node: Node, known: Known) -> dict[str, Glass]:
     down = known.factors.down
     for name in list(glasses):
         if down and name in down.glasses:
-            glasses[name + MFA_DOWN] = _stand_in(glasses[name], down.for_)
+            if glasses[name].need > 1 or glasses[name].tier is Tier.SEALED:
+                raise wrong(
+                    node,
+                    "glasses in 'factors.down.glasses' that one more person at most signs for",
+                    f"{name!r}, which takes {glasses[name].need}",
+                )
+            glasses[name + MFA_DOWN] = _stand_in(glasses[name], down)
     return glasses
 
 
@@ -237,14 +243,20 @@ def _span(at: Mapping[str, Node], name: str, most: timedelta, left_out: timedelt
     return yaml_fields.span(at[name], timedelta(0), most) if name in at else left_out
 
 
-def _stand_in(glass: Glass, longest: timedelta) -> Glass:
+def _stand_in(glass: Glass, down: MfaDown) -> Glass:
+    """Return the glass for the day on which MFA is down: one factor, and one other person's word.
+
+    Who signs beside the breaker is the one whom the policy names to say that it is so, nobody else.
+    """
     when = replace(glass.when, factor=Factor.ONE)
     return replace(
         glass,
         name=glass.name + MFA_DOWN,
-        for_=min(glass.for_, longest),
+        for_=min(glass.for_, down.for_),
         when=when,
         least=Factor.ONE,
+        approvers=Approvers((down.approved_by,), 1, 1),
+        wait=WAIT_FOR_PEOPLE if glass.wait <= WAIT_ALONE else glass.wait,
         mfa_down=True,
     )
 

@@ -56,7 +56,7 @@ def terms(bundle: Bundle, glass: Glass, counts: Counts = lambda _: True) -> list
 
 def beside(glass: Glass) -> str:
     """Say who signs beside the breaker: ``alone``, ``with 1 of group:leads``."""
-    if glass.tier is Tier.SELF:
+    if not glass.need:
         return "alone"
     custodians = "custodian of" if glass.need == 1 else "custodians of"
     who = custodians if glass.tier is Tier.SEALED else "of"
@@ -64,7 +64,7 @@ def beside(glass: Glass) -> str:
 
 
 def _people(bundle: Bundle, glass: Glass, counts: Counts) -> str:
-    able = "" if glass.tier is Tier.SELF else f", {_able(bundle, glass, counts)}"
+    able = "" if not glass.need else f", {_able(bundle, glass, counts)}"
     return f"{beside(glass)} ({glass.blast_radius}{able})"
 
 

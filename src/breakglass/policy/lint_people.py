@@ -47,6 +47,9 @@ def _people(desk: Desk, path: str, glass: Glass, lines: CardPeople) -> Iterator[
         )
     breakers = {who for who, line in lines.items() if May.BREAK in line.may}
     signers = {who for who, line in lines.items() if May.APPROVE in line.may}
+    if glass.mfa_down:
+        yield from _stands_for_it(desk, glass, breakers, signers)
+        return
     if glass.second_signers and any(len(signers - {who}) < _asked(glass) for who in breakers):
         nobody = all(len(signers - {who}) < _asked(glass) for who in breakers)
         level = desk.error if glass.need or nobody else desk.warning
@@ -54,6 +57,23 @@ def _people(desk: Desk, path: str, glass: Glass, lines: CardPeople) -> Iterator[
             f"{path}.approvers" if glass.approvers else f"{path}.seal",
             f"too few can sign beside the breaker: {_asked(glass)} are asked for,"
             " and nobody signs for themselves",
+        )
+
+
+def _stands_for_it(
+    desk: Desk, glass: Glass, breakers: set[str], signers: set[str]
+) -> Iterator[LintFinding]:
+    """Look whether somebody says that MFA is down who does not break the glass themselves."""
+    path, who = "factors.down.approved_by", ", ".join(glass.second_signers)
+    if not signers or not breakers - signers:
+        yield desk.error(
+            path,
+            f"{who} alone could break {glass.name!r}, and nobody approves for themselves",
+            "name somebody who does not break it, with a key that stands on its card",
+        )
+    elif breakers & signers:
+        yield desk.warning(
+            path, f"{who} may break {glass.name!r} too, and cannot: nobody approves for themselves"
         )
 
 

@@ -110,11 +110,6 @@ NOT_BUILT = (
         "custodians of the policy", r"custodians\.of", "the trust file's custodians open the door"
     ),
     NotBuilt(
-        "declaring that MFA is down",
-        r"factors\.down\.approved_by",
-        "no declaration of theirs is asked for",
-    ),
-    NotBuilt(
         "how long a check may take",
         r"gates\.[^:]+\.could_not_evaluate_after",
         "a gate's own command says it",

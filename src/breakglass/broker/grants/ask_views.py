@@ -29,6 +29,7 @@ _ENDED_BY = {
     ErrorName.REFUSED_BY_APPROVER: "refused",
     ErrorName.WITHDRAWN: "withdrawn",
     ErrorName.OVERTAKEN: "overtaken",
+    ErrorName.SUSPENDED: "ended",  # a person stopped the asker, the glass or everything
 }
 
 

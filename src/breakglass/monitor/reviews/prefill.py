@@ -95,7 +95,9 @@ def _session(sources: Sources) -> str:
     life = f"{(grant.not_after - grant.at).total_seconds():.0f}s"
     platform = sources.history.minted.platform if sources.history.minted else "token"
     if grant.glass.endswith(MFA_DOWN):
-        return f"{name}  ({platform}, {life}, ONE FACTOR: the breaker alone said that MFA was down)"
+        by = alert_texts.says_mfa_is_down(grant.intent) if grant.intent else ""
+        said = f"{by or 'the approver'} said that MFA was down"
+        return f"{name}  ({platform}, {life}, ONE FACTOR: {said})"
     if asked is None:
         return f"{name}  ({platform}, {life}, factor {NOT_RECORDED})"
     age = f"{asked.factors.age_s}s"
