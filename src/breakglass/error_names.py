@@ -316,6 +316,7 @@ class ErrorName(StrEnum):
     STALE_FACTOR = "stale_factor", "3", "the signature is too old for this glass"
     STALE_REQUEST = "stale_request", "3", "the signed request is not of this time"
     STANDBY = "standby", "5", "this ledger stands by; another one records"
+    START_REFUSED = "start_refused", "3", "what was put off may not begin"
     STATE_DIFFERS = "state_differs", "4", "the log gives another state than the one in memory"
     STATEMENT_MISMATCH = "statement_mismatch", "4", "the request is not what was signed"
     STATEMENT_OLD = "statement_old", "034", "the statement was signed too long ago"
