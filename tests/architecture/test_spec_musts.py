@@ -27,6 +27,7 @@ from breakglass.records import (
     handout,
     kinds,
     people_list,
+    permit,
     policy_note,
     presentation,
     session,
@@ -46,11 +47,11 @@ from ..kit.organisation import Organisation
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = {
     name: ROOT / f"docs/spec/{name}.md"
-    for name in ["statement", "record", "card", "token", "trust", "handout", "request"]
+    for name in ["statement", "record", "card", "token", "trust", "handout", "request", "permit"]
     + [f"kinds/{each}" for each in KINDS.by_name]
 }
 CASES = ROOT / "vectors/token/cases"
-MUST = re.compile(r"\(([SDFCTRHQ]-\d+)\)")
+MUST = re.compile(r"\(([SDFCTRHQB]-\d+)\)")
 BLOCK = re.compile(r"(<!-- example: ([a-z_ -]+) -->\n```text\n)(.*?)(```\n)", re.DOTALL)
 
 
@@ -65,7 +66,7 @@ def anchors() -> dict[str, str]:
     found: dict[str, str] = {}
     for name in SPECS:
         for line in bullets(name):
-            for number in re.findall(r"\*\*\(([SDFCTRHQ]-\d+)\)\*\*", line):
+            for number in re.findall(r"\*\*\(([SDFCTRHQB]-\d+)\)\*\*", line):
                 assert number not in found, f"{name}: {number} stands twice"
                 found[number] = line
     return found
@@ -298,6 +299,12 @@ def _handout() -> str:
     return Note.parse(Shop.begin().given().note.encode()).encoded().decode()
 
 
+def _permit() -> str:
+    from vectors.permit.make import honest
+
+    return permit.parse_permit(honest())[1].encoded().decode()
+
+
 EXAMPLES: dict[str, Callable[[], str]] = {
     "words": _words,
     "unseen": _unseen,
@@ -316,6 +323,8 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "presentation": _presentation,
     "handout-form": lambda: _form(handout.Handout, "Handout"),
     "handout": _handout,
+    "permit-form": lambda: _form(permit.Permit, "Permit"),
+    "permit": _permit,
     "trust": lambda: Organisation().trust_text(),
     "request-form": _request_form,
     "request": lambda: request_signature.request_text(reading.REQUEST_TEXT),

@@ -13,6 +13,7 @@ from breakglass.node.submitter import Fact
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.review_deadline import review_due
 from breakglass.records.fold.slices.governance import ActiveCard
+from breakglass.records.fold.slices.grants import AnswerState
 from breakglass.records.grant import Path, handle_of, path_of
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.signing.signature import Signature
@@ -53,7 +54,11 @@ class Wish:
 
 
 def wish_of(
-    request: BreakRequest, moment: Moment, policy: CompiledPolicy, decided_at: datetime
+    request: BreakRequest,
+    moment: Moment,
+    policy: CompiledPolicy,
+    decided_at: datetime,
+    approved: Sequence[AnswerState] = (),
 ) -> Wish:
     """Return what a request wishes for; whoever calls has decided that it may be granted."""
     assert moment.card is not None  # the decision looked
@@ -62,7 +67,7 @@ def wish_of(
         request.grant,
         request.said,
         request.signed,
-        (),
+        tuple(each.statement for each in approved),
         moment.card,
         severity,
         policy,
@@ -70,11 +75,16 @@ def wish_of(
     )
 
 
+def life_of(wish: Wish) -> tuple[datetime, datetime]:
+    """Say from when to when a grant may be used: for as long as asked and as may be."""
+    begins = parse_time(wish.said.starts) if wish.said.starts else wish.decided_at
+    return begins, begins + timedelta(seconds=min(wish.said.for_s, wish.card.card.for_s))
+
+
 def make_intent(wish: Wish) -> Intent:
     """Write the intent of a wish, as of when it was decided."""
-    said, card, now = wish.said, wish.card.card, wish.decided_at
-    begins = parse_time(said.starts) if said.starts else now
-    ends = begins + timedelta(seconds=min(said.for_s, card.for_s))
+    said, card = wish.said, wish.card.card
+    begins, ends = life_of(wish)
     return Intent(
         grant=wish.grant,
         path=wish.path,
@@ -94,6 +104,8 @@ def make_intent(wish: Wish) -> Intent:
         not_before=begins,
         not_after=ends,
         handle=handle_of(wish.grant),
-        review_by=review_due(wish.policy, said.glass, wish.severity, ends if said.starts else now),
+        review_by=review_due(
+            wish.policy, said.glass, wish.severity, ends if said.starts else wish.decided_at
+        ),
         statements=(wish.first, *wish.further),
     )
