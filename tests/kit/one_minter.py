@@ -31,11 +31,14 @@ from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.http.client import Peer, Reply
 from breakglass.minter.door import MinterDoor
 from breakglass.minter.early_end import EarlyEnd
+from breakglass.minter.early_endings import EarlyEndings
 from breakglass.minter.grant_store import GrantStore, Row, Stage
+from breakglass.minter.idle_watch import IdleWatch
 from breakglass.minter.minting import Minting, Patience
 from breakglass.minter.outcome_records import OutcomeRecords
 from breakglass.minter.platforms.platform import Limits
 from breakglass.minter.platforms.simulated import LIMITS, Simulated, Trouble
+from breakglass.minter.policy_lives import PolicyLives
 from breakglass.minter.reconciler import Reconciler, ReconcilerLimits
 from breakglass.minter.suspensions import Suspensions
 from breakglass.minter.tidying import Tidying
@@ -344,6 +347,7 @@ class OneMinter:
         if not self.ledger.gone:
             self.catching_up.require(timedelta(seconds=30))
         self.locks = GrantLocks()
+        self.lives = PolicyLives(NAME, self.view, self.bell)
         self.saying = OutcomeRecords(stating, self.table, self.limits.platform)
         doors = MinterDoor(
             NAME,
@@ -383,7 +387,9 @@ class OneMinter:
             at,
             SteppedTidying(self.table, self.platform, self.locks, self.saying, at),
             lambda: self.current and self.catching_up.current,
+            EarlyEndings(self.view, self.watch, self.table, self.lives),
         )
+        self.idle = IdleWatch(self.table, self.platform, self.lives, clock, lambda: None)
         self.early_end = EarlyEnd(
             NAME,
             self.view,

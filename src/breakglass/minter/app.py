@@ -8,12 +8,15 @@ from pathlib import Path
 from breakglass.clock import Clock
 from breakglass.minter.door import MinterDoor
 from breakglass.minter.early_end import EarlyEnd
+from breakglass.minter.early_endings import EarlyEndings
 from breakglass.minter.grant_store import GrantStore
+from breakglass.minter.idle_watch import IdleWatch
 from breakglass.minter.minting import Minting, Patience
 from breakglass.minter.outcome_records import OutcomeRecords
 from breakglass.minter.platforms.platform import Platform
 from breakglass.minter.platforms.postgres import Postgres
 from breakglass.minter.platforms.simulated import Simulated
+from breakglass.minter.policy_lives import PolicyLives
 from breakglass.minter.reconciler import Reconciler, ReconcilerLimits
 from breakglass.minter.routes import Stories, routes
 from breakglass.minter.settings import MinterSettings
@@ -25,6 +28,7 @@ from breakglass.node.door_store import DoorStore, KeptDoor
 from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.process import At, NodeProcess, go_on
 from breakglass.process.alert_channel import AlertChannel
+from breakglass.process.periodic import PeriodicTask
 from breakglass.process.serving import Service
 from breakglass.process.settings import read_settings
 from breakglass.records.trust import Trust
@@ -80,6 +84,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     saying = OutcomeRecords(stating, table, platform.limits.platform)
     doors = MinterDoor(name, view, process.peer(), doors_taken, stating, bell, clock, at)
     limits = ReconcilerLimits(settings.sweep_every, settings.ring_after, settings.ending_threads)
+    lives = PolicyLives(name, view, bell)
     tidying = Tidying(table, platform, locks, saying, at)
     ending = Reconciler(
         view,
@@ -94,7 +99,10 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         at,
         tidying,
         lambda: catching_up.current,
+        EarlyEndings(view, watch, table, lives),
     )
+    idle = IdleWatch(table, platform, lives, clock, ending.wake)
+    unused = PeriodicTask("idle", settings.idle_every, idle.look)
     minting = Minting(
         name,
         view,
@@ -123,7 +131,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         settings.forgo_after,
         doors,
     )
-    checking = TargetCheck(name, view, platform, bell, clock)
+    checking = TargetCheck(name, view, platform, bell, clock, lives)
     stories = Stories(
         name,
         process,
@@ -145,6 +153,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     )
     process.add(close=lambda: stories.behind.shutdown(wait=True))
     process.add(ending.start, ending.close)
+    process.add(unused.start, unused.close)
     process.add(close=tidying.close)
     process.add(checking.start, checking.close)
     return process.service(routes(stories))

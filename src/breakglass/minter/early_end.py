@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from breakglass.clock import Clock, Deadline
+from breakglass.clock import Clock, Deadline, format_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.minter.door import MinterDoor
@@ -95,13 +95,21 @@ class EarlyEnd:
                     f" {intent[:16]}…; nothing was given up",
                     name=ErrorName.WRONG_INTENT,
                 )
-            claim, at, minted = claim_of(found), found.at, found.minted_at is not None
+            claim, minted = claim_of(found), found.minted_at is not None
+            at, put_off = found.at, found.not_after if found.scheduled else None
         now = self._clock.now()
         with self._locks.of(grant):
             row = self._table.find(grant)
             if minted or (row is not None and row.made is not None):
                 return True
             if row is None or row.stage is Stage.CLAIMED:
+                if put_off is not None and now <= put_off:
+                    # What was put off is fetched at any time between its start and its end.
+                    raise RefusedError(
+                        f"grant {grant!r} was put off; it is given up behind its end,"
+                        f" {format_time(put_off)}",
+                        name=ErrorName.TOO_EARLY,
+                    )
                 if now - at < self._forgo_after:
                     raise RefusedError(
                         f"grant {grant!r} is {(now - at).total_seconds():.0f} s old; it is given"

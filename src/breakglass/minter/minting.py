@@ -24,6 +24,8 @@ from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.replica import Replica
 from breakglass.node.submitter import Submitter
 from breakglass.records.card import card_digest
+from breakglass.records.fold.scheduled_start import start_refused
+from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
 from breakglass.records.grant import session_name
 from breakglass.records.handout import (
@@ -215,6 +217,9 @@ class Minting:
             raise RefusedError(
                 f"{stopped[0]} is suspended; nothing was minted", name=ErrorName.SUSPENDED
             )
+        if found.scheduled:
+            self._check_start(state, found)
+            return claim
         active = state.governance.cards.get(intent.glass)
         if active is None or active.digest != card_digest(Note.parse(token.card)):
             raise RefusedError(
@@ -224,6 +229,20 @@ class Minting:
             )
         self._check_fresh()
         return claim
+
+    def _check_start(self, state: State, found: GrantState) -> None:
+        """Ask everything again of what was put off, as of now; once begun it is fetched again."""
+        self._check_fresh()
+        row = self._table.find(found.grant)
+        if row is not None and row.stage is Stage.MINTED:
+            return
+        why = start_refused(state, found)
+        if why:
+            raise RefusedError(
+                f"grant {found.grant!r} may not begin: {why}; nothing was minted",
+                name=ErrorName.START_REFUSED,
+                hint=f"in a minute: breakglass status {found.grant}; or ask again",
+            )
 
     def _check_replayed(self) -> None:
         if not self._view.wait_current(self._patience.view_within):
@@ -326,13 +345,12 @@ def _check_offered(shown: VerifiedToken) -> None:
     Raises:
         RefusedError: ``not_offered``; nothing was minted, and nothing ran.
     """
-    said = shown.asking.statement
-    for wanted, what in ((said.act, f"run act {said.act!r}"), (said.starts, "start a grant later")):
-        if wanted:
-            raise RefusedError(
-                f"this minter does not {what}; nothing was minted, and nothing ran",
-                name=ErrorName.NOT_OFFERED,
-            )
+    act = shown.asking.statement.act
+    if act:
+        raise RefusedError(
+            f"this minter does not run act {act!r}; nothing was minted, and nothing ran",
+            name=ErrorName.NOT_OFFERED,
+        )
 
 
 def _standing(row: Row) -> Row:

@@ -41,7 +41,9 @@ class OutcomeRecords:
         # A grant that was never minted is ended by the broker; there is nothing of ours to tell.
         # If the broker said so of one that we did mint, the ledger must hear that it is dead.
         not_minted = row.ended is not None and row.ended.why is EndedWhy.NOT_MINTED
-        silent = not_minted and row.made is None
+        # Of a start that we refused ourselves nobody else knows why.
+        ours = row.ended is not None and bool(row.ended.detail)
+        silent = not_minted and row.made is None and not ours
         if Outcome.MINTED not in row.said:
             owed.append((Outcome.MINTED, self._minted(row)))
         if row.ended is not None and Outcome.ENDED not in row.said:

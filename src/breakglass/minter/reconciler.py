@@ -18,6 +18,7 @@ from functools import partial
 
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import BreakglassError
+from breakglass.minter.early_endings import EarlyEndings
 from breakglass.minter.grant_store import Claim, GrantStore, Outcome, Row, Stage
 from breakglass.minter.minting import At
 from breakglass.minter.outcome_records import OutcomeRecords
@@ -63,6 +64,7 @@ class Reconciler:
         at: At,
         tidying: Tidying,
         current: Callable[[], bool],
+        early: EarlyEndings,
     ) -> None:
         """Put it together; nothing runs before ``start``.
 
@@ -70,6 +72,7 @@ class Reconciler:
             view, watch, table, platform, locks, saying, bell, clock, limits, at: the minter's.
             tidying: what looks behind a grant that is dead.
             current: whether our view has reached the ledger's size; before, nobody is an orphan.
+            early: what is over before its time.
         """
         self._view = view
         self._watch = watch
@@ -83,6 +86,7 @@ class Reconciler:
         self._at = at
         self._tidying = tidying
         self._current = current
+        self._early = early
         self._orphans: set[str] = set()  # that were rung
         self._woken = threading.Event()
         self._closed = threading.Event()
@@ -121,12 +125,14 @@ class Reconciler:
         self._tell_expired(now)
         # (2) Told to end by others: a person, a glass or the grant was stopped.
         self._tell_stopped(now)
-        # (3) Cut, probe and tell, by the workers.
+        # (3) Over by the ledger and the policy: its incident was closed, its start was refused.
+        self._tell_early(now)
+        # (4) Cut, probe and tell, by the workers.
         for row in self._table.due(now, _BATCH):
             self._hand_out(row.grant)
-        # (4) Behind those that are dead already, on other threads.
+        # (5) Behind those that are dead already, on other threads.
         self._tidying.hand_out()
-        # (5) What a crash kept from the outbox; what the target holds that nobody remembers.
+        # (6) What a crash kept from the outbox; what the target holds that nobody remembers.
         if time.monotonic() - self._said_all > _REST_AT_MOST.total_seconds() * 5:
             self._said_all = time.monotonic()
             self._say_owed()
@@ -234,6 +240,14 @@ class Reconciler:
                 self._table.end(now, (Ended(claim.grant, ended, "", None), now))
                 self._table.said(claim.grant, Outcome.ENDED)
 
+    def _tell_early(self, now: datetime) -> None:
+        for each in self._early.due():
+            # A row also for what was never minted: no token mints it from here on. A crash between
+            # the two leaves a claim without an account, and the same end is found again.
+            self._table.claim(each.claim, now)
+            self._at("early")
+            self._table.end(now, (each.ended, each.over_at))
+
     def _hand_out(self, grant: str) -> None:
         with self._busy_lock:
             if grant in self._busy:
@@ -261,7 +275,11 @@ class Reconciler:
             self._at("told")
             try:
                 # (2) Cut: no login, no session, no right. A crash from here on comes back to (1).
-                cut = self._platform.cut(row.claim.handle)
+                #     What lay idle may have been taken up in between: until its own end a statement
+                #     that is under way is never cut in its middle, and is tried again.
+                idle = row.ended is not None and row.ended.why is EndedWhy.IDLE
+                gently = idle and self._now() <= row.claim.expires
+                cut = (self._platform.cut_idle if gently else self._platform.cut)(row.claim.handle)
                 self._at("cut")
                 if cut:
                     self._table.add_sessions(grant, cut)

@@ -43,7 +43,7 @@ def ended_by_word(state: State, grant: GrantState, signed: Signature) -> Ended:
 def _done(state: State, grant: GrantState, signed: Signature) -> Ended:
     # A suspended person may still hand back what they hold.
     said = word_of(state, signed, Answer, None, suspended_too=True).statement
-    if said.do is not Do.DONE:
+    if said.do not in (Do.DONE, Do.WITHDRAW):
         raise RefusedError(
             f"a statement that says {said.do.value!r} ends nothing", name=ErrorName.WRONG_DO
         )
@@ -55,7 +55,9 @@ def _done(state: State, grant: GrantState, signed: Signature) -> Ended:
             name=ErrorName.UNKNOWN_PERSON,
             hint="security ends another's grant with: breakglass kill GRANT --why TEXT",
         )
-    return Ended(grant.grant, EndedWhy.DONE, said.reason.text, signed)
+    # What was granted is taken back as it is handed back, whether it has begun or not.
+    why = EndedWhy.DONE if said.do is Do.DONE else EndedWhy.WITHDRAWN
+    return Ended(grant.grant, why, said.reason.text, signed)
 
 
 def _killed(state: State, grant: GrantState, signed: Signature) -> Ended:

@@ -28,6 +28,7 @@ class MinterSettings:
         forgo_after: a grant this old that was never minted is given up if the broker asks.
         door_within: how long the ledger may be back without the intent of a door taken here, before
             we ring and send what else waits.
+        idle_every: how often the target is asked whether a grant that may lie idle was used.
         sweep_every: how often the target is searched for orphans.
         ring_after: how long past its end a grant may live before we ring.
         spool_notes: so many records may wait for the ledger; beyond it nothing is minted.
@@ -49,6 +50,7 @@ class MinterSettings:
     view_at_most_old: timedelta = timedelta(minutes=5)
     forgo_after: timedelta = timedelta(seconds=60)
     door_within: timedelta = timedelta(minutes=5)
+    idle_every: timedelta = timedelta(seconds=15)
     sweep_every: timedelta = timedelta(seconds=60)
     ring_after: timedelta = timedelta(seconds=60)
     ending_threads: int = 2

@@ -1,4 +1,4 @@
-"""What the minter keeps in mind of the ledger beside the fold: who was stopped, and how fresh."""
+"""What the minter keeps in mind of the ledger beside the fold: stops, starts to come, freshness."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
+from breakglass.records.kinds.cards import Cards
 from breakglass.records.kinds.dead import Dead
 from breakglass.records.kinds.ended import Ended
+from breakglass.records.kinds.incident import Incident
+from breakglass.records.kinds.intent import Intent
 from breakglass.records.kinds.minted import Minted
 from breakglass.records.kinds.suspended import Suspended
 from breakglass.records.trust import Role
@@ -26,13 +29,15 @@ class Heard:
     """``newest`` is the latest time of any witness, ``open`` what we minted and is not dead.
 
     ``passed`` is the latest time that most cosigners of one entry had reached: neither one witness
-    that is ahead nor one that is behind moves it.
+    that is ahead nor one that is behind moves it. ``scheduled`` are our grants that were put off
+    and are neither minted nor over, in their order.
     """
 
     newest: datetime | None = None
     passed: datetime | None = None
     stops: Stops = field(default_factory=Stops)
     open: dict[str, Claim] = field(default_factory=dict)
+    scheduled: dict[str, datetime] = field(default_factory=dict)
 
 
 class Suspensions(MemoryProjection[Heard]):
@@ -84,17 +89,29 @@ class Suspensions(MemoryProjection[Heard]):
         with self._lock:
             return list(self.kept.open.values())
 
+    def scheduled(self) -> list[str]:
+        """Return the grants that wait for their start."""
+        with self._lock:
+            return list(self.kept.scheduled)
+
     def _take(self, body: Any, at: datetime, role: Role | None, state: State) -> bool:
         match body:
             case Suspended():
                 self.kept.stops.take(body, at)
                 return True
+            case Intent() if body.minter == self._own.name:
+                if state.grants.by_id[body.grant].scheduled:
+                    self.kept.scheduled[body.grant] = body.not_before
             case Minted() if role == self._own:
+                self.kept.scheduled.pop(body.grant, None)
                 self.kept.open[body.grant] = claim_of(state.grants.by_id[body.grant])
             case Dead() if role == self._own:
                 self.kept.open.pop(body.grant, None)
             case Ended():
+                self.kept.scheduled.pop(body.grant, None)
                 return role != self._own
+            case Incident() | Cards():
+                return True
             case _:
                 pass
         return False

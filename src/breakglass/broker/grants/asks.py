@@ -5,6 +5,7 @@ The monitor follows the record and calls the approvers; nothing here calls anybo
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import assert_never
 
 from breakglass.broker.grants import authorization
@@ -15,13 +16,16 @@ from breakglass.broker.grants.refusals import Refusals
 from breakglass.broker.grants.request import BreakRequest
 from breakglass.broker.policies import Policies
 from breakglass.broker.rate_limit import RateLimit
-from breakglass.clock import Clock, to_milliseconds
+from breakglass.clock import Clock, format_time, to_milliseconds
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.recorder import Recorder
 from breakglass.policy.decide import Allowed, NeedsApproval, Refused
-from breakglass.records.statement import digest_of
+from breakglass.records.fold.ask_rules import scheduled_grant
+from breakglass.records.fold.state import State
+from breakglass.records.kind_sets import SCHEDULED_STARTS
+from breakglass.records.statement import AccessRequest, digest_of
 
 
 class Asks:
@@ -81,11 +85,7 @@ class Asks:
             authorization.check_timely(said, request.signed.text, state, now)
             policy = self._policies.in_force(state)
             moment = authorization.moment_of(said, request.grant, state, now)
-        if said.starts:
-            raise RefusedError(
-                "an ask that starts later is not taken by this broker; nothing was recorded",
-                name=ErrorName.NOT_OFFERED,
-            )
+            _check_start(said, state, now)
         decision = authorization.without_custodians(
             authorization.decide(request, who, moment, policy, now, taken(request))
         )
@@ -129,3 +129,29 @@ class Asks:
                     name=ErrorName.UNANSWERED,
                     hint="hand the same statement in again",
                 ) from error
+
+
+def _check_start(said: AccessRequest, state: State, now: datetime) -> None:
+    """Refuse a start that no minter would grant; the fold says the same of its intent.
+
+    Raises:
+        RefusedError: ``not_offered``, or ``scheduled_already``.
+    """
+    if not said.starts:
+        return
+    trust = state.governance.trust
+    if trust is None or trust.kinds < SCHEDULED_STARTS:
+        raise RefusedError(
+            f"nothing starts later under this trust file, which does not say kinds"
+            f" {SCHEDULED_STARTS}; nothing was recorded",
+            name=ErrorName.NOT_OFFERED,
+            hint="ask when it is needed; maintainers raise 'kinds' once every host is upgraded",
+        )
+    other = scheduled_grant(state, said.who, said.glass, now)
+    if other is not None:
+        raise RefusedError(
+            f"{said.who!r} has a start of {said.glass!r} already, {format_time(other.not_before)}"
+            f" ({other.grant}); nothing was recorded",
+            name=ErrorName.SCHEDULED_ALREADY,
+            hint=f"take that one back first: breakglass done {other.grant}",
+        )

@@ -79,7 +79,9 @@ class Reaper:
     def _look_at(self, grant: GrantState, now: datetime) -> None:
         grace = timedelta(0) if self._stated_by_us(grant) else _OTHERS_AFTER
         if grant.minter:
-            if now > min(grant.at + self._recovery, grant.not_after) + grace:
+            # What was put off is fetched at any time until its end.
+            given_up = grant.not_after if grant.scheduled else grant.at + self._recovery
+            if now > min(given_up, grant.not_after) + grace:
                 self._give_up(grant, now)
             return
         stop = self._opened.stop_of(grant)

@@ -143,6 +143,35 @@ class Platform(Protocol):
         """
         ...
 
+    def cut_idle(self, handle: str) -> int:
+        """Do as ``cut`` does, but never in the middle of a statement; return the sessions cut.
+
+        No new login; then the sessions that do nothing are cut. While one works, the rest is left
+        and ``UnavailableError`` says so: call again.
+
+        Raises:
+            UnavailableError: ``busy``: a statement is under way; or the target did not answer.
+        """
+        ...
+
+    def used_within(self, handle: str, within: timedelta) -> bool:
+        """Say whether a session of this account did anything within that time, or does so now.
+
+        Without a session it did not. What the target does not let us see counts as use.
+
+        Raises:
+            UnavailableError: the target did not answer, so nothing is known.
+        """
+        ...
+
+    def use_hidden(self) -> Finding | None:
+        """Say why the use of accounts cannot be told here, and what mends it; none: it can.
+
+        Raises:
+            UnavailableError: the target did not answer.
+        """
+        ...
+
     def probe_dead(self, handle: str) -> str:
         """Try to use the account, and return the evidence that nobody can.
 

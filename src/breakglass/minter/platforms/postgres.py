@@ -33,6 +33,7 @@ from breakglass.minter.platforms.postgres_role import (
     create_role,
 )
 from breakglass.minter.platforms.postgres_sessions import Sessions, own_server, said
+from breakglass.minter.platforms.postgres_use import shut_out_idle, use_hidden, used_within
 
 LIMITS = Limits(
     platform="postgres",
@@ -148,6 +149,23 @@ class Postgres:
             if not self._check_ours(session, handle):
                 return 0
             return shut_out(session, handle)
+
+    def cut_idle(self, handle: str) -> int:
+        """Take login and idle sessions away, then rights; see ``Platform.cut_idle``."""
+        with self._ending.session(f"end {handle!r}") as session:
+            if not self._check_ours(session, handle):
+                return 0
+            return shut_out_idle(session, handle)
+
+    def used_within(self, handle: str, within: timedelta) -> bool:
+        """Ask the server's own list of sessions; see ``Platform.used_within``."""
+        with self._ending.session(f"look at the use of {handle!r}") as session:
+            return used_within(session, handle, within)
+
+    def use_hidden(self) -> Finding | None:
+        """Say whether the server shows us what other roles' sessions do."""
+        with self._ending.session("look at our own rights") as session:
+            return use_hidden(session)
 
     def probe_dead(self, handle: str) -> str:
         """Look for the role, its sessions and a login; see ``Platform.probe_dead``."""

@@ -38,16 +38,11 @@ def shut_out(session: psycopg.Connection, handle: str) -> int:
         psycopg.Error: the target went away, or refused a step; sessions were cut all the same
             where it let us. Call again.
     """
-    role = sql.Identifier(handle)
     cut = 0
     try:
         # (1) No new login. The password goes too: the holder may have set it to a known one.
         #     A crash before this leaves a role that the table of grants calls ended.
-        session.execute(
-            sql.SQL("alter role {} nologin password {}").format(
-                role, sql.Literal(scram_verifier(secrets.token_urlsafe(24)))
-            )
-        )
+        end_logins(session, handle)
     finally:
         # (2) Live sessions, also where (1) was refused: a disk that is full keeps a role from
         #     being changed, and nobody from being cut. Behind both, nobody acts as this role.
@@ -55,8 +50,17 @@ def shut_out(session: psycopg.Connection, handle: str) -> int:
     # (3) Rights, and members. A crash from here on leaves a role that can do nothing but own.
     #     Where an administrator's open transaction locks a template, nobody can use them: tidying
     #     tries again, and the proof of death does not wait for it.
-    _revoke_memberships(session, handle)
+    revoke_memberships(session, handle)
     return cut
+
+
+def end_logins(session: psycopg.Connection, handle: str) -> None:
+    """Let nobody log in as a role any more."""
+    session.execute(
+        sql.SQL("alter role {} nologin password {}").format(
+            sql.Identifier(handle), sql.Literal(scram_verifier(secrets.token_urlsafe(24)))
+        )
+    )
 
 
 def tidy(session: psycopg.Connection, elsewhere: Elsewhere, handle: str) -> list[str]:
@@ -75,7 +79,7 @@ def tidy(session: psycopg.Connection, elsewhere: Elsewhere, handle: str) -> list
     oid, may_log_in = found
     if may_log_in:
         raise RefusedError(f"role {handle!r} may still log in", name=ErrorName.ALIVE)
-    memberships = _revoke_memberships(session, handle)
+    memberships = revoke_memberships(session, handle)
     left: list[str] = []
     owned: list[str] = []
     for database in _databases(session, oid):
@@ -138,7 +142,8 @@ def _terminate(session: psycopg.Connection, handle: str) -> int:
         time.sleep(0.01)
 
 
-def _revoke_memberships(session: psycopg.Connection, handle: str) -> list[str]:
+def revoke_memberships(session: psycopg.Connection, handle: str) -> list[str]:
+    """Take a role's memberships and members away; returns what could not be, in lines."""
     templates = _column(
         session,
         b"select r.rolname from pg_catalog.pg_auth_members m"

@@ -40,6 +40,9 @@ create table if not exists accounts(
 create table if not exists sessions(
     id integer primary key autoincrement, handle text not null
 ) strict;
+create table if not exists uses(
+    session integer primary key, busy integer not null, at text not null
+) strict;
 create table if not exists trouble(one integer primary key, switches text not null) strict;
 """
 
@@ -174,6 +177,36 @@ class Simulated:
         with self._file.changing():
             return self._do("delete from sessions where handle = ?", handle)
 
+    def cut_idle(self, handle: str) -> int:
+        """Refuse logins, then cut sessions that do nothing; see ``Platform.cut_idle``."""
+        self._reached()
+        with self._file.changing():
+            self._do("update accounts set password = null where handle = ?", handle)
+            cut = self._do(
+                "delete from sessions where handle = ? and id not in"
+                " (select session from uses where busy)",
+                handle,
+            )
+        if self._file.one("select 1 from sessions where handle = ?", handle):
+            raise UnavailableError(
+                f"a session of {handle!r} has a statement under way", name=ErrorName.BUSY
+            )
+        return cut
+
+    def used_within(self, handle: str, within: timedelta) -> bool:
+        """Look at when its sessions worked last; see ``Platform.used_within``."""
+        self._reached()
+        rows = self._file.all(
+            "select busy, at from uses where session in (select id from sessions where handle = ?)",
+            handle,
+        )
+        now = self._now()
+        return any(busy or now - parse_time(at) <= within for busy, at in rows)
+
+    def use_hidden(self) -> Finding | None:
+        """Return nothing: it sees every session."""
+        return None
+
     def tidy(self, handle: str) -> tuple[str, ...]:
         """Remove the account; see ``Platform.tidy``."""
         trouble = self._reached()
@@ -237,7 +270,18 @@ class Simulated:
             self._do("insert into sessions(handle) values (?)", handle)
             made = self._file.one("select last_insert_rowid()")
         assert made is not None
+        self.works(int(made[0]), busy=False)
         return int(made[0])
+
+    def works(self, session: int, *, busy: bool) -> None:
+        """Have a session begin a statement, or be done with one."""
+        with self._file.changing():
+            self._do(
+                "insert or replace into uses values (?, ?, ?)",
+                session,
+                int(busy),
+                format_time(self._now()),
+            )
 
     def alive(self, session: int) -> bool:
         """Say whether a session still works."""
