@@ -44,7 +44,7 @@ from breakglass.broker.grants.grant_views import (
     own_glasses_of,
     policy_of,
 )
-from breakglass.broker.grants.request import BreakBody, break_request
+from breakglass.broker.grants.request import BreakBody, address_of, break_request
 from breakglass.broker.grants.tokens import Tokens, standing
 from breakglass.broker.incidents.declarations import Declarations, Declared, StatementBody
 from breakglass.broker.minters import Minters
@@ -102,6 +102,7 @@ class Stories:
     keys: tuple[str, ...]  # our own, for which requests to us are signed
     clock: Clock
     organisation: Organisation
+    proxies: tuple[str, ...]  # whose word for where a request comes from is believed
 
 
 def routes(stories: Stories) -> list[Route]:
@@ -112,8 +113,9 @@ def routes(stories: Stories) -> list[Route]:
     """
     act, show, who = stories, _Readings(stories), stories.readers
 
-    def break_glass(body: BreakBody) -> GrantedView:
-        return granted_view(act.breaking.break_glass(break_request(body)))
+    def break_glass(who: Nobody, asked: Request[BreakBody]) -> GrantedView:
+        address = address_of(asked, stories.proxies)
+        return granted_view(act.breaking.break_glass(break_request(asked.body, address)))
 
     readings = [
         get("/glasses", nobody, show.glasses, Glasses),
@@ -134,7 +136,7 @@ def routes(stories: Stories) -> list[Route]:
         get("/healthz", nobody, show.health, Health),
     ]
     acts = [
-        _said("/break", BreakBody, break_glass, GrantedView),
+        post("/break", nobody, BreakBody, break_glass, GrantedView, _STATEMENT_BYTES),
         _said("/incidents", StatementBody, act.declaring.declare, Declared),
         _said("/done", DoneBody, act.ending.done, dict),
         _said("/kill", StatementBody, act.stopping.kill, Stopped),

@@ -19,7 +19,7 @@ from breakglass.policy import decide as deciding
 from breakglass.policy.bundle import unpack_bundle
 from breakglass.policy.compile import CompiledPolicy, compile_policy
 from breakglass.policy.factors import MFA_DOWN
-from breakglass.policy.facts import Facts, IncidentFacts
+from breakglass.policy.facts import Facts, IncidentFacts, picked_reason
 from breakglass.policy.review_deadline import review_due
 from breakglass.records.authority import Asking, check_statements
 from breakglass.records.fold.slices.grants import GrantState
@@ -159,6 +159,7 @@ def _facts(case: Case, asking: Asking) -> Facts:
         minter=intent.minter,
         scope=dict(intent.scope),
         act=said.act,
+        reason=picked_reason(said),
         ticket=said.ticket,
         drill_of_ask=said.drill and said.do is Do.ASK,
         starts=parse_time(said.starts) if said.starts else None,

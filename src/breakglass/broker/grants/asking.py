@@ -83,7 +83,8 @@ class Asking:
             case Allowed():
                 # (4) What is allowed at once is written together with its intent, in one append:
                 #     nothing is written here, so a crash still leaves nothing.
-                asked = () if asked_before else (_asked(request, who, decision),)
+                network = authorization.network_of(request, moment, policy)
+                asked = () if asked_before else (_asked(request, who, decision, network),)
                 labels = authorization.labels(who, moment, now)
                 return replace(wish_of(request, moment, policy, now), labels=labels, unsaid=asked)
             case _:
@@ -117,8 +118,8 @@ class Asking:
         return error
 
 
-def _asked(request: BreakRequest, who: Known, decision: Allowed) -> Fact:
+def _asked(request: BreakRequest, who: Known, decision: Allowed, network: str) -> Fact:
     written = authorization.written(decision)
     path = path_of(request.said)
-    body = Asked(request.grant, path, request.signed, "", who.factors, written)
+    body = Asked(request.grant, path, request.signed, network, who.factors, written)
     return Fact(f"{request.grant}/asked", body)

@@ -5,7 +5,7 @@ The monitor makes the same facts from records and decides again; a different ans
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -16,7 +16,8 @@ from breakglass.errors import RefusedError, UnprovenError
 from breakglass.policy import decide as policies
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.factors import MFA_DOWN
-from breakglass.policy.facts import Facts, IncidentFacts
+from breakglass.policy.facts import Facts, IncidentFacts, picked_reason
+from breakglass.policy.networks import network_name
 from breakglass.records.fold.forgetting import used_by
 from breakglass.records.fold.slices.governance import ActiveCard
 from breakglass.records.fold.slices.incidents import IncidentState
@@ -41,7 +42,8 @@ class Known:
 class Moment:
     """What the ledger said when the request was decided; taken while the state was held still.
 
-    ``refused`` is where this very request was refused before: its statement is spent.
+    ``refused`` is where this very request was refused before: its statement is spent. ``network``
+    is where it was asked from, if ``asked`` stands in the log already: that word counts.
     """
 
     policy_digest: str
@@ -50,6 +52,7 @@ class Moment:
     suspended: frozenset[str]
     pulse_at: datetime | None
     refused: int | None = None
+    network: str | None = None
 
 
 def known(request: BreakRequest, state: State, now: datetime) -> Known:
@@ -117,6 +120,7 @@ def moment_of(said: AccessRequest, grant: str, state: State) -> Moment:
         if target != "grant" or name == grant
     }
     incident = state.incidents.by_id.get(said.incident)
+    asked = state.grants.asked.get(grant)
     return Moment(
         state.governance.policy.bundle if state.governance.policy else "",
         state.governance.cards.get(said.glass),
@@ -124,6 +128,7 @@ def moment_of(said: AccessRequest, grant: str, state: State) -> Moment:
         frozenset(stopped),
         state.monitor.pulse_at,
         refused.index if refused is not None else None,
+        asked.network if asked is not None else None,
     )
 
 
@@ -148,7 +153,8 @@ def decide(
         return _no(
             ErrorName.NOT_OFFERED, f"a statement that says {said.do.value!r} is not taken here"
         )
-    decision = policies.decide(policy, facts(request, who, moment, now))
+    network = network_of(request, moment, policy)
+    decision = policies.decide(policy, replace(facts(request, who, moment, now), network=network))
     if isinstance(decision, policies.Refused):
         return decision  # with the policy's own words, which say more than the card's
     if moment.card is None:
@@ -172,8 +178,21 @@ def decide(
     return decision
 
 
+def network_of(request: BreakRequest, moment: Moment, policy: CompiledPolicy) -> str:
+    """Return the policy's name of the network that a request comes from; empty if it has none.
+
+    What ``asked`` has written counts, since the monitor decides again with that.
+    """
+    if moment.network is not None:
+        return moment.network
+    return network_name(policy.bundle.networks, request.address)
+
+
 def facts(request: BreakRequest, who: Known, moment: Moment, now: datetime) -> Facts:
-    """Make the facts, as the monitor will make them from ``asked`` and ``intent``."""
+    """Make the facts, as the monitor will make them from ``asked`` and ``intent``.
+
+    The network is for ``decide`` to add, which has the policy that names it.
+    """
     said, then = request.said, moment.incident
     incident = None
     if then is not None:
@@ -189,6 +208,7 @@ def facts(request: BreakRequest, who: Known, moment: Moment, now: datetime) -> F
         minter=said.minter,
         scope=dict(said.scope),
         act=said.act,
+        reason=picked_reason(said),
         ticket=said.ticket,
         drill_of_ask=said.drill and said.do is Do.ASK,
         starts=parse_time(said.starts) if said.starts else None,

@@ -117,6 +117,7 @@ def judge(state: State, stated: Submission) -> None:
         until,
         word,
         stated.witnessed,
+        network=stated.body.from_,
     )
     if word.do is Do.ASK:
         state.grants.last_ask[(word.who, word.glass)] = grant

@@ -43,7 +43,7 @@ class AskedState:
     ``said`` is what they signed and ``digest`` of its text. After ``until`` no intent can follow
     any more: that is the deadline, and nobody need write anything. ``seen`` is when it was
     witnessed, ``pages`` are the records that an approver was paged, ``silent`` says that nobody
-    answered for as long as the card asks.
+    answered for as long as the card asks, ``network`` is where it was asked from.
     """
 
     index: int
@@ -57,6 +57,7 @@ class AskedState:
     answers: tuple[AnswerState, ...] = ()
     pages: frozenset[str] = frozenset()
     silent: bool = False
+    network: str = ""
 
 
 @dataclass(frozen=True)
