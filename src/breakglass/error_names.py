@@ -229,6 +229,7 @@ class ErrorName(StrEnum):
     NOT_CANONICAL = "not_canonical", "2", "the JSON is not in canonical form (RFC 8785)"
     NOT_CARRIED = "not_carried", "3", "the trust file is not signed by its own maintainers"
     NOT_CEDAR = "not_cedar", "2", "the text is not one Cedar policy"
+    NOT_CERTIFIED = "not_certified", "3", "their group was not certified for too long"
     NOT_COSIGNED = "not_cosigned", "45", "a witness did not cosign"
     NOT_ELIGIBLE = "not_eligible", "3", "this person may not act at this time"
     NOT_EMPTY = "not_empty", "6", "the folder is not empty"

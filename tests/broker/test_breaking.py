@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnprovenError
-from breakglass.records.statement import Do, Target
+from breakglass.records.statement import Do, Target, Why
 from breakglass.token.token import parse_token
 from breakglass.token.verify import Verifier, verify_token
 from tests.broker.shop import Shop
@@ -125,6 +125,29 @@ def test_a_glass_for_two_says_who_is_missing_and_records_nothing(shop: Shop) -> 
         shop.break_glass(asking)
     assert caught.value.name == "not_approved"
     assert shop.kinds(asking.grant) == []
+
+
+def test_a_coded_reason_that_the_policy_does_not_have_is_refused_and_other_is_always_taken(
+    shop: Shop,
+) -> None:
+    asking = shop.asking(reason=Why("because", "orders stuck in 'new'"))
+    with pytest.raises(RefusedError, match="has no reason 'because'; name one of: production"):
+        shop.break_glass(asking)
+    until(lambda: shop.kinds(asking.grant) == ["refused"])
+    other = shop.asking(reason=Why("other", "orders stuck in 'new'"))
+    assert shop.break_glass(other)["index"]
+
+
+def test_the_record_has_the_policys_name_of_the_network_and_no_address(shop: Shop) -> None:
+    asking = shop.asking()
+    shop.break_glass(asking)
+    (asked,) = [
+        each
+        for each in shop.records()
+        if each.body.kind == "asked" and each.body.grant == asking.grant
+    ]
+    assert asked.body.from_ == "here"
+    assert not any("127.0.0.1" in str(each) for each in shop.records())
 
 
 def test_nobody_can_fill_the_ledger_with_refusals(shop: Shop) -> None:

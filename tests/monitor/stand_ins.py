@@ -40,6 +40,8 @@ groups:
   oncall: {{members: [mira, teo, bo]}}
   leads: {{members: [sam, noor]}}
 factors: {{two: [sk-presence, passkey], phishing_resistant: [sk-verified, passkey]}}
+reasons: {{approver-silent: nobody answered, gate-down: its check failed}}
+networks: {{office: [10.0.0.0/8]}}
 gates:
   deploy-approval: {{protects: production deploys, owner: "group:leads", fail: closed}}
   orders-write: {{protects: orders, owner: "group:leads", fail: closed}}

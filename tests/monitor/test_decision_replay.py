@@ -10,6 +10,7 @@ import pytest
 
 from breakglass.monitor.decision_replay import Case, Unjustified, case_of, replay_decision
 from breakglass.monitor.history_projection import IncidentThen
+from breakglass.policy.bundle import pack_bundle, unpack_bundle
 from breakglass.records.grant import Path
 from breakglass.records.kinds.asked import Factors
 from breakglass.records.kinds.justified import Justified
@@ -88,6 +89,24 @@ def test_a_suspended_person_or_glass(case: Case) -> None:
 
 def test_a_bundle_that_does_not_compile_justifies_nothing(case: Case) -> None:
     assert refusal(having(case, bundle=b'{"breakglass.yaml":"version: 7"}'))
+
+
+def test_a_coded_reason_that_the_policy_does_not_have(case: Case) -> None:
+    other = case.history.bundle.replace(b"approver-silent: nobody", b"gate-broken: nobody")
+    assert refusal(having(case, bundle=other)) == "unknown_reason"
+
+
+def test_the_network_that_asked_has_written_decides_again(case: Case) -> None:
+    assert case.history.asked is not None
+    files = unpack_bundle(case.history.bundle)
+    files["office.cedar"] = (
+        b'@id("not-from-office") forbid (principal, action, resource)'
+        b' when { context.network == "office" };'
+    )
+    forbids = having(case, bundle=pack_bundle(files))
+    assert isinstance(replay_decision(forbids), Justified)
+    office = replace(case.history.asked, from_="office")
+    assert refusal(having(forbids, asked=office)) == "forbidden"
 
 
 def test_a_review_due_later_than_the_policy_says(case: Case) -> None:

@@ -368,3 +368,14 @@ def test_an_entry_has_acts_or_a_credential_and_nobody_picks() -> None:
     credential: dict[str, Any] = {"minter": "prod-eu", "scope": ROLLBACK_SCOPE}
     assert refused(EXAMPLE, **credential, act="undo-checkout").name == "wrong_act"
     assert refused(EXAMPLE, act="undo-checkout").name == "wrong_act"
+
+
+def test_a_reason_is_one_of_the_policys_and_other_stands_in_every_policy() -> None:
+    for reason in ("gate-slow", "other"):
+        assert isinstance(decide(EXAMPLE, facts(reason=reason)), Allowed)
+    answer = decide(EXAMPLE, facts(reason="because"))
+    assert isinstance(answer, Refused)
+    assert answer.name == "unknown_reason"
+    assert answer.why[0].startswith("the policy has no reason 'because'; name one of: gate-slow, ")
+    few = policy_of("demo", ("  other: none of these\n", ""))
+    assert isinstance(decide(few, facts(reason="other")), Allowed)

@@ -94,24 +94,24 @@ def asked(**changes: Any) -> Any:
 
 def test_an_ask_that_follows_a_grant_takes_a_reason_of_its_own() -> None:
     before = earlier(60 * MINUTE, "move shard 3")
-    answer = asked(earlier=before, reason="  Move SHARD 3! ")
+    answer = asked(earlier=before, typed="  Move SHARD 3! ")
     assert isinstance(answer, Refused)
     assert answer.name == "same_reason"
     assert "breakglass break orders-migration" in answer.why[0]
-    said = asked(earlier=before, reason="shard 3 was larger than thought")
+    said = asked(earlier=before, typed="shard 3 was larger than thought")
     assert isinstance(said, NeedsApproval)
 
 
 def test_uninterrupted_grants_last_as_long_as_the_glass_says_and_no_longer() -> None:
     new = "shard 4 too"
-    assert isinstance(asked(earlier=earlier(300 * MINUTE, "move"), reason=new), NeedsApproval)
-    answer = asked(earlier=earlier(301 * MINUTE, "move"), reason=new)
+    assert isinstance(asked(earlier=earlier(300 * MINUTE, "move"), typed=new), NeedsApproval)
+    answer = asked(earlier=earlier(301 * MINUTE, "move"), typed=new)
     assert isinstance(answer, Refused)
     assert answer.name == "extended_enough"
     assert (
         "it would be 361m in a row, and the policy gives 6h; ask for 59m at most" in answer.why[0]
     )
-    over = asked(earlier=earlier(360 * MINUTE, "move"), reason=new)
+    over = asked(earlier=earlier(360 * MINUTE, "move"), typed=new)
     assert isinstance(over, Refused)
     assert "let it end first" in over.why[0]
 
@@ -119,7 +119,7 @@ def test_uninterrupted_grants_last_as_long_as_the_glass_says_and_no_longer() -> 
 def test_a_break_is_limited_by_no_extension() -> None:
     before = earlier(360 * MINUTE, "same")
     demo = policy_of("demo")
-    assert decide(demo, facts(earlier=before, reason="same")) == decide(demo, facts())
+    assert decide(demo, facts(earlier=before, typed="same")) == decide(demo, facts())
 
 
 def test_reasons_are_compared_by_their_words() -> None:

@@ -135,6 +135,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         process.check.keys,
         clock,
         Organisation(folder, settings.log, settings.ledger, settings.monitor),
+        settings.proxies,
     )
     return process.service(routes(stories))
 

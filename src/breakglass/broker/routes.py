@@ -46,7 +46,7 @@ from breakglass.broker.grants.grant_views import (
     own_glasses_of,
     policy_of,
 )
-from breakglass.broker.grants.request import BreakBody, break_request
+from breakglass.broker.grants.request import BreakBody, address_of, break_request
 from breakglass.broker.grants.requests import Requests
 from breakglass.broker.grants.tokens import Tokens, standing
 from breakglass.broker.incidents.declarations import Declarations, Declared, StatementBody
@@ -108,6 +108,7 @@ class Stories:
     keys: tuple[str, ...]  # our own, for which requests to us are signed
     clock: Clock
     organisation: Organisation
+    proxies: tuple[str, ...]  # whose word for where a request comes from is believed
 
 
 def routes(stories: Stories) -> list[Route]:
@@ -118,11 +119,13 @@ def routes(stories: Stories) -> list[Route]:
     """
     act, show, who = stories, _Readings(stories), stories.readers
 
-    def break_glass(body: BreakBody) -> GrantedView:
-        return granted_view(act.breaking.break_glass(break_request(body)))
+    def break_glass(who: Nobody, asked: Request[BreakBody]) -> GrantedView:
+        address = address_of(asked, stories.proxies)
+        return granted_view(act.breaking.break_glass(break_request(asked.body, address)))
 
-    def ask(body: BreakBody) -> AskView:
-        return act.requests.show(act.asks.ask(break_request(body)))
+    def ask(who: Nobody, asked: Request[BreakBody]) -> AskView:
+        address = address_of(asked, stories.proxies)
+        return act.requests.show(act.asks.ask(break_request(asked.body, address)))
 
     def answer(body: StatementBody) -> AnswerView:
         grant, index = act.answers.answer(body.statement)
@@ -149,8 +152,8 @@ def routes(stories: Stories) -> list[Route]:
         get("/healthz", nobody, show.health, Health),
     ]
     acts = [
-        _said("/break", BreakBody, break_glass, GrantedView),
-        _said("/asks", BreakBody, ask, AskView),
+        post("/break", nobody, BreakBody, break_glass, GrantedView, _STATEMENT_BYTES),
+        post("/asks", nobody, BreakBody, ask, AskView, _STATEMENT_BYTES),
         _said("/answers", StatementBody, answer, AnswerView),
         _said("/incidents", StatementBody, act.declaring.declare, Declared),
         _said("/done", DoneBody, act.ending.done, dict),

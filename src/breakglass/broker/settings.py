@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,6 +28,8 @@ class BrokerSettings:
         mint_within: how long a minter may take until its credential is usable.
         recovery: how old an intent that was never minted gets before we give it up.
         refusals_per_minute: how many of one person's refusals are recorded.
+        proxies: addresses of the reverse proxies before this broker, whose ``X-Forwarded-For`` is
+            believed; from anywhere else that header says nothing.
     """
 
     log: str
@@ -42,3 +45,13 @@ class BrokerSettings:
     mint_within: timedelta = timedelta(seconds=15)
     recovery: timedelta = timedelta(minutes=5)
     refusals_per_minute: int = 10
+    proxies: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what is no address.
+
+        Raises:
+            ValueError: with the key.
+        """
+        for each in self.proxies:
+            ipaddress.ip_address(each)

@@ -71,6 +71,7 @@ def _served(route: Route, room: BodyRoom) -> StarletteRoute:
                 request.headers,
                 request.method,
                 _target(request.scope),
+                request.client.host if request.client is not None else "",
             )
             async with room.turn(len(body)):
                 with crowd.one_more() if crowd is not None else contextlib.nullcontext():

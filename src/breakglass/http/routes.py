@@ -32,6 +32,7 @@ class Request(Generic[Taken]):
     headers: Mapping[str, str]
     method: str = "GET"
     target: str = ""  # path and query, byte for byte as they came
+    peer: str = ""  # the address at the other end of the connection; a proxy's, where one stands
 
     def number(self, name: str, default: int | None = None) -> int:
         """Read a whole number from the path or the query.

@@ -20,7 +20,7 @@ from breakglass.policy.bundle import unpack_bundle
 from breakglass.policy.compile import CompiledPolicy, compile_policy
 from breakglass.policy.earlier_grants import EarlierGrants, earlier_grants
 from breakglass.policy.factors import MFA_DOWN
-from breakglass.policy.facts import Facts, IncidentFacts
+from breakglass.policy.facts import Facts, IncidentFacts, picked_reason
 from breakglass.policy.people import Rosters
 from breakglass.policy.review_deadline import review_due
 from breakglass.policy.rosters import Kept, lately_fresh
@@ -179,11 +179,12 @@ def _facts(case: Case, asking: Asking, rosters: Rosters) -> Facts:
         minter=intent.minter,
         scope=dict(intent.scope),
         act=said.act,
+        reason=picked_reason(said),
         ticket=said.ticket,
         drill_of_ask=said.drill and said.do is Do.ASK,
         starts=parse_time(said.starts) if said.starts else None,
         earlier=case.earlier,
-        reason=said.reason.text,
+        typed=said.reason.text,
         network=asked.from_ if asked is not None else "",
         approvals=tuple(who for who in asking.factors if who != intent.who),
         suspended=frozenset(

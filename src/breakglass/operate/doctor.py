@@ -21,8 +21,9 @@ from breakglass.operate.key_inventory import Installation, look
 from breakglass.operate.maintainer_signing import card_life_left, read_signed
 from breakglass.operate.retired_cosigners import moved_out
 from breakglass.person import ssh_keygen
+from breakglass.policy.certification import SOON, Then
 from breakglass.policy.folder import read_bundle
-from breakglass.policy.parse import parse_bundle
+from breakglass.policy.parse import Bundle, parse_bundle
 from breakglass.records.trust import Level, accept_trust
 from breakglass.tlog.note import Note
 
@@ -226,6 +227,27 @@ def _policy(org: Path, now: datetime) -> Iterator[Finding]:
                 f"the last day of '{person.name}' is {person.until}",
                 f"breakglass policy person remove {person.name}; or a later 'until'",
             )
+    yield from _certified(bundle, now)
+
+
+def _certified(bundle: Bundle, now: datetime) -> Iterator[Finding]:
+    if bundle.certify is None:
+        return
+    refuses = bundle.certify.then is Then.REFUSE
+    over = ", and then counts for nobody" if refuses else ""
+    for name, group in bundle.directory.groups.items():
+        ends = bundle.certify.ends(group)
+        if ends is not None and ends - now >= SOON:
+            continue
+        past = ends is None or now >= ends
+        when = "was never certified" if ends is None else f"is certified until {ends:%Y-%m-%d}"
+        yield Finding(
+            Weight.FAIL if past and refuses else Weight.WARN,
+            "certified",
+            f"group {name!r} {when}{over}",
+            f"look through its members, then a new 'on' under groups.{name}.certified:"
+            " breakglass policy sign, breakglass policy activate",
+        )
 
 
 def _certificates(org: Path, now: datetime) -> Iterator[Finding]:

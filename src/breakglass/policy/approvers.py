@@ -24,7 +24,8 @@ def valid_approvals(bundle: Bundle, glass: Glass, facts: Facts) -> tuple[str, ..
     """Return the people whose approval counts, each once under their one name, sorted."""
     directory = bundle.directory
     breaker = directory.canonical(facts.who)
-    may = set(directory.present(glass.second_signers, facts.rosters))
+    nobody = bundle.counting_for_nobody(facts.now)
+    may = set(directory.present(glass.second_signers, facts.rosters, nobody=nobody))
     found = {directory.canonical(name) for name in facts.approvals} & may - {breaker}
     return tuple(
         sorted(

@@ -21,7 +21,7 @@ from breakglass.policy.approvers import (
     valid_approvals,
 )
 from breakglass.policy.compile import CompiledPolicy
-from breakglass.policy.denial_reasons import names, why_not
+from breakglass.policy.denial_reasons import names, uncertified, why_not
 from breakglass.policy.facts import Facts
 from breakglass.policy.glass import Glass
 from breakglass.policy.rosters import without_roster
@@ -89,6 +89,15 @@ def decide(policy: CompiledPolicy, facts: Facts) -> Decision:
             f"the policy knows nobody called {facts.who[:60]!r}; those who may break"
             f" {glass.name!r}: {names(policy.bundle.directory.everybody(glass.who))}",
         )
+    if not policy.bundle.takes_reason(facts.reason):
+        return _no(
+            ErrorName.UNKNOWN_REASON,
+            f"the policy has no reason {facts.reason[:60]!r}; name one of:"
+            f" {names(policy.bundle.reasons)}",
+        )
+    stale = uncertified(policy.bundle, glass, facts)
+    if stale:
+        return _no(ErrorName.NOT_CERTIFIED, stale)
     result = cedarpy.is_authorized(
         _request(policy, glass, facts),
         policy.rules[glass.name],
@@ -115,7 +124,7 @@ def _extended(glass: Glass, facts: Facts, policies: tuple[str, ...]) -> Refused 
     if earlier is None or not facts.asks:
         return None
     instead = f"in an emergency: breakglass break {glass.name} --incident INCIDENT --why REASON"
-    if earlier.gave(facts.reason):
+    if earlier.gave(facts.typed):
         return _no(
             ErrorName.SAME_REASON,
             f"{facts.who!r} still has {glass.name!r} for this very reason; say what is new, and"

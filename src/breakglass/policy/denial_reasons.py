@@ -18,7 +18,7 @@ from breakglass.policy.facts import Facts
 from breakglass.policy.glass import Glass
 from breakglass.policy.mint import Mint
 from breakglass.policy.parse import Bundle
-from breakglass.policy.people import Person
+from breakglass.policy.people import GROUP, Person
 from breakglass.policy.rosters import without_roster
 from breakglass.policy.yaml_fields import say_span
 from breakglass.records.grant import Path
@@ -105,6 +105,28 @@ def _person(bundle: Bundle, glass: Glass, facts: Facts, person: Person) -> Itera
             ErrorName.NOT_ELIGIBLE,
             f"the access of {who!r} ended {person.until}; ask one of: {names(allowed)}",
         )
+
+
+def uncertified(bundle: Bundle, glass: Glass, facts: Facts) -> str:
+    """Say why a person who is listed counts for nothing; empty if they do, or are not listed.
+
+    Asked before Cedar, whose entities are built once and know of no day.
+    """
+    nobody = bundle.counting_for_nobody(facts.now)
+    if not nobody or bundle.certify is None or facts.path == Path.MACHINE:
+        return ""
+    who, directory = bundle.directory.canonical(facts.who), bundle.directory
+    if who not in directory.present(glass.who, facts.rosters) or who in directory.present(
+        glass.who, facts.rosters, nobody=nobody
+    ):
+        return ""
+    others = names(directory.present(glass.who, facts.rosters, nobody=nobody))
+    groups = names(sorted(name for name in nobody if who in directory.everybody([GROUP + name])))
+    return (
+        f"{who!r} is listed for {glass.name!r} by group {groups}, which nobody has certified for"
+        f" {say_span(bundle.certify.every)}; a maintainer certifies it: a new 'on' under"
+        f" 'certified'; others who may: {others}"
+    )
 
 
 def _signature(bundle: Bundle, glass: Glass, facts: Facts) -> Iterator[DenialReason]:

@@ -10,13 +10,15 @@ from datetime import datetime, timedelta
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
+from breakglass.policy.certification import Then, stale_groups
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.denial_reasons import names
 from breakglass.policy.glass import Glass
 from breakglass.policy.glass_terms import terms
 from breakglass.policy.parse import Bundle
-from breakglass.policy.people import Person
+from breakglass.policy.people import GROUP, Person
 from breakglass.policy.standings import standings
+from breakglass.policy.yaml_fields import say_span
 from breakglass.records.card import Tier
 
 _LABEL = 7  # columns
@@ -55,7 +57,7 @@ def explain(policy: CompiledPolicy, person: str, glass: str | None, as_of: datet
         for line in _glass(policy.bundle, each, found, as_of, asked_for=glass is not None)
     ]
     lines = lines or [f"{found.name!r} may break no glass and approve none"]
-    return [*_days(found, as_of), *lines]
+    return [*_days(found, as_of), *_stale(policy.bundle, found, as_of), *lines]
 
 
 def _days(person: Person, as_of: datetime) -> list[str]:
@@ -66,6 +68,18 @@ def _days(person: Person, as_of: datetime) -> list[str]:
         return []
     left = (person.ends - as_of) // timedelta(days=1)
     return [f"{person.name!r} may act until {person.until}: {left} days more"]
+
+
+def _stale(bundle: Bundle, person: Person, as_of: datetime) -> Iterator[str]:
+    groups, certify = bundle.directory.groups, bundle.certify
+    for name in stale_groups(certify, groups, as_of):
+        if certify is not None and person.name in bundle.directory.everybody([GROUP + name]):
+            last, refuses = groups[name].certified, certify.then is Then.REFUSE
+            yield (
+                f"{GROUP}{name} was certified {last.on if last else 'never'}, the policy asks for"
+                f" it every {say_span(certify.every)}"
+                f"{': it counts for nobody' if refuses else ''}"
+            )
 
 
 def _glass(

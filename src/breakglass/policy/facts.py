@@ -15,6 +15,10 @@ from breakglass.policy.earlier_grants import EarlierGrants
 from breakglass.policy.people import Rosters
 from breakglass.records.grant import Path
 from breakglass.records.signing.signature import Factor
+from breakglass.records.statement import AccessRequest, Do
+
+OTHER = "other"
+"""The coded reason that every policy takes: no glass stays shut for want of a word."""
 
 NO_ROSTERS: Rosters = MappingProxyType({})
 
@@ -45,10 +49,11 @@ class Facts:
         minter: as the statement names it; empty when only gates are wanted.
         scope: as the statement says; empty without a minter, and of a machine, whose act says it.
         act: as the statement names it; empty where a credential is wanted.
+        reason: the coded reason that a person picked, from ``picked_reason``.
         ticket: where the work is planned, as the statement says; possibly empty.
         starts: when an ask wants to start; none: at once.
         earlier: what of the same person and glass this would follow without a gap; of an ask alone.
-        reason: what the breaker typed.
+        typed: what the breaker typed beside it.
         network: the bundle's name of the network that the broker saw; empty if it has none.
         approvals: who signed *yes* to this very statement; for a sealed glass, who joined.
         suspended: ``person:NAME`` and ``glass:NAME`` in force, for whomever; anything else (this
@@ -69,10 +74,11 @@ class Facts:
     minter: str = ""
     scope: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     act: str = ""
+    reason: str = OTHER
     ticket: str = ""
     starts: datetime | None = None
     earlier: EarlierGrants | None = None
-    reason: str = ""
+    typed: str = ""
     network: str = ""
     approvals: tuple[str, ...] = ()
     suspended: frozenset[str] = frozenset()
@@ -89,3 +95,11 @@ class Facts:
     def ahead(self) -> timedelta | None:
         """How far ahead of the statement's own time its start lies; none: at once."""
         return None if self.starts is None else self.starts - (self.now - self.age)
+
+
+def picked_reason(said: AccessRequest) -> str:
+    """Return the coded reason that a person picked of the policy's; ``other`` if nobody picks one.
+
+    At the custodians' door the client writes a word of its own, and a machine has its condition.
+    """
+    return OTHER if said.do in {Do.DOOR, Do.MACHINE} else said.reason.code

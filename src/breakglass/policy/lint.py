@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from breakglass.policy.certification import Certify, Then, stale_groups
 from breakglass.policy.gates import Fail
 from breakglass.policy.lint_finding import Desk, Level, LintFinding
 from breakglass.policy.lint_glass import check_glass, check_uniform
@@ -48,6 +49,7 @@ def lint_bundle(bundle: Bundle, *, now: datetime | None = None) -> list[LintFind
     found += _gates(bundle)
     found += _organisation(bundle)
     found += _networks(bundle)
+    found += _certified(bundle)
     found += unused_fields(bundle)
     if now is not None:
         found += _dated(bundle, now)
@@ -121,6 +123,20 @@ def _organisation(bundle: Bundle) -> Iterator[LintFinding]:
             )
 
 
+def _certified(bundle: Bundle) -> Iterator[LintFinding]:
+    if bundle.certify is None:
+        return
+    desk = Desk(bundle)
+    say = desk.error if bundle.certify.then is Then.REFUSE else desk.advice
+    for name, group in bundle.directory.groups.items():
+        if group.certified is None:
+            yield say(
+                f"groups.{name}",
+                "a group that nobody has certified, and 'certify' asks for it",
+                "certified: {by: NAME, on: 2026-12-31}",
+            )
+
+
 def _networks(bundle: Bundle) -> Iterator[LintFinding]:
     desk = Desk(bundle)
     for name, blocks in bundle.networks.items():
@@ -134,9 +150,13 @@ def _dated(bundle: Bundle, now: datetime) -> Iterator[LintFinding]:
     for person in bundle.directory.people.values():
         if person.ends and now >= person.ends:
             yield desk.warning(f"people.{person.name}", f"may not act since {person.until}")
-    for group in bundle.directory.groups.values():
-        if group.certified and now.date() - group.certified.on > CERTIFIED_FOR:
+    certify = bundle.certify or Certify(CERTIFIED_FOR, Then.ADVISE)
+    for name in stale_groups(certify, bundle.directory.groups, now):
+        group = bundle.directory.groups[name]
+        if group.certified:
+            refused = "; nobody counts by it" if certify.then is Then.REFUSE else ""
             yield desk.warning(
-                f"groups.{group.name}.certified",
-                f"last certified {group.certified.on}, more than {CERTIFIED_FOR.days} days ago",
+                f"groups.{name}.certified",
+                f"last certified {group.certified.on}, more than {certify.every.days} days"
+                f" ago{refused}",
             )

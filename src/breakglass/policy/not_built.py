@@ -118,14 +118,8 @@ NOT_BUILT = (
     NotBuilt(
         "a second reader", r"glasses\.[^:]+\.review\.second_reader", "one reader closes a review"
     ),
-    NotBuilt("networks", r"networks\.[^.]+", "the broker records no network's name"),
     NotBuilt("age recipients", r"people\.[^:]+\.age", "no share is encrypted to it"),
     NotBuilt("signing in", r"people\.[^:]+\.oidc", "nobody signs in with it"),
-    NotBuilt(
-        "coded reasons",
-        r"reasons",
-        "the client asks for one of them, and the broker takes any coded word",
-    ),
     NotBuilt("overdue reviews", r"reviews\.overdue", "an overdue review changes nothing"),
 )
 

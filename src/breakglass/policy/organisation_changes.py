@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+from breakglass.policy.certification import Then
 from breakglass.policy.change import (
     Change,
     Effect,
@@ -107,6 +108,16 @@ def _down(before: Any, after: Any) -> Told:
     yield from field_changes(before, after, _DOWN)
 
 
+def _certify(before: Any, after: Any) -> Told:
+    if before is None or after is None:
+        rule = after or before
+        effect = NARROWS if after else WIDENS
+        state = "are certified" if after else "need no longer be certified"
+        yield effect, f"groups {state} every {value(rule.every)}, else {rule.then}"
+        return
+    yield from field_changes(before, after, _CERTIFY)
+
+
 def _factors(before: Any, after: Any) -> Told:
     fresh = ranked("a fresh signature takes at least factor", Factor, NARROWS)
     return field_changes(before, after, {"fresh": fresh, "down": _down})
@@ -161,6 +172,10 @@ _DOWN = {
     "approved_by": becomes("who declares that MFA is down", WIDENS),
     "glasses": listed("while MFA is down also", "while MFA is down no longer"),
     "for_": longer("while MFA is down a grant lasts at most"),
+}
+_CERTIFY = {
+    "every": longer("groups are certified every"),
+    "then": ranked("what follows on an old certification:", Then, NARROWS),
 }
 _GATE = {
     "protects": becomes("protects"),
@@ -217,5 +232,6 @@ _BUNDLE: dict[str, Say] = {
     "custodians": _quorum("custodians"),
     "maintainers": _quorum("maintainers"),
     "reviews": lambda was, now: field_changes(was, now, _REVIEWS),
+    "certify": _certify,
     "cedar": _cedar,
 }

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 
 from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.alert_routes import Channel, parse_alerts, parse_channel
 from breakglass.policy.bundle import MAIN_FILE, check_names
+from breakglass.policy.certification import Certify, Then, parse_certify, stale_groups
 from breakglass.policy.factors import Factors, parse_factors, refuse_unknown_glasses
+from breakglass.policy.facts import OTHER
 from breakglass.policy.gates import Gate, parse_gate
 from breakglass.policy.glass import BlastRadius, Glass, Known, parse_glasses
 from breakglass.policy.incident_sources import IncidentSource, parse_incident_sources
@@ -21,7 +24,7 @@ from breakglass.policy.review_rules import Reviews, parse_reviews
 from breakglass.policy.yaml_nodes import Fields, Items, Node, Place, parse_yaml, wrong, wrong_at
 from breakglass.records.encoding.text_types import Code
 
-NO_REASONS = {"other": "none of these"}
+NO_REASONS = {OTHER: "none of these"}
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Bundle:
     custodians: Quorum | None
     maintainers: Quorum
     reviews: Reviews
+    certify: Certify | None
     cedar: Mapping[str, str] = field(repr=False)
     places: Mapping[str, Place] = field(repr=False, compare=False)
 
@@ -61,6 +65,16 @@ class Bundle:
         while path not in self.places and "." in path:
             path = path.rpartition(".")[0]
         return self.places.get(path, Place(MAIN_FILE))
+
+    def takes_reason(self, code: str) -> bool:
+        """Say whether a statement may name this coded reason."""
+        return code == OTHER or code in self.reasons
+
+    def counting_for_nobody(self, now: datetime) -> frozenset[str]:
+        """Return the groups that mean nobody at ``now``, certified too long ago for ``refuse``."""
+        if self.certify is None or self.certify.then is not Then.REFUSE:
+            return frozenset()
+        return frozenset(stale_groups(self.certify, self.directory.groups, now))
 
     def reads_all(self, who: str) -> bool:
         """Say whether ``who`` is one of ``readers:``, to whom every grant and review is shown."""
@@ -81,7 +95,7 @@ class Bundle:
 _NEED = ("version", "organisation", "people", "glasses", "channels", "alerts", "maintainers")
 _MAY = (
     "groups", "factors", "reasons", "networks", "incident_sources", "gates", "machines", "kill",
-    "custodians", "readers", "reviews",
+    "custodians", "readers", "reviews", "certify",
 )  # fmt: skip
 FIELDS = (*_NEED, *_MAY)
 """Everything that may stand at the top of a bundle."""
@@ -130,6 +144,7 @@ def parse_bundle(files: Mapping[str, bytes]) -> Bundle:
         custodians=_quorum(at["custodians"], directory, 1) if "custodians" in at else None,
         maintainers=_quorum(at["maintainers"], directory, 2),
         reviews=parse_reviews(at.get("reviews")),
+        certify=parse_certify(at["certify"]) if "certify" in at else None,
         cedar=MappingProxyType(_cedar(files)),
         places=MappingProxyType(_places(root)),
     )

@@ -7,7 +7,7 @@ never makes two people of one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from types import MappingProxyType
@@ -102,35 +102,42 @@ class Directory:
         """Return all who can ever be meant by ``refs``, sorted: what a card must hold."""
         return tuple(sorted(self._expand(refs, None)))
 
-    def present(self, refs: Iterable[str], rosters: Rosters) -> tuple[str, ...]:
+    def present(
+        self, refs: Iterable[str], rosters: Rosters, *, nobody: Collection[str] = ()
+    ) -> tuple[str, ...]:
         """Return who is meant by ``refs`` under these rosters, sorted.
 
         Args:
             refs: people, and groups as ``group:NAME``.
             rosters: group to the people on its newest roster that is fresh enough; a rostered
                 group that is missing here falls back.
+            nobody: groups that mean nobody, wherever they stand.
         """
-        return tuple(sorted(self._expand(refs, rosters)))
+        return tuple(sorted(self._expand(refs, rosters, nobody)))
 
-    def _expand(self, refs: Iterable[str], rosters: Rosters | None) -> set[str]:
+    def _expand(
+        self, refs: Iterable[str], rosters: Rosters | None, nobody: Collection[str] = ()
+    ) -> set[str]:
         found: set[str] = set()
         for ref in refs:
             if ref.startswith(GROUP):
-                found |= self._group(self.groups[ref.removeprefix(GROUP)], rosters)
+                found |= self._group(self.groups[ref.removeprefix(GROUP)], rosters, nobody)
             else:
                 found.add(ref)
         return found
 
-    def _group(self, group: Group, rosters: Rosters | None) -> set[str]:
+    def _group(self, group: Group, rosters: Rosters | None, nobody: Collection[str]) -> set[str]:
+        if group.name in nobody:
+            return set()
         if not group.roster:
-            return self._expand(group.members, rosters)
+            return self._expand(group.members, rosters, nobody)
         can_be = self._expand(group.members, None) if group.members else set(self.people)
         if rosters is None:
             return can_be | self._expand(group.fallback, None)
         if group.name in rosters:
             on_it = {self.canonical(name) for name in rosters[group.name]}
             return can_be & {name for name in on_it if name}
-        return self._expand(group.fallback, rosters)
+        return self._expand(group.fallback, rosters, nobody)
 
 
 def parse_people(node: Node) -> dict[str, Person]:

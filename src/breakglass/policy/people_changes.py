@@ -20,7 +20,7 @@ from breakglass.policy.change import (
 )
 from breakglass.policy.denial_reasons import names
 from breakglass.policy.parse import Bundle
-from breakglass.policy.people import GROUP, Directory, Group
+from breakglass.policy.people import GROUP, Certified, Directory, Group
 from breakglass.records.signing.key_types import SOFTWARE_TYPES
 
 WIDENS, NARROWS, OTHER = Effect
@@ -104,6 +104,10 @@ def _said(was: Group, now: Group, old: Directory, new: Directory) -> tuple[str, 
     return () if same or was.roster or now.roster else ("members",)
 
 
+def _certified(said: Certified | None) -> str:
+    return f"by {said.by} on {said.on}" if said else "by nobody"
+
+
 _PERSON = {
     "full_name": becomes("their name"),
     "keys": _key_changes,
@@ -118,5 +122,7 @@ _GROUP = {
     "roster": becomes("its roster comes from", WIDENS),
     "at_most_old": longer("its roster may be old", none=timedelta(0)),
     "fallback": listed("without a fresh roster also", "without a fresh roster no longer"),
-    "certified": becomes("certified"),
+    "certified": lambda was, now: [
+        (OTHER, f"certified {_certified(now)} (before: {_certified(was)})")
+    ],
 }

@@ -91,7 +91,9 @@ class Asking:
                 # (4) What is allowed at once is written together with its intent, in one append:
                 #     nothing is written here, so a crash still leaves nothing. What was asked for
                 #     stands in the log, with its answers; here a crash behind them is mended.
-                unsaid = () if moment.ask is not None else (asked_fact(request, who, decision),)
+                network = authorization.network_of(request, moment, policy.bundle)
+                said_first = asked_fact(request, who, decision, network)
+                unsaid = () if moment.ask is not None else (said_first,)
                 approved = authorization.approvals(request, who, moment, policy, now)
                 wish = wish_of(request, moment, policy, now, approved)
                 labels = authorization.labels(who, moment, now)
@@ -137,11 +139,11 @@ def expired_error(grant: str, ask: AskedState) -> RefusedError:
     )
 
 
-def asked_fact(request: BreakRequest, who: Known, decision: Decision) -> Fact:
-    """Return what is written of somebody who asks."""
+def asked_fact(request: BreakRequest, who: Known, decision: Decision, network: str) -> Fact:
+    """Return what is written of somebody who asks, and of the network that they ask from."""
     written = authorization.written(decision)
     path = path_of(request.said)
-    body = Asked(request.grant, path, request.signed, "", who.factors, written)
+    body = Asked(request.grant, path, request.signed, network, who.factors, written)
     return Fact(f"{request.grant}/asked", body)
 
 

@@ -21,6 +21,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.node.grant_locks import GrantLocks
 from breakglass.node.recorder import Recorder
+from breakglass.node.submitter import Fact
 from breakglass.policy.decide import Allowed, NeedsApproval, Refused
 from breakglass.records.fold.ask_rules import scheduled_grant
 from breakglass.records.fold.state import State
@@ -107,16 +108,15 @@ class Asks:
                     )
                 # (4) Write it, proven and folded. A crash before leaves nothing; behind it the ask
                 #     waits, the monitor calls the approvers, and the same statement finds it.
-                self._append(request, who, decision)
+                network = authorization.network_of(request, moment, policy.bundle)
+                self._append(asked_fact(request, who, decision, network), request)
                 self._at("asked")
             case _:
                 assert_never(decision)
 
-    def _append(
-        self, request: BreakRequest, who: authorization.Known, decision: NeedsApproval
-    ) -> None:
+    def _append(self, asked: Fact, request: BreakRequest) -> None:
         try:
-            self._recording.record([asked_fact(request, who, decision)])
+            self._recording.record([asked])
         except RefusedError as error:
             if error.name not in (ErrorName.ID_TAKEN, ErrorName.LOST_RACE):
                 raise

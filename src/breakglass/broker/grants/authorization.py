@@ -18,7 +18,8 @@ from breakglass.policy.approvers import valid_approvals
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.earlier_grants import EarlierGrants, earlier_grants
 from breakglass.policy.factors import MFA_DOWN
-from breakglass.policy.facts import Facts, IncidentFacts
+from breakglass.policy.facts import Facts, IncidentFacts, picked_reason
+from breakglass.policy.networks import network_name
 from breakglass.policy.parse import Bundle
 from breakglass.policy.rosters import Kept, fresh
 from breakglass.records.authority import check_person
@@ -60,7 +61,8 @@ class Moment:
 
     ``refused`` is where this very request was refused before: its statement is spent. ``ask`` is
     what waits under its id, with what approvers said of it. ``rosters`` are the newest of each
-    group, fresh or not.
+    group, fresh or not. ``network`` is where it was asked from, if ``asked`` stands in the log
+    already: that word counts.
     """
 
     policy_digest: str
@@ -72,6 +74,7 @@ class Moment:
     earlier: EarlierGrants | None = None
     ask: AskedState | None = None
     rosters: Kept = field(default_factory=dict)
+    network: str | None = None
 
 
 def known(request: BreakRequest, state: State, now: datetime) -> Known:
@@ -140,6 +143,7 @@ def moment_of(said: AccessRequest, grant: str, state: State, now: datetime) -> M
         if target != "grant" or name == grant
     }
     incident = state.incidents.by_id.get(said.incident)
+    asked = state.grants.asked.get(grant)
     return Moment(
         state.governance.policy.bundle if state.governance.policy else "",
         state.governance.cards.get(said.glass),
@@ -150,6 +154,7 @@ def moment_of(said: AccessRequest, grant: str, state: State, now: datetime) -> M
         earlier_grants(state, said, parse_time(said.starts) if said.starts else now, grant),
         waiting_ask(state, grant),
         dict(state.monitor.rosters),
+        asked.network if asked is not None else None,
     )
 
 
@@ -198,6 +203,16 @@ def decide(
     return decision
 
 
+def network_of(request: BreakRequest, moment: Moment, bundle: Bundle) -> str:
+    """Return the policy's name of the network that a request comes from; empty if it has none.
+
+    What ``asked`` has written counts, since the monitor decides again with that.
+    """
+    if moment.network is not None:
+        return moment.network
+    return network_name(bundle.networks, request.address)
+
+
 def facts(
     request: BreakRequest, who: Known, moment: Moment, bundle: Bundle, now: datetime
 ) -> Facts:
@@ -217,11 +232,13 @@ def facts(
         minter=said.minter,
         scope=dict(said.scope),
         act=said.act,
+        reason=picked_reason(said),
         ticket=said.ticket,
         drill_of_ask=said.drill and said.do is Do.ASK,
         starts=parse_time(said.starts) if said.starts else None,
+        network=network_of(request, moment, bundle),
         earlier=moment.earlier,
-        reason=said.reason.text,
+        typed=said.reason.text,
         approvals=tuple(each.who for each in _approved(moment)),
         suspended=moment.suspended,
         now=now,

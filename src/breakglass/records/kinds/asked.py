@@ -118,6 +118,7 @@ def judge(state: State, stated: Submission) -> None:
         word,
         stated.witnessed,
         stated.body.statement,
+        network=stated.body.from_,
     )
     if word.do is Do.ASK:
         state.grants.last_ask[(word.who, word.glass)] = grant

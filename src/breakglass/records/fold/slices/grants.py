@@ -44,7 +44,7 @@ class AskedState:
     broker can go on from it. After ``until`` no intent can follow
     any more: that is the deadline, and nobody need write anything. ``seen`` is when it was
     witnessed, ``pages`` are the records that an approver was paged, ``silent`` says that nobody
-    answered for as long as the card asks.
+    answered for as long as the card asks, ``network`` is where it was asked from.
     """
 
     index: int
@@ -59,6 +59,7 @@ class AskedState:
     answers: tuple[AnswerState, ...] = ()
     pages: frozenset[str] = frozenset()
     silent: bool = False
+    network: str = ""
 
 
 @dataclass(frozen=True)

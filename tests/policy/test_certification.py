@@ -1,0 +1,128 @@
+"""A group that nobody looks through any more: advice first, then it counts for nobody."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from breakglass.errors import MalformedError
+from breakglass.operate import doctor
+from breakglass.policy.compile import CompiledPolicy
+from breakglass.policy.decide import Allowed, NeedsApproval, Refused, decide
+from breakglass.policy.explain import explain
+from breakglass.policy.lint import lint
+from tests.policy.kit import NOW, facts, policy_of
+
+ONCALL, LEADS = "oncall: {members: [mira]", "leads:  {members: [sam, noor]"
+LEADS_CERTIFIED = (f"{LEADS}}}", f"{LEADS}, certified: {{by: noor, on: 2026-06-01}}}}")
+_END = """
+    when: {incident: [SEV1, SEV2], mfa_age: 5m}
+    review: {due: 3 business days, by: [group:leads]}
+
+"""
+LAST = datetime(2026, 6, 29, 23, 59, 59, tzinfo=UTC)  # the last second of the 90th day
+OVER = LAST + timedelta(seconds=1)
+
+
+def oncall(on: str) -> tuple[str, str]:
+    return (f"{ONCALL}}}", f"{ONCALL}, certified: {{by: sam, on: {on}}}}}")
+
+
+def policy(then: str = "refuse", on: str = "2026-03-31", *more: tuple[str, str]) -> CompiledPolicy:
+    return policy_of(
+        "demo",
+        oncall(on),
+        LEADS_CERTIFIED,
+        ("kill:", f"certify: {{every: 90d, then: {then}}}\nkill:"),
+        *more,
+    )
+
+
+def test_a_group_counts_to_the_end_of_its_last_day_and_for_nobody_after_it() -> None:
+    assert isinstance(decide(policy(), facts(now=LAST)), Allowed)
+    answer = decide(policy(), facts(now=OVER))
+    assert isinstance(answer, Refused)
+    assert answer.name == "not_certified"
+    assert answer.why == (
+        "'mira' is listed for 'deploy-rollback' by group oncall, which nobody has certified for"
+        " 90d; a maintainer certifies it: a new 'on' under 'certified'; others who may: nobody",
+    )
+
+
+def test_where_the_policy_only_advises_the_decision_stays_and_lint_and_explain_say_it() -> None:
+    advising = policy("advise")
+    assert isinstance(decide(advising, facts(now=OVER)), Allowed)
+    (said,) = [each for each in lint(advising, now=OVER) if each.path.endswith(".certified")]
+    assert said.message == "last certified 2026-03-31, more than 90 days ago"
+    assert explain(advising, "mira", "orders-repair", OVER)[0] == (
+        "group:oncall was certified 2026-03-31, the policy asks for it every 90d"
+    )
+    assert explain(policy(), "mira", "orders-repair", OVER)[0].endswith(": it counts for nobody")
+    assert not explain(policy(), "mira", "orders-repair", LAST)[0].startswith("group:")
+
+
+def test_a_bundle_without_a_word_of_it_decides_as_ever() -> None:
+    old = policy_of("demo", oncall("2001-01-01"))
+    assert isinstance(decide(old, facts(now=OVER)), Allowed)
+
+
+def test_who_is_named_beside_the_group_goes_on_and_a_stranger_is_only_not_listed() -> None:
+    named = (f"who: [group:oncall]{_END}", f"who: [group:oncall, mira]{_END}")
+    assert isinstance(decide(policy("refuse", "2026-03-31", named), facts(now=OVER)), Allowed)
+    answer = decide(policy(), facts(who="sam", now=OVER))
+    assert isinstance(answer, Refused)
+    assert answer.name == "not_listed"
+
+
+def test_an_approval_by_an_uncertified_group_counts_no_more() -> None:
+    def asked(on: str) -> object:
+        two = policy_of(
+            "demo",
+            oncall("2026-06-20"),
+            (f"{LEADS}}}", f"{LEADS}, certified: {{by: noor, on: {on}}}}}"),
+            ("    for: 20m\n", "    for: 20m\n    approvers: {from: [group:leads]}\n"),
+            ("kill:", "certify: {every: 90d, then: refuse}\nkill:"),
+        )
+        return decide(two, facts(glass="orders-repair", path="jit", approvals=("sam",), now=NOW))
+
+    assert isinstance(asked("2026-06-01"), Allowed)
+    answer = asked("2026-01-01")
+    assert isinstance(answer, Refused)
+    assert answer.name == "no_approvers"
+    assert not isinstance(answer, NeedsApproval)
+
+
+def test_a_group_that_nobody_ever_certified_is_an_error_before_it_can_refuse() -> None:
+    change = ("kill:", "certify: {every: 90d, then: refuse}\nkill:")
+    with pytest.raises(MalformedError, match="a group that nobody has certified") as caught:
+        policy_of("demo", change)
+    assert "certified: {by: NAME" in caught.value.hint
+    advising = policy_of("demo", ("kill:", "certify: {every: 90d, then: advise}\nkill:"))
+    assert isinstance(decide(advising, facts(now=OVER)), Allowed)
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        ("{every: 90d}", "'then' in 'certify'"),
+        ("{every: 12h, then: refuse}", "a duration from 1d to 731d"),
+        ("{every: 90d, then: warn}", "one of advise, refuse"),
+    ],
+)
+def test_what_certify_must_say(written: str, wanted: str) -> None:
+    with pytest.raises(MalformedError, match=wanted):
+        policy_of("demo", ("kill:", f"certify: {written}\nkill:"))
+
+
+def test_doctor_warns_two_weeks_ahead_and_fails_once_nobody_counts() -> None:
+    def found(now: datetime, then: str = "refuse") -> list[tuple[str, str]]:
+        bundle = policy(then).bundle
+        return [(each.weight.value, each.says) for each in doctor._certified(bundle, now)]
+
+    assert found(OVER - timedelta(days=15)) == []
+    text = "group 'oncall' is certified until 2026-06-30, and then counts for nobody"
+    assert found(OVER - timedelta(days=13)) == [("WARN", text)]
+    assert found(OVER) == [("FAIL", text)]
+    assert found(OVER, "advise") == [("WARN", "group 'oncall' is certified until 2026-06-30")]
+    assert list(doctor._certified(policy_of("demo").bundle, OVER)) == []
