@@ -10,6 +10,7 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
+from breakglass.cli.doctor_without import LOST, tell_without
 
 if TYPE_CHECKING:
     from breakglass.operate.doctor import Examined
@@ -18,22 +19,39 @@ EXAMPLE = """\
 \b
 Example:
   breakglass doctor --org org/
+  breakglass doctor --without ledger --glass orders-repair
 """
 _COLUMNS = 80
 
 
 @click.command(epilog=EXAMPLE)
+@click.option(
+    "--without",
+    type=click.Choice(LOST),
+    metavar="PROCESS",
+    help="Rehearse the loss of ledger, monitor, archiver or broker, in a twin. Minutes.",
+)
+@click.option("--glass", default="", metavar="G", help="Rehearse this glass alone.")
 @takes_org
 @output.says_json
-def doctor(org: str | None, as_json: bool) -> None:
+def doctor(without: str | None, glass: str, org: str | None, as_json: bool) -> None:
     """Say who holds which key, who could still erase what, and the next cheapest step.
 
     Looked at from this host: what lies elsewhere is known by its address alone.
+
+    --without starts a twin on this machine, with your policy and generated keys,
+    and breaks every glass of it while that process is ended. Nothing of yours is
+    called or cut.
     """
     from breakglass.cli.sign_statement import now
     from breakglass.operate.doctor import Weight, examine
 
     client = find(org)
+    if without:
+        tell_without(client.file.absolute().parent, without, glass, as_json)
+        return
+    if glass:
+        raise click.UsageError("--glass belongs to --without")
     found = examine(client.file.absolute().parent, client.who, client.key, now())
     if as_json:
         output.tell_json(_json(found))
