@@ -86,9 +86,8 @@ def _run(arguments: list[str], as_json: bool) -> int:
     from breakglass.cli import output
 
     try:
-        breakglass.main(_behind(arguments), prog_name="breakglass", standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
+        ended = breakglass.main(_behind(arguments), prog_name="breakglass", standalone_mode=False)
+        return ended if isinstance(ended, int) else 0  # the code of a click.exceptions.Exit
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())  # a group without a command: that is a question
         return 0
@@ -115,7 +114,6 @@ def _run(arguments: list[str], as_json: bool) -> int:
         return 6
     except Exception as error:  # noqa: BLE001  the edge of the process: one line, and the rest kept
         return _own_mistake(error, as_json)
-    return 0
 
 
 def _behind(arguments: list[str]) -> list[str]:
