@@ -36,6 +36,7 @@ from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
+from breakglass.records.kinds.alert import PAGE, Alert, Delivery
 from breakglass.records.kinds.genesis import Genesis
 from breakglass.records.kinds.pulse import Pulse
 from breakglass.records.policy_note import policy_text
@@ -397,6 +398,34 @@ class Shop:
             )
         return Asking(said, body, holder)
 
+    def ask(self, asking: Asking, broker: int = 0) -> dict[str, Any]:
+        """Hand a statement in as a request for other people's approval."""
+        return self.post("/asks", asking.body, broker)
+
+    def word(self, do: Do, asking: Asking, who: str, **changes: Any) -> dict[str, Any]:
+        """Sign an answer to what was asked for."""
+        said = {
+            "do": do,
+            "log": ORIGIN,
+            "answers": digest_of(asking.body["statement"]["text"]),
+            "who": who,
+            "reason": Why("looked", "it is what the runbook says"),
+            "at": _now(),
+            "nonce": _nonce(),
+        }
+        key = changes.pop("key", None)
+        return {"statement": self.signed(Answer(**{**said, **changes}), key)}
+
+    def answer(self, do: Do, asking: Asking, who: str, broker: int = 0) -> dict[str, Any]:
+        """Sign an answer and hand it in."""
+        return self.post("/answers", self.word(do, asking, who), broker)
+
+    def page(self, grant: str, *to: str, delivery: Delivery = Delivery.DELIVERED) -> None:
+        """Call approvers, as the monitor does."""
+        ident = f"alert/{grant}/{secrets.token_hex(4)}"
+        alert = Alert(PAGE, grant, 0, "hook", to, delivery, "", 1, "")
+        self.state_as("monitor", Fact(ident, alert))
+
     def break_glass(self, asking: Asking, broker: int = 0) -> dict[str, Any]:
         return self.post("/break", asking.body, broker)
 
@@ -519,12 +548,12 @@ class Shop:
         return found
 
 
-def make_shop(folder: Path, minter_settings: str) -> Shop:
+def make_shop(folder: Path, minter_settings: str, kind: type[Shop] = Shop) -> Shop:
     """Make a shop; nothing runs yet."""
     logs = make_log_set(folder)
     roles = ("broker", "broker-2", "minter:orders-db", "monitor", "gate:deploy-approval")
     keys = {role: SignerKey.generate(f"{role.replace(':', '-')}.shop.example") for role in roles}
-    shop = Shop(folder, logs, keys)
+    shop = kind(folder, logs, keys)
     shop.make(minter_settings)
     return shop
 

@@ -111,16 +111,26 @@ def test_what_was_refused_is_refused_also_when_its_reason_is_gone(broker: OneBro
 def test_a_refusal_that_the_ledger_does_not_take_is_a_refusal_all_the_same(
     broker: OneBroker,
 ) -> None:
-    request = broker.request("key-deletion")
+    request = broker.request(who="sam")
     broker.outbox.error = UnavailableError("the ledger is away", name="not_sent")
-    with pytest.raises(RefusedError, match="needs 1 approver") as caught:
+    with pytest.raises(RefusedError, match="'sam' may not") as caught:
         broker.asking.ask(request)
-    assert caught.value.name == "needs_approval"
+    assert caught.value.name == "not_listed"
+    assert broker.kinds(request) == []
+
+
+def test_what_takes_people_is_not_refused_for_good_where_nobody_was_asked(
+    broker: OneBroker,
+) -> None:
+    request = broker.request("key-deletion")
+    with pytest.raises(RefusedError, match="takes 1 approver, and nobody was asked") as caught:
+        broker.asking.ask(request)
+    assert caught.value.name == "not_approved"
     assert broker.kinds(request) == []
 
 
 def test_so_many_refusals_of_one_person_are_recorded_and_no_more(broker: OneBroker) -> None:
-    requests = [broker.request("key-deletion") for _ in range(REFUSALS + 2)]
+    requests = [broker.request(who="sam") for _ in range(REFUSALS + 2)]
     for request in requests:
         with pytest.raises(RefusedError):
             broker.asking.ask(request)

@@ -26,6 +26,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "processes.m
 WORDS = {
     "nobody": "everybody",
     "known": "known",
+    "person": "a person",
     "of_grant": "known, and the grant's holder key",
     "neighbour_or_holder": "a neighbour, and the grant's holder key",
     "all_or_trusted": "who reads all, and whom the trust file names",

@@ -22,6 +22,7 @@ from typing import Any
 from breakglass.broker.grants.asking import Asking
 from breakglass.broker.grants.breaking import Breaking
 from breakglass.broker.grants.granting import Granting
+from breakglass.broker.grants.refusals import Refusals
 from breakglass.broker.grants.request import BreakRequest
 from breakglass.broker.grants.tokens import Tokens
 from breakglass.broker.policies import Policies
@@ -159,12 +160,14 @@ class OneBroker:
         stating = Submitter(self.outbox, org.log_name, clock, lambda: self.view.last_at(label))
         self.recording = Recorder(self.view, stating, key, clock, WITHIN, WITHIN)
         tokens = Tokens(self.view, self.minter.ledger)
+        allowance = RateLimit(REFUSALS, timedelta(minutes=1))
+        self.refusals = Refusals(self.recording, allowance, self._step)
         self.asking = Asking(
             self.recording,
             Policies(),
             self.minters,
             clock,
-            RateLimit(REFUSALS, timedelta(minutes=1)),
+            self.refusals,
             self._step,
         )
         self.granting = Granting(

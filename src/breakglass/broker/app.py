@@ -16,12 +16,19 @@ from breakglass.broker.door.door_return import DoorReturn
 from breakglass.broker.governance.activation import Activation
 from breakglass.broker.governance.genesis import Beginning
 from breakglass.broker.governance.suspension import Suspending
+from breakglass.broker.grants.answers import Answers
+from breakglass.broker.grants.ask_history import AskHistory
+from breakglass.broker.grants.ask_reconciler import AskReconciler
+from breakglass.broker.grants.ask_views import AskViews
 from breakglass.broker.grants.asking import Asking
+from breakglass.broker.grants.asks import Asks
 from breakglass.broker.grants.breaking import Breaking
 from breakglass.broker.grants.early_end import EndingEarly
 from breakglass.broker.grants.granting import At, Granting
 from breakglass.broker.grants.open_grants import OpenGrants
 from breakglass.broker.grants.reaper import Reaper
+from breakglass.broker.grants.refusals import Refusals
+from breakglass.broker.grants.requests import Requests
 from breakglass.broker.grants.tokens import Tokens
 from breakglass.broker.incidents.declarations import Declarations
 from breakglass.broker.minters import Minters
@@ -41,7 +48,7 @@ from breakglass.process.key_store import DOOR_KEY, keeping_of
 from breakglass.process.serving import Service
 from breakglass.process.settings import read_settings
 
-_DECLARED_PER_MINUTE = 10
+_DECLARED_PER_MINUTE = _ASKED_PER_MINUTE = 10
 
 
 def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
@@ -65,18 +72,26 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     process.add(close=minters.close)
     chain = DoorChain(folder / "kept" / "doors.sqlite")
     process.add(close=chain.close)
-    opened, trust_files = OpenGrants(), TrustFiles()
-    process.follow(folder / "data" / "view", [opened, trust_files], "recorded")
+    opened, trust_files, history = OpenGrants(), TrustFiles(), AskHistory()
+    process.follow(folder / "data" / "view", [opened, trust_files, history], "recorded")
+    process.lets_go(history.release)
 
     view, stating, key = process.view, process.stating, process.key
     recording = Recorder(view, stating, key, clock, settings.receipt_within, settings.follow_within)
     policies = Policies()
     tokens = Tokens(view, process.peer())
     minute = timedelta(minutes=1)
-    refusals = RateLimit(settings.refusals_per_minute, minute)
+    refusals = Refusals(recording, RateLimit(settings.refusals_per_minute, minute), at)
     asking = Asking(recording, policies, minters, clock, refusals, at)
     trying = process.peer()
     granting = Granting(recording, tokens, minters, bell, at, lambda: who_is_silent(trying))
+    locks = GrantLocks()
+    allowance = RateLimit(_ASKED_PER_MINUTE, minute)
+    asks = Asks(recording, history, policies, clock, refusals, allowance, locks, at)
+    answers = Answers(recording, history, policies, granting, clock, locks, at)
+    approving = AskReconciler(
+        recording, history, policies, granting, clock, locks, process.catching_up, at
+    )
     ending = EndingEarly(recording, minters, clock)
     keeping = keeping_of(folder)
     door_key = keeping.read(DOOR_KEY) if keeping.stands(DOOR_KEY) else None
@@ -86,7 +101,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     closing = Reaper(
         recording, minters, clock, settings.recovery, process.catching_up, opened, bell, names
     )
-    for each in (beginning, closing, returning):
+    for each in (beginning, closing, returning, approving):
         process.add(each.start, each.close)
     stories = Stories(
         view,
@@ -94,7 +109,10 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         policies,
         tokens,
         minters,
-        Breaking(asking, granting, GrantLocks(), at),
+        Breaking(asking, granting, locks, at),
+        asks,
+        answers,
+        Requests(AskViews(view, history, policies, clock), history),
         ending,
         Declarations(recording, RateLimit(_DECLARED_PER_MINUTE, minute)),
         Suspending(recording, ending),

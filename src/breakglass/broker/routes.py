@@ -24,6 +24,9 @@ from breakglass.broker.governance.activation import (
     TrustBody,
 )
 from breakglass.broker.governance.suspension import Stopped, Suspending
+from breakglass.broker.grants.answers import Answers
+from breakglass.broker.grants.ask_views import AnswerView, AskView, RequestsView
+from breakglass.broker.grants.asks import Asks
 from breakglass.broker.grants.breaking import Breaking
 from breakglass.broker.grants.early_end import DoneBody, EndingEarly
 from breakglass.broker.grants.grant_views import (
@@ -45,6 +48,7 @@ from breakglass.broker.grants.grant_views import (
     policy_of,
 )
 from breakglass.broker.grants.request import BreakBody, break_request
+from breakglass.broker.grants.requests import Requests
 from breakglass.broker.grants.tokens import Tokens, standing
 from breakglass.broker.incidents.declarations import Declarations, Declared, StatementBody
 from breakglass.broker.minters import Minters
@@ -91,6 +95,9 @@ class Stories:
     tokens: Tokens
     minters: Minters
     breaking: Breaking
+    asks: Asks
+    answers: Answers
+    requests: Requests
     ending: EndingEarly
     declaring: Declarations
     stopping: Suspending
@@ -115,6 +122,13 @@ def routes(stories: Stories) -> list[Route]:
     def break_glass(body: BreakBody) -> GrantedView:
         return granted_view(act.breaking.break_glass(break_request(body)))
 
+    def ask(body: BreakBody) -> AskView:
+        return act.requests.show(act.asks.ask(break_request(body)))
+
+    def answer(body: StatementBody) -> AnswerView:
+        grant, index = act.answers.answer(body.statement)
+        return AnswerView(grant, index, act.requests.show(grant))
+
     readings = [
         get("/glasses", nobody, show.glasses, Glasses),
         get("/cards", nobody, show.cards, CardsView),
@@ -125,6 +139,8 @@ def routes(stories: Stories) -> list[Route]:
         get("/grants/{grant}", who.of_grant, show.grant, GrantView),
         get("/grants/{grant}/token", who.of_grant, show.token, TokenView),
         get("/grants/{grant}/credential", who.of_grant, show.credential, dict),
+        get("/requests", who.person, act.requests.of_person, RequestsView),
+        get("/requests/{grant}", who.of_grant, act.requests.of_grant, AskView),
         get("/doors", who.known, show.doors, DoorsView),
         get("/doors/{grant}", who.of_grant, show.door, DoorView),
         get("/join", nobody, lambda who, asked: act.organisation.join_view(), JoinView),
@@ -135,6 +151,8 @@ def routes(stories: Stories) -> list[Route]:
     ]
     acts = [
         _said("/break", BreakBody, break_glass, GrantedView),
+        _said("/asks", BreakBody, ask, AskView),
+        _said("/answers", StatementBody, answer, AnswerView),
         _said("/incidents", StatementBody, act.declaring.declare, Declared),
         _said("/done", DoneBody, act.ending.done, dict),
         _said("/kill", StatementBody, act.stopping.kill, Stopped),

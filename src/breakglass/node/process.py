@@ -113,6 +113,7 @@ class NodeProcess:
         self._ledger = neighbour_at(folder, settings.ledger)
         self._starts: list[Callable[[], object]] = []
         self._closes = ExitStack()
+        self._lets_go: list[Callable[[], None]] = []
         self.ending = Ending()
         self.trust = read_trust(folder / settings.trust, settings.log)
         self.key = read_key(folder)
@@ -202,6 +203,10 @@ class NodeProcess:
     def _is_ledger(self, key: VerifierKey) -> bool:
         return any(log.vkey == key for log in self.view.trust().tlog.logs)
 
+    def lets_go(self, release: Callable[[], None]) -> None:
+        """Add what lets waiting requests go when the process is to end; it returns at once."""
+        self._lets_go.append(release)
+
     def add(
         self, start: Callable[[], object] = _nothing, close: Callable[[], object] = _nothing
     ) -> None:
@@ -228,6 +233,8 @@ class NodeProcess:
     def closing(self) -> None:
         """Let go of whoever waits; returns at once."""
         self.catching_up.close()
+        for release in self._lets_go:
+            release()
 
     def close(self) -> None:
         """Close every part, also where another could not be. What waits, waits on disk."""

@@ -17,7 +17,9 @@ from breakglass.http.request_signature import SESSION, SignedRequest
 from breakglass.http.routes import Request
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.replica import Replica
-from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.fold.ask_rules import may_approve
+from breakglass.records.fold.forgetting import ended_ask, waiting_ask
+from breakglass.records.fold.slices.grants import AskedState, GrantState
 from breakglass.records.fold.state import State
 from breakglass.records.people_list import May
 from breakglass.records.session import check_session, read_carried
@@ -92,6 +94,16 @@ def reads_grant(state: State, reader: GrantReader, grant: GrantState) -> bool:
     return own or state.governance.may_kill(who)
 
 
+def reads_ask(state: State, reader: GrantReader, grant: str, ask: AskedState) -> bool:
+    """Say whether this ask may be shown: own ones, and to those who may approve its glass."""
+    if isinstance(reader, Holder):
+        return reader.grant == grant
+    if reads_all(reader):
+        return True
+    assert isinstance(reader, PersonReading)
+    return reader.who == ask.who or may_approve(state, ask.glass, reader.who)
+
+
 def reads_review(state: State, reader: KnownReader, grant: GrantState) -> bool:
     """Say whether this grant's review may be shown: to who broke, approved or may review."""
     if reads_all(reader):
@@ -159,6 +171,13 @@ class Readers:
             raise _stranger(found)
         self._check.once(found)
         return reader
+
+    def person(self, asked: Request[bytes]) -> PersonReading:
+        """Let a person ask, and no process."""
+        reader = self.known(asked)
+        if isinstance(reader, PersonReading):
+            return reader
+        raise refused(f"{asked.target[:60]!r}")
 
     def neighbour_or_holder(self, asked: Request[bytes]) -> Neighbour | Holder:
         """Let a neighbour ask, or the holder of the grant in the path; no person."""
@@ -232,10 +251,11 @@ class Readers:
         name = asked.path.get("grant", "")
         with self._view.reading() as state:
             grant = self._grant_of(state, name)
-        if grant is None or not grant.holder:
+            holder = grant.holder if grant is not None else _asked_for(state, name)
+        if not holder:
             return None
         try:
-            key = SshPublicKey.parse(grant.holder)
+            key = SshPublicKey.parse(holder)
         except BreakglassError:
             return None
         return Holder(name) if key.point == found.key and not key.on_p256 else None
@@ -255,6 +275,13 @@ class Readers:
                 hint="try again in a moment, or another replica",
             )
         self._view.require_newest(_WITHHELD)
+
+
+def _asked_for(state: State, grant: str) -> str:
+    """Return the key for which a grant was asked that does not stand, or nothing."""
+    ended = ended_ask(state, grant)
+    ask = waiting_ask(state, grant) or (ended.ask if ended is not None else None)
+    return ask.said.holder if ask is not None else ""
 
 
 def _stranger(found: SignedRequest) -> RefusedError:

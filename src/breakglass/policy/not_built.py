@@ -60,12 +60,6 @@ class NotBuilt:
 
 NOT_BUILT = (
     NotBuilt(
-        "asking approvers",
-        r"glasses\.[^:]+\.approvers",
-        "no broker asks them: where they are needed the glass stays shut",
-        refused=True,
-    ),
-    NotBuilt(
         "sealed glasses",
         r"glasses\.[^:]+\.seal",
         "no ceremony opens a seal: the glass stays shut",

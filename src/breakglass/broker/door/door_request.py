@@ -310,7 +310,7 @@ class DoorRequests:
         self._require_view()
         with self._view.reading() as state:
             who = authorization.known(request, state, now)
-            authorization.check_timely(request, state, now, DOOR_WAIT)
+            authorization.check_timely(request.said, request.signed.text, state, now, DOOR_WAIT)
             policy = self._policies.in_force(state)
             moment = authorization.moment_of(request.said, request.grant, state)
             trust = self._view.trust()
@@ -320,7 +320,7 @@ class DoorRequests:
         who = replace(who, age=timedelta(0))
         times = [*(each.at for each in self._chain.standing()), chain.last_at]
         latest = max((each for each in times if each is not None), default=None)
-        decision = authorization.offered(
+        decision = authorization.alone(
             authorization.decide(request, who, moment, policy, now, Do.DOOR)
         )
         match decision:

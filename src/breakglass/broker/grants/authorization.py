@@ -12,21 +12,31 @@ from typing import assert_never
 from breakglass.broker.grants.request import BreakRequest
 from breakglass.clock import parse_time
 from breakglass.error_names import ErrorName
-from breakglass.errors import RefusedError, UnprovenError
+from breakglass.errors import BreakglassError, RefusedError, UnprovenError
 from breakglass.policy import decide as policies
+from breakglass.policy.approvers import valid_approvals
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.policy.facts import Facts, IncidentFacts
-from breakglass.records.fold.forgetting import used_by
+from breakglass.records.authority import check_person
+from breakglass.records.fold.forgetting import used_by, waiting_ask
 from breakglass.records.fold.slices.governance import ActiveCard
+from breakglass.records.fold.slices.grants import AnswerState, AskedState
 from breakglass.records.fold.slices.incidents import IncidentState
 from breakglass.records.fold.state import State
 from breakglass.records.grant import path_of
 from breakglass.records.kinds.asked import Decided, Factors, Outcome
-from breakglass.records.signing.signature import STATEMENT_NAMESPACE, verify_signature
-from breakglass.records.statement import AccessRequest, Do, digest_of
+from breakglass.records.people_list import SIGNERS_AT_MOST, May
+from breakglass.records.signing.signature import (
+    STATEMENT_NAMESPACE,
+    Factor,
+    Signature,
+    verify_signature,
+)
+from breakglass.records.statement import AccessRequest, Do, Statement, digest_of
 
 PULSE_AT_MOST_OLD = timedelta(minutes=3)
+_APPROVALS_AT_MOST = SIGNERS_AT_MOST - 1
 
 
 @dataclass(frozen=True)
@@ -37,11 +47,16 @@ class Known:
     age: timedelta
 
 
+# Of a request that is only shown: how its asker signed does not say who may answer it.
+UNSEEN = Known(Factors(Factor.ONE, 0, False), timedelta(0))
+
+
 @dataclass(frozen=True)
 class Moment:
     """What the ledger said when the request was decided; taken while the state was held still.
 
-    ``refused`` is where this very request was refused before: its statement is spent.
+    ``refused`` is where this very request was refused before: its statement is spent. ``ask`` is
+    what waits under its id, with what approvers said of it.
     """
 
     policy_digest: str
@@ -50,6 +65,7 @@ class Moment:
     suspended: frozenset[str]
     pulse_at: datetime | None
     refused: int | None = None
+    ask: AskedState | None = None
 
 
 def known(request: BreakRequest, state: State, now: datetime) -> Known:
@@ -72,23 +88,25 @@ def known(request: BreakRequest, state: State, now: datetime) -> Known:
             hint="a maintainer adds people in the bundle",
         )
     factor = verify_signature(request.signed, keys, STATEMENT_NAMESPACE)
-    age = now - said.at
+    ask = waiting_ask(state, request.grant)
+    # How long others took to answer makes a signature no older; nor does it for the monitor.
+    age = (ask.at if ask is not None else now) - said.at
     whole = timedelta(seconds=max(0, int(age.total_seconds())))
     down = said.glass.endswith(MFA_DOWN)
     return Known(Factors(factor, int(whole.total_seconds()), down), whole)
 
 
 def check_timely(
-    request: BreakRequest, state: State, now: datetime, wait: timedelta = timedelta(0)
+    said: Statement, text: str, state: State, now: datetime, wait: timedelta = timedelta(0)
 ) -> None:
     """Refuse a statement that is not of this moment; not asked of a grant that already exists.
 
-    ``wait`` is how old it may be where that is more than the skew: custodians have to be found.
+    ``text`` is what ``said`` was read from; ``wait`` is how old it may be where that is more than
+    the skew: people have to be found.
 
     Raises:
         RefusedError: ``statement_old`` or ``nonce``.
     """
-    said = request.said
     skew = state.governance.trust.skew if state.governance.trust else timedelta(0)
     if not -skew <= now - said.at <= max(skew, wait):
         apart = abs((now - said.at).total_seconds())
@@ -99,8 +117,7 @@ def check_timely(
             hint="sign again; if this comes back, set this machine's clock: timedatectl set-ntp"
             " true",
         )
-    digest = digest_of(request.signed.text)
-    if used_by(state, said) not in (None, digest):
+    if used_by(state, said) not in (None, digest_of(text)):
         raise RefusedError(
             "the nonce of this statement was used before",
             name=ErrorName.NONCE,
@@ -124,6 +141,7 @@ def moment_of(said: AccessRequest, grant: str, state: State) -> Moment:
         frozenset(stopped),
         state.monitor.pulse_at,
         refused.index if refused is not None else None,
+        waiting_ask(state, grant),
     )
 
 
@@ -192,27 +210,46 @@ def facts(request: BreakRequest, who: Known, moment: Moment, now: datetime) -> F
         ticket=said.ticket,
         drill_of_ask=said.drill and said.do is Do.ASK,
         starts=parse_time(said.starts) if said.starts else None,
+        approvals=tuple(each.who for each in _approved(moment)),
         suspended=moment.suspended,
         now=now,
         mfa_down=who.factors.mfa_down,
     )
 
 
-def offered(decision: policies.Decision) -> policies.Allowed | policies.Refused:
-    """Turn away what takes more people than this broker can gather yet."""
-    match decision:
-        case policies.Allowed() | policies.Refused():
-            return decision
-        case policies.NeedsApproval(need=need, policies=by):
-            return policies.Refused(
-                ErrorName.NEEDS_APPROVAL, (f"needs {_people(need, 'approver')}: {_NOT_YET}",), by
-            )
-        case policies.NeedsCustodians(need=need, of=of, policies=by):
-            return policies.Refused(
-                ErrorName.NEEDS_CUSTODIANS, (f"needs {need} of {of} custodians: {_NOT_YET}",), by
-            )
-        case _:
-            assert_never(decision)
+def approvals(
+    request: BreakRequest, who: Known, moment: Moment, policy: CompiledPolicy, now: datetime
+) -> tuple[AnswerState, ...]:
+    """Return the answers that count for a request now, one a person, in the log's order.
+
+    Whose key was taken away, who was suspended, or may not approve any more, counts no longer.
+    """
+    glass = policy.bundle.glasses.get(request.said.glass)
+    if glass is None:
+        return ()
+    valid = valid_approvals(policy.bundle, glass, facts(request, who, moment, now))
+    return tuple(each for each in _approved(moment) if each.who in valid)
+
+
+def _approved(moment: Moment) -> tuple[AnswerState, ...]:
+    """Return each approver's newest yes that the card in force would let an intent carry."""
+    if moment.ask is None or moment.card is None:
+        return ()
+    newest: dict[str, AnswerState] = {}
+    for each in moment.ask.answers:
+        newest.pop(each.who, None)
+        if each.yes and can_approve(moment.card, each.who, each.statement):
+            newest[each.who] = each
+    return tuple(newest.values())[-_APPROVALS_AT_MOST:]
+
+
+def can_approve(active: ActiveCard, who: str, signed: Signature) -> bool:
+    """Say whether a token would take this person's approval under this card."""
+    try:
+        check_person(active.card, active.people.by_name, who, May.APPROVE, signed)
+    except BreakglassError:
+        return False
+    return True
 
 
 def written(decision: policies.Decision) -> Decided:
@@ -242,11 +279,32 @@ def labels(who: Known, moment: Moment, now: datetime) -> tuple[str, ...]:
     return tuple(found)
 
 
-_NOT_YET = "not offered by this broker yet"
+def people(count: int, what: str) -> str:
+    """Write a number of people.
 
-
-def _people(count: int, what: str) -> str:
+    >>> people(1, "approver")
+    '1 approver'
+    """
     return f"1 {what}" if count == 1 else f"{count} {what}s"
+
+
+def alone(decision: policies.Decision) -> policies.Allowed | policies.Refused:
+    """Turn away what takes other people, where nobody can be asked: at the custodians' door."""
+    found = without_custodians(decision)
+    if not isinstance(found, policies.NeedsApproval):
+        return found
+    why = f"needs {people(found.need, 'approver')}, and nobody can be asked without the ledger"
+    return policies.Refused(ErrorName.NEEDS_APPROVAL, (why,), found.policies)
+
+
+def without_custodians(
+    decision: policies.Decision,
+) -> policies.Allowed | policies.NeedsApproval | policies.Refused:
+    """Turn away what takes custodians: no broker gathers them yet."""
+    if not isinstance(decision, policies.NeedsCustodians):
+        return decision
+    why = f"needs {decision.need} of {decision.of} custodians: not offered by this broker yet"
+    return policies.Refused(ErrorName.NEEDS_CUSTODIANS, (why,), decision.policies)
 
 
 def _no(name: ErrorName, why: str) -> policies.Refused:

@@ -12,6 +12,7 @@ from breakglass.node.submitter import Fact
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.review_deadline import review_due
 from breakglass.records.fold.slices.governance import ActiveCard
+from breakglass.records.fold.slices.grants import AnswerState
 from breakglass.records.grant import Path, handle_of, path_of
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.signing.signature import Signature
@@ -52,7 +53,11 @@ class Wish:
 
 
 def wish_of(
-    request: BreakRequest, moment: Moment, policy: CompiledPolicy, decided_at: datetime
+    request: BreakRequest,
+    moment: Moment,
+    policy: CompiledPolicy,
+    decided_at: datetime,
+    approved: Sequence[AnswerState] = (),
 ) -> Wish:
     """Return what a request wishes for; whoever calls has decided that it may be granted."""
     assert moment.card is not None  # the decision looked
@@ -61,7 +66,7 @@ def wish_of(
         request.grant,
         request.said,
         request.signed,
-        (),
+        tuple(each.statement for each in approved),
         moment.card,
         severity,
         policy,
@@ -69,9 +74,16 @@ def wish_of(
     )
 
 
+def life_of(wish: Wish) -> tuple[datetime, datetime]:
+    """Say from when to when a grant may be used: at once, for as long as asked and as may be."""
+    longest = min(wish.said.for_s, wish.card.card.for_s)
+    return wish.decided_at, wish.decided_at + timedelta(seconds=longest)
+
+
 def make_intent(wish: Wish) -> Intent:
     """Write the intent of a wish, as of when it was decided."""
-    said, card, now = wish.said, wish.card.card, wish.decided_at
+    said, card = wish.said, wish.card.card
+    begins, ends = life_of(wish)
     return Intent(
         grant=wish.grant,
         path=wish.path,
@@ -87,9 +99,9 @@ def make_intent(wish: Wish) -> Intent:
         act=said.act,
         gates=card.gates,
         holder=said.holder,
-        not_before=now,
-        not_after=now + timedelta(seconds=min(said.for_s, card.for_s)),
+        not_before=begins,
+        not_after=ends,
         handle=handle_of(wish.grant),
-        review_by=review_due(wish.policy, said.glass, wish.severity, now),
+        review_by=review_due(wish.policy, said.glass, wish.severity, wish.decided_at),
         statements=(wish.first, *wish.further),
     )

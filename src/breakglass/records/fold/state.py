@@ -24,7 +24,7 @@ from breakglass.records.fold.slices.statements import Statements
 from breakglass.records.fold.slices.submitters import Submitters
 from breakglass.records.fold.slices.voids import Voids
 
-FOLD_VERSION = 3
+FOLD_VERSION = 4
 
 
 @dataclass

@@ -62,6 +62,9 @@ def judge(state: State, stated: Submission) -> None:
     waiting = waiting_ask(state, body.grant)
     if waiting is None:
         check_not_closed(state, body.grant)
+        if body.grant in state.grants.by_id:
+            # Another broker heard somebody else, and that was enough.
+            raise lost_race(f"what was asked for as {body.grant!r} is granted already")
         raise Void(ErrorName.NO_GRANT, f"nobody waits for an answer to {body.grant!r}")
     if body.reply is Reply.NOBODY:
         _check_silence(state, waiting, stated)

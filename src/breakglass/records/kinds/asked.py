@@ -117,6 +117,7 @@ def judge(state: State, stated: Submission) -> None:
         until,
         word,
         stated.witnessed,
+        stated.body.statement,
     )
     if word.do is Do.ASK:
         state.grants.last_ask[(word.who, word.glass)] = grant

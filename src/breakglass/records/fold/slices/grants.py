@@ -40,7 +40,8 @@ class AnswerState:
 class AskedState:
     """Somebody asked for a glass, and nothing has come of it yet.
 
-    ``said`` is what they signed and ``digest`` of its text. After ``until`` no intent can follow
+    ``said`` is what they signed, ``digest`` of its text and ``statement`` the signed word: any
+    broker can go on from it. After ``until`` no intent can follow
     any more: that is the deadline, and nobody need write anything. ``seen`` is when it was
     witnessed, ``pages`` are the records that an approver was paged, ``silent`` says that nobody
     answered for as long as the card asks.
@@ -54,6 +55,7 @@ class AskedState:
     until: datetime
     said: AccessRequest
     seen: datetime
+    statement: Signature
     answers: tuple[AnswerState, ...] = ()
     pages: frozenset[str] = frozenset()
     silent: bool = False
