@@ -18,7 +18,7 @@ from breakglass.cli.ask_view import AskState, AskView, Paged, ask_view
 from breakglass.cli.ask_watch import AskWatch
 from breakglass.cli.client import Client
 from breakglass.error_names import ErrorName
-from breakglass.errors import RefusedError, UnavailableError
+from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.shown_text import shown
 
 if TYPE_CHECKING:
@@ -94,6 +94,27 @@ def _asked(client: Client, held: Held) -> AskView:
             unknown = error.name in (ErrorName.UNANSWERED, ErrorName.NONSENSE)
             error.hint = f"{'result unknown; ' if unknown else ''}retry: {held.again}"
         raise
+    except RefusedError as error:
+        if error.name == ErrorName.ASKED_ALREADY:
+            error.hint = _of_before(client, held)
+        raise
+
+
+def _of_before(client: Client, held: Held) -> str:
+    """Say how to go on with the ask of the same glass that waits already."""
+    from breakglass.cli import held_grants
+    from breakglass.records.statement import Ask, parse_request
+
+    glass = parse_request(held.statement["text"]).glass
+    for each in held_grants.all_held(client.state):
+        try:
+            said = parse_request(each.statement["text"])
+        except BreakglassError:
+            continue  # what a crash left half written names no ask
+        same = isinstance(said, Ask) and said.glass == glass and each.grant != held.grant
+        if same and _now() < said.at + each.waited:
+            return f"wait on for it: {each.again}; take it back: breakglass withdraw {each.grant}"
+    return "see: breakglass requests"
 
 
 class _Waiting:

@@ -87,9 +87,9 @@ def hand_in(client: Client, held: Held, as_json: bool, *, wait: bool = True) -> 
             take(client, held, as_json)
             return
         except RefusedError as error:
-            if error.name != ErrorName.NEEDS_APPROVAL:
+            if error.name != ErrorName.NOT_APPROVED:
                 raise
-        # The card takes nobody and the policy does, for a self-declared incident: people are asked.
+        # The card takes nobody and the policy does (a self-declared incident): people are asked.
         glass = parse_request(held.statement["text"]).glass
         held.keep_asked(signed_card(client, client.broker("GET", "/glasses"), glass, _now()))
     found, then = wait_for_people(client, held, as_json, wait=wait)

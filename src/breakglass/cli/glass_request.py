@@ -193,6 +193,7 @@ def wanted_after(client: Client, asked: Held) -> GlassRequest:
     Raises:
         BreakglassError: see ``wanted``.
     """
+    from breakglass.cli.signed_glass import OTHER
     from breakglass.records.statement import Ask, parse_as
 
     said = parse_as(Ask, asked.statement["text"])
@@ -200,7 +201,7 @@ def wanted_after(client: Client, asked: Held) -> GlassRequest:
     typed = Typed(
         incident=said.incident,
         why=said.reason.text,
-        code=said.reason.code,
+        code="" if said.reason.code == OTHER else said.reason.code,
         minter=said.minter,
         ticket=said.ticket,
         drill=said.drill,

@@ -46,7 +46,8 @@ EXAMPLE = """\
 \b
 Example:
   breakglass incident declare INC-4821 --severity SEV1 --title "checkout 5xx"
-  breakglass break orders-repair --incident INC-4821 --why "orders stuck"
+  breakglass ask orders-repair --incident INC-4821 --why "orders stuck"
+  breakglass break orders-repair --incident INC-4821 --why "nobody answers"
 """
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from breakglass.records.statement import Ask, Break
 
 _SPAN = re.compile(r"([1-9][0-9]{0,5})(s|m|h)", re.ASCII)
+OTHER = "other"  # the coded reason of who gives none; every policy takes it
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
 
@@ -150,7 +151,7 @@ def check_code(known: dict[str, Any], code: str) -> str:
             name=ErrorName.UNKNOWN_REASON,
             hint=f"there are: {', '.join(codes)}",
         )
-    return code or "other"
+    return code or OTHER
 
 
 def what_is_asked(card: Card, said: Ask | Break) -> str:
