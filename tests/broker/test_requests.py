@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from breakglass.errors import RefusedError
+from breakglass.records.people_list import parse_line
 from breakglass.records.statement import Do
-from breakglass.token.token import parse_token
+from breakglass.token.token import parse_person_line, parse_token
 from tests.broker.shop import SIMULATED, Asking, Shop, make_shop
 from tests.kit.processes import until
 
@@ -134,3 +135,17 @@ def test_two_answers_through_two_brokers_are_one_grant(shop: Shop) -> None:
     assert intent is not None
     shop.done(asking)
     assert shop.void() == []
+
+
+def test_an_approver_is_shown_whose_ask_it_is_and_who_refused_it_before(shop: Shop) -> None:
+    first = asked(shop)
+    before = request(shop, first.grant)["refused_before"]
+    (line,) = request(shop, first.grant)["people"]
+    assert parse_line(parse_person_line(line).line).who == "mira"
+    assert request(shop, first.grant)["self_declared"] is True
+    shop.answer(Do.REFUSE, first, "sam")
+    second = asked(shop)
+    *same, newest = request(shop, second.grant, 1)["refused_before"]
+    assert same == before
+    assert (newest["who"], newest["reply"]) == ("sam", "no")
+    shop.answer(Do.WITHDRAW, second, "mira")

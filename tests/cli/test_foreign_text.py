@@ -101,6 +101,7 @@ def test_no_title_of_anybodys_stops_a_narrow_terminal(tmp_path: Path, encoding: 
         incident |= {"self_declared": True, "opened_at": format_time(said.at)}
         answers = {"/incidents": {"incidents": [incident]}, "/grants": {"grants": []}}
         answers["/doors"] = {"doors": [], "unappended": []}
+        answers["/requests"] = {"mine": [], "waiting": []}
         mira.broker.lie |= {path: lambda _, is_=answer: is_ for path, answer in answers.items()}
         mira.extra |= {"PYTHONIOENCODING": encoding}
         words = command(("breakglass", "status"))

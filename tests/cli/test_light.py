@@ -18,6 +18,16 @@ SOURCE = Path(breakglass.__file__).parent
 HEAVY = ("cryptography", "httpx", "starlette", "uvicorn", "cedarpy", "yaml")
 CLIENT = (
     "breaking",
+    "broken_glass",
+    "glass_request",
+    "ask",
+    "ask_view",
+    "ask_watch",
+    "ask_waiting",
+    "ask_proof",
+    "answer",
+    "asked_requests",
+    "statement_copy",
     "status",
     "run",
     "early_end",

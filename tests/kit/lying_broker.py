@@ -11,6 +11,7 @@ by exactly what was changed.
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.server
 import json
 import threading
@@ -39,17 +40,25 @@ from breakglass.token.token import Token
 from tests.embedded.isolated import Person
 from tests.kit.organisation import Broken, Organisation
 from tests.kit.people import SoftKey
+from tests.kit.simulated_asks import SimulatedAsks
 
 Lie = Callable[[Any], Any]
 CONNECT = {"host": "orders.example", "port": 5432, "dbname": "orders"}
 
 
+@dataclass
 class SoftOrganisation(Organisation):
-    """An organisation whose cards take software keys, so that a test's own key file signs."""
+    """An organisation whose cards take software keys, so that a test's own key file signs.
+
+    ``on_cards`` are changes that maintainers made to every card.
+    """
+
+    on_cards: dict[str, Any] = field(default_factory=dict)
 
     def cards(self) -> dict[str, Card]:
         """Return the cards, of one factor."""
-        return {name: replace(card, factor=Factor.ONE) for name, card in super().cards().items()}
+        found = super().cards().items()
+        return {name: replace(card, factor=Factor.ONE, **self.on_cards) for name, card in found}
 
 
 @dataclass
@@ -63,6 +72,11 @@ class LyingBroker:
     connect: dict[str, Any] = field(default_factory=lambda: dict(CONNECT))
     platform: str = "simulated"
     secret: dict[str, Any] = field(default_factory=dict)
+    asks: SimulatedAsks = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without any ask."""
+        self.asks = SimulatedAsks(self.org)
 
     def answer(self, method: str, path: str, body: Any) -> Any:
         """Return what the broker says, or ``None`` for 404."""
@@ -71,6 +85,8 @@ class LyingBroker:
         kind = path if path.count("/") == 1 else "/grants/…/" + path.rpartition("/")[2]
         if path.startswith("/grants/") and path.count("/") == 2:
             kind = "/grants/…"
+        if path.startswith("/requests/"):
+            kind = "/requests/…"
         return self.lie.get(kind, lambda same: same)(said)
 
     def _honest(self, method: str, path: str, body: Any) -> Any:
@@ -85,6 +101,8 @@ class LyingBroker:
             return {"policy": digest, "bundle": bundle}
         if path == "/break":
             return self._break(body)
+        if path.startswith(("/asks", "/answers", "/requests", "/copies")):
+            return self.asks.answer(method, path, body)
         words = path.split("/")
         broken = self.broken.get(words[2]) if words[1] == "grants" and len(words) > 2 else None
         if broken is None:
@@ -139,7 +157,9 @@ class LyingBroker:
         grant = grant_id(signed.text)
         if grant not in self.broken:
             self.org.now = to_milliseconds(datetime.now(UTC))
-            self.broken[grant] = self.org.break_glass(said=said, signed=signed)
+            ask = self.asks.asks.get(grant)
+            approvals = ask.approvals if ask else ()
+            self.broken[grant] = self.org.break_glass(said=said, signed=signed, approvals=approvals)
         broken = self.broken[grant]
         minted = self.minted(broken) if said.minter and body["presentation"] else None
         return {
@@ -196,11 +216,18 @@ class Responder(Person):
     """A person of that organisation, with the client's folder; ``broker`` is theirs to ask."""
 
     broker: LyingBroker = field(default_factory=lambda: LyingBroker(SoftOrganisation()))
+    at: str = ""
 
     def breaks(self, glass: str = "orders-repair", *more: str) -> Any:
         """Type ``breakglass break``, with incident and reason."""
         words = ("--incident", "INC-4821", "--why", "orders stuck", *more)
         return self.types("breakglass", "break", glass, *words)
+
+    def colleague(self, who: str) -> Responder:
+        """Give another of the organisation's people a place of their own."""
+        folder = self.cwd / who
+        folder.mkdir()
+        return _place(folder, who, self.broker, self.at)
 
     @property
     def grant(self) -> str:
@@ -243,28 +270,36 @@ def responder(folder: Path, org: Organisation | None = None) -> Iterator[Respond
             self.send_header("content-type", kind)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.wfile.write(body)  # a reading that waited may be given up
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    home = folder / "home"
-    home.mkdir()
-    key = home / "key"
-    key.write_bytes(mira.private_file())
-    key.chmod(0o600)
-    (home / "key.pub").write_text(f"{mira.public}\n")
     at = f"http://127.0.0.1:{server.server_port}"
-    where = "".join(f'{name} = "{at}"\n' for name in ("broker", "monitor", "ledger"))
-    (folder / "client.toml").write_text(
-        f'who = "mira"\nkey = "{key}"\nlog = "{org.log_name}"\ntrust = "trust"\n{where}'
-    )
-    (folder / "trust").write_bytes(org.trust_note())
-    person = Responder(home, folder, {"BREAKGLASS_ORG": str(folder)}, broker=broker)
     try:
-        yield person
+        yield _place(folder, "mira", broker, at)
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _place(folder: Path, who: str, broker: LyingBroker, at: str) -> Responder:
+    """Give somebody of the organisation a home with key, trust file and client.toml."""
+    org = broker.org
+    person = org.people[who]
+    assert isinstance(person, SoftKey)
+    home = folder / "home"
+    home.mkdir()
+    key = home / "key"
+    key.write_bytes(person.private_file())
+    key.chmod(0o600)
+    (home / "key.pub").write_text(f"{person.public}\n")
+    where = "".join(f'{name} = "{at}"\n' for name in ("broker", "monitor", "ledger"))
+    (folder / "client.toml").write_text(
+        f'who = "{who}"\nkey = "{key}"\nlog = "{org.log_name}"\ntrust = "trust"\n{where}'
+    )
+    (folder / "trust").write_bytes(org.trust_note())
+    return Responder(home, folder, {"BREAKGLASS_ORG": str(folder)}, broker=broker, at=at)

@@ -2,102 +2,121 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
-from breakglass.cli.completed_names import GLASS, INCIDENT
-from breakglass.cli.grant_output import tell_grant
+from breakglass.cli.completed_names import GLASS
+from breakglass.cli.glass_request import Typed, takes_request, wanted, wanted_after
 from breakglass.error_names import ErrorName
-from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
+from breakglass.errors import BreakglassError, RefusedError
 
 if TYPE_CHECKING:
     from breakglass.cli.held_grants import Held
-    from breakglass.records.card import Card, CardMint
-    from breakglass.records.statement import Why
 
 EXAMPLE = """\
 \b
 Example:
   breakglass break orders-repair --incident INC-4821 --why "orders stuck"
 """
-DRILL_AT_MOST = timedelta(minutes=20)
 _APPROVALS = {"self": "none", "two": "1", "sealed": "custodians"}
 
 
 @click.command(name="break", epilog=EXAMPLE)
 @click.argument("glass", required=False, type=GLASS)
-@click.option(
-    "--incident",
-    default="",
-    metavar="ID",
-    type=INCIDENT,
-    help="The open incident that this is for.",
-)
-@click.option(
-    "--why",
-    default="",
-    metavar="TEXT",
-    help="Why, in your words; it is recorded. Asked for with GLASS.",
-)
-@click.option("--code", default="", metavar="CODE", help="The coded reason.  [default: other]")
-@click.option(
-    "--for", "for_", default="", metavar="TIME", help="Shorter than the glass allows: 10m."
-)
-@click.option(
-    "--minter", default="", metavar="NAME", help="Which minter, if the glass has several."
-)
-@click.option("--ticket", default="", metavar="ID", help="Where the work is planned.")
-@click.option("--drill", is_flag=True, help="Rehearse: all of it is tried, nothing opens.")
+@takes_request
+@click.option("--after", metavar="GRANT", help="Break alone what you asked for: same glass, why.")
 @click.option("--again", metavar="GRANT", help="Send a statement again whose answer never came.")
 @takes_org
 @output.says_json
 def break_(
     glass: str | None,
-    incident: str,
-    why: str,
-    code: str,
-    for_: str,
-    minter: str,
-    ticket: str,
-    drill: bool,
+    typed: Typed,
+    after: str | None,
     again: str | None,
     org: str | None,
     as_json: bool,
 ) -> None:
     """Break GLASS: sign for it, have it recorded, and hold what it grants.
 
-    Without GLASS, list what you may break.
+    A glass that takes people waits for them, as 'breakglass ask' does. Without GLASS, list what
+    you may break.
     """
-    from breakglass.cli import signed_glass
-    from breakglass.records.statement import Why
+    from breakglass.cli import held_grants
+    from breakglass.records.statement import Do
 
     client = find(org)
     if again:
-        from breakglass.cli import held_grants
-
-        _send(client, held_grants.held(client.state, again), as_json)
+        hand_in(client, held_grants.held(client.state, again), as_json)
+        return
+    if after:
+        break_after(client, held_grants.held(client.state, after), as_json)
         return
     known = client.broker("GET", "/glasses")
     if glass is None:
         _list(client, known, as_json)
         return
-    if not why:
-        raise click.UsageError(f"say why: --why TEXT (it is recorded with your name: {client.who})")
     # What is asked for is what maintainers signed, and is shown before anybody touches a key.
-    card = signed_glass.signed_card(client, known, glass, _now())
-    mint = signed_glass.choose_mint(card, minter)
-    life = signed_glass.life_of(card, for_)
-    life = min(life, DRILL_AT_MOST) if drill else life
-    said = Why(signed_glass.check_code(known, code), why)
+    found = wanted(client, known, glass, typed)
     _say_what_is_held(client, glass)
-    if drill:
-        output.talk("DRILL: all of it is tried, people are alerted, and nothing opens")
-    output.talk(f"you sign for {glass}: {signed_glass.what_it_grants(card, mint, life)}")
-    _send(client, _signed(client, card, mint, life, incident, said, ticket, drill), as_json)
+    found.draw("sign for")
+    hand_in(client, found.signed(client, Do.BREAK), as_json)
+
+
+def hand_in(client: Client, held: Held, as_json: bool, *, wait: bool = True) -> None:
+    """Hand in a kept statement; where people have to approve it, wait for them first.
+
+    Args:
+        client: who signed it.
+        held: the statement and its holder key.
+        as_json: print one object at the end, and ask nothing.
+        wait: for people; without it what is waited for is said, and that is all.
+
+    Raises:
+        BreakglassError: see ``broken_glass.take`` and ``ask_waiting.wait_for_people``.
+    """
+    from breakglass.cli.ask_waiting import Next, wait_for_people
+    from breakglass.cli.broken_glass import take
+    from breakglass.cli.signed_glass import signed_card
+    from breakglass.records.statement import parse_request
+
+    if not held.asked:
+        try:
+            take(client, held, as_json)
+            return
+        except RefusedError as error:
+            if error.name != ErrorName.NOT_APPROVED:
+                raise
+        # The card takes nobody and the policy does (a self-declared incident): people are asked.
+        glass = parse_request(held.statement["text"]).glass
+        held.keep_asked(signed_card(client, client.broker("GET", "/glasses"), glass, _now()))
+    found, then = wait_for_people(client, held, as_json, wait=wait)
+    if then is Next.TAKE:
+        take(client, held, as_json, {"ask": found})
+    elif then is Next.BREAK:
+        try:
+            break_after(client, held, as_json)
+        except RefusedError as error:
+            # An approver was faster than we were told: what was approved is taken.
+            if error.name != ErrorName.GRANTED_ALREADY:
+                raise
+            take(client, held, as_json)
+
+
+def break_after(client: Client, asked: Held, as_json: bool) -> None:
+    """Break alone the glass that was asked for, with a signature and a holder key of its own.
+
+    Raises:
+        BreakglassError: as for any break.
+    """
+    from breakglass.records.statement import Do, digest_of
+
+    found = wanted_after(client, asked)
+    found.draw("sign for")
+    after = digest_of(asked.statement["text"])
+    hand_in(client, found.signed(client, Do.BREAK, after=after), as_json)
 
 
 def _say_what_is_held(client: Client, glass: str) -> None:
@@ -121,99 +140,6 @@ def _say_what_is_held(client: Client, glass: str) -> None:
             output.talk(
                 f"you hold {each.grant} of glass {glass!r} already, {left}; this is another"
             )
-
-
-def _signed(
-    client: Client,
-    card: Card,
-    mint: CardMint | None,
-    life: timedelta,
-    incident: str,
-    why: Why,
-    ticket: str,
-    drill: bool,
-) -> Held:
-    from breakglass.cli import held_grants, sign_statement, signed_glass
-    from breakglass.records.statement import Break, Do, grant_id
-
-    # (1) One key for this grant alone; what is minted will be sealed to it.
-    folder, holder = held_grants.begin(client.state)
-    try:
-        statement = Break(
-            do=Do.BREAK,
-            log=client.log,
-            policy=card.policy,
-            glass=card.glass,
-            minter=mint.minter if mint else "",
-            scope=mint.scope if mint else {},
-            act=signed_glass.act_of(mint),
-            drill=drill,
-            who=client.who,
-            incident=incident,
-            ticket=ticket,
-            reason=why,
-            for_s=int(life.total_seconds()),
-            after="",
-            holder=holder,
-            at=sign_statement.now(),
-            nonce=sign_statement.nonce(),
-        )
-        # (2) The person signs; from here the grant has its id.
-        said = sign_statement.say(client, statement)
-    except BaseException:
-        held_grants.abandon(folder)
-        raise
-    # (3) Kept before it is sent: a lost answer is asked for again, with the same bytes.
-    return held_grants.settle(folder, grant_id(said.text), said.signed)
-
-
-def _send(client: Client, held: Held, as_json: bool) -> None:
-    from breakglass.cli.credential import check_minted
-    from breakglass.cli.grant_proof import proven_grant
-    from breakglass.records.statement import parse_request
-
-    client.announce()  # a statement that is sent again was signed by an earlier command
-    said = parse_request(held.statement["text"])
-    minter = said.minter
-    shown = held.present(client.log, f"minter:{minter}", held.grant) if minter else None
-    try:
-        answer = client.broker(
-            "POST", "/break", {"statement": held.statement, "presentation": shown}
-        )
-    except UnavailableError as error:
-        again = f"retry: breakglass break --again {held.grant}"
-        if again in error.hint:
-            pass  # the broker's own word, which knows of a way round too
-        elif error.name in (ErrorName.UNANSWERED, ErrorName.NONSENSE):
-            error.hint = f"result unknown; {again}"
-        elif error.name == ErrorName.UNREACHABLE or not error.hint:
-            error.hint = again
-        raise
-    # (4) The broker is believed in nothing: what is told is what its answer proves to us.
-    grant, trust = proven_grant(client, held, answer, _now())
-    if minter and not said.drill:
-        check_minted(client, held, answer.get("minted") or {}, _now())
-    # (5) Told first and kept second: somebody who needs it now can do without the file.
-    try:
-        tell_grant(grant, trust, answer, as_json)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UnavailableError(
-            f"standard output cannot be written: {error.strerror or error}; grant {held.grant!r}"
-            " stands",
-            hint=f"see: breakglass status {held.grant}",
-        ) from error
-    finally:
-        _keep(held, answer)
-
-
-def _keep(held: Held, answer: dict[str, Any]) -> None:
-    try:
-        held.keep_answer(answer)
-    except MisconfiguredError as error:
-        # The broker gives token and credential again for as long as the grant lives.
-        output.talk(f"{error}; the grant stands: breakglass status {held.grant}")
 
 
 def _now() -> Any:

@@ -29,6 +29,7 @@ WITHIN = timedelta(seconds=20)
 # A healthy broker answers in well under 1 s; a person at 03:00 does not wait for a sick one.
 HEDGE_AFTER = timedelta(seconds=3)
 _SILENCE = timedelta(seconds=2)
+PERMIT = "Breakglass-Permit"
 _HOLDS = {"/glasses": "glasses", "/break": "token"}  # what an answer of ours cannot be without
 _WEIGHT: dict[ErrorName | ForeignName, int] = {
     ErrorName.UNREACHABLE: 0,
@@ -75,6 +76,8 @@ class Client:
         value: dict[str, Any] | None = None,
         *,
         within: timedelta = WITHIN,
+        permit: str = "",
+        patient: bool = False,
     ) -> dict[str, Any]:
         """Ask a broker; of several replicas the first answer that holds counts.
 
@@ -84,7 +87,9 @@ class Client:
         carry their own nonce, and two brokers with one statement give one grant.
 
         A read that is not open is signed with the key of the grant that it is of, if that is on
-        this machine, else with the person's session, which may ask for their signature first.
+        this machine, else with the person's session, which may ask for their signature first;
+        a monitor's ``permit`` stands in place of both. ``patient``: the broker is to answer late,
+        so nothing is said while it does not.
 
         Raises:
             BreakglassError: what the broker says, or that none answered.
@@ -97,12 +102,13 @@ class Client:
         heard: queue.SimpleQueue[dict[str, Any] | BaseException] = queue.SimpleQueue()
         asked: list[Peer] = []
         failed: list[UnavailableError] = []
-        told = False
-        signer = self._signer("broker", path) if method == "GET" else None
+        told = patient
+        reads = method == "GET" and not permit
+        signer = self._signer("broker", path) if reads else None
 
         def ask(broker: Peer) -> None:
             try:
-                heard.put(_answer(broker, method, path, body))
+                heard.put(_answer(broker, method, path, body, permit))
             except BaseException as error:  # noqa: BLE001  raised again by who waits for it
                 heard.put(error)
 
@@ -150,13 +156,16 @@ class Client:
         with self._monitor(self._signer("monitor", path)) as monitor:
             return monitor.read(path).json()
 
-    def tell_monitor(self, path: str, value: dict[str, Any]) -> dict[str, Any]:
+    def tell_monitor(
+        self, path: str, value: dict[str, Any], within: timedelta = WITHIN
+    ) -> dict[str, Any]:
         """Hand the monitor what a person signed; safe to repeat, as with the broker."""
         import json
 
         body = json.dumps(value, separators=(",", ":")).encode()
         with self._monitor() as monitor:
-            return monitor.send("POST", path, body, "application/json").checked().json()
+            sent = monitor.send("POST", path, body, "application/json", within=within)
+            return sent.checked().json()
 
     def ledger_peer(self, within: timedelta = timedelta(seconds=2)) -> Peer:
         """Return a caller of the ledger, which shows its entries if we have a reader key."""
@@ -174,12 +183,13 @@ class Client:
         )
 
     def _signer(self, role: str, path: str) -> RequestSigner | None:
-        if path.partition("?")[0] in _OPEN:
+        plain = path.partition("?")[0]
+        if plain in _OPEN:
             return None
         from breakglass.cli.reader_key import signer_for
 
-        _, room, grant, *_ = [*path.split("/"), "", ""]
-        return signer_for(self, role, grant if room in ("grants", "doors") else "")
+        _, room, grant, *_ = [*plain.split("/"), "", ""]
+        return signer_for(self, role, grant if room in ("grants", "doors", "requests") else "")
 
 
 @functools.cache
@@ -187,8 +197,10 @@ def _announce(file: Path, who: str) -> None:
     output.talk(f"in use: {str(file)!r}, as {who!r}")
 
 
-def _answer(broker: Peer, method: str, path: str, body: bytes) -> dict[str, Any]:
-    sent = broker.send(method, path, body, "application/json", signed=method == "GET")
+def _answer(broker: Peer, method: str, path: str, body: bytes, permit: str) -> dict[str, Any]:
+    headers = {PERMIT: permit} if permit else {}
+    signed = method == "GET" and not permit
+    sent = broker.send(method, path, body, "application/json", headers=headers, signed=signed)
     answer = sent.checked().json()
     if _HOLDS.get(path, "") not in {"", *answer}:
         raise UnavailableError(f"broker's answer to {path} makes no sense", name=ErrorName.NONSENSE)

@@ -8,6 +8,9 @@ import difflib
 TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
     "Responder": (
         ("break", "breaking:break_", "Break a glass: get the emergency access that was agreed."),
+        ("ask", "ask:ask", "Ask for a glass: approvers are paged, and you wait for them."),
+        ("requests", "asked_requests:requests", "List what you asked for, and what waits for you."),
+        ("withdraw", "answer:withdraw", "Take back what you asked for."),
         ("status", "status:status", "Show open incidents and what is granted now."),
         ("run", "run:run", "Run a command with a grant's credential, until the grant ends."),
         ("psql", "run:psql", "Open psql with a grant's credential, until the grant ends."),
@@ -15,6 +18,10 @@ TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("done", "early_end:done", "Hand a grant back before it expires."),
         ("kill", "early_end:kill", "Stop a grant, a person or a glass at once."),
         ("incident", "incident:incident", "Declare, close and list incidents."),
+    ),
+    "Approver": (
+        ("approve", "answer:approve", "Approve what somebody asks for, after reading it."),
+        ("refuse", "answer:refuse", "Refuse what somebody asks for, and say why."),
     ),
     "Custodian": (
         ("door", "door:door", "Approve offline, as custodians, when the ledger is down."),
@@ -47,19 +54,24 @@ TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
 ALIASES = {"gates": "gate"}
 # What the same thing is called in other products, so that a guess leads here.
 _ELSEWHERE = {
+    "accept": "approve",
     "access": "break",
     "audit": "ledger",
+    "cancel": "withdraw",
     "checkout": "break",
     "cleanup": "done",
     "config": "use",
+    "decline": "refuse",
+    "deny": "refuse",
     "elevate": "break",
     "enrol": "use",
     "export": "ledger",
     "login": "use",
     "logout": "done",
+    "reject": "refuse",
     "release": "done",
     "report": "gate",
-    "request": "break",
+    "request": "ask",
     "revoke": "kill",
     "ssh": "run",
     "start": "up",

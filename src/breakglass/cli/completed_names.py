@@ -60,6 +60,15 @@ def _glasses(client: Client) -> list[tuple[str, str]]:
     return [(each["glass"], each["does"]) for each in answer["glasses"]]
 
 
+def _asks(client: Client) -> list[tuple[str, str]]:
+    from breakglass.cli.reader_key import session_stands
+
+    if not session_stands(client):
+        return []  # a new one asks for a touch, in the middle of somebody's line
+    answer = client.broker("GET", "/requests", within=_WITHIN)
+    return [(each["grant"], f"{each['who']}: {each['glass']}") for each in answer["waiting"]]
+
+
 def _incidents(client: Client) -> list[tuple[str, str]]:
     from breakglass.cli.reader_key import session_stands
 
@@ -70,5 +79,6 @@ def _incidents(client: Client) -> list[tuple[str, str]]:
 
 
 GRANT = Completed(_grants)
+ASK = Completed(_asks)
 GLASS = Completed(_glasses)
 INCIDENT = Completed(_incidents)

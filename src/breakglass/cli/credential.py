@@ -89,7 +89,8 @@ def check_minted(client: Client, held: Held, minted: Mapping[str, Any], now: dat
                 "the credential carries no minter's signature", name=ErrorName.HANDOUT_SIGNER
             )
         given = HandedCredential(note, sealed, connect)
-        return check_handout(given, held.statement["text"], own_trust(client), now)
+        said = held.statement["text"]
+        return check_handout(given, said, own_trust(client), now, held.waited)
     except BreakglassError as error:
         raise UnprovenError(
             f"the credential of {held.grant!r} is not its minter's: {error}; nothing was opened",

@@ -53,7 +53,7 @@ def proven_grant(
             f"the broker's answer does not prove grant {held.grant!r}: {error}; it may be recorded,"
             " and nothing of it was used",
             name=error.name,
-            hint="is this trust file the newest: breakglass trust update; then retry: breakglass"
-            f" break --again {held.grant}",
+            hint="is this trust file the newest: breakglass trust update; then retry:"
+            f" {held.again}",
         ) from error
     return found, trust

@@ -14,7 +14,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from breakglass.cli.sign_statement import now
 from breakglass.error_names import ErrorName
@@ -22,7 +22,10 @@ from breakglass.errors import MalformedError, MisconfiguredError, UnavailableErr
 from breakglass.person import ssh_keygen
 from breakglass.process.folder import write_whole
 from breakglass.records.presentation import Presentation, presentation_text
-from breakglass.records.statement import digest_of, parse_request
+from breakglass.records.statement import Do, digest_of, parse_request
+
+if TYPE_CHECKING:
+    from breakglass.records.card import Card
 
 NAMESPACE = "breakglass-token@v1"
 
@@ -46,10 +49,35 @@ class Held:
         return _read(path) if path.exists() else {}
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """Return what people are asked under: the card's times; empty if nobody was asked."""
+        path = self.folder / "asked.json"
+        return _read(path) if path.exists() else {}
+
+    @property
+    def waited(self) -> timedelta:
+        """Return how long after the statement its grant may begin: people may have to answer."""
+        return timedelta(seconds=self.asked.get("wait_s", 0))
+
+    @property
     def longest(self) -> datetime:
-        """Return when what was asked for is over at the latest: its own time and life."""
+        """Return when what was asked for is over at the latest: its own time, wait and life."""
         said = parse_request(self.statement["text"])
-        return said.at + timedelta(seconds=said.for_s)
+        return said.at + self.waited + timedelta(seconds=said.for_s)
+
+    @property
+    def again(self) -> str:
+        """Return what is typed to go on from here."""
+        do = "ask" if parse_request(self.statement["text"]).do is Do.ASK else "break"
+        return f"breakglass {do} --again {self.grant}"
+
+    def keep_asked(self, card: Card) -> None:
+        """Keep that people are asked, and for how long they may be waited for.
+
+        Raises:
+            MisconfiguredError: ``not_kept``; the disk refused.
+        """
+        _write(self.folder / "asked.json", _asked(card))
 
     def keep_answer(self, answer: dict[str, Any]) -> None:
         """Keep the broker's answer."""
@@ -95,12 +123,20 @@ def begin(state: Path) -> tuple[Path, str]:
     return folder, ssh_keygen.make_key(folder / "holder", "breakglass holder key")
 
 
-def settle(folder: Path, grant: str, signed: dict[str, Any]) -> Held:
+def settle(folder: Path, grant: str, signed: dict[str, Any], asked: Card | None = None) -> Held:
     """Give the folder its grant's name, with the statement inside: before anything is sent.
+
+    Args:
+        folder: of ``begin``.
+        grant: its id.
+        signed: the statement.
+        asked: the card, where people are asked first.
 
     Raises:
         MisconfiguredError: ``not_kept``; the disk refused.
     """
+    if asked is not None:
+        _write(folder / "asked.json", _asked(asked))
     _write(folder / "statement.json", signed)
     final = folder.with_name(grant)
     try:
@@ -108,6 +144,10 @@ def settle(folder: Path, grant: str, signed: dict[str, Any]) -> Held:
     except OSError as error:
         raise _unwritten(final, error) from error
     return Held(grant, final)
+
+
+def _asked(card: Card) -> dict[str, Any]:
+    return {"need": card.need, "silence_s": card.silence_s, "wait_s": card.wait_s}
 
 
 def abandon(folder: Path) -> None:

@@ -26,6 +26,8 @@ Every command ends with one of these; the word is the error's class.
     5    unavailable: somebody did not answer; the message says whether
          anything was recorded, and what to do
     6    misconfigured: something on this machine is missing or wrong
+    7    an approver said no (ask, and break where people approve)
+    8    nobody approved it: not yet, or not in time (the same two)
     130  you pressed Ctrl-C
 
 'breakglass run' and 'breakglass psql' end with the exit code of their command,

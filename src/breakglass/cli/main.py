@@ -54,7 +54,8 @@ EXAMPLE = """\
 \b
 Example:
   breakglass incident declare INC-4821 --severity SEV1 --title "checkout 5xx"
-  breakglass break orders-repair --incident INC-4821 --why "orders stuck"
+  breakglass ask orders-repair --incident INC-4821 --why "orders stuck"
+  breakglass break orders-repair --incident INC-4821 --why "nobody answers"
 """
 
 
@@ -94,9 +95,9 @@ def _run(arguments: list[str], as_json: bool) -> int:
     from breakglass.cli import output
 
     try:
-        _whole(breakglass).main(_behind(arguments), prog_name="breakglass", standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
+        whole = _whole(breakglass)
+        ended = whole.main(_behind(arguments), prog_name="breakglass", standalone_mode=False)
+        return ended if isinstance(ended, int) else 0  # the code of a click.exceptions.Exit
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())  # a group without a command: that is a question
         return 0
@@ -123,7 +124,6 @@ def _run(arguments: list[str], as_json: bool) -> int:
         return 6
     except Exception as error:  # noqa: BLE001  the edge of the process: one line, and the rest kept
         return _own_mistake(error, as_json)
-    return 0
 
 
 def _behind(arguments: list[str]) -> list[str]:

@@ -14,8 +14,10 @@ from breakglass.errors import BreakglassError, MalformedError, RefusedError, Unp
 
 if TYPE_CHECKING:
     from breakglass.records.card import Card, CardMint
+    from breakglass.records.statement import Ask, Break
 
 _SPAN = re.compile(r"([1-9][0-9]{0,5})(s|m|h)", re.ASCII)
+OTHER = "other"  # the coded reason of who gives none; every policy takes it
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
 
@@ -110,10 +112,7 @@ def life_of(card: Card, given: str) -> timedelta:
     longest = timedelta(seconds=card.for_s)
     if not given:
         return longest
-    match = _SPAN.fullmatch(given)
-    if match is None:
-        raise MalformedError(f"invalid duration --for {given[:20]!r}", hint="use 90s, 10m or 1h")
-    asked = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    asked = span_of("--for", given)
     if asked > longest:
         raise RefusedError(
             f"glass {card.glass!r} is for {output.duration(longest.total_seconds())} at most,"
@@ -121,6 +120,18 @@ def life_of(card: Card, given: str) -> timedelta:
             name=ErrorName.TOO_LONG,
         )
     return asked
+
+
+def span_of(option: str, given: str) -> timedelta:
+    """Read a length of time as it is typed.
+
+    Raises:
+        MalformedError: it is none.
+    """
+    match = _SPAN.fullmatch(given)
+    if match is None:
+        raise MalformedError(f"invalid duration {option} {given[:20]!r}", hint="use 90s, 10m or 1h")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def check_code(known: dict[str, Any], code: str) -> str:
@@ -140,7 +151,19 @@ def check_code(known: dict[str, Any], code: str) -> str:
             name=ErrorName.UNKNOWN_REASON,
             hint=f"there are: {', '.join(codes)}",
         )
-    return code or "other"
+    return code or OTHER
+
+
+def what_is_asked(card: Card, said: Ask | Break) -> str:
+    """Say what a statement asks of a card: its own scope, which may be narrower than the card's."""
+    parts = []
+    if said.minter:
+        scope = ", ".join(f"{name} {' '.join(each)}" for name, each in sorted(said.scope.items()))
+        what = f"act {said.act!r}" if said.act else scope or "a credential"
+        parts.append(f"{what} by {said.minter!r}")
+    if card.gates:
+        parts.append(f"opens gate {', '.join(map(repr, card.gates))}")
+    return "; ".join(parts)
 
 
 def what_it_grants(card: Card, mint: CardMint | None, life: timedelta) -> str:

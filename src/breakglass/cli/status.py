@@ -33,13 +33,15 @@ def status(grant: str | None, org: str | None, as_json: bool) -> None:
     incidents = client.broker("GET", "/incidents")["incidents"]
     grants = client.broker("GET", "/grants")["grants"]
     doors = client.broker("GET", "/doors")
+    asked = client.broker("GET", "/requests")
     unrecorded = {each["grant"] for each in doors["unappended"]}
     unrecorded |= {each["grant"] for each in doors["doors"] if each["index"] is None}
     if as_json:
         told = {"incidents": incidents, "grants": grants, "unrecorded_doors": sorted(unrecorded)}
-        output.tell_json(told)
+        output.tell_json({**told, "requests": asked})
         return
     _overview(client, incidents, grants)
+    _asks(asked)
     if unrecorded:
         names = ", ".join(sorted(unrecorded))
         output.talk(f"custodians' door, not in the ledger: {names}; see: breakglass door list")
@@ -93,6 +95,20 @@ def _overview(client: Client, incidents: list[Any], grants: list[Any]) -> None:
     over = len(grants) - len(live)
     words = f"{len(live)} active, {over} ended" if grants else "no grants yet"
     output.talk(words)
+
+
+def _asks(asked: dict[str, Any]) -> None:
+    """Say what still waits: of one's own, and for one's own answer."""
+    from breakglass.cli.ask_view import AskState, ask_view
+    from breakglass.cli.asked_requests import left, state_of
+
+    mine = [ask_view(each) for each in asked["mine"]]
+    for each in mine:
+        if each.state is AskState.WAITING:
+            waits = f"{each.grant} {each.glass}: {state_of(each)}; {left(each)}"
+            output.tell_rows([("asked", waits)])
+    if asked["waiting"]:
+        output.talk(f"{len(asked['waiting'])} wait for your answer: breakglass requests")
 
 
 def _state(grant: dict[str, Any]) -> str:

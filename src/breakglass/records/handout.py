@@ -11,7 +11,7 @@ import binascii
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from breakglass.canonical import canonical, parse_lines
 from breakglass.clock import format_time
@@ -92,7 +92,13 @@ def digest_of_connect(connect: Mapping[str, str | int]) -> str:
     return digest_of(canonical(dict(connect)))
 
 
-def check_handout(given: HandedCredential, statement: str, trust: Trust, now: datetime) -> Handout:
+def check_handout(
+    given: HandedCredential,
+    statement: str,
+    trust: Trust,
+    now: datetime,
+    waited: timedelta = timedelta(0),
+) -> Handout:
     """Check that the minter of a holder's own statement handed this out, before it is opened.
 
     Args:
@@ -100,6 +106,7 @@ def check_handout(given: HandedCredential, statement: str, trust: Trust, now: da
         statement: the text that the holder signed; glass, minter and holder key follow from it.
         trust: the holder's own trust file.
         now: by the holder's clock.
+        waited: how long others may have taken to approve it, by the card; nobody had to: 0.
 
     Raises:
         MalformedError: not in its form.
@@ -128,7 +135,7 @@ def check_handout(given: HandedCredential, statement: str, trust: Trust, now: da
                 name=ErrorName.HANDOUT_MISMATCH,
             )
     # (3) Within the life that was asked for.
-    _check_until(found, said, trust, now)
+    _check_until(found, said, trust, now, waited)
     return found
 
 
@@ -154,9 +161,12 @@ def _check_signer(note: Note, minter: str, trust: Trust) -> None:
         )
 
 
-def _check_until(found: Handout, said: AccessRequest, trust: Trust, now: datetime) -> None:
-    # ``not_before`` may lie one skew behind the statement's own time, ``not_after`` with it.
-    longest = said.at.timestamp() + said.for_s + trust.skew.total_seconds()
+def _check_until(
+    found: Handout, said: AccessRequest, trust: Trust, now: datetime, waited: timedelta
+) -> None:
+    # ``not_before`` may lie one skew behind the statement's own time, ``not_after`` with it; and
+    # behind the last approval, where the grant waited for one.
+    longest = said.at.timestamp() + waited.total_seconds() + said.for_s + trust.skew.total_seconds()
     if found.until.timestamp() > longest or found.until < now:
         raise UnprovenError(
             f"the hand-out lives until {format_time(found.until)}, now is {format_time(now)}, and"

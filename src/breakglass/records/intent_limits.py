@@ -40,7 +40,7 @@ def check_terms(intent: Intent, at: datetime, asking: Asking, card: Card, skew: 
     """
     said = asking.statement
     _check_equal(intent, said, card)
-    _check_scope(said, card)
+    check_scope_of_card(said, card)
     if not set(intent.gates) <= set(card.gates):
         raise UnprovenError(
             "the intent opens gates that the card does not", name=ErrorName.SCOPE_WIDENED
@@ -123,7 +123,12 @@ def _check_equal(intent: Intent, said: AccessRequest, card: Card) -> None:
         raise UnprovenError("the statement is of another log", name=ErrorName.WRONG_LOG)
 
 
-def _check_scope(said: AccessRequest, card: Card) -> None:
+def check_scope_of_card(said: AccessRequest, card: Card) -> None:
+    """Check that minter, act and scope of a statement are of the card.
+
+    Raises:
+        UnprovenError: ``scope_widened`` or ``wrong_act``.
+    """
     if not said.minter:
         if said.scope:
             raise UnprovenError("a scope without a minter", name=ErrorName.SCOPE_WIDENED)

@@ -140,6 +140,18 @@ def _check_places(places: list[int]) -> None:
         )
 
 
+def parse_person_line(line: str) -> CarriedLine:
+    """Read the line of one person as it stands in a token.
+
+    Raises:
+        MalformedError: it is none.
+    """
+    word, *values = line.split(" ")
+    if word != "person" or len(values) != _WORDS[word]:
+        raise MalformedError("expected a person's line: person INDEX LINE PATH")
+    return _person(values, 1)
+
+
 def person_line(person: CarriedLine) -> str:
     """Write the line of one signer as it stands in a token."""
     path = _base64(b"".join(person.path)) or "-"

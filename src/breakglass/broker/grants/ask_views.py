@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from breakglass.broker.grants import authorization
 from breakglass.broker.grants.ask_history import AskHistory, AskStory
@@ -23,8 +23,10 @@ from breakglass.records.kinds.answered import Reply
 from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import Answer, parse_as
 from breakglass.strict_json import view
+from breakglass.token.token import person_line
 
 _MINE_SHOWN = 50
+_REMEMBERED = timedelta(hours=24)  # a refusal is shown to whoever is asked the same again
 _ENDED_BY = {
     ErrorName.REFUSED_BY_APPROVER: "refused",
     ErrorName.WITHDRAWN: "withdrawn",
@@ -68,6 +70,10 @@ class AskView:
         need: how many approvers it takes.
         silent: whether it is recorded that nobody answered.
         approvers: who may answer it now.
+        people: the card's lines of its asker and of who answered, as a token carries them: with
+            them an approver checks for themselves whose signature it is.
+        self_declared: whether no source outside vouches for its incident.
+        refused_before: who refused the same person the same glass in the last 24 h.
         statement: what the asker signed, for whoever checks it.
         granted_index: the entry of its intent.
     """
@@ -96,6 +102,9 @@ class AskView:
     approvers: tuple[str, ...]
     answers: tuple[ApprovalView, ...]
     pages: tuple[PageView, ...]
+    people: tuple[str, ...]
+    self_declared: bool
+    refused_before: tuple[ApprovalView, ...]
     statement: Signed | SignedByPasskey
     granted_index: int | None
 
@@ -193,7 +202,20 @@ class AskViews:
             approvers=self._approvers(grant, story, state),
             answers=tuple(map(_answer, ask.answers)),
             pages=tuple(view(PageView, each, delivery=each.delivery.value) for each in story.pages),
+            people=_people(story, state),
+            self_declared=_self_declared(story, state),
+            refused_before=self._refused_before(grant, story),
             granted_index=story.granted,
+        )
+
+    def _refused_before(self, grant: str, story: AskStory) -> tuple[ApprovalView, ...]:
+        ask, since = story.ask, story.ask.at - _REMEMBERED
+        return tuple(
+            _answer(each)
+            for name, other in self.history.all().items()
+            if name != grant and (other.ask.who, other.ask.glass) == (ask.who, ask.glass)
+            for each in other.ask.answers
+            if not each.yes and since <= each.seen <= ask.at
         )
 
     def _approvers(self, grant: str, story: AskStory, state: State) -> tuple[str, ...]:
@@ -207,6 +229,17 @@ class AskViews:
         request = BreakRequest(story.ask.statement, said, grant, None)
         facts = authorization.facts(request, authorization.UNSEEN, moment, policy.bundle, now)
         return could_sign(policy.bundle, glass, facts)
+
+
+def _people(story: AskStory, state: State) -> tuple[str, ...]:
+    active = state.governance.cards.get(story.ask.glass)
+    names = {story.ask.who, *(each.who for each in story.ask.answers)}
+    return tuple(person_line(each) for each in active.people.carried(names)) if active else ()
+
+
+def _self_declared(story: AskStory, state: State) -> bool:
+    incident = state.incidents.by_id.get(story.ask.said.incident)
+    return incident is not None and incident.self_declared
 
 
 def _answer(answer: AnswerState) -> ApprovalView:
