@@ -199,6 +199,11 @@ class Answers:
             raise RefusedError(
                 f"{said.who!r} may not approve glass {ask.glass!r}", name=ErrorName.UNKNOWN_PERSON
             )
+        if said.do is Do.APPROVE and any(each.yes and each.who == said.who for each in ask.answers):
+            raise RefusedError(
+                f"{said.who!r} has said yes to {grant_of_digest(said.answers)!r} already",
+                name=ErrorName.ANSWERED_ALREADY,
+            )
         active = state.governance.cards[ask.glass]
         if said.do is Do.APPROVE and not can_approve(active, said.who, signed):
             check_person(active.card, active.people.by_name, said.who, May.APPROVE, signed)

@@ -149,7 +149,7 @@ def asked_fact(request: BreakRequest, who: Known, decision: Decision, network: s
 
 def _not_approved(ask: AskedState | None, decision: NeedsApproval) -> RefusedError:
     wanted = authorization.people(decision.need, "approver")
-    there = sum(each.yes for each in ask.answers) if ask is not None else 0
+    there = len({each.who for each in ask.answers if each.yes}) if ask is not None else 0
     if ask is None:
         return RefusedError(
             f"this takes {wanted}, and nobody was asked yet; nothing was recorded",
