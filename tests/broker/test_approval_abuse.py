@@ -58,7 +58,7 @@ class Abuse:
 
     def says(self, do: Do = Do.APPROVE, who: str = "sam", **changes: Any) -> Any:
         """Hand in an answer at the honest broker."""
-        return self.shop.post("/answers", self.shop.word(do, self.asking, who, **changes))
+        return self.shop.post("/answers", self.shop.answering(do, self.asking, who, **changes))
 
     def state(self) -> str:
         return str(self.shop.get(f"/requests/{self.asking.grant}")["state"])
@@ -179,7 +179,7 @@ def test_an_answer_that_nobody_may_give_is_refused_by_name_and_grants_nothing(
 def test_one_approver_counts_once_however_often_they_say_yes(shop: Shop) -> None:
     """Twice the same bytes, and a second statement of the same person: one of two is there."""
     asking = asked(shop, TWO)
-    word = shop.word(Do.APPROVE, asking, "sam")
+    word = shop.answering(Do.APPROVE, asking, "sam")
     first = shop.post("/answers", word)
     assert shop.post("/answers", word)["index"] == first["index"]
     with pytest.raises(RefusedError) as again:
@@ -207,7 +207,7 @@ def test_an_approver_who_was_suspended_counts_no_more(shop: Shop) -> None:
 
 def test_a_yes_to_an_ask_serves_neither_the_break_behind_it_nor_another_ask(shop: Shop) -> None:
     asking = asked(shop, who="teo")
-    word = shop.word(Do.APPROVE, asking, "sam")
+    word = shop.answering(Do.APPROVE, asking, "sam")
     shop.answer(Do.WITHDRAW, asking, "teo")
     other = asked(shop, who="teo")
     with pytest.raises(BreakglassError) as caught:
@@ -259,19 +259,19 @@ def forged(shop: Shop, asking: Asking, *approvals: Any) -> Token:
 BY_A_STOLEN_BROKER: dict[str, tuple[Callable[[Shop, Asking], tuple[Any, ...]], str]] = {
     "nobody has answered": (lambda shop, asking: (), "too_few_people"),
     "the asker has answered": (
-        lambda shop, asking: (shop.word(Do.APPROVE, asking, "mira"),),
+        lambda shop, asking: (shop.answering(Do.APPROVE, asking, "mira"),),
         "unknown_person",
     ),
     "the answer is a no": (
-        lambda shop, asking: (shop.word(Do.REFUSE, asking, "sam"),),
+        lambda shop, asking: (shop.answering(Do.REFUSE, asking, "sam"),),
         "wrong_do",
     ),
     "the answer is to another ask": (
-        lambda shop, asking: (shop.word(Do.APPROVE, shop.asking(ONE, do=Do.ASK), "sam"),),
+        lambda shop, asking: (shop.answering(Do.APPROVE, shop.asking(ONE, do=Do.ASK), "sam"),),
         "wrong_answer",
     ),
     "the attacker signs for an approver": (
-        lambda shop, asking: (shop.word(Do.APPROVE, asking, "sam", key=shop.people["mira"]),),
+        lambda shop, asking: (shop.answering(Do.APPROVE, asking, "sam", key=shop.people["mira"]),),
         "foreign_key",
     ),
 }
@@ -293,7 +293,7 @@ def test_a_no_that_a_stolen_broker_leaves_out_still_ends_the_ask(shop: Shop) -> 
     """The no went through the honest broker; the stolen one has a yes of before."""
     asking = asked(shop, who="teo")
     shop.answer(Do.REFUSE, asking, "sam")
-    token = forged(shop, asking, shop.word(Do.APPROVE, asking, "sam"))
+    token = forged(shop, asking, shop.answering(Do.APPROVE, asking, "sam"))
     with pytest.raises(BreakglassError):
         shop.mint(token.encoded())
     assert handle_of(asking.grant) not in shop.target().handles()
@@ -301,7 +301,7 @@ def test_a_no_that_a_stolen_broker_leaves_out_still_ends_the_ask(shop: Shop) -> 
 
 def test_a_yes_that_a_stolen_broker_invents_counts_at_no_honest_one(shop: Shop) -> None:
     asking = asked(shop, who="teo")
-    false = Signed(**shop.word(Do.APPROVE, asking, "sam", key=shop.people["bo"])["statement"])
+    false = Signed(**shop.answering(Do.APPROVE, asking, "sam", key=shop.people["bo"])["statement"])
     body = Answered(asking.grant, Reply.YES, false, ())
     shop.state_as("broker-2", Fact(f"{asking.grant}/answer", body))
     with pytest.raises(BreakglassError, match="0 of 1"):
