@@ -59,6 +59,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
 
     Raises:
         MisconfiguredError: something in the folder cannot be used.
+        UnavailableError: ``doors``: nor can the memory of doors.
     """
     settings = read_settings(folder, BrokerSettings)
     make_folder(folder / "kept")
@@ -69,6 +70,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     minters = Minters(folder, settings.minters, settings.mint_within, process.role_signer)
     process.add(close=minters.close)
     doors = DoorStore(folder / "kept" / "doors.sqlite")
+    doors.standing()  # who cannot read which doors it made would make others, and record first
     opened, trust_files = OpenGrants(), TrustFiles()
     process.follow(folder / "data" / "view", [opened, trust_files], "recorded")
 
