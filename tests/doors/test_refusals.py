@@ -292,6 +292,21 @@ def test_a_gate_that_cannot_ring_or_remember_stays_shut(shop: DoorShop, name: st
             kept.rename(data / name)
 
 
+def test_a_broker_that_cannot_read_its_doors_does_not_start(shop: DoorShop) -> None:
+    broker = shop.brokers[0]
+    shop.ask(shop.asking_door())
+    broker.kill()
+    kept = broker.folder / "kept" / "doors.sqlite"
+    kept.unlink(missing_ok=True)
+    kept.mkdir()
+    try:
+        assert broker.start(wait=False).wait_ended(30) == 5
+        assert "memory of doors" in broker.said()
+    finally:
+        kept.rmdir()
+        broker.start()
+
+
 def test_nobody_who_was_stopped_gets_anything_by_the_door(shop: DoorShop) -> None:
     signed_before = shop.asking_door("orders-repair")
     told = shop.opened_door(signed_before)

@@ -66,6 +66,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
 
     Raises:
         MisconfiguredError: something in the folder cannot be used.
+        UnavailableError: ``doors``: nor can the memory of doors.
     """
     settings = read_settings(folder, BrokerSettings)
     make_folder(folder / "kept")
@@ -76,6 +77,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     minters = Minters(folder, settings.minters, settings.mint_within, process.role_signer)
     process.add(close=minters.close)
     doors = DoorStore(folder / "kept" / "doors.sqlite")
+    doors.standing()  # who cannot read which doors it made would make others, and record first
     opened, trust_files, history = OpenGrants(), TrustFiles(), AskHistory()
     process.follow(folder / "data" / "view", [opened, trust_files, history], "recorded")
     process.lets_go(history.release)

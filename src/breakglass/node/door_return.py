@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -101,14 +100,15 @@ class DoorReturn:
 
     def try_now(self, ledger: Peer) -> None:
         """Bring in what can go in, also while nothing else waits to be sent; never raises."""
-        with suppress(UnavailableError):
+        try:
             self.before_sending(ledger)
+        except UnavailableError as error:
+            log.info("doors wait: %s", error)
 
     def _bring_in(self, door: KeptDoor, ledger: Peer) -> None:
         try:
             index = self._index(door, ledger)
-        except UnavailableError as error:
-            log.info("doors wait: %s", error)
+        except UnavailableError:
             raise
         except BreakglassError as error:
             says = f"the door intent of {door.grant!r} is not in the log: {error}"
