@@ -446,9 +446,7 @@ def test_a_software_key_of_either_curve_is_never_two_factors(
     assert is_software_key(key.public) is not two
 
 
-@pytest.mark.parametrize(
-    ("glass", "takes"), [("key-deletion", "takes 2"), ("aws-root", "takes 2")]
-)
+@pytest.mark.parametrize(("glass", "takes"), [("key-deletion", "takes 2"), ("aws-root", "takes 2")])
 def test_a_glass_of_more_people_has_no_stand_in(glass: str, takes: str) -> None:
     text = files_of("example")["breakglass.yaml"].decode()
     named = text.replace("glasses: [deploy-rollback]", f"glasses: [{glass}]")

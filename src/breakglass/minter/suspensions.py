@@ -14,6 +14,7 @@ from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
+from breakglass.records.kinds.all_suspended import AllSuspended
 from breakglass.records.kinds.dead import Dead
 from breakglass.records.kinds.ended import Ended
 from breakglass.records.kinds.minted import Minted
@@ -77,7 +78,7 @@ class Suspensions(MemoryProjection[Heard]):
     def stop_of(self, claim: Claim) -> Stop | None:
         """Return the word that stops this grant, if any does."""
         with self._lock:
-            return self.kept.stops.of(claim.grant, claim.who, claim.glass)
+            return self.kept.stops.of(claim.grant, claim.who, claim.glass, claim.index)
 
     def unfinished(self) -> list[Claim]:
         """Return what the ledger says that we minted and have not proven dead."""
@@ -88,6 +89,9 @@ class Suspensions(MemoryProjection[Heard]):
         match body:
             case Suspended():
                 self.kept.stops.take(body, at)
+                return True
+            case AllSuspended():
+                self.kept.stops.take_all(state.governance)
                 return True
             case Minted() if role == self._own:
                 self.kept.open[body.grant] = claim_of(state.grants.by_id[body.grant])
