@@ -563,6 +563,17 @@ class OneMinter:
         with self._clock_of("broker"):
             self.org.state_that("broker", kinds.Suspended(target, name, True, word))
 
+    def stop_everything(self, *, lift: bool = False) -> None:
+        """Have the broker record two people's words that stop everything, or let it go."""
+        do = Do.LIFT_ALL if lift else Do.KILL_ALL
+        for who in ("sam", "noor"):
+            self._nonces += 1
+            with self._clock_of("sam"):
+                word = self.org.sign(self.org.kill_all(who, do=do, nonce=f"{self._nonces:032x}"))
+            with self._clock_of("broker"):
+                body = kinds.AllSuspended(not lift, word)
+                assert self.org.state_that("broker", body, f"all/{self._nonces}").holds
+
     def end_by_broker(self, broken: Broken) -> None:
         """Have the broker record that nothing was minted, without asking the minter."""
         with self._clock_of("broker"):

@@ -131,6 +131,7 @@ class Organisation:
     now: datetime = NOW
     level: str = "witnessed"
     door: str = "no"
+    kinds: str = "1"
     killers: tuple[str, ...] = ("sam",)
     quorum: str = "q"
     policy_version: int = 7
@@ -191,7 +192,7 @@ class Organisation:
         """
         single = {
             "version": "1",
-            "kinds": "1",
+            "kinds": self.kinds,
             "genesis": self.genesis,
             "archiver": "worm",
             "level": self.level,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.broker.shop import Shop, shared_shop
-from tests.kit.one_minter import OneMinter
+from tests.kit.one_minter import OneMinter, TwoBrokers
 
 Make = Callable[..., OneMinter]
 
@@ -39,3 +39,9 @@ def make(tmp_path: Path) -> Iterator[Make]:
 @pytest.fixture
 def minter(make: Make) -> OneMinter:
     return make()
+
+
+@pytest.fixture
+def all_minter(make: Make) -> OneMinter:
+    """Return a minter of an organisation in which two people may stop everything."""
+    return make(org=TwoBrokers(kinds="2", killers=("sam", "noor")))

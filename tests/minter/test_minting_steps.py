@@ -213,6 +213,22 @@ def test_what_ended_in_the_ledger_is_not_minted(minter: OneMinter) -> None:
     assert minter.stage(broken) is None
 
 
+def test_what_was_stopped_with_everything_is_not_minted_and_not_after_the_lift_either(
+    all_minter: OneMinter,
+) -> None:
+    minter, broken = all_minter, all_minter.break_glass()
+    minter.stop_everything()
+    with pytest.raises(RefusedError, match="everything is suspended; nothing was minted"):
+        minter.mint(broken)
+    minter.stop_everything(lift=True)
+    with pytest.raises(RefusedError, match="is suspended; nothing was minted") as caught:
+        minter.mint(broken)
+    assert caught.value.name == "suspended"
+    assert minter.stage(broken) is None
+    later = minter.break_glass(who="teo")
+    minter.mint(later)
+
+
 @pytest.mark.parametrize("target", list(Target))
 def test_whoever_or_whatever_is_suspended_is_not_minted(minter: OneMinter, target: Target) -> None:
     broken = minter.break_glass()

@@ -213,6 +213,28 @@ def test_a_suspension_ends_what_lives_under_it_and_nothing_else(
     assert minter.platform.alive(others) is (target is not Target.GLASS)
 
 
+@pytest.mark.parametrize("lifted", [False, True])
+def test_everything_that_lives_ends_with_everything_lifted_meanwhile_or_not(
+    all_minter: OneMinter, lifted: bool
+) -> None:
+    minter = all_minter
+    broken, row = minted(minter)
+    other = minter.break_glass(who="teo", for_s=300)
+    sessions = [minter.log_in(row), minter.log_in(minter.mint(other))]
+    minter.stop_everything()
+    if lifted:
+        minter.stop_everything(lift=True)
+        later = minter.log_in(minter.mint(minter.break_glass(for_s=300)))
+    minter.reconcile()
+    assert not any(minter.platform.alive(each) for each in sessions)
+    assert minter.said(broken) == minter.said(other) == WHOLE
+    over = found(minter, broken).ended
+    assert over is not None
+    assert over.why is EndedWhy.KILLED
+    if lifted:
+        assert minter.platform.alive(later)
+
+
 def test_what_others_ended_in_the_ledger_is_cut_and_not_told_twice(minter: OneMinter) -> None:
     broken = minter.break_glass(for_s=300)
     minter.crash_at("kept")

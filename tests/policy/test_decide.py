@@ -58,7 +58,7 @@ REFUSALS = [
     ({"minter": "orders-db"}, "wrong_minter", "mints nothing at 'orders-db'"),
     ({"scope": {"databases": ("orders",)}}, "wrong_scope", "leave the scope out"),
     ({"suspended": frozenset({"person:mira"})}, "suspended", "person 'mira' is suspended"),
-    ({"suspended": frozenset({"glass:deploy-rollback"})}, "suspended", "maintainers lift it"),
+    ({"suspended": frozenset({"glass:deploy-rollback"})}, "suspended", "these can lift it: "),
     ({"suspended": frozenset({"a thief has the keys"})}, "suspended", "stopped: a thief"),
     ({"path": "machine"}, "unknown_person", "nobody called 'mira'"),
     ({"path": "jit"}, "cannot_be_asked", "break it instead"),

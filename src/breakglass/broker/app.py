@@ -126,7 +126,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         Requests(AskViews(view, history, policies, clock), history),
         ending,
         Declarations(recording, RateLimit(_DECLARED_PER_MINUTE, minute)),
-        Suspending(recording, ending),
+        Suspending(recording, ending, clock),
         Activation(recording, policies),
         DoorRequests(
             view, trying, settings.log, door_key, doors, policies, minters, bell, clock, at

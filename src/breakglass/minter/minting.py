@@ -213,6 +213,9 @@ class Minting:
         if found.ended is not None:
             raise _ended(intent.grant, found.ended.value, found.ended_at)
         stopped = state.governance.suspensions(intent.who, intent.glass, intent.grant)
+        if not stopped and found.stopped_at is not None:
+            # Everything was stopped behind it, and let go again: for what comes, not for this.
+            stopped = (f"grant {intent.grant!r}",)
         if stopped:
             raise RefusedError(
                 f"{stopped[0]} is suspended; nothing was minted", name=ErrorName.SUSPENDED

@@ -14,6 +14,7 @@ from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
+from breakglass.records.kinds.all_suspended import AllSuspended
 from breakglass.records.kinds.cards import Cards
 from breakglass.records.kinds.dead import Dead
 from breakglass.records.kinds.ended import Ended
@@ -82,7 +83,7 @@ class Suspensions(MemoryProjection[Heard]):
     def stop_of(self, claim: Claim) -> Stop | None:
         """Return the word that stops this grant, if any does."""
         with self._lock:
-            return self.kept.stops.of(claim.grant, claim.who, claim.glass)
+            return self.kept.stops.of(claim.grant, claim.who, claim.glass, claim.index)
 
     def unfinished(self) -> list[Claim]:
         """Return what the ledger says that we minted and have not proven dead."""
@@ -98,6 +99,9 @@ class Suspensions(MemoryProjection[Heard]):
         match body:
             case Suspended():
                 self.kept.stops.take(body, at)
+                return True
+            case AllSuspended():
+                self.kept.stops.take_all(state.governance)
                 return True
             case Intent() if body.minter == self._own.name:
                 if state.grants.by_id[body.grant].scheduled:

@@ -16,10 +16,11 @@ from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
+from breakglass.records.kinds.all_suspended import SECOND_WITHIN
 from breakglass.records.kinds.asked import Outcome
 from breakglass.records.kinds.attested import Attesting
 from breakglass.records.record import Record, Unknown
-from breakglass.records.statement import Kill, parse_request, parse_statement
+from breakglass.records.statement import Kill, KillAll, parse_request, parse_statement
 from breakglass.records.submitter_line import submitter_of
 from breakglass.shown_text import NAME_AT_MOST, shown
 
@@ -239,6 +240,8 @@ def _of_the_rules(body: object, index: int, at: datetime, ident: str, state: Sta
             thread = body.name if body.target == "grant" else f"suspended/{body.target.value}"
             subject = "suspended" if body.active else "released"
             return Alert(subject, ident, index, thread, at, text, {"name": body.name})
+        case kinds.AllSuspended():
+            return _of_everything(body, index, at, ident, state)
         case kinds.Incident():
             text = alert_texts.incident_changed(body)
             about = f"incident/{body.incident}"
@@ -262,6 +265,36 @@ def _of_the_rules(body: object, index: int, at: datetime, ident: str, state: Sta
             return Alert("gap", ident, index, "gaps", at, text)
         case _:
             return None
+
+
+def _of_everything(
+    body: kinds.AllSuspended, index: int, at: datetime, ident: str, state: State
+) -> Alert:
+    said = parse_statement(body.statement.text)
+    assert isinstance(said, KillAll)  # the fold judged it
+    first = state.governance.first_word
+    if first is not None and first.index == index:
+        what = "STOP EVERYTHING" if body.active else "let everything go again"
+        option = "--all" if body.active else "--all --lift"
+        until = alert_texts.clock_time(first.seen + SECOND_WITHIN)
+        text = (
+            f"SECOND PERSON WANTED until {until}: {said.who} says to {what}. Why:"
+            f" {said.reason.text}. Until then nothing changes. Call them; to agree: breakglass kill"
+            f" {option}. Not theirs? breakglass kill person:{said.who}"
+        )
+        return Alert("second_wanted", ident, index, "suspended/all", at, text, {"who": said.who})
+    if body.active:
+        text = (
+            f"EVERYTHING IS STOPPED, {said.who} was the second to say so. Why: {said.reason.text}."
+            " Every live grant ends, nothing is granted. Gates that work offline cannot know: their"
+            " tokens count until they end. Two people let it go: breakglass kill --all --lift"
+        )
+        return Alert("all_suspended", ident, index, "suspended/all", at, text, {"who": said.who})
+    text = (
+        f"Everything was let go again, {said.who} was the second to say so. Why:"
+        f" {said.reason.text}. Grants that ended stay over."
+    )
+    return Alert("all_released", ident, index, "suspended/all", at, text, {"who": said.who})
 
 
 def _label(vkey: str) -> str:

@@ -61,10 +61,13 @@ def _stopped(glass: Glass, facts: Facts, bundle: Bundle) -> Iterator[DenialReaso
         kind, _, name = entry.partition(":")
         if kind in {"person", "glass"}:
             text = f"{kind} {name!r} is suspended"
+        elif kind == "all":
+            text = "two people stopped everything; nothing is granted"
         else:
             text = f"stopped: {entry[:300]}"
-        lift = names(sorted(bundle.maintainers.of))
-        yield DenialReason(ErrorName.SUSPENDED, f"{text}; maintainers lift it: {lift}")
+        lift = names(bundle.directory.everybody(bundle.kill))
+        two = "two of these lift it together" if kind == "all" else "these can lift it"
+        yield DenialReason(ErrorName.SUSPENDED, f"{text}; {two}: {lift}")
 
 
 def _machine(bundle: Bundle, glass: Glass, facts: Facts) -> Iterator[DenialReason]:

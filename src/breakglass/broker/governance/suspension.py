@@ -1,35 +1,63 @@
-"""Kills, and their lifting: by somebody whom the policy names for it, in their signed word."""
+"""Kills, and their lifting: by somebody whom the policy names for it, in their signed word.
+
+Everything is stopped, and let go again, by two of them.
+"""
 
 from __future__ import annotations
 
 import difflib
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from breakglass.broker.grants.early_end import EndingEarly
 from breakglass.broker.incidents.declarations import StatementBody
+from breakglass.clock import Clock, format_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
+from breakglass.records.fold.fold import kinds_in_force
 from breakglass.records.fold.forgetting import used_by
+from breakglass.records.fold.slices.governance import ALL
+from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
+from breakglass.records.kinds.all_suspended import RULE, SECOND_WITHIN, AllSuspended
 from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.kinds.suspended import Suspended
-from breakglass.records.signing.signature import STATEMENT_NAMESPACE, verify_signature
-from breakglass.records.statement import Do, Kill, Target, digest_of, parse_as
+from breakglass.records.signing.signature import STATEMENT_NAMESPACE, Signature, verify_signature
+from breakglass.records.statement import (
+    Do,
+    Kill,
+    KillAll,
+    Target,
+    digest_of,
+    parse_as,
+    parse_statement,
+)
+from breakglass.strict_json import MaybeTime
 
 log = logging.getLogger("breakglass.broker")
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """What was stopped or let go, where that was recorded, and the live grants that it ends."""
+    """What was stopped or let go, and where that was recorded.
 
-    target: Target
+    ``target`` is ``grant``, ``person``, ``glass`` or ``all``. ``grants`` are the live grants that
+    it ends; of them nothing was minted for ``unminted``, and nothing will be. ``asks`` wait no
+    more. ``waits_until`` is empty, or until when a second person is waited for: till then nothing
+    is stopped, or let go.
+    """
+
+    target: str
     name: str
     index: int | None
     grants: tuple[str, ...] = ()
+    unminted: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+    waits_until: MaybeTime = ""
 
 
 @dataclass(frozen=True)
@@ -38,9 +66,12 @@ class Suspending:
 
     recording: Recorder
     ending: EndingEarly
+    clock: Clock
 
     def kill(self, body: StatementBody) -> Stopped:
-        """Stop a grant, a person or a glass, or let one of the last two go; again is harmless.
+        """Stop a grant, a person, a glass or everything, or let it go; again is harmless.
+
+        A grant never goes on. Everything takes two people: the first one's word waits.
 
         Raises:
             RefusedError: this person may not kill, or there is no such grant, person or glass.
@@ -48,6 +79,8 @@ class Suspending:
             UnavailableError: the ledger did not take it; nothing is stopped yet.
         """
         signed = body.statement
+        if isinstance(parse_statement(signed.text), KillAll):
+            return self._kill_all(signed)
         said = parse_as(Kill, signed.text)
         record_id = f"suspended/{digest_of(signed.text)[:24]}"
         with self.recording.view.reading() as state:
@@ -55,7 +88,8 @@ class Suspending:
             stopped = state.governance.suspended.get((said.target.value, said.name))
             index = stopped.index if stopped is not None else None
             stated = used_by(state, said) == digest_of(signed.text)
-            live, known = _live(state, said), _known(state, said.target)
+            live, known = _live(state, said.target, said.name), _known(state, said.target)
+            asks = _asks(state, said.target, said.name, self.clock.now())
             keys, may = state.governance.keys_of(said.who), state.governance.may_kill(said.who)
         if said.target is Target.GRANT and grant is None:
             raise RefusedError(f"there is no grant {said.name!r}", name=ErrorName.NO_GRANT)
@@ -86,16 +120,76 @@ class Suspending:
                 self.ending.end(grant, EndedWhy.KILLED, said.reason.text, signed)
             except BreakglassError as error:
                 log.warning("kill of %s: its minter was not reached: %s", said.name, error)
-        return Stopped(said.target, said.name, index, live if active else ())
+        found = Stopped(said.target.value, said.name, index)
+        return _ends(found, live, asks) if active else found
+
+    def _kill_all(self, signed: Signature) -> Stopped:
+        said = parse_as(KillAll, signed.text)
+        active = said.do is Do.KILL_ALL
+        with self.recording.view.reading() as state:
+            kinds = kinds_in_force(state)
+            live, asks = _live(state), _asks(state, None, "", self.clock.now())
+            stated = used_by(state, said) == digest_of(signed.text)
+        if kinds < RULE.since:
+            raise RefusedError(
+                f"everything can be stopped under kinds {RULE.since}, and kinds {kinds} are in"
+                " force; nothing was stopped",
+                name=ErrorName.NOT_OFFERED,
+                hint=f"stop each person or glass; maintainers: breakglass trust next --kinds"
+                f" {RULE.since}",
+            )
+        # The record alone: a crash behind it is a first word that waits, or everything stopped;
+        # every minter that follows the ledger acts on that by itself.
+        if not stated:
+            fact = Fact(
+                f"all_suspended/{digest_of(signed.text)[:24]}", AllSuspended(active, signed)
+            )
+            try:
+                self.recording.record([fact])
+            except RefusedError as error:
+                if error.name != ErrorName.LOST_RACE:  # so already, or their word waits already
+                    raise
+        with self.recording.view.reading() as state:
+            first, done = state.governance.first_word, ALL in state.governance.suspended
+            index = state.governance.suspended[ALL].index if done else None
+        if done == active:
+            found = Stopped(*ALL, index)
+            return _ends(found, live, asks) if active else found
+        until = format_time(first.seen + SECOND_WITHIN) if first is not None else ""
+        return Stopped(*ALL, first.index if first is not None else None, waits_until=until)
 
 
-def _live(state: State, said: Kill) -> tuple[str, ...]:
-    """Return the grants that are not over and that ``said`` is about."""
-    wanted = {Target.GRANT: "grant", Target.PERSON: "who", Target.GLASS: "glass"}[said.target]
+def _ends(found: Stopped, live: Sequence[GrantState], asks: tuple[str, ...]) -> Stopped:
+    return replace(
+        found,
+        grants=tuple(each.grant for each in live),
+        unminted=tuple(each.grant for each in live if each.minter and each.minted_at is None),
+        asks=asks,
+    )
+
+
+_ABOUT = {Target.GRANT: "grant", Target.PERSON: "who", Target.GLASS: "glass"}
+
+
+def _live(state: State, target: Target | None = None, name: str = "") -> tuple[GrantState, ...]:
+    """Return the grants that are not over: of a target, or all of them."""
     return tuple(
-        each.grant
+        each
         for each in state.grants.by_id.values()
-        if getattr(each, wanted) == said.name and each.ended is None and each.dead_at is None
+        if (target is None or getattr(each, _ABOUT[target]) == name)
+        and each.ended is None
+        and each.dead_at is None
+    )
+
+
+def _asks(state: State, target: Target | None, name: str, now: datetime) -> tuple[str, ...]:
+    """Return the asks that wait and will be granted by nobody once this is stopped."""
+    if target is Target.GRANT:
+        return ()
+    return tuple(
+        grant
+        for grant, each in state.grants.asked.items()
+        if (target is None or getattr(each, _ABOUT[target]) == name) and now <= each.until
     )
 
 

@@ -12,6 +12,7 @@ from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
 from breakglass.records.kinds.alert import Alert, Delivery
+from breakglass.records.kinds.all_suspended import AllSuspended
 from breakglass.records.kinds.ended import Ended
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.kinds.minted import Minted
@@ -56,6 +57,8 @@ class OpenGrants(MemoryProjection[Open]):
                     self.kept.unheard.pop(body.about, None)
                 case Suspended():
                     self.kept.stops.take(body, at)
+                case AllSuspended():
+                    self.kept.stops.take_all(state.governance)
                 case _:
                     pass
 
@@ -72,7 +75,7 @@ class OpenGrants(MemoryProjection[Open]):
     def stop_of(self, grant: GrantState) -> Stop | None:
         """Return the word that stops a grant, if any does."""
         with self._lock:
-            return self.kept.stops.of(grant.grant, grant.who, grant.glass)
+            return self.kept.stops.of(grant.grant, grant.who, grant.glass, grant.index)
 
     def _listen_no_longer(self, state: State) -> None:
         now = state.witnessed

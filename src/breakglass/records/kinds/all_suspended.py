@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,6 +18,7 @@ from breakglass.records.fold.context import (
 )
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.governance import ALL, AllStop, FirstWord, SuspensionState
+from breakglass.records.fold.slices.overlay import every_key
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import Do, KillAll, digest_of
@@ -68,6 +69,11 @@ def judge(state: State, stated: Submission) -> None:
     both = (digest_of(first.statement.text), said.digest)
     governance.all_stop = AllStop(index, stated.at, both, body.statement)
     stop_asks(state, lambda ask: True, who, stated)
+    table = state.grants.by_id
+    for name in every_key(table.running):
+        grant = table[name]
+        if grant.ended is None and grant.stopped_at is None:
+            table[name] = replace(grant, stopped_at=stated.at)
 
 
 def waiting_word(state: State, stated: Submission, *, active: bool) -> FirstWord | None:

@@ -88,7 +88,7 @@ def _check_ended_why(state: State, grant: GrantState, stated: Submission) -> Non
 def _killed_with_all(state: State, grant: GrantState, signed: Signature | None) -> bool:
     """Say whether the statement is one of the two that stopped everything, behind this grant."""
     stop = state.governance.all_stop
-    if stop is None or signed is None or grant.index >= stop.index:
+    if stop is None or signed is None or not state.governance.stopped_with_all(grant.index):
         return False
     return digest_of(signed.text) in stop.statements
 
