@@ -10,6 +10,7 @@ from breakglass.errors import BreakglassError
 from breakglass.monitor import alert_texts
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.decision_replay import Unjustified
+from breakglass.monitor.early_end_texts import closing, ended_starts
 from breakglass.monitor.history_projection import HistoryProjection
 from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
@@ -51,8 +52,11 @@ def alert_for(
     assert judged.record is not None
     envelope, body = judged.record.envelope, judged.record.body
     told = _of_a_grant(body, judged.index, envelope.at, str(judged.role), state, chronicle)
-    told = told or _of_the_rules(body, judged.index, envelope.at, envelope.id, state)
-    return (told,) if told else ()
+    told = told or _of_the_rules(body, judged.index, envelope.at, envelope.id, state, chronicle)
+    more = None
+    if isinstance(body, kinds.Incident):
+        more = closing(body, judged.index, envelope.at, state, chronicle)
+    return tuple(each for each in (told, more) if each is not None)
 
 
 def unjustified(verdict: Unjustified, index: int, grant: str, state: State) -> Alert:
@@ -196,7 +200,9 @@ def _asking(subject: str, body: kinds.Asked | kinds.Refused, index: int, at: dat
     return Alert(subject, body.grant, index, body.grant, at, text, fields)
 
 
-def _of_the_rules(body: object, index: int, at: datetime, ident: str, state: State) -> Alert | None:
+def _of_the_rules(
+    body: object, index: int, at: datetime, ident: str, state: State, chronicle: HistoryProjection
+) -> Alert | None:
     match body:
         case kinds.Policy():
             text = (
@@ -208,6 +214,7 @@ def _of_the_rules(body: object, index: int, at: datetime, ident: str, state: Sta
             text = (
                 f"Glass cards of policy {body.version} are now in force:"
                 f" {', '.join(sorted(body.cards)) or 'no glass at all'}."
+                f"{ended_starts(state, chronicle)}"
             )
             return Alert("cards_activated", ident, index, "policy", at, text)
         case kinds.TrustActivated():

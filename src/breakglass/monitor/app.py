@@ -34,6 +34,7 @@ from breakglass.monitor.overdue_records import Patience
 from breakglass.monitor.pulse import Pulsing
 from breakglass.monitor.reviews.open_reviews import Reviews
 from breakglass.monitor.routes import routes
+from breakglass.monitor.scheduled_starts import ScheduledStarts
 from breakglass.monitor.settings import MonitorSettings
 from breakglass.monitor.split_view import SplitViewCheck
 from breakglass.monitor.tile_audit import TileAudit
@@ -100,6 +101,7 @@ class Monitor:
         self.looking = DeadlineMonitor(
             view, self.following, self.ringing, self.time, patience, settings.silent_after
         )
+        self.starts = ScheduledStarts(view, self.following, self.ringing, stating, self.time)
         switch = (
             Webhook(settings.dead_man, "", settings.deliver_within) if settings.dead_man else None
         )
@@ -123,6 +125,7 @@ class Monitor:
         self._tasks = [
             PeriodicTask("pulse", settings.pulse_every, self.pulsing.beat),
             PeriodicTask("look", settings.look_every, self.looking.look),
+            PeriodicTask("starts", settings.look_every, self._starts),
             PeriodicTask("heads", settings.heads_every, self.comparing.compare),
             PeriodicTask("reread", settings.heads_every, self.rereading.look),
             PeriodicTask("attest", settings.attest_every, self.attesting.look),
@@ -139,6 +142,10 @@ class Monitor:
         if self.broken:
             return f"the ledger is not trusted: {self.broken}"
         return "" if self.following.live else "the monitor still reads what the ledger holds"
+
+    def _starts(self) -> None:
+        if not self.broken:
+            self.starts.look()
 
     def _go_live(self) -> None:
         """Do what the past left undone, and keep looking."""
