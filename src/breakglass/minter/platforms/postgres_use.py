@@ -8,7 +8,6 @@ import psycopg
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import UnavailableError
-from breakglass.minter.platforms.platform import Finding
 from breakglass.minter.platforms.postgres_removal import end_logins, revoke_memberships
 
 
@@ -58,18 +57,3 @@ def shut_out_idle(session: psycopg.Connection, handle: str) -> int:
     # (3) Rights, as always; nobody acts as this role any more.
     revoke_memberships(session, handle)
     return len(rows)
-
-
-def use_hidden(session: psycopg.Connection) -> Finding | None:
-    """Say what keeps us from seeing whether a role's sessions are idle; none: nothing does.
-
-    Whoever may end a role's sessions may see what they do; only the server may not keep it.
-    """
-    row = session.execute(b"select pg_catalog.current_setting('track_activities')").fetchone()
-    if row is None or row[0] == "on":
-        return None
-    return Finding(
-        "this server does not keep whether sessions are idle (track_activities is off)",
-        "as a superuser: alter system set track_activities = on; select pg_reload_conf();",
-        stops=False,
-    )
