@@ -9,6 +9,8 @@ from typing import Any
 
 from breakglass.broker.grants.open_grants import OpenGrants
 from breakglass.broker.grants.reaper import ALARM_WITHIN, Reaper
+from breakglass.broker.incidents.closing_grants import ClosingGrants
+from breakglass.broker.policies import Policies
 from breakglass.broker.rate_limit import RateLimit
 from breakglass.records.kinds.alert import Alert, Delivery
 from tests.kit.organisation import Organisation
@@ -55,7 +57,9 @@ def closing(organisation: Organisation, rung: Rung) -> Reaper:
     still: Any = Still(organisation)
     nobody: Any = None
     bell: Any = rung
-    return Reaper(still, nobody, Now(), timedelta(hours=1), nobody, opened, bell)
+    return Reaper(
+        still, nobody, Now(), timedelta(hours=1), nobody, opened, bell, ClosingGrants(Policies())
+    )
 
 
 def test_a_grant_that_no_alarm_was_delivered_for_is_rung_once() -> None:

@@ -280,6 +280,23 @@ def test_many_at_once_leave_nothing(target: Target) -> None:
     assert not {each.handle for each in orders} & set(target.platform.handles())
 
 
+def test_what_nobody_uses_is_cut_gently(target: Target) -> None:
+    wanted = order(target)
+    assert not target.platform.used_within(wanted.handle, timedelta(hours=1))
+    credential = target.platform.mint(wanted)
+    assert not target.platform.used_within(wanted.handle, timedelta(hours=1))
+    session = target.log_in(credential)
+    assert target.works(session)
+    assert target.platform.used_within(wanted.handle, timedelta(hours=1))
+    assert target.platform.cut_idle(wanted.handle) == 1
+    assert not target.works(session)
+    assert refused(target, credential)
+    assert target.platform.cut_idle(wanted.handle) == 0
+    assert "refused" in target.platform.probe_dead(wanted.handle)
+    assert target.platform.tidy(wanted.handle) == ()
+    assert target.platform.cut_idle(wanted.handle) == 0
+
+
 def test_limits_are_stated(target: Target) -> None:
     limits = target.platform.limits
     assert timedelta(0) < limits.residual_tail <= timedelta(seconds=60)

@@ -210,3 +210,75 @@ def test_a_server_that_hangs_is_not_waited_for_without_end(server: Postgres) -> 
 
 def _children(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def lives_idle(platform: Platform, handle: str) -> bool:
+    return not platform.used_within(handle, timedelta(seconds=0.4))
+
+
+def test_use_is_what_the_server_says_of_the_roles_sessions(
+    server: Postgres, platform: Platform
+) -> None:
+    """An open transaction is use too: ending it would undo what was done."""
+    credential = platform.mint(order())
+    handle = credential.handle
+    assert lives_idle(platform, handle)  # nobody is there
+    with holder(server, credential) as session:
+        session.execute("select 1")
+        session.execute("select 1")
+        assert not lives_idle(platform, handle)
+        time.sleep(0.6)
+        assert lives_idle(platform, handle)
+        session.execute("begin")
+        time.sleep(0.6)
+        assert not lives_idle(platform, handle)
+        session.execute("rollback")
+    platform.cut(handle)
+    platform.tidy(handle)
+
+
+def test_a_statement_under_way_is_never_cut_for_lying_idle(
+    server: Postgres, platform: Platform
+) -> None:
+    credential = platform.mint(order())
+    handle = credential.handle
+    with holder(server, credential) as works, holder(server, credential) as rests:
+        works.execute("begin")
+        works.execute("update orders set state = 'repaired' where id = 1")
+        rests.execute("select 1")
+        with pytest.raises(UnavailableError, match="statement under way") as caught:
+            platform.cut_idle(handle)
+        assert caught.value.name == "busy"
+        with pytest.raises(psycopg.OperationalError):
+            rests.execute("select 1")  # it did nothing, so it is gone
+        with pytest.raises(psycopg.OperationalError):
+            holder(server, credential)
+        works.execute("update orders set state = 'whole' where id = 1")
+        works.execute("commit")
+        assert platform.cut_idle(handle) == 1
+        with pytest.raises(psycopg.OperationalError):
+            works.execute("select 1")
+    assert server.column("select state from orders where id = 1", "orders") == ["whole"]
+    assert "refused" in platform.probe_dead(handle)
+    assert platform.cut_idle(handle) == 0
+    platform.tidy(handle)
+    assert platform.cut_idle(handle) == 0
+
+
+def test_a_server_that_does_not_keep_what_sessions_do_is_said_and_counts_as_used(
+    server: Postgres, platform: Platform
+) -> None:
+    credential = platform.mint(order())
+    server.run("alter system set track_activities = off", "select pg_reload_conf()")
+    try:
+        with holder(server, credential) as session:
+            session.execute("select 1")
+            time.sleep(0.6)
+            assert not lives_idle(platform, credential.handle)
+        found = platform.examine([ORDERS], datetime.now(UTC))
+        (hidden,) = [each for each in found if "track_activities" in each.hint]
+        assert not hidden.stops
+    finally:
+        server.run("alter system reset track_activities", "select pg_reload_conf()")
+    platform.cut(credential.handle)
+    platform.tidy(credential.handle)

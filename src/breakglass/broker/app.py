@@ -30,6 +30,7 @@ from breakglass.broker.grants.reaper import Reaper
 from breakglass.broker.grants.refusals import Refusals
 from breakglass.broker.grants.requests import Requests
 from breakglass.broker.grants.tokens import Tokens
+from breakglass.broker.incidents.closing_grants import ClosingGrants
 from breakglass.broker.incidents.declarations import Declarations
 from breakglass.broker.minters import Minters
 from breakglass.broker.organisation import Organisation
@@ -109,8 +110,17 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     # Our view may take a poll's time to notice that the ledger is back: just try.
     looking = PeriodicTask("doors", _LOOK_EVERY, bring_doors_in)
     beginning = Beginning(folder / "bootstrap", view, process.outbox, stating)
+    incidents = ClosingGrants(policies)
     closing = Reaper(
-        recording, minters, clock, settings.recovery, process.catching_up, opened, bell, names
+        recording,
+        minters,
+        clock,
+        settings.recovery,
+        process.catching_up,
+        opened,
+        bell,
+        incidents,
+        names,
     )
     for each in (beginning, closing, looking, approving):
         process.add(each.start, each.close)
@@ -125,7 +135,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         answers,
         Requests(AskViews(view, history, policies, clock), history),
         ending,
-        Declarations(recording, RateLimit(_DECLARED_PER_MINUTE, minute)),
+        Declarations(recording, RateLimit(_DECLARED_PER_MINUTE, minute), incidents, clock),
         Suspending(recording, ending, clock),
         Activation(recording, policies),
         DoorRequests(

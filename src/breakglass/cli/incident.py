@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
+from breakglass.clock import parse_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError
 
@@ -85,7 +89,21 @@ def _change(do: str, name: str, severity: str, title: str, org: str | None, as_j
         output.tell_json(answer)
         return
     verb = "declared" if do == "declare" else "closed"
-    output.tell_rows([(verb, f"{name} ({severity}), entry {answer['index']}, by {client.who}")])
+    entry = f", entry {answer['index']}" if answer["index"] is not None else ", as before"
+    rows = [(verb, f"{name} ({severity}){entry}, by {client.who}")]
+    output.tell_rows([*rows, *map(_ending, answer["ends"])])
+    if answer["ends"]:
+        output.talk(
+            f"still repairing: breakglass incident declare {name} --severity {severity}"
+            f" --title {shlex.quote(title)}"
+        )
+
+
+def _ending(end: dict[str, Any]) -> tuple[str, str]:
+    at = parse_time(end["at"])
+    left = at - datetime.now(UTC)
+    when = "now" if left <= timedelta(0) else f"at {at.astimezone():%H:%M} ({at:%H:%M} UTC)"
+    return ("ends", f"{end['glass']} of {end['who']} {when}: {end['grant']}")
 
 
 @incident.command(name="list", epilog=LIST_EXAMPLE)

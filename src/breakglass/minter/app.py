@@ -131,7 +131,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         settings.forgo_after,
         doors,
     )
-    checking = TargetCheck(name, view, platform, bell, clock, lives)
+    checking = TargetCheck(name, view, platform, bell, clock)
     stories = Stories(
         name,
         process,

@@ -9,13 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError
 from breakglass.minter.platforms.platform import Finding, Platform
-from breakglass.minter.policy_lives import PolicyLives
 from breakglass.node.replica import Replica
 from breakglass.process.alert_channel import AlertChannel
 
@@ -34,24 +32,16 @@ class TargetCheck:
         platform: what is looked at.
         bell: rung for a finding that stops grants, once for each.
         clock: held against the target's.
-        lives: which glasses of ours end for lying idle.
     """
 
     def __init__(
-        self,
-        name: str,
-        view: Replica,
-        platform: Platform,
-        bell: AlertChannel,
-        clock: Clock,
-        lives: PolicyLives,
+        self, name: str, view: Replica, platform: Platform, bell: AlertChannel, clock: Clock
     ) -> None:
         self._name = name
         self._view = view
         self._platform = platform
         self._bell = bell
         self._clock = clock
-        self._lives = lives
         self._found: tuple[Finding, ...] = ()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._look_for_ever, name="target", daemon=True)
@@ -71,9 +61,7 @@ class TargetCheck:
 
     def look(self) -> None:
         """Look once; say what is new."""
-        before = self._found
-        found = self._platform.examine(self._scopes(), self._clock.now())
-        self._found = (*found, *self._use_hidden())
+        before, self._found = self._found, self._platform.examine(self._scopes(), self._clock.now())
         for each in self._found:
             if each in before:
                 continue
@@ -92,20 +80,6 @@ class TargetCheck:
                 log.exception("target: an error inside; it is looked at again")
             stops = any(each.stops for each in self._found)
             self._closed.wait((_SOON if stops else _EVERY).total_seconds())
-
-    def _use_hidden(self) -> tuple[Finding, ...]:
-        idle = self._lives.idle()
-        with self._view.reading() as state:
-            ours = sorted(
-                glass
-                for glass, each in state.governance.cards.items()
-                if glass in idle and each.card.mint(self._name) is not None
-            )
-        hidden = self._platform.use_hidden() if ours else None
-        if hidden is None:
-            return ()
-        glasses = ", ".join(map(repr, ours))
-        return (replace(hidden, says=f"{hidden.says}: 'idle' of {glasses} ends nothing here"),)
 
     def _scopes(self) -> list[Mapping[str, tuple[str, ...]]]:
         with self._view.reading() as state:

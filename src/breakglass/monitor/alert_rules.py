@@ -10,6 +10,7 @@ from breakglass.errors import BreakglassError
 from breakglass.monitor import alert_texts
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.decision_replay import Unjustified
+from breakglass.monitor.early_end_texts import closing, ended_starts
 from breakglass.monitor.history_projection import HistoryProjection
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.records import all_kinds as kinds
@@ -53,15 +54,16 @@ def alert_for(
     assert judged.record is not None
     envelope, body = judged.record.envelope, judged.record.body
     told = _of_a_grant(body, judged.index, envelope.at, str(judged.role), state, chronicle)
-    told = told or _of_the_rules(body, judged.index, envelope.at, envelope.id, state)
-    if isinstance(body, kinds.Intent) and body.glass.endswith(MFA_DOWN):
+    told = told or _of_the_rules(body, judged.index, envelope.at, envelope.id, state, chronicle)
+    more = None
+    if isinstance(body, kinds.Incident):
+        more = closing(body, judged.index, envelope.at, state, chronicle)
+    elif isinstance(body, kinds.Intent) and body.glass.endswith(MFA_DOWN):
         # A message of its own, in the same thread: whoever is used to the usual one stops at it.
-        grant = state.grants.by_id[body.grant]
-        text = alert_texts.mfa_down(grant)
+        text = alert_texts.mfa_down(state.grants.by_id[body.grant])
         fields = {"who": body.who, "glass": body.glass, "kill": f"breakglass kill {body.grant}"}
-        louder = Alert("mfa_down", body.grant, judged.index, body.grant, envelope.at, text, fields)
-        return (told, louder) if told else (louder,)
-    return (told,) if told else ()
+        more = Alert("mfa_down", body.grant, judged.index, body.grant, envelope.at, text, fields)
+    return tuple(each for each in (told, more) if each is not None)
 
 
 def unjustified(verdict: Unjustified, index: int, grant: str, state: State) -> Alert:
@@ -205,7 +207,9 @@ def _asking(subject: str, body: kinds.Asked | kinds.Refused, index: int, at: dat
     return Alert(subject, body.grant, index, body.grant, at, text, fields)
 
 
-def _of_the_rules(body: object, index: int, at: datetime, ident: str, state: State) -> Alert | None:
+def _of_the_rules(
+    body: object, index: int, at: datetime, ident: str, state: State, chronicle: HistoryProjection
+) -> Alert | None:
     match body:
         case kinds.Policy():
             text = (
@@ -217,6 +221,7 @@ def _of_the_rules(body: object, index: int, at: datetime, ident: str, state: Sta
             text = (
                 f"Glass cards of policy {body.version} are now in force:"
                 f" {', '.join(sorted(body.cards)) or 'no glass at all'}."
+                f"{ended_starts(state, chronicle)}"
             )
             return Alert("cards_activated", ident, index, "policy", at, text)
         case kinds.TrustActivated():

@@ -172,9 +172,16 @@ def broke_glass(grant: GrantState, then: IncidentThen | None) -> tuple[str, dict
     if approved:
         label = f"MFA SAID TO BE DOWN, {label}"
         fields["factor"] = f"one factor is enough: {approved} approved that MFA is down"
+    when = f"until {clock_time(intent.not_after)} ({span(intent.not_after - grant.at)})"
+    did = "broke"
+    if said is not None and said.starts:
+        label, did = "SCHEDULED", "gets"
+        lasts = span(intent.not_after - intent.not_before)
+        when = f"from {intent.not_before:%Y-%m-%d %H:%M} UTC on, for {lasts},"
+        fields["starts"] = said.starts
     text = (
-        f"{label}: {intent.who} broke {intent.glass!r} until {clock_time(intent.not_after)}"
-        f" ({span(intent.not_after - grant.at)}) for {incident(then, intent.incident)}."
+        f"{label}: {intent.who} {did} {intent.glass!r} {when}"
+        f" for {incident(then, intent.incident)}."
         f" Why: {fields['why'] or 'no reason was given'}."
         f"{f' Approval: {before}.' if before else ''}"
         f" It grants: {fields['grants']}."

@@ -40,6 +40,7 @@ from breakglass.monitor.rosters.pagerduty_schedule import PagerDutySchedules
 from breakglass.monitor.rosters.roster_file import RosterFiles
 from breakglass.monitor.rosters.roster_watch import RosterWatch
 from breakglass.monitor.routes import routes
+from breakglass.monitor.scheduled_starts import ScheduledStarts
 from breakglass.monitor.settings import MonitorSettings
 from breakglass.monitor.split_view import SplitViewCheck
 from breakglass.monitor.tile_audit import TileAudit
@@ -107,6 +108,7 @@ class Monitor:
         self.looking = DeadlineMonitor(
             view, self.following, self.ringing, self.time, patience, settings.silent_after
         )
+        self.starts = ScheduledStarts(view, self.following, self.ringing, stating, self.time)
         switch = (
             Webhook(settings.dead_man, "", settings.deliver_within) if settings.dead_man else None
         )
@@ -142,6 +144,7 @@ class Monitor:
         self._tasks = [
             PeriodicTask("pulse", settings.pulse_every, self.pulsing.beat),
             PeriodicTask("look", settings.look_every, self.looking.look),
+            PeriodicTask("starts", settings.look_every, self._starts),
             PeriodicTask("heads", settings.heads_every, self.comparing.compare),
             PeriodicTask("reread", settings.heads_every, self.rereading.look),
             PeriodicTask("rosters", asked.every, self.rosters.look),
@@ -159,6 +162,10 @@ class Monitor:
         if self.broken:
             return f"the ledger is not trusted: {self.broken}"
         return "" if self.following.live else "the monitor still reads what the ledger holds"
+
+    def _starts(self) -> None:
+        if not self.broken:
+            self.starts.look()
 
     def _go_live(self) -> None:
         """Do what the past left undone, and keep looking."""

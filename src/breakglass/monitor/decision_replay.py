@@ -7,7 +7,7 @@ anything else rings. Pure: the state is the fold up to the intent, itself includ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import assert_never
@@ -101,6 +101,28 @@ def replay_decision(case: Case) -> Justified | Unjustified:
     if problem is not None:
         return problem
     return Justified(intent.grant, case.grant.leaf, case.grant.index, intent.policy)
+
+
+def replay_start(case: Case, now: datetime) -> Justified | Unjustified:
+    """Decide what was put off once more, as if it were asked for at its start.
+
+    Args:
+        case: with bundle, card, incident and suspensions of ``now``; the ask is as it was, and so
+            is the age that its signature had.
+        now: at the start, or a few minutes before.
+    """
+    try:
+        policy = compiled(case.history.bundle)
+        card = case.grant.card
+        assert card is not None, "as the intent"
+        asking = check_statements(case.intent, card.card, card.people.by_name)
+        facts = replace(_facts(case, asking), starts=None, now=now)
+        problem = _not_allowed(deciding.decide(policy, facts))
+    except BreakglassError as error:
+        return Unjustified(error.name, str(error))
+    if problem is not None:
+        return problem
+    return Justified(case.intent.grant, case.grant.leaf, case.grant.index, case.intent.policy)
 
 
 @lru_cache(maxsize=8)

@@ -50,7 +50,8 @@ def _of(
     if witnessed is not None and witnessed - grant.at > patience.minted:
         # By the custodians' door: what followed it comes into the log behind it.
         start, end = witnessed, max(end, witnessed)
-    if grant.minter and grant.minted_at is None and grant.ended is None:
+    fetched = not grant.scheduled  # else at any time until its end
+    if grant.minter and grant.minted_at is None and grant.ended is None and fetched:
         if now > start + patience.minted:
             yield _news(
                 "not_minted",

@@ -11,6 +11,7 @@ import logging
 from datetime import datetime, timedelta
 
 from breakglass.broker.grants.open_grants import OpenGrants
+from breakglass.broker.incidents.closing_grants import ClosingGrants
 from breakglass.broker.minters import Minters
 from breakglass.clock import Clock
 from breakglass.errors import BreakglassError
@@ -20,6 +21,7 @@ from breakglass.node.submitter import Fact
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.process.periodic import PeriodicTask
 from breakglass.records.fold.slices.grants import GrantState
+from breakglass.records.fold.state import State
 from breakglass.records.kinds.ended import Ended, EndedWhy
 from breakglass.tlog.note import Note
 
@@ -42,6 +44,7 @@ class Reaper:
         catching_up: CatchingUp,
         opened: OpenGrants,
         bell: AlertChannel,
+        incidents: ClosingGrants,
         names: frozenset[str] = frozenset(),
     ) -> None:
         self._recording = recording
@@ -51,6 +54,7 @@ class Reaper:
         self._catching_up = catching_up
         self._opened = opened
         self._bell = bell
+        self._incidents = incidents
         self._names = names
         self._asked: dict[str, datetime] = {}
         self._told: set[str] = set()  # unheard grants that we have looked at, and rung if need be
@@ -70,13 +74,31 @@ class Reaper:
         names = self._opened.open()
         with self._recording.view.reading() as state:
             found = [grant for name in names if (grant := state.grants.by_id.get(name))]
+            closed = self._closed(found, state)
         for grant in found:
             if self._task.closing:
                 return
-            self._look_at(grant, now)
+            self._look_at(grant, now, closed.get(grant.grant, ""))
         self._listen(now)
 
-    def _look_at(self, grant: GrantState, now: datetime) -> None:
+    def _closed(self, open_grants: list[GrantState], state: State) -> dict[str, str]:
+        """Say which grants without a minter are over because their incident was closed."""
+        found = {}
+        for grant in open_grants:
+            incident = state.incidents.by_id.get(grant.incident)
+            if grant.minter or incident is None or incident.open or incident.word is None:
+                continue
+            try:
+                ends = self._incidents.end_of(grant, state)
+            except BreakglassError as error:
+                log.warning("grant %s stays open: %s", grant.grant, error)
+                continue
+            # By the witnesses' time, as minters do: a clock of ours that runs ahead ends nothing.
+            if ends is not None and state.witnessed is not None and state.witnessed >= ends:
+                found[grant.grant] = f"{incident.word.who} closed {grant.incident}"
+        return found
+
+    def _look_at(self, grant: GrantState, now: datetime, closed: str) -> None:
         grace = timedelta(0) if self._stated_by_us(grant) else _OTHERS_AFTER
         if grant.minter:
             # What was put off is fetched at any time until its end.
@@ -88,6 +110,8 @@ class Reaper:
         if stop is not None and now > stop.at + grace:
             ended = Ended(grant.grant, EndedWhy.KILLED, "suspended", stop.statement)
             self._end(ended)
+        elif closed and now > grant.at + grace:
+            self._end(Ended(grant.grant, EndedWhy.INCIDENT_CLOSED, closed, None))
         elif now > grant.not_after + grace:
             self._end(Ended(grant.grant, EndedWhy.EXPIRED, "", None))
 

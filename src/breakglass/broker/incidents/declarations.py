@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
+from breakglass.broker.incidents.closing_grants import ClosingGrants, GrantEnd
 from breakglass.broker.rate_limit import RateLimit
+from breakglass.clock import Clock
 from breakglass.error_names import ErrorName
-from breakglass.errors import RefusedError
+from breakglass.errors import BreakglassError, RefusedError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
 from breakglass.records.fold.forgetting import standing_incident, used_by
@@ -19,6 +22,8 @@ from breakglass.records.signing.signature import (
 )
 from breakglass.records.statement import Declare, Do, digest_of, parse_as
 
+log = logging.getLogger("breakglass.broker")
+
 
 @dataclass(frozen=True)
 class StatementBody:
@@ -29,10 +34,14 @@ class StatementBody:
 
 @dataclass(frozen=True)
 class Declared:
-    """Where it was recorded; ``index`` is ``None`` if the same statement was recorded before."""
+    """Where it was recorded; ``index`` is ``None`` if the same statement was recorded before.
+
+    ``ends`` are the grants that end because of it, and when.
+    """
 
     incident: str
     index: int | None
+    ends: tuple[GrantEnd, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,8 @@ class Declarations:
 
     recording: Recorder
     allowance: RateLimit
+    closing: ClosingGrants
+    clock: Clock
 
     def declare(self, body: StatementBody) -> Declared:
         """Open or close an incident; the same statement again gives the same answer.
@@ -65,7 +76,7 @@ class Declarations:
             )
         verify_signature(signed, keys, STATEMENT_NAMESPACE)
         if stated:
-            return Declared(said.incident, None)
+            return Declared(said.incident, None, self._ends(said.incident))
         if not self.allowance.take(said.who):
             raise RefusedError(
                 f"{said.who!r} has declared too much within a minute", name=ErrorName.TOO_MANY
@@ -84,7 +95,16 @@ class Declarations:
             receipts = self.recording.record([Fact(record_id, incident)])
         except RefusedError as error:
             raise self._better(error, said) from error
-        return Declared(said.incident, receipts[0].index)
+        return Declared(said.incident, receipts[0].index, self._ends(said.incident))
+
+    def _ends(self, incident: str) -> tuple[GrantEnd, ...]:
+        """Say what ends; the close is recorded, so what cannot be said here is no failure."""
+        try:
+            with self.recording.view.reading() as state:
+                return self.closing.of(incident, state, self.clock.now())
+        except BreakglassError as error:
+            log.warning("what ends with %s cannot be said: %s", incident, error)
+            return ()
 
     def _better(self, error: RefusedError, said: Declare) -> RefusedError:
         if error.name != ErrorName.LOST_RACE:

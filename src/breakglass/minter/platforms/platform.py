@@ -157,18 +157,11 @@ class Platform(Protocol):
     def used_within(self, handle: str, within: timedelta) -> bool:
         """Say whether a session of this account did anything within that time, or does so now.
 
-        Without a session it did not. What the target does not let us see counts as use.
+        Without a session it did not. What the target cannot tell counts as use, so nothing of it
+        is ended for lying idle.
 
         Raises:
             UnavailableError: the target did not answer, so nothing is known.
-        """
-        ...
-
-    def use_hidden(self) -> Finding | None:
-        """Say why the use of accounts cannot be told here, and what mends it; none: it can.
-
-        Raises:
-            UnavailableError: the target did not answer.
         """
         ...
 

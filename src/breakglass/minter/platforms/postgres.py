@@ -33,7 +33,7 @@ from breakglass.minter.platforms.postgres_role import (
     create_role,
 )
 from breakglass.minter.platforms.postgres_sessions import Sessions, own_server, said
-from breakglass.minter.platforms.postgres_use import shut_out_idle, use_hidden, used_within
+from breakglass.minter.platforms.postgres_use import shut_out_idle, used_within
 
 LIMITS = Limits(
     platform="postgres",
@@ -161,11 +161,6 @@ class Postgres:
         """Ask the server's own list of sessions; see ``Platform.used_within``."""
         with self._ending.session(f"look at the use of {handle!r}") as session:
             return used_within(session, handle, within)
-
-    def use_hidden(self) -> Finding | None:
-        """Say whether the server shows us what other roles' sessions do."""
-        with self._ending.session("look at our own rights") as session:
-            return use_hidden(session)
 
     def probe_dead(self, handle: str) -> str:
         """Look for the role, its sessions and a login; see ``Platform.probe_dead``."""

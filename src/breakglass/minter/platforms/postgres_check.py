@@ -104,6 +104,13 @@ def _dimensions(scopes: Sequence[Scope]) -> Iterator[Finding]:
 
 
 def _server(session: psycopg.Connection, now: datetime) -> Iterator[Finding]:
+    if _row(session, "select pg_catalog.current_setting('track_activities')") != ("on",):
+        yield Finding(
+            "this server does not keep what sessions do: a grant with an open session is never"
+            " ended for lying idle",
+            "as a superuser: alter system set track_activities = on; select pg_reload_conf();",
+            stops=False,
+        )
     major = session.info.server_version // 10000
     for limit in limits_of(major):
         yield Finding(limit, "PostgreSQL 16 or newer", stops=False)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import psycopg
-from psycopg import sql
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import UnavailableError
-from breakglass.minter.platforms.platform import Finding
 from breakglass.minter.platforms.postgres_removal import end_logins, revoke_memberships
 
 
@@ -17,7 +15,7 @@ def used_within(session: psycopg.Connection, handle: str, within: timedelta) -> 
     """Say whether a session of the role did anything within that time, by the server's clock.
 
     A transaction that is open is use, also while it waits for its holder: ending it would undo what
-    was done. What a server hides from us (``state`` is null) counts as use.
+    was done. What a server does not keep (``state`` is ``disabled``) counts as use.
     """
     row = session.execute(
         b"select exists (select from pg_catalog.pg_stat_activity a where a.usename = %s"
@@ -59,20 +57,3 @@ def shut_out_idle(session: psycopg.Connection, handle: str) -> int:
     # (3) Rights, as always; nobody acts as this role any more.
     revoke_memberships(session, handle)
     return len(rows)
-
-
-def use_hidden(session: psycopg.Connection) -> Finding | None:
-    """Say what keeps us from seeing whether a role's sessions are idle; none: nothing does."""
-    row = session.execute(
-        b"select pg_catalog.pg_has_role('pg_read_all_stats', 'usage'), current_user"
-    ).fetchone()
-    assert row is not None, "a query without a table has a row"
-    sees, own = row
-    if sees:
-        return None
-    grant = sql.SQL("grant pg_read_all_stats to {}").format(sql.Identifier(own))
-    return Finding(
-        "this server does not show the minter whether sessions are idle",
-        f"as a superuser: {grant.as_string(session)};",
-        stops=False,
-    )

@@ -203,10 +203,6 @@ class Simulated:
         now = self._now()
         return any(busy or now - parse_time(at) <= within for busy, at in rows)
 
-    def use_hidden(self) -> Finding | None:
-        """Return nothing: it sees every session."""
-        return None
-
     def tidy(self, handle: str) -> tuple[str, ...]:
         """Remove the account; see ``Platform.tidy``."""
         trouble = self._reached()
