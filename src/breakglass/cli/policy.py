@@ -11,12 +11,14 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
+from breakglass.cli.policy_cases import test
 from breakglass.cli.policy_change import channel, person, renew
 from breakglass.cli.policy_difference import diff, tell_difference
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
+    from breakglass.policy.compile import CompiledPolicy
     from breakglass.policy.lint_finding import LintFinding
     from breakglass.policy.parse import Bundle
 
@@ -56,6 +58,7 @@ def policy() -> None:
 
 
 policy.add_command(diff)
+policy.add_command(test)
 policy.add_command(renew)
 policy.add_command(person)
 policy.add_command(channel)
@@ -68,16 +71,20 @@ policy.add_command(channel)
 def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
     """Say whether the policy in BUNDLE could take force here.
 
-    It reads, compiles, has no error (else exit code 2), and asks for nothing that this version or
-    this installation cannot do (else exit code 3).
+    It reads, compiles, has no error, answers its own cases as they want it (else exit code 2),
+    and asks for nothing that this version or this installation cannot do (else exit code 3).
     """
+    from breakglass.cli.sign_statement import now
     from breakglass.errors import RefusedError
     from breakglass.policy.bundle import bundle_digest, pack_bundle
+    from breakglass.policy.case_run import run_cases
 
     files, read, findings = _read(_folder(bundle, org))
     errors = [each for each in findings if each.level.value == "error"]
     if not errors:
-        _rehearse(files)
+        compiled = _rehearse(files)
+        failed = [each.finding() for each in run_cases(compiled, now()) if not each.holds]
+        findings, errors = [*failed, *findings], failed
     glasses = sorted(read.glasses)
     refused = _not_offered(read, org)
     if as_json:
@@ -219,14 +226,17 @@ def sign(bundle: Path | None, sign_here: bool, yes: bool, org: str | None, as_js
 @output.says_json
 def activate(bundle: Path | None, org: str | None, as_json: bool) -> None:
     """Put the signed policy in BUNDLE in force, with its cards; an alert is sent."""
+    from breakglass.cli.sign_statement import now
     from breakglass.operate.installation_check import check_offered
     from breakglass.operate.maintainer_signing import read_signed
+    from breakglass.policy.case_run import check_cases
     from breakglass.policy.folder import read_bundle
 
     check_offered(_not_offered(_read(_folder(bundle, org))[1], org))
     client = find(org)
     folder = bundle or _bundle_of(client)
     signed = read_signed(folder)
+    check_cases(_compile(read_bundle(folder)), now())
     for line in tell_difference(client, read_bundle(folder)):
         output.talk(line)
     answer = _activated(client, signed.activation())
@@ -285,18 +295,20 @@ def _not_offered(read: Bundle, org: str | None) -> list[LintFinding]:
     return not_offered(read, here, lambda: client.broker("GET", "/minters"))
 
 
-def _compile(files: dict[str, bytes]) -> Any:
+def _compile(files: dict[str, bytes]) -> CompiledPolicy:
     from breakglass.cli.sign_statement import now
     from breakglass.policy.compile import compile_policy
 
     return compile_policy(files, now=now())
 
 
-def _rehearse(files: dict[str, bytes]) -> None:
+def _rehearse(files: dict[str, bytes]) -> CompiledPolicy:
     from breakglass.cli.sign_statement import now
     from breakglass.policy.cards import rehearse
 
-    rehearse(_compile(files), now())
+    compiled = _compile(files)
+    rehearse(compiled, now())
+    return compiled
 
 
 def _plain(finding: LintFinding) -> dict[str, str]:
