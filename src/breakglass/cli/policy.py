@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ Example:
 EXPLAIN_EXAMPLE = """\
 \b
 Example:
-  breakglass policy explain mira --glass orders-repair
+  breakglass policy explain --as-of 2026-12-31 --person mira
 """
 SIGN_EXAMPLE = """\
 \b
@@ -133,22 +133,37 @@ def lint(bundle: Path | None, org: str | None, as_json: bool) -> None:
 
 
 @policy.command(epilog=EXPLAIN_EXAMPLE)
-@click.argument("person")
+@click.argument("name", required=False, metavar="[PERSON]")
+@click.option("--person", metavar="P", help="The same, as an option.")
+@click.option("--as-of", metavar="DATE", help="That day or moment, in UTC; else now.")
 @click.option("--glass", metavar="G", help="Only this glass.")
 @click.option("--bundle", type=click.Path(path_type=Path), metavar="DIR")
 @takes_org
 @output.says_json
 def explain(
-    person: str, glass: str | None, bundle: Path | None, org: str | None, as_json: bool
+    name: str | None,
+    person: str | None,
+    as_of: str | None,
+    glass: str | None,
+    bundle: Path | None,
+    org: str | None,
+    as_json: bool,
 ) -> None:
-    """Say in words what PERSON may do, and what it takes."""
+    """Say in words what PERSON may do on a day, and what it takes.
+
+    Nobody is asked: what stands in the ledger alone, as a suspension does, is left out.
+    """
     from breakglass.cli.sign_statement import now
+    from breakglass.clock import format_time
     from breakglass.policy.explain import explain as say
 
+    if bool(name) == bool(person):
+        raise click.UsageError("name one person")
+    who, moment = person or name or "", now() if as_of is None else _moment(as_of)
     files, _, _ = _read(_folder(bundle, org))
-    lines = say(_compile(files), person, glass, now())
+    lines = say(_compile(files), who, glass, moment)
     if as_json:
-        output.tell_json({"person": person, "lines": lines})
+        output.tell_json({"person": who, "as_of": format_time(moment), "lines": lines})
         return
     for line in lines:
         click.echo(line)
@@ -260,6 +275,16 @@ def _activated(client: Client, activation: dict[str, Any]) -> dict[str, Any]:
             if error.name is not ErrorName.NO_TRUST:
                 raise
     return client.broker("POST", "/policy", activation, within=_ACTIVATED_WITHIN)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.UsageError(
+            f"--as-of {text[:40]!r}: give a day or a time, as 2026-12-31 or 2026-12-31T03:14:00Z"
+        ) from error
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _folder(bundle: Path | None, org: str | None) -> Path:
