@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from breakglass.policy.bundle import CASES_FILE, MAIN_FILE
+from breakglass.policy.editor_schema import EDITOR_LINE
 
-_TEXT = """\
+_TEXT = (
+    f"{EDITOR_LINE}\n"
+    + """\
 # The policy of {organisation}. Check it after every change:  breakglass policy check
 # Two maintainers sign it (breakglass policy sign), then: breakglass policy activate
 version: 1                        # one more at each activation
@@ -58,6 +61,7 @@ kill: [{person}, {second}]        # who may stop a grant, a person or a glass
 maintainers: {{need: 2, of: [{person}, {second}]}}
 reviews: {{default: {{SEV1: 3 business days, other: 5 business days}}}}
 """
+)
 
 
 _CASES = """\
