@@ -67,7 +67,8 @@ def _days(person: Person, as_of: datetime) -> list[str]:
     if person.ends is None:
         return []
     left = (person.ends - as_of) // timedelta(days=1)
-    return [f"{person.name!r} may act until {person.until}: {left} days more"]
+    more = "1 day" if left == 1 else f"{left} days"
+    return [f"{person.name!r} may act until {person.until}: {more} more"]
 
 
 def _stale(bundle: Bundle, person: Person, as_of: datetime) -> Iterator[str]:
