@@ -92,6 +92,7 @@ class ErrorName(StrEnum):
     CARD_SIGNATURES = "card_signatures", "4", "too few maintainers signed the card"
     CARD_VERSION = "card_version", "4", "the card is of an older policy than is accepted"
     CARDS_DIE = "cards_die", "3", "the next trust file would end glass cards in force"
+    CASE_FAILED = "case_failed", "2", "the policy answers one of its own cases otherwise"
     CATCHING_UP = "catching_up", "5", "this process still reads the log; try again"
     CHAIN = "chain", "0", "a record of this submitter is missing before this one"
     CLOCK_BEHIND = "clock_behind", "3", "this clock is behind a time that a witness signed"

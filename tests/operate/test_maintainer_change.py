@@ -236,19 +236,28 @@ def test_the_policy_is_renewed_and_people_come_and_go_by_one_command_each(tmp_pa
         alone = org.types("policy", "renew")
         assert alone.code == 3
         assert "signed by 1 of 2 maintainers; it is committed" in alone.err
-        for words, stands in (
-            (("renew",), lambda policy: policy.version == 2),
+        for words, stands, before_signing in (
+            (("renew",), lambda policy: policy.version == 2, "and the very same rules"),
             (
                 ("person", "add", "noor", "--key", f"{noor}.pub", "--group", "oncall"),
                 lambda policy: "noor" in policy.directory.groups["oncall"].members,
+                "widens    noor may now break hello alone (as group:oncall)",
             ),
-            (("person", "remove", "noor"), lambda policy: "noor" not in policy.directory.people),
+            (
+                ("person", "remove", "noor"),
+                lambda policy: "noor" not in policy.directory.people,
+                "narrows   noor may no longer break hello",
+            ),
             (
                 ("channel", "file-2", "--log-file", "other.log"),
                 lambda policy: policy.channels["file-2"].target == "other.log",
+                "widens    channel file-2: goes elsewhere: other.log (before: copy.log)",
             ),
         ):
-            version = org.told("policy", *words, "--sign-here")["done"][-1]["what"]
+            said = org.types("policy", *words, "--sign-here", "--json")
+            assert said.code == 0, said.err
+            assert before_signing in said.err
+            version = json.loads(said.out)["done"][-1]["what"]
             policy = parse_bundle(read_bundle(org.folder / "bundle"))
             assert version.startswith(f"policy {policy.version}, entry ")
             assert stands(policy)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from breakglass.policy import yaml_fields
+from breakglass.policy.bundle import MAIN_FILE
 from breakglass.policy.compile import CompiledPolicy, compile_policy
 from breakglass.policy.facts import Facts, IncidentFacts
+from breakglass.policy.folder import read_bundle
+from breakglass.policy.parse import parse_bundle
+from breakglass.policy.yaml_nodes import Node
 from breakglass.records.signing.signature import Factor
 from tests.kit.people import SoftKey, SoftSecurityKey
 
@@ -64,3 +71,20 @@ def facts(**changes: Any) -> Facts:
         "now": NOW,
     }
     return Facts(**(ordinary | changes))
+
+
+def tables_of_readers(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[set[str], set[str]]]:
+    """Read the example, and return each table of fields that a reader asks for, by its path."""
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    real = yaml_fields.fields
+
+    def noted(
+        node: Node, what: str, *, need: Collection[str] = (), may: Collection[str] = ()
+    ) -> Mapping[str, Node]:
+        if node.place.file == MAIN_FILE:
+            found[node.path] = (set(map(str, need)), set(map(str, may)))
+        return real(node, what, need=need, may=may)
+
+    monkeypatch.setattr(yaml_fields, "fields", noted)
+    parse_bundle(read_bundle(EXAMPLE))
+    return found

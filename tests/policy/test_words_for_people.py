@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from click.testing import CliRunner
 
+from breakglass.cli.main import breakglass
 from breakglass.errors import RefusedError
 from breakglass.policy.compile import compile_policy
 from breakglass.policy.decide import Allowed, decide
@@ -16,6 +18,7 @@ from breakglass.policy.starter import starter_bundle
 from breakglass.policy.yaml_fields import BusinessDays
 from breakglass.records.signing.signature import Factor
 from tests.kit.people import SoftKey
+from tests.policy.kit import EXAMPLE as FOLDER
 from tests.policy.kit import NOW, facts, policy_of
 
 EXAMPLE = policy_of("example")
@@ -53,6 +56,62 @@ def test_without_a_glass_only_what_touches_the_person_is_told() -> None:
 def test_days_that_are_over_are_told_first() -> None:
     lines = explain(EXAMPLE, "teo", "orders-repair", datetime(2027, 1, 1, tzinfo=UTC))
     assert lines[0] == "'teo' may not act on 2027-01-01: only from 2026-01-01 to 2026-12-31"
+
+
+def test_days_that_are_to_come_are_counted_and_who_is_able_to_sign_that_day_is_named() -> None:
+    lines = explain(EXAMPLE, "teo", "deploy-rollback", NOW)
+    assert lines[0] == "'teo' may act until 2026-12-31: 192 days more"
+    assert lines[1] == (
+        "'teo' may break 'deploy-rollback': roll back production and restart the pipeline;"
+        " nothing else"
+    )
+    asked = "  asked   with 1 of group:shop-leads ({} able to sign: escrow, ines, mira, noor, ravi,"
+    assert any(each.startswith(asked.format(7)) for each in lines)
+    later = explain(EXAMPLE, "mira", "deploy-rollback", datetime(2027, 1, 1, tzinfo=UTC))
+    assert any(each.startswith(asked.format(6)) for each in later)
+
+
+def test_two_people_custodians_and_rosters_are_told_in_full() -> None:
+    assert explain(EXAMPLE, "sam", "key-deletion", NOW)[:4] == [
+        "'sam' may break 'key-deletion': schedule the deletion of a production encryption key",
+        "  for     15m at most, with 1 of group:security (severe, 3 able to sign: ines, noor,"
+        " ravi)",
+        "  when    incident: SEV1, from an outside source; factor: phishing_resistant, signed"
+        " within 2m",
+        "  asked   with 2 of group:security (3 able to sign: ines, noor, ravi), unanswered after"
+        " 2m",
+    ]
+    root = explain(EXAMPLE, "sam", "aws-root", NOW)
+    assert root[1] == "'sam' may hold a share of 'aws-root', never for themselves"
+    assert root[2] == (
+        "  for     1h at most, with 2 custodians of noor, sam, escrow (catastrophic, 3 able to"
+        " sign: escrow, noor, sam)"
+    )
+    assert root[-1].endswith("by group:security, and a second reader")
+    assert (
+        "'sam' may approve 'deploy-rollback' while on the roster of group:shop-leads or while"
+        " group:shop-leads has no fresh roster, never for themselves"
+    ) in explain(EXAMPLE, "sam", "deploy-rollback", NOW)
+    down = explain(EXAMPLE, "mira", "deploy-rollback.mfa-down", NOW)
+    assert any(each.endswith("; only while MFA is declared down") for each in down)
+
+
+def test_the_command_explains_a_day_and_says_what_a_day_is() -> None:
+    run, here = CliRunner(), ["--bundle", str(FOLDER)]
+    said = run.invoke(
+        breakglass, ["policy", "explain", "--as-of", "2027-01-01", "--person", "teo", *here]
+    )
+    assert said.exit_code == 0
+    assert said.stdout.startswith(
+        "'teo' may not act on 2027-01-01: only from 2026-01-01 to 2026-12-31\n"
+    )
+    same = run.invoke(breakglass, ["policy", "explain", "teo", "--as-of", "2027-01-01", *here])
+    assert same.stdout == said.stdout
+    wrong = run.invoke(breakglass, ["policy", "explain", "teo", "--as-of", "tomorrow", *here])
+    assert wrong.exit_code == 2
+    assert "give a day or a time, as 2026-12-31" in wrong.output
+    both = run.invoke(breakglass, ["policy", "explain", "teo", "--person", "teo", *here])
+    assert "name one person" in both.output
 
 
 def test_names_that_the_policy_does_not_know_are_refused_with_those_it_knows() -> None:

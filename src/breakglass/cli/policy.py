@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,15 @@ import click
 
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
+from breakglass.cli.policy_cases import test
 from breakglass.cli.policy_change import channel, person, renew
 from breakglass.cli.policy_difference import diff, tell_difference
+from breakglass.cli.policy_schema import schema
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
+    from breakglass.policy.compile import CompiledPolicy
     from breakglass.policy.lint_finding import LintFinding
     from breakglass.policy.parse import Bundle
 
@@ -33,7 +36,7 @@ Example:
 EXPLAIN_EXAMPLE = """\
 \b
 Example:
-  breakglass policy explain mira --glass orders-repair
+  breakglass policy explain --as-of 2026-12-31 --person mira
 """
 SIGN_EXAMPLE = """\
 \b
@@ -56,6 +59,8 @@ def policy() -> None:
 
 
 policy.add_command(diff)
+policy.add_command(test)
+policy.add_command(schema)
 policy.add_command(renew)
 policy.add_command(person)
 policy.add_command(channel)
@@ -68,16 +73,20 @@ policy.add_command(channel)
 def check(bundle: Path | None, org: str | None, as_json: bool) -> None:
     """Say whether the policy in BUNDLE could take force here.
 
-    It reads, compiles, has no error (else exit code 2), and asks for nothing that this version or
-    this installation cannot do (else exit code 3).
+    It reads, compiles, has no error, answers its own cases as they want it (else exit code 2),
+    and asks for nothing that this version or this installation cannot do (else exit code 3).
     """
+    from breakglass.cli.sign_statement import now
     from breakglass.errors import RefusedError
     from breakglass.policy.bundle import bundle_digest, pack_bundle
+    from breakglass.policy.case_run import run_cases
 
     files, read, findings = _read(_folder(bundle, org))
     errors = [each for each in findings if each.level.value == "error"]
     if not errors:
-        _rehearse(files)
+        compiled = _rehearse(files)
+        failed = [each.finding() for each in run_cases(compiled, now()) if not each.holds]
+        findings, errors = [*failed, *findings], failed
     glasses = sorted(read.glasses)
     refused = _not_offered(read, org)
     if as_json:
@@ -126,22 +135,37 @@ def lint(bundle: Path | None, org: str | None, as_json: bool) -> None:
 
 
 @policy.command(epilog=EXPLAIN_EXAMPLE)
-@click.argument("person")
+@click.argument("name", required=False, metavar="[PERSON]")
+@click.option("--person", metavar="P", help="The same, as an option.")
+@click.option("--as-of", metavar="DATE", help="That day or moment, in UTC; else now.")
 @click.option("--glass", metavar="G", help="Only this glass.")
 @click.option("--bundle", type=click.Path(path_type=Path), metavar="DIR")
 @takes_org
 @output.says_json
 def explain(
-    person: str, glass: str | None, bundle: Path | None, org: str | None, as_json: bool
+    name: str | None,
+    person: str | None,
+    as_of: str | None,
+    glass: str | None,
+    bundle: Path | None,
+    org: str | None,
+    as_json: bool,
 ) -> None:
-    """Say in words what PERSON may do, and what it takes."""
+    """Say in words what PERSON may do on a day, and what it takes.
+
+    Nobody is asked: what stands in the ledger alone, as a suspension does, is left out.
+    """
     from breakglass.cli.sign_statement import now
+    from breakglass.clock import format_time
     from breakglass.policy.explain import explain as say
 
+    if bool(name) == bool(person):
+        raise click.UsageError("name one person")
+    who, moment = person or name or "", now() if as_of is None else _moment(as_of)
     files, _, _ = _read(_folder(bundle, org))
-    lines = say(_compile(files), person, glass, now())
+    lines = say(_compile(files), who, glass, moment)
     if as_json:
-        output.tell_json({"person": person, "lines": lines})
+        output.tell_json({"person": who, "as_of": format_time(moment), "lines": lines})
         return
     for line in lines:
         click.echo(line)
@@ -219,14 +243,17 @@ def sign(bundle: Path | None, sign_here: bool, yes: bool, org: str | None, as_js
 @output.says_json
 def activate(bundle: Path | None, org: str | None, as_json: bool) -> None:
     """Put the signed policy in BUNDLE in force, with its cards; an alert is sent."""
+    from breakglass.cli.sign_statement import now
     from breakglass.operate.installation_check import check_offered
     from breakglass.operate.maintainer_signing import read_signed
+    from breakglass.policy.case_run import check_cases
     from breakglass.policy.folder import read_bundle
 
     check_offered(_not_offered(_read(_folder(bundle, org))[1], org))
     client = find(org)
     folder = bundle or _bundle_of(client)
     signed = read_signed(folder)
+    check_cases(_compile(read_bundle(folder)), now())
     for line in tell_difference(client, read_bundle(folder)):
         output.talk(line)
     answer = _activated(client, signed.activation())
@@ -250,6 +277,16 @@ def _activated(client: Client, activation: dict[str, Any]) -> dict[str, Any]:
             if error.name is not ErrorName.NO_TRUST:
                 raise
     return client.broker("POST", "/policy", activation, within=_ACTIVATED_WITHIN)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.UsageError(
+            f"--as-of {text[:40]!r}: give a day or a time, as 2026-12-31 or 2026-12-31T03:14:00Z"
+        ) from error
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def _folder(bundle: Path | None, org: str | None) -> Path:
@@ -285,18 +322,20 @@ def _not_offered(read: Bundle, org: str | None) -> list[LintFinding]:
     return not_offered(read, here, lambda: client.broker("GET", "/minters"))
 
 
-def _compile(files: dict[str, bytes]) -> Any:
+def _compile(files: dict[str, bytes]) -> CompiledPolicy:
     from breakglass.cli.sign_statement import now
     from breakglass.policy.compile import compile_policy
 
     return compile_policy(files, now=now())
 
 
-def _rehearse(files: dict[str, bytes]) -> None:
+def _rehearse(files: dict[str, bytes]) -> CompiledPolicy:
     from breakglass.cli.sign_statement import now
     from breakglass.policy.cards import rehearse
 
-    rehearse(_compile(files), now())
+    compiled = _compile(files)
+    rehearse(compiled, now())
+    return compiled
 
 
 def _plain(finding: LintFinding) -> dict[str, str]:

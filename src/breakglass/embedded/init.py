@@ -22,6 +22,7 @@ from breakglass.operate.maintainer_signing import Maintainer, sign_policy, sign_
 from breakglass.operate.plan import Keys, Plan, trust_text
 from breakglass.person import ssh_keygen
 from breakglass.person.ssh_keygen import Say
+from breakglass.policy.editor_schema import SCHEMA_FILE, schema_text
 from breakglass.process.folder import write_whole
 from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.kinds.genesis import Genesis
@@ -164,6 +165,7 @@ def _policy(bundle: Path, plan: Plan, now: datetime, say: Say | None) -> tuple[s
     bundle.mkdir(mode=0o700)
     for name, content in plan.bundle.items():
         (bundle / name).write_bytes(content)
+    (bundle / SCHEMA_FILE).write_text(schema_text(), "utf-8")
     repository.begin(bundle)
     author = plan.maintainers[0].name
     commit = repository.commit_all(bundle, "policy: begin", author)

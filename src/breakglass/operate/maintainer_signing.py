@@ -19,6 +19,7 @@ from breakglass.person import ssh_keygen
 from breakglass.person.ssh_keygen import PersonalKey, Say
 from breakglass.policy.bundle import bundle_digest, pack_bundle
 from breakglass.policy.cards import make_cards, make_policy_note
+from breakglass.policy.case_run import check_cases
 from breakglass.policy.compile import compile_policy
 from breakglass.policy.folder import read_bundle
 from breakglass.records.card import LONGEST_LIFE, card_text, parse_card
@@ -120,11 +121,13 @@ def sign_policy(
         say: told when a security key has to be touched.
 
     Raises:
-        MalformedError: the bundle cannot be read, or lint has an error; nothing was signed.
+        MalformedError: the bundle cannot be read, lint has an error, or it does not answer its own
+            cases as they want it; nothing was signed.
         UnavailableError: a key did not sign; nothing was written.
     """
     files = read_bundle(folder)
     compiled = compile_policy(files, now=now)
+    check_cases(compiled, now)
     packed = pack_bundle(files)
     standing = _standing(folder, packed)
     if standing is not None and standing.policy.log != log:

@@ -15,17 +15,19 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 
 MAIN_FILE = "breakglass.yaml"
+CASES_FILE = "cases.yaml"
 # 10,000 people with two P-256 security keys each make 4.7 MB; followers read no longer bundle.
 PACKED_BYTES_AT_MOST = 6 * 1024 * 1024
 FILES_AT_MOST = 64
-_NAME = re.compile(r"breakglass\.yaml|[a-z0-9][a-z0-9._-]{0,62}\.cedar", re.ASCII)
+_NAME = re.compile(r"breakglass\.yaml|cases\.yaml|[a-z0-9][a-z0-9._-]{0,62}\.cedar", re.ASCII)
 
 
 def pack_bundle(files: Mapping[str, bytes]) -> bytes:
     """Make the one text of a bundle; the order of ``files`` does not matter.
 
     Args:
-        files: file name to content: ``breakglass.yaml`` and any number of ``*.cedar``.
+        files: file name to content: ``breakglass.yaml``, any number of ``*.cedar``, and
+            ``cases.yaml`` where there are cases.
 
     Raises:
         MalformedError: a name that has no place in a bundle, no ``breakglass.yaml``, a file that
@@ -81,7 +83,8 @@ def check_names(files: Mapping[str, bytes]) -> None:
     for name in files:
         if not _NAME.fullmatch(name):
             raise MalformedError(
-                f"bundle: expected '{MAIN_FILE}' and files like 'freeze.cedar', got {name[:60]!r}",
+                f"bundle: expected '{MAIN_FILE}', '{CASES_FILE}' and files like 'freeze.cedar',"
+                f" got {name[:60]!r}",
                 name=ErrorName.BAD_FILE_NAME,
             )
     if MAIN_FILE not in files:

@@ -61,7 +61,7 @@ def field_changes(old: Any, new: Any, say: Mapping[str, Say], *, but: Collection
     """
     for each in fields(old):
         before, after = getattr(old, each.name), getattr(new, each.name)
-        if before == after or each.name in but:
+        if before == after or each.name in but or not each.compare:
             continue
         words = each.name.strip("_").replace("_", " ")
         told = list(say.get(each.name, becomes(words))(before, after))

@@ -67,18 +67,19 @@ def _days(person: Person, as_of: datetime) -> list[str]:
     if person.ends is None:
         return []
     left = (person.ends - as_of) // timedelta(days=1)
-    return [f"{person.name!r} may act until {person.until}: {left} days more"]
+    more = "1 day" if left == 1 else f"{left} days"
+    return [f"{person.name!r} may act until {person.until}: {more} more"]
 
 
 def _stale(bundle: Bundle, person: Person, as_of: datetime) -> Iterator[str]:
-    groups, certify = bundle.directory.groups, bundle.certify
-    for name in stale_groups(certify, groups, as_of):
-        if certify is not None and person.name in bundle.directory.everybody([GROUP + name]):
-            last, refuses = groups[name].certified, certify.then is Then.REFUSE
+    certify = bundle.certify
+    for name in stale_groups(certify, bundle.directory.groups, as_of):
+        last = bundle.directory.groups[name].certified
+        if certify and last and person.name in bundle.directory.everybody([GROUP + name]):
+            nobody = ": it counts for nobody" if certify.then is Then.REFUSE else ""
             yield (
-                f"{GROUP}{name} was certified {last.on if last else 'never'}, the policy asks for"
-                f" it every {say_span(certify.every)}"
-                f"{': it counts for nobody' if refuses else ''}"
+                f"{GROUP}{name} was certified {last.on}, the policy asks for it every"
+                f" {say_span(certify.every)}{nobody}"
             )
 
 

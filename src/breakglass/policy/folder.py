@@ -6,11 +6,11 @@ from pathlib import Path
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
-from breakglass.policy.bundle import FILES_AT_MOST, MAIN_FILE, PACKED_BYTES_AT_MOST
+from breakglass.policy.bundle import CASES_FILE, FILES_AT_MOST, MAIN_FILE, PACKED_BYTES_AT_MOST
 
 
 def read_bundle(folder: Path | str) -> dict[str, bytes]:
-    """Read ``breakglass.yaml`` and every ``*.cedar`` that stands directly in ``folder``.
+    """Read ``breakglass.yaml``, ``cases.yaml`` and each ``*.cedar`` that stands in ``folder``.
 
     Other files (a README, ``.git``) are no part of the policy: they are neither read nor signed.
 
@@ -22,7 +22,7 @@ def read_bundle(folder: Path | str) -> dict[str, bytes]:
         names = sorted(
             path.name
             for path in root.iterdir()
-            if path.name == MAIN_FILE or path.suffix == ".cedar"
+            if path.name in {MAIN_FILE, CASES_FILE} or path.suffix == ".cedar"
         )
         if MAIN_FILE not in names:
             raise MalformedError(

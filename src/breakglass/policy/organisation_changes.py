@@ -30,8 +30,8 @@ from breakglass.records.signing.signature import Factor
 
 WIDENS, NARROWS, OTHER = Effect
 _LINES_SHOWN = 12
-_ELSEWHERE = ("directory", "glasses", "places")
-"""Fields of a bundle that other rooms of words tell, and where things stand in the file."""
+_ELSEWHERE = ("directory", "glasses")
+"""Fields of a bundle that other files of words tell."""
 
 
 def organisation_changes(old: Bundle, new: Bundle) -> Iterator[Change]:
@@ -233,5 +233,6 @@ _BUNDLE: dict[str, Say] = {
     "maintainers": _quorum("maintainers"),
     "reviews": lambda was, now: field_changes(was, now, _REVIEWS),
     "certify": _certify,
+    "cases": _named("case", OTHER, lambda each: f"{each.who}, {each.glass}: {each.wanted}", {}),
     "cedar": _cedar,
 }

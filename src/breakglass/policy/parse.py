@@ -10,7 +10,8 @@ from types import MappingProxyType
 from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.alert_routes import Channel, parse_alerts, parse_channel
-from breakglass.policy.bundle import MAIN_FILE, check_names
+from breakglass.policy.bundle import CASES_FILE, MAIN_FILE, check_names
+from breakglass.policy.cases import Case, parse_cases
 from breakglass.policy.certification import Certify, Then, parse_certify, stale_groups
 from breakglass.policy.factors import Factors, parse_factors, refuse_unknown_glasses
 from breakglass.policy.facts import OTHER
@@ -57,6 +58,7 @@ class Bundle:
     maintainers: Quorum
     reviews: Reviews
     certify: Certify | None
+    cases: Mapping[str, Case]
     cedar: Mapping[str, str] = field(repr=False)
     places: Mapping[str, Place] = field(repr=False, compare=False)
 
@@ -145,6 +147,7 @@ def parse_bundle(files: Mapping[str, bytes]) -> Bundle:
         maintainers=_quorum(at["maintainers"], directory, 2),
         reviews=parse_reviews(at.get("reviews")),
         certify=parse_certify(at["certify"]) if "certify" in at else None,
+        cases=MappingProxyType(parse_cases(files, {*directory.names, *machines}, glasses)),
         cedar=MappingProxyType(_cedar(files)),
         places=MappingProxyType(_places(root)),
     )
@@ -212,7 +215,7 @@ def _refuse_shared_keys(
 
 def _cedar(files: Mapping[str, bytes]) -> dict[str, str]:
     found = {}
-    for name in sorted(set(files) - {MAIN_FILE}):
+    for name in sorted(set(files) - {MAIN_FILE, CASES_FILE}):
         try:
             found[name] = files[name].decode("utf-8")
         except UnicodeDecodeError as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from breakglass.policy.bundle import MAIN_FILE
+from breakglass.policy.bundle import CASES_FILE, MAIN_FILE
+from breakglass.policy.editor_schema import EDITOR_LINE
 
-_TEXT = """\
+_TEXT = (
+    f"{EDITOR_LINE}\n"
+    + """\
 # The policy of {organisation}. Check it after every change:  breakglass policy check
 # Two maintainers sign it (breakglass policy sign), then: breakglass policy activate
 version: 1                        # one more at each activation
@@ -58,6 +61,18 @@ kill: [{person}, {second}]        # who may stop a grant, a person or a glass
 maintainers: {{need: 2, of: [{person}, {second}]}}
 reviews: {{default: {{SEV1: 3 business days, other: 5 business days}}}}
 """
+)
+
+
+_CASES = """\
+# What the policy must answer: maintainers sign this file with the rules. A policy that answers one
+# of these otherwise is neither signed nor activated. Run them: breakglass policy test
+cases:
+  oncall-opens-hello: {{who: {person}, glass: hello, wanted: allowed}}
+  half-an-hour-at-most: {{who: {person}, glass: hello, for: 31m, wanted: refused too_long}}
+  a-glass-that-is-stopped:
+    {{who: {person}, glass: hello, suspended: ["glass:hello"], wanted: refused suspended}}
+"""
 
 
 def starter_bundle(
@@ -79,7 +94,7 @@ def starter_bundle(
         second=second,
         second_key=_without_comment(second_key),
     )
-    return {MAIN_FILE: text.encode()}
+    return {MAIN_FILE: text.encode(), CASES_FILE: _CASES.format(person=person).encode()}
 
 
 def _without_comment(key: str) -> str:
