@@ -23,7 +23,7 @@ from breakglass.policy.factors import MFA_DOWN
 from breakglass.policy.facts import Facts, IncidentFacts, picked_reason
 from breakglass.policy.people import Rosters
 from breakglass.policy.review_deadline import review_due
-from breakglass.policy.rosters import Kept, lately_fresh
+from breakglass.policy.rosters import Kept, fresh, lately_fresh
 from breakglass.records.authority import Asking, check_statements
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
@@ -116,7 +116,8 @@ def replay_start(case: Case, now: datetime) -> Justified | Unjustified:
         card = case.grant.card
         assert card is not None, "as the intent"
         asking = check_statements(case.intent, card.card, card.people.by_name)
-        facts = replace(_facts(case, asking), starts=None, now=now)
+        rosters = _with_signers(case, asking, policy, now)
+        facts = replace(_facts(case, asking, rosters), starts=None, now=now)
         problem = _not_allowed(deciding.decide(policy, facts))
     except BreakglassError as error:
         return Unjustified(error.name, str(error))
@@ -178,6 +179,21 @@ def _decision(case: Case, asking: Asking, policy: CompiledPolicy) -> deciding.De
     decisions = [deciding.decide(policy, _facts(case, asking, each)) for each in sets]
     allowed = [each for each in decisions if isinstance(each, deciding.Allowed)]
     return (allowed or decisions)[0]
+
+
+def _with_signers(case: Case, asking: Asking, policy: CompiledPolicy, now: datetime) -> Rosters:
+    """Return who is on call now, and whoever signed: they were on call when they did.
+
+    Else what was approved on a Monday could never start on a Sunday. That they may still break and
+    approve the glass is looked at all the same.
+    """
+    directory = policy.bundle.directory
+    known = fresh(case.rosters, policy.bundle, now)
+    return {
+        name: (*known.get(name, directory.present(group.fallback, known)), *asking.factors)
+        for name, group in directory.groups.items()
+        if group.roster
+    }
 
 
 def _facts(case: Case, asking: Asking, rosters: Rosters) -> Facts:
