@@ -188,9 +188,9 @@ def _end(client: Client, answer: dict[str, Any], as_json: bool) -> None:
     if as_json:
         output.tell_json({**answer, "copy_kept": kept})
     elif kept:
-        output.talk("the monitor has a copy: it alerts if this is not in the ledger within 60 s")
+        output.talk("the monitor has a copy; it alerts if this is not recorded in 60 s")
     else:
-        output.talk("the monitor has no copy: that this is recorded is the broker's word alone")
+        output.talk("the monitor has no copy; that it is recorded is the broker's word alone")
 
 
 def _so(answer: dict[str, Any], found: ProvenAsk) -> str:
