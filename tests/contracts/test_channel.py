@@ -1,4 +1,4 @@
-"""Every channel keeps the contract of ``Channel``: the webhook and the log file alike."""
+"""Every channel keeps the contract of ``Channel``, whatever type it is of."""
 
 from __future__ import annotations
 
@@ -9,17 +9,25 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from email.header import decode_header, make_header
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from breakglass.errors import UnavailableError
+from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.monitor.alerts.channel import Channel, Message
 from breakglass.monitor.alerts.log_file import LogFile
+from breakglass.monitor.alerts.mail import Mail
+from breakglass.monitor.alerts.mail import MailServer as MailPlace
+from breakglass.monitor.alerts.pagerduty import PagerDuty
+from breakglass.monitor.alerts.slack import Slack
 from breakglass.monitor.alerts.webhook import Webhook
+from tests.kit.mail_server import PASSWORD, USER, MailServer
 from tests.monitor.stand_ins import Sink
 
 WITHIN = timedelta(seconds=0.4)
+SECRETS = ("secret", "a-routing-key", PASSWORD, "/hook", "sam@shop.example")
 
 
 @dataclass
@@ -37,19 +45,59 @@ def message(key: str) -> Message:
     return Message(key, "g-7kq3m2x4p5ab", body.encode())
 
 
-@pytest.fixture(params=["webhook", "log_file"])
+@pytest.fixture(params=["webhook", "log_file", "slack", "pagerduty", "starttls", "implicit"])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     if request.param == "log_file":
         yield _log_file(tmp_path)
-        return
-    sink = Sink()
-    yield Case(
-        Webhook(sink.address, "secret", WITHIN),
-        lambda: list(dict.fromkeys(sink.heard())),
+    elif request.param in ("starttls", "implicit"):
+        server = MailServer(tmp_path, request.param)
+        yield _mail(server)
+        server.close()
+    else:
+        sink = Sink()
+        yield _posted(request.param, sink)
+        sink.close()
+
+
+def _posted(kind: str, sink: Sink) -> Case:
+    if kind == "slack":
+        sink.says = b"ok"
+    made: dict[str, Callable[[], Channel]] = {
+        "webhook": lambda: Webhook(sink.address, "secret", WITHIN),
+        "slack": lambda: Slack(sink.address, WITHIN),
+        "pagerduty": lambda: PagerDuty(f"a-routing-key {sink.address}", WITHIN),
+    }
+    keys: dict[str, Callable[[dict[str, Any]], str]] = {
+        "webhook": lambda body: body["key"],
+        "slack": lambda body: body["text"].rpartition(", key ")[2],  # a person's eyes
+        "pagerduty": lambda body: body["dedup_key"],
+    }
+    return Case(
+        made[kind](),
+        lambda: list(dict.fromkeys(keys[kind](body) for body, _, _ in sink.taken)),
         lambda: setattr(sink, "status", 503),
-        lambda: setattr(sink, "status", 200),
+        lambda: setattr(sink, "status", 202 if kind == "pagerduty" else 200),
     )
-    sink.close()
+
+
+def _mail(server: MailServer) -> Case:
+    sent = Mail(MailPlace.parse(server.url), ["sam@shop.example"], timedelta(seconds=5))
+
+    def heard() -> list[str]:
+        shown = {mail["Message-ID"]: mail for _, mail in reversed(server.taken)}
+        return [_key_of(shown[each]) for each in server.ids()]
+
+    return Case(
+        sent,
+        heard,
+        lambda: setattr(server, "refuse", True),
+        lambda: setattr(server, "refuse", False),
+    )
+
+
+def _key_of(mail: Any) -> str:
+    text: str = mail.get_payload(decode=True).decode()
+    return text.rpartition("key ")[2].strip()
 
 
 def _log_file(folder: Path) -> Case:
@@ -82,8 +130,10 @@ def test_the_same_key_is_heard_once(case: Case) -> None:
 
 def test_trouble_is_an_error_of_ours_and_the_message_can_be_delivered_later(case: Case) -> None:
     case.break_it()
-    with pytest.raises(UnavailableError):
+    with pytest.raises(UnavailableError) as caught:
         case.channel.deliver(message("broke_glass/7"))
+    told = f"{caught.value} {caught.value.hint}"
+    assert not [each for each in SECRETS if each in told], told
     case.mend_it()
     case.channel.deliver(message("broke_glass/7"))
     assert case.heard() == ["broke_glass/7"]
@@ -172,3 +222,141 @@ def test_nobody_else_on_the_host_may_read_the_file(tmp_path: Path) -> None:
     path = tmp_path / "alarms.jsonl"
     LogFile(path).deliver(message("broke_glass/7"))
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+# --- mail -----------------------------------------------------------------------------------------
+
+
+def _to(server: MailServer, url: str = "", *to: str) -> Mail:
+    return Mail(MailPlace.parse(url or server.url), to or ("sam@shop.example",), WITHIN * 10)
+
+
+def test_a_mail_is_one_thread_with_the_words_first_and_no_answer_wanted(tmp_path: Path) -> None:
+    server = MailServer(tmp_path)
+    _to(server).deliver(message("broke_glass/7"))
+    _to(server).deliver(message("ended/9"))
+    server.close()
+    (to, first), (_, second) = server.taken
+    assert to == ["sam@shop.example"]
+    assert "what happened" in str(make_header(decode_header(first["Subject"])))
+    assert first["References"] == second["References"] != first["Message-ID"]
+    assert first["Auto-Submitted"] == "auto-generated"
+
+
+@pytest.mark.parametrize("how", ["stripped", "stranger"])
+def test_no_mail_and_no_password_leaves_without_tls_that_holds(tmp_path: Path, how: str) -> None:
+    """Whoever is on the way takes STARTTLS out of the greeting, or answers for the server."""
+    server = MailServer(tmp_path, "none" if how == "stripped" else "starttls")
+    url = (
+        f"smtp://{USER}:{PASSWORD}@localhost:{server.port}?from=b@shop.example"
+        if how == "stripped"
+        else server.url.partition("&ca=")[0]
+    )
+    with pytest.raises(UnavailableError, match=r"did not take it: (SMTPNotSupp|SSLCert)") as caught:
+        _to(server, url).deliver(message("broke_glass/7"))
+    server.close()
+    assert server.taken == []
+    assert PASSWORD not in str(caught.value)
+
+
+def test_a_relay_on_this_host_takes_mail_without_tls(tmp_path: Path) -> None:
+    server = MailServer(tmp_path, "none")
+    _to(server).deliver(message("broke_glass/7"))
+    server.close()
+    assert len(server.taken) == 1
+
+
+def test_one_refused_recipient_does_not_send_the_mail_again_to_the_others(tmp_path: Path) -> None:
+    server = MailServer(tmp_path)
+    server.refused = {"gone@shop.example"}
+    _to(server, "", "sam@shop.example", "gone@shop.example").deliver(message("broke_glass/7"))
+    server.close()
+    assert [to for to, _ in server.taken] == [["sam@shop.example"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mail.example",
+        "http://mail.example?from=a@b",
+        "smtp://mail.example",
+        "smtp://mail.example?from=a@b&x=1",
+        "smtp://mail.example:x?from=a@b",
+    ],
+)
+def test_a_mail_server_of_another_form_is_told_without_its_password(text: str) -> None:
+    with pytest.raises(MisconfiguredError, match="not written as one") as caught:
+        MailPlace.parse(text.replace("//", f"//{USER}:{PASSWORD}@"))
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_a_mail_server_that_drips_or_hangs_ends_in_time(implicit: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            for byte in b"220-hello \r\n" * 30:
+                try:
+                    connection.sendall(b"\x16\x03\x01\x40" if implicit else bytes([byte]))
+                except OSError:
+                    return
+                time.sleep(0.1)
+
+        threading.Thread(target=drip, daemon=True).start()
+        scheme = "smtps" if implicit else "smtp"
+        url = f"{scheme}://localhost:{server.getsockname()[1]}?from=b@shop.example"
+        started = time.monotonic()
+        with pytest.raises(UnavailableError):
+            Mail(MailPlace.parse(url), ["sam@shop.example"], WITHIN).deliver(message("x/1"))
+    assert time.monotonic() - started < 4 * WITHIN.total_seconds()
+
+
+# --- Slack, PagerDuty, addresses of people --------------------------------------------------------
+
+
+def test_what_a_person_typed_gives_slack_no_orders() -> None:
+    sink = Sink()
+    sink.says = b"ok"
+    body = json.dumps({"text": "why: <!channel> & <https://evil.example|click>"}).encode()
+    Slack(sink.address, WITHIN).deliver(Message("broke_glass/7", "g-7kq3m2x4p5ab", body))
+    ((posted, _, _),) = sink.taken
+    sink.close()
+    assert posted["text"] == (
+        "why: &lt;!channel&gt; &amp; &lt;https://evil.example|click&gt;\n"
+        "thread g-7kq3m2x4p5ab, key broke_glass/7"
+    )
+
+
+def test_a_page_of_a_proxy_is_no_ok_of_slack() -> None:
+    sink = Sink()
+    sink.says = b"<html>sign in first</html>"
+    with pytest.raises(UnavailableError, match="did not answer 'ok'"):
+        Slack(sink.address, WITHIN).deliver(message("broke_glass/7"))
+    sink.close()
+
+
+def test_an_event_of_pagerduty_has_its_form_and_bounds() -> None:
+    sink = Sink()
+    body = json.dumps({"text": "x" * 2000, "log": "ledger.example/one", "subject": "door"}).encode()
+    PagerDuty(f"a-routing-key {sink.address}", WITHIN).deliver(Message("k" * 300, "g-1", body))
+    ((posted, _, _),) = sink.taken
+    sink.close()
+    assert posted["routing_key"] == "a-routing-key"
+    assert posted["event_action"] == "trigger"
+    assert (len(posted["dedup_key"]), len(posted["payload"]["summary"])) == (64, 1024)
+    assert posted["payload"]["severity"] == "critical"
+    assert posted["payload"]["source"] == "ledger.example/one"
+
+
+def test_an_address_that_must_lie_outside_gets_no_byte_inside() -> None:
+    """A person may name an address of their own; the monitor's host has others that listen."""
+    sink = Sink()
+    for made in (
+        Webhook(sink.address, "", WITHIN, outside=True),
+        Slack(sink.address.replace("127.0.0.1", "localhost"), WITHIN, outside=True),
+    ):
+        with pytest.raises(UnavailableError, match="not a public one; nothing was sent"):
+            made.deliver(message("broke_glass/7"))
+    sink.close()
+    assert sink.tried == 0

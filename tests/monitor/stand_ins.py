@@ -364,11 +364,12 @@ class Sink:
 
     def __init__(self) -> None:
         self.status = 200
+        self.says = b""
         self.hanging = threading.Event()
         self.taken: list[tuple[dict[str, Any], dict[str, str], bytes]] = []
         self.times: list[float] = []
         self.tried = 0
-        self._server = _serve_whole(self._post)
+        self._server = _serve_whole(self._post, lambda: self.says)
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}/hook"
 
     def _post(self, body: bytes, headers: Mapping[str, str]) -> int:
@@ -471,15 +472,17 @@ def _serve(answer: Any, port: int) -> ThreadingHTTPServer:
     return server
 
 
-def _serve_whole(post: Any) -> ThreadingHTTPServer:
+def _serve_whole(post: Any, says: Any) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             status = post(body, self.headers)
             try:
+                said = says()
                 self.send_response(status)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
+                self.wfile.write(said)
             except OSError:
                 pass
 

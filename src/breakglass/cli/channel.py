@@ -60,7 +60,7 @@ def test(name: str, folder: Path | None, org: str | None, as_json: bool) -> None
             hint=f"add [channels.{name}] to {place / 'settings.toml'}, and restart the monitor",
         )
     # (2) Once; nothing is kept and nothing is tried again: this is no alert.
-    why = _delivered(settings, name)
+    why = _delivered(settings, name, place)
     if as_json:
         output.tell_json({"channel": name, "heard": not why, "why": why})
     elif not why:
@@ -71,10 +71,13 @@ def test(name: str, folder: Path | None, org: str | None, as_json: bool) -> None
         sys.exit(UnavailableError.exit_code)
 
 
-def _delivered(settings: MonitorSettings, name: str) -> str:
+def _delivered(settings: MonitorSettings, name: str, folder: Path) -> str:
     """Ring once; returns why it was not heard, or nothing."""
+    from breakglass.monitor.alerts.secret_folder import SecretFolder
+
+    secrets = SecretFolder(folder / "secrets")
     try:
-        made = settings.channels[name].channel(settings.deliver_within)
+        made = settings.channels[name].channel(settings.deliver_within, secrets)
         made.deliver(_message(settings.log))
     except BreakglassError as error:
         return error.message

@@ -245,7 +245,7 @@ class HistoryProjection(MemoryProjection[History]):
                     kept.gateless.append(then)
                 self._change(
                     body.grant,
-                    incident=_incident(state, body.incident),
+                    incident=incident_then(state, body.incident),
                     bundle=kept.bundle,
                     trust=state.governance.trust,
                     witnessed=max(entry.cosigned.values(), default=None),
@@ -308,7 +308,8 @@ class HistoryProjection(MemoryProjection[History]):
         kept.heard = {key: at for key, at in kept.heard.items() if now - at <= HEARD_KEPT}
 
 
-def _incident(state: State, incident: str) -> IncidentThen | None:
+def incident_then(state: State, incident: str) -> IncidentThen | None:
+    """Return an incident as it stands now, as far as a person signed it; none if unknown."""
     found = state.incidents.by_id.get(incident)
     if found is None:
         return None

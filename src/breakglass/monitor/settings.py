@@ -10,13 +10,19 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 from breakglass.monitor.alerts.channel import Channel
 from breakglass.monitor.alerts.log_file import LogFileSettings
+from breakglass.monitor.alerts.mail import SmtpSettings
+from breakglass.monitor.alerts.pagerduty import PagerDutySettings
+from breakglass.monitor.alerts.secret_folder import SecretFolder
+from breakglass.monitor.alerts.slack import SlackSettings
 from breakglass.monitor.alerts.webhook import WebhookSettings
 from breakglass.node.following import Following
 from breakglass.process.serving import Serving
 
 # What the table [channels.NAME] may be, told apart by its ``type``. A channel is one file: what it
 # is told, and how it makes itself heard.
-ChannelSettings = WebhookSettings | LogFileSettings
+ChannelSettings = (
+    WebhookSettings | LogFileSettings | SmtpSettings | SlackSettings | PagerDutySettings
+)
 
 NEWS_KEPT = timedelta(days=3)  # a monitor may be down over a weekend
 
@@ -36,6 +42,10 @@ class MonitorSettings:
     trust: str = "trust"
     # The archiver too; by the names that the trust file gives them.
     witnesses: Mapping[str, str] = field(default_factory=dict)
+    mail: str = ""  # the server for people's own mail: ``secret:NAME``; empty: there is none
+    # HOST or HOST:PORT to which people's own webhooks may go though it lies inside.
+    inside_hosts: tuple[str, ...] = ()
+    withheld_after: timedelta = timedelta(seconds=60)  # a copy that the ledger does not show rings
     dead_man: str = ""  # address of a dead-man's switch outside, called with each pulse
     serving: Serving = field(default_factory=Serving)
     following: Following = field(default_factory=Following)
@@ -62,11 +72,12 @@ class MonitorSettings:
             if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"channel {name[:40]!r}: expected a name of a-z, 0-9, '_', '-'")
 
-    def made_channels(self) -> dict[str, Channel]:
+    def made_channels(self, secrets: SecretFolder) -> dict[str, Channel]:
         """Make every channel.
 
         Raises:
-            MisconfiguredError: there is none: a monitor that nobody hears is none.
+            MisconfiguredError: there is none: a monitor that nobody hears is none; or one of them
+                cannot be made.
         """
         if not self.channels:
             raise MisconfiguredError(
@@ -74,4 +85,11 @@ class MonitorSettings:
                 name=ErrorName.NO_CHANNEL,
                 hint="add [channels.NAME]; two that do not depend on each other are the least",
             )
-        return {name: each.channel(self.deliver_within) for name, each in self.channels.items()}
+        made: dict[str, Channel] = {}
+        for name, each in self.channels.items():
+            try:
+                made[name] = each.channel(self.deliver_within, secrets)
+            except MisconfiguredError as error:
+                error.message = f"[channels.{name}]: {error.message}"
+                raise
+        return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,16 @@ class Message:
     key: str
     thread: str
     body: bytes
+
+
+def fields_of(message: Message) -> dict[str, str]:
+    """Return a message's fields as texts, for channels that have a form of their own."""
+    return {name: str(each) for name, each in json.loads(message.body).items()}
+
+
+def text_of(message: Message) -> str:
+    """Return what a message says to people, on one line."""
+    return fields_of(message).get("text", "")
 
 
 class Channel(Protocol):

@@ -12,6 +12,7 @@ from typing import ClassVar
 from breakglass.error_names import ErrorName
 from breakglass.errors import UnavailableError
 from breakglass.monitor.alerts.channel import Message
+from breakglass.monitor.alerts.secret_folder import SecretFolder
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class LogFileSettings:
     file: Path
     to: tuple[str, ...] = ()
 
-    def channel(self, within: timedelta) -> LogFile:
+    def channel(self, within: timedelta, secrets: SecretFolder) -> LogFile:
         """Make the channel; a disk keeps to no bound of ours."""
         return LogFile(self.file)
 
