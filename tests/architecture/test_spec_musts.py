@@ -26,6 +26,7 @@ from breakglass.records import (
     grant,
     handout,
     kinds,
+    me,
     people_list,
     permit,
     policy_note,
@@ -47,11 +48,21 @@ from ..kit.organisation import Organisation
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = {
     name: ROOT / f"docs/spec/{name}.md"
-    for name in ["statement", "record", "card", "token", "trust", "handout", "request", "permit"]
+    for name in [
+        "statement",
+        "record",
+        "card",
+        "token",
+        "trust",
+        "handout",
+        "request",
+        "permit",
+        "me",
+    ]
     + [f"kinds/{each}" for each in KINDS.by_name]
 }
 CASES = ROOT / "vectors/token/cases"
-MUST = re.compile(r"\(([SDFCTRHQB]-\d+)\)")
+MUST = re.compile(r"\(([SDFCTRHQBM]-\d+)\)")
 BLOCK = re.compile(r"(<!-- example: ([a-z_ -]+) -->\n```text\n)(.*?)(```\n)", re.DOTALL)
 
 
@@ -66,7 +77,7 @@ def anchors() -> dict[str, str]:
     found: dict[str, str] = {}
     for name in SPECS:
         for line in bullets(name):
-            for number in re.findall(r"\*\*\(([SDFCTRHQB]-\d+)\)\*\*", line):
+            for number in re.findall(r"\*\*\(([SDFCTRHQBM]-\d+)\)\*\*", line):
                 assert number not in found, f"{name}: {number} stands twice"
                 found[number] = line
     return found
@@ -75,7 +86,7 @@ def anchors() -> dict[str, str]:
 def named_by_tests() -> set[str]:
     """Return every id that a test names."""
     found: set[str] = set()
-    for folder in ("records", "token", "operate", "cli", "http", "node"):
+    for folder in ("records", "token", "operate", "cli", "http", "node", "monitor"):
         for path in (ROOT / "tests" / folder).glob("test_*.py"):
             found.update(MUST.findall(path.read_text()))
     return found
@@ -299,6 +310,33 @@ def _handout() -> str:
     return Note.parse(Shop.begin().given().note.encode()).encoded().decode()
 
 
+def _me_forms() -> str:
+    forms: dict[Any, list[str]] = {}
+    for do, kind in me._FORMS.items():
+        forms.setdefault(kind, []).append(do.value)
+    rows = [_form(kind, f"{kind.__name__}, do: {', '.join(do)}") for kind, do in forms.items()]
+    rows += [_form(me.OwnChannel, "OwnChannel"), _enum(me.OwnType)]
+    words = {"OwnName": me.OwnName, "ProcessKey": me.ProcessKey}
+    for name, hint in words.items():
+        rule = hint.__metadata__[0]
+        rows.append(f"{name:14} {rule.says}: ^{rule.expression}$\n")
+    return "\n".join(rows)
+
+
+def _me() -> str:
+    said = me.MyMute(
+        me.MeDo.MUTE,
+        reading.SESSION.log,
+        str(reading.PROCESS.verifier),
+        "sam",
+        "mira",
+        reading.SESSION.until,
+        reading.SESSION.at,
+        reading.SESSION.nonce,
+    )
+    return me.me_text(said)
+
+
 def _permit() -> str:
     from vectors.permit.make import honest
 
@@ -323,6 +361,8 @@ EXAMPLES: dict[str, Callable[[], str]] = {
     "presentation": _presentation,
     "handout-form": lambda: _form(handout.Handout, "Handout"),
     "handout": _handout,
+    "me-forms": _me_forms,
+    "me": _me,
     "permit-form": lambda: _form(permit.Permit, "Permit"),
     "permit": _permit,
     "trust": lambda: Organisation().trust_text(),

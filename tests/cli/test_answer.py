@@ -42,7 +42,7 @@ def test_who_what_where_how_long_and_why_are_read_before_the_key_is_used(
     with at_terminal(sam, "breakglass", "approve", mira.grant, "--permit", "cGVybWl0") as screen:
         screen.shows("approve this [y/N]")
         assert words_of(mira) == []
-        assert screen.row("who") == "mira asks to be let in; signed with a key file (one factor)"
+        assert screen.row("who") == "mira asks for it; signed with a key file (one factor)"
         assert screen.row("glass") == "orders-repair: repair rows of orders and order_items"
         gives = "databases orders, roles repair by 'orders-db'; opens gate 'orders-write'"
         assert screen.row("gives") == gives
@@ -50,7 +50,7 @@ def test_who_what_where_how_long_and_why_are_read_before_the_key_is_used(
         assert screen.row("incident") == "INC-4821"
         assert screen.row("ticket") == "OPS-7"
         assert screen.row("why") == '"orders stuck" [other]'
-        assert "the broker says: the incident is self-declared" in " ".join(screen.seen.split())
+        assert "the broker says: a self-declared incident" in " ".join(screen.seen.split())
         screen.types("y")
         assert screen.ends() == 0, screen.seen
     assert screen.row("approved") == f"{mira.grant}, entry 7; granted to mira"
@@ -114,7 +114,7 @@ def test_where_the_monitor_has_no_copy_the_approver_is_told(
     mira.broker.lie["/copies"] = lambda kept: {"kept": False}
     said = sam.types("breakglass", "approve", mira.grant, "--yes")
     assert said.code == 0, said.err
-    assert "the monitor has no copy: that this is recorded is the broker's word alone" in said.err
+    assert "the monitor has no copy; that it is recorded is the broker's word alone" in said.err
     told = json.loads(sam.types("breakglass", "refuse", mira.grant, "--why", "x", "--json").out)
     assert (told["grant"], told["copy_kept"], "signed" in told) == (mira.grant, False, False)
 

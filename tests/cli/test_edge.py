@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,20 @@ def test_a_wording_that_was_replaced_is_refused_wherever_a_command_is_typed():
     check_wording("unknown person 'mira': not in policy 3")
     with pytest.raises(AssertionError, match="may lie between"):
         check_wording("error: this clock says 03:14; 120 s may\n lie between")
+
+
+def test_the_interpreter_does_not_close_under_a_call_that_is_left_behind():
+    """It aborted one time in some: «exception not rethrown», in a thread that read the key."""
+    code = (
+        "import atexit, threading, time\n"
+        "from breakglass.cli import main\n"
+        "atexit.register(lambda: print('it closes', flush=True))\n"
+        "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+        "main.main(['help', 'files'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("    client.toml")
+    assert "it closes" not in done.stdout

@@ -251,6 +251,10 @@ def responder(folder: Path, org: Organisation | None = None) -> Iterator[Respond
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def handle(self) -> None:
+            with contextlib.suppress(ConnectionResetError):
+                super().handle()
+
         def do_GET(self) -> None:
             self._say(broker.answer("GET", self.path, None))
 

@@ -73,7 +73,7 @@ class Bells:
             )
             for name in names.split()
         ]
-        self.records = DeliveryRecords(self.all, {}, moody.keep, gather)
+        self.records = DeliveryRecords(lambda: self.all, lambda name: (), moody.keep, gather)
 
     def _wake(self) -> None:
         self.records.wake()

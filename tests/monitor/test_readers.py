@@ -61,7 +61,7 @@ def test_the_monitor_shows_nothing_unsigned_nor_to_a_gate(asking: Asking) -> Non
     shown = [row for row in routes(asking.monitor) if row.method == "GET"]
     closed = [re.sub(r"\{\w+\}", "g-aaaaaaaaaaaa", row.path) for row in shown]
     closed.remove("/healthz")
-    assert len(closed) == 8
+    assert len(closed) == 9
     for target in closed:
         gate = asking.signed(org.submitters["gate:deploy-approval"], target)
         for headers, status in (({}, 401), (gate, 403)):

@@ -125,3 +125,16 @@ def test_doctor_is_red_at_two_of_two_and_watches_cards_keys_and_policy(mira):
     found = {each["name"]: each for each in told["findings"]}
     assert "the monitor has no webhook channel 'file-2'" in found["not_offered"]["says"]
     assert found["until"]["says"] == f"the last day of 'mira' is {last}"
+
+
+def test_a_channel_whose_secret_the_monitor_has_is_offered(mira):
+    text = (mira.cwd / "bundle" / MAIN_FILE).read_text()
+    text = text.replace("file-2: {log_file: copy.log}", 'pager: {pagerduty: "secret:pd"}', 1)
+    changed = parse_bundle({MAIN_FILE: text.replace("[file, file-2]", "[file, pager]").encode()})
+    (found,) = not_offered(changed, mira.cwd, dict)
+    assert "the monitor has no pagerduty channel 'pager'" in found.message
+    assert "secrets/pd" in found.hint
+    secrets = mira.cwd / "monitor" / "secrets"
+    secrets.mkdir()
+    (secrets / "pd").write_text("key\n")
+    assert not_offered(changed, mira.cwd, dict) == []

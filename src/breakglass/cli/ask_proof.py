@@ -100,9 +100,10 @@ def _said(view: AskView) -> tuple[Signature, Ask | Break]:
 def in_words(found: ProvenAsk, grant: str, now: datetime) -> list[tuple[str, str]]:
     """Return the rows that an approver reads before they answer: all of it proven here."""
     from breakglass.cli.signed_glass import what_is_asked
+    from breakglass.records.statement import Do
 
     said, card = found.said, found.card
-    does = "asks to be let in" if said.do == "ask" else "breaks this glass, which takes approvers"
+    does = "asks for it" if said.do is Do.ASK else "breaks it, which takes approvers"
     life = timedelta(seconds=min(said.for_s, card.for_s))
     asked = output.duration(max(0, (now - said.at).total_seconds()))
     rows = [
@@ -133,7 +134,7 @@ def of_broker(value: Mapping[str, Any], who: str) -> list[str]:
     """
     said = []
     if value.get("self_declared"):
-        said.append("the broker says: the incident is self-declared, no outside source vouches")
+        said.append("the broker says: a self-declared incident, of no outside source")
     for each in value.get("refused_before", []):
         said.append(
             f'the broker says: {each["who"]} refused {who} this glass within 24 h: "{each["why"]}"'

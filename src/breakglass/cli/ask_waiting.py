@@ -69,7 +69,7 @@ def wait_for_people(
         waiting.leave(view)
         return dict(view.value), Next.NOTHING
     if view.state is AskState.WAITING:
-        waiting.talk(f"waiting; Ctrl-C ends this command, not the ask. Again: {held.again}")
+        waiting.talk("waiting; Ctrl-C ends this command, not the ask")
     try:
         return waiting.follow(view)
     except KeyboardInterrupt:
@@ -144,8 +144,7 @@ class _Waiting:
             self._told.add("asked")
             rows.append(("asked", f"{view.grant}, {_waits_for(view)}"))
         pages = [each for each in view.pages if each not in self._told]
-        if pages:
-            rows.append(("paged", ", ".join(_page(each) for each in pages)))
+        rows += [("" if number else "paged", _page(each)) for number, each in enumerate(pages)]
         answers = [each for each in view.answers if each not in self._told]
         for each in answers:
             when = output.clock_time(each.at, _now())
@@ -229,10 +228,8 @@ class _Waiting:
         if view.state is AskState.REFUSED:
             self._said(view)
             if self._alone:
-                self.talk(
-                    "you may still break it alone, recorded as refused:"
-                    f" breakglass break --after {view.grant}"
-                )
+                self.talk("you may still break it alone; it is recorded as refused:")
+                self.talk(f"breakglass break --after {view.grant}")
             raise click.exceptions.Exit(SAID_NO)
         if view.state is AskState.EXPIRED:
             return self._over(view)

@@ -31,7 +31,7 @@ def requests(org: str | None, as_json: bool) -> None:
     mine = [ask_view(each) for each in found["mine"]]
     if waiting:
         output.tell_table(
-            ("waits for you", "who", "glass", "incident", "left"),
+            ("for you", "who", "glass", "incident", "left"),
             [
                 (each.grant, each.who, each.glass, each.incident or "none", left(each))
                 for each in waiting
@@ -53,7 +53,7 @@ def requests(org: str | None, as_json: bool) -> None:
 def state_of(view: AskView) -> str:
     """Say in a few words how an ask stands: ``waiting, 1 of 2``, ``refused by sam``."""
     if view.state is AskState.WAITING:
-        return f"waiting, {len(view.yes)} of {view.need}{', nobody answered yet' * view.silent}"
+        return f"waiting, {len(view.yes)} of {view.need}{', silent' * view.silent}"
     if view.state is AskState.REFUSED:
         by = [each.who for each in view.answers if not each.yes]
         return f"refused by {', '.join(by)}" if by else "refused"
@@ -62,4 +62,6 @@ def state_of(view: AskView) -> str:
 
 def left(view: AskView) -> str:
     """Say how long an ask can still be approved."""
-    return output.time_left(view.until, now()) if view.state is AskState.WAITING else "-"
+    if view.state is not AskState.WAITING:
+        return "-"
+    return output.duration(max(0, (view.until - now()).total_seconds()))

@@ -167,6 +167,18 @@ class Client:
             sent = monitor.send("POST", path, body, "application/json", within=within)
             return sent.checked().json()
 
+    def monitor_key(self) -> str:
+        """Return the monitor's key as it says it, one that the trust file gives to a monitor.
+
+        Raises:
+            BreakglassError: it does not answer, or is none that we mean.
+        """
+        signer = self._signer("monitor", "/healthz")
+        assert signer is not None, "of no open path"
+        with self._monitor() as monitor:
+            keys = monitor.get("/healthz").json().get("keys")
+        return signer.choose(keys, "monitor")
+
     def ledger_peer(self, within: timedelta = timedelta(seconds=2)) -> Peer:
         """Return a caller of the ledger, which shows its entries if we have a reader key."""
         from breakglass.cli.reader_key import ledger_signer

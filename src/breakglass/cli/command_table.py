@@ -18,6 +18,7 @@ TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("done", "early_end:done", "Hand a grant back before it expires."),
         ("kill", "early_end:kill", "Stop a grant, a person or a glass at once."),
         ("incident", "incident:incident", "Declare, close and list incidents."),
+        ("me", "me:me", "Show and set the channels on which you are called."),
     ),
     "Approver": (
         ("approve", "answer:approve", "Approve what somebody asks for, after reading it."),

@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 import sys
+import threading
 from typing import Any, NoReturn
 
 import click
@@ -84,6 +85,11 @@ def main(argv: list[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except OSError:
         _give_up_stdout()  # said already; the interpreter must not complain while it closes
+    if any(each.daemon for each in threading.enumerate()):
+        # A call that nobody waits for any more may be inside a library in Rust; an interpreter
+        # that closes under it is aborted («exception not rethrown»), whatever code we end with.
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -105,7 +105,7 @@ def _asks(asked: dict[str, Any]) -> None:
     mine = [ask_view(each) for each in asked["mine"]]
     for each in mine:
         if each.state is AskState.WAITING:
-            waits = f"{each.grant} {each.glass}: {state_of(each)}; {left(each)}"
+            waits = f"{each.grant} {each.glass}: {state_of(each)}; {left(each)} left"
             output.tell_rows([("asked", waits)])
     if asked["waiting"]:
         output.talk(f"{len(asked['waiting'])} wait for your answer: breakglass requests")

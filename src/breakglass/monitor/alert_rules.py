@@ -17,6 +17,7 @@ from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
+from breakglass.records.grant import path_of
 from breakglass.records.kinds.all_suspended import SECOND_WITHIN
 from breakglass.records.kinds.asked import Outcome
 from breakglass.records.kinds.attested import Attesting
@@ -166,7 +167,9 @@ def _of_a_grant(
         case kinds.Intent():
             grant = state.grants.by_id[body.grant]
             text, fields = alert_texts.broke_glass(grant, chronicle.of(body.grant).incident)
-            return Alert("broke_glass", body.grant, index, body.grant, at, text, fields)
+            return Alert(
+                "broke_glass", body.grant, index, body.grant, at, text, fields, path=body.path
+            )
         case kinds.Usable():
             text = alert_texts.usable(body, state.grants.by_id[body.grant])
         case kinds.Ended():
@@ -184,7 +187,7 @@ def _of_a_grant(
             return None
     grant = state.grants.by_id[body.grant]
     fields = {"who": grant.who, "glass": grant.glass, "incident": grant.incident}
-    return Alert(body.kind, body.grant, index, body.grant, at, text, fields)
+    return Alert(body.kind, body.grant, index, body.grant, at, text, fields, path=grant.path)
 
 
 def _asking(subject: str, body: kinds.Asked | kinds.Refused, index: int, at: datetime) -> Alert:
@@ -204,7 +207,9 @@ def _asking(subject: str, body: kinds.Asked | kinds.Refused, index: int, at: dat
         "incident": said.incident,
         "why": f"{said.reason.text} [{said.reason.code}]",
     }
-    return Alert(subject, body.grant, index, body.grant, at, text, fields)
+    if subject == "approval_wanted":
+        fields["need"] = str(body.decision.need)
+    return Alert(subject, body.grant, index, body.grant, at, text, fields, path=path_of(said))
 
 
 def _of_the_rules(

@@ -7,12 +7,14 @@ monitor/
   secrets/           what settings and policy name as secret:NAME, a file each, 0600
   data/ledger/       the followed log: a cache
   data/channels/     what every channel still has to ring, and what it rang
-  kept/              heads, evidence, and the spool of our own records: cannot be made again
+  kept/              heads, evidence, people's own channels, and the spool of our own records:
+                     cannot be made again
 ```
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from breakglass.errors import BreakglassError, UnavailableError
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.delivery import DeliveryLimits
 from breakglass.monitor.alerts.dispatch import Dispatch
+from breakglass.monitor.alerts.mail import MailServer
+from breakglass.monitor.alerts.policy_channels import PolicyChannels
 from breakglass.monitor.alerts.secret_folder import SecretFolder
 from breakglass.monitor.alerts.webhook import Webhook
 from breakglass.monitor.archive_health import ArchiveHealth
@@ -34,6 +38,10 @@ from breakglass.monitor.fork_latch import ForkLatch
 from breakglass.monitor.gates.gate_reviews import GateReviews
 from breakglass.monitor.gates.gate_status import Gates
 from breakglass.monitor.overdue_records import Patience
+from breakglass.monitor.people.copies import Copies
+from breakglass.monitor.people.own_channels import Limits, OwnChannels
+from breakglass.monitor.people.paging import Paging
+from breakglass.monitor.people.store import PeopleStore
 from breakglass.monitor.pulse import Pulsing
 from breakglass.monitor.reviews.open_reviews import Reviews
 from breakglass.monitor.rosters.pagerduty_schedule import PagerDutySchedules
@@ -47,6 +55,7 @@ from breakglass.monitor.tile_audit import TileAudit
 from breakglass.monitor.witnessed_time import WitnessedTime
 from breakglass.node.process import NodeProcess
 from breakglass.node.readers import ReadingRights
+from breakglass.policy.alert_routes import AlertRoutes
 from breakglass.process.folder import make_folder
 from breakglass.process.periodic import PeriodicTask
 from breakglass.process.serving import Service
@@ -69,6 +78,9 @@ class Monitor:
         stating = process.stating
         self.kept = CheckpointStore(kept_folder)
         process.add(close=self.kept.close)
+        self.people = PeopleStore(kept_folder / "people.sqlite")
+        process.add(close=self.people.close)
+        mail = MailServer.parse(secrets.value(settings.mail)) if settings.mail else None
         # It rings what waits on disk at once: nothing else is needed for that, no ledger either.
         self.ringing = Dispatch(
             settings.made_channels(secrets),
@@ -80,9 +92,24 @@ class Monitor:
             {name: each.to for name, each in settings.channels.items()},
         )
         process.add(self.ringing.start, self.ringing.close)
+        self.policy_channels = PolicyChannels(
+            channel_folder / "policy.json",
+            folder / "data",
+            secrets,
+            self.ringing,
+            settings.deliver_within,
+            clock,
+            self._policy_in_force,
+        )
         self.belief = ForkLatch(self.kept, self.ringing, clock)
         self.following = EntryHandler(
-            self.ringing, stating, self.time, settings.ring_back, lambda: self.belief.broken
+            self.ringing,
+            stating,
+            self.time,
+            settings.ring_back,
+            lambda: self.belief.broken,
+            lambda digest: self.policy_channels.stale(digest),
+            lambda news, state: self.paging.addressed(news, state),
         )
         process.follow(
             self._ledger_folder,
@@ -95,6 +122,19 @@ class Monitor:
             then=self._go_live,
         )
         self.view = view = process.view
+        self.paging = Paging(self.ringing, self.people, process.key, settings.log, clock)
+        self.me = OwnChannels(
+            self.people,
+            self.ringing,
+            view,
+            process.check.keys,
+            settings.log,
+            clock,
+            Limits(settings.deliver_within, mail, settings.inside_hosts),
+        )
+        self.copies = Copies(
+            self.people, view, self.ringing, settings.log, clock, settings.withheld_after
+        )
         self.readers = process.readers(rights=_rights)
         roots, chronicle = self.following.roots, self.following.chronicle
         parties = CosignerDirectory(folder, settings, view, process.peer())
@@ -113,7 +153,12 @@ class Monitor:
             Webhook(settings.dead_man, "", settings.deliver_within) if settings.dead_man else None
         )
         self.pulsing = Pulsing(
-            stating, lambda: view.size, self.ringing.channels, lambda: self.broken, switch, clock
+            stating,
+            lambda: view.size,
+            lambda: self.ringing.channels,
+            lambda: self.broken,
+            lambda: [*([switch] if switch else []), *self.policy_channels.pulses()],
+            clock,
         )
         self.reviews = Reviews(view, chronicle, roots, self.time, lambda: self.broken)
         self.gates = Gates(view, chronicle, self.time)
@@ -145,6 +190,9 @@ class Monitor:
             PeriodicTask("pulse", settings.pulse_every, self.pulsing.beat),
             PeriodicTask("look", settings.look_every, self.looking.look),
             PeriodicTask("starts", settings.look_every, self._starts),
+            PeriodicTask("channels", settings.look_every, self.policy_channels.look),
+            PeriodicTask("own channels", settings.look_every, self.me.look),
+            PeriodicTask("copies", settings.look_every, self.copies.look),
             PeriodicTask("heads", settings.heads_every, self.comparing.compare),
             PeriodicTask("reread", settings.heads_every, self.rereading.look),
             PeriodicTask("rosters", asked.every, self.rosters.look),
@@ -157,6 +205,13 @@ class Monitor:
     def broken(self) -> str:
         """Why this monitor believes nothing any more; empty while all is well."""
         return self.belief.broken or self._stopped
+
+    def _policy_in_force(self) -> tuple[str, int, Callable[[], AlertRoutes]]:
+        with self.view.reading() as state:
+            policy, bundle = state.governance.policy, state.governance.bundle
+            digest, index = policy.bundle if policy else "", state.governance.policy_index
+        # Compiled here, the decisions that come find it compiled.
+        return digest, index, lambda: compiled(bundle).bundle.routes(digest)
 
     def _not_yet(self) -> str:
         if self.broken:

@@ -15,6 +15,8 @@ from breakglass.monitor.alert_rules import alert_for
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.decision_replay import Case, case_of
 from breakglass.monitor.history_projection import HistoryProjection
+from breakglass.monitor.people.ask_news import ask_news
+from breakglass.monitor.people.receipts import receipts
 from breakglass.monitor.settings import NEWS_KEPT
 from breakglass.node.memory_projection import MemoryProjection
 from breakglass.records import all_kinds as kinds
@@ -68,7 +70,7 @@ class Backlog(MemoryProjection[Undone]):
             kept.forbidden.append(f"{judged.index} {judged.void}: {judged.why}")
             del kept.forbidden[:-_FORBIDDEN]
         self.latest = self._news(judged, entry, state, witnessed)
-        kept.news |= {each.key: News(each, witnessed) for each in self.latest}
+        kept.news |= {each.news: News(each, witnessed) for each in self.latest}
         if judged.holds and judged.record is not None:
             match judged.record.body:
                 case kinds.Intent(grant=grant):
@@ -93,7 +95,8 @@ class Backlog(MemoryProjection[Undone]):
         self, judged: Judged, entry: Entry, state: State, witnessed: datetime
     ) -> tuple[Alert, ...]:
         try:
-            return alert_for(judged, entry, state, self._history)
+            told = alert_for(judged, entry, state, self._history)
+            return (*told, *ask_news(judged, state), *receipts(judged, state))
         except Exception:
             # Stays shut: the record is folded, and what could not be said of it is shouted.
             log.exception("entry %d: an error inside", judged.index)

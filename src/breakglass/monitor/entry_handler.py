@@ -7,11 +7,12 @@ further on may say that it was done already. Once the present is reached, the ba
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from breakglass.errors import UnavailableError
 from breakglass.monitor.alert_rules import unjustified
+from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.dispatch import Dispatch
 from breakglass.monitor.backlog import Backlog, error_inside
 from breakglass.monitor.decision_replay import Case, Unjustified, replay_decision
@@ -24,6 +25,7 @@ from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
 from breakglass.records.kinds.intent import Intent
+from breakglass.records.kinds.policy import Policy
 
 log = logging.getLogger("breakglass.monitor")
 
@@ -42,6 +44,8 @@ class EntryHandler:
         ring_back: news older than this, by the witnesses' time, is history and does not ring
             when an outbox was lost.
         broken: why the ledger is not believed any more, or empty; then nothing is done.
+        policy_came: told of the bundle's digest when another policy is in force.
+        addressed: says whom news is for; see ``Paging``.
     """
 
     def __init__(
@@ -51,6 +55,8 @@ class EntryHandler:
         time: WitnessedTime,
         ring_back: timedelta,
         broken: Callable[[], str],
+        policy_came: Callable[[str], None] = lambda digest: None,
+        addressed: Callable[[Sequence[Alert], State], Sequence[Alert]] = lambda news, state: news,
     ) -> None:
         self.roots = RootHistory()
         self.chronicle = HistoryProjection()
@@ -62,6 +68,8 @@ class EntryHandler:
         self._time = time
         self._ring_back = ring_back
         self._broken = broken
+        self._policy_came = policy_came
+        self._addressed = addressed
         self._live = False
 
     @property
@@ -87,8 +95,9 @@ class EntryHandler:
         if self._broken():
             return
         now = self._time.now()
-        news = self.backlog.since(now - self._ring_back, now)
-        self._ringing.ring(list(news), self.chronicle.kept.heard)
+        self._policy_came(state.governance.policy.bundle if state.governance.policy else "")
+        news = list(self.backlog.since(now - self._ring_back, now))
+        self._ringing.ring(self._addressed(news, state), self.chronicle.kept.heard)
         for grant, case in self.backlog.kept.cases.items():
             if grant in state.grants.by_id:
                 self._decide(grant, case, state)
@@ -96,7 +105,12 @@ class EntryHandler:
     def _act(self, judged: Judged, entry: Entry, state: State) -> None:
         # (1) Ring, before anything slower. On every channel's disk when this returns.
         self._time.saw(entry.cosigned.values())
-        self._ringing.ring(self.backlog.latest, self.chronicle.kept.heard)
+        if judged.holds and judged.record is not None and isinstance(judged.record.body, Policy):
+            self._policy_came(judged.record.body.bundle)
+        # A crash before this, or within it, finds the news again at the next start, since the
+        # ledger does not show it as delivered; what is in an outbox already is left out.
+        news = self._addressed(self.backlog.latest, state)
+        self._ringing.ring(news, self.chronicle.kept.heard)
         # (2) Decide an intent again. A crash before this decides it at the next start.
         if judged.holds and judged.record is not None and isinstance(judged.record.body, Intent):
             grant = judged.record.body.grant

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from breakglass.monitor.alert_texts import span
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.history_projection import HistoryProjection
+from breakglass.monitor.people.failed_asks import failed_asks
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
 
@@ -39,7 +40,8 @@ def missing(
         if grant in state.grants.by_id
         for news in _of(state.grants.by_id[grant], chronicle.of(grant).witnessed, now, patience)
     ]
-    return (*found, *_doors(state, now, patience), *_cards(state, chronicle, now))
+    found += [*_doors(state, now, patience), *_cards(state, chronicle, now)]
+    return (*found, *failed_asks(state, now))
 
 
 def _of(

@@ -30,7 +30,7 @@ class Pulsing:
         size: how many entries were verified.
         channels: the names that ring.
         broken: why the ledger is not believed, or empty; then there is no pulse.
-        switch: the dead-man's switch, if there is one.
+        switches: the dead-man's switches: of the settings, and of the policy's class ``pulse``.
         clock: for the record's id.
         within: how long the ledger may take.
     """
@@ -39,36 +39,37 @@ class Pulsing:
         self,
         stating: Submitter,
         size: Callable[[], int],
-        channels: Sequence[str],
+        channels: Callable[[], Sequence[str]],
         broken: Callable[[], str],
-        switch: Channel | None,
+        switches: Callable[[], Sequence[Channel]],
         clock: Clock,
         within: timedelta = timedelta(seconds=5),
     ) -> None:
         self._stating = stating
         self._size = size
-        self._channels = tuple(channels)
+        self._channels = channels
         self._broken = broken
-        self._switch = switch
+        self._switches = switches
         self._clock = clock
         self._within = within
         self.last: datetime | None = None
         self.trouble = ""
 
     def beat(self) -> None:
-        """Write one pulse and call the switch."""
+        """Write one pulse and call the switches."""
         self.trouble = self._broken()
         if self.trouble:
             return
         now = self._clock.now()
         ident = f"pulse/{format_time(now)}"
         try:
-            body = Pulse(self._size(), self._channels)
+            body = Pulse(self._size(), tuple(self._channels()))
             self._stating.append([Fact(ident, body)], self._within)
             self.last = now
-            if self._switch is not None:
-                told = json.dumps({"key": ident, "at": format_time(now)}).encode()
-                self._switch.deliver(Message(ident, "pulse", told))
+            text = f"breakglass monitor: alive at {format_time(now)}"
+            told = json.dumps({"key": ident, "at": format_time(now), "text": text}).encode()
+            for each in self._switches():
+                each.deliver(Message(ident, "pulse", told))
         except BreakglassError as error:
             self.trouble = str(error)
             log.warning("pulse: %s", error)

@@ -1,6 +1,7 @@
 """What the monitor answers over HTTP (docs/reference/processes.md).
 
-Nothing here changes it but one call: what a gate review decided, signed by a person.
+Nothing here changes it but what a person signed: a gate review, what they say of their own
+channels, and copies of what they handed in at a broker.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from breakglass.http.routes import (
 from breakglass.monitor.alerts.outbox import MessageView
 from breakglass.monitor.gates.gate_reviews import GateReviewView, ReviewedBody
 from breakglass.monitor.gates.gate_status import GatesView, HistoryView
+from breakglass.monitor.people.copies import CopyBody, KeptView
+from breakglass.monitor.people.own_channels import MeBody, MeView
 from breakglass.monitor.reviews.record import Review, ReviewLine, ReviewView
 from breakglass.monitor.reviews.review_yaml import yaml_text
 from breakglass.monitor.status import Status, status_of
-from breakglass.node.readers import KnownReader, reads_review, refused
+from breakglass.node.readers import KnownReader, PersonReading, reads_review, refused
 from breakglass.node.views import StateView, state_view
 from breakglass.records import kind_sets
 from breakglass.strict_json import view
@@ -130,6 +133,17 @@ def routes(monitor: Monitor) -> list[Route]:
             503 if broken else 200,
         )
 
+    def say_me(who: Nobody, asked: Request[MeBody]) -> MeView:
+        return monitor.me.take(asked.body)
+
+    def me(who: KnownReader, asked: Request[None]) -> MeView:
+        if not isinstance(who, PersonReading):
+            raise refused("what belongs to a person")
+        return monitor.me.shown(who.who)
+
+    def copy(who: Nobody, asked: Request[CopyBody]) -> KeptView:
+        return monitor.copies.take(asked.body)
+
     return [
         get("/reviews", who.known, reviews, Reviews),
         get("/reviews/{grant}", who.known, review, ReviewView),
@@ -144,6 +158,9 @@ def routes(monitor: Monitor) -> list[Route]:
             GateReviewView,
             _STATEMENT_BYTES,
         ),
+        get("/me", who.known, me, MeView),
+        post("/me", nobody, MeBody, say_me, MeView, _STATEMENT_BYTES),
+        post("/copies", nobody, CopyBody, copy, KeptView, _STATEMENT_BYTES),
         get("/alarms", who.reads_all, alarms, Alarms),
         get("/state", who.all_or_trusted, state, StateView),
         get("/status", who.known, status, Status),

@@ -58,6 +58,10 @@ class MonitorSettings:
     trust: str = "trust"
     # The archiver too; by the names that the trust file gives them.
     witnesses: Mapping[str, str] = field(default_factory=dict)
+    mail: str = ""  # the server for people's own mail: ``secret:NAME``; empty: there is none
+    # HOST or HOST:PORT to which people's own webhooks may go though it lies inside.
+    inside_hosts: tuple[str, ...] = ()
+    withheld_after: timedelta = timedelta(seconds=60)  # a copy that the ledger does not show rings
     dead_man: str = ""  # address of a dead-man's switch outside, called with each pulse
     serving: Serving = field(default_factory=Serving)
     following: Following = field(default_factory=Following)

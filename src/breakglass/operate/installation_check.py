@@ -34,7 +34,8 @@ def not_offered(
     channels = None if org is None else channels_of_monitor(org)
     if channels is not None:
         unbuilt = {each.path.rpartition(".")[0] for each in found}
-        found += [each for each in _channels(bundle, channels) if each.path not in unbuilt]
+        names = secrets_of_monitor(org)
+        found += [each for each in _channels(bundle, channels, names) if each.path not in unbuilt]
     if minters is not None:
         try:
             known = minters()
@@ -72,18 +73,32 @@ def channels_of_monitor(org: Path) -> dict[str, str] | None:
     return {name: str(each.get("type", "")) for name, each in tables.items()}
 
 
-def _channels(bundle: Bundle, standing: dict[str, str]) -> Iterator[LintFinding]:
+def secrets_of_monitor(org: Path | None) -> frozenset[str]:
+    """Return the names of the monitor's secrets; none where its folder cannot be read."""
+    if org is None:
+        return frozenset()
+    try:
+        return frozenset(each.name for each in (org / "monitor" / "secrets").iterdir())
+    except OSError:
+        return frozenset()
+
+
+def _channels(
+    bundle: Bundle, standing: dict[str, str], secrets: Collection[str]
+) -> Iterator[LintFinding]:
+    """Name each channel that the monitor has not, by its settings or by a secret of the policy."""
     desk = Desk(bundle)
     for name, channel in bundle.channels.items():
-        if standing.get(name) == channel.type.value:
+        made = not channel.secret or channel.secret in secrets  # a file needs none
+        if standing.get(name) == channel.type.value or (name not in standing and made):
             continue
         there = ", ".join(f"{each} ({kind})" for each, kind in standing.items()) or "none"
         yield desk.error(
             f"channels.{name}",
             f"the monitor has no {channel.type.value} channel {name!r}: nobody is called on it;"
             f" it has: {there}",
-            f"add [channels.{name}] to the monitor's {SETTINGS} and start it again, or take the"
-            " channel out",
+            f"put its secret into the monitor's folder, secrets/{channel.secret or name}, mode"
+            f" 0600, or take the channel out; one of [channels.{name}] in {SETTINGS} comes first",
         )
 
 

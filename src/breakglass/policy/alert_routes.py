@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from breakglass.error_names import ErrorName
@@ -79,3 +79,54 @@ def parse_alerts(node: Node, channels: Collection[str]) -> dict[str, tuple[str, 
                     value, "channels of this bundle", repr(each), name=ErrorName.UNKNOWN_NAME
                 )
     return found
+
+
+@dataclass(frozen=True)
+class AlertRoutes:
+    """Where a bundle's news goes, apart from the bundle: small enough to be kept and read at once.
+
+    Attributes:
+        bundle: the SHA-256 of the bundle, in hexadecimal; empty for none.
+        channels: each channel by its name.
+        alerts: the channels of each class.
+        glasses: the channels of each glass, by its radius.
+    """
+
+    bundle: str = ""
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    alerts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    glasses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def named(self, route: str, glass: str) -> tuple[str, ...]:
+        """Return the channels of a class; none: the policy says nothing of it.
+
+        What a glass does goes by its radius; of a glass that is not known, by ``glass``.
+        """
+        if route == "glass" and glass in self.glasses:
+            return self.glasses[glass]
+        return self.alerts.get(route, ())
+
+    @property
+    def pulse_only(self) -> frozenset[str]:
+        """The channels that hear the sign of life and nothing else: news would look like one."""
+        others = {name for cls, names in self.alerts.items() if cls != "pulse" for name in names}
+        return frozenset(self.alerts.get("pulse", ())) - others
+
+    def heard_on(self, route: str, glass: str, standing: Collection[str]) -> frozenset[str]:
+        """Return which of the channels ``standing`` hear news; never none of them.
+
+        Args:
+            route: the class, or empty for news of the rules, which all hear.
+            glass: what the news is of, or empty.
+            standing: every channel that can be called. What the policy does not name is the
+                settings' own and hears everything.
+        """
+        hears = frozenset(standing) - self.pulse_only
+        if not route:
+            return hears or frozenset(standing)
+        own = frozenset(standing) - self.channels.keys()
+        found = frozenset(self.named(route, glass)) & hears
+        if not found:
+            # Routed to nothing, or to what cannot be called: then nobody may miss it.
+            return hears or frozenset(standing)
+        return found | own

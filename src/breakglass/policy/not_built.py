@@ -97,16 +97,6 @@ NOT_BUILT = (
         "machines", r"machines\.[^:]+\.glass", "nothing evaluates its condition", refused=True
     ),
     NotBuilt(
-        "channels to Slack, PagerDuty and mail",
-        r"channels\.[^:]+\.(slack|pagerduty|smtp)",
-        "the monitor has webhook and log_file alone: nobody is called",
-        refused=True,
-    ),
-    NotBuilt("whom mail goes to", r"channels\.[^.]+\.to", "the monitor's settings say it"),
-    NotBuilt(
-        "alerts by class", r"alerts\.[a-z]+", "every channel of the monitor's settings hears all"
-    ),
-    NotBuilt(
         "custodians of the policy", r"custodians\.of", "the trust file's custodians open the door"
     ),
     NotBuilt(

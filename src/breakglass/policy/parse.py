@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
-from breakglass.policy.alert_routes import Channel, parse_alerts, parse_channel
+from breakglass.policy.alert_routes import AlertRoutes, Channel, parse_alerts, parse_channel
 from breakglass.policy.bundle import CASES_FILE, MAIN_FILE, check_names
 from breakglass.policy.cases import Case, parse_cases
 from breakglass.policy.certification import Certify, Then, parse_certify, stale_groups
@@ -92,6 +92,11 @@ class Bundle:
         if glass.blast_radius is BlastRadius.CATASTROPHIC:
             classes.insert(1, BlastRadius.SEVERE.value)
         return next((self.alerts[each] for each in classes if each in self.alerts), ())
+
+    def routes(self, digest: str) -> AlertRoutes:
+        """Return where news goes; ``digest`` is the bundle's."""
+        glasses = {name: self.channels_of(each) for name, each in self.glasses.items()}
+        return AlertRoutes(digest, dict(self.channels), dict(self.alerts), glasses)
 
 
 _NEED = ("version", "organisation", "people", "glasses", "channels", "alerts", "maintainers")

@@ -23,6 +23,10 @@ class Alert:
         at: when it happened, by the record's own word.
         text: the whole story in one paragraph, for people.
         fields: the same, taken apart for machines: who, glass, grants, until, why, incident, kill.
+        path: of a grant's life: by which path it was granted; it says who hears of it.
+        person: whose own channels alone it goes to; empty for the channels of settings and policy.
+        to: whom a record of its delivery names, where that is not whom the channel reaches.
+        once: names it for ever where subject and index do not: a receipt, by what was signed.
         stated: whether its deliveries become ``alert`` records. News of our own alert records
             does not, or one bad record would breed the next for ever; and news that the ledger
             itself is wrong cannot.
@@ -36,11 +40,20 @@ class Alert:
     text: str
     fields: Mapping[str, str] = field(default_factory=dict)
     stated: bool = True
+    path: str = ""
+    person: str = ""
+    to: tuple[str, ...] = ()
+    once: str = ""
 
     @property
     def key(self) -> str:
         """Name this news for ever: whoever folds the same log finds the same key."""
-        return f"{self.subject}/{self.index}"
+        return f"{self.subject}/{self.once or self.index}"
+
+    @property
+    def news(self) -> str:
+        """Tell news apart where one key goes to several people."""
+        return f"{self.key} {self.person}" if self.person else self.key
 
     def body(self, log: str) -> bytes:
         """Write the message as channels send it; the same news is the same bytes.

@@ -37,6 +37,8 @@ class DeliveryLimits:
 class ChannelDelivery:
     """Rings one channel; safe under threads.
 
+    ``channel`` may be replaced by another way to the same people at any time.
+
     Bells share nothing but the disk, so one that hangs delays no other, and none of them stands
     on the way of a grant.
     """
@@ -65,7 +67,7 @@ class ChannelDelivery:
             MisconfiguredError: the outbox cannot be opened.
         """
         self.name = name
-        self._channel = channel
+        self.channel = channel
         self._outbox = AlertOutbox(outbox)
         self._clock = clock
         self._settled = settled
@@ -111,6 +113,13 @@ class ChannelDelivery:
     def told(self, delivered: Delivered) -> None:
         """Take note that it is kept for the ledger."""
         self._outbox.told(delivered)
+
+    def told_of(self, subject: str, about: str) -> bool:
+        """Say whether such a message was ever queued here; not known counts as no."""
+        try:
+            return self._outbox.told_of(subject, about)
+        except sqlite3.Error:
+            return False
 
     def summary(self) -> ChannelView:
         """Say how this bell stands."""
@@ -178,7 +187,7 @@ class ChannelDelivery:
 
     def _call(self, message: Message) -> None:
         try:
-            self._channel.deliver(message)
+            self.channel.deliver(message)
             self._called.add(message.key)
         except Exception as error:
             log.exception("channel %r: %s", self.name, type(error).__name__)
@@ -198,7 +207,7 @@ class ChannelDelivery:
     def _deliver(self, waiting: Waiting) -> None:
         # (1) Ring. A crash behind this rings again under the same key, which the receiver knows.
         try:
-            self._channel.deliver(waiting.message)
+            self.channel.deliver(waiting.message)
         except UnavailableError as error:
             self._failed(waiting, str(error))
             return

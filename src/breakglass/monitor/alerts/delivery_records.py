@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from breakglass.errors import BreakglassError, MalformedError
@@ -33,8 +33,8 @@ class DeliveryRecords:
 
     def __init__(
         self,
-        bells: Sequence[ChannelDelivery],
-        people: Mapping[str, tuple[str, ...]],
+        bells: Callable[[], Sequence[ChannelDelivery]],
+        people: Callable[[str], tuple[str, ...]],
         keep: Callable[..., None],
         gather: timedelta = timedelta(milliseconds=100),
     ) -> None:
@@ -80,7 +80,7 @@ class DeliveryRecords:
 
     def _state(self) -> bool:
         """State what is not stated; says whether all of it is."""
-        found = [(bell, each) for bell in self._bells for each in bell.untold()]
+        found = [(bell, each) for bell in self._bells() for each in bell.untold()]
         facts = [self._fact(bell.name, each) for bell, each in found]
         if not found:
             return True
@@ -111,7 +111,8 @@ class DeliveryRecords:
         return kept == len(found)
 
     def _fact(self, channel: str, delivered: Delivered) -> Fact:
-        return alert_fact(channel, self._people.get(channel) or (channel,), delivered)
+        reached = delivered.to or self._people(channel) or (channel,)
+        return alert_fact(channel, reached, delivered)
 
 
 def alert_fact(channel: str, to: tuple[str, ...], delivered: Delivered) -> Fact:

@@ -22,7 +22,7 @@ create table if not exists messages(
     subject text not null, about text not null, place integer not null, body blob not null,
     stated integer not null, queued text not null, attempts integer not null default 0,
     failure text not null default '', delivered text not null default '',
-    told text not null default ''
+    told text not null default '', people text not null default ''
 ) strict;
 create index if not exists waiting on messages(number) where delivered = '';
 create index if not exists untold on messages(number) where stated = 1 and told <> 'delivered';
@@ -49,6 +49,7 @@ class Delivered:
     index: int
     attempts: int
     failure: str
+    to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,19 +96,22 @@ class AlertOutbox:
             hint="delete it, and it is made again: what the ledger does not show as delivered is"
             " sent again",
         )
+        columns = {row[1] for row in self._file.all("pragma table_info(messages)")}
+        if "people" not in columns:  # of a release before
+            self._file.do("alter table messages add column people text not null default ''")
 
     def put(self, news: Iterable[Alert], log: str, now: datetime) -> int:
         """Queue what is not here yet, all or nothing; returns how many were new."""
         rows = [
             (each.key, each.thread, each.subject, each.about, each.index, each.body(log),
-             int(each.stated), format_time(now))
+             int(each.stated), format_time(now), " ".join(each.to))
             for each in news
         ]  # fmt: skip
         if not rows:
             return 0
         insert = (
             "insert or ignore into messages(key, thread, subject, about, place, body, stated,"
-            " queued) values (?, ?, ?, ?, ?, ?, ?, ?)"
+            " queued, people) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         with self._file.changing():
             return sum(self._file.do(insert, *row).rowcount for row in rows)
@@ -148,11 +152,14 @@ class AlertOutbox:
         """Return what is to be stated: deliveries, and the first failure of what still waits."""
         rows = self._file.all(
             "select number, key, subject, about, place, attempts,"
-            " case when delivered = '' then failure else '' end from messages"
+            " case when delivered = '' then failure else '' end, people from messages"
             " where stated = 1 and told <> 'delivered'"
             " and (delivered <> '' or (failure <> '' and told = '')) order by number limit 500"
         )
-        return [Delivered(*row) for row in rows]
+        return [
+            Delivered(number, key, subject, about, place, attempts, failure, tuple(to.split()))
+            for number, key, subject, about, place, attempts, failure, to in rows
+        ]
 
     def told(self, delivered: Delivered) -> None:
         """Remember that a delivery, or a first failure, is on its way into the ledger."""
@@ -161,6 +168,13 @@ class AlertOutbox:
             "failed" if delivered.failure else "delivered",
             delivered.number,
         )
+
+    def told_of(self, subject: str, about: str) -> bool:
+        """Say whether such a message was ever queued here."""
+        found = self._file.one(
+            "select 1 from messages where subject = ? and about = ? limit 1", subject, about
+        )
+        return found is not None
 
     def summary(self) -> ChannelView:
         """Count: what waits, since when, why, and when something was last delivered."""

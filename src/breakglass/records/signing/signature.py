@@ -23,6 +23,7 @@ TRUST_NAMESPACE = "breakglass-trust@v1"
 POLICY_NAMESPACE = "breakglass-policy@v1"
 PRESENTATION_NAMESPACE = "breakglass-token@v1"
 SESSION_NAMESPACE = "breakglass-session@v1"
+ME_NAMESPACE = "breakglass-me@v1"
 
 _LINE_TYPE = b"\xffsshsig@breakglass.dev\n"
 
@@ -33,6 +34,7 @@ _HEADERS = {
     POLICY_NAMESPACE: "breakglass.dev/policy/v1\n",
     PRESENTATION_NAMESPACE: "breakglass.dev/presentation/v1\n",
     SESSION_NAMESPACE: "breakglass.dev/session/v1\n",
+    ME_NAMESPACE: "breakglass.dev/me/v1\n",
 }
 """How a text signed in each namespace begins: a passkey has no namespace but the text's own."""
 
