@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,6 +16,7 @@ from breakglass.monitor.history_projection import incident_then
 from breakglass.monitor.people.store import PeopleStore
 from breakglass.policy.parse import Bundle
 from breakglass.policy.people import Rosters
+from breakglass.policy.rosters import fresh_rosters
 from breakglass.records.fold.ask_rules import may_approve
 from breakglass.records.fold.forgetting import waiting_ask
 from breakglass.records.fold.slices.grants import AskedState
@@ -26,14 +27,7 @@ from breakglass.shown_text import shown
 from breakglass.tlog.note import Signer
 
 log = logging.getLogger("breakglass.alarms")
-RostersOf = Callable[[State, datetime], Rosters]
 _NAMED_AT_MOST = 64  # as many as a record of the delivery may name
-_NO_ROSTERS: Mapping[str, tuple[str, ...]] = {}
-
-
-def no_rosters(state: State, now: datetime) -> Rosters:
-    """Return no roster: every rostered group falls back."""
-    return _NO_ROSTERS
 
 
 def present_approvers(policy: Bundle, glass: str, rosters: Rosters, now: datetime) -> list[str]:
@@ -49,7 +43,8 @@ def present_approvers(policy: Bundle, glass: str, rosters: Rosters, now: datetim
     if found is None:
         return []
     directory = policy.directory
-    present = directory.present(found.second_signers, rosters)
+    nobody = policy.counting_for_nobody(now)
+    present = directory.present(found.second_signers, rosters, nobody=nobody)
     return [name for name in present if directory.people[name].counts_at(now)]
 
 
@@ -62,7 +57,6 @@ class Paging:
         key: the monitor's record key, for permits.
         log_name: the log's origin.
         clock: for who is present and what is muted.
-        rosters: the seam to rosters in the state.
     """
 
     def __init__(
@@ -72,14 +66,12 @@ class Paging:
         key: Signer,
         log_name: str,
         clock: Clock,
-        rosters: RostersOf = no_rosters,
     ) -> None:
         self._ringing = ringing
         self._store = store
         self._key = key
         self._log = log_name
         self._clock = clock
-        self._rosters = rosters
 
     def addressed(self, news: Sequence[Alert], state: State) -> list[Alert]:
         """Return news with pages beside what approvers must hear, and answers for who was paged.
@@ -108,7 +100,8 @@ class Paging:
     def _pages(self, news: Alert, waiting: AskedState, state: State) -> list[Alert]:
         now = self._clock.now()
         policy = compiled(state.governance.bundle).bundle
-        present = present_approvers(policy, waiting.glass, self._rosters(state, now), now)
+        rosters = fresh_rosters(state, policy, now)
+        present = present_approvers(policy, waiting.glass, rosters, now)
         called = [name for name in present if self._may(name, waiting, state)]
         muted = self._store.muted(waiting.who, now)
         awake = [name for name in called if name not in muted]

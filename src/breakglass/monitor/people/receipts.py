@@ -22,6 +22,7 @@ from breakglass.records.statement import (
     Declare,
     Do,
     Kill,
+    KillAll,
     Machine,
     ReviewGate,
     Statement,
@@ -41,6 +42,8 @@ _WORDS = {
     Do.COUNTERSIGN: "countersigned",
     Do.KILL: "stopped",
     Do.LIFT: "let go again",
+    Do.KILL_ALL: "said to stop",
+    Do.LIFT_ALL: "said to let go",
     Do.DECLARE: "declared",
     Do.CLOSE: "closed",
 }
@@ -105,6 +108,8 @@ def _what(said: Statement, digest: str, state: State) -> str:
             return f"{_WORDS[said.do]} {said.target.value} {said.name!r}"
         case Declare():
             return f"{_WORDS[said.do]} incident {said.incident} ({said.severity})"
+        case KillAll():
+            return f"{_WORDS[said.do]} everything, together with somebody else"
         case ReviewGate():
             return f"reviewed gate {said.gate!r}: {said.verdict.value}"
         case _:
