@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 
 from breakglass.broker.grants import authorization
+from breakglass.broker.grants.asks import check_start
+from breakglass.broker.grants.grant_views import grant_view
 from breakglass.broker.grants.open_grants import OpenGrants
 from breakglass.broker.grants.reaper import Reaper
 from breakglass.broker.incidents.closing_grants import ClosingGrants
 from breakglass.broker.incidents.declarations import Declarations, StatementBody
 from breakglass.broker.policies import Policies
 from breakglass.broker.rate_limit import RateLimit
+from breakglass.cli.status import _state as status_word
+from breakglass.errors import RefusedError
 from breakglass.monitor.decision_replay import case_of
 from breakglass.policy.bundle import pack_bundle, unpack_bundle
 from breakglass.records.kinds.ended import EndedWhy
@@ -206,3 +210,37 @@ def test_a_chain_is_followed_back_to_its_beginning_and_over_what_was_handed_back
     assert authorization.moment_of(broke, "g-none", org.state, org.now).earlier is None
     org.now += 5 * MINUTE + SKEW
     assert authorization.moment_of(said, "g-none", org.state, org.now).earlier is None
+
+
+def test_a_grant_that_begins_later_is_shown_as_scheduled(monkeypatch: pytest.MonkeyPatch) -> None:
+    org = EndingOrganisation()
+    org.begin()
+    put_kinds_2_in_force(org, monkeypatch)
+    grant = org.state.grants.by_id[schedule(org, org.card_note("orders-repair")).grant]
+    assert grant_view(grant, org.now).state == "scheduled"
+    assert grant_view(grant, grant.not_before).state == "recorded"
+    shown = {"state": "scheduled", "not_before": "2026-12-05T21:00:00.000Z", "minter": "orders-db"}
+    assert status_word(shown).endswith("(21:00 UTC)")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "name"), [("1", "not_offered"), ("2", ""), ("again", "scheduled_already")]
+)
+def test_an_ask_that_starts_later_is_taken_where_minters_can_grant_it(
+    monkeypatch: pytest.MonkeyPatch, kinds: str, name: str
+) -> None:
+    org = EndingOrganisation()
+    org.begin()
+    if kinds != "1":
+        put_kinds_2_in_force(org, monkeypatch)
+    if kinds == "again":
+        schedule(org, org.card_note("orders-repair"))
+        assert org.judged[-1].holds
+    said = org.statement(do=Do.ASK, glass="orders-repair", starts="2026-06-22T05:00:00Z")
+    if not name:
+        check_start(said, org.state, org.now)
+        return
+    with pytest.raises(RefusedError) as caught:
+        check_start(said, org.state, org.now)
+    assert caught.value.name == name
+    assert caught.value.hint

@@ -112,6 +112,11 @@ def _asks(asked: dict[str, Any]) -> None:
 
 
 def _state(grant: dict[str, Any]) -> str:
+    from breakglass.clock import parse_time
+
+    if grant["state"] == "scheduled":
+        starts = parse_time(grant["not_before"])
+        return f"starts {starts.astimezone():%Y-%m-%d %H:%M} ({starts:%H:%M} UTC)"
     if grant["state"] == "recorded":
         return "minting" if grant["minter"] else "active (gates only)"
     return _STATES[grant["state"]]

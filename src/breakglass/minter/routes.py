@@ -98,12 +98,18 @@ class Stories:
                 why = "minting failed or is still running"
                 hint = f"wait 5 s, then: breakglass status {grant}"
             else:
-                why = "this minter has minted nothing for it"
-                hint = f"retry: breakglass break --again {grant}"
+                why, hint = self._not_minted(grant), f"retry: breakglass break --again {grant}"
             raise RefusedError(
                 f"no credential for grant {grant!r}: {why}", name=ErrorName.NO_CREDENTIAL, hint=hint
             )
         return self._shown(row)
+
+    def _not_minted(self, grant: str) -> str:
+        with self.process.view.reading() as state:
+            found = state.grants.by_id.get(grant)
+        if found is not None and found.scheduled and self.clock.now() < found.not_before:
+            return f"it begins {format_time(found.not_before)}, and may be fetched from then on"
+        return "this minter has minted nothing for it"
 
     def state(self, who: KnownReader, asked: Request[None]) -> StateView:
         """Return what is folded, and what is held here."""

@@ -87,7 +87,7 @@ class Asks:
             authorization.check_timely(said, request.signed.text, state, now)
             policy = self._policies.in_force(state)
             moment = authorization.moment_of(said, request.grant, state, now)
-            _check_start(said, state, now)
+            check_start(said, state, now)
         decision = authorization.without_custodians(
             authorization.decide(request, who, moment, policy, now, taken(request))
         )
@@ -150,7 +150,7 @@ class Asks:
                 ) from error
 
 
-def _check_start(said: AccessRequest, state: State, now: datetime) -> None:
+def check_start(said: AccessRequest, state: State, now: datetime) -> None:
     """Refuse a start that no minter would grant; the fold says the same of its intent.
 
     Raises:

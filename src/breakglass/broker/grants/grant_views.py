@@ -205,7 +205,9 @@ def state_of(grant: GrantState, now: datetime) -> str:
         return "expired"
     if grant.usable_at is not None:
         return "usable"
-    return "minted" if grant.minted_at is not None else "recorded"
+    if grant.minted_at is not None:
+        return "minted"
+    return "scheduled" if grant.scheduled and now < grant.not_before else "recorded"
 
 
 def glasses_of(state: State, policy: CompiledPolicy | None) -> Glasses:
