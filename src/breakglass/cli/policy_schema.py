@@ -18,7 +18,7 @@ def schema() -> None:
     """Print the JSON Schema (draft 2020-12) of breakglass.yaml, for editors.
 
     A first line `# yaml-language-server: $schema=breakglass.schema.json` names the file to them.
-    What is underlined is the form alone: breakglass policy check says the rest.
+    What an editor underlines is the form alone; the rest is found by: breakglass policy check
     """
     from breakglass.policy.editor_schema import editor_schema
 
