@@ -26,6 +26,7 @@ REFUSE_EXAMPLE = """\
 \b
 Example:
   breakglass refuse g-7kq3m2x4p5ab --why "not during the freeze"
+  breakglass refuse g-7kq3m2x4p5ab --why "not mira" --mute 1h
 """
 WITHDRAW_EXAMPLE = """\
 \b
@@ -65,20 +66,28 @@ def approve(grant: str, permit: str, why: str, yes: bool, org: str | None, as_js
 @click.argument("grant", type=ASK)
 @_PERMIT
 @click.option("--why", default="", metavar="TEXT", help="Why not; the asker reads it.")
+@click.option("--mute", default="", metavar="TIME", help="Page me no more about this person: 1h.")
 @takes_org
 @output.says_json
-def refuse(grant: str, permit: str, why: str, org: str | None, as_json: bool) -> None:
+def refuse(grant: str, permit: str, why: str, mute: str, org: str | None, as_json: bool) -> None:
     """Read what GRANT asks for, and refuse it: the ask is over, whoever else approves."""
+    from breakglass.cli import me, sign_statement
     from breakglass.records.statement import Do
 
     client = find(org)
     if not why:
         raise click.UsageError("say why: --why TEXT (the asker and the review read it)")
+    quiet = me.length(mute) if mute else None
     found = _read(client, grant, permit, as_json)
     answer = _hand_in(client, Do.REFUSE, grant, found.digest, why)
     if not as_json:
         output.tell_rows([("refused", f"{grant}, entry {answer['index']}; the ask is over")])
     _end(client, answer, as_json)
+    if quiet is not None:
+        # Last: a monitor that is away keeps nobody from refusing.
+        until = me.mute(client, found.said.who, quiet)
+        when = output.clock_time(until, sign_statement.now())
+        output.talk(f"no page about {found.said.who} until {when}; others are still paged")
 
 
 @click.command(epilog=WITHDRAW_EXAMPLE)

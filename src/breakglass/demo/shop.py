@@ -1,4 +1,4 @@
-"""The demo's organisation: shop.example with mira, sam and noor, and two glasses."""
+"""The demo's organisation: shop.example with mira, sam and noor, and three glasses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from breakglass.policy.bundle import MAIN_FILE
 
 LOG = "shop.example/ledger"
 GATE = "deploy-approval"
-REPAIR, ROLLBACK = "orders-repair", "deploy-rollback"
+REPAIR, ROLLBACK, HOTFIX = "orders-repair", "deploy-rollback", "deploy-hotfix"
 MINTER = "orders-db"
 REPAIR_FOR_S = 12  # long enough for four commands on a busy machine
 WITNESS_OFF_S, MONITOR_OFF_S = 90, 90
@@ -63,6 +63,16 @@ glasses:
     for: 30m
     who: [group:oncall-shop]
     when: {{incident: [SEV1, SEV2], mfa_age: 5m}}
+    review: {{due: 3 business days, by: [group:shop-leads, group:security]}}
+  deploy-hotfix:
+    does: ship one signed hotfix past the deploy gate
+    blast_radius: contained
+    opens_gates: [deploy-approval]
+    for: 20m
+    who: [group:oncall-shop]
+    when: {{incident: [SEV1, SEV2], mfa_age: 5m}}
+    approvers: {{from: [group:shop-leads], ask_need: 1}}
+    silence: 3s
     review: {{due: 3 business days, by: [group:shop-leads, group:security]}}
 channels:
   file: {{log_file: alarms.log}}
@@ -143,7 +153,7 @@ def make_shop(
         ),
         who="mira",
         key=keys["mira"],
-        gates={GATE: (ROLLBACK,)},
+        gates={GATE: (ROLLBACK, HOTFIX)},
         minters={MINTER: f'[postgres]\ndsn = "{target.minter_dsn()}"\n'},
         channels=_channels(hook),
     )

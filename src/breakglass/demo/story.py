@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from breakglass.clock import SystemClock
+from breakglass.demo.asking import asking
 from breakglass.demo.break_in import break_in
 from breakglass.demo.evidence import evidence
 from breakglass.demo.night import Night, expiry, gate, opening, repair
@@ -79,5 +80,5 @@ def _play(stage: Stage, folder: Path) -> None:
         with stage.check("policy is in force", needed=True) as check:
             version = activate_once(organisation)
             check.says(f"policy {version} is in force, signed by sam and noor")
-        for act in (opening, repair, gate, expiry, evidence, break_in, rebuild):
+        for act in (opening, repair, gate, asking, expiry, evidence, break_in, rebuild):
             act(night)
