@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breakglass.broker.grants.ask_history import AskHistory
 from breakglass.broker.grants.open_grants import OpenGrants
 from breakglass.errors import MalformedError
 from breakglass.minter.suspensions import Suspensions
@@ -44,6 +45,7 @@ def projections() -> list[Projection]:
     history = HistoryProjection()
     return [
         OpenGrants(),
+        AskHistory(),
         Suspensions("orders-db", lambda: None),
         RootHistory(),
         history,

@@ -19,6 +19,11 @@ _LABELS = {
     "self_declared": "self-declared incident; this is flagged for review",
     "monitor_silent": "the monitor is silent: the broker alerted on its own channel",
     "drill": "this is a drill",
+    # What the records say of asking first; the review reads it.
+    "approvers_silent": "recorded as: approvers silent",
+    "not_paged": "recorded as: not paged",
+    "did_not_wait": "recorded as: did not wait for approvers",
+    "not_asked": "recorded as: nobody was asked first",
 }
 
 
@@ -54,7 +59,7 @@ def tell_grant(grant: VerifiedToken, trust: Trust, answer: dict[str, Any], as_js
         ]
     )
     for label in answer.get("labels", []):
-        output.talk(_LABELS.get(label, f"labelled '{label}'"))
+        output.talk(_label(label))
     mint = grant.card.mint(intent.minter) if intent.minter else None
     if drill:
         return
@@ -65,6 +70,13 @@ def tell_grant(grant: VerifiedToken, trust: Trust, answer: dict[str, Any], as_js
         output.talk(
             f"next: breakglass gate token {intent.grant} --gate {gate} --for RUN --out token"
         )
+
+
+def _label(label: str) -> str:
+    word, _, who = label.partition(":")
+    if word == "refused_by":
+        return f"recorded as: refused by {who}"
+    return _LABELS.get(label, f"labelled '{label}'")
 
 
 def _seen(trust: Trust, cosigned: Mapping[str, datetime]) -> str:

@@ -63,6 +63,7 @@ class GrantView:
     tail_ms: int | None
     justified: bool
     bypasses: int
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,8 @@ def granted_view(granted: Granted) -> GrantedView:
         handed,
         grant=handed.grant.grant,
         index=handed.grant.index,
+        # What the records say of asking first, beside what the broker tells once.
+        labels=tuple(dict.fromkeys([*granted.labels, *handed.grant.labels])),
         not_after=handed.grant.not_after,
         review_by=handed.grant.review_by,
         cosigned=dict(sorted(handed.cosigned.items())),
