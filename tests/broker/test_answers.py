@@ -98,6 +98,17 @@ def test_an_ask_is_one_ask_however_often_it_is_handed_in(broker: OneBroker) -> N
     assert broker.kinds(request) == ["asked", "answered", "intent"]
 
 
+def test_one_break_of_a_person_and_glass_calls_approvers_at_a_time(broker: OneBroker) -> None:
+    first = asked(broker, TWO, Do.BREAK)
+    second = broker.request(TWO)
+    error = refused("asked_already", broker.asks.ask, second)
+    assert f"breakglass withdraw {first.grant}" in error.hint
+    asked(broker, TWO, Do.BREAK, who="teo")
+    broker.answer(Do.WITHDRAW, first, "mira")
+    broker.asks.ask(second)
+    assert broker.kinds(second) == ["asked"]
+
+
 def test_what_takes_nobody_is_broken_and_not_asked_for(broker: OneBroker) -> None:
     request = broker.request(ALONE)
     error = refused("not_offered", broker.asks.ask, request)

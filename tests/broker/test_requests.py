@@ -87,17 +87,17 @@ def asked(shop: Shop, glass: str = ONE, broker: int = 0, **changes: Any) -> Aski
     """Sign an ask, hand it in, and take it back when the next one comes."""
     do = changes.pop("do", Do.ASK)
     asking = shop.asking(glass, do=do, **changes)
-    shop.ask(asking, broker)
+    shop.hands_in(asking, broker)
     return asking
 
 
 def test_an_ask_is_approved_at_one_broker_and_used_at_another(shop: Shop) -> None:
     asking = shop.asking(ONE, do=Do.ASK)
-    view = shop.ask(asking)
+    view = shop.hands_in(asking)
     assert (view["state"], view["need"], view["silent"]) == ("waiting", 1, False)
     assert (view["who"], view["do"], view["approvers"]) == ("mira", "ask", ["sam", "teo"])
     assert view["statement"] == asking.body["statement"]
-    again = shop.ask(asking)
+    again = shop.hands_in(asking)
     assert again == view
     with pytest.raises(RefusedError, match="0 of 1 approver said yes") as early:
         shop.break_glass(asking, 1)
@@ -258,7 +258,7 @@ def test_a_monitors_permit_shows_one_ask_to_who_may_approve_it(shop: Shop) -> No
 def test_a_broker_that_dies_between_two_answers_is_no_second_grant(shop: Shop) -> None:
     asking = asked(shop, TWO, do=Do.BREAK)
     shop.answer(Do.APPROVE, asking, "sam")
-    word = shop.word(Do.APPROVE, asking, "teo")
+    word = shop.answering(Do.APPROVE, asking, "teo")
     shop.crash_at(shop.brokers[0], "recorded")
     with pytest.raises(UnavailableError):
         shop.post("/answers", word, 0)
