@@ -173,6 +173,8 @@ def test_a_silence_is_recorded_and_the_glass_is_offered_and_broken(
     broken = screen.row("grant")
     assert broken != grant
     assert "nobody" in screen.row("…")
+    assert "recorded as: approvers silent" in screen.seen
+    assert shop.get(f"/grants/{broken}")["labels"] == ["approvers_silent"]
     assert shop.get(f"/requests/{grant}")["state"] == "overtaken"
     labels = {each.body.kind for each in shop.records() if each.envelope.id.startswith(grant)}
     assert {"asked", "answered"} <= labels
