@@ -33,7 +33,7 @@ class ErrorName(StrEnum):
     AMBIGUOUS_KEY = "ambiguous_key", "4", "two known keys have the same name and id"
     ANCHOR = "anchor", "2", "YAML anchors and aliases are not allowed in a policy"
     ANOTHER_HISTORY = "another_history", "4", "two logs or copies do not have the same history"
-    ANSWERED_ALREADY = "answered_already", "0", "this approver has answered this ask before"
+    ANSWERED_ALREADY = "answered_already", "03", "this approver has answered this ask before"
     ARCHIVE_ALTERED = "archive_altered", "4", "an archived object has other bytes than it should"
     ARCHIVE_DAMAGED = "archive_damaged", "36", "the archive does not lead to its last head"
     ARCHIVE_DIFFERS = "archive_differs", "4", "an archived object exists with other bytes"
