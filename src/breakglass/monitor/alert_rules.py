@@ -11,6 +11,7 @@ from breakglass.monitor import alert_texts
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.decision_replay import Unjustified
 from breakglass.monitor.history_projection import HistoryProjection
+from breakglass.monitor.leavers import leavers
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
@@ -54,6 +55,9 @@ def alert_for(
     envelope, body = judged.record.envelope, judged.record.body
     told = _of_a_grant(body, judged.index, envelope.at, str(judged.role), state, chronicle)
     told = told or _of_the_rules(body, judged.index, envelope.at, envelope.id, state)
+    if isinstance(body, kinds.Policy | kinds.Cards):
+        left = leavers(body, judged.index, envelope.at, envelope.id, state)
+        return (told, left) if told and left else (told,) if told else ()
     if isinstance(body, kinds.Intent) and body.glass.endswith(MFA_DOWN):
         # A message of its own, in the same thread: whoever is used to the usual one stops at it.
         grant = state.grants.by_id[body.grant]
@@ -275,12 +279,12 @@ def _of_everything(
     first = state.governance.first_word
     if first is not None and first.index == index:
         what = "STOP EVERYTHING" if body.active else "let everything go again"
-        option = "--all" if body.active else "--all --lift"
+        agree = "breakglass kill --all" if body.active else "breakglass kill --all --lift"
         until = alert_texts.clock_time(first.seen + SECOND_WITHIN)
         text = (
             f"SECOND PERSON WANTED until {until}: {said.who} says to {what}. Why:"
-            f" {said.reason.text}. Until then nothing changes. Call them; to agree: breakglass kill"
-            f" {option}. Not theirs? breakglass kill person:{said.who}"
+            f" {said.reason.text}. Until then nothing changes. Call them; to agree: {agree}."
+            f" Not theirs? breakglass kill person:{said.who}"
         )
         return Alert("second_wanted", ident, index, "suspended/all", at, text, {"who": said.who})
     if body.active:
