@@ -138,7 +138,7 @@ def asked(shop: Shop, glass: str = ONE, who: str = "mira") -> Asking:
     """Ask, each time for a reason of its own: nobody asks twice for the same one in a row."""
     why = Why("production", f"orders stuck in 'new', {secrets.token_hex(4)}")
     asking = shop.asking(glass, do=Do.ASK, who=who, reason=why)
-    shop.ask(asking)
+    shop.hands_in(asking)
     return asking
 
 

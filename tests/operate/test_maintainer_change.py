@@ -261,7 +261,9 @@ def test_the_policy_is_renewed_and_people_come_and_go_by_one_command_each(tmp_pa
             policy = parse_bundle(read_bundle(org.folder / "bundle"))
             assert version.startswith(f"policy {policy.version}, entry ")
             assert stands(policy)
-        assert org.told("policy", "person", "remove", "noor", "--sign-here")["done"] == []
+        again = org.types("policy", "person", "remove", "noor", "--sign-here", "--json")
+        assert (again.code, json.loads(again.out)["done"]) == (0, [])
+        assert "noor holds no live grant" in again.err
         hook = ("policy", "channel", "hook", "--webhook", "secret:chat", "--sign-here")
         refused = org.types(*hook)
         assert refused.code == 3

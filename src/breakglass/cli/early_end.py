@@ -161,11 +161,12 @@ def _waits(until: str, *, lift: bool) -> tuple[str, str]:
     from breakglass.clock import parse_time
 
     by = output.clock_time(parse_time(until), sign_statement.now())
-    done, option = ("lifted", "--all --lift") if lift else ("stopped", "--all")
+    done = "lifted" if lift else "stopped"
+    agree = "breakglass kill --all --lift" if lift else "breakglass kill --all"
     return (
         "waits",
-        f"until {by} for a second person who may kill; nothing is {done} before. They type:"
-        f" breakglass kill {option} --why TEXT",
+        f"until {by} for a second person who may kill, nothing is {done} before: {agree}"
+        " --why TEXT",
     )
 
 

@@ -11,9 +11,10 @@ import click
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 from breakglass.cli.next_trust import change_of, takes_bundle
+from breakglass.errors import BreakglassError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from breakglass.policy.parse import Bundle
 
@@ -102,12 +103,43 @@ def add(
 def remove(name: str, **given: Any) -> None:
     """Take NAME out of every list of the policy; the next version takes force.
 
+    Their requests and answers end with the old policy; grants that they hold go on, and are named.
     To stop them at this very moment: breakglass kill person:NAME. A maintainer or custodian gives
     that place to somebody else first.
     """
     from breakglass.policy.bundle_edit import without_person
 
     _change(f"{name} leaves", lambda text: without_person(text, name), **given)
+    try:
+        grants = find(given["org"]).broker("GET", "/grants")["grants"]
+    except BreakglassError as error:
+        output.talk(f"whether {name} holds live grants was not looked up ({error.message})")
+        output.talk("look: breakglass status")
+        return
+    for line in still_held(name, grants):
+        output.talk(line)
+
+
+def still_held(name: str, grants: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say which live grants somebody who left still holds, each with the word that stops it.
+
+    Args:
+        name: who left.
+        grants: as ``GET /grants`` gives them.
+
+    >>> grant = {"grant": "g-7kq3m2x4p5ab", "who": "teo", "glass": "x", "state": "usable"}
+    >>> still_held("teo", [grant])
+    ["teo still holds 'x'; stop it: breakglass kill g-7kq3m2x4p5ab"]
+    >>> still_held("teo", [{**grant, "state": "dead"}, {**grant, "who": "mira"}])
+    ['teo holds no live grant']
+    """
+    over = ("ended", "dead", "expired", "stopped")
+    live = [each for each in grants if each["who"] == name and each["state"] not in over]
+    told = [
+        f"{name} still holds {each['glass']!r}; stop it: breakglass kill {each['grant']}"
+        for each in live
+    ]
+    return told or [f"{name} holds no live grant"]
 
 
 @click.command(epilog=CHANNEL_EXAMPLE, short_help="Change where alerts go.")

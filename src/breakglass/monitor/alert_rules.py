@@ -12,6 +12,7 @@ from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.decision_replay import Unjustified
 from breakglass.monitor.early_end_texts import closing, ended_starts
 from breakglass.monitor.history_projection import HistoryProjection
+from breakglass.monitor.leavers import leavers
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
@@ -59,6 +60,8 @@ def alert_for(
     more = None
     if isinstance(body, kinds.Incident):
         more = closing(body, judged.index, envelope.at, state, chronicle)
+    elif isinstance(body, kinds.Policy | kinds.Cards):
+        more = leavers(body, judged.index, envelope.at, envelope.id, state)
     elif isinstance(body, kinds.Intent) and body.glass.endswith(MFA_DOWN):
         # A message of its own, in the same thread: whoever is used to the usual one stops at it.
         text = alert_texts.mfa_down(state.grants.by_id[body.grant])
@@ -285,12 +288,12 @@ def _of_everything(
     first = state.governance.first_word
     if first is not None and first.index == index:
         what = "STOP EVERYTHING" if body.active else "let everything go again"
-        option = "--all" if body.active else "--all --lift"
+        agree = "breakglass kill --all" if body.active else "breakglass kill --all --lift"
         until = alert_texts.clock_time(first.seen + SECOND_WITHIN)
         text = (
             f"SECOND PERSON WANTED until {until}: {said.who} says to {what}. Why:"
-            f" {said.reason.text}. Until then nothing changes. Call them; to agree: breakglass kill"
-            f" {option}. Not theirs? breakglass kill person:{said.who}"
+            f" {said.reason.text}. Until then nothing changes. Call them; to agree: {agree}."
+            f" Not theirs? breakglass kill person:{said.who}"
         )
         return Alert("second_wanted", ident, index, "suspended/all", at, text, {"who": said.who})
     if body.active:

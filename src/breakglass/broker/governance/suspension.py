@@ -135,8 +135,7 @@ class Suspending:
                 f"everything can be stopped under kinds {RULE.since}, and kinds {kinds} are in"
                 " force; nothing was stopped",
                 name=ErrorName.NOT_OFFERED,
-                hint=f"stop each person or glass; maintainers: breakglass trust next --kinds"
-                f" {RULE.since}",
+                hint="stop each person or glass; maintainers: breakglass trust next --kinds 2",
             )
         # The record alone: a crash behind it is a first word that waits, or everything stopped;
         # every minter that follows the ledger acts on that by itself.

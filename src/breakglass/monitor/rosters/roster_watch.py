@@ -125,8 +125,7 @@ class RosterWatch:
     def _read(self, group: Group, directory: Directory, moment: _Moment) -> str:
         """Read one source and state what is new; returns why nothing that counts came of it."""
         if moment.kinds < roster.RULE.since:
-            since = roster.RULE.since
-            return f"rosters need kinds {since} (breakglass trust next --kinds {since})"
+            return "rosters need kinds 2 (breakglass trust next --kinds 2)"
         kind, _, which = group.roster.partition(":")
         found = self._sources[kind].read(which)
         people, self._unknown[group.name] = _people(found, group, directory)
