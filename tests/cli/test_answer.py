@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from breakglass.records.me import MyMute, parse_me
 from breakglass.records.signing.signature import Signed
 from breakglass.records.statement import Answer, Do, digest_of, parse_as, statement_text
 from breakglass.token.token import person_line
@@ -89,6 +91,21 @@ def test_a_no_says_why_and_ends_the_ask(mira: Responder, sam: Responder) -> None
     assert said.row("why") == '"orders stuck" [other]'
     (word,) = words_of(mira)
     assert (word.do, word.reason.text) == (Do.REFUSE, "not during the freeze")
+
+
+def test_who_is_woken_again_and_again_mutes_the_asker_with_the_no(
+    mira: Responder, sam: Responder
+) -> None:
+    words = ("breakglass", "refuse", mira.grant, "--why", "not mira", "--mute")
+    wrong = sam.types(*words, "soon")
+    assert (wrong.code, words_of(mira)) == (2, [])
+    said = sam.types(*words, "1h")
+    assert said.code == 0, said.err
+    assert "no page about mira until" in said.err
+    (text,) = mira.broker.asks.mine
+    found = parse_me(text)
+    assert isinstance(found, MyMute)
+    assert (found.who, found.person, found.until - found.at) == ("sam", "mira", timedelta(hours=1))
 
 
 def test_ones_own_ask_is_refused_before_the_touch(mira: Responder) -> None:

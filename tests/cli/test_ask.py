@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from breakglass.cli.held_grants import Held
 from breakglass.records.statement import Ask, Break, Do, digest_of, parse_request, parse_statement
 from tests.kit.lying_broker import Responder, SoftOrganisation, responder
 from tests.kit.pty_terminal import Screen, at_terminal
@@ -253,3 +254,35 @@ def test_an_ask_is_taken_back_by_the_one_who_asked(mira: Responder) -> None:
     assert word.do is Do.WITHDRAW
     again = mira.types("breakglass", "ask", "--again", mira.grant)
     assert (again.code, "was taken back" in again.err) == (3, True)
+
+
+@pytest.mark.parametrize("lie", [{"token": "none"}, {"nothing": 1}], ids=["unproven", "nonsense"])
+def test_a_break_whose_proof_is_missing_leaves_a_copy_with_the_monitor(
+    mira: Responder, lie: dict[str, Any]
+) -> None:
+    honest = mira.breaks()
+    assert (honest.code, mira.broker.asks.copies) == (0, [])  # proven: nobody need look for it
+    mira.broker.lie["/break"] = lambda answer: lie
+    said = mira.breaks()
+    assert said.code in (4, 5), said.err
+    (copy,) = mira.broker.asks.copies
+    assert parse_request(copy["text"]).do is Do.BREAK
+
+
+def test_a_monitor_that_is_away_delays_nothing_that_is_told(mira: Responder) -> None:
+    mira.broker.lie["/copies"] = lambda kept: "nothing of use"
+    said = mira.types(*ASK, "--no-wait")
+    assert said.code == 0, said.err
+    assert said.row("asked").startswith(mira.grant)
+
+
+def test_a_credential_that_was_waited_for_lives_behind_the_wait(mira: Responder) -> None:
+    """Approved late it ends late: by the card's wait, and not a second longer."""
+    mira.types(*ASK, "--no-wait")
+    held = Held(mira.grant, mira.home / "state/breakglass/grants" / mira.grant)
+    said = parse_request(held.statement["text"])
+    assert held.waited == timedelta(seconds=600)
+    assert held.longest == said.at + timedelta(seconds=600 + said.for_s)
+    mira.breaks()
+    alone = Held(mira.grant, mira.home / "state/breakglass/grants" / mira.grant)
+    assert alone.waited == timedelta(0)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from breakglass.clock import parse_time
+from breakglass.records.permit import Permit, make_permit
 from tests.broker.shop import SIMULATED, Shop, make_shop
 from tests.broker.shop import Person as ShopPerson
 from tests.embedded.isolated import Person
@@ -241,3 +243,22 @@ def test_who_asks_twice_is_led_back_to_the_first(shop: Shop, mira: Person) -> No
     assert (again.code, again.out) == (3, "")
     assert f"wait on for it: breakglass ask --again {grant}" in again.err
     assert mira.types("breakglass", "withdraw", grant).code == 0
+
+
+def test_a_permit_of_the_page_reads_one_ask_without_a_session(
+    shop: Shop, mira: Person, sam: Person
+) -> None:
+    first = mira.types("breakglass", "ask", ONE, *WORDS, "--no-wait")
+    grant = first.row("asked").split(",")[0]
+    until_ = parse_time(shop.get(f"/requests/{grant}")["until"])
+    forged = make_permit(Permit(ORIGIN, grant, "sam", until_), shop.keys["broker"])
+    said = sam.types("breakglass", "approve", grant, "--permit", forged, "--yes")
+    assert said.code == 4, said.err
+    permit = make_permit(Permit(ORIGIN, grant, "sam", until_), shop.keys["monitor"])
+    said = sam.types("breakglass", "approve", grant, "--permit", permit, "--yes")
+    assert said.code == 0, said.err
+    assert "sign to read" not in said.err
+    assert said.row("who") == "mira asks for it; signed with a security key"
+    taken = mira.types("breakglass", "ask", "--again", grant)
+    assert taken.code == 0, taken.err
+    assert mira.types("breakglass", "done", grant).code == 0

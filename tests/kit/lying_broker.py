@@ -101,7 +101,7 @@ class LyingBroker:
             return {"policy": digest, "bundle": bundle}
         if path == "/break":
             return self._break(body)
-        if path.startswith(("/asks", "/answers", "/requests", "/copies")):
+        if path.startswith(("/asks", "/answers", "/requests", "/copies", "/me")):
             return self.asks.answer(method, path, body)
         words = path.split("/")
         broken = self.broken.get(words[2]) if words[1] == "grants" and len(words) > 2 else None

@@ -68,7 +68,7 @@ class SimulatedAsks:
     org: Organisation
     asks: dict[str, SimulatedAsk] = field(default_factory=dict)
     copies: list[dict[str, Any]] = field(default_factory=list)
-    permits: list[str] = field(default_factory=list)
+    mine: list[str] = field(default_factory=list)
     news: threading.Condition = field(default_factory=threading.Condition)
 
     def answer(self, method: str, path: str, body: Any) -> Any:
@@ -77,6 +77,9 @@ class SimulatedAsks:
         if plain == "/copies":
             self.copies.append(body["statement"])
             return {"kept": True}
+        if plain == "/me":
+            self.mine.append(body["text"]["text"])
+            return {"channels": []}
         if plain == "/asks":
             return self._ask(body)
         if plain == "/answers":
