@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -64,6 +65,11 @@ ON_CALL = [
     for k in range(7)
     for n, who in ((4, "p0"), (2, f"p{1 + k % 5}"))
 ]
+SMUDGE = ("la bascule {} affiche un poids faux", "bascule {} faussée, camion conforme",
+          "poids refusé à tort par la bascule {}")  # fmt: skip
+UNHEARD = [line.format(place) for line in SMUDGE for place in ("nord", "sud", "est", "A", "B")]
+TRIO = {"p0": 0.4, "p1": 0.33, "p2": 0.27}
+SHARD = ["shard of orders unreadable"]
 CASES = {
     "the others rose as well, so nobody is blamed": (
         "gate_wrong",
@@ -107,6 +113,38 @@ CASES = {
         "healthy",
         made("ci", CREW, 60, [(300, "", "", ["docs: mend a link", "Update README.md"], BEFORE),
                               (150, "", "", ["docs: mend a link", "Fix typo in README"], NOW)]),
+    ),
+    "a plateau whose complaint is in words that no list knows": (
+        "gate_wrong",
+        made("scale", CREW, 120, [(76, "", "", UNHEARD, BEFORE), (34, "", "", EVERYDAY, BEFORE),
+                                  (26, "", "", UNHEARD, NOW), (11, "", "", EVERYDAY, NOW)]),
+    ),
+    "one of three has risen alone, and no share can stand out": (
+        "one_person",
+        made("small", TRIO, 40, [(11, "", "", EVERYDAY, BEFORE), (5, "", "", EVERYDAY, NOW),
+                                 (13, "p0", "", ["read replica for the export"], NOW)]),
+    ),
+    "a second incident nearly as large as the burst's": (
+        "root_cause",
+        made("deploy", CREW, 250, [(60, "", "", EVERYDAY, BEFORE), (22, "", "", EVERYDAY, NOW),
+             (9, "", "INC-91", SHARD, (9, 8.6)), (5, "", "", SHARD, (9, 8.6)),
+             (5, "", "INC-92", SHARD, (20, 19.6))]),
+    ),
+    "two large incidents on a gate so busy that its rate hardly moves": (
+        "root_cause",
+        made("deploy", CREW, 400, [(180, "", "", EVERYDAY, BEFORE), (60, "", "", EVERYDAY, NOW),
+             (7, "", "INC-91", SHARD, (6, 5.6)), (6, "", "INC-92", SHARD, (18, 17.6))]),
+    ),
+    "a named incident, and a rest that nobody would call raised": (
+        "bad_month",
+        made("deploy", CREW, 270, [(60, "", "", EVERYDAY, BEFORE), (36, "", "", EVERYDAY, NOW),
+             (12, "", "INC-900000", ["cluster of orders lost its leader"], (9, 6.5))]),
+    ),
+    "one reason of twenty that is given more often by chance": (
+        "healthy",
+        made("deploy", CREW, 200, [(58, "", "", EVERYDAY, BEFORE), (24, "", "", EVERYDAY, NOW),
+             (2, "", "", ["samples for the fair"], BEFORE),
+             (6, "", "", ["samples for the fair"], NOW)]),
     ),
     "zero in hundreds of passages": ("healthy", made("quiet", CREW, 6, [])),
 }  # fmt: skip
@@ -156,3 +194,24 @@ def test_who_repairs_with_others_what_broke_is_on_duty_and_not_on_a_path_of_thei
     usual = [(90, "", "", EVERYDAY, BEFORE), (30, "", "", EVERYDAY, NOW)]
     gate = made("deploy", CREW, 300, [*usual, *duty])  # type: ignore[list-item]
     assert judge_all(History(END, (gate, *others())))[0].reading.value == "root_cause"
+
+
+def test_what_names_no_incident_on_the_days_of_one_is_of_it_too() -> None:
+    """Whoever is on call names half of the incidents; the days tell the rest."""
+    duty = [
+        (n, who, f"INC-7{k}000" if named else " ", ["shard unreadable"], (24 - 3 * k, 23.7 - 3 * k))
+        for k in range(7)
+        for n, who, named in ((1, "p0", True), (2, "p0", False), (2, f"p{1 + k % 5}", True))
+    ]
+    usual = [(90, "", "", EVERYDAY, BEFORE), (30, "", "", EVERYDAY, NOW)]
+    gate = made("deploy", CREW, 300, [*usual, *duty])  # type: ignore[list-item]
+    silent = tuple(replace(event, incident=event.incident.strip()) for event in gate.events)
+    gate = replace(gate, events=silent)
+    assert judge_all(History(END, (gate, *others())))[0].reading.value == "root_cause"
+
+
+def test_a_plateau_is_measured_against_the_time_before_and_not_against_todays_troubles() -> None:
+    risen = [(18, "", "", EVERYDAY, BEFORE), (90, "", "", EVERYDAY, NOW)]
+    sick = [made(f"sick-{i}", CREW, 120, risen) for i in range(5)]  # type: ignore[arg-type]
+    complained = CASES["a plateau of two years above its siblings"][1]
+    assert judge_all(History(END, (complained, *sick)))[0].reading.value == "gate_wrong"

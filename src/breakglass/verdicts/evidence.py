@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from statistics import median
 
 from breakglass.verdicts.bursts import Burst, find_burst
+from breakglass.verdicts.complaints import Complaint, Usual, find_complaint, usual_words
 from breakglass.verdicts.history import WEEK, Bypass, Gate, monday
 from breakglass.verdicts.intervals import Interval, dispersion, ratio_exact, share_read
 from breakglass.verdicts.people import TopPerson, find_top_person
@@ -21,6 +22,7 @@ from breakglass.verdicts.windows import RECENT, Span, Windows, weekly, windows
 LATE = timedelta(weeks=14)
 CHRONIC_RATE = 0.05  # a gate bypassed one time in twenty; docs/explanation/verdicts.md
 CHRONIC_EVENTS = 12
+SAME_DAYS = timedelta(days=2)  # of an incident: before or after one of its bypasses
 FEWEST_GATES = 4  # fewer gates have no median that says what is usual
 
 
@@ -60,7 +62,7 @@ class Evidence:
     burst: Burst | None
     top: TopPerson | None
     data_errors: tuple[DataError, ...] = ()
-    median_rate: float | None = None  # of all gates of the organisation; none where they are few
+    usual: Usual = field(default_factory=Usual)  # of the organisation's gates
 
     @property
     def recent(self) -> Span:
@@ -149,17 +151,25 @@ class Evidence:
         return tuple(sorted(found, key=lambda t: (-t.cluster.weeks, -t.cluster.events)))
 
     @cached_property
+    def complaint(self) -> Complaint | None:
+        """The one reason in words of the gate's own that holds most of both windows."""
+        return find_complaint(self.recent.events, self.before.events, self.usual)
+
+    @cached_property
     def short_incidents(self) -> dict[str, int]:
         """Bypasses per incident id with two or more of them within ten days.
 
         An id that is named for months is a project, not an incident (DEVIANCE.md 2: one migration's
         bug is named by 45 changes).
         """
-        return _short_incidents(self.recent.events)
+        return short_incidents(self.recent.events)
 
     @cached_property
     def top_on_duty(self) -> float:
-        """Share of the top person's bypasses in short incidents that others worked on as well."""
+        """Share of the top person's bypasses in short incidents that others worked on as well.
+
+        Half of an incident's bypasses may name none: what names none on its days is of it, too.
+        """
         if self.top is None:
             return 0.0
         person = self.top.person
@@ -168,8 +178,15 @@ class Evidence:
             for event in self.recent.events
             if event.incident in self.short_incidents and event.person != person
         }
+        days = [event.time for event in self.recent.events if event.incident in shared]
         theirs = [event for event in self.recent.events if event.person == person]
-        return sum(event.incident in shared for event in theirs) / len(theirs)
+        on_duty = sum(
+            any(abs(event.time - day) <= SAME_DAYS for day in days)
+            if not event.incident
+            else event.incident in shared
+            for event in theirs
+        )
+        return on_duty / len(theirs)
 
     @cached_property
     def recurring_families(self) -> dict[str, int]:
@@ -196,7 +213,7 @@ class Evidence:
     @property
     def in_short_incidents_before(self) -> float:
         """The same share in the baseline."""
-        return _share_in(_short_incidents(self.before.events), self.before.events)
+        return _share_in(short_incidents(self.before.events), self.before.events)
 
     def share_speaking(self, matter: str, events: Sequence[Bypass] | None = None) -> float:
         """Return the share of reasons that speak of ``matter``: gate, production or breakage."""
@@ -205,7 +222,8 @@ class Evidence:
         return sum(getattr(spoken(e), matter) for e in told) / len(told) if told else 0.0
 
 
-def _short_incidents(events: Sequence[Bypass]) -> dict[str, int]:
+def short_incidents(events: Sequence[Bypass]) -> dict[str, int]:
+    """Return the bypasses of every incident that has two or more, all within ten days."""
     times: dict[str, list[datetime]] = defaultdict(list)
     for event in events:
         if event.incident:
@@ -233,10 +251,10 @@ def counted(gate: Gate) -> list[Bypass]:
     return [event for event in gate.events if series_of(event) is Series.COUNTED]
 
 
-def gather(gate: Gate, as_of: datetime, median_rate: float | None = None) -> Evidence:
+def gather(gate: Gate, as_of: datetime, usual: Usual | None = None) -> Evidence:
     """Count everything that the verdict on ``gate`` rests on; deterministic.
 
-    ``median_rate`` is that of the organisation's gates, from ``usual_rate``.
+    ``usual`` is what is usual at the organisation's gates, from ``look_around``.
     """
     events = counted(gate)
     both = windows(gate, events, as_of)
@@ -272,22 +290,26 @@ def gather(gate: Gate, as_of: datetime, median_rate: float | None = None) -> Evi
         burst=find_burst(gate, recent, before, k0, noise),
         top=find_top_person(gate, both, k0),
         data_errors=errors,
-        median_rate=median_rate,
+        usual=usual or Usual(),
     )
 
 
-def usual_rate(gates: Sequence[Gate], as_of: datetime) -> float | None:
-    """Return the median rate of an organisation's gates over both windows, to two figures.
+def look_around(gates: Sequence[Gate], as_of: datetime) -> Usual:
+    """Return the median rate of an organisation's gates in the time before, and their words.
 
-    Two figures, so that one bypass more does not make every gate's verdict stale.
+    The time before, because what many gates suffer from today is not usual. The rate to two figures
+    and shares in whole per cent, so that one bypass more does not make every verdict stale.
     """
-    rates = []
+    rates, said = [], []
     for gate in gates:
         both = windows(gate, counted(gate), as_of)
-        k, n = both.recent.k + both.before.k, both.recent.passages + both.before.passages
+        k, n = both.before.k, both.before.passages
+        said.append((*both.before.events, *both.recent.events))
         if n >= max(1, k):
             rates.append(k / n)
-    return float(f"{median(rates):.2g}") if len(rates) >= FEWEST_GATES else None
+    if len(rates) < FEWEST_GATES:
+        return Usual()
+    return Usual(float(f"{median(rates):.2g}"), usual_words(said))
 
 
 def data_errors(gate: Gate, window: Span) -> tuple[DataError, ...]:

@@ -135,6 +135,16 @@ def _terms(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return characters, (*kept, *pairs)
 
 
+def words_of(event: Bypass) -> frozenset[str]:
+    """Return the words of a reason, and of its code; numbers and small words are none."""
+    return _words(f"{event.reason} {event.reason_code.replace('_', ' ')}")
+
+
+@lru_cache(maxsize=65_536)
+def _words(reason: str) -> frozenset[str]:
+    return frozenset(w for w in _terms(_masked(reason))[1] if w != "0" and " " not in w)
+
+
 def _vectors(documents: list[tuple[str, ...]]) -> list[dict[str, float]]:
     counts = [Counter(document) for document in documents]
     seen = Counter(term for count in counts for term in count)

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from breakglass.verdicts.evidence import CHRONIC_EVENTS, CHRONIC_RATE, Evidence, spoken
+from breakglass.verdicts.bursts import WIDTH
+from breakglass.verdicts.evidence import (
+    CHRONIC_EVENTS,
+    CHRONIC_RATE,
+    Evidence,
+    short_incidents,
+    spoken,
+)
 from breakglass.verdicts.intervals import share_read
 
 
@@ -22,7 +29,7 @@ class Thresholds:
     backed_ratio: float = 1.3
     troubled_low: float = 0.7
     troubled_ratio: float = 1.15
-    theme_low: float = 1.5
+    theme_low: float = 2.0  # twenty reasons are looked at: by chance one of them is at 1.5
     theme_events: int = 6
     theme_weeks: int = 4
     theme_people: int = 4
@@ -40,14 +47,16 @@ class Thresholds:
     burst_explains: float = 0.65
     burst_cause: float = 0.35
     burst_elsewhere: float = 0.3  # of other short incidents, beside the burst
+    burst_again: int = 3  # bypasses of one incident beside the burst; two are an ordinary one's
     burst_events: int = 6
     burst_one_person: float = 0.85  # beyond this it is one person's fortnight
     burst_family: int = 6  # one incident that needs a gate opened so often is no ordinary one
     burst_excess: float = 7.0
     person_chance: float = 1e-3
-    person_chance_alone: float = 0.05
+    person_chance_alone: float = 0.1
     person_share_alone: float = 0.2
     person_own_alone: float = 1.5
+    person_others_alone: float = 1.0
     person_explains: float = 0.7
     person_trace: float = 0.33  # others' excess over the person's: a third is the gate's own rise
     person_excess: float = 6.0
@@ -65,6 +74,7 @@ class Thresholds:
     trouble_points: float = 2.3
     trouble_covers: float = 0.3  # of all events, unnamed ones too
     trouble_share: float = 0.4
+    large: int = 4  # bypasses of one incident; ordinary ones need two at the most
     repeats: int = 2  # short incidents that make a root cause where few are named
     repeats_share: float = 0.3
     repeats_gate: float = 0.3  # more complaints about the gate than this, and it is the gate
@@ -146,27 +156,41 @@ def is_plateau(e: Evidence, limits: Thresholds) -> bool:
     A gate wrong from its first day shows no rise: only its siblings say what is usual, and only
     its reasons that the gate is meant. All three legs are needed; two alone blame busy gates.
     """
-    if e.median_rate is None or len(e.people) < limits.chronic_people:
+    return stands_above(e, limits) and (is_complained_of(e, limits) or is_own_complaint(e, limits))
+
+
+def stands_above(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether several people bypass the gate far above the median gate's rate."""
+    if e.usual.rate is None or len(e.people) < limits.chronic_people:
         return False
     if e.recent.k < limits.plateau_events or e.before.k < limits.plateau_before:
         return False
-    if e.low_rate < max(limits.plateau_above * e.median_rate, limits.plateau_rate):
-        return False
-    return is_complained_of(e, limits)
+    return e.low_rate >= max(limits.plateau_above * e.usual.rate, limits.plateau_rate)
 
 
 def is_complained_of(e: Evidence, limits: Thresholds) -> bool:
-    """Return whether reasons speak of the gate in both windows, week after week.
-
-    Without words a plateau and a gate's usual rate look the same: one reason that is given often
-    was tried in their place, and blamed gates whose everyday reasons are alike.
-    """
+    """Return whether reasons speak of the gate in both windows, week after week, in known words."""
     if min(e.share_speaking("gate"), e.share_speaking("gate", e.before.events)) < (
         limits.plateau_told
     ):
         return False
     meant = [event for event in e.recent.events if spoken(event).gate]
     return len({event.time.isocalendar()[:2] for event in meant}) >= limits.plateau_weeks
+
+
+def is_own_complaint(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether one reason repeats in both windows that the other gates hardly give.
+
+    Everyday reasons are everyday at the siblings, too; what only one gate's bypasses say, by
+    several people and month after month, is about that gate whatever words it uses.
+    """
+    c = e.complaint
+    return (
+        c is not None
+        and min(c.now, c.before) >= limits.plateau_told
+        and c.weeks >= limits.plateau_weeks
+        and c.people >= limits.theme_people
+    )
 
 
 def is_chronic_without_burst(e: Evidence, limits: Thresholds) -> bool:
@@ -198,8 +222,9 @@ def is_burst(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
     if b is None:
         return False
     others = max((n for i, n in e.short_incidents.items() if i != b.family), default=0)
-    if b.named and b.left_is_usual and 2 * others <= b.family_events:
-        # One incident twice as large as any before it is a burst whatever else the gate does.
+    left = b.ratio_without.low < limits.raised_low
+    if b.named and left and 2 * others <= b.family_events:
+        # One incident twice as large as any before it is a burst, where nothing is raised without.
         return True
     if not _accounts(e, limits):
         return False
@@ -224,7 +249,11 @@ def _accounts(e: Evidence, limits: Thresholds) -> bool:
     usual = e.k0 * e.recent.passages / e.before.passages if e.before.passages else 0.0
     explains = 1 - max(0.0, b.left - usual) / e.excess if e.excess > 0 else 1.0
     inside = {event.incident for event in b.events}
-    elsewhere = sum(n for incident, n in e.short_incidents.items() if incident not in inside)
+    others = [n for incident, n in e.short_incidents.items() if incident not in inside]
+    if max(others, default=0) >= max(limits.burst_again, b.family_events / 2):
+        # A second incident of nearly the same size on other days is the trouble come back.
+        return False
+    elsewhere = sum(others)
     return elsewhere < limits.burst_elsewhere * len(b.events) and (
         explains >= limits.burst_explains
         or (b.ratio_without.middle < limits.burst_ratio_left and b.left_is_usual)
@@ -271,7 +300,11 @@ def _rest_has_risen(e: Evidence, limits: Thresholds) -> bool:
 
 
 def _alone_has_risen(e: Evidence, limits: Thresholds) -> bool:
-    """Return whether one of a small team has risen alone: there no share can stand out."""
+    """Return whether one of a small team has risen alone.
+
+    Who passes a third of the traffic cannot stand out by a share: what they did before and what
+    the others do now are the comparison.
+    """
     t = e.top
     return (
         t is not None
@@ -279,7 +312,7 @@ def _alone_has_risen(e: Evidence, limits: Thresholds) -> bool:
         and t.share_of_passages >= limits.person_share_alone
         and t.own_ratio.low >= limits.person_own_alone
         and t.explains >= limits.person_explains
-        and t.ratio_without.middle < limits.shared_ratio
+        and t.ratio_without.low < limits.person_others_alone
     )
 
 
@@ -316,7 +349,8 @@ def has_root_cause(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
     several = len(e.short_incidents) >= limits.trouble_incidents and covered
     if raised and sum(e.recurring_families.values()) >= limits.recurring_share * e.recent.k:
         return True
-    if raised and is_repeating(e, limits) and gate <= limits.repeats_gate:
+    again = (raised and is_repeating(e, limits)) or is_come_back(e, limits)
+    if again and gate <= limits.repeats_gate:
         return True
     if never_repeats(e, limits):
         return is_breakage(e, limits) and gate <= 0.5 * limits.repeats_gate
@@ -332,6 +366,20 @@ def has_root_cause(e: Evidence, limits: Thresholds, *, raised: bool) -> bool:
     if ((several and raised) or told) and points >= limits.trouble_points:
         return True
     return is_breakage(e, limits)
+
+
+def is_come_back(e: Evidence, limits: Thresholds) -> bool:
+    """Return whether two incidents, weeks apart, are each twice as large as any before.
+
+    One such incident is a burst; two are one trouble that came back, however busy the gate.
+    """
+    largest = max(short_incidents(e.before.events).values(), default=0)
+    large = [i for i, n in e.short_incidents.items() if n >= max(limits.large, 2 * largest)]
+    days = sorted(
+        min(event.time for event in e.recent.events if event.incident == incident)
+        for incident in large
+    )
+    return len(days) >= limits.repeats and days[-1] - days[0] > WIDTH
 
 
 def is_repeating(e: Evidence, limits: Thresholds) -> bool:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from breakglass.verdicts.evidence import Evidence, gather, usual_rate
+from breakglass.verdicts.complaints import Usual
+from breakglass.verdicts.evidence import Evidence, gather, look_around
 from breakglass.verdicts.history import Gate, History
 from breakglass.verdicts.intervals import ratio_exact, share_read
 from breakglass.verdicts.onset import began
@@ -25,6 +26,7 @@ from breakglass.verdicts.signs import (
     is_burst,
     is_chronic,
     is_chronic_without_burst,
+    is_come_back,
     is_person,
     is_plateau,
     is_raised,
@@ -61,24 +63,24 @@ class Verdict:
 def judge(
     gate: Gate,
     as_of: datetime,
-    median_rate: float | None = None,
+    usual: Usual | None = None,
     limits: Thresholds = THRESHOLDS,
 ) -> Verdict:
     """Return the verdict on ``gate`` as its history stood at ``as_of``; same data, same verdict.
 
-    ``median_rate`` is that of the organisation's gates; ``judge_all`` knows it.
+    ``usual`` is what is usual at the organisation's gates; ``judge_all`` knows it.
     """
-    return weigh(gather(gate, as_of, median_rate), limits)
+    return weigh(gather(gate, as_of, usual), limits)
 
 
 def judge_one(history: History, gate: Gate) -> Verdict:
     """Return the verdict on ``gate``, one of ``history``'s, beside the others."""
-    return judge(gate, history.as_of, usual_rate(history.gates, history.as_of))
+    return judge(gate, history.as_of, look_around(history.gates, history.as_of))
 
 
 def judge_all(history: History) -> list[Verdict]:
     """Return the verdict on every gate, each beside the others."""
-    usual = usual_rate(history.gates, history.as_of)
+    usual = look_around(history.gates, history.as_of)
     return [judge(gate, history.as_of, usual) for gate in history.gates]
 
 
@@ -94,7 +96,8 @@ def weigh(e: Evidence, limits: Thresholds = THRESHOLDS) -> Verdict:
     if is_person(e, limits) and not (chronic and is_breakage(e, limits)):
         # Somebody whose work is to repair breakages dominates without being the cause.
         order.append(Reading.ONE_PERSON)
-    if not order and not chronic and not (raised and is_shared(e, limits)):
+    again = is_come_back(e, limits) and has_root_cause(e, limits, raised=raised)
+    if not order and not chronic and not again and not (raised and is_shared(e, limits)):
         return _quiet(e, limits)
     if has_root_cause(e, limits, raised=raised):
         order += [Reading.ROOT_CAUSE, Reading.GATE_WRONG]

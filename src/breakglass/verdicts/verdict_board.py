@@ -1,7 +1,8 @@
 """The verdicts of all gates kept current: only a gate whose own records changed is judged again.
 
-A verdict depends on its gate's records and on the day alone, so it is kept under a digest of both.
-A new day judges all gates once; within the day a new bypass costs one gate.
+A verdict depends on its gate's records, the day and the median gate's rate, so it is kept under a
+digest of these. A new day judges all gates once; within the day a new bypass costs one gate. What
+the siblings say is read of gates that stand above them alone, so new words judge only those again.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from breakglass.verdicts.evidence import usual_rate
+from breakglass.verdicts.evidence import look_around
 from breakglass.verdicts.history import Gate, History
+from breakglass.verdicts.signs import THRESHOLDS, stands_above
 from breakglass.verdicts.verdict import Verdict, judge
 from breakglass.verdicts.windows import end_of
 
@@ -22,21 +24,27 @@ class VerdictBoard:
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
         self._digests: dict[str, bytes] = {}
+        self._words: Mapping[str, float] = {}
 
     def refresh(self, history: History) -> tuple[str, ...]:
         """Judge what changed; calling twice with the same history judges nothing the second time.
 
         Returns the names of the gates that were judged, sorted. Gates that are gone are forgotten.
         """
-        usual = usual_rate(history.gates, history.as_of)
-        day = f"{end_of(history.as_of)} {usual}"
+        usual = look_around(history.gates, history.as_of)
+        day = f"{end_of(history.as_of)} {usual.rate}"
+        same_words = usual.words == self._words
         judged = []
         for gate in history.gates:
             digest = _digest(gate, day)
-            if self._digests.get(gate.name) != digest:
-                self.verdicts[gate.name] = judge(gate, history.as_of, usual)
-                self._digests[gate.name] = digest
-                judged.append(gate.name)
+            if self._digests.get(gate.name) == digest and (
+                same_words or not stands_above(self.verdicts[gate.name].evidence, THRESHOLDS)
+            ):
+                continue
+            self.verdicts[gate.name] = judge(gate, history.as_of, usual)
+            self._digests[gate.name] = digest
+            judged.append(gate.name)
+        self._words = usual.words
         names = {gate.name for gate in history.gates}
         for gone in set(self.verdicts) - names:
             del self.verdicts[gone], self._digests[gone]
