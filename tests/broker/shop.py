@@ -87,7 +87,9 @@ groups:
   oncall: {{members: [mira, teo, bo]}}
   leads: {{members: [sam]}}
 reasons:
-  {{production: hands are needed, gate-down: no answer of the gate, approver-silent: nobody answers}}
+  production: hands are needed
+  gate-down: the gate could not be evaluated
+  approver-silent: nobody answers
 networks: {{here: [127.0.0.0/8], office: [192.0.2.0/24]}}
 gates:
   deploy-approval: {{protects: production, owner: sam, fail: closed}}
