@@ -83,3 +83,22 @@ def test_as_root_it_is_sent_as_the_monitors_own_user(mira: Person) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert (monitor / "data" / "alarms.log").stat().st_uid == 12345
+
+
+def test_a_channel_that_the_policy_alone_names_is_tried_with_its_secret(mira: Person) -> None:
+    monitor = mira.cwd / "org" / "monitor"
+    kept = {"bundle": "b", "channels": {"pager": ["webhook", "secret:pager", []]}, "alerts": {},
+            "glasses": {}}  # fmt: skip
+    (monitor / "data" / "channels").mkdir(parents=True)
+    (monitor / "data" / "channels" / "policy.json").write_text(json.dumps(kept))
+    missing = mira.types("breakglass", "channel", "test", "pager")
+    assert missing.code == 5
+    assert "secret 'pager' cannot be read" in missing.out
+    with closing(WebhookSink()) as sink:
+        (monitor / "secrets").mkdir()
+        (monitor / "secrets" / "pager").write_text(f"{sink.address} {sink.secret}\n")
+        (monitor / "secrets" / "pager").chmod(0o600)
+        said = mira.types("breakglass", "channel", "test", "pager")
+        assert said.code == 0, said.err
+    (heard,) = sink.heard
+    assert (heard.body["subject"], sink.forged) == ("test", 0)

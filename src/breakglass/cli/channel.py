@@ -15,8 +15,9 @@ from breakglass.cli.client import find, takes_org
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 
 if TYPE_CHECKING:
-    from breakglass.monitor.alerts.channel import Message
+    from breakglass.monitor.alerts.channel import Channel, Message
     from breakglass.monitor.settings import MonitorSettings
+    from breakglass.policy.alert_routes import AlertRoutes
 
 EXAMPLE = """\
 \b
@@ -43,9 +44,11 @@ def channel() -> None:
 def test(name: str, folder: Path | None, org: str | None, as_json: bool) -> None:
     """Send one message marked TEST over the channel NAME, and say whether it was taken.
 
+    NAME is a channel of the monitor's settings or of the policy that it follows.
     Typed where the monitor's settings are, by who may read them; as root it is sent as the
     monitor's own user. `heard` means that the receiver took it: ask the people whether it rang.
     """
+    from breakglass.monitor.alerts.policy_channels import ROUTES, read_routes
     from breakglass.monitor.settings import MonitorSettings
     from breakglass.process.settings import read_settings
 
@@ -53,14 +56,16 @@ def test(name: str, folder: Path | None, org: str | None, as_json: bool) -> None
     # (1) As the monitor: what its user may not read, write or reach fails here too.
     _become_owner(place)
     settings = read_settings(place, MonitorSettings)
-    if name not in settings.channels:
-        there = ", ".join(sorted(settings.channels)) or "none"
+    routes = read_routes(place / "data" / ROUTES)
+    if name not in settings.channels and name not in routes.channels:
+        there = ", ".join(sorted({*settings.channels, *routes.channels})) or "none"
         raise MisconfiguredError(
             f"the monitor has no channel {name!r}; there are: {there}",
-            hint=f"add [channels.{name}] to {place / 'settings.toml'}, and restart the monitor",
+            hint=f"add [channels.{name}] to {place / 'settings.toml'}, and restart the monitor; or"
+            " to the policy",
         )
     # (2) Once; nothing is kept and nothing is tried again: this is no alert.
-    why = _delivered(settings, name, place)
+    why = _delivered(settings, routes, name, place)
     if as_json:
         output.tell_json({"channel": name, "heard": not why, "why": why})
     elif not why:
@@ -71,13 +76,17 @@ def test(name: str, folder: Path | None, org: str | None, as_json: bool) -> None
         sys.exit(UnavailableError.exit_code)
 
 
-def _delivered(settings: MonitorSettings, name: str, folder: Path) -> str:
+def _delivered(settings: MonitorSettings, routes: AlertRoutes, name: str, folder: Path) -> str:
     """Ring once; returns why it was not heard, or nothing."""
+    from breakglass.monitor.alerts.policy_channel import made_channel
     from breakglass.monitor.alerts.secret_folder import SecretFolder
 
-    secrets = SecretFolder(folder / "secrets")
+    secrets, within = SecretFolder(folder / "secrets"), settings.deliver_within
     try:
-        made = settings.channels[name].channel(settings.deliver_within, secrets)
+        if name in settings.channels:
+            made: Channel = settings.channels[name].channel(within, secrets)
+        else:
+            made = made_channel(routes.channels[name], folder / "data", secrets, within)
         made.deliver(_message(settings.log))
     except BreakglassError as error:
         return error.message

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 EXAMPLE = """\
 \b
 Example:
-  breakglass me
   breakglass me channel add phone --webhook -
 """
 ADD_EXAMPLE = """\

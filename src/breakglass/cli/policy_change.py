@@ -120,8 +120,8 @@ def remove(name: str, **given: Any) -> None:
 def channel(name: str, webhook: str, log_file: str, **given: Any) -> None:
     """Set channel NAME in the policy; the next version takes force.
 
-    The monitor sends to the channels of its own settings, so it has the channel first: a
-    [channels.NAME] in its settings.toml. What it has not is refused.
+    The monitor makes the channel from a file in its folder 'secrets', or has it in its settings as
+    [channels.NAME]. What it has not is refused, so the secret comes first.
     """
     from breakglass.policy.bundle_edit import with_channel
 

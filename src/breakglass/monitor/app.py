@@ -24,7 +24,7 @@ from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.delivery import DeliveryLimits
 from breakglass.monitor.alerts.dispatch import Dispatch
 from breakglass.monitor.alerts.mail import MailServer
-from breakglass.monitor.alerts.policy_channels import PolicyChannels
+from breakglass.monitor.alerts.policy_channels import ROUTES, PolicyChannels
 from breakglass.monitor.alerts.secret_folder import SecretFolder
 from breakglass.monitor.alerts.webhook import Webhook
 from breakglass.monitor.archive_health import ArchiveHealth
@@ -88,7 +88,7 @@ class Monitor:
         )
         process.add(self.ringing.start, self.ringing.close)
         self.policy_channels = PolicyChannels(
-            channel_folder / "policy.json",
+            folder / "data" / ROUTES,
             folder / "data",
             secrets,
             self.ringing,

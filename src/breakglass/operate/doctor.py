@@ -16,7 +16,11 @@ from breakglass.errors import BreakglassError
 from breakglass.http.client import Peer
 from breakglass.operate.certificate import CERTIFICATE, ends_at
 from breakglass.operate.compromise_matrix import Power, Step, next_step, one_host, powers
-from breakglass.operate.installation_check import channels_of_monitor, not_offered
+from breakglass.operate.installation_check import (
+    channels_of_monitor,
+    channels_of_policy,
+    not_offered,
+)
 from breakglass.operate.key_inventory import Installation, look
 from breakglass.operate.maintainer_signing import card_life_left, read_signed
 from breakglass.operate.retired_cosigners import moved_out
@@ -297,7 +301,7 @@ def _channels(org: Path) -> Iterator[Finding]:
             Weight.WARN,
             "channels",
             f"alerts go to {count} channel, a file on this host: nobody is woken",
-            "add [channels.NAME] with a webhook to monitor/settings.toml",
+            "add a channel to the policy, or [channels.NAME] to monitor/settings.toml",
         )
     else:
         yield Finding(Weight.OK, "channels", f"alerts go to {count} channels")
@@ -306,5 +310,5 @@ def _channels(org: Path) -> Iterator[Finding]:
 def _channel_count(org: Path) -> int:
     """Count the channels that do not fail together: files on this host are one."""
     # Another host may have the monitor, or nobody.
-    kinds = list((channels_of_monitor(org) or {}).values())
+    kinds = list({**channels_of_policy(org), **(channels_of_monitor(org) or {})}.values())
     return sum(kind != "log_file" for kind in kinds) + ("log_file" in kinds)

@@ -6,6 +6,7 @@ and column before anybody signs it, and before it takes force.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -71,6 +72,21 @@ def channels_of_monitor(org: Path) -> dict[str, str] | None:
     except (OSError, ValueError):
         return None
     return {name: str(each.get("type", "")) for name, each in tables.items()}
+
+
+def channels_of_policy(org: Path) -> dict[str, str]:
+    """Return the channels of the policy that the monitor follows, name to type, if it is here."""
+    try:
+        kept = json.loads((org / "monitor" / "data" / "channels" / "policy.json").read_bytes())
+        found = {name: (kind, target) for name, (kind, target, _) in kept["channels"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    there = secrets_of_monitor(org)
+    return {
+        name: str(kind)
+        for name, (kind, target) in found.items()
+        if not target.startswith("secret:") or target.removeprefix("secret:") in there
+    }
 
 
 def secrets_of_monitor(org: Path | None) -> frozenset[str]:

@@ -49,7 +49,7 @@ glasses:
 channels:                         # two independent ones at least; the monitor has each of them
   file: {{log_file: alarms.log}}    # in the monitor's data folder
   file-2: {{log_file: copy.log}}    # for trying out; before it matters, what wakes people:
-  # hook: {{webhook: "secret:hook"}}    with [channels.hook] in the monitor's settings
+  # hook: {{webhook: "secret:hook"}}    its address in the file secrets/hook of the monitor's folder
 
 alerts:
   glass: [file, file-2]           # alerted each time a glass is broken

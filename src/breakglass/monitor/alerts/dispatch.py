@@ -154,9 +154,9 @@ class Dispatch:
         return bell.channel if bell is not None else None
 
     def waits(self, name: str) -> bool:
-        """Say whether something waits on a channel."""
+        """Say whether something waits on a channel: to be heard, or to be recorded."""
         bell = self._bells.get(name)
-        return bell is not None and bell.summary().waiting > 0
+        return bell is not None and (bell.summary().waiting > 0 or bool(bell.untold()))
 
     def failure(self, name: str) -> str:
         """Return why what waits on a channel was not heard yet; empty where nothing waits."""

@@ -15,21 +15,19 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from breakglass.clock import Clock
-from breakglass.errors import BreakglassError, MisconfiguredError
+from breakglass.errors import BreakglassError
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.channel import Channel
 from breakglass.monitor.alerts.dispatch import Dispatch
-from breakglass.monitor.alerts.log_file import LogFile
-from breakglass.monitor.alerts.mail import Mail, MailServer
-from breakglass.monitor.alerts.pagerduty import PagerDuty
+from breakglass.monitor.alerts.policy_channel import made_channel
 from breakglass.monitor.alerts.secret_folder import SecretFolder
-from breakglass.monitor.alerts.slack import Slack
-from breakglass.monitor.alerts.webhook import Webhook
 from breakglass.policy.alert_routes import AlertRoutes, ChannelType
 from breakglass.policy.alert_routes import Channel as PolicyChannel
 from breakglass.process.folder import write_whole
 
 log = logging.getLogger("breakglass.alarms")
+ROUTES = Path("channels") / "policy.json"
+"""Where the routes are kept, below the monitor's data folder."""
 InForce = Callable[[], tuple[str, int, Callable[[], AlertRoutes]]]
 """Returns the digest of the bundle in force, its policy's entry, and what reads its routes."""
 At = Callable[[str], None]
@@ -76,7 +74,7 @@ class PolicyChannels:
         self._unread = ""  # the bundle that we could not read
         self._held: float | None = None  # since when a change waits for what the old ways ring
         self.missing: dict[str, str] = {}
-        self.kept = _read(file)
+        self.kept = read_routes(file)
         self._made: dict[str, PolicyChannel] = {}
         if self.kept.bundle:
             self._make(self.kept, retiring=())
@@ -144,9 +142,8 @@ class PolicyChannels:
             if name in self._settled or self._made.get(name) == channel:
                 continue
             try:
-                if not name.replace("-", "").replace("_", "").isalnum():
-                    raise MisconfiguredError("its name may hold a-z, 0-9, '_' and '-' alone")
-                self._ringing.add(name, self._channel(channel))
+                made = made_channel(channel, self._folder, self._secrets, self._within)
+                self._ringing.add(name, made)
                 self._made[name] = channel
             except BreakglassError as error:
                 missing[name] = error.message.removesuffix("; not started")
@@ -156,27 +153,6 @@ class PolicyChannels:
             for name, why in missing.items():
                 log.error("channel %r of the policy cannot be called: %s", name, why)
         self.missing = missing
-
-    def _channel(self, channel: PolicyChannel) -> Channel:
-        """Make one, from the words of the policy and our secrets.
-
-        Raises:
-            MisconfiguredError: the secret is not there, or says nothing that can be called.
-        """
-        if channel.type is ChannelType.LOG_FILE:
-            path = self._folder / channel.target
-            if not path.resolve().is_relative_to(self._folder.resolve()):
-                raise MisconfiguredError("its file lies outside the monitor's data folder")
-            return LogFile(path)
-        secret = self._secrets.value(channel.target)
-        if channel.type is ChannelType.WEBHOOK:
-            address, _, key = secret.partition(" ")
-            return Webhook(address, key.strip(), self._within)
-        if channel.type is ChannelType.SLACK:
-            return Slack(secret, self._within)
-        if channel.type is ChannelType.PAGERDUTY:
-            return PagerDuty(secret, self._within)
-        return Mail(MailServer.parse(secret), channel.to, self._within)
 
 
 def _activated(routes: AlertRoutes, index: int, now: datetime) -> Alert:
@@ -210,7 +186,7 @@ def _written(routes: AlertRoutes) -> bytes:
     return json.dumps(value, indent=1, sort_keys=True).encode() + b"\n"
 
 
-def _read(file: Path) -> AlertRoutes:
+def read_routes(file: Path) -> AlertRoutes:
     """Read what is kept; what cannot be read is made again from the ledger, in a moment."""
     try:
         value = json.loads(file.read_bytes())

@@ -26,12 +26,12 @@ from breakglass.shown_text import shown
 from breakglass.tlog.note import Signer
 
 log = logging.getLogger("breakglass.alarms")
-RostersOf = Callable[[State, datetime], Rosters]
+RostersOf = Callable[[State, Bundle, datetime], Rosters]
 _NAMED_AT_MOST = 64  # as many as a record of the delivery may name
 _NO_ROSTERS: Mapping[str, tuple[str, ...]] = {}
 
 
-def no_rosters(state: State, now: datetime) -> Rosters:
+def no_rosters(state: State, policy: Bundle, now: datetime) -> Rosters:
     """Return no roster: every rostered group falls back."""
     return _NO_ROSTERS
 
@@ -62,7 +62,7 @@ class Paging:
         key: the monitor's record key, for permits.
         log_name: the log's origin.
         clock: for who is present and what is muted.
-        rosters: the seam to rosters in the state.
+        rosters: returns those rosters of the state that are fresh enough.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Paging:
     def _pages(self, news: Alert, waiting: AskedState, state: State) -> list[Alert]:
         now = self._clock.now()
         policy = compiled(state.governance.bundle).bundle
-        present = present_approvers(policy, waiting.glass, self._rosters(state, now), now)
+        present = present_approvers(policy, waiting.glass, self._rosters(state, policy, now), now)
         called = [name for name in present if self._may(name, waiting, state)]
         muted = self._store.muted(waiting.who, now)
         awake = [name for name in called if name not in muted]

@@ -36,6 +36,7 @@ create table if not exists copies(
     rung integer not null default 0
 ) strict;
 """
+MUTES_OF_A_PERSON = 64
 COPIES_OF_A_PERSON = 16
 COPIES_AT_MOST = 4096
 COPY_KEPT = timedelta(hours=24)
@@ -88,6 +89,11 @@ class PeopleStore:
             )
             if isinstance(mine, MyMute):
                 self._file.do(
+                    "delete from mutes where who = ? and until <= ?",
+                    mine.who,
+                    format_time(mine.at),
+                )
+                self._file.do(
                     "insert or replace into mutes(who, person, until) values (?, ?, ?)",
                     mine.who,
                     mine.person,
@@ -121,7 +127,7 @@ class PeopleStore:
         Raises:
             RefusedError: ``repeated_request``: as old as what is known, or older;
                 ``no_own_channel``: one to be kept is not there; ``channel_exists``: one to be
-                added is.
+                added is; ``too_many`` mutes.
         """
         found = self._file.one(
             "select at from words where who = ? and do = ?", mine.who, mine.do.value
@@ -131,6 +137,11 @@ class PeopleStore:
                 f"{mine.who!r} has said something newer, or this very thing, at {found[0]};"
                 " nothing was changed",
                 name=ErrorName.REPEATED_REQUEST,
+            )
+        if isinstance(mine, MyMute) and len(self.mutes(mine.who, mine.at)) >= MUTES_OF_A_PERSON:
+            raise RefusedError(
+                f"{mine.who!r} has muted {MUTES_OF_A_PERSON} people; nothing was changed",
+                name=ErrorName.TOO_MANY,
             )
         if isinstance(mine, MyChannels):
             kept = {each.name: each for each in self.channels(mine.who)}
