@@ -126,7 +126,7 @@ def test_every_command_that_a_message_names_can_be_typed():
     ("text", "says"),
     [
         ("end it: breakglass kill --grant GRANT", "No such option"),
-        ("answer: breakglass approve g-7kq3m2x4p5ab", "no command 'approve'"),
+        ("answer: breakglass permit g-7kq3m2x4p5ab", "no command 'permit'"),
         ("declare one: breakglass incident declare", "Missing"),
         ("see: breakglass incident", "a group of commands"),
         ("'breakglass incident declair' does it", "no command 'declair'"),

@@ -184,9 +184,19 @@ def _hand_in(client: Client, do: Do, grant: str, digest: str, why: str) -> dict[
         kept = leave_copy(client, said.signed)
         at = "the monitor has a copy and alerts if it is not recorded"
         error.hint = f"not recorded as far as we know; {at if kept else 'the monitor has no copy'}"
-        error.hint += f"; retry: breakglass {do.value} {grant}"
+        error.hint += f"; retry: {_typed(do, grant)}"
         raise
     return {**answer, "signed": said.signed}
+
+
+def _typed(do: Do, grant: str) -> str:
+    from breakglass.records.statement import Do
+
+    if do is Do.APPROVE:
+        return f"breakglass approve {grant}"
+    if do is Do.REFUSE:
+        return f'breakglass refuse {grant} --why "…"'
+    return f"breakglass withdraw {grant}"
 
 
 def _end(client: Client, answer: dict[str, Any], as_json: bool) -> None:

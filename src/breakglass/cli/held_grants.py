@@ -68,8 +68,9 @@ class Held:
     @property
     def again(self) -> str:
         """Return what is typed to go on from here."""
-        do = "ask" if parse_request(self.statement["text"]).do is Do.ASK else "break"
-        return f"breakglass {do} --again {self.grant}"
+        if parse_request(self.statement["text"]).do is Do.ASK:
+            return f"breakglass ask --again {self.grant}"
+        return f"breakglass break --again {self.grant}"
 
     def keep_asked(self, card: Card) -> None:
         """Keep that people are asked, and for how long they may be waited for.
