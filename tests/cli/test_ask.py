@@ -56,6 +56,19 @@ def test_pages_and_a_yes_are_told_as_they_come_and_the_grant_is_proven(mira: Res
     assert [each["text"] for each in asks.copies] == [broken.signed.text]
 
 
+def test_a_broker_that_is_a_moment_behind_is_asked_again(mira: Responder) -> None:
+    """One broker shows the grant, and the one that is asked for it has not read so far yet."""
+    asks = mira.broker.asks
+    behind = {"error": "not_approved", "message": "0 of 1 approver said yes", "hint": ""}
+    answers = iter([behind, behind])
+    mira.broker.lie = {"/break": lambda honest: next(answers, honest)}
+    with at_terminal(mira, *ASK) as screen:
+        grant = asked(mira, screen)
+        asks.say(grant, Do.APPROVE, "sam")
+        assert screen.ends() == 0, screen.seen
+    assert screen.row("granted").startswith("orders-repair on database 'orders' (orders-db)")
+
+
 def test_one_no_ends_it_with_who_and_why_and_a_code_of_its_own(mira: Responder) -> None:
     asks = mira.broker.asks
     # What stands in an answer may come from anybody: it moves no cursor.

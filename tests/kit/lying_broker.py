@@ -266,8 +266,9 @@ def responder(folder: Path, org: Organisation | None = None) -> Iterator[Respond
 
         def _say(self, value: Any) -> None:
             unknown = {"error": ErrorName.NO_GRANT, "message": "there is no such grant", "hint": ""}
-            body = json.dumps(unknown if value is None else value).encode()
-            self._send(403 if value is None else 200, "application/json", body)
+            answer = unknown if value is None else value
+            status = 403 if "error" in answer else 200
+            self._send(status, "application/json", json.dumps(answer).encode())
 
         def _send(self, status: int, kind: str, body: bytes) -> None:
             self.send_response(status)

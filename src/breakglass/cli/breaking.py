@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +11,7 @@ from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
 from breakglass.cli.completed_names import GLASS
 from breakglass.cli.glass_request import Typed, takes_request, wanted, wanted_after
+from breakglass.clock import Deadline
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError
 
@@ -21,6 +23,7 @@ EXAMPLE = """\
 Example:
   breakglass break orders-repair --incident INC-4821 --why "orders stuck"
 """
+_LAG = timedelta(seconds=3)  # by which one broker may follow the ledger behind another
 _APPROVALS = {"self": "none", "two": "1", "sealed": "custodians"}
 
 
@@ -94,7 +97,7 @@ def hand_in(client: Client, held: Held, as_json: bool, *, wait: bool = True) -> 
         held.keep_asked(signed_card(client, client.broker("GET", "/glasses"), glass, _now()))
     found, then = wait_for_people(client, held, as_json, wait=wait)
     if then is Next.TAKE:
-        take(client, held, as_json, {"ask": found})
+        _take_approved(client, held, as_json, found)
     elif then is Next.BREAK:
         try:
             break_after(client, held, as_json)
@@ -103,6 +106,20 @@ def hand_in(client: Client, held: Held, as_json: bool, *, wait: bool = True) -> 
             if error.name != ErrorName.GRANTED_ALREADY:
                 raise
             take(client, held, as_json)
+
+
+def _take_approved(client: Client, held: Held, as_json: bool, ask: dict[str, Any]) -> None:
+    """Take what one broker has shown as granted; another may come to know of it a moment later."""
+    from breakglass.cli.broken_glass import take
+
+    deadline = Deadline(_LAG)
+    for _ in deadline.tries(0.1):
+        try:
+            take(client, held, as_json, {"ask": ask})
+            return
+        except RefusedError as error:
+            if error.name != ErrorName.NOT_APPROVED or deadline.over:
+                raise
 
 
 def break_after(client: Client, asked: Held, as_json: bool) -> None:
