@@ -9,14 +9,18 @@ from pathlib import Path
 import pytest
 
 from breakglass.broker.grants.request import BreakRequest
+from breakglass.broker.grants.requests import WAITERS_AT_MOST, Requests
 from breakglass.errors import BreakglassError, UnavailableError
+from breakglass.http.routes import Request
 from breakglass.monitor.decision_replay import case_of, replay_decision
+from breakglass.node.readers import Neighbour
 from breakglass.records import all_kinds as kinds
 from breakglass.records.grant import Path as Way
 from breakglass.records.kinds.alert import Delivery
 from breakglass.records.kinds.incident import IncidentChange
 from breakglass.records.kinds.justified import Justified
 from breakglass.records.statement import Do, Target, parse_statement
+from breakglass.records.trust import Role
 from tests.kit.asking_shop import SILENCE, SPARE, WAIT, AskingShop
 from tests.kit.one_broker import OneBroker
 from tests.kit.one_minter import MINUTE, Crash
@@ -225,6 +229,26 @@ def test_a_weak_key_approves_nothing_and_may_still_say_no(broker: OneBroker) -> 
     request = asked(broker, TWO)
     refused("weak_factor", broker.answer, Do.APPROVE, request, "bo")
     assert broker.answer(Do.REFUSE, request, "bo").state == "refused"
+
+
+def test_a_weak_yes_that_another_broker_recorded_counts_for_nothing(broker: OneBroker) -> None:
+    request = asked(broker, TWO)
+    weak = broker.word(Do.APPROVE, request, "bo")
+    answered = kinds.Answered(request.grant, kinds.answered.Reply.YES, weak, ())
+    assert broker.org.state_that("broker-2", answered, f"{request.grant}/answered/x").holds
+    broker.view.follow()
+    assert broker.answer(Do.APPROVE, request, "sam").state == "waiting"
+    assert broker.answer(Do.APPROVE, request, "kim").state == "granted"
+    assert signers(broker, request) == ["mira", "sam", "kim"]
+
+
+def test_a_break_of_what_waits_is_refused_and_ends_nothing(broker: OneBroker) -> None:
+    request = asked(broker)
+    broker.minter.suspend(Target.PERSON, "mira")
+    broker.view.follow()
+    refused("suspended", broker.breaking.break_glass, request)
+    assert broker.kinds(request) == ["asked"]
+    assert broker.views.show(request.grant).state == "waiting"
 
 
 def test_an_approval_of_one_ask_serves_no_other(broker: OneBroker) -> None:
@@ -529,3 +553,37 @@ def test_everybody_sees_their_own_asks_and_what_waits_for_them(broker: OneBroker
     assert broker.views.of_person("kim").waiting == ()
     broker.minter.true.at += WAIT + MINUTE
     assert broker.views.of_person("sam").waiting == ()
+
+
+def test_beyond_the_bound_and_behind_its_version_nobody_is_kept_waiting(
+    broker: OneBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waiter holds a thread of the process, and breaks need some too."""
+    request = asked(broker)
+    requests = Requests(broker.views, broker.history)
+    waited: list[int] = []
+    broker.minter.true.at += WAIT - SECOND
+
+    def wait(grant: str, past: int, within: float) -> None:
+        waited.append(past)
+        broker.minter.true.at += 2 * SECOND  # nothing comes, but the ask's own end
+
+    monkeypatch.setattr(broker.history, "wait", wait)
+    version = broker.views.show(request.grant).version
+    neighbour = Neighbour(Role("monitor", ""))
+
+    def read(after: int) -> str:
+        query = {"after": str(after), "wait": "20"}
+        return requests.of_grant(
+            neighbour, Request({"grant": request.grant}, query, None, {})
+        ).state
+
+    assert read(version - 1) == "waiting"
+    for _ in range(WAITERS_AT_MOST):
+        assert requests._places.acquire(blocking=False)
+    assert read(version) == "waiting"
+    assert waited == []
+    requests._places.release()
+    assert read(version) == "expired"
+    assert waited == [broker.history.find(request.grant).changed]
+    assert requests._places.acquire(blocking=False)  # it was given back
