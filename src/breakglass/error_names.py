@@ -39,7 +39,7 @@ class ErrorName(StrEnum):
     ARCHIVE_DIFFERS = "archive_differs", "4", "an archived object exists with other bytes"
     ARCHIVE_EMPTY = "archive_empty", "3", "nothing of this log is archived"
     ARCHIVE_HOLE = "archive_hole", "4", "an object of the archive is missing"
-    ASKED_ALREADY = "asked_already", "0", "the person already waits for an answer for this glass"
+    ASKED_ALREADY = "asked_already", "03", "the person already waits for an answer for this glass"
     ATTACHMENT = "attachment", "45", "an attachment is missing or has other bytes"
     ATTACHMENT_LOST = "attachment_lost", "3", "attachments that the log names are lost here"
     ATTACHMENT_MISSING = "attachment_missing", "3", "an attachment that is named is not here"

@@ -398,11 +398,11 @@ class Shop:
             )
         return Asking(said, body, holder)
 
-    def ask(self, asking: Asking, broker: int = 0) -> dict[str, Any]:
+    def hands_in(self, asking: Asking, broker: int = 0) -> dict[str, Any]:
         """Hand a statement in as a request for other people's approval."""
         return self.post("/asks", asking.body, broker)
 
-    def word(self, do: Do, asking: Asking, who: str, **changes: Any) -> dict[str, Any]:
+    def answering(self, do: Do, asking: Asking, who: str, **changes: Any) -> dict[str, Any]:
         """Sign an answer to what was asked for."""
         said = {
             "do": do,
@@ -418,7 +418,7 @@ class Shop:
 
     def answer(self, do: Do, asking: Asking, who: str, broker: int = 0) -> dict[str, Any]:
         """Sign an answer and hand it in."""
-        return self.post("/answers", self.word(do, asking, who), broker)
+        return self.post("/answers", self.answering(do, asking, who), broker)
 
     def page(self, grant: str, *to: str, delivery: Delivery = Delivery.DELIVERED) -> None:
         """Call approvers, as the monitor does."""

@@ -57,6 +57,7 @@ def _ask_broker(recorded: Recorded, shop: DoorShop, broker: str) -> None:
     ask(broker, "POST", "/done", _done(shop, minted), "POST /done, a minter")
     shop.wait_state(minted.grant, "dead")
     ask(broker, "GET", f"/grants/{minted.grant}", shown="GET /grants/ID, dead")
+    _ask_approvers(recorded, shop, broker)
     ask(broker, "POST", "/policy", shop.active, "POST /policy, the same again")
     ask(broker, "POST", "/policy", shop.activation(), "POST /policy, no newer")
     ask(broker, "POST", "/policy", {**shop.activation(), "bundle": "%"}, "POST /policy, no base64")
@@ -78,6 +79,25 @@ def _ask_broker(recorded: Recorded, shop: DoorShop, broker: str) -> None:
     ask(broker, "GET", "/trust?after=0")
     ask(broker, "GET", "/nowhere")
     ask(broker, "POST", "/glasses")
+
+
+def _ask_approvers(recorded: Recorded, shop: DoorShop, broker: str) -> None:
+    ask = recorded.ask
+    asking, nobody = shop.asking("key-deletion", do=Do.ASK), shop.asking()
+    ask(broker, "POST", "/asks", asking.body)
+    ask(broker, "POST", "/asks", nobody.body, "POST /asks, where it takes nobody")
+    ask(broker, "POST", "/break", asking.body, "POST /break, not approved yet")
+    ask(broker, "GET", f"/requests/{asking.grant}", shown="GET /requests/ID, waiting")
+    ask(
+        broker, "POST", "/answers", shop.answering(Do.APPROVE, asking, "mira"), "POST /answers, own"
+    )
+    ask(broker, "POST", "/answers", shop.answering(Do.APPROVE, asking, "sam"))
+    ask(broker, "GET", f"/requests/{asking.grant}?after=0&wait=20", shown="GET /requests/ID, news")
+    ask(broker, "GET", f"/requests/{asking.grant}?wait=21", shown="GET /requests/ID, too patient")
+    ask(broker, "GET", "/requests/g-aaaaaaaaaaaa", shown="GET /requests/ID, unknown")
+    ask(broker, "GET", "/requests", shown="GET /requests, a process")
+    ask(broker, "POST", "/done", _done(shop, asking), "POST /done, of an ask")
+    until(lambda: shop.get(f"/grants/{asking.grant}")["ended_at"])
 
 
 def _ask_minter(recorded: Recorded, shop: DoorShop, minter: str) -> None:

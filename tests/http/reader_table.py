@@ -28,6 +28,7 @@ WORDS = {
     "known": "known",
     "person": "a person",
     "of_grant": "known, and the grant's holder key",
+    "of_request": "known, the grant's holder key, and who shows a monitor's permit for it",
     "neighbour_or_holder": "a neighbour, and the grant's holder key",
     "all_or_trusted": "who reads all, and whom the trust file names",
     "reads_all": "who reads all",

@@ -19,7 +19,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from breakglass.broker.grants.answers import Answers
+from breakglass.broker.grants.ask_history import AskHistory
+from breakglass.broker.grants.ask_reconciler import AskReconciler
+from breakglass.broker.grants.ask_views import AskView, AskViews
 from breakglass.broker.grants.asking import Asking
+from breakglass.broker.grants.asks import Asks
 from breakglass.broker.grants.breaking import Breaking
 from breakglass.broker.grants.granting import Granting
 from breakglass.broker.grants.refusals import Refusals
@@ -34,9 +39,11 @@ from breakglass.node.submitter import Submitter
 from breakglass.policy.bundle import pack_bundle
 from breakglass.process.alert_channel import AlertChannel
 from breakglass.records.card import Card
+from breakglass.records.encoding.text_types import ZERO_DIGEST
+from breakglass.records.kinds.alert import PAGE, Alert, Delivery
 from breakglass.records.presentation import Presentation, presentation_text
-from breakglass.records.signing.signature import PRESENTATION_NAMESPACE, Signed
-from breakglass.records.statement import digest_of, grant_id
+from breakglass.records.signing.signature import PRESENTATION_NAMESPACE, Signature, Signed
+from breakglass.records.statement import Do, digest_of, grant_id
 from breakglass.submit.append_batch import Receipt
 from breakglass.submit.queue_items import Drafting, made
 from breakglass.submit.record_header import numbered
@@ -48,6 +55,7 @@ from .organisation import Organisation
 
 WITHIN = timedelta(seconds=0.05)
 REFUSALS = 3
+_WORDS = 1 << 96  # the minter counts nonces of its own from 1
 
 
 class Shop(TwoBrokers):
@@ -94,14 +102,14 @@ class OutboxInMemory:
         return receipts
 
     def _one(self, drafting: Drafting) -> Receipt:
-        org, draft = self._broker.org, made(drafting)
+        org, role, draft = self._broker.org, self._broker.role, made(drafting)
         if draft.id in self._broker.ids:
             self._broker.view.follow()
             raise RefusedError(f"record {draft.id!r} stands already", name="id_taken")
-        chain = org.chains["broker"]
+        chain = org.chains.setdefault(role, replace(org.chains["broker"], seq=0, prev=ZERO_DIGEST))
         text = numbered(draft.text, chain.seq, chain.prev)
         chain.seq, chain.prev = chain.seq + 1, digest_of(text)
-        note = sign_note(text, org.submitters["broker"]).encoded()
+        note = sign_note(text, org.submitters[role]).encoded()
         now = self._broker.minter.true.at
         org.append(note, at=now)
         self._broker.ids.add(draft.id)
@@ -134,37 +142,51 @@ class OneMinterAsked:
         return {"handle": row.claim.handle, "sealed": row.made.sealed}
 
 
+class _Current:
+    """A view that is of now."""
+
+    current = True
+
+
 class OneBroker:
     """See the module."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, org: Organisation | None = None, beside: OneBroker | None = None
+    ) -> None:
+        """Begin a broker, or a second one ``beside`` another: its own key and view, one log."""
         self.folder = folder
-        self.org: Organisation = Shop()
-        self.minter = OneMinter(folder, org=self.org)
-        self.ids: set[str] = set()
-        self.nonces = 0
+        self.beside = beside
+        self.role = "broker-2" if beside else "broker"
+        self.org: Organisation = beside.org if beside else org or Shop()
+        self.minter = beside.minter if beside else OneMinter(folder, org=self.org)
+        self.ids: set[str] = beside.ids if beside else set()
+        self.nonces = 1 << 64 if beside else 0
         self.view: Any = None
+        self.tick = 0.0  # the broker's monotonic clock, in seconds
         self._start()
 
     def _start(self) -> None:
         self.at: Callable[[str], None] = lambda step: None
         org, clock = self.org, self.minter.true
         kept = self.view.size if self.view else 0
-        self.view = ViewInMemory(org, self.minter.ledger, lambda *judged: None, kept)
+        self.history = AskHistory()
+        self.view = ViewInMemory(org, self.minter.ledger, self.history.take, kept)
         self.view.follow()
-        self.bell = AlertChannel(self.folder / "broker-rings.log", "", "broker", clock)
+        self.bell = AlertChannel(self.folder / f"{self.role}-rings.log", "", "broker", clock)
         self.outbox: Any = OutboxInMemory(self)
         self.minters: Any = OneMinterAsked(self.minter)
-        key = org.submitters["broker"]
+        key = org.submitters[self.role]
         label = key.verifier.label
         stating = Submitter(self.outbox, org.log_name, clock, lambda: self.view.last_at(label))
         self.recording = Recorder(self.view, stating, key, clock, WITHIN, WITHIN)
         tokens = Tokens(self.view, self.minter.ledger)
         allowance = RateLimit(REFUSALS, timedelta(minutes=1))
         self.refusals = Refusals(self.recording, allowance, self._step)
+        policies = Policies()
         self.asking = Asking(
             self.recording,
-            Policies(),
+            policies,
             self.minters,
             clock,
             self.refusals,
@@ -173,7 +195,16 @@ class OneBroker:
         self.granting = Granting(
             self.recording, tokens, self.minters, self.bell, self._step, lambda: ""
         )
-        self.breaking = Breaking(self.asking, self.granting, GrantLocks(), self._step)
+        locks, step, current = GrantLocks(), self._step, _Current()
+        self.breaking = Breaking(self.asking, self.granting, locks, step)
+        asked = RateLimit(100, timedelta(minutes=1))
+        heard = (self.recording, self.history, policies)
+        self.asks = Asks(*heard, clock, self.refusals, asked, locks, step)
+        self.answers = Answers(*heard, self.granting, clock, locks, step)
+        self.reconciler = AskReconciler(
+            *heard, self.granting, clock, locks, current, step, lambda: self.tick
+        )
+        self.views = AskViews(self.view, self.history, policies, clock)
 
     def restart(self) -> None:
         """Begin again from the log; everything else is forgotten."""
@@ -183,7 +214,8 @@ class OneBroker:
     def close(self) -> None:
         """Let go of files."""
         self.bell.close()
-        self.minter.close()
+        if self.beside is None:
+            self.minter.close()
 
     def crash_at(self, step: str) -> None:
         """End the broker when it comes to this step: ``Crash`` is raised."""
@@ -216,6 +248,29 @@ class OneBroker:
         assert presentation is None or isinstance(presentation, Signed)
         return BreakRequest(signed, statement, grant, presentation)
 
+    def word(self, do: Do, request: BreakRequest, who: str, **changes: Any) -> Signature:
+        """Return what somebody signs about a request, now."""
+        self.nonces += 1
+        key = changes.pop("key", None)
+        with self.minter._clock_of(who):
+            said = self.org.answer(
+                digest_of(request.signed.text),
+                **{"do": do, "who": who, "nonce": f"{self.nonces + _WORDS:032x}", **changes},
+            )
+            return self.org.sign(said, key)
+
+    def answer(self, do: Do, request: BreakRequest, who: str, **changes: Any) -> AskView:
+        """Have somebody sign an answer and hand it in; return how the ask stands then."""
+        grant, _ = self.answers.answer(self.word(do, request, who, **changes))
+        return self.views.show(grant)
+
+    def page(self, request: BreakRequest, *to: str, **changes: Any) -> None:
+        """Call approvers, as the monitor does."""
+        alert = Alert(PAGE, request.grant, 0, "hook", to, Delivery.DELIVERED, "", 1, "")
+        with self.minter._clock_of("monitor"):
+            self.org.state_that("monitor", replace(alert, **changes))
+        self.view.follow()
+
     def kinds(self, request: BreakRequest) -> list[str]:
         """Return the kinds of the records about a grant that hold, in order."""
         return [
@@ -228,7 +283,7 @@ class OneBroker:
 
     def rings(self) -> list[str]:
         """Return the subjects of what was rung."""
-        file = self.folder / "broker-rings.log"
+        file = self.folder / f"{self.role}-rings.log"
         lines = file.read_text().splitlines() if file.exists() else []
         return [json.loads(line)["subject"] for line in lines]
 

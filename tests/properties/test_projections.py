@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from breakglass.broker.grants.ask_history import AskHistory
 from breakglass.broker.grants.open_grants import OpenGrants
 from breakglass.errors import MalformedError
 from breakglass.minter.suspensions import Suspensions
@@ -21,8 +22,9 @@ from breakglass.records import all_kinds as kinds
 from breakglass.records.encoding.whole_form import form_bytes, parse_form
 from breakglass.records.fold.fold import apply
 from breakglass.records.fold.state import State
-from breakglass.records.kinds.alert import Delivery
+from breakglass.records.kinds.alert import PAGE, Delivery
 from breakglass.records.kinds.answered import Reply
+from breakglass.records.kinds.asked import Decided, Outcome
 from breakglass.records.kinds.bypassed import GateState
 from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.record import Kind
@@ -34,8 +36,8 @@ DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 MINTER = "minter:orders-db"
 GLASSES = ("orders-repair", "deploy-rollback")
 STEPS = (
-    "break", "ask", "approved", "minted", "ended", "dead", "justified", "alert", "bypassed",
-    "passages", "reviewed", "suspended", "released", "killed", "forged", "day",
+    "break", "ask", "approved", "paged", "minted", "ended", "dead", "justified", "alert",
+    "bypassed", "passages", "reviewed", "suspended", "released", "killed", "forged", "day",
 )  # fmt: skip
 
 
@@ -48,6 +50,7 @@ def projections() -> list[Projection]:
         RootHistory(),
         history,
         Backlog(history),
+        AskHistory(),
     ]
 
 
@@ -86,15 +89,21 @@ class Story:
             word = org.answer(digest_of(signed.text), nonce=nonce)
             body = kinds.Answered(org.asked(signed).grant, Reply.YES, org.sign(word), ())
             org.state_that("broker", body, f"{name}/{number}")
+        elif name == "paged" and self.asked:
+            about = org.asked(self.asked[-1]).grant
+            page = kinds.Alert(PAGE, about, 7, "hook", ("sam",), Delivery.FAILED, "", 1, "")
+            org.state_that("monitor", page, f"{name}/{number}")
         elif name == "justified" and broken:
             org.justify(broken)
-        elif name not in ("bypassed", "approved", "justified"):
+        elif name not in ("bypassed", "approved", "paged", "justified"):
             role, body = self._plain(name, grant)
             org.state_that(role, body, f"{name}/{number}")
 
     def _ask(self, said: AccessRequest) -> None:
         org, signed = self.org, self.org.sign(said)
         asked = org.asked(signed)
+        if said.do is Do.ASK:
+            asked = replace(asked, decision=Decided(Outcome.NEEDS_APPROVAL, 1, (), ()))
         org.state_that("broker", asked, f"{asked.grant}/asked")
         if said.do is Do.ASK:
             self.asked.append(signed)

@@ -108,6 +108,15 @@ def test_an_ask_that_an_approver_refused_is_granted_by_nobody() -> None:
     void(ask.granted(role=two), "refused_by_approver")
 
 
+def test_an_answer_behind_the_grant_is_a_quiet_lost_race() -> None:
+    """(F-27) Another broker heard somebody else; neither has done anything wrong."""
+    org = begun()
+    ask = Ask(org)
+    holds(ask.granted())
+    void(ask.answers("noor"), "lost_race", quiet=True)
+    void(ask.answers("sam", Do.REFUSE, "b2"), "lost_race", quiet=True)
+
+
 def test_a_broken_glass_says_who_refused_it_before() -> None:
     """(F-83)"""
     org = begun()

@@ -140,7 +140,7 @@ def routes(stories: Stories) -> list[Route]:
         get("/grants/{grant}/token", who.of_grant, show.token, TokenView),
         get("/grants/{grant}/credential", who.of_grant, show.credential, dict),
         get("/requests", who.person, act.requests.of_person, RequestsView),
-        get("/requests/{grant}", who.of_grant, act.requests.of_grant, AskView),
+        get("/requests/{grant}", who.of_request, act.requests.of_grant, AskView),
         get("/doors", who.known, show.doors, DoorsView),
         get("/doors/{grant}", who.of_grant, show.door, DoorView),
         get("/join", nobody, lambda who, asked: act.organisation.join_view(), JoinView),

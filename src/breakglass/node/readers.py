@@ -22,6 +22,7 @@ from breakglass.records.fold.forgetting import ended_ask, waiting_ask
 from breakglass.records.fold.slices.grants import AskedState, GrantState
 from breakglass.records.fold.state import State
 from breakglass.records.people_list import May
+from breakglass.records.permit import PERMIT, check_permit
 from breakglass.records.session import check_session, read_carried
 from breakglass.records.signing.sshsig import SshPublicKey
 from breakglass.records.trust import Role
@@ -64,8 +65,17 @@ class Holder:
     grant: str
 
 
+@dataclass(frozen=True)
+class Permitted:
+    """Whoever shows a monitor's permit: the person ``to`` was called for the ask ``grant``."""
+
+    grant: str
+    to: str
+
+
 KnownReader = Neighbour | PersonReading
 GrantReader = KnownReader | Holder
+AskReader = GrantReader | Permitted
 
 
 def reads_all(reader: GrantReader) -> bool:
@@ -94,8 +104,15 @@ def reads_grant(state: State, reader: GrantReader, grant: GrantState) -> bool:
     return own or state.governance.may_kill(who)
 
 
-def reads_ask(state: State, reader: GrantReader, grant: str, ask: AskedState) -> bool:
-    """Say whether this ask may be shown: own ones, and to those who may approve its glass."""
+def reads_ask(state: State, reader: AskReader, grant: str, ask: AskedState) -> bool:
+    """Say whether this ask may be shown: own ones, and to those who may approve its glass.
+
+    A permit shows what its person may see at this moment, and of one ask alone.
+    """
+    if isinstance(reader, Permitted):
+        suspended = ("person", reader.to) in state.governance.suspended
+        may = may_approve(state, ask.glass, reader.to)
+        return reader.grant == grant and may and not suspended
     if isinstance(reader, Holder):
         return reader.grant == grant
     if reads_all(reader):
@@ -171,6 +188,20 @@ class Readers:
             raise _stranger(found)
         self._check.once(found)
         return reader
+
+    def of_request(self, asked: Request[bytes]) -> AskReader:
+        """Let read an ask who may read its grant, or shows a monitor's permit in place of a key.
+
+        Raises:
+            BreakglassError: as ``of_grant`` and ``check_permit``.
+        """
+        carried = asked.headers.get(PERMIT, "")
+        if not carried:
+            return self.of_grant(asked)
+        self._require_view()
+        now = self._check.clock.now()
+        permit = check_permit(carried, asked.path.get("grant", ""), self._view.trust(), now)
+        return Permitted(permit.grant, permit.to)
 
     def person(self, asked: Request[bytes]) -> PersonReading:
         """Let a person ask, and no process."""

@@ -13,7 +13,7 @@ from breakglass.broker.policies import Policies
 from breakglass.clock import Clock
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
-from breakglass.node.readers import GrantReader, reads_ask
+from breakglass.node.readers import AskReader, reads_ask
 from breakglass.node.replica import Replica
 from breakglass.policy.approvers import could_sign
 from breakglass.records.fold.forgetting import ended_ask, refusal
@@ -137,7 +137,7 @@ class AskViews:
                 raise no_request(grant)
             return self._view(grant, story, state)
 
-    def may_read(self, reader: GrantReader, grant: str) -> bool:
+    def may_read(self, reader: AskReader, grant: str) -> bool:
         """Say whether an ask may be shown to this reader.
 
         Raises:

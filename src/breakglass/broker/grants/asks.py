@@ -10,6 +10,7 @@ from typing import assert_never
 
 from breakglass.broker.grants import authorization
 from breakglass.broker.grants.ask_history import AskHistory
+from breakglass.broker.grants.ask_views import state_of
 from breakglass.broker.grants.asking import asked_fact, taken
 from breakglass.broker.grants.granting import At
 from breakglass.broker.grants.refusals import Refusals
@@ -25,7 +26,7 @@ from breakglass.policy.decide import Allowed, NeedsApproval, Refused
 from breakglass.records.fold.ask_rules import scheduled_grant
 from breakglass.records.fold.state import State
 from breakglass.records.kind_sets import SCHEDULED_STARTS
-from breakglass.records.statement import AccessRequest, digest_of
+from breakglass.records.statement import AccessRequest, Do, digest_of
 
 
 class Asks:
@@ -101,6 +102,7 @@ class Asks:
                     hint=f"break it: breakglass break {said.glass} --incident ID --why REASON",
                 )
             case NeedsApproval():
+                self._check_one(request)
                 if not self._allowance.take(said.who):
                     raise RefusedError(
                         f"{said.who!r} has asked too much within a minute", name=ErrorName.TOO_MANY
@@ -111,6 +113,23 @@ class Asks:
                 self._at("asked")
             case _:
                 assert_never(decision)
+
+    def _check_one(self, request: BreakRequest) -> None:
+        """Refuse a second break that calls the same approvers; of asks the fold says it."""
+        said, now = request.said, self._clock.now()
+        if said.do is Do.ASK:
+            return
+        with self._recording.view.reading() as state:
+            for grant, story in self._history.all().items():
+                other = story.ask.said
+                same = (other.do, other.who, other.glass) == (said.do, said.who, said.glass)
+                if same and state_of(grant, story, state, now)[0] == "waiting":
+                    raise RefusedError(
+                        f"{said.who!r} waits for approvers of {said.glass!r} already, as {grant!r};"
+                        " nothing was recorded",
+                        name=ErrorName.ASKED_ALREADY,
+                        hint=f"take it back: breakglass withdraw {grant}",
+                    )
 
     def _append(
         self, request: BreakRequest, who: authorization.Known, decision: NeedsApproval

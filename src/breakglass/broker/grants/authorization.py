@@ -242,7 +242,6 @@ def _approved(moment: Moment) -> tuple[AnswerState, ...]:
         return ()
     newest: dict[str, AnswerState] = {}
     for each in moment.ask.answers:
-        newest.pop(each.who, None)
         if each.yes and can_approve(moment.card, each.who, each.statement):
             newest[each.who] = each
     return tuple(newest.values())[-_APPROVALS_AT_MOST:]

@@ -9,7 +9,7 @@ from breakglass.broker.grants.ask_history import AskHistory
 from breakglass.broker.grants.ask_views import AskView, AskViews, RequestsView
 from breakglass.errors import MalformedError
 from breakglass.http.routes import Request
-from breakglass.node.readers import GrantReader, PersonReading, refused
+from breakglass.node.readers import AskReader, PersonReading, refused
 
 WAIT_AT_MOST = 20  # seconds
 WAITERS_AT_MOST = 64  # each holds a thread of 256; beyond them nobody is kept waiting
@@ -35,7 +35,7 @@ class Requests:
         """Show somebody's own asks, and those that wait for their answer."""
         return self._views.of_person(who.who)
 
-    def of_grant(self, who: GrantReader, asked: Request[None]) -> AskView:
+    def of_grant(self, who: AskReader, asked: Request[None]) -> AskView:
         """Show one ask: at once, or with ``wait`` when its version is past ``after``.
 
         No lock is held while somebody waits; where too many wait already the answer comes at once.
@@ -56,7 +56,7 @@ class Requests:
                 self._places.release()
         return found
 
-    def _waited(self, who: GrantReader, grant: str, after: int, until: float) -> AskView:
+    def _waited(self, who: AskReader, grant: str, after: int, until: float) -> AskView:
         while True:
             found = self._shown(who, grant)
             left = min(until - time.monotonic(), self._views.until_time_tells(found))
@@ -65,7 +65,7 @@ class Requests:
             # The version is twice the entry, or one more: see ``AskViews``.
             self._history.wait(grant, found.version // 2, max(left, 0.01))
 
-    def _shown(self, who: GrantReader, grant: str) -> AskView:
+    def _shown(self, who: AskReader, grant: str) -> AskView:
         """Show it to who may see it; asked again each time, since rights end while one waits."""
         if not self._views.may_read(who, grant):
             raise refused(f"request {grant[:40]!r}")
