@@ -27,7 +27,7 @@ from breakglass.records.people_list import parse_line
 from breakglass.records.permit import PERMIT, Permit, make_permit
 from breakglass.records.session import Session, carried, session_text
 from breakglass.records.signing.signature import SESSION_NAMESPACE
-from breakglass.records.statement import Do
+from breakglass.records.statement import Do, Why
 from breakglass.tlog.key import ED25519
 from breakglass.tlog.note import SignerKey
 from breakglass.token.token import parse_person_line, parse_token
@@ -53,6 +53,11 @@ class AskingShop(Shop):
             b"    silence: 3s\n",
         )
         return {name: text, **dict(others)}
+
+    def asking(self, *given: Any, **changes: Any) -> Asking:
+        """Sign with a reason of its own: asks that follow a running grant take one."""
+        why = Why("production", f"orders stuck in batch {secrets.token_hex(4)}")
+        return super().asking(*given, **{"reason": why, **changes})
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from breakglass.broker.grants import authorization
@@ -147,6 +147,7 @@ class Answers:
             policy = self._policies.in_force(state)
             authorization.check_timely(said, signed.text, state, now)
             self._check_may(said, signed, ask, policy, state)
+            _check_new(said, ask, state, now)
             yes = said.do is Do.APPROVE
             decided = None
             if yes:
@@ -198,11 +199,6 @@ class Answers:
         if not may_approve(state, ask.glass, said.who):
             raise RefusedError(
                 f"{said.who!r} may not approve glass {ask.glass!r}", name=ErrorName.UNKNOWN_PERSON
-            )
-        if said.do is Do.APPROVE and any(each.yes and each.who == said.who for each in ask.answers):
-            raise RefusedError(
-                f"{said.who!r} has said yes to {grant_of_digest(said.answers)!r} already",
-                name=ErrorName.ANSWERED_ALREADY,
             )
         active = state.governance.cards[ask.glass]
         if said.do is Do.APPROVE and not can_approve(active, said.who, signed):
@@ -278,6 +274,18 @@ def _waiting(state: State, grant: str, now: datetime, *, late: bool = False) -> 
     if now > found.until and not late:
         raise expired_error(grant, found)
     return found
+
+
+def _check_new(said: Answer, ask: AskedState, state: State, now: datetime) -> None:
+    """Refuse a second yes of one person; one from which no token can be made any more is no yes."""
+    trust = state.governance.trust
+    skew = trust.skew if trust is not None else timedelta(0)
+    for each in ask.answers if said.do is Do.APPROVE else ():
+        if each.yes and each.who == said.who and now - each.seen <= skew:
+            raise RefusedError(
+                f"{said.who!r} has said yes to {grant_of_digest(said.answers)!r} already",
+                name=ErrorName.ANSWERED_ALREADY,
+            )
 
 
 def _check_counts(said: Answer, decided: DecidedAsk) -> None:
