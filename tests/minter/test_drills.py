@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
-
 import pytest
 
-from breakglass.clock import format_time
 from breakglass.errors import RefusedError
 from breakglass.records.kinds.ended import Ended, EndedWhy
-from breakglass.records.statement import Do
 from breakglass.token.verify import VerifiedToken
 from tests.broker.shop import Shop
 from tests.kit.organisation import Organisation
@@ -55,12 +50,4 @@ def test_what_this_minter_does_not_do_is_refused_before_anything_is_written() ->
     with pytest.raises(RefusedError, match="does not run act 'undo'; nothing was minted") as caught:
         _check_offered(shown(org, {"glass": "auto-rollback"}))
     assert caught.value.name == "not_offered"
-    asked = shown(org, {"glass": "orders-repair", "nonce": "ab" * 16})
-    _check_offered(asked)
-    said = org.statement(
-        do=Do.ASK, glass="orders-repair", starts=format_time(org.now + timedelta(hours=1))
-    )
-    later = replace(asked, asking=replace(asked.asking, statement=said))
-    with pytest.raises(RefusedError, match="start a grant later") as caught:
-        _check_offered(later)
-    assert caught.value.name == "not_offered"
+    _check_offered(shown(org, {"glass": "orders-repair", "nonce": "ab" * 16}))

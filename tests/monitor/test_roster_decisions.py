@@ -46,7 +46,7 @@ def brokers(shop: Shop, broken: Broken) -> Any:
     state, now = shop.org.state, broken.statement.at
     who = authorization.known(request, state, now)
     policy = compiled(state.governance.bundle)
-    held = authorization.moment_of(request.said, "g-aaaaaaaaaaaa", state)
+    held = authorization.moment_of(request.said, "g-aaaaaaaaaaaa", state, now)
     return authorization.decide(request, who, held, policy, now)
 
 

@@ -13,6 +13,7 @@ from breakglass.node.catch_up import CatchingUp
 from breakglass.node.replica import Replica
 from breakglass.node.views import Health, health
 from breakglass.records import all_kinds as kinds
+from breakglass.records import kind_sets
 from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged
 from breakglass.records.fold.state import State
@@ -84,12 +85,12 @@ def test_a_process_asks_how_far_it_has_to_go_and_is_current_once_it_went(
         catching_up.start()
         until(lambda: view.known == size)
         assert health(view, catching_up.current, False, ()) == Health(
-            False, 0, size, False, "", 1, ()
+            False, 0, size, False, "", kind_sets.NEWEST, ()
         )
         view.start()
         catching_up.require(WITHIN)
         assert health(view, catching_up.current, True, ()) == Health(
-            True, size, size, True, "", 1, ()
+            True, size, size, True, "", kind_sets.NEWEST, ()
         )
     finally:
         catching_up.close()

@@ -57,17 +57,19 @@ _ROLLBACK = "{incident: [SEV1, SEV2], mfa_age: 5m}\n    approvers: {from: [group
 _DELETION = "{incident: [SEV1], incident_source: outside, mfa_age: 2m, factor: phishing_resistant}"
 SENTENCES: list[tuple[str, tuple[str, str], Effect, str]] = [
     ("a group gains somebody", ("members: [mira, teo]", "members: [mira, teo, ravi]"), WIDENS,
-     "ravi may now break deploy-rollback, deploy-rollback.mfa-down, orders-migration,"
-     " orders-repair alone (as group:oncall-shop)"),
+     "ravi may now break deploy-rollback, orders-migration, orders-repair alone (as"
+     " group:oncall-shop)"),
     ("a group loses somebody", ("members: [mira, teo]", "members: [mira]"), NARROWS,
      "teo may no longer break deploy-rollback, deploy-rollback.mfa-down, orders-migration,"
      " orders-repair"),
     ("who approves", ("members: [noor, ines, ravi]", "members: [noor, ines, ravi, teo]"), WIDENS,
      "teo may now approve key-deletion, orders-migration (as group:security)"),
     ("the fallback of a roster", ("else: [sam]", "else: [noor]"), WIDENS,
-     "noor may approve deploy-rollback, deploy-rollback.mfa-down only while on the roster of"
-     " group:shop-leads or while group:shop-leads has no fresh roster (before: while on the roster"
-     " of group:shop-leads)"),
+     "noor may approve deploy-rollback only while on the roster of group:shop-leads or while"
+     " group:shop-leads has no fresh roster (before: while on the roster of group:shop-leads)"),
+    ("nobody stands in for a roster any more", ("else: [sam]", "else: [noor]"), NARROWS,
+     "sam may approve deploy-rollback only while on the roster of group:shop-leads (before: while"
+     " on the roster of group:shop-leads or while group:shop-leads has no fresh roster)"),
     ("the longest life", ("for: 20m", "for: 30m"), WIDENS,
      "orders-repair: lasts at most 30m (before: 20m)"),
     ("a gate more", ("opens_gates: [deploy-approval]",

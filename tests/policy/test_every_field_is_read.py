@@ -55,8 +55,15 @@ READ_BY = {
     r"glasses\.[^.]+\.passkeys": ("policy/card_people.py", "glass.passkeys"),
     r"glasses\.[^.]+\.review(\.by)?": ("policy/card_people.py", "glass.review.by"),
     r"glasses\.[^.]+\.review\.due": ("policy/review_deadline.py", "glass.review.due"),
-    r"channels\.[^.]+\.(webhook|log_file)": ("operate/installation_check.py", "bundle.channels"),
-    r"alerts": ("policy/parse.py", "self.alerts[each]"),
+    r"channels\.[^.]+\.(webhook|log_file|slack|pagerduty|smtp|to)": (
+        "operate/installation_check.py", "bundle.channels",
+    ),
+    r"alerts(\.[a-z]+)?": ("monitor/alerts/policy_channels.py", "alerts"),
+    r"groups\.[^.]+\.(roster|at_most_old)": ("policy/rosters.py", "group.at_most_old"),
+    r"factors\.down\.approved_by": ("policy/glass.py", "down.approved_by"),
+    r"glasses\.[^.]+\.ends_with_incident": ("policy/early_ends.py", "life.with_incident"),
+    r"glasses\.[^.]+\.idle": ("minter/policy_lives.py", "each.idle"),
+    r"glasses\.[^.]+\.extend(\.at_most)?": ("policy/decide.py", "life.together"),
     r"kill": ("policy/cards.py", "bundle.kill"),
     r"readers": ("broker/policies.py", "bundle.reads_all("),
     r"maintainers|maintainers\.(need|of)": ("policy/lint.py", "bundle.maintainers.need"),
@@ -64,7 +71,6 @@ READ_BY = {
     r"reviews\.holidays": ("policy/review_deadline.py", "reviews.holidays"),
 }  # fmt: skip
 PART_OF = {
-    "rosters": r"groups\.[^.]+\.at_most_old",
     "custodians of the policy": r"custodians(\.need)?",
     "sealed glasses": r"glasses\.[^.]+\.seal\..*",
     "sanctioned ways": r"gates\.[^.]+\.sanctioned.*",

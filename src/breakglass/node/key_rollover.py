@@ -80,7 +80,7 @@ def _finish(
                 f" {within.total_seconds():g} s; the old key stays",
                 name=ErrorName.NOT_FINISHED,
                 hint="the ledger must be up and still know the old key; then the same again. After"
-                " a door: start it once more before, or breakglass-gate flush",
+                " a door: start it once more before, or breakglass-gate flush GATE",
             )
     finally:
         outbox.close()

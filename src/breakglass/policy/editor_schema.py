@@ -144,6 +144,9 @@ def _glass() -> Schema:
             "wait": _SPAN,
             "silence": _SPAN,
             "ahead": _SPAN,
+            "ends_with_incident": {"type": "boolean"},
+            "idle": _SPAN,
+            "extend": _object({"at_most": _SPAN}),
             "review": _object({}, {"due": _DUE, "by": _WHO, "second_reader": {"type": "boolean"}}),
             "seal": _object(
                 {"name": _NAME, "threshold": _whole(1, 16), "custodians": _list(_TEXT, 1)}

@@ -71,7 +71,8 @@ def _gained_and_lost(
         elif had[who] == condition:
             continue
         elif condition:
-            effect = Effect.NARROWS if not had[who] else Effect.WIDENS
+            fewer = not had[who] or _alternatives(condition) < _alternatives(had[who])
+            effect = Effect.NARROWS if fewer else Effect.WIDENS
             key = (effect, f"may {verb}", f" only{condition} (before:{had[who] or ' always'})")
         else:
             key = (Effect.WIDENS, f"may now {verb}", f" always (before:{had[who]})")
@@ -82,6 +83,10 @@ def _gained_and_lost(
                 who
             )
     return said
+
+
+def _alternatives(condition: str) -> set[str]:
+    return set(condition.strip().split(" or "))
 
 
 def _broken_otherwise(before: Glass, after: Glass, people: Iterable[str], said: _Said) -> None:

@@ -66,7 +66,7 @@ class PeopleStore:
             what="file of people's channels",
             durability="full",
             schema=_SCHEMA,
-            hint="move it away: people set their channels again (breakglass me channel add)",
+            hint="move it away: people set their channels again (breakglass me channel add NAME)",
         )
 
     def take(self, mine: Mine) -> None:
