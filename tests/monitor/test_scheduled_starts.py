@@ -157,7 +157,9 @@ def test_a_look_rings_and_states_and_a_second_one_does_the_same(kept: Kept) -> N
     )
     for _ in range(2):
         starts.look()
-    assert [each.key for each in rung] == [f"starts_soon/{kept.broken.index}"] * 2
+    shared = [each.key for each in rung if not each.person]
+    assert shared == [f"starts_soon/{kept.broken.index}"] * 2
+    assert {each.person for each in rung} > {kept.grant.who}
     assert {each.id for each in stated} == {f"{kept.broken.grant}/justified/start"}
     assert isinstance(stated[0].body, Justified)
     stops(kept)

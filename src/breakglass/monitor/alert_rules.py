@@ -190,6 +190,8 @@ def _of_a_grant(
             return None
     grant = state.grants.by_id[body.grant]
     fields = {"who": grant.who, "glass": grant.glass, "incident": grant.incident}
+    if isinstance(body, kinds.Ended):
+        fields["ended"] = body.why.value
     return Alert(body.kind, body.grant, index, body.grant, at, text, fields, path=grant.path)
 
 

@@ -18,6 +18,7 @@ from breakglass.monitor.alerts.dispatch import Dispatch
 from breakglass.monitor.decision_replay import Case, Unjustified, case_of, replay_start
 from breakglass.monitor.entry_handler import EntryHandler
 from breakglass.monitor.history_projection import Bundle, HistoryProjection, incident_then
+from breakglass.monitor.people.concerned import with_concerned
 from breakglass.monitor.witnessed_time import WitnessedTime
 from breakglass.node.replica import Replica
 from breakglass.node.submitter import Fact, Submitter
@@ -62,7 +63,8 @@ class ScheduledStarts:
                 if decides_now(grant, now)
             ]
         # (1) Ring. On every channel's disk when this returns; each is rung once, by its key.
-        self._ringing.ring(news, chronicle.kept.heard)
+        addressed = [one for each in news for one in with_concerned(each)]
+        self._ringing.ring(addressed, chronicle.kept.heard)
         # (2) Decide. A crash before this decides at the next look; behind it the record has its id,
         #     which counts once.
         for case, lost in cases:
@@ -72,7 +74,8 @@ class ScheduledStarts:
         grant = case.grant
         verdict = Unjustified("start_refused", lost) if lost else replay_start(case, now)
         if isinstance(verdict, Unjustified):
-            self._ringing.ring([_refused(grant, verdict)], self._following.chronicle.kept.heard)
+            told = list(with_concerned(_refused(grant, verdict)))
+            self._ringing.ring(told, self._following.chronicle.kept.heard)
             return
         assert isinstance(verdict, Justified)
         try:

@@ -13,6 +13,7 @@ from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.dispatch import Dispatch
 from breakglass.monitor.decision_replay import compiled
 from breakglass.monitor.history_projection import incident_then
+from breakglass.monitor.people.concerned import with_concerned
 from breakglass.monitor.people.store import PeopleStore
 from breakglass.policy.parse import Bundle
 from breakglass.policy.people import Rosters
@@ -95,7 +96,7 @@ class Paging:
         if news.subject == "ask_answered" and news.person:
             paged = self._ringing.told_of(PAGE, news.about)
             return [replace(news, person=who) for who in sorted({news.person, *paged})]
-        return [news]
+        return list(with_concerned(news))
 
     def _pages(self, news: Alert, waiting: AskedState, state: State) -> list[Alert]:
         now = self._clock.now()
@@ -139,7 +140,10 @@ class Paging:
 
 def _commands(grant: str, permit: str) -> tuple[str, str]:
     shown_permit = f" --permit {permit}" if permit else ""
-    return f"breakglass approve {grant}{shown_permit}", f"breakglass refuse {grant}"
+    return (
+        f"breakglass approve {grant}{shown_permit}",
+        f"breakglass refuse {grant}{shown_permit} --why TEXT",
+    )
 
 
 def _what(news: Alert, waiting: AskedState, state: State) -> str:
