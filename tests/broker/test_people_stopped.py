@@ -84,7 +84,7 @@ def test_the_ask_of_a_stopped_person_is_granted_by_no_broker_lifted_or_not(
     shop: PeopleShop,
 ) -> None:
     asking = shop.asking(REPAIR, do=Do.ASK)
-    shop.ask(asking)
+    shop.hands_in(asking)
     shop.answer(Do.APPROVE, asking, "sam", broker=1)
     told = shop.kill(Target.PERSON, "mira")
     assert asking.grant in told["asks"]
@@ -106,7 +106,7 @@ def test_the_ask_of_a_stopped_person_is_granted_by_no_broker_lifted_or_not(
 
 def test_a_stopped_approvers_yes_counts_no_more_at_either_broker(shop: PeopleShop) -> None:
     asking = shop.asking(REPAIR, do=Do.ASK)
-    shop.ask(asking)
+    shop.hands_in(asking)
     shop.answer(Do.APPROVE, asking, "teo", broker=1)
     shop.kill(Target.PERSON, "teo")
     shop.lift(Target.PERSON, "teo")  # what teo said before comes back with nothing
@@ -144,7 +144,7 @@ def test_mfa_is_down_by_the_word_of_the_one_whom_the_policy_names(shop: PeopleSh
     with pytest.raises(RefusedError) as caught:
         shop.break_glass(asking)
     assert caught.value.name == "not_approved"
-    view = shop.ask(asking)
+    view = shop.hands_in(asking)
     assert (view["state"], view["need"], view["approvers"]) == ("waiting", 1, ["sam"])
     with pytest.raises(RefusedError):
         shop.answer(Do.APPROVE, asking, "teo")  # who approves the everyday glass says nothing here
@@ -160,7 +160,7 @@ def test_mfa_is_down_by_the_word_of_the_one_whom_the_policy_names(shop: PeopleSh
     assert asked.factors.mfa_down
     shop.done(asking)
     own = shop.asking(DOWN, do=Do.BREAK, who="bo", for_s=240)
-    shop.ask(own)
+    shop.hands_in(own)
     with pytest.raises(RefusedError):
         shop.answer(Do.APPROVE, own, "bo")
     shop.answer(Do.WITHDRAW, own, "bo")
@@ -171,8 +171,9 @@ def test_two_people_stop_everything_and_two_let_it_go(shop: PeopleShop) -> None:
     running, gate = shop.asking(REPAIR), shop.asking("deploy-rollback")
     shop.break_glass(running)
     shop.break_glass(gate)
-    waiting = shop.asking(REPAIR, do=Do.ASK)
-    shop.ask(waiting)
+    more = Why("production", "the second shard is stuck too")
+    waiting = shop.asking(REPAIR, do=Do.ASK, reason=more)
+    shop.hands_in(waiting)
     with pytest.raises(RefusedError, match="may not kill"):
         shop.everything("mira")
     first = shop.everything("sam")

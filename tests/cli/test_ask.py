@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from breakglass.cli.held_grants import Held
+from breakglass.clock import parse_time
 from breakglass.records.statement import Ask, Break, Do, digest_of, parse_request, parse_statement
 from tests.kit.lying_broker import Responder, SoftOrganisation, responder
 from tests.kit.pty_terminal import Screen, at_terminal
@@ -67,6 +68,41 @@ def test_a_broker_that_is_a_moment_behind_is_asked_again(mira: Responder) -> Non
         asks.say(grant, Do.APPROVE, "sam")
         assert screen.ends() == 0, screen.seen
     assert screen.row("granted").startswith("orders-repair on database 'orders' (orders-db)")
+
+
+def test_what_is_to_begin_later_is_asked_for_now_and_fetched_then(mira: Responder) -> None:
+    asks = mira.broker.asks
+    with at_terminal(mira, *ASK, "--start", "+2h") as screen:
+        grant = asked(mira, screen)
+        asks.say(grant, Do.APPROVE, "sam")
+        assert screen.ends() == 0, screen.seen
+    said = asks.asks[grant].request
+    assert isinstance(said, Ask)
+    begins = parse_time(said.starts)
+    assert timedelta(hours=2) <= begins - said.at <= timedelta(hours=2, minutes=1)
+    local = f"{begins.astimezone():%Y-%m-%d %H:%M} ({begins:%H:%M} UTC)"
+    assert f"from {local} on" in " ".join(screen.seen.split())
+    assert screen.row("begins") == local
+    assert screen.row("then") == f"breakglass ask --again {grant}"
+    assert not mira.broker.broken  # nothing is handed in, and so nothing is minted, before that
+
+
+@pytest.mark.parametrize(
+    ("glass", "start", "said"),
+    [
+        ("deploy-rollback", "+2h", "is asked for at once alone"),
+        ("orders-repair", "+8d", "is asked for 7 d ahead at most"),
+        ("orders-repair", "yesterday", "is no time"),
+        ("orders-repair", "2020-01-01 10:00", "is not in the future"),
+    ],
+)
+def test_a_start_that_the_glass_does_not_offer_is_refused_before_the_touch(
+    mira: Responder, glass: str, start: str, said: str
+) -> None:
+    told = mira.types("breakglass", "ask", glass, *ASK[3:], "--start", start)
+    assert told.code in (2, 3), told.err
+    assert said in told.err
+    assert not mira.broker.asks.asks
 
 
 def test_one_no_ends_it_with_who_and_why_and_a_code_of_its_own(mira: Responder) -> None:

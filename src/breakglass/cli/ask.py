@@ -7,7 +7,7 @@ import click
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 from breakglass.cli.completed_names import GLASS
-from breakglass.cli.glass_request import Typed, takes_request, wanted
+from breakglass.cli.glass_request import Typed, later_start, takes_request, wanted
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 
@@ -21,6 +21,9 @@ Example:
 @click.command(epilog=EXAMPLE)
 @click.argument("glass", required=False, type=GLASS)
 @takes_request
+@click.option(
+    "--start", default="", metavar="TIME", help="Begin later: 22:00, +2h, 2026-12-05 22:00."
+)
 @click.option("--no-wait", is_flag=True, help="Ask, and end without waiting for an answer.")
 @click.option("--again", metavar="GRANT", help="Wait on for an ask of before, at any broker.")
 @takes_org
@@ -28,6 +31,7 @@ Example:
 def ask(
     glass: str | None,
     typed: Typed,
+    start: str,
     no_wait: bool,
     again: str | None,
     org: str | None,
@@ -57,5 +61,6 @@ def ask(
             name=ErrorName.CANNOT_BE_ASKED,
             hint=f"breakglass break {glass}, with the same options",
         )
-    found.draw("ask for")
-    hand_in(client, found.signed(client, Do.ASK), as_json, wait=not no_wait)
+    starts = later_start(found.card, start) if start else ""
+    found.draw("ask for", starts)
+    hand_in(client, found.signed(client, Do.ASK, starts=starts), as_json, wait=not no_wait)

@@ -10,8 +10,8 @@ import click
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
 from breakglass.cli.completed_names import GLASS
-from breakglass.cli.glass_request import Typed, takes_request, wanted, wanted_after
-from breakglass.clock import Deadline
+from breakglass.cli.glass_request import Typed, begins, takes_request, wanted, wanted_after
+from breakglass.clock import Deadline, parse_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError
 
@@ -96,7 +96,10 @@ def hand_in(client: Client, held: Held, as_json: bool, *, wait: bool = True) -> 
         glass = parse_request(held.statement["text"]).glass
         held.keep_asked(signed_card(client, client.broker("GET", "/glasses"), glass, _now()))
     found, then = wait_for_people(client, held, as_json, wait=wait)
-    if then is Next.TAKE:
+    starts = parse_request(held.statement["text"]).starts
+    if then is Next.TAKE and starts and _now() < parse_time(starts):
+        _tell_start(held, starts, found, as_json)
+    elif then is Next.TAKE:
         _take_approved(client, held, as_json, found)
     elif then is Next.BREAK:
         try:
@@ -106,6 +109,14 @@ def hand_in(client: Client, held: Held, as_json: bool, *, wait: bool = True) -> 
             if error.name != ErrorName.GRANTED_ALREADY:
                 raise
             take(client, held, as_json)
+
+
+def _tell_start(held: Held, starts: str, ask: dict[str, Any], as_json: bool) -> None:
+    """Say that a grant stands and begins later; what it gives is fetched from then on."""
+    if as_json:
+        output.tell_json(ask)
+        return
+    output.tell_rows([("grant", held.grant), ("begins", begins(starts)), ("then", held.again)])
 
 
 def _take_approved(client: Client, held: Held, as_json: bool, ask: dict[str, Any]) -> None:

@@ -17,6 +17,8 @@ import click
 from breakglass.cli import output
 from breakglass.cli.client import Client
 from breakglass.cli.completed_names import INCIDENT
+from breakglass.error_names import ErrorName
+from breakglass.errors import RefusedError
 
 if TYPE_CHECKING:
     from breakglass.cli.held_grants import Held
@@ -99,14 +101,15 @@ class GlassRequest:
     reason: Why
     drill: bool
 
-    def draw(self, verb: str) -> None:
-        """Say what is about to be signed, before anybody touches a key."""
+    def draw(self, verb: str, starts: str = "") -> None:
+        """Say what is about to be signed, before a key is touched; ``starts``: when it begins."""
         from breakglass.cli.signed_glass import what_it_grants
 
         if self.drill:
             output.talk("DRILL: all of it is tried, people are alerted, and nothing opens")
         terms = what_it_grants(self.card, self.mint, self.life)
-        output.talk(f"you {verb} {self.card.glass}: {terms}")
+        later = f", from {begins(starts)} on" if starts else ""
+        output.talk(f"you {verb} {self.card.glass}: {terms}{later}")
 
     def signed(self, client: Client, do: Do, *, after: str = "", starts: str = "") -> Held:
         """Have the person sign, and keep statement and key before anything is sent.
@@ -153,6 +156,36 @@ class GlassRequest:
         # (3) Kept before it is sent: a lost answer is asked for again, with the same bytes.
         asked = self.card if do is Do.ASK or self.card.need else None
         return held_grants.settle(folder, grant_id(said.text), said.signed, asked)
+
+
+def later_start(card: Card, typed: str) -> str:
+    """Return when an ask begins, as its statement says it, within what the card lets it wait.
+
+    Raises:
+        MalformedError: ``typed`` is no time to come.
+        RefusedError: ``not_offered``; the glass begins at once, or not so late.
+    """
+    from breakglass.cli.sign_statement import now
+    from breakglass.cli.start_time import parse_start
+    from breakglass.clock import format_time
+
+    found, most = parse_start(typed, now()), timedelta(seconds=card.ahead_s)
+    if found > now() + most:
+        longest = f"{output.duration(card.ahead_s)} ahead at most" if most else "at once alone"
+        raise RefusedError(
+            f"glass {card.glass!r} is asked for {longest}; nothing was asked",
+            name=ErrorName.NOT_OFFERED,
+            hint="the policy says how far: 'ahead' of the glass",
+        )
+    return format_time(found)
+
+
+def begins(starts: str) -> str:
+    """Write a start for people: in their own zone, and in UTC."""
+    from breakglass.clock import parse_time
+
+    moment = parse_time(starts)
+    return f"{moment.astimezone():%Y-%m-%d %H:%M} ({moment:%H:%M} UTC)"
 
 
 def wanted(client: Client, known: dict[str, Any], glass: str, typed: Typed) -> GlassRequest:

@@ -175,14 +175,16 @@ def time_left(moment: datetime, now: datetime) -> str:
 def duration(seconds: float) -> str:
     """Write a length of time in the unit a person would say.
 
-    >>> duration(1800), duration(8), duration(5400), duration(7200)
-    ('30 min', '8 s', '90 min', '2 h')
+    >>> duration(1800), duration(8), duration(5400), duration(7200), duration(604800)
+    ('30 min', '8 s', '90 min', '2 h', '7 d')
     """
     whole = round(seconds)
     if whole < 120:
         return f"{whole} s"
     if whole < 7200 or (whole % 3600 and whole < 36000):
         return f"{round(whole / 60)} min"
+    if whole >= 172_800 and whole % 86_400 == 0:
+        return f"{whole // 86_400} d"
     return f"{round(whole / 3600)} h"
 
 
