@@ -25,6 +25,7 @@ from breakglass.http.client import Peer
 from breakglass.http.request_signature import REQUEST, sign_request
 from breakglass.tlog.note import SignerKey
 from tests.broker.shop import Shop, shared_shop
+from tests.embedded.monitored import monitored_shop, process_of
 from tests.http.openapi import FOLDER, written
 from tests.kit.processes import ORIGIN, Process
 
@@ -87,6 +88,27 @@ def test_no_request_gets_an_answer_that_is_not_written_down(
     """Made up by schemathesis, signed and unsigned, of the right form and of wrong ones."""
     asked = running(shop, process)
     tried(DOCUMENTS[process], asked.address, shop.keys["broker"], ORIGIN, method, path)
+    assert "Traceback" not in asked.said()
+
+
+@pytest.fixture(scope="module")
+def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with monitored_shop(tmp_path_factory.mktemp("monitored")) as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    operations("monitor"),
+    ids=[" ".join(each) for each in operations("monitor")],
+)
+def test_no_request_gets_an_answer_of_the_monitor_that_is_not_written_down(
+    monitored: Shop, method: str, path: str
+) -> None:
+    """As the others; a broker reads there as a neighbour does."""
+    asked = process_of(monitored, "monitor")
+    key = monitored.keys["broker"]
+    tried(DOCUMENTS["monitor"], asked.address, key, ORIGIN, method, path)
     assert "Traceback" not in asked.said()
 
 
