@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from breakglass.clock import parse_time
 from breakglass.records.me import MyMute, parse_me
 from breakglass.records.signing.signature import Signed
 from breakglass.records.statement import Answer, Do, digest_of, parse_as, statement_text
@@ -63,6 +64,18 @@ def test_who_what_where_how_long_and_why_are_read_before_the_key_is_used(
     assert "sign to read" not in screen.seen
     assert "the monitor has a copy" in screen.seen
     assert mira.broker.asks.copies[-1]["text"] == statement_text(word)
+
+
+def test_an_approver_reads_when_it_begins_and_that_no_gate_opens(
+    mira: Responder, sam: Responder
+) -> None:
+    mira.types("breakglass", "withdraw", mira.grant)
+    mira.types(*ASK, "--start", "+2h", "--no-wait")
+    said = sam.types("breakglass", "approve", mira.grant, "--permit", "cGVybWl0", "--yes")
+    assert said.code == 0, said.err
+    begins = parse_time(mira.broker.asks.asks[mira.grant].request.starts)
+    assert said.row("begins").startswith(f"{begins.astimezone():%Y-%m-%d %H:%M} (")
+    assert said.row("gives") == "databases orders, roles repair by 'orders-db'"
 
 
 def test_whoever_says_no_to_the_question_has_signed_nothing(

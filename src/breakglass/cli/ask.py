@@ -61,6 +61,6 @@ def ask(
             name=ErrorName.CANNOT_BE_ASKED,
             hint=f"breakglass break {glass}, with the same options",
         )
-    starts = later_start(found.card, start) if start else ""
+    starts = later_start(found, start) if start else ""
     found.draw("ask for", starts)
     hand_in(client, found.signed(client, Do.ASK, starts=starts), as_json, wait=not no_wait)

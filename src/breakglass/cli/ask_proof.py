@@ -99,6 +99,7 @@ def _said(view: AskView) -> tuple[Signature, Ask | Break]:
 
 def in_words(found: ProvenAsk, grant: str, now: datetime) -> list[tuple[str, str]]:
     """Return the rows that an approver reads before they answer: all of it proven here."""
+    from breakglass.cli.glass_request import begins
     from breakglass.cli.signed_glass import what_is_asked
     from breakglass.records.statement import Do
 
@@ -111,6 +112,7 @@ def in_words(found: ProvenAsk, grant: str, now: datetime) -> list[tuple[str, str
         ("glass", f"{card.glass}: {card.does}"),
         ("gives", what_is_asked(card, said)),
         ("for", f"{output.duration(life.total_seconds())} at most; asked {asked} ago"),
+        ("begins", begins(said.starts) if said.starts else ""),
         ("incident", said.incident or "none"),
         ("ticket", said.ticket),
         ("why", f'"{said.reason.text}" [{said.reason.code}]'),

@@ -107,7 +107,7 @@ class GlassRequest:
 
         if self.drill:
             output.talk("DRILL: all of it is tried, people are alerted, and nothing opens")
-        terms = what_it_grants(self.card, self.mint, self.life)
+        terms = what_it_grants(self.card, self.mint, self.life, later=bool(starts))
         later = f", from {begins(starts)} on" if starts else ""
         output.talk(f"you {verb} {self.card.glass}: {terms}{later}")
 
@@ -158,18 +158,27 @@ class GlassRequest:
         return held_grants.settle(folder, grant_id(said.text), said.signed, asked)
 
 
-def later_start(card: Card, typed: str) -> str:
+def later_start(wanted: GlassRequest, typed: str) -> str:
     """Return when an ask begins, as its statement says it, within what the card lets it wait.
 
     Raises:
         MalformedError: ``typed`` is no time to come.
-        RefusedError: ``not_offered``; the glass begins at once, or not so late.
+        RefusedError: ``not_offered``; the glass begins at once, or not so late. ``wrong_start``;
+            it gives gates alone.
     """
     from breakglass.cli.sign_statement import now
     from breakglass.cli.start_time import parse_start
     from breakglass.clock import format_time
 
+    card = wanted.card
     found, most = parse_start(typed, now()), timedelta(seconds=card.ahead_s)
+    if wanted.mint is None:
+        raise RefusedError(
+            f"what begins later opens no gate, and glass {card.glass!r} gives nothing else; nothing"
+            " was asked",
+            name=ErrorName.WRONG_START,
+            hint="leave --start out, and ask when it begins",
+        )
     if found > now() + most:
         longest = f"{output.duration(card.ahead_s)} ahead at most" if most else "at once alone"
         raise RefusedError(

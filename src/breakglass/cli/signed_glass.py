@@ -161,19 +161,21 @@ def what_is_asked(card: Card, said: Ask | Break) -> str:
         scope = ", ".join(f"{name} {' '.join(each)}" for name, each in sorted(said.scope.items()))
         what = f"act {said.act!r}" if said.act else scope or "a credential"
         parts.append(f"{what} by {said.minter!r}")
-    if card.gates:
+    if card.gates and not said.starts:
         parts.append(f"opens gate {', '.join(map(repr, card.gates))}")
     return "; ".join(parts)
 
 
-def what_it_grants(card: Card, mint: CardMint | None, life: timedelta) -> str:
-    """Say what a card gives for how long, in one line."""
+def what_it_grants(
+    card: Card, mint: CardMint | None, life: timedelta, *, later: bool = False
+) -> str:
+    """Say what a card gives for how long, in one line; what begins later opens no gate."""
     parts = []
     if mint is not None:
         scope = ", ".join(f"{name} {' '.join(each)}" for name, each in sorted(mint.scope.items()))
         act = act_of(mint)
         parts.append(f"{f'act {act!r}' if act else scope or 'a credential'} by {mint.minter!r}")
-    if card.gates:
+    if card.gates and not later:
         parts.append(f"gate {', '.join(map(repr, card.gates))}")
     parts.append(f"{output.duration(life.total_seconds())} at most")
     return "; ".join(parts)

@@ -263,7 +263,9 @@ def _waiting(state: State, grant: str, now: datetime, *, late: bool = False) -> 
         raise RefusedError(
             f"request {grant!r} is granted already",
             name=ErrorName.GRANTED_ALREADY,
-            hint=f"stop it: breakglass kill {grant}",
+            hint=f"hand it back: breakglass done {grant}"
+            if late
+            else f"stop it: breakglass kill {grant}",
         )
     ended = ended_ask(state, grant)
     if ended is not None:
