@@ -284,7 +284,7 @@ def test_silence_is_written_by_the_witnesses_clock_with_the_pages(shop: Shop) ->
     asking = asked(shop)
     assert shop.get(f"/requests/{asking.grant}")["pages"] == []
     shop.page(asking.grant, "sam")
-    until(lambda: request(shop, asking.grant)["silent"], 20)
+    until(lambda: request(shop, asking.grant)["silent"], 60)
     (page,) = request(shop, asking.grant)["pages"]
     assert (page["to"], page["channel"], page["delivery"]) == (["sam"], "hook", "delivered")
     assert shop.kinds(asking.grant) == ["asked", "answered"]
