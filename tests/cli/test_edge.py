@@ -6,6 +6,7 @@ import json
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,17 @@ def test_the_interpreter_does_not_close_under_a_call_that_is_left_behind():
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("    client.toml")
     assert "it closes" not in done.stdout
+
+
+def test_who_calls_it_in_their_own_process_is_not_ended_with_it(mira, capsys):
+    """A daemon thread of the caller's is none of ours: only a process of our own ends at once."""
+    stay = threading.Event()
+    theirs = threading.Thread(target=stay.wait, daemon=True)
+    theirs.start()
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main.main(["--version"])
+    finally:
+        stay.set()
+    assert ended.value.code == 0
+    assert "breakglass " in capsys.readouterr().out

@@ -74,7 +74,12 @@ def breakglass() -> None:
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
-    """Run one command and end the process with its exit code; no traceback is ever shown."""
+    """Run one command and end the process with its exit code; no traceback is ever shown.
+
+    Args:
+        argv: what was typed behind the program's name; left out, it is this process's own, and
+            then the process ends at once.
+    """
     arguments = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -85,8 +90,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except OSError:
         _give_up_stdout()  # said already; the interpreter must not complain while it closes
-    if any(each.daemon for each in threading.enumerate()):
-        # A call that nobody waits for any more may be inside a library in Rust; an interpreter
+    if argv is None and any(each.daemon for each in threading.enumerate()):
+        # The process is ours to end. A call that nobody waits for any more may be inside a library in Rust; an interpreter
         # that closes under it is aborted («exception not rethrown»), whatever code we end with.
         sys.stderr.flush()
         os._exit(code)
