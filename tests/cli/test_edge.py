@@ -132,11 +132,10 @@ def test_the_interpreter_does_not_close_under_a_call_that_is_left_behind():
         "from breakglass.cli import main\n"
         "atexit.register(lambda: print('it closes', flush=True))\n"
         "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
-        "main.main(['help', 'files'])\n"
+        "main.main()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
+    words = [sys.executable, "-c", code, "help", "files"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("    client.toml")
     assert "it closes" not in done.stdout

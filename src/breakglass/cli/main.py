@@ -91,8 +91,9 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except OSError:
         _give_up_stdout()  # said already; the interpreter must not complain while it closes
     if argv is None and any(each.daemon for each in threading.enumerate()):
-        # The process is ours to end. A call that nobody waits for any more may be inside a library in Rust; an interpreter
-        # that closes under it is aborted («exception not rethrown»), whatever code we end with.
+        # The process is ours to end. A call that nobody waits for any more may be inside a library
+        # in Rust; an interpreter that closes under it is aborted («exception not rethrown»),
+        # whatever code we end with.
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
