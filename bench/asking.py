@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.broker.shop import SIMULATED, Shop, make_shop
 from tests.kit.processes import until
 
-from breakglass.records.statement import Do
+from breakglass.records.statement import Do, Why
 
 TARGET_MS = 80
 
@@ -62,7 +62,8 @@ def main(times: int) -> None:
 def _once(shop: Shop, turn: int) -> dict[str, float]:
     # By turns: a broker takes ten asks of one person in a minute.
     here, who = turn % 2, ("mira", "teo")[turn // 2 % 2]
-    asking = shop.asking(do=Do.ASK, who=who)
+    why = Why("production", f"orders stuck in 'new', shard {turn}")  # nobody asks twice for one
+    asking = shop.asking(do=Do.ASK, who=who, reason=why)
     with (
         shop.brokers[here].neighbour(30) as first,
         shop.brokers[1 - here].neighbour(30) as second,
