@@ -16,6 +16,7 @@ import pytest
 
 from breakglass.cli import main
 from tests.cli.commands import every_command, examples, help_of, last_line_of
+from tests.kit import man_page
 
 TEXTS = Path(__file__).parent / "help"
 ALL = list(every_command())
@@ -28,6 +29,15 @@ def _file(name: str) -> Path:
 @pytest.mark.parametrize("name", [name for name, _ in ALL])
 def test_the_help_reads_as_it_was_agreed(name):
     assert help_of(name) == _file(name).read_text("utf-8")
+
+
+def test_the_man_page_is_the_commands_own_help():
+    """After a change: ``python -m tests.kit.man_page``."""
+    written = man_page.PAGE.read_text("ascii")
+    assert written == man_page.page()
+    for name, _ in ALL:
+        shown = f".SS breakglass {name}".replace("-", "\\-") if name else ".SH RESPONDER"
+        assert any(line.startswith(shown) for line in written.splitlines()), name
 
 
 def test_no_help_text_is_of_a_command_that_is_gone():
