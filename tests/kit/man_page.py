@@ -46,7 +46,8 @@ def _command(command: click.Command, context: click.Context, line: str) -> Itera
     yield from _plain(inspect.cleandoc(command.help or line).partition("\f")[0])
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if isinstance(parameter, click.Option) and parameter.name != "help" and record is not None:
+        helps = "--help" in parameter.opts  # every command has it
+        if isinstance(parameter, click.Option) and record is not None and not helps:
             yield ".TP"
             yield f".B {_text(record[0])}"
             yield _text(record[1])

@@ -24,7 +24,10 @@ Example:
 
 @click.group(epilog=SHOW_EXAMPLE)
 def review() -> None:
-    """List and show the reviews that every grant opens."""
+    """List and show the reviews that every grant opens.
+
+    What a review finds is not recorded yet: write it into what 'show --yaml' prints.
+    """
 
 
 @review.command(name="list", epilog=LIST_EXAMPLE)
