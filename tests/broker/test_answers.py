@@ -168,6 +168,25 @@ def test_an_ask_is_taken_back_by_its_asker_also_when_it_is_late(broker: OneBroke
     refused("withdrawn", broker.breaking.break_glass, request)
 
 
+def test_a_broker_that_is_behind_reads_on_before_it_says_that_nobody_approved(
+    broker: OneBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its asker heard of the grant from another broker, and is not to take a yes for a no."""
+    request = asked(broker)
+    yes = broker.word(Do.APPROVE, request, "sam")
+    answered = kinds.Answered(request.grant, kinds.answered.Reply.YES, yes, ())
+    broker.org.state_that("broker-2", answered, f"{request.grant}/answered/x")
+    waited: list[float] = []
+
+    def wait(grant: str, past: int, within: float) -> None:
+        waited.append(within)
+        broker.view.follow()
+
+    monkeypatch.setattr(broker.history, "wait", wait)
+    assert broker.breaking.break_glass(request).handed.grant.grant == request.grant
+    assert waited == [1.0]
+
+
 def test_before_it_is_approved_a_break_is_told_how_many_are_wanted(broker: OneBroker) -> None:
     request = asked(broker, TWO)
     broker.answer(Do.APPROVE, request, "sam")

@@ -199,6 +199,7 @@ def test_two_people_stop_everything_and_two_let_it_go(shop: PeopleShop) -> None:
     for broker in (0, 1):
         asking = shop.asking("deploy-rollback")
         shop.break_glass(asking, broker)
+        level(shop)
         shop.done(asking)
         assert refused(shop, running, broker) in ("suspended", "ended")
         with pytest.raises(RefusedError) as caught:

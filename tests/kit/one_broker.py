@@ -196,7 +196,7 @@ class OneBroker:
             self.recording, tokens, self.minters, self.bell, self._step, lambda: ""
         )
         locks, step, current = GrantLocks(), self._step, _Current()
-        self.breaking = Breaking(self.asking, self.granting, locks, step)
+        self.breaking = Breaking(self.asking, self.granting, self.history, locks, step)
         asked = RateLimit(100, timedelta(minutes=1))
         heard = (self.recording, self.history, policies)
         self.asks = Asks(*heard, clock, self.refusals, asked, locks, step)

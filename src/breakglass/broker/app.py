@@ -130,7 +130,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         policies,
         tokens,
         minters,
-        Breaking(asking, granting, locks, at),
+        Breaking(asking, granting, history, locks, at),
         asks,
         answers,
         Requests(AskViews(view, history, policies, clock), history),
