@@ -229,6 +229,11 @@ def test_a_policy_is_followed_when_it_is_activated_and_rings_on_old_and_new_chan
     assert "broke_glass" not in chat.subjects()
 
 
+def waits_for(monitor: Monitor, channel: str, subject: str) -> bool:
+    queued = [each for each in monitor.ringing.listing() if each.channel == channel]
+    return any(each.subject == subject for each in queued)
+
+
 def test_the_routes_hold_over_a_restart_without_a_ledger(
     shop: Shop, ledger: StandInLedger, sinks: Sinks, place: Path, monitor_of: Start
 ) -> None:
@@ -239,7 +244,8 @@ def test_the_routes_hold_over_a_restart_without_a_ledger(
     follows(first, shop)
     pager.status = 503
     index = shop.breaks().index
-    eventually(lambda: first.ringing.waits("pager"))
+    # Other news may wait there already: this one must, before the ledger goes away.
+    eventually(lambda: waits_for(first, "pager", "broke_glass"))
     first.process.close()
     ledger.kill()
     pager.status = 200
