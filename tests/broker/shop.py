@@ -24,6 +24,7 @@ from typing import Any
 import pyrage
 
 from breakglass.clock import SystemClock, to_milliseconds
+from breakglass.error_names import ErrorName
 from breakglass.http.client import Peer
 from breakglass.minter.platforms.simulated import Simulated
 from breakglass.node.replica import Replica
@@ -534,11 +535,16 @@ class Shop:
         return view.start()
 
     def void(self) -> list[tuple[int, str]]:
-        """Return what the whole log holds that does not count; a healthy shop has none."""
+        """Return what the whole log holds that does not count; a healthy shop has none.
+
+        A race that two replicas lost quietly to each other is health: both grant what has its
+        answers, and the second intent gives nothing that the first does not.
+        """
         found: list[tuple[int, str]] = []
 
         def hear(judged: Judged, entry: Entry, state: State) -> None:
-            if judged.void:
+            raced = judged.quiet and judged.void == ErrorName.LOST_RACE
+            if judged.void and not raced:
                 found.append((judged.index, str(judged.void)))
 
         size = self.get("/state")["size"]
