@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 from breakglass.monitor.alerts.channel import Message, fields_of, text_of
-from breakglass.monitor.alerts.http_post import HttpPost, check_taken
+from breakglass.monitor.alerts.outside_http import OutsideHttp, check_taken
 from breakglass.monitor.alerts.secret_folder import SecretFolder
 
 ADDRESS = "https://events.pagerduty.com/v2/enqueue"
@@ -54,7 +54,7 @@ class PagerDuty:
 
     def __init__(self, secret: str, within: timedelta) -> None:
         self._routing_key, _, address = secret.partition(" ")
-        self._post = HttpPost(address.strip() or ADDRESS, within)
+        self._receiver = OutsideHttp(address.strip() or ADDRESS, within)
 
     def deliver(self, message: Message) -> None:
         """Trigger one event; the receiver leaves out a ``dedup_key`` that it knows."""
@@ -73,7 +73,7 @@ class PagerDuty:
             },
         }
         data = json.dumps(body, ensure_ascii=False).encode()
-        check_taken(self._post.send(data, {"Content-Type": "application/json"}))
+        check_taken(self._receiver.post(data, {"Content-Type": "application/json"}))
 
 
 def _key(key: str) -> str:

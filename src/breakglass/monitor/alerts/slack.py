@@ -14,7 +14,7 @@ from typing import ClassVar
 from breakglass.error_names import ErrorName
 from breakglass.errors import UnavailableError
 from breakglass.monitor.alerts.channel import Message, text_of
-from breakglass.monitor.alerts.http_post import HttpPost, check_taken
+from breakglass.monitor.alerts.outside_http import OutsideHttp, check_taken
 from breakglass.monitor.alerts.secret_folder import SecretFolder
 
 _TEXT_AT_MOST = 30_000  # Slack cuts a text at 40,000 characters
@@ -45,14 +45,14 @@ class Slack:
     """
 
     def __init__(self, address: str, within: timedelta, *, outside: bool = False) -> None:
-        self._post = HttpPost(address, within, outside=outside)
+        self._receiver = OutsideHttp(address, within, outside=outside)
 
     def deliver(self, message: Message) -> None:
         """POST one message; 2xx with ``ok`` is heard. See ``Channel``."""
         text = _escaped(text_of(message)[:_TEXT_AT_MOST])
         trailer = _escaped(f"thread {message.thread}, key {message.key}")
         body = json.dumps({"text": f"{text}\n{trailer}", "mrkdwn": False}, ensure_ascii=False)
-        answer = self._post.send(body.encode(), {"Content-Type": "application/json"}, reads=64)
+        answer = self._receiver.post(body.encode(), {"Content-Type": "application/json"}, reads=64)
         check_taken(answer)
         if answer.start.strip() != b"ok":
             # A proxy's page has status 200 too.

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 from breakglass.monitor.alerts.channel import Message
-from breakglass.monitor.alerts.http_post import HttpPost, check_taken
+from breakglass.monitor.alerts.outside_http import OutsideHttp, check_taken
 from breakglass.monitor.alerts.secret_folder import SecretFolder
 
 
@@ -73,7 +73,7 @@ class Webhook:
         *,
         outside: bool = False,
     ) -> None:
-        self._post = HttpPost(address, within, outside=outside)
+        self._receiver = OutsideHttp(address, within, outside=outside)
         self._secret = secret
 
     def deliver(self, message: Message) -> None:
@@ -85,4 +85,4 @@ class Webhook:
         }
         if self._secret:
             headers["Breakglass-Signature"] = signature(self._secret, message.body)
-        check_taken(self._post.send(message.body, headers))
+        check_taken(self._receiver.post(message.body, headers))

@@ -7,20 +7,17 @@ entries at most to a page, ``more`` says that another follows; the token stands 
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-import ssl
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError
+from breakglass.monitor.alerts.outside_http import OutsideHttp
 from breakglass.monitor.alerts.secret_folder import SecretFolder
-from breakglass.monitor.alerts.time_limit import cut_off
 from breakglass.monitor.rosters.on_call import OnCall
 
 ADDRESS = "https://api.pagerduty.com"
@@ -52,17 +49,17 @@ class PagerDutySchedules:
         clock: Clock,
         within: timedelta = timedelta(seconds=10),
     ) -> None:
-        self._to = urlsplit(address)
-        if self._to.scheme not in {"http", "https"} or not self._to.hostname:
+        try:
+            self._api = OutsideHttp(address, within, called="PagerDuty")
+        except MisconfiguredError as error:
             raise MisconfiguredError(
                 f"{address[:80]!r} is no address of PagerDuty's API; not started",
-                name=ErrorName.BAD_ADDRESS,
+                name=error.name,
                 hint=f"leave 'pagerduty' of [rosters] out for {ADDRESS}",
-            )
+            ) from error
         self._token = token
         self._secrets = secrets
         self._clock = clock
-        self._within = within
 
     def read(self, which: str) -> OnCall:
         """Ask for everybody on call now by schedule ``which``. See ``RosterSource``.
@@ -74,7 +71,6 @@ class PagerDutySchedules:
         headers = {
             "Authorization": f"Token token={self._secrets.value(self._token)}",
             "Accept": "application/vnd.pagerduty+json;version=2",
-            "User-Agent": "breakglass-monitor",
         }
         now = to_milliseconds(self._clock.now())
         names: list[str] = []
@@ -87,53 +83,15 @@ class PagerDutySchedules:
 
     def _page(self, which: str, offset: int, headers: Mapping[str, str]) -> tuple[list[str], bool]:
         asked = {"schedule_ids[]": which, "include[]": "users", "limit": _PAGE, "offset": offset}
-        status, body = self._get(f"{self._to.path}/oncalls?{urlencode(asked)}", headers)
-        if status != 200:
+        answer = self._api.get(f"/oncalls?{urlencode(asked)}", headers, _BYTES_AT_MOST)
+        if answer.status != 200:
             # 401: the token; 404: the schedule; 429: too often. Its text may quote our token.
-            raise UnavailableError(f"PagerDuty answered {status}", name=ErrorName.NOT_TAKEN)
+            raise UnavailableError(f"PagerDuty answered {answer.status}", name=ErrorName.NOT_TAKEN)
         try:
-            said = json.loads(body)
+            said = json.loads(answer.start)
             return [_name(each) for each in said["oncalls"]], bool(said["more"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UnavailableError("PagerDuty's answer is not of its documented form") from error
-
-    def _get(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        seconds = self._within.total_seconds()
-        connection = self._connection(seconds)
-        try:
-            with (
-                contextlib.closing(connection),
-                cut_off(lambda: connection.sock, seconds) as late,
-            ):
-                try:
-                    connection.request("GET", path, headers=dict(headers))
-                    answer = connection.getresponse()
-                    body = answer.read(_BYTES_AT_MOST + 1)
-                except (OSError, http.client.HTTPException) as error:
-                    if late.is_set():
-                        raise TimeoutError from error
-                    raise
-                if late.is_set():
-                    raise TimeoutError  # half a body reads as a whole one when it is cut
-        except TimeoutError as error:
-            raise UnavailableError(
-                f"PagerDuty did not answer within {seconds:g} s", name=ErrorName.TOO_SLOW
-            ) from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise UnavailableError(
-                f"PagerDuty cannot be reached: {type(error).__name__}", name=ErrorName.UNREACHABLE
-            ) from error
-        if len(body) > _BYTES_AT_MOST:
-            raise UnavailableError(f"PagerDuty's answer has more than {_BYTES_AT_MOST} bytes")
-        return answer.status, body
-
-    def _connection(self, seconds: float) -> http.client.HTTPConnection:
-        host, port = self._to.hostname or "", self._to.port
-        if self._to.scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=seconds)
-        return http.client.HTTPSConnection(
-            host, port, timeout=seconds, context=ssl.create_default_context()
-        )
 
 
 def _name(entry: Mapping[str, Any]) -> str:

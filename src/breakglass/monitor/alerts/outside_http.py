@@ -1,4 +1,4 @@
-"""One bounded POST to a receiver outside; its errors hold no address and no secret."""
+"""One bounded HTTP exchange with somebody outside; its errors hold no address and no secret."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _USER_AGENT = "breakglass-monitor"
 
 @dataclass(frozen=True)
 class Answer:
-    """A receiver's status, and the first bytes of what it said."""
+    """A status, and the first bytes of what was said."""
 
     status: int
     start: bytes
 
 
-class HttpPost:
-    """POSTs to one address. Redirects are not followed: a message goes where its owner said.
+class OutsideHttp:
+    """Calls one address. Redirects are not followed: a message goes where its owner said.
 
     Args:
         address: ``https://…``, or ``http://…`` for a receiver on this host.
@@ -35,22 +35,57 @@ class HttpPost:
         outside: whether the other end must have a public address. A person of the policy may name
             an address of their own; without this they could have the monitor call whatever
             listens inside, on its own host too.
+        called: what errors call the other end.
 
     Raises:
         MisconfiguredError: the address is none.
     """
 
-    def __init__(self, address: str, within: timedelta, *, outside: bool = False) -> None:
+    def __init__(
+        self,
+        address: str,
+        within: timedelta,
+        *,
+        outside: bool = False,
+        called: str = "the receiver",
+    ) -> None:
         self._to = _address(address)
         self._within = within
         self._outside = outside
+        self._called = called
 
-    def send(self, body: bytes, headers: Mapping[str, str], reads: int = 0) -> Answer:
+    def post(self, body: bytes, headers: Mapping[str, str], reads: int = 0) -> Answer:
         """POST ``body``; returns when the answer's head is here, with ``reads`` bytes at most.
 
         Raises:
             UnavailableError: no whole head came in time, or the other end is inside.
         """
+        path = self._to.path or "/"
+        path += f"?{self._to.query}" if self._to.query else ""
+        # Its body says little to us: one without an end must not unsay the status.
+        return self._exchange("POST", path, body, headers, reads)
+
+    def get(self, path: str, headers: Mapping[str, str], reads: int) -> Answer:
+        """GET a path below the address; the answer's body is whole.
+
+        Raises:
+            UnavailableError: no whole answer in time, or one of more than ``reads`` bytes.
+        """
+        found = self._exchange("GET", self._to.path + path, None, headers, reads + 1, whole=True)
+        if len(found.start) > reads:
+            raise UnavailableError(f"the answer of {self._called} has more than {reads} bytes")
+        return found
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        reads: int,
+        *,
+        whole: bool = False,
+    ) -> Answer:
         # The path may itself be a secret, so no message quotes the address.
         seconds = self._within.total_seconds()
         try:
@@ -63,23 +98,23 @@ class HttpPost:
                     connection.connect()
                     if self._outside:
                         _check_outside(connection)
-                    path = self._to.path or "/"
-                    path += f"?{self._to.query}" if self._to.query else ""
-                    connection.request("POST", path, body, {"User-Agent": _USER_AGENT, **headers})
-                    # Its body says little to us: one without an end must not unsay the status.
+                    connection.request(method, path, body, {"User-Agent": _USER_AGENT, **headers})
                     answer = connection.getresponse()
-                    return Answer(answer.status, answer.read(reads) if reads else b"")
+                    found = Answer(answer.status, answer.read(reads) if reads else b"")
                 except (OSError, http.client.HTTPException) as error:
                     if late.is_set():
                         raise TimeoutError from error
                     raise
+                if whole and late.is_set():
+                    raise TimeoutError  # half a body reads as a whole one when it is cut
+                return found
         except TimeoutError as error:
             raise UnavailableError(
-                f"the receiver did not answer within {seconds:g} s", name=ErrorName.TOO_SLOW
+                f"{self._called} did not answer within {seconds:g} s", name=ErrorName.TOO_SLOW
             ) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise UnavailableError(
-                f"the receiver cannot be reached: {type(error).__name__}",
+                f"{self._called} cannot be reached: {type(error).__name__}",
                 name=ErrorName.UNREACHABLE,
             ) from error
 
