@@ -120,12 +120,10 @@ def test_whoever_closes_is_told_which_grants_end_and_when() -> None:
     assert act.declare(StatementBody(org.sign(said))).ends == found  # type: ignore[arg-type]
 
 
-def test_a_broker_gives_up_no_grant_that_is_still_to_begin(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_broker_gives_up_no_grant_that_is_still_to_begin() -> None:
     org = EndingOrganisation()
     org.begin()
-    put_kinds_2_in_force(org, monkeypatch)
+    put_kinds_2_in_force(org)
     broken = schedule(org, org.card_note("orders-repair"))
     assert org.judged[-1].holds
     asked: list[str] = []
@@ -212,10 +210,10 @@ def test_a_chain_is_followed_back_to_its_beginning_and_over_what_was_handed_back
     assert authorization.moment_of(said, "g-none", org.state, org.now).earlier is None
 
 
-def test_a_grant_that_begins_later_is_shown_as_scheduled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grant_that_begins_later_is_shown_as_scheduled() -> None:
     org = EndingOrganisation()
     org.begin()
-    put_kinds_2_in_force(org, monkeypatch)
+    put_kinds_2_in_force(org)
     grant = org.state.grants.by_id[schedule(org, org.card_note("orders-repair")).grant]
     assert grant_view(grant, org.now).state == "scheduled"
     assert grant_view(grant, grant.not_before).state == "recorded"
@@ -227,12 +225,12 @@ def test_a_grant_that_begins_later_is_shown_as_scheduled(monkeypatch: pytest.Mon
     ("kinds", "name"), [("1", "not_offered"), ("2", ""), ("again", "scheduled_already")]
 )
 def test_an_ask_that_starts_later_is_taken_where_minters_can_grant_it(
-    monkeypatch: pytest.MonkeyPatch, kinds: str, name: str
+    kinds: str, name: str
 ) -> None:
     org = EndingOrganisation()
     org.begin()
     if kinds != "1":
-        put_kinds_2_in_force(org, monkeypatch)
+        put_kinds_2_in_force(org)
     if kinds == "again":
         schedule(org, org.card_note("orders-repair"))
         assert org.judged[-1].holds

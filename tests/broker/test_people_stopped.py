@@ -12,8 +12,9 @@ import pytest
 from breakglass.clock import to_milliseconds
 from breakglass.errors import BreakglassError, RefusedError
 from breakglass.records.statement import Do, KillAll, Target, Why
-from tests.broker.shop import ORIGIN, SIMULATED, Asking, Shop, make_shop
+from tests.broker.shop import ORIGIN, Asking, Shop
 from tests.kit.processes import until
+from tests.kit.two_brokers import two_brokers
 
 REPAIR = "orders-repair"
 DOWN = "orders-repair.mfa-down"
@@ -47,16 +48,8 @@ class PeopleShop(Shop):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PeopleShop]:
-    """Return a shop with two brokers."""
-    made = make_shop(tmp_path_factory.mktemp("people"), SIMULATED, PeopleShop)
-    assert isinstance(made, PeopleShop)
-    try:
-        made.start()
-        made.brokers[1].start()
-        until(lambda: made.get("/healthz", 1)["ok"])
+    with two_brokers(tmp_path_factory.mktemp("people"), PeopleShop) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture

@@ -31,8 +31,9 @@ from breakglass.records.statement import Do, Why
 from breakglass.tlog.key import ED25519
 from breakglass.tlog.note import SignerKey
 from breakglass.token.token import parse_person_line, parse_token
-from tests.broker.shop import SIMULATED, Asking, Shop, make_shop
+from tests.broker.shop import Asking, Shop
 from tests.kit.processes import ORIGIN, until
+from tests.kit.two_brokers import both_up, two_brokers
 
 TWO = "key-deletion"  # severe: two of three others
 ONE = "orders-repair"  # anybody on call may break it, and may ask first
@@ -62,25 +63,13 @@ class AskingShop(Shop):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """Return a shop with two brokers."""
-    made = make_shop(tmp_path_factory.mktemp("asking"), SIMULATED, AskingShop)
-    try:
-        made.start()
-        made.brokers[1].start()
-        until(lambda: made.get("/healthz", 1)["ok"])
+    with two_brokers(tmp_path_factory.mktemp("asking"), AskingShop) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture
 def shop(two: Shop) -> Shop:
-    """Return it with both brokers up and a monitor that has just pulsed."""
-    for each in two.brokers:
-        if each.popen is None or each.ended() is not None:
-            each.start()
-    until(lambda: two.get("/healthz", 1)["ok"] and two.get("/healthz")["ok"])
-    two.pulse()
+    both_up(two)
     return two
 
 

@@ -12,13 +12,14 @@ import pytest
 
 from breakglass.clock import parse_time
 from breakglass.records.permit import Permit, make_permit
-from tests.broker.shop import SIMULATED, Shop, make_shop
 from tests.broker.shop import Person as ShopPerson
+from tests.broker.shop import Shop
 from tests.embedded.isolated import Person
 from tests.kit.people import SoftSecurityKey
 from tests.kit.processes import ORIGIN, until
 from tests.kit.pty_terminal import Screen, at_terminal
 from tests.kit.soft_agent import SoftAgent
+from tests.kit.two_brokers import both_up, two_brokers
 
 ONE, TWO = "orders-repair", "key-deletion"
 
@@ -60,24 +61,15 @@ class NightShop(Shop):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    made = make_shop(tmp_path_factory.mktemp("night"), SIMULATED, NightShop)
-    keys = [each for each in made.people.values() if isinstance(each, SoftSecurityKey)]
-    try:
-        made.start()
+    with two_brokers(tmp_path_factory.mktemp("night"), NightShop) as made:
+        keys = [each for each in made.people.values() if isinstance(each, SoftSecurityKey)]
         with SoftAgent(made.folder / "agent", keys):
             yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture
 def shop(two: Shop) -> Shop:
-    """Return it with both brokers up and a monitor that has just pulsed."""
-    for each in two.brokers:
-        if each.popen is None or each.ended() is not None:
-            each.start()
-    until(lambda: two.get("/healthz", 1)["ok"] and two.get("/healthz")["ok"])
-    two.pulse()
+    both_up(two)
     return two
 
 

@@ -255,8 +255,8 @@ def test_what_was_not_watched_counts_as_used(minter: OneMinter) -> None:
 
 
 @pytest.fixture
-def scheduling(minter: OneMinter, monkeypatch: pytest.MonkeyPatch) -> OneMinter:
-    put_kinds_2_in_force(minter.org, monkeypatch)
+def scheduling(minter: OneMinter) -> OneMinter:
+    put_kinds_2_in_force(minter.org)
     return minter
 
 

@@ -57,12 +57,12 @@ def packed() -> bytes:
 class Kept:
     """An organisation with one scheduled grant of mira's, in an hour, approved by sam."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         shop = Shop()
         self.org: Organisation = shop.org
         self.org.bundle = packed()
         self.org.begin()
-        put_kinds_2_in_force(self.org, monkeypatch)
+        put_kinds_2_in_force(self.org)
         self.card = self.org.card_note(GLASS)
         self.broken = schedule(self.org, self.card, scope=SCOPE)
         assert self.org.judged[-1].holds, self.org.judged[-1]
@@ -79,8 +79,8 @@ class Kept:
 
 
 @pytest.fixture
-def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
-    return Kept(monkeypatch)
+def kept() -> Kept:
+    return Kept()
 
 
 def test_an_ask_that_starts_later_is_justified_when_it_is_granted(kept: Kept) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -34,6 +33,7 @@ from tests.kit.lives import EndingOrganisation, changes_incident
 from tests.kit.one_minter import MINUTE, SECOND, Crash, OneMinter
 from tests.kit.organisation import Broken
 from tests.kit.scheduled import decided_again, put_kinds_2_in_force, schedule
+from tests.properties.lives import lives
 
 T = TypeVar("T")
 PEOPLE = ("mira", "teo")
@@ -49,7 +49,6 @@ class GrantDeadlines(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.patch = pytest.MonkeyPatch()
         self.count = 0
 
     @initialize(
@@ -63,7 +62,7 @@ class GrantDeadlines(RuleBasedStateMachine):
         self.minter = OneMinter(
             Path(self.folder.name), org=EndingOrganisation(), ahead=clocks, patience=patience
         )
-        put_kinds_2_in_force(self.minter.org, self.patch)
+        put_kinds_2_in_force(self.minter.org)
 
     def nonce(self) -> str:
         self.count += 1
@@ -148,7 +147,6 @@ class GrantDeadlines(RuleBasedStateMachine):
                 self.check_that_all_ends()
                 self.minter.close()
         finally:
-            self.patch.undo()
             self.folder.cleanup()
 
     def check_that_all_ends(self) -> None:
@@ -180,15 +178,6 @@ class GrantDeadlines(RuleBasedStateMachine):
         if grant.scheduled and grant.justified_at is None:
             return grant.not_before + JUSTIFIED_LATE + slack
         return grant.not_after + slack
-
-
-def lives(examples: int, steps: int) -> settings:
-    return settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 def test_with_nobody_acting_everything_ends_by_its_deadline() -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -33,6 +32,7 @@ from breakglass.records.grant import handle_of
 from breakglass.records.statement import Target
 from tests.kit.one_minter import BROKERS, MINUTE, NAME, ROLE, SECOND, Crash, OneMinter
 from tests.kit.organisation import SKEW, Broken
+from tests.properties.lives import lives
 
 T = TypeVar("T")
 PEOPLE = ("mira", "teo")
@@ -295,15 +295,6 @@ class GrantLife(RuleBasedStateMachine):
             loud = {each.void for each in own if each.void and not each.quiet}
             # A minter that was down from its mint until the grant was over tells of it too late.
             assert loud <= {"after_end"}, loud
-
-
-def lives(examples: int, steps: int) -> settings:
-    return settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 def test_whatever_happens_no_credential_outlives_its_intent() -> None:

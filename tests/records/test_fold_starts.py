@@ -21,9 +21,9 @@ from .folding import MINUTE, begun, ended, holds, last, orders, void
 
 
 @pytest.fixture
-def org(monkeypatch: pytest.MonkeyPatch) -> Organisation:
+def org() -> Organisation:
     found = begun()
-    put_kinds_2_in_force(found, monkeypatch)
+    put_kinds_2_in_force(found)
     return found
 
 

@@ -142,10 +142,7 @@ class AskViews:
             RefusedError: ``no_grant``.
         """
         with self.replica.reading() as state:
-            story = self.history.find(grant)
-            if story is None:
-                raise no_request(grant)
-            return self._view(grant, story, state)
+            return self._view(grant, self._story(grant), state)
 
     def may_read(self, reader: AskReader, grant: str) -> bool:
         """Say whether an ask may be shown to this reader.
@@ -154,10 +151,7 @@ class AskViews:
             RefusedError: ``no_grant``.
         """
         with self.replica.reading() as state:
-            story = self.history.find(grant)
-            if story is None:
-                raise no_request(grant)
-            return reads_ask(state, reader, grant, story.ask)
+            return reads_ask(state, reader, grant, self._story(grant).ask)
 
     def until_time_tells(self, shown: AskView) -> float:
         """Return in how many seconds time alone changes an ask; none known: a minute."""
@@ -182,6 +176,12 @@ class AskViews:
                 if who in self._approvers(grant, story, state):
                     waiting.append(self._view(grant, story, state))
         return RequestsView(tuple(mine), tuple(waiting))
+
+    def _story(self, grant: str) -> AskStory:
+        story = self.history.find(grant)
+        if story is None:
+            raise no_request(grant)
+        return story
 
     def _view(self, grant: str, story: AskStory, state: State) -> AskView:
         ask, said = story.ask, story.ask.said
