@@ -277,6 +277,7 @@ class ErrorName(StrEnum):
     OVERTAKEN = "overtaken", "03", "the person broke the glass instead of waiting"
     OWN_REQUEST = "own_request", "3", "nobody signs for their own request"
     PASSWORD_IN_SETTINGS = "password_in_settings", "6", "others can read the file with a password"
+    PENDING = "pending", "5", "the target has taken the order, and is not done"
     PEOPLE_MALFORMED = "people_malformed", "2", "the token carries people who signed nothing"
     PERMIT_OVER = "permit_over", "3", "the permit to read an ask has ended, or lasts too long"
     PERMIT_SIGNER = "permit_signer", "4", "the permit is not signed by a monitor of this log"

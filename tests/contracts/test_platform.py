@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -15,9 +16,9 @@ import pytest
 
 from breakglass.clock import SystemClock
 from breakglass.errors import RefusedError, UnavailableError
-from breakglass.minter.platforms.platform import Credential, Order, Platform
+from breakglass.minter.platforms.platform import Account, Credential, Order, Pending, Platform
 from breakglass.minter.platforms.postgres import Postgres, PostgresSettings
-from breakglass.minter.platforms.simulated import Simulated, Trouble
+from breakglass.minter.platforms.simulated import LIMITS, Simulated, Trouble
 from breakglass.records.grant import handle_of
 from tests.kit.postgres import MAJORS, prepare, start_postgres
 
@@ -38,8 +39,9 @@ class Target(Protocol):
 
 class SimulatedTarget:
     def __init__(self, folder: Path) -> None:
-        self.platform = Simulated(folder / "target", "orders-db", SystemClock())
-        self.sibling = Simulated(folder / "target", "billing-db", SystemClock())
+        limits = replace(LIMITS, dimensions={"thing": "things"})
+        self.platform = Simulated(folder / "target", "orders-db", SystemClock(), limits)
+        self.sibling = Simulated(folder / "target", "billing-db", SystemClock(), limits)
 
     def scope(self) -> dict[str, tuple[str, ...]]:
         return {"things": ("all",)}
@@ -127,6 +129,13 @@ def order(target: Target, lives: timedelta = timedelta(minutes=5)) -> Order:
     )
 
 
+def mint(platform: Platform, wanted: Order) -> Credential:
+    """Order, and ask again for as long as the target says that it is not done."""
+    while isinstance(made := platform.mint(wanted), Pending):
+        time.sleep(made.again_in.total_seconds())
+    return made
+
+
 def refused(target: Target, credential: Credential) -> bool:
     try:
         target.log_in(credential)
@@ -137,143 +146,170 @@ def refused(target: Target, credential: Credential) -> bool:
 
 def test_what_is_minted_works_at_once_and_says_so(target: Target) -> None:
     wanted = order(target)
-    credential = target.platform.mint(wanted)
+    credential = mint(target.platform, wanted)
     assert wanted.handle in target.platform.probe(credential)
     assert target.works(target.log_in(credential))
     assert credential.expires == wanted.expires
     assert "password" not in credential.connect
     assert str(credential.secret["password"]) not in repr(credential)
-    target.platform.cut(wanted.handle)
+    target.platform.cut(Account(wanted.handle))
 
 
 def test_after_a_cut_no_session_and_no_login_is_left_and_tidying_takes_the_account(
     target: Target,
 ) -> None:
     wanted = order(target)
-    credential = target.platform.mint(wanted)
+    credential = mint(target.platform, wanted)
     session = target.log_in(credential)
-    assert target.platform.cut(wanted.handle) == 1
+    assert target.platform.cut(Account(wanted.handle)) == 1
     assert not target.works(session)
     assert refused(target, credential)
-    assert "refused" in target.platform.probe_dead(wanted.handle)
-    assert target.platform.tidy(wanted.handle) == ()
-    assert "refused" in target.platform.probe_dead(wanted.handle)
+    assert "refused" in target.platform.probe_dead(Account(wanted.handle))
+    assert target.platform.tidy(Account(wanted.handle)) == ()
+    assert "refused" in target.platform.probe_dead(Account(wanted.handle))
     assert wanted.handle not in target.platform.handles()
 
 
 def test_cutting_twice_or_what_never_was_is_no_error(target: Target) -> None:
     wanted = order(target)
-    assert target.platform.cut(wanted.handle) == 0
-    assert target.platform.tidy(wanted.handle) == ()
-    target.platform.mint(wanted)
+    assert target.platform.cut(Account(wanted.handle)) == 0
+    assert target.platform.tidy(Account(wanted.handle)) == ()
+    mint(target.platform, wanted)
     for _ in range(2):
-        assert target.platform.cut(wanted.handle) == 0
+        assert target.platform.cut(Account(wanted.handle)) == 0
     for _ in range(2):
-        assert target.platform.tidy(wanted.handle) == ()
-    target.platform.probe_dead(wanted.handle)
+        assert target.platform.tidy(Account(wanted.handle)) == ()
+    target.platform.probe_dead(Account(wanted.handle))
 
 
 def test_a_living_account_is_never_called_dead(target: Target) -> None:
     wanted = order(target)
-    target.platform.mint(wanted)
+    mint(target.platform, wanted)
     with pytest.raises(RefusedError, match="may still log in") as caught:
-        target.platform.probe_dead(wanted.handle)
+        target.platform.probe_dead(Account(wanted.handle))
     assert caught.value.name == "alive"
-    target.platform.cut(wanted.handle)
+    target.platform.cut(Account(wanted.handle))
 
 
 def test_tidying_touches_nothing_of_an_account_that_may_log_in(target: Target) -> None:
     wanted = order(target)
-    session = target.log_in(target.platform.mint(wanted))
+    session = target.log_in(mint(target.platform, wanted))
     with pytest.raises(RefusedError, match="may still log in") as caught:
-        target.platform.tidy(wanted.handle)
+        target.platform.tidy(Account(wanted.handle))
     assert caught.value.name == "alive"
     assert target.works(session)
-    assert target.platform.cut(wanted.handle) == 1
-    assert target.platform.tidy(wanted.handle) == ()
+    assert target.platform.cut(Account(wanted.handle)) == 1
+    assert target.platform.tidy(Account(wanted.handle)) == ()
 
 
 def test_the_target_itself_ends_the_login_and_the_session_waits_for_us(target: Target) -> None:
-    wanted = order(target, target.platform.limits.shortest + timedelta(seconds=1))
-    credential = target.platform.mint(wanted)
+    wanted = order(target, target.platform.describe().limits.shortest + timedelta(seconds=1))
+    credential = mint(target.platform, wanted)
     session = target.log_in(credential)
     time.sleep(max((wanted.expires - datetime.now(UTC)).total_seconds(), 0) + 0.05)
     assert refused(target, credential)
     assert target.works(session)
-    assert target.platform.cut(wanted.handle) == 1
+    assert target.platform.cut(Account(wanted.handle)) == 1
     assert not target.works(session)
 
 
 def test_minting_again_replaces_the_secret_that_a_crash_lost(target: Target) -> None:
     wanted = order(target)
-    lost = target.platform.mint(wanted)
+    lost = mint(target.platform, wanted)
     session = target.log_in(lost)
-    credential = target.platform.mint(wanted)
+    credential = mint(target.platform, wanted)
     assert not target.works(session)
     assert refused(target, lost)
     target.platform.probe(credential)
     assert target.platform.handles().count(wanted.handle) == 1
-    target.platform.cut(wanted.handle)
+    target.platform.cut(Account(wanted.handle))
 
 
 def test_two_grants_of_one_person_share_nothing(target: Target) -> None:
     first, second = order(target), order(target)
-    target.platform.mint(first)
-    other = target.platform.mint(second)
+    mint(target.platform, first)
+    other = mint(target.platform, second)
     session = target.log_in(other)
-    target.platform.cut(first.handle)
+    target.platform.cut(Account(first.handle))
     assert target.works(session)
     target.platform.probe(other)
-    target.platform.cut(second.handle)
+    target.platform.cut(Account(second.handle))
 
 
 def test_another_minter_at_the_same_target_is_left_alone(target: Target) -> None:
     wanted = order(target)
-    target.sibling.mint(wanted)
+    mint(target.sibling, wanted)
     assert wanted.handle not in target.platform.handles()
     assert wanted.handle in target.sibling.handles()
-    target.sibling.cut(wanted.handle)
+    target.sibling.cut(Account(wanted.handle))
 
 
-def test_a_scope_that_means_nothing_here_leaves_nothing(target: Target) -> None:
+@pytest.mark.parametrize("changed", ["none", "missing", "unknown"])
+def test_a_scope_that_means_nothing_here_leaves_nothing(target: Target, changed: str) -> None:
     wanted = order(target)
-    wrong = Order(
-        wanted.grant, wanted.handle, wanted.session, {}, wanted.not_before, wanted.expires
-    )
+    scope = dict(wanted.scope)
+    if changed == "missing":
+        scope.pop(sorted(scope)[0])
+    if changed == "unknown":
+        scope["planets"] = ("mars",)
+    wrong = replace(wanted, scope={} if changed == "none" else scope)
     with pytest.raises(RefusedError) as caught:
-        target.platform.mint(wrong)
+        mint(target.platform, wrong)
     assert caught.value.name == "scope_unknown"
     assert wanted.handle not in target.platform.handles()
 
 
+def test_networks_are_bound_or_refused(target: Target) -> None:
+    wanted = replace(order(target), source=("192.0.2.0/24",))
+    if target.platform.describe().limits.binds_source:
+        credential = mint(target.platform, wanted)
+        target.platform.probe(credential)
+        assert refused(target, credential)  # from 127.0.0.1
+        target.platform.cut(Account(wanted.handle, credential.ids))
+    else:
+        with pytest.raises(RefusedError) as caught:
+            mint(target.platform, wanted)
+        assert caught.value.name == "scope_unknown"
+    assert target.platform.tidy(Account(wanted.handle)) == ()
+
+
+def test_what_it_is_is_known_while_it_is_away(target: Target) -> None:
+    described = target.platform.describe()
+    assert described.target
+    assert described.limits.residual_tail is not None
+    target.away()
+    assert target.platform.describe() == described
+    target.back()
+
+
 def test_a_target_that_is_away_proves_nothing_and_comes_back(target: Target) -> None:
     wanted = order(target)
-    credential = target.platform.mint(wanted)
+    credential = mint(target.platform, wanted)
     target.away()
     for call in (
-        lambda: target.platform.mint(wanted),
+        lambda: mint(target.platform, wanted),
         lambda: target.platform.probe(credential),
-        lambda: target.platform.cut(wanted.handle),
-        lambda: target.platform.tidy(wanted.handle),
-        lambda: target.platform.probe_dead(wanted.handle),
+        lambda: target.platform.cut(Account(wanted.handle)),
+        lambda: target.platform.tidy(Account(wanted.handle)),
+        lambda: target.platform.probe_dead(Account(wanted.handle)),
         target.platform.handles,
     ):
         with pytest.raises(UnavailableError):
             call()
     target.back()
     target.platform.probe(credential)
-    target.platform.cut(wanted.handle)
-    target.platform.probe_dead(wanted.handle)
+    target.platform.cut(Account(wanted.handle))
+    target.platform.probe_dead(Account(wanted.handle))
 
 
 def test_many_at_once_leave_nothing(target: Target) -> None:
     orders = [order(target) for _ in range(24)]
 
     def whole_life(wanted: Order) -> None:
-        target.platform.probe(target.platform.mint(wanted))
-        target.platform.cut(wanted.handle)
-        target.platform.probe_dead(wanted.handle)
-        target.platform.tidy(wanted.handle)
+        target.platform.probe(mint(target.platform, wanted))
+        target.platform.cut(Account(wanted.handle))
+        target.platform.probe_dead(Account(wanted.handle))
+        target.platform.tidy(Account(wanted.handle))
 
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(whole_life, orders))
@@ -282,23 +318,24 @@ def test_many_at_once_leave_nothing(target: Target) -> None:
 
 def test_what_nobody_uses_is_cut_gently(target: Target) -> None:
     wanted = order(target)
-    assert not target.platform.used_within(wanted.handle, timedelta(hours=1))
-    credential = target.platform.mint(wanted)
-    assert not target.platform.used_within(wanted.handle, timedelta(hours=1))
+    assert not target.platform.used_within(Account(wanted.handle), timedelta(hours=1))
+    credential = mint(target.platform, wanted)
+    assert not target.platform.used_within(Account(wanted.handle), timedelta(hours=1))
     session = target.log_in(credential)
     assert target.works(session)
-    assert target.platform.used_within(wanted.handle, timedelta(hours=1))
-    assert target.platform.cut_idle(wanted.handle) == 1
+    assert target.platform.used_within(Account(wanted.handle), timedelta(hours=1))
+    assert target.platform.cut_idle(Account(wanted.handle)) == 1
     assert not target.works(session)
     assert refused(target, credential)
-    assert target.platform.cut_idle(wanted.handle) == 0
-    assert "refused" in target.platform.probe_dead(wanted.handle)
-    assert target.platform.tidy(wanted.handle) == ()
-    assert target.platform.cut_idle(wanted.handle) == 0
+    assert target.platform.cut_idle(Account(wanted.handle)) == 0
+    assert "refused" in target.platform.probe_dead(Account(wanted.handle))
+    assert target.platform.tidy(Account(wanted.handle)) == ()
+    assert target.platform.cut_idle(Account(wanted.handle)) == 0
 
 
 def test_limits_are_stated(target: Target) -> None:
-    limits = target.platform.limits
+    limits = target.platform.describe().limits
+    assert limits.residual_tail is not None
     assert timedelta(0) < limits.residual_tail <= timedelta(seconds=60)
     assert limits.shortest < limits.longest
     assert limits.unrecorded

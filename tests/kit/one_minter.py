@@ -36,7 +36,6 @@ from breakglass.minter.grant_store import GrantStore, Row, Stage
 from breakglass.minter.idle_watch import IdleWatch
 from breakglass.minter.minting import Minting, Patience
 from breakglass.minter.outcome_records import OutcomeRecords
-from breakglass.minter.platforms.platform import Limits
 from breakglass.minter.platforms.simulated import LIMITS, Simulated, Trouble
 from breakglass.minter.policy_lives import PolicyLives
 from breakglass.minter.reconciler import Reconciler, ReconcilerLimits
@@ -53,6 +52,7 @@ from breakglass.records.fold.context import Entry
 from breakglass.records.fold.fold import Judged, apply
 from breakglass.records.fold.state import State
 from breakglass.records.kinds.ended import EndedWhy
+from breakglass.records.platforms import PlatformLimits
 from breakglass.records.signing.signature import Signature
 from breakglass.records.statement import Do, Target, digest_of
 from breakglass.records.trust import Trust
@@ -308,7 +308,7 @@ class OneMinter:
         *,
         org: Organisation | None = None,
         ahead: dict[str, timedelta] | None = None,
-        limits: Limits = LIMITS,
+        limits: PlatformLimits = LIMITS,
         patience: Patience = PATIENCE,
     ) -> None:
         self.folder = folder

@@ -89,9 +89,47 @@ def test_the_simulator_itself_refuses_a_life_beyond_its_limits(make: Make) -> No
         broken = minter.break_glass(for_s=for_s)
         shown: Any = type("Shown", (), {"intent": broken.intent})
         with pytest.raises(RefusedError, match="a life of") as caught:
-            minter.platform.mint(order(shown))
+            minter.platform.mint(order(shown, b""))
         assert caught.value.name == "life"
     assert minter.accounts() == {}
+
+
+def test_what_the_target_has_only_begun_is_pending_and_the_same_token_goes_on(
+    minter: OneMinter,
+) -> None:
+    minter.trouble(pending_mints=2)
+    broken = minter.break_glass()
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="has taken the order") as caught:
+            minter.mint(broken)
+        assert caught.value.name == "pending"
+        assert caught.value.hint == f"in 1 s: breakglass break --again {broken.grant}"
+        minter.sweep()
+        minter.restart()
+        minter.platform.trouble = replace(minter.platform.trouble, pending_mints=1)
+        assert minter.stage(broken) is Stage.CLAIMED
+    minter.trouble()
+    assert minter.mint(broken).stage is Stage.MINTED
+
+
+def test_what_is_pending_at_its_end_was_never_minted(minter: OneMinter) -> None:
+    minter.trouble(pending_mints=1)
+    broken = minter.break_glass(for_s=300)
+    with pytest.raises(UnavailableError):
+        minter.mint(broken)
+    minter.pass_time(301 * SECOND)
+    minter.reconcile()
+    assert minter.stage(broken) is Stage.DEAD
+    assert minter.org.state.grants.by_id[broken.grant].minted_at is None
+
+
+def test_the_order_carries_the_holder_the_networks_and_the_token(minter: OneMinter) -> None:
+    intent = minter.break_glass().intent
+    scope = {**intent.scope, "source": ("192.0.2.0/24",)}
+    shown: Any = type("Shown", (), {"intent": replace(intent, scope=scope)})
+    order = minter.minting._order(shown, b"token")
+    assert (order.holder, order.token) == (intent.holder, b"token")
+    assert (order.scope, order.source) == (intent.scope, ("192.0.2.0/24",))
 
 
 def test_a_credential_that_does_not_work_is_taken_back_at_once(minter: OneMinter) -> None:

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from breakglass.errors import RefusedError, UnavailableError
-from breakglass.minter.platforms.platform import Credential, Order
+from breakglass.minter.platforms.platform import Account, Credential, Order
 from breakglass.minter.platforms.postgres import Postgres as Platform
 from breakglass.minter.platforms.postgres import PostgresSettings
 from breakglass.records.grant import handle_of
@@ -74,7 +74,7 @@ def test_the_role_may_what_its_template_may_and_nothing_else(
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 session.execute(refused.encode())
     assert server.column("select state from orders", "orders") == ["repaired"]
-    platform.cut(credential.handle)
+    platform.cut(Account(credential.handle))
 
 
 def test_only_the_databases_of_the_scope_let_it_in(server: Postgres, platform: Platform) -> None:
@@ -82,7 +82,7 @@ def test_only_the_databases_of_the_scope_let_it_in(server: Postgres, platform: P
     secret = credential.secret
     assert can_log_in(server, str(secret["user"]), str(secret["password"]), "orders")
     assert not can_log_in(server, str(secret["user"]), str(secret["password"]), "billing")
-    platform.cut(credential.handle)
+    platform.cut(Account(credential.handle))
 
 
 def test_a_privilege_that_another_admin_gave_is_named_and_the_role_is_shut(
@@ -91,12 +91,12 @@ def test_a_privilege_that_another_admin_gave_is_named_and_the_role_is_shut(
     credential = platform.mint(order())
     name = credential.handle
     server.run(f"grant select on secrets to {name}", dbname="orders")
-    platform.cut(name)
-    assert any("secrets" in line for line in platform.tidy(name))
+    platform.cut(Account(name))
+    assert any("secrets" in line for line in platform.tidy(Account(name)))
     assert not can_log_in(server, name, str(credential.secret["password"]))
-    assert "may not log in" in platform.probe_dead(name)
+    assert "may not log in" in platform.probe_dead(Account(name))
     server.run(f"revoke all on secrets from {name}", dbname="orders")
-    assert platform.tidy(name) == ()  # a later sweep takes what was left
+    assert platform.tidy(Account(name)) == ()  # a later sweep takes what was left
     assert name not in platform.handles()
 
 
@@ -107,7 +107,7 @@ def test_a_password_that_the_holder_chose_dies_with_the_rest(
     with holder(server, credential) as session:
         session.execute(f"alter role {credential.handle} password 'my own'".encode())
         assert can_log_in(server, credential.handle, "my own")
-        assert platform.cut(credential.handle) == 1
+        assert platform.cut(Account(credential.handle)) == 1
     assert not can_log_in(server, credential.handle, "my own")
 
 
@@ -120,12 +120,12 @@ def test_valid_until_refuses_the_login_though_nobody_is_there_to_end_it(
     time.sleep(1.1)
     assert not can_log_in(server, credential.handle, password)
     assert "has an expired password" in server.log()
-    platform.cut(credential.handle)
+    platform.cut(Account(credential.handle))
 
 
 def test_no_password_ever_reaches_the_targets_log(server: Postgres, platform: Platform) -> None:
     credential = platform.mint(order())
-    platform.cut(credential.handle)
+    platform.cut(Account(credential.handle))
     written = server.log().lower()
     assert f'create role "{credential.handle}"' in written
     assert str(credential.secret["password"]).lower() not in written
@@ -139,7 +139,7 @@ def test_person_and_incident_stand_beside_the_role(server: Postgres, platform: P
     )
     (comment,) = server.column(query)
     assert "breakglass-INC-4821-mira" in comment
-    platform.cut(credential.handle)
+    platform.cut(Account(credential.handle))
 
 
 def test_a_role_of_somebody_else_is_never_touched(server: Postgres, platform: Platform) -> None:
@@ -147,7 +147,7 @@ def test_a_role_of_somebody_else_is_never_touched(server: Postgres, platform: Pl
     assert "bg_notours1234" not in platform.handles()
     for touch in (platform.cut, platform.tidy):
         with pytest.raises(UnavailableError, match="does not carry this minter's mark"):
-            touch("bg_notours1234")
+            touch(Account("bg_notours1234"))
     assert "bg_notours1234" in bg_roles(server)
     server.run("drop role bg_notours1234")
 
@@ -182,9 +182,9 @@ def test_a_list_of_hosts_mints_ends_and_reaches_holders_as_it_is(server: Postgre
         f"1,{server.port}",
     )
     found.probe(credential)
-    found.cut(credential.handle)
-    assert "login refused" in found.probe_dead(credential.handle)
-    assert found.tidy(credential.handle) == ()
+    found.cut(Account(credential.handle))
+    assert "login refused" in found.probe_dead(Account(credential.handle))
+    assert found.tidy(Account(credential.handle)) == ()
     found.close()
 
 
@@ -199,12 +199,12 @@ def test_a_server_that_hangs_is_not_waited_for_without_end(server: Postgres) -> 
     try:
         began = time.monotonic()
         with pytest.raises(UnavailableError):
-            found.cut(credential.handle)
+            found.cut(Account(credential.handle))
         assert time.monotonic() - began < 12
     finally:
         for pid in [*stopped, server.process.pid]:
             os.kill(pid, signal.SIGCONT)
-    found.cut(credential.handle)
+    found.cut(Account(credential.handle))
     found.close()
 
 
@@ -213,7 +213,7 @@ def _children(pid: int) -> list[str]:
 
 
 def lives_idle(platform: Platform, handle: str) -> bool:
-    return not platform.used_within(handle, timedelta(seconds=0.4))
+    return not platform.used_within(Account(handle), timedelta(seconds=0.4))
 
 
 def test_use_is_what_the_server_says_of_the_roles_sessions(
@@ -233,8 +233,8 @@ def test_use_is_what_the_server_says_of_the_roles_sessions(
         time.sleep(0.6)
         assert not lives_idle(platform, handle)
         session.execute("rollback")
-    platform.cut(handle)
-    platform.tidy(handle)
+    platform.cut(Account(handle))
+    platform.tidy(Account(handle))
 
 
 def test_a_statement_under_way_is_never_cut_for_lying_idle(
@@ -247,7 +247,7 @@ def test_a_statement_under_way_is_never_cut_for_lying_idle(
         works.execute("update orders set state = 'repaired' where id = 1")
         rests.execute("select 1")
         with pytest.raises(UnavailableError, match="statement under way") as caught:
-            platform.cut_idle(handle)
+            platform.cut_idle(Account(handle))
         assert caught.value.name == "busy"
         with pytest.raises(psycopg.OperationalError):
             rests.execute("select 1")  # it did nothing, so it is gone
@@ -255,14 +255,14 @@ def test_a_statement_under_way_is_never_cut_for_lying_idle(
             holder(server, credential)
         works.execute("update orders set state = 'whole' where id = 1")
         works.execute("commit")
-        assert platform.cut_idle(handle) == 1
+        assert platform.cut_idle(Account(handle)) == 1
         with pytest.raises(psycopg.OperationalError):
             works.execute("select 1")
     assert server.column("select state from orders where id = 1", "orders") == ["whole"]
-    assert "refused" in platform.probe_dead(handle)
-    assert platform.cut_idle(handle) == 0
-    platform.tidy(handle)
-    assert platform.cut_idle(handle) == 0
+    assert "refused" in platform.probe_dead(Account(handle))
+    assert platform.cut_idle(Account(handle)) == 0
+    platform.tidy(Account(handle))
+    assert platform.cut_idle(Account(handle)) == 0
 
 
 def test_a_server_that_does_not_keep_what_sessions_do_is_said_and_counts_as_used(
@@ -280,5 +280,5 @@ def test_a_server_that_does_not_keep_what_sessions_do_is_said_and_counts_as_used
         assert not hidden.stops
     finally:
         server.run("alter system reset track_activities", "select pg_reload_conf()")
-    platform.cut(credential.handle)
-    platform.tidy(credential.handle)
+    platform.cut(Account(credential.handle))
+    platform.tidy(Account(credential.handle))

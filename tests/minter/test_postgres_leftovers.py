@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from breakglass.errors import RefusedError
-from breakglass.minter.platforms.platform import Credential, Order
+from breakglass.minter.platforms.platform import Account, Credential, Order
 from breakglass.minter.platforms.postgres import Postgres as Platform
 from breakglass.minter.platforms.postgres import PostgresSettings
 from breakglass.minter.platforms.postgres_removal import shut_out, tidy
@@ -56,9 +56,9 @@ class Place:
                 session.execute(each.encode())
 
     def ended(self, made: Credential) -> tuple[str, ...]:
-        self.platform.cut(made.handle)
-        self.platform.probe_dead(made.handle)
-        left = self.platform.tidy(made.handle)
+        self.platform.cut(Account(made.handle))
+        self.platform.probe_dead(Account(made.handle))
+        left = self.platform.tidy(Account(made.handle))
         # Whatever a holder calls their things, ``dead`` can be told.
         dead = Dead("g-" + "a" * 12, "probe", 0, 0, left)
         assert read(Dead, write(dead), "dead") == dead
@@ -68,7 +68,7 @@ class Place:
         """Be the administrator who has read it all."""
         for database in ("orders", "billing"):
             self.server.run(f"drop owned by {made.handle} cascade", dbname=database)
-        self.platform.tidy(made.handle)
+        self.platform.tidy(Account(made.handle))
         assert made.handle not in bg_roles(self.server)
 
 
@@ -220,7 +220,7 @@ def test_a_trigger_on_somebody_elses_table_sees_no_row_after_the_end(place: Plac
             # Until then it runs as the dead role, and the table's users lend it nothing.
             secdef = "select prosecdef from pg_proc where proname = 'copy'"
             assert place.server.column(secdef, "orders") == ["True"]
-    (line,) = [each for each in place.platform.tidy(made.handle) if "copies" in each]
+    (line,) = [each for each in place.platform.tidy(Account(made.handle)) if "copies" in each]
     assert line.startswith("orders: dropped: CREATE TRIGGER copies")
     assert "insert into loot" in line
     place.server.run("insert into orders values (99, 'new')", dbname="orders")
@@ -301,13 +301,13 @@ def test_a_database_that_is_read_only_by_default_ends_and_mints_as_ever(place: P
     again = Platform(PostgresSettings(place.dsn), "orders-db", "ledger.example/one")
     try:
         for platform in (place.platform, again):
-            assert platform.cut(made.handle) in (0, 1)
+            assert platform.cut(Account(made.handle)) in (0, 1)
         with pytest.raises(psycopg.OperationalError):
             session.execute("select 1")
-        assert again.tidy(made.handle) == ()
+        assert again.tidy(Account(made.handle)) == ()
         other = place.mint()
-        again.cut(other.handle)
-        assert again.tidy(other.handle) == ()
+        again.cut(Account(other.handle))
+        assert again.tidy(Account(other.handle)) == ()
     finally:
         again.close()
         place.server.run("alter database orders reset default_transaction_read_only")
@@ -320,7 +320,7 @@ def test_sessions_are_cut_though_the_role_cannot_be_changed(newest: Place) -> No
     newest.server.run(f"revoke {made.handle} from breakglass_minter cascade")
     newest.server.run(f"grant {made.handle} to breakglass_minter with inherit true, set false")
     with pytest.raises(Exception, match="cannot end"):
-        newest.platform.cut(made.handle)
+        newest.platform.cut(Account(made.handle))
     with pytest.raises(psycopg.OperationalError):
         session.execute("select 1")
     newest.server.run(f"drop role {made.handle}")
@@ -354,7 +354,7 @@ def test_a_table_that_somebody_reads_holds_up_no_end_and_no_reader(newest: Place
         for made in grants:
             left = newest.ended(made)
             assert any(f"b_{made.handle}" in line for line in left)
-        assert newest.platform.cut(last.handle) == 1
+        assert newest.platform.cut(Account(last.handle)) == 1
         with pytest.raises(psycopg.OperationalError):
             session.execute("select 1")
         waiting = (
@@ -378,13 +378,15 @@ def test_a_template_that_an_administrator_has_locked_keeps_no_proof_back(place: 
         admin.execute("alter role breakglass_both rename to breakglass_busy")
         admin.execute("grant breakglass_busy to orders_owner")
         for each in (made, maker):
-            assert place.platform.cut(each.handle) == 0
-            assert "may not log in" in place.platform.probe_dead(each.handle)
-        assert place.platform.tidy(made.handle) == ()  # dropped, its memberships with it
-        left = place.platform.tidy(maker.handle)
+            assert place.platform.cut(Account(each.handle)) == 0
+            assert "may not log in" in place.platform.probe_dead(Account(each.handle))
+        assert place.platform.tidy(Account(made.handle)) == ()  # dropped, its memberships with it
+        left = place.platform.tidy(Account(maker.handle))
         assert any("is still a member of breakglass_both: " in line for line in left), left
         admin.execute("rollback")
-    assert not any("is still a member" in line for line in place.platform.tidy(maker.handle))
+    assert not any(
+        "is still a member" in line for line in place.platform.tidy(Account(maker.handle))
+    )
     place.clean(maker)
 
 
@@ -442,7 +444,7 @@ def test_what_an_administrator_took_over_is_not_touched_and_the_role_goes(newest
     newest.run(made, "create table fixed as select 1 as one")
     assert len(newest.ended(made)) == 2
     newest.server.run(f"reassign owned by {made.handle} to orders_owner", dbname="orders")
-    assert newest.platform.tidy(made.handle) == ()
+    assert newest.platform.tidy(Account(made.handle)) == ()
     assert made.handle not in bg_roles(newest.server)
     owner = "select tableowner from pg_tables where tablename = 'fixed'"
     assert newest.server.column(owner, "orders") == ["orders_owner"]

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from breakglass.errors import RefusedError, UnavailableError
-from breakglass.minter.platforms.platform import Order
+from breakglass.minter.platforms.platform import Account, Order
 from breakglass.minter.platforms.postgres import Postgres as Platform
 from breakglass.minter.platforms.postgres import PostgresSettings
 from breakglass.minter.platforms.postgres_dsn import read_dsn
@@ -66,13 +66,13 @@ def test_a_refusal_is_a_refusal_in_any_language(tmp_path: Path) -> None:
             server.connected("nobody_such", "x").__enter__()
         handle = mint(platform)
         with pytest.raises(RefusedError, match="may still log in"):
-            platform.probe_dead(handle)
-        platform.cut(handle)
-        assert platform.probe_dead(handle) == (
+            platform.probe_dead(Account(handle))
+        platform.cut(Account(handle))
+        assert platform.probe_dead(Account(handle)) == (
             "login refused (SQLSTATE 28P01); the role may not log in; no session is live"
         )
-        assert platform.tidy(handle) == ()
-        assert "the role is gone" in platform.probe_dead(handle)
+        assert platform.tidy(Account(handle)) == ()
+        assert "the role is gone" in platform.probe_dead(Account(handle))
     finally:
         platform.close()
         server.close()
@@ -107,15 +107,15 @@ def test_a_server_that_lets_anybody_in_is_no_proof_of_death(server: Postgres) ->
     handle = mint(platform)
     with ruled(server, f'host orders "{handle}" 127.0.0.1/32 trust'):
         assert tried(server, handle).let_in
-        platform.cut(handle)
+        platform.cut(Account(handle))
         # Shut out is shut out, also under ``trust``: the server itself says so.
-        assert "SQLSTATE 28000" in platform.probe_dead(handle)
+        assert "SQLSTATE 28000" in platform.probe_dead(Account(handle))
         server.run(f"alter role {handle} login")
         with pytest.raises(RefusedError) as caught:
-            platform.probe_dead(handle)
+            platform.probe_dead(Account(handle))
         assert caught.value.name == "alive"
-    platform.cut(handle)
-    platform.tidy(handle)
+    platform.cut(Account(handle))
+    platform.tidy(Account(handle))
     platform.close()
 
 
@@ -160,9 +160,9 @@ def test_a_session_by_tls_is_proven_dead_by_tls(tmp_path: Path) -> None:
         for how in (f"sslmode=verify-full sslrootcert={root}", "sslmode=require"):
             platform = Platform(PostgresSettings(f"{dsn} {how}"), "orders-db", "ledger/one")
             handle = mint(platform)
-            platform.cut(handle)
-            assert "SQLSTATE 28P01" in platform.probe_dead(handle)
-            platform.tidy(handle)
+            platform.cut(Account(handle))
+            assert "SQLSTATE 28P01" in platform.probe_dead(Account(handle))
+            platform.tidy(Account(handle))
             platform.close()
         plain = try_login(read_dsn(f"{dsn} sslmode=disable"), "x", "orders", WITHIN)
         assert plain == LoginTried(False, "28000", "")

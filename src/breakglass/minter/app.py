@@ -74,6 +74,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     # What minting and ending use, and let go of when the last of them is over.
     table = GrantStore(folder / "data" / "grants.sqlite")
     platform = _platform(settings, folder, clock)
+    described = platform.describe()
     for each in (table, bell, platform):
         process.add(close=each.close)
     watch = Suspensions(name, lambda: ending.wake())
@@ -81,7 +82,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
 
     view, catching_up, stating = process.view, process.catching_up, process.stating
     locks = GrantLocks()
-    saying = OutcomeRecords(stating, table, platform.limits.platform)
+    saying = OutcomeRecords(stating, table, described.limits.platform)
     doors = MinterDoor(name, view, process.peer(), doors_taken, stating, bell, clock, at)
     limits = ReconcilerLimits(settings.sweep_every, settings.ring_after, settings.ending_threads)
     lives = PolicyLives(name, view, bell)
@@ -137,7 +138,7 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
         process,
         watch,
         table,
-        platform.limits,
+        described,
         checking,
         locks,
         minting,

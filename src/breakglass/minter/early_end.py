@@ -9,7 +9,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.minter.door import MinterDoor
 from breakglass.minter.grant_store import GrantStore, Row, Stage
-from breakglass.minter.platforms.platform import Platform
+from breakglass.minter.platforms.platform import Account, Platform
 from breakglass.minter.reconciler import Reconciler
 from breakglass.minter.revocation_rules import ended_by_word
 from breakglass.minter.suspensions import claim_of
@@ -116,7 +116,7 @@ class EarlyEnd:
                         f" up after {self._forgo_after.total_seconds():.0f} s",
                         name=ErrorName.TOO_EARLY,
                     )
-                self._platform.cut(claim.handle)
+                self._platform.cut(Account(claim.handle))
                 self._table.claim(claim, now)
                 self._table.end(now, (Ended(grant, EndedWhy.NOT_MINTED, "", None), now))
         self._ending.wake()

@@ -20,6 +20,7 @@ from typing import Any
 from breakglass.canonical import Json, canonical, parse_canonical
 from breakglass.clock import format_time, parse_time
 from breakglass.errors import UnavailableError
+from breakglass.minter.platforms.platform import Account
 from breakglass.process.database import Database
 from breakglass.records.kinds.ended import Ended
 from breakglass.strict_json import read, write
@@ -108,6 +109,11 @@ class Row:
     tries: int
     rang: bool
     said: frozenset[Outcome]
+
+    @property
+    def account(self) -> Account:
+        """What stands at the target, or may."""
+        return Account(self.claim.handle, self.made.ids if self.made is not None else {})
 
     @property
     def grant(self) -> str:

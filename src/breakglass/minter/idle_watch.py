@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import BreakglassError
-from breakglass.minter.grant_store import Claim, GrantStore, Stage
+from breakglass.minter.grant_store import GrantStore, Row, Stage
 from breakglass.minter.platforms.platform import Platform
 from breakglass.minter.policy_lives import PolicyLives
 from breakglass.records.kinds.ended import Ended, EndedWhy
@@ -64,7 +64,7 @@ class IdleWatch:
             row = self._table.find(claim.grant)
             if row is None or row.stage is not Stage.MINTED:
                 continue
-            self._see_use(claim, now)
+            self._see_use(row, now)
             lies = now - self._used[claim.grant]
             if lies >= most:
                 # Promised on disk like every end; the cut that follows lets a statement that came
@@ -74,11 +74,12 @@ class IdleWatch:
                 self._table.end(to_milliseconds(now), (ended, to_milliseconds(now)))
                 self._wake()
 
-    def _see_use(self, claim: Claim, now: datetime) -> None:
+    def _see_use(self, row: Row, now: datetime) -> None:
+        claim = row.claim
         before = self._looked.pop(claim.grant, None)
         try:
             used = before is None or self._platform.used_within(
-                claim.handle, max(now - before, timedelta(0)) + _MARGIN
+                row.account, max(now - before, timedelta(0)) + _MARGIN
             )
         except BreakglassError as error:
             log.info("use of %s cannot be told: %s", claim.handle, error)

@@ -17,7 +17,13 @@ from breakglass.errors import BreakglassError, MalformedError, RefusedError, Una
 from breakglass.minter.credential_sealing import seal
 from breakglass.minter.door import MinterDoor
 from breakglass.minter.grant_store import Claim, GrantStore, Row, SealedCredential, Stage
-from breakglass.minter.platforms.platform import Credential, Order, Platform
+from breakglass.minter.platforms.platform import (
+    Account,
+    Credential,
+    Order,
+    Pending,
+    Platform,
+)
 from breakglass.minter.suspensions import Suspensions, claim_of
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.grant_locks import GrantLocks
@@ -36,6 +42,7 @@ from breakglass.records.handout import (
 )
 from breakglass.records.kinds.ended import Ended, EndedWhy
 from breakglass.records.kinds.intent import Intent
+from breakglass.records.platforms import SOURCE
 from breakglass.records.record_reader import parse_record
 from breakglass.tlog.note import Note
 from breakglass.token.token import Token, parse_token
@@ -81,6 +88,7 @@ class Minting:
         self._watch = watch
         self._table = table
         self._platform = platform
+        self._limits = platform.describe().limits
         self._locks = locks
         self._stating = stating
         self._clock = clock
@@ -121,7 +129,11 @@ class Minting:
                 return _standing(row)
             self._at("claimed")
             # (4) Mint. A crash behind it leaves an account whose secret nobody has.
-            credential = self._platform.mint(self._order(shown))
+            credential = self._platform.mint(self._order(shown, text))
+            if isinstance(credential, Pending):
+                # The target has begun, and the row stays a claim: the same token asks again, an
+                # end takes it back, and a crash here changes neither.
+                raise _pending(claim.grant, credential)
             minted_ms = _since(began)
             self._at("minted")
             # (5) Probe until it works; what does not work is not handed out.
@@ -276,7 +288,7 @@ class Minting:
 
     def _check_limits(self, intent: Intent) -> None:
         # As at the end: a clock that was set back gives nobody what is over.
-        limits = self._platform.limits
+        limits = self._limits
         now = max(filter(None, (self._clock.now(), self._watch.passed)))
         left, life = intent.not_after - now, intent.not_after - intent.not_before
         if left < limits.shortest or life > limits.longest:
@@ -288,16 +300,19 @@ class Minting:
                 hint="break the glass again: a grant is never extended",
             )
 
-    def _order(self, shown: VerifiedToken) -> Order:
+    def _order(self, shown: VerifiedToken, text: bytes) -> Order:
         intent = shown.intent
         return Order(
             intent.grant,
             intent.handle,
             session_name(intent.incident, intent.who),
-            intent.scope,
+            {key: values for key, values in intent.scope.items() if key != SOURCE},
             # One skew early, for a target whose clock is behind; the end is never moved back.
             intent.not_before - self._view.trust().skew,
             intent.not_after,
+            intent.scope.get(SOURCE, ()),
+            intent.holder,
+            text,
         )
 
     def _handout(self, shown: VerifiedToken, credential: Credential, sealed: bytes) -> str:
@@ -308,7 +323,7 @@ class Minting:
                 grant=intent.grant,
                 statement=shown.asking.digest,
                 minter=self._name,
-                platform=self._platform.limits.platform,
+                platform=self._limits.platform,
                 holder=intent.holder,
                 sealed=digest_of_sealed(sealed),
                 connect=digest_of_connect(credential.connect),
@@ -324,7 +339,7 @@ class Minting:
                 return self._platform.probe(credential)
             except UnavailableError as error:
                 if rest > deadline.left:
-                    self._abandon(credential.handle)
+                    self._abandon(Account(credential.handle, credential.ids))
                     raise UnavailableError(
                         f"credential {credential.handle!r} did not work within"
                         f" {self._patience.usable_within.total_seconds():g} s and was taken back;"
@@ -334,10 +349,10 @@ class Minting:
             time.sleep(rest)
             rest = min(rest * 2, 0.5)
 
-    def _abandon(self, handle: str) -> None:
+    def _abandon(self, account: Account) -> None:
         try:
-            self._platform.cut(handle)
-            self._platform.tidy(handle)
+            self._platform.cut(account)
+            self._platform.tidy(account)
         except BreakglassError:
             return  # the sweep finds it: its row says ``claimed``
 
@@ -361,6 +376,15 @@ def _standing(row: Row) -> Row:
         return row
     why = row.ended.why.value if row.ended else "ended"
     raise _ended(row.grant, why, row.ended_at)
+
+
+def _pending(grant: str, pending: Pending) -> UnavailableError:
+    return UnavailableError(
+        f"the target has taken the order for grant {grant!r}, and is not done: {pending.why};"
+        " nothing was handed out yet",
+        name=ErrorName.PENDING,
+        hint=f"in {pending.again_in.total_seconds():.0f} s: breakglass break --again {grant}",
+    )
 
 
 def _ended(grant: str, why: str, at: datetime | None) -> RefusedError:

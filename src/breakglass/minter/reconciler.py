@@ -22,7 +22,7 @@ from breakglass.minter.early_endings import EarlyEndings
 from breakglass.minter.grant_store import Claim, GrantStore, Outcome, Row, Stage
 from breakglass.minter.minting import At
 from breakglass.minter.outcome_records import OutcomeRecords
-from breakglass.minter.platforms.platform import Platform
+from breakglass.minter.platforms.platform import Account, Platform
 from breakglass.minter.suspensions import Suspensions
 from breakglass.minter.tidying import Tidying
 from breakglass.node.grant_locks import GrantLocks
@@ -164,8 +164,9 @@ class Reconciler:
                     handle,
                     "an account on the target belongs to no grant; it was disabled",
                 )
-            self._platform.cut(handle)
-            self._platform.probe_dead(handle)
+            orphan = Account(handle)
+            self._platform.cut(orphan)
+            self._platform.probe_dead(orphan)
             self._tidying.again(handle, cut=True)
         elif row is not None and row.stage is Stage.CLAIMED:
             with self._locks.free(row.grant) as held:
@@ -173,7 +174,7 @@ class Reconciler:
                 # lost, and this row made up from there. Else a crash left it, its secret nobody's.
                 if not held or self._minted_by_record(row.grant):
                     return
-                self._platform.cut(handle)
+                self._platform.cut(row.account)
             self._tidying.again(handle, cut=False)  # a token may have it made anew
         elif row is not None and row.stage is Stage.DEAD and row.left_behind is not None:
             self._tidying.again(handle, cut=True)
@@ -279,12 +280,12 @@ class Reconciler:
                 #     that is under way is never cut in its middle, and is tried again.
                 idle = row.ended is not None and row.ended.why is EndedWhy.IDLE
                 gently = idle and self._now() <= row.claim.expires
-                cut = (self._platform.cut_idle if gently else self._platform.cut)(row.claim.handle)
+                cut = (self._platform.cut_idle if gently else self._platform.cut)(row.account)
                 self._at("cut")
                 if cut:
                     self._table.add_sessions(grant, cut)
                 # (3) Try it: dead is what was tried, not what was asked for.
-                evidence = one_line(self._platform.probe_dead(row.claim.handle))
+                evidence = one_line(self._platform.probe_dead(row.account))
                 self._at("probed")
             except BreakglassError as error:
                 self._later(row, error)

@@ -80,13 +80,15 @@ class Forgone:
 class MinterSummary:
     """What a minter has under way.
 
-    ``witnessed`` is the newest time that it saw in the log, ``target`` what is wrong at its target.
+    ``witnessed`` is the newest time that it saw in the log, ``stands_at`` which target it serves,
+    and ``target`` what is wrong there.
     """
 
     grants: Mapping[str, int]
     waiting_records: int
     unappended_doors: tuple[str, ...]
     platform: str
+    stands_at: str
     residual_tail_s: float
     unrecorded: str
     witnessed: str

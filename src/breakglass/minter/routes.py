@@ -16,7 +16,7 @@ from breakglass.minter.early_end import EarlyEnd
 from breakglass.minter.grant_store import GrantStore, Row, Stage
 from breakglass.minter.minting import At, Minting
 from breakglass.minter.outcome_records import OutcomeRecords
-from breakglass.minter.platforms.platform import Limits
+from breakglass.minter.platforms.platform import Description
 from breakglass.minter.requests import (
     CredentialView,
     EndedView,
@@ -53,7 +53,7 @@ class Stories:
     process: NodeProcess
     watch: Suspensions
     table: GrantStore
-    limits: Limits
+    described: Description
     checking: TargetCheck
     locks: GrantLocks
     minting: Minting
@@ -113,14 +113,15 @@ class Stories:
 
     def state(self, who: KnownReader, asked: Request[None]) -> StateView:
         """Return what is folded, and what is held here."""
-        newest = self.watch.newest
+        newest, limits = self.watch.newest, self.described.limits
         summary = MinterSummary(
             grants=self.table.counts(),
             waiting_records=self.process.outbox.waiting,
             unappended_doors=tuple(self.doors.standing()),
-            platform=self.limits.platform,
-            residual_tail_s=self.limits.residual_tail.total_seconds(),
-            unrecorded=self.limits.unrecorded,
+            platform=limits.platform,
+            stands_at=self.described.target,
+            residual_tail_s=limits.residual_tail.total_seconds() if limits.residual_tail else 0.0,
+            unrecorded=limits.unrecorded,
             witnessed=format_time(newest) if newest else "",
             target=self.checking.found,
         )

@@ -17,7 +17,7 @@ from breakglass.errors import BreakglassError
 from breakglass.minter.grant_store import GrantStore, Stage
 from breakglass.minter.minting import At
 from breakglass.minter.outcome_records import OutcomeRecords
-from breakglass.minter.platforms.platform import Platform
+from breakglass.minter.platforms.platform import Account, Platform
 from breakglass.node.grant_locks import GrantLocks
 from breakglass.records.encoding.text_types import one_line
 
@@ -82,7 +82,7 @@ class Tidying:
             # (1) Tidy, without the grant's lock, which other grants share. Nobody else acts on one
             #     that is dead. A crash from here on comes back to (1); what is gone is told by
             #     nobody then, but stands in our log.
-            left = self._platform.tidy(row.claim.handle)
+            left = self._platform.tidy(row.account)
         except BreakglassError as error:
             # Dead is dead: that it is not tidied must not keep the proof back.
             left = (one_line(f"account {row.claim.handle!r} is not tidied yet: {error}"),)
@@ -97,8 +97,8 @@ class Tidying:
 
     def _again(self, handle: str, cut: bool) -> None:
         if cut:
-            self._platform.cut(handle)
-        left = self._platform.tidy(handle)
+            self._platform.cut(Account(handle))
+        left = self._platform.tidy(Account(handle))
         if left:
             log.info("ending: %s still stands, without login or right: %s", handle, left[0])
 

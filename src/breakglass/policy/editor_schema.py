@@ -20,11 +20,11 @@ from breakglass.policy.factors import Kind
 from breakglass.policy.gates import Fail
 from breakglass.policy.glass import BlastRadius, Passkeys
 from breakglass.policy.incident_sources import SourceType
-from breakglass.policy.mint import PLATFORMS, SOURCE
 from breakglass.policy.review_rules import Overdue
 from breakglass.policy.yaml_fields import CODE_OR_SEVERITY
 from breakglass.records.card import Output
 from breakglass.records.encoding.text_types import Code, Handle, Severity
+from breakglass.records.platforms import PLATFORMS, SOURCE
 from breakglass.records.signing.signature import Factor
 
 SCHEMA_FILE = "breakglass.schema.json"

@@ -12,12 +12,13 @@ from breakglass.policy import grant_life, yaml_fields
 from breakglass.policy.conditions import When, least_factor, parse_when
 from breakglass.policy.factors import MFA_DOWN, Factors, MfaDown
 from breakglass.policy.grant_life import NO_LIFE, GrantLife, parse_life
-from breakglass.policy.mint import LONGEST, Mint, parse_mints
+from breakglass.policy.mint import Mint, parse_mints
 from breakglass.policy.networks import Networks
 from breakglass.policy.people import Directory, person, refs
 from breakglass.policy.yaml_fields import Due
 from breakglass.policy.yaml_nodes import Node, wrong
 from breakglass.records.card import Tier
+from breakglass.records.platforms import LONGEST
 from breakglass.records.signing.signature import Factor
 
 SILENCE = timedelta(seconds=120)

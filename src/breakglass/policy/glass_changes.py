@@ -24,11 +24,12 @@ from breakglass.policy.conditions import IncidentFrom, Ticket
 from breakglass.policy.denial_reasons import names
 from breakglass.policy.glass import Approvers, BlastRadius, Glass, Passkeys, Seal
 from breakglass.policy.glass_terms import terms
-from breakglass.policy.mint import MAY, SOURCE, Mint
+from breakglass.policy.mint import Mint
 from breakglass.policy.parse import Bundle
 from breakglass.policy.review_deadline import due_of
 from breakglass.policy.standings import standings
 from breakglass.records.card import Output
+from breakglass.records.platforms import MAY, SOURCE
 from breakglass.records.signing.signature import Factor
 
 WIDENS, NARROWS, OTHER = Effect

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from breakglass.policy import yaml_fields
-from breakglass.policy.mint import LONGEST
 from breakglass.policy.yaml_nodes import Node
+from breakglass.records.platforms import LONGEST
 
 IDLE_AT_LEAST = timedelta(minutes=1)  # less would end what waits for its holder's next thought
 EXTENDED_AT_MOST = timedelta(days=7)

@@ -14,10 +14,10 @@ from breakglass.policy.conditions import Ticket
 from breakglass.policy.glass import BlastRadius, Glass
 from breakglass.policy.lint_finding import Desk, LintFinding
 from breakglass.policy.lint_people import check_people
-from breakglass.policy.mint import MAY
 from breakglass.policy.parse import Bundle
 from breakglass.policy.yaml_fields import say_span
 from breakglass.records.people_list import May
+from breakglass.records.platforms import MAY
 from breakglass.records.signing.person_key import is_software_key
 from breakglass.records.signing.signature import Factor
 

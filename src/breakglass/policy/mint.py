@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from types import MappingProxyType
 
 from breakglass.error_names import ErrorName
@@ -13,52 +12,7 @@ from breakglass.policy.acts import parse_acts
 from breakglass.policy.networks import Networks, blocks_of
 from breakglass.policy.yaml_nodes import Fields, Node, wrong
 from breakglass.records.card import Act
-
-LONGEST = timedelta(hours=12)  # a card can say no more; also the longest STS session
-
-
-@dataclass(frozen=True)
-class Platform:
-    """The fields of one platform, each with the scope dimension it fills, and its limits.
-
-    ``allows`` are fields that are true or left out, each with the word that it adds to ``may``.
-    ``tells_use``: it can tell when an account was used last, so that ``idle`` ends a grant.
-    """
-
-    dimensions: Mapping[str, str]
-    allows: Mapping[str, str] = field(default_factory=dict)
-    optional: frozenset[str] = frozenset()
-    shortest: timedelta = timedelta(seconds=1)
-    longest: timedelta = LONGEST
-    tells_use: bool = False
-
-
-PLATFORMS: Mapping[str, Platform] = {
-    "postgres": Platform(
-        {"database": "databases", "template": "templates"},
-        {"may_create": "create"},
-        tells_use=True,
-    ),
-    # TokenRequest refuses less than 600 s (Kubernetes API, TokenRequestSpec.expirationSeconds).
-    "kubernetes": Platform(
-        {"namespace": "namespaces", "role": "roles"}, shortest=timedelta(seconds=600)
-    ),
-    # The shortest session STS issues is 900 s, the longest 12 h (AssumeRole, DurationSeconds).
-    "aws": Platform(
-        {"role": "roles", "account": "accounts"},
-        optional=frozenset({"account"}),
-        shortest=timedelta(seconds=900),
-    ),
-    "ssh": Platform({"host": "hosts", "account": "accounts"}),
-    "azure": Platform({"scope": "scopes", "role": "roles"}),
-    "gcp": Platform({"project": "projects", "role": "roles"}),
-    "command": Platform({}),  # nothing but acts
-}
-SOURCE = "source"
-"""The scope dimension of networks, on any platform: where what is minted works from."""
-MAY = "may"
-"""The scope dimension of what a platform refuses unless maintainers signed it: on a card's scope,
-since that is what the minter sees and the person who asks signs too."""
+from breakglass.records.platforms import MAY, PLATFORMS, SOURCE, PlatformLimits
 
 
 @dataclass(frozen=True)
@@ -74,7 +28,7 @@ class Mint:
     acts: Mapping[str, Act] = field(default_factory=dict)
 
     @property
-    def limits(self) -> Platform:
+    def limits(self) -> PlatformLimits:
         """What the platform can honour."""
         return PLATFORMS[self.platform]
 

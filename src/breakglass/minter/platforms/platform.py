@@ -11,39 +11,37 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from breakglass.records.platforms import PlatformLimits
+
 SecretValue = str | int
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a platform can and cannot do; ``docs/reference/minters.md`` is this, in a table.
+class Description:
+    """What a platform is: what it can do, and which target stands behind it.
 
-    Attributes:
-        platform: its name in policies and cards.
-        expiry: how the target itself ends the credential, should we be gone.
-        cutting: how live sessions are cut.
-        residual_tail: the longest that access may outlive the end of a grant while we and the
-            target run.
-        unrecorded: what use without a record would be: ``refused by the target``,
-            ``impossible without the minter`` or ``only detected, within N minutes``.
-        shortest, longest: the lives that the target can honour.
+    ``target`` tells it from every other target, in words that hold no secret: a host and port.
     """
 
-    platform: str
-    expiry: str
-    cutting: str
-    residual_tail: timedelta
-    unrecorded: str
-    shortest: timedelta
-    longest: timedelta
+    limits: PlatformLimits
+    target: str
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to mint. ``handle`` follows from ``grant``; ``session`` is for the target's own log.
+    """What to mint.
 
-    ``not_before`` begins one skew early already; ``expires`` is the grant's end and is never
-    moved back by anybody's skew.
+    Attributes:
+        grant: the grant's id.
+        handle: the account's name; follows from ``grant``.
+        session: person and incident, for the target's own log.
+        scope: what it may, by dimension, without its networks.
+        not_before: begins one skew early already.
+        expires: the grant's end; never moved back by anybody's skew.
+        source: networks that it shall work from; empty: from everywhere. A platform that cannot
+            bind it to them refuses.
+        holder: the grant's ``ssh-ed25519`` key, as one line: what can be bound to it is.
+        token: what was shown for it, for a target that verifies for itself.
     """
 
     grant: str
@@ -52,6 +50,31 @@ class Order:
     scope: Mapping[str, tuple[str, ...]]
     not_before: datetime
     expires: datetime
+    source: tuple[str, ...] = ()
+    holder: str = ""
+    token: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True)
+class Account:
+    """What stands at a target, or may: ``ids`` is what its mint told, empty if nobody knows it.
+
+    Nobody does of what a crash left behind, and of an orphan.
+    """
+
+    handle: str
+    ids: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A mint that the target has taken, and that is not done: ask again behind ``again_in``.
+
+    Nothing stands yet that anybody could use. ``why`` is fit to be seen.
+    """
+
+    why: str
+    again_in: timedelta
 
 
 @dataclass(frozen=True)
@@ -88,13 +111,16 @@ class Platform(Protocol):
     ``UnavailableError`` the caller may assume nothing: the call may have been carried out.
     """
 
-    @property
-    def limits(self) -> Limits:
-        """Return what this platform can do; a constant."""
+    def describe(self) -> Description:
+        """Return what this platform is; a constant, at once, also while the target is away."""
         ...
 
-    def mint(self, order: Order) -> Credential:
+    def mint(self, order: Order) -> Credential | Pending:
         """Make the account ``order.handle`` with a new secret, in one step at the target.
+
+        Never waits for what takes long: what the target has only begun is ``Pending``, and the
+        same order again goes on with it. ``handles`` does not name what is pending; ``cut`` takes
+        it back.
 
         When this returns, the target itself ends it at ``order.expires``, whoever else dies, and
         its own log names the session. An account of that handle that already exists (a crash came
@@ -102,7 +128,8 @@ class Platform(Protocol):
         first secret dead.
 
         Raises:
-            RefusedError: the scope has no meaning here, or the target says no; nothing stands.
+            RefusedError: the scope or its networks have no meaning here (``scope_unknown``), or
+                the target says no; nothing stands.
             UnavailableError: no answer; an account may stand, which ``handles`` will name.
         """
         ...
@@ -115,12 +142,12 @@ class Platform(Protocol):
         """
         ...
 
-    def cut(self, handle: str) -> int:
+    def cut(self, account: Account) -> int:
         """Shut the account out: no login, no live session, no right; return the sessions cut.
 
         In this order: no new login; live sessions cut; rights taken. Nothing that the holder has
         made is touched, so nothing that they left behind, and nobody who uses it, can hold an end
-        up. A handle that does not stand is no error. Calling again goes on from wherever an
+        up. An account that does not stand is no error. Calling again goes on from wherever an
         earlier call was interrupted.
 
         Raises:
@@ -128,14 +155,14 @@ class Platform(Protocol):
         """
         ...
 
-    def tidy(self, handle: str) -> tuple[str, ...]:
+    def tidy(self, account: Account) -> tuple[str, ...]:
         """Take away what a cut account leaves, and the account; return what stays, in words.
 
         Only behind ``cut``: of an account that may log in nothing is touched. When this returns,
         nothing that the account has made runs with more rights than the account had, and nothing
         that others own is lost. What could not be taken away is told in 64 lines at most, each a
         ``Line`` of a record, with who holds it; the account then stays too, shut out. Never waits
-        for an application. A handle that does not stand is no error; calling again goes on.
+        for an application. An account that does not stand is no error; calling again goes on.
 
         Raises:
             RefusedError: ``alive``: the account may log in.
@@ -143,7 +170,7 @@ class Platform(Protocol):
         """
         ...
 
-    def cut_idle(self, handle: str) -> int:
+    def cut_idle(self, account: Account) -> int:
         """Do as ``cut`` does, but never in the middle of a statement; return the sessions cut.
 
         No new login; then the sessions that do nothing are cut. While one works, the rest is left
@@ -154,7 +181,7 @@ class Platform(Protocol):
         """
         ...
 
-    def used_within(self, handle: str, within: timedelta) -> bool:
+    def used_within(self, account: Account, within: timedelta) -> bool:
         """Say whether a session of this account did anything within that time, or does so now.
 
         Without a session it did not, also if one came and went meanwhile. What the target cannot
@@ -165,7 +192,7 @@ class Platform(Protocol):
         """
         ...
 
-    def probe_dead(self, handle: str) -> str:
+    def probe_dead(self, account: Account) -> str:
         """Try to use the account, and return the evidence that nobody can.
 
         Raises:

@@ -21,7 +21,14 @@ from psycopg.conninfo import make_conninfo
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
-from breakglass.minter.platforms.platform import Credential, Finding, Limits, Order, SecretValue
+from breakglass.minter.platforms.platform import (
+    Account,
+    Credential,
+    Description,
+    Finding,
+    Order,
+    SecretValue,
+)
 from breakglass.minter.platforms.postgres_check import Scope, check_target, start_check
 from breakglass.minter.platforms.postgres_dsn import holders_address, read_dsn
 from breakglass.minter.platforms.postgres_login import try_login
@@ -34,16 +41,8 @@ from breakglass.minter.platforms.postgres_role import (
 )
 from breakglass.minter.platforms.postgres_sessions import Sessions, own_server, said
 from breakglass.minter.platforms.postgres_use import shut_out_idle, used_within
+from breakglass.records.platforms import PLATFORMS
 
-LIMITS = Limits(
-    platform="postgres",
-    expiry="VALID UNTIL: the target refuses new logins by itself; live sessions go on",
-    cutting="pg_terminate_backend on every session of the role",
-    residual_tail=timedelta(seconds=5),
-    unrecorded="impossible without the minter",
-    shortest=timedelta(seconds=1),
-    longest=timedelta(hours=12),
-)
 _CONNECT_WITHIN_S = 2  # libpq's own minimum
 _LOGIN_WITHIN = timedelta(seconds=5)
 _OURS_ALONE = ("options", "hostaddr", "passfile", "sslcert", "sslkey", "sslpassword")
@@ -98,10 +97,10 @@ class Postgres:
         self._looking: dict[str, Sessions] = {}
         self._lock = threading.Lock()
 
-    @property
-    def limits(self) -> Limits:
-        """Return what PostgreSQL can do."""
-        return LIMITS
+    def describe(self) -> Description:
+        """Return what PostgreSQL can do, and where this one is; see ``Platform.describe``."""
+        own = read_dsn(self._dsn)
+        return Description(PLATFORMS["postgres"], f"{own.get('host', '')}:{own.get('port', 5432)}")
 
     def examine(self, scopes: Sequence[Scope], now: datetime) -> tuple[Finding, ...]:
         """Try all that a grant will need; see ``Platform.examine``."""
@@ -143,27 +142,31 @@ class Postgres:
             raise UnavailableError(f"logged in as another than {credential.handle!r}")
         return f"logged in to {credential.connect['dbname']!r} as {credential.handle!r}"
 
-    def cut(self, handle: str) -> int:
+    def cut(self, account: Account) -> int:
         """Take login, sessions and rights away; see ``Platform.cut``."""
+        handle = account.handle
         with self._ending.session(f"end {handle!r}") as session:
             if not self._check_ours(session, handle):
                 return 0
             return shut_out(session, handle)
 
-    def cut_idle(self, handle: str) -> int:
+    def cut_idle(self, account: Account) -> int:
         """Take login and idle sessions away, then rights; see ``Platform.cut_idle``."""
+        handle = account.handle
         with self._ending.session(f"end {handle!r}") as session:
             if not self._check_ours(session, handle):
                 return 0
             return shut_out_idle(session, handle)
 
-    def used_within(self, handle: str, within: timedelta) -> bool:
+    def used_within(self, account: Account, within: timedelta) -> bool:
         """Ask the server's own list of sessions; see ``Platform.used_within``."""
+        handle = account.handle
         with self._ending.session(f"look at the use of {handle!r}") as session:
             return used_within(session, handle, within)
 
-    def probe_dead(self, handle: str) -> str:
+    def probe_dead(self, account: Account) -> str:
         """Look for the role, its sessions and a login; see ``Platform.probe_dead``."""
+        handle = account.handle
         with self._ending.session(f"probe {handle!r}") as session:
             live = session.execute(
                 b"select pg_catalog.count(*) from pg_catalog.pg_stat_activity a"
@@ -182,8 +185,9 @@ class Postgres:
         state = "the role is gone" if role is None else "the role may not log in"
         return f"login refused (SQLSTATE {code}); {state}; no session is live"
 
-    def tidy(self, handle: str) -> tuple[str, ...]:
+    def tidy(self, account: Account) -> tuple[str, ...]:
         """Make harmless what the role has made, and drop it; see ``Platform.tidy``."""
+        handle = account.handle
         with self._elsewhere(str(read_dsn(self._dsn)["dbname"])) as session:
             if not self._check_ours(session, handle):
                 return ()

@@ -15,9 +15,10 @@ from breakglass.minter.platforms.platform import Order
 from breakglass.minter.platforms.postgres_rights import may_leave
 from breakglass.minter.platforms.postgres_setup import FIRST_WITH_SET_OPTION, limits_of, quoted
 from breakglass.minter.platforms.scram_verifier import scram_verifier
+from breakglass.records.platforms import MAY, PLATFORMS
 
-_DIMENSIONS = {"databases", "templates"}
-MAY, CREATE = "may", "create"
+_OURS = PLATFORMS["postgres"]
+_DIMENSIONS, _ALLOWED = set(_OURS.dimensions.values()), set(_OURS.allows.values())
 """The scope dimension, and its one value, by which a card lets a grant leave things behind."""
 
 
@@ -25,14 +26,21 @@ def check_scope(order: Order) -> tuple[str, ...]:
     """Return the databases of an order's scope.
 
     Raises:
-        RefusedError: ``scope_unknown``: other dimensions than PostgreSQL's, or another ``may``.
+        RefusedError: ``scope_unknown``: other dimensions than PostgreSQL's, another ``may``, or
+            networks.
     """
     wanted = _DIMENSIONS | ({MAY} & set(order.scope))
-    if set(order.scope) != wanted or order.scope.get(MAY, (CREATE,)) != (CREATE,):
+    unknown = set(order.scope.get(MAY, ())) - _ALLOWED
+    if set(order.scope) != wanted or unknown or not order.scope.get(MAY, "none"):
         raise RefusedError(
             f"grant {order.grant!r}: PostgreSQL takes the dimensions"
             f" {', '.join(sorted(_DIMENSIONS))} and perhaps 'may' (create); got"
             f" {', '.join(sorted(order.scope)) or 'none'}; nothing was minted",
+            name=ErrorName.SCOPE_UNKNOWN,
+        )
+    if order.source:
+        raise RefusedError(
+            f"grant {order.grant!r}: PostgreSQL binds no role to networks; nothing was minted",
             name=ErrorName.SCOPE_UNKNOWN,
         )
     return order.scope["databases"]

@@ -15,27 +15,39 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from breakglass.clock import Clock, format_time, parse_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
-from breakglass.minter.platforms.platform import Credential, Finding, Limits, Order, SecretValue
+from breakglass.minter.platforms.platform import (
+    Account,
+    Credential,
+    Description,
+    Finding,
+    Order,
+    Pending,
+    SecretValue,
+)
 from breakglass.process.database import Database
+from breakglass.records.platforms import PlatformLimits
 
-LIMITS = Limits(
-    platform="simulated",
+LIMITS = PlatformLimits(
+    "simulated",
+    {},
+    tells_use=True,
+    binds_source=True,
     expiry="the account's own end: the target refuses new logins by itself; sessions go on",
     cutting="sessions are deleted",
     residual_tail=timedelta(seconds=2),
     unrecorded="impossible without the minter",
-    shortest=timedelta(seconds=1),
-    longest=timedelta(hours=12),
 )
 _SCHEMA = """
 create table if not exists accounts(
     handle text primary key, minter text not null, password text, not_before text not null,
-    expires text not null, session text not null, scope text not null
+    expires text not null, session text not null, scope text not null,
+    source text not null default ''
 ) strict;
 create table if not exists sessions(
     id integer primary key autoincrement, handle text not null
@@ -56,6 +68,7 @@ class Trouble:
         slow_s: seconds that each call takes first.
         lose_mint_replies: accounts are made, and the answer is lost.
         unusable_probes: so many probes find the credential not working yet.
+        pending_mints: so many calls of ``mint`` only begin: they are pending.
         cuts_that_fail: so many calls of ``cut`` fail after they refused new logins.
         stubborn: sessions survive a cut.
         undeletable: the account stays behind, without a login, and this is said.
@@ -67,6 +80,7 @@ class Trouble:
     slow_s: float = 0.0
     lose_mint_replies: bool = False
     unusable_probes: int = 0
+    pending_mints: int = 0
     cuts_that_fail: int = 0
     stubborn: bool = False
     undeletable: bool = False
@@ -84,10 +98,13 @@ class Simulated:
         limits: what it can do, and holds whoever asks to.
     """
 
-    def __init__(self, file: Path, minter: str, clock: Clock, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self, file: Path, minter: str, clock: Clock, limits: PlatformLimits = LIMITS
+    ) -> None:
         self._minter = minter
         self._clock = clock
         self._limits = limits
+        self._name = file.name
         self._file = Database(
             file,
             what="simulated target",
@@ -96,10 +113,9 @@ class Simulated:
             busy=timedelta(seconds=10),
         )
 
-    @property
-    def limits(self) -> Limits:
-        """Return what the simulator pretends to be able to do."""
-        return self._limits
+    def describe(self) -> Description:
+        """Return what the simulator pretends to be; see ``Platform.describe``."""
+        return Description(self._limits, f"simulated:{self._name}")
 
     @property
     def trouble(self) -> Trouble:
@@ -113,19 +129,25 @@ class Simulated:
         with self._file.changing():
             self._do("insert or replace into trouble values (1, ?)", json.dumps(values))
 
-    def mint(self, order: Order) -> Credential:
+    def mint(self, order: Order) -> Credential | Pending:
         """Make or replace the account; see ``Platform.mint``."""
         trouble = self._reached()
-        if not order.scope:
+        dimensions = set(self._limits.dimensions.values()) or set(order.scope)
+        if not order.scope or set(order.scope) != dimensions:
             raise RefusedError(
-                "a scope without dimensions means nothing here", name=ErrorName.SCOPE_UNKNOWN
+                f"simulated target: it takes the dimensions {', '.join(sorted(dimensions))}, got"
+                f" {', '.join(sorted(order.scope)) or 'none'}",
+                name=ErrorName.SCOPE_UNKNOWN,
             )
         self._check_life(order)
+        if trouble.pending_mints:
+            self.trouble = replace(trouble, pending_mints=trouble.pending_mints - 1)
+            return Pending("somebody there has to agree", timedelta(seconds=1))
         password = secrets.token_urlsafe(18)
         with self._file.changing():
             self._do("delete from sessions where handle = ?", order.handle)
             self._do(
-                "insert or replace into accounts values (?, ?, ?, ?, ?, ?, ?)",
+                "insert or replace into accounts values (?, ?, ?, ?, ?, ?, ?, ?)",
                 order.handle,
                 self._minter,
                 _hash(password),
@@ -133,6 +155,7 @@ class Simulated:
                 format_time(order.expires),
                 order.session,
                 json.dumps({key: list(value) for key, value in order.scope.items()}),
+                " ".join(order.source),
             )
         if trouble.lose_mint_replies:
             raise UnavailableError("simulated target: the answer was lost")
@@ -159,13 +182,14 @@ class Simulated:
                 "simulated target: not spread everywhere yet", name=ErrorName.NOT_USABLE
             )
         try:
-            self.log_out(self.log_in(credential.handle, str(credential.secret["password"])))
+            self.log_out(self._let_in(credential.handle, str(credential.secret["password"])))
         except RefusedError as error:
             raise UnavailableError(str(error), name=ErrorName.NOT_USABLE) from error
         return f"logged in as {credential.handle!r}"
 
-    def cut(self, handle: str) -> int:
+    def cut(self, account: Account) -> int:
         """Refuse logins, then cut sessions; see ``Platform.cut``."""
+        handle = account.handle
         trouble = self._reached()
         with self._file.changing():
             self._do("update accounts set password = null where handle = ?", handle)
@@ -177,8 +201,9 @@ class Simulated:
         with self._file.changing():
             return self._do("delete from sessions where handle = ?", handle)
 
-    def cut_idle(self, handle: str) -> int:
+    def cut_idle(self, account: Account) -> int:
         """Refuse logins, then cut sessions that do nothing; see ``Platform.cut_idle``."""
+        handle = account.handle
         self._reached()
         with self._file.changing():
             self._do("update accounts set password = null where handle = ?", handle)
@@ -193,8 +218,9 @@ class Simulated:
             )
         return cut
 
-    def used_within(self, handle: str, within: timedelta) -> bool:
+    def used_within(self, account: Account, within: timedelta) -> bool:
         """Look at when its sessions worked last; see ``Platform.used_within``."""
+        handle = account.handle
         self._reached()
         rows = self._file.all(
             "select busy, at from uses where session in (select id from sessions where handle = ?)",
@@ -203,8 +229,9 @@ class Simulated:
         now = self._now()
         return any(busy or now - parse_time(at) <= within for busy, at in rows)
 
-    def tidy(self, handle: str) -> tuple[str, ...]:
+    def tidy(self, account: Account) -> tuple[str, ...]:
         """Remove the account; see ``Platform.tidy``."""
+        handle = account.handle
         trouble = self._reached()
         if trouble.slow_tidying_s:
             time.sleep(trouble.slow_tidying_s)
@@ -217,8 +244,9 @@ class Simulated:
             self._do("delete from accounts where handle = ?", handle)
         return ()
 
-    def probe_dead(self, handle: str) -> str:
+    def probe_dead(self, account: Account) -> str:
         """Look for the account and its sessions; see ``Platform.probe_dead``."""
+        handle = account.handle
         self._reached()
         row = self._file.one("select count(*) from sessions where handle = ?", handle)
         if row and row[0]:
@@ -245,15 +273,22 @@ class Simulated:
         """Close the file."""
         self._file.close()
 
-    def log_in(self, handle: str, password: str) -> int:
-        """Be a holder who logs in; returns the session.
+    def log_in(self, handle: str, password: str, source: str = "127.0.0.1") -> int:
+        """Be a holder who logs in from an address; returns the session.
 
         Raises:
-            RefusedError: no such account, a wrong password, not yet, or expired.
+            RefusedError: no such account, a wrong password or address, not yet, or expired.
             UnavailableError: the target is away.
         """
         if self.trouble.away:
             raise UnavailableError("simulated target is away")
+        found = self._file.one("select source from accounts where handle = ?", handle)
+        networks = [ip_network(each) for each in found[0].split()] if found else []
+        if networks and not any(ip_address(source) in each for each in networks):
+            raise RefusedError(f"login failed: not from {source}", name=ErrorName.LOGIN)
+        return self._let_in(handle, password)
+
+    def _let_in(self, handle: str, password: str) -> int:
         now = self._now()
         with self._file.changing():
             row = self._file.one(
