@@ -322,7 +322,9 @@ def test_an_ask_is_taken_back_by_the_one_who_asked(mira: Responder) -> None:
     mira.types(*ASK, "--no-wait")
     said = mira.types("breakglass", "withdraw", mira.grant)
     assert said.code == 0, said.err
-    assert said.row("withdrawn") == f"{mira.grant}, entry 7; nothing is granted"
+    assert said.row("withdrawn") == (
+        f"{mira.grant}, handed in as entry 7; the broker says: nothing is granted"
+    )
     word = parse_statement(mira.broker.asks.copies[-1]["text"])
     assert word.do is Do.WITHDRAW
     again = mira.types("breakglass", "ask", "--again", mira.grant)

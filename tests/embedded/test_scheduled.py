@@ -101,3 +101,26 @@ def test_two_people_type_it_and_it_is_used_once_it_has_begun(shop: Shop, tmp_pat
         assert (done.code, done.out.split()) == (0, shop.target().handles()), done.err
         assert mira.types("breakglass", "done", grant).code == 0
     assert shop.void() == []
+
+
+def test_what_is_granted_is_handed_back_before_it_begins(shop: Shop, tmp_path: Path) -> None:
+    """It is withdrawn no more, and the client says by which command it ends."""
+    keys = [each for each in shop.people.values() if isinstance(each, SoftSecurityKey)]
+    with SoftAgent(shop.folder / "agent", keys):
+        mira, sam = (place(shop, tmp_path, who) for who in ("mira", "sam"))
+        wish = ("--start", "+2h", "--incident", "INC-4821", "--why", "orders stuck")
+        asked = mira.types("breakglass", "ask", "orders-repair", *wish, "--no-wait")
+        assert asked.code == 0, asked.err
+        grant = asked.row("asked").split(",")[0]
+        assert sam.types("breakglass", "approve", grant, "--yes").code == 0
+        said = mira.types("breakglass", "withdraw", grant)
+        assert said.code == 3, said.err
+        told = f"nothing was withdrawn; hand it back: breakglass done {grant}"
+        assert told in " ".join(said.err.split())
+        done = mira.types("breakglass", "done", grant)
+        assert done.code == 0, done.err
+        until(lambda: shop.get(f"/grants/{grant}")["state"] in ("ended", "dead"), 20)
+        over = mira.types("breakglass", "ask", "--again", grant)
+        assert (over.code, "begins" in over.out) == (3, False), over.err
+    assert shop.target().handles() == []
+    assert shop.void() == []

@@ -170,6 +170,10 @@ class LyingBroker:
         signed = Signed(**body["statement"])
         said = parse_request(signed.text)
         grant = grant_id(signed.text)
+        ask = self.asks.asks.get(grant)
+        if ask is not None and ask.state == "ended":
+            over = f"grant {grant!r} has ended"
+            return {"error": ErrorName.ENDED, "message": over, "hint": ""}
         if grant not in self.broken:
             self._record(grant, signed)
         broken = self.broken[grant]
