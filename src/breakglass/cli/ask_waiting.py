@@ -70,9 +70,9 @@ def wait_for_people(
     if not _has_ended(view) and not wait:
         waiting.leave(view)
         return dict(view.value), Next.NOTHING
-    if not _has_ended(view):
-        waiting.talk("waiting; Ctrl-C ends this command, not the ask")
     try:
+        if not _has_ended(view):
+            waiting.talk("waiting; Ctrl-C ends this command, not the ask")
         return waiting.follow(view)
     except KeyboardInterrupt:
         click.echo("", err=True)
