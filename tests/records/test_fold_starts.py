@@ -14,7 +14,7 @@ from breakglass.records.fold.slices.grant_table import pack, unpack
 from breakglass.records.grant import EndedWhy
 from breakglass.records.kinds.incident import IncidentChange
 from breakglass.records.people_list import PeopleList
-from breakglass.records.statement import Do, Target
+from breakglass.records.statement import Do, Target, digest_of
 
 from ..kit.organisation import SECOND, SKEW, Broken, Organisation
 from ..kit.scheduled import GLASS, HOUR, decided_again, put_kinds_2_in_force, schedule
@@ -91,7 +91,14 @@ def test_one_start_of_a_person_and_glass_is_set_at_a_time(org: Organisation, car
     void(last(org), "scheduled_already")
     schedule(org, card, "a8", 2 * HOUR, who="teo")
     holds(last(org))
-    holds(ended(org, first.grant, EndedWhy.WITHDRAWN))
+    void(ended(org, first.grant, EndedWhy.WITHDRAWN), "no_statement")
+    mine = digest_of(first.signed.text)
+    by_another = org.sign(org.answer(mine, do=Do.WITHDRAW, who="teo", at=org.now))
+    void(ended(org, first.grant, EndedWhy.WITHDRAWN, by_another), "mismatch")
+    done = org.sign(org.answer(mine, do=Do.DONE, nonce="d1" * 16, who="mira", at=org.now))
+    void(ended(org, first.grant, EndedWhy.WITHDRAWN, done), "mismatch")
+    word = org.sign(org.answer(mine, do=Do.WITHDRAW, nonce="d2" * 16, who="mira", at=org.now))
+    holds(ended(org, first.grant, EndedWhy.WITHDRAWN, word))
     schedule(org, card, "a9", 2 * HOUR)
     holds(last(org))
     org.now += 2 * HOUR
