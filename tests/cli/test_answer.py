@@ -20,6 +20,7 @@ from tests.kit.lying_broker import Responder, responder
 from tests.kit.pty_terminal import at_terminal
 
 ASK = ("breakglass", "ask", "orders-repair", "--incident", "INC-4821", "--why", "orders stuck")
+SAYS = "handed in as entry 7; the broker says:"
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_who_what_where_how_long_and_why_are_read_before_the_key_is_used(
         assert "the broker says: a self-declared incident" in " ".join(screen.seen.split())
         screen.types("y")
         assert screen.ends() == 0, screen.seen
-    assert screen.row("approved") == f"{mira.grant}, entry 7; granted to mira"
+    assert screen.row("approved") == f"{mira.grant}, {SAYS} granted to mira"
     (word,) = words_of(mira)
     ask = mira.broker.asks.asks[mira.grant]
     assert (word.do, word.who, word.answers) == (Do.APPROVE, "sam", digest_of(ask.signed.text))
@@ -100,7 +101,7 @@ def test_a_no_says_why_and_ends_the_ask(mira: Responder, sam: Responder) -> None
     assert (bare.code, words_of(mira)) == (2, [])
     said = sam.types("breakglass", "refuse", mira.grant, "--why", "not during the freeze")
     assert said.code == 0, said.err
-    assert said.row("refused") == f"{mira.grant}, entry 7; the ask is over"
+    assert said.row("refused") == f"{mira.grant}, {SAYS} the ask is over"
     assert said.row("why") == '"orders stuck" [other]'
     (word,) = words_of(mira)
     assert (word.do, word.reason.text) == (Do.REFUSE, "not during the freeze")
@@ -110,8 +111,10 @@ def test_who_is_woken_again_and_again_mutes_the_asker_with_the_no(
     mira: Responder, sam: Responder
 ) -> None:
     words = ("breakglass", "refuse", mira.grant, "--why", "not mira", "--mute")
-    wrong = sam.types(*words, "soon")
-    assert (wrong.code, words_of(mira)) == (2, [])
+    for length, why in (("soon", "invalid duration --mute"), ("24h", "12 h at most, not 24 h")):
+        wrong = sam.types(*words, length)
+        assert (wrong.code, words_of(mira)) == (2, []), wrong.err
+        assert why in wrong.err
     said = sam.types(*words, "1h")
     assert said.code == 0, said.err
     assert "no page about mira until" in said.err
@@ -119,6 +122,30 @@ def test_who_is_woken_again_and_again_mutes_the_asker_with_the_no(
     found = parse_me(text)
     assert isinstance(found, MyMute)
     assert (found.who, found.person, found.until - found.at) == ("sam", "mira", timedelta(hours=1))
+
+
+def test_a_mute_that_fails_takes_nothing_from_the_no(mira: Responder, sam: Responder) -> None:
+    mira.broker.lie["/me"] = lambda answer: "nothing of use"
+    words = ("breakglass", "refuse", mira.grant, "--why", "not mira", "--mute", "1h")
+    said = sam.types(*words, "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["ask"]["state"] == "refused"
+    assert "mira is not muted: " in said.err
+    assert "your no stands" in said.err
+    (word,) = words_of(mira)
+    assert word.do is Do.REFUSE
+
+
+def test_where_json_shows_nothing_nobody_is_asked_to_approve(
+    mira: Responder, sam: Responder
+) -> None:
+    with at_terminal(sam, "breakglass", "approve", mira.grant, "--json") as screen:
+        assert screen.ends() == 2, screen.seen
+    assert "--json shows nothing to decide by; add --yes" in " ".join(screen.seen.split())
+    assert "[y/N]" not in screen.seen
+    assert words_of(mira) == []
+    said = sam.types("breakglass", "approve", mira.grant, "--json", "--yes")
+    assert (said.code, json.loads(said.out)["ask"]["state"]) == (0, "granted"), said.err
 
 
 def test_ones_own_ask_is_refused_before_the_touch(mira: Responder) -> None:
@@ -130,7 +157,7 @@ def test_ones_own_ask_is_refused_before_the_touch(mira: Responder) -> None:
 
 
 def test_a_refusal_of_before_is_shown_as_the_brokers_word(mira: Responder, sam: Responder) -> None:
-    before = [{"who": "noor", "why": "not mira\x1b[2J", "at": "2026-06-22T01:00:00.000Z"}]
+    before = [{"who": "noor", "why": "not mira\x1b[2J", "at": "2026-06-22T01:00:00.000Z"}, {}]
     mira.broker.lie["/requests/…"] = lambda view: {**view, "refused_before": before}
     said = sam.types("breakglass", "approve", mira.grant, "--yes")
     assert said.code == 0, said.err
@@ -149,10 +176,11 @@ def test_where_the_monitor_has_no_copy_the_approver_is_told(
     assert (told["grant"], told["copy_kept"], "signed" in told) == (mira.grant, False, False)
 
 
+@pytest.mark.parametrize("lie", ["nothing of use", {}, {"index": 7}, {"index": 7, "ask": {}}])
 def test_a_broker_that_drops_the_answer_is_told_on_by_the_copy(
-    mira: Responder, sam: Responder
+    mira: Responder, sam: Responder, lie: Any
 ) -> None:
-    mira.broker.lie["/answers"] = lambda answer: "nothing of use"
+    mira.broker.lie["/answers"] = lambda answer: lie
     said = sam.types("breakglass", "approve", mira.grant, "--yes")
     assert said.code == 5, said.err
     assert "the monitor has a copy and alerts if it is not recorded" in said.err
@@ -291,6 +319,7 @@ def test_an_ask_of_a_policy_of_before_is_asked_again(mira: Responder, sam: Respo
     view = mira.broker.asks._ask({"statement": signed_by(mira, "mira", policy="ab" * 32)})
     said = sam.types("breakglass", "approve", view["grant"], "--yes")
     assert said.code == 3, said.err
+    assert "the policy changed after ask" in said.err
     assert "mira asks again: breakglass ask orders-repair" in said.err
 
 

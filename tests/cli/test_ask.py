@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,7 +87,27 @@ def test_what_is_to_begin_later_is_asked_for_now_and_fetched_then(mira: Responde
     assert "gate 'orders-write'" not in seen  # a week is too long for a gate that asks nobody
     assert screen.row("begins") == local
     assert screen.row("then") == f"breakglass ask --again {grant}"
-    assert not mira.broker.broken  # nothing is handed in, and so nothing is minted, before that
+    assert "POST /break" not in mira.broker.asked  # so nothing is minted before that
+
+
+def test_what_begins_later_is_handed_out_and_used_from_its_start_on(mira: Responder) -> None:
+    """Its life counts from its start: further ahead than wait and skew together, as it is meant."""
+    change_cards(mira, wait_s=10, silence_s=5)
+    (mira.cwd / "trust").write_bytes(mira.broker.org.trust_note(skew="3s"))
+    begins = (datetime.now(UTC) + timedelta(seconds=18)).replace(microsecond=0)
+    asked = mira.types(*ASK, "--start", begins.isoformat(), "--no-wait")
+    assert asked.code == 0, asked.err
+    grant = mira.grant
+    said = mira.colleague("sam").types("breakglass", "approve", grant, "--yes")
+    assert said.code == 0, said.err
+    early = mira.types("breakglass", "ask", "--again", grant)
+    assert early.row("then") == f"breakglass ask --again {grant}"
+    time.sleep(max(0.0, (begins - datetime.now(UTC)).total_seconds()) + 0.1)
+    found = mira.types("breakglass", "ask", "--again", grant)
+    assert found.code == 0, found.err
+    assert found.row("granted").startswith("orders-repair on database 'orders' (orders-db)")
+    done = mira.types("breakglass", "run", grant, "--", "printenv", "PGHOST", "BREAKGLASS_GRANT")
+    assert (done.code, done.out.split()) == (0, ["orders.example", grant]), done.err
 
 
 @pytest.mark.parametrize(
@@ -301,7 +322,9 @@ def test_an_ask_is_taken_back_by_the_one_who_asked(mira: Responder) -> None:
     mira.types(*ASK, "--no-wait")
     said = mira.types("breakglass", "withdraw", mira.grant)
     assert said.code == 0, said.err
-    assert said.row("withdrawn") == f"{mira.grant}, entry 7; nothing is granted"
+    assert said.row("withdrawn") == (
+        f"{mira.grant}, handed in as entry 7; the broker says: nothing is granted"
+    )
     word = parse_statement(mira.broker.asks.copies[-1]["text"])
     assert word.do is Do.WITHDRAW
     again = mira.types("breakglass", "ask", "--again", mira.grant)
@@ -338,3 +361,7 @@ def test_a_credential_that_was_waited_for_lives_behind_the_wait(mira: Responder)
     mira.breaks()
     alone = Held(mira.grant, mira.home / "state/breakglass/grants" / mira.grant)
     assert alone.waited == timedelta(0)
+    mira.types(*ASK, "--start", "+2h", "--no-wait")
+    later = Held(mira.grant, mira.home / "state/breakglass/grants" / mira.grant)
+    said = parse_request(later.statement["text"])
+    assert later.longest == parse_time(said.starts) + timedelta(seconds=said.for_s)

@@ -141,6 +141,27 @@ def test_the_interpreter_does_not_close_under_a_call_that_is_left_behind():
     assert "it closes" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("ends", "code", "err"),
+    [("sys.exit(3)", 3, ""), ("sys.exit()", 0, ""), ("sys.exit('a word')", 1, "a word\n")],
+)
+def test_a_command_that_ends_itself_is_not_aborted_either(ends: str, code: int, err: str):
+    """`run`, `psql` and checks end with a code of their own, by SystemExit."""
+    program = (
+        "import atexit, sys, threading, time\n"
+        "import click\n"
+        "from breakglass.cli import main\n"
+        "atexit.register(lambda: print('it closes', flush=True))\n"
+        "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+        f"main.breakglass.add_command(click.command()(lambda: {ends}), 'x')\n"
+        "main.Commands.get_command = click.Group.get_command\n"
+        "main.main()\n"
+    )
+    words = [sys.executable, "-c", program, "x"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", err)
+
+
 def test_who_calls_it_in_their_own_process_is_not_ended_with_it(mira, capsys):
     """A daemon thread of the caller's is none of ours: only a process of our own ends at once."""
     stay = threading.Event()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.cli.client import find
-from breakglass.cli.me import length, mute
+from breakglass.cli.me import mute, mute_length
 from breakglass.errors import MalformedError
 from tests.embedded.isolated import Person, running_up
 from tests.monitor.people_kit import texts
@@ -63,6 +63,9 @@ def test_own_channels_are_added_tested_shown_and_removed(
         again = types("channel", "add", "chat", "--slack", chat.address, code=3)
         assert "there is an own channel 'chat' already" in again
         assert "name exactly one of" in types("channel", "add", "x", code=2)
+        # Standard input is empty here, and an empty target means «keep» of a channel that stands.
+        nothing = types("channel", "add", "phone", "--webhook", "-", code=2)
+        assert "no address came on standard input; nothing was changed" in nothing
         assert "https" in types("channel", "add", "x", "--webhook", "http://a.example/", code=2)
         assert "you have no channel 'x'; there are: chat, phone" in types(
             "channel", "remove", "x", code=3
@@ -70,7 +73,7 @@ def test_own_channels_are_added_tested_shown_and_removed(
         phone.status = 500
         assert "the receiver answered 500" in types("channel", "test", "phone", code=5)
         phone.status = 200
-        until = mute(find(str(mira.cwd)), "teo", length("1h"))
+        until = mute(find(str(mira.cwd)), "teo", mute_length("--mute", "1h"))
         shown = types()
         assert "what teo asks, until " in shown
         types("channel", "remove", "chat")
@@ -85,8 +88,8 @@ def test_own_channels_are_added_tested_shown_and_removed(
 
 @pytest.mark.parametrize("text", ["", "1", "0h", "1d", "-1h", "1h "])
 def test_a_length_of_another_form_is_refused(text: str) -> None:
-    with pytest.raises(MalformedError, match="such as 1h or 45m"):
-        length(text)
+    with pytest.raises(MalformedError, match="invalid duration --mute"):
+        mute_length("--mute", text)
 
 
 def test_a_mute_of_more_than_12_h_is_refused_before_anybody_signs(mira: Person) -> None:

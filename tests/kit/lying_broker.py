@@ -102,7 +102,9 @@ class LyingBroker:
         if path == "/break":
             return self._break(body)
         if path.startswith(("/asks", "/answers", "/requests", "/copies", "/me")):
-            return self.asks.answer(method, path, body)
+            said = self.asks.answer(method, path, body)
+            self._record_starts()
+            return said
         words = path.split("/")
         broken = self.broken.get(words[2]) if words[1] == "grants" and len(words) > 2 else None
         if broken is None:
@@ -151,16 +153,33 @@ class LyingBroker:
             "glasses": shown,
         }
 
+    def _record_starts(self) -> None:
+        """Write the intent of what begins later as soon as it is approved, as the real one does."""
+        for grant, ask in self.asks.asks.items():
+            if ask.state == "granted" and ask.request.starts and grant not in self.broken:
+                self._record(grant, ask.signed)
+
+    def _record(self, grant: str, signed: Signed) -> None:
+        self.org.now = to_milliseconds(datetime.now(UTC))
+        ask = self.asks.asks.get(grant)
+        approvals = ask.approvals if ask else ()
+        said = parse_request(signed.text)
+        self.broken[grant] = self.org.break_glass(said=said, signed=signed, approvals=approvals)
+
     def _break(self, body: Any) -> Any:
         signed = Signed(**body["statement"])
         said = parse_request(signed.text)
         grant = grant_id(signed.text)
+        ask = self.asks.asks.get(grant)
+        if ask is not None and ask.state == "ended":
+            over = f"grant {grant!r} has ended"
+            return {"error": ErrorName.ENDED, "message": over, "hint": ""}
         if grant not in self.broken:
-            self.org.now = to_milliseconds(datetime.now(UTC))
-            ask = self.asks.asks.get(grant)
-            approvals = ask.approvals if ask else ()
-            self.broken[grant] = self.org.break_glass(said=said, signed=signed, approvals=approvals)
+            self._record(grant, signed)
         broken = self.broken[grant]
+        if broken.intent.not_before > datetime.now(UTC):
+            begins = f"grant {grant!r} begins {broken.intent.not_before:%H:%M:%S} UTC"
+            return {"error": ErrorName.NOT_YET_VALID, "message": begins, "hint": ""}
         minted = self.minted(broken) if said.minter and body["presentation"] else None
         return {
             "grant": grant,

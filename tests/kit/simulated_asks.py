@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from breakglass.clock import format_time, to_milliseconds
+from breakglass.error_names import ErrorName
 from breakglass.records.people_list import May
 from breakglass.records.signing.signature import Signed
 from breakglass.records.statement import (
@@ -42,6 +43,7 @@ class SimulatedAsk:
     pages: list[dict[str, Any]] = field(default_factory=list)
     silent: bool = False
     state: str = "waiting"
+    granted: bool = False  # and over since
     until: datetime | None = None
 
     @property
@@ -109,6 +111,12 @@ class SimulatedAsks:
         with self._change(grant) as ask:
             ask.silent = True
 
+    def end(self, grant: str) -> None:
+        """Let somebody have stopped it: its grant, where it was granted, is over."""
+        with self._change(grant) as ask:
+            ask.granted |= ask.state == "granted"
+            ask.state = "ended"
+
     def say(self, grant: str, do: Do, who: str, why: str = "go ahead") -> None:
         """Let somebody answer from elsewhere."""
         from breakglass.records.statement import Why
@@ -160,7 +168,7 @@ class SimulatedAsks:
             "self_declared": True,
             "refused_before": [],
             "statement": {"text": ask.signed.text, "sshsig": ask.signed.sshsig},
-            "granted_index": 9 if ask.state == "granted" else None,
+            "granted_index": 9 if ask.granted or ask.state == "granted" else None,
         }
 
     def _ask(self, body: Any) -> Any:
@@ -176,6 +184,12 @@ class SimulatedAsks:
         ]
         if not found:
             return None
+        if said.do is Do.WITHDRAW and self.asks[found[0]].state == "granted":
+            return {
+                "error": ErrorName.GRANTED_ALREADY,
+                "message": f"request {found[0]!r} is granted already",
+                "hint": f"hand it back: breakglass done {found[0]}",
+            }
         with self._change(found[0]) as ask:
             ask.said.append(signed)
             card = self.org.card(ask.request.glass)

@@ -31,7 +31,7 @@ from breakglass.records.handout import (
     handout_text,
     sign_handout,
 )
-from breakglass.records.statement import digest_of, grant_id, statement_text
+from breakglass.records.statement import Do, digest_of, grant_id, statement_text
 from breakglass.records.trust import parse_trust
 from breakglass.tlog.note import Note
 
@@ -39,6 +39,7 @@ HERE = Path(__file__).resolve().parent
 FILE = HERE / "handouts.json"
 KINDS = {MalformedError: "malformed", UnprovenError: "unproven"}
 SEALED = b"these bytes stand for a sealed credential"
+DAY = timedelta(days=1)
 CONNECT = {"host": "orders.example", "port": 5432, "user": "bg_x"}
 
 
@@ -50,6 +51,7 @@ class Case:
     given: HandedCredential
     expect: str
     later: timedelta = timedelta(0)
+    statement: str = ""  # another one than the shop's
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,11 @@ class Shop:
     statement: str
 
     @classmethod
-    def begin(cls) -> Shop:
+    def begin(cls, **changes: Any) -> Shop:
         """Let mira ask for the orders database."""
         org = Organisation()
         scope = {"databases": ("orders",), "roles": ("repair",)}
-        said = org.statement(glass="orders-repair", minter="orders-db", scope=scope)
+        said = org.statement(glass="orders-repair", minter="orders-db", scope=scope, **changes)
         return cls(org, statement_text(said))
 
     def handout(self, **changes: Any) -> Handout:
@@ -106,6 +108,7 @@ def cases() -> dict[str, Case]:
     beside = beside.with_lines(signer("somebody.else.example").sign(beside.text))
     stranger = sign_handout(handout_text(shop.handout()), signer("orders-db.evil.example"))
     longest = org.now + timedelta(seconds=1200) + SKEW
+    put_off = Shop.begin(do=Do.ASK, starts=format_time(now + DAY))
     off = org.holder.of("another holder").public
     mismatch, who, until = "handout_mismatch", "handout_signer", "handout_until"
     return {
@@ -151,6 +154,16 @@ def cases() -> dict[str, Case]:
         "is-over": Case("by 1 s", shop.given(until=now - SECOND), until),
         "shown-again-later": Case("after its end", honest, until, timedelta(minutes=11)),
         "sealed-is-no-base64": Case("", replace(honest, sealed="?"), "malformed"),
+        "starts-later": Case(
+            "its life counts from its start",
+            put_off.given(until=longest + DAY),
+            "",
+            DAY,
+            put_off.statement,
+        ),
+        "starts-later-and-lives-too-long": Case(
+            "by 1 s", put_off.given(until=longest + DAY + SECOND), until, DAY, put_off.statement
+        ),
     }
 
 
@@ -172,7 +185,7 @@ def file() -> str:
             "name": name,
             "about": case.about,
             "trust": shop.org.trust_text(),
-            "statement": shop.statement,
+            "statement": case.statement or shop.statement,
             "now": format_time(shop.org.now + case.later),
             "note": case.given.note,
             "sealed": case.given.sealed,

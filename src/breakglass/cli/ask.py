@@ -7,7 +7,13 @@ import click
 from breakglass.cli import output
 from breakglass.cli.client import find, takes_org
 from breakglass.cli.completed_names import GLASS
-from breakglass.cli.glass_request import Typed, later_start, takes_request, wanted
+from breakglass.cli.glass_request import (
+    Typed,
+    check_alone,
+    later_start,
+    takes_request,
+    wanted,
+)
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 
@@ -46,6 +52,8 @@ def ask(
     from breakglass.cli.breaking import hand_in
     from breakglass.records.statement import Do
 
+    if again:
+        check_alone("--again", glass, typed, start)
     client = find(org)
     if again:
         hand_in(client, held_grants.held(client.state, again), as_json, wait=not no_wait)

@@ -49,7 +49,7 @@ def proven_ask(client: Client, view: AskView, grant: str, now: datetime) -> Prov
     Raises:
         UnprovenError: another ask than the one that was named, a card that maintainers did not
             sign, or a signature that is not the asker's; nothing was signed.
-        RefusedError: ``wrong_policy``: it was asked under a policy of before.
+        RefusedError: ``wrong_policy``: the policy changed after it was asked.
     """
     from breakglass.cli.signed_glass import signed_card
     from breakglass.records.authority import check_people, check_person
@@ -77,7 +77,7 @@ def proven_ask(client: Client, view: AskView, grant: str, now: datetime) -> Prov
         ) from error
     if said.policy != card.policy:
         raise RefusedError(
-            f"ask {grant!r} is of a policy of before; nothing was signed",
+            f"the policy changed after ask {grant!r} was signed; nothing was signed by you",
             name=ErrorName.WRONG_POLICY,
             hint=f"{said.who} asks again: breakglass ask {said.glass}",
         )
@@ -138,7 +138,6 @@ def of_broker(value: Mapping[str, Any], who: str) -> list[str]:
     if value.get("self_declared"):
         said.append("the broker says: a self-declared incident, of no outside source")
     for each in value.get("refused_before", []):
-        said.append(
-            f'the broker says: {each["who"]} refused {who} this glass within 24 h: "{each["why"]}"'
-        )
+        by, why = (each.get(name, "?") for name in ("who", "why"))
+        said.append(f'the broker says: {by} refused {who} this glass within 24 h: "{why}"')
     return said

@@ -14,7 +14,7 @@ from typing import Any
 
 from breakglass.clock import parse_time
 from breakglass.error_names import ErrorName
-from breakglass.errors import BreakglassError, UnavailableError
+from breakglass.errors import BreakglassError, UnavailableError, UnprovenError
 
 
 class AskState(StrEnum):
@@ -26,7 +26,7 @@ class AskState(StrEnum):
     WITHDRAWN = "withdrawn"  # its asker took it back
     OVERTAKEN = "overtaken"  # its asker broke the glass instead
     EXPIRED = "expired"  # nobody can grant it any more
-    ENDED = "ended"  # granted, and over
+    ENDED = "ended"  # its grant is over; or somebody stopped the asker, the glass or everything
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,11 @@ class AskView:
         """Say whether a page was delivered to anybody."""
         return any(each.delivered for each in self.pages)
 
+    @property
+    def stopped(self) -> bool:
+        """Say whether it ended before anybody granted it: no grant of it was ever recorded."""
+        return self.state is AskState.ENDED and self.value.get("granted_index", 0) is None
+
 
 def ask_view(value: Mapping[str, Any]) -> AskView:
     """Read what a broker answered.
@@ -113,6 +118,22 @@ def ask_view(value: Mapping[str, Any]) -> AskView:
             f"the broker's answer on an ask makes no sense: {type(error).__name__}",
             name=ErrorName.NONSENSE,
         ) from error
+
+
+def view_of(value: Mapping[str, Any], grant: str, text: str) -> AskView:
+    """Read what a broker answered of an ask that was signed here.
+
+    Raises:
+        UnavailableError: see ``ask_view``.
+        UnprovenError: ``wrong_grant``; it is another ask.
+    """
+    found = ask_view(value)
+    if (found.grant, found.text) != (grant, text):
+        raise UnprovenError(
+            f"the broker shows another ask than {grant!r}, which was signed here",
+            name=ErrorName.WRONG_GRANT,
+        )
+    return found
 
 
 def _answered(value: Mapping[str, Any]) -> Answered:

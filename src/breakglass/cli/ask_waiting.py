@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from breakglass.cli import output
-from breakglass.cli.ask_view import AskState, AskView, Paged, ask_view
+from breakglass.cli.ask_view import AskState, AskView, Paged, view_of
 from breakglass.cli.ask_watch import AskWatch
 from breakglass.cli.client import Client
+from breakglass.clock import parse_time
 from breakglass.error_names import ErrorName
-from breakglass.errors import BreakglassError, RefusedError, UnavailableError
+from breakglass.errors import BreakglassError, RefusedError, UnavailableError, UnprovenError
 from breakglass.shown_text import shown
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ _TICK_S = 0.2
 
 
 class Next(Enum):
-    """What follows: the grant stands and is taken, the glass is broken, or nothing."""
+    """What follows: the grant is taken, begins later, the glass is broken, or nothing."""
 
     TAKE = "take"
+    BEGINS = "begins"
     BREAK = "break"
     NOTHING = "nothing"
 
@@ -65,12 +67,12 @@ def wait_for_people(
     waiting = _Waiting(client, held, as_json, view)
     waiting.tell(view)
     leave_copy(client, held.statement)
-    if view.state is AskState.WAITING and not wait:
+    if not _has_ended(view) and not wait:
         waiting.leave(view)
         return dict(view.value), Next.NOTHING
-    if view.state is AskState.WAITING:
-        waiting.talk("waiting; Ctrl-C ends this command, not the ask")
     try:
+        if not _has_ended(view):
+            waiting.talk("waiting; Ctrl-C ends this command, not the ask")
         return waiting.follow(view)
     except KeyboardInterrupt:
         click.echo("", err=True)
@@ -81,6 +83,7 @@ def wait_for_people(
 
 
 def _asked(client: Client, held: Held) -> AskView:
+    from breakglass.cli.statement_copy import leave_copy
     from breakglass.records.statement import parse_request
 
     client.announce()  # a statement that is sent again was signed by an earlier command
@@ -88,8 +91,14 @@ def _asked(client: Client, held: Held) -> AskView:
     shown_to = held.present(client.log, f"minter:{minter}", held.grant) if minter else None
     body = {"statement": held.statement, "presentation": shown_to}
     try:
-        return ask_view(client.broker("POST", "/asks", body))
+        answer = client.broker("POST", "/asks", body)
+        return view_of(answer, held.grant, held.statement["text"])
+    except UnprovenError:
+        leave_copy(client, held.statement)
+        raise
     except UnavailableError as error:
+        if error.name != ErrorName.UNREACHABLE:
+            leave_copy(client, held.statement)  # whoever had it may have dropped it
         if held.again not in error.hint:
             unknown = error.name in (ErrorName.UNANSWERED, ErrorName.NONSENSE)
             error.hint = f"{'result unknown; ' if unknown else ''}retry: {held.again}"
@@ -129,6 +138,7 @@ class _Waiting:
         # A glass that takes people anyway is not one to break alone.
         self._alone = said.do is Do.ASK and not asked["need"] and not said.drill
         self._silent_at = said.at + self._silence
+        self._begins = parse_time(said.starts) if said.starts else None
         self._told: set[object] = set()
         self._offered = False
 
@@ -164,7 +174,7 @@ class _Waiting:
 
     def follow(self, view: AskView) -> tuple[dict[str, Any], Next]:
         """Follow the ask until something follows from it; see ``wait_for_people``."""
-        if view.state is not AskState.WAITING:
+        if _has_ended(view):
             return self._ended(view)
         watch = AskWatch(self._client, self._held, view.version)
         trouble = False
@@ -184,7 +194,7 @@ class _Waiting:
                 if newer is not None:
                     view = newer
                     self.tell(view)
-                    if view.state is not AskState.WAITING:
+                    if _has_ended(view):
                         return self._ended(view)
         finally:
             watch.close()
@@ -223,6 +233,15 @@ class _Waiting:
         return Next.BREAK if answer == "yes" else Next.NOTHING
 
     def _ended(self, view: AskView) -> tuple[dict[str, Any], Next]:
+        if view.stopped:
+            raise RefusedError(
+                f"ask {view.grant!r} was stopped before it was granted: you, the glass or"
+                " everything is suspended; nothing was granted by it",
+                name=ErrorName.SUSPENDED,
+                hint="see: breakglass status",
+            )
+        if view.state is AskState.GRANTED and self._begins is not None and _now() < self._begins:
+            return dict(view.value), Next.BEGINS
         if view.state in (AskState.GRANTED, AskState.ENDED):
             return dict(view.value), Next.TAKE  # one that is over the broker speaks of itself
         if view.state is AskState.REFUSED:
@@ -272,7 +291,16 @@ def _answer(question: str, watch: AskWatch) -> str:
             return ""
 
 
+def _has_ended(view: AskView) -> bool:
+    """Say whether an ask has ended; that its time is over is believed of our own clock alone."""
+    if view.state is AskState.EXPIRED:
+        return _now() > view.until
+    return view.state is not AskState.WAITING
+
+
 def _waits_for(view: AskView) -> str:
+    if view.stopped:
+        return "stopped"
     if view.state is not AskState.WAITING:
         return view.state.value
     names = ", ".join(map(shown, view.approvers))
@@ -292,7 +320,8 @@ def _label(view: AskView) -> tuple[str, str]:
     if view.silent:
         return '"approvers silent"', ""
     if view.reached:
-        return '"did not wait"', "the broker has not recorded that nobody answered"
+        unrecorded = "you waited, and the broker has not recorded it yet; wait on, and it becomes"
+        return '"did not wait"', f'{unrecorded} "approvers silent"'
     return '"not paged"', "no page was delivered to anybody: nobody may know that you asked"
 
 

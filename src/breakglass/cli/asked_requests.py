@@ -57,7 +57,7 @@ def state_of(view: AskView) -> str:
     if view.state is AskState.REFUSED:
         by = [each.who for each in view.answers if not each.yes]
         return f"refused by {', '.join(by)}" if by else "refused"
-    return view.state.value
+    return "stopped, never granted" if view.stopped else view.state.value
 
 
 def left(view: AskView) -> str:

@@ -10,7 +10,14 @@ import click
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
 from breakglass.cli.completed_names import GLASS
-from breakglass.cli.glass_request import Typed, begins, takes_request, wanted, wanted_after
+from breakglass.cli.glass_request import (
+    Typed,
+    begins,
+    check_alone,
+    takes_request,
+    wanted,
+    wanted_after,
+)
 from breakglass.clock import Deadline, parse_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, RefusedError
@@ -50,6 +57,10 @@ def break_(
     from breakglass.cli import held_grants
     from breakglass.records.statement import Do
 
+    if after and again:
+        raise click.UsageError("give --after or --again, not both")
+    if after or again:
+        check_alone("--after" if after else "--again", glass, typed)
     client = find(org)
     if again:
         hand_in(client, held_grants.held(client.state, again), as_json)
@@ -96,9 +107,8 @@ def hand_in(client: Client, held: Held, as_json: bool, *, wait: bool = True) -> 
         glass = parse_request(held.statement["text"]).glass
         held.keep_asked(signed_card(client, client.broker("GET", "/glasses"), glass, _now()))
     found, then = wait_for_people(client, held, as_json, wait=wait)
-    starts = parse_request(held.statement["text"]).starts
-    if then is Next.TAKE and starts and _now() < parse_time(starts):
-        _tell_start(held, starts, found, as_json)
+    if then is Next.BEGINS:
+        _tell_start(held, found, as_json)
     elif then is Next.TAKE:
         _take_approved(client, held, as_json, found)
     elif then is Next.BREAK:
@@ -111,11 +121,14 @@ def hand_in(client: Client, held: Held, as_json: bool, *, wait: bool = True) -> 
             take(client, held, as_json)
 
 
-def _tell_start(held: Held, starts: str, ask: dict[str, Any], as_json: bool) -> None:
+def _tell_start(held: Held, ask: dict[str, Any], as_json: bool) -> None:
     """Say that a grant stands and begins later; what it gives is fetched from then on."""
+    from breakglass.records.statement import parse_request
+
     if as_json:
         output.tell_json(ask)
         return
+    starts = parse_request(held.statement["text"]).starts
     output.tell_rows([("grant", held.grant), ("begins", begins(starts)), ("then", held.again)])
 
 
@@ -153,7 +166,6 @@ def _say_what_is_held(client: Client, glass: str) -> None:
     What cannot be read is not spoken of: a folder that a crash left half written stops no glass.
     """
     from breakglass.cli import held_grants
-    from breakglass.clock import parse_time
     from breakglass.records.statement import Break, parse_request
 
     for each in held_grants.all_held(client.state):

@@ -30,7 +30,19 @@ WITHIN = timedelta(seconds=20)
 HEDGE_AFTER = timedelta(seconds=3)
 _SILENCE = timedelta(seconds=2)
 PERMIT = "Breakglass-Permit"
-_HOLDS = {"/glasses": "glasses", "/break": "token"}  # what an answer of ours cannot be without
+_HOLDS: dict[str, set[str]] = {  # what an answer of ours cannot be without
+    "GET /glasses": {"glasses", "version"},
+    "GET /glasses/mine": {"glasses"},
+    "GET /grants": {"grants"},
+    "GET /incidents": {"incidents"},
+    "GET /requests": {"mine", "waiting"},
+    "GET /doors": {"doors", "unappended"},
+    "POST /break": {"token"},
+    "POST /answers": {"index", "ask"},
+    "POST /incidents": {"index"},
+    "POST /done": {"ended"},
+    "POST /kill": {"target", "name", "index"},
+}
 _WEIGHT: dict[ErrorName | ForeignName, int] = {
     ErrorName.UNREACHABLE: 0,
     ErrorName.UNANSWERED: 1,
@@ -68,6 +80,11 @@ class Client:
     reader: Path | None = None
     door_webhook: str = ""
     door_command: str = ""
+
+    @property
+    def bundle(self) -> Path:
+        """Return the folder of the policy's bundle beside ``client.toml``; it may not be there."""
+        return self.file.absolute().parent / "bundle"
 
     def broker(
         self,
@@ -214,7 +231,7 @@ def _answer(broker: Peer, method: str, path: str, body: bytes, permit: str) -> d
     signed = method == "GET" and not permit
     sent = broker.send(method, path, body, "application/json", headers=headers, signed=signed)
     answer = sent.checked().json()
-    if _HOLDS.get(path, "") not in {"", *answer}:
+    if not _HOLDS.get(f"{method} {path}", set()) <= answer.keys():
         raise UnavailableError(f"broker's answer to {path} makes no sense", name=ErrorName.NONSENSE)
     return answer
 

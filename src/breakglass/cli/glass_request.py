@@ -89,6 +89,23 @@ def takes_request(command: F) -> F:
     return taking  # type: ignore[return-value]
 
 
+def check_alone(option: str, glass: str | None, typed: Typed, start: str = "") -> None:
+    """Check that nothing stands beside an option that goes on with what was signed before.
+
+    Raises:
+        click.UsageError: something does, and would count for nothing: ``--drill`` among it would
+            break the glass for real.
+    """
+    beside = [] if glass is None else [repr(glass)]
+    beside += [f"--{name.rstrip('_')}" for name, value in vars(typed).items() if value]
+    beside += ["--start"] if start else []
+    if beside:
+        raise click.UsageError(
+            f"{option} goes on with what you signed, and {', '.join(beside)} would change nothing:"
+            " leave it out"
+        )
+
+
 @dataclass(frozen=True)
 class GlassRequest:
     """One use of one glass as somebody is about to sign for it, within its signed card."""
@@ -193,8 +210,7 @@ def begins(starts: str) -> str:
     """Write a start for people: in their own zone, and in UTC."""
     from breakglass.clock import parse_time
 
-    moment = parse_time(starts)
-    return f"{moment.astimezone():%Y-%m-%d %H:%M} ({moment:%H:%M} UTC)"
+    return output.day_and_time(parse_time(starts))
 
 
 def wanted(client: Client, known: dict[str, Any], glass: str, typed: Typed) -> GlassRequest:

@@ -61,9 +61,10 @@ class Held:
 
     @property
     def longest(self) -> datetime:
-        """Return when what was asked for is over at the latest: its own time, wait and life."""
-        said = parse_request(self.statement["text"])
-        return said.at + self.waited + timedelta(seconds=said.for_s)
+        """Return when what was asked for is over at the latest, by the statement itself."""
+        from breakglass.records.handout import longest_end
+
+        return longest_end(parse_request(self.statement["text"]), self.waited)
 
     @property
     def again(self) -> str:

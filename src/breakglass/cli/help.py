@@ -28,7 +28,7 @@ Every command ends with one of these; the word is the error's class.
     6    misconfigured: something on this machine is missing or wrong
     7    an approver said no (ask, and break where people approve)
     8    nobody approved it: not yet, or not in time (the same two)
-    130  you pressed Ctrl-C
+    130  you pressed Ctrl-C, or said no to a question
 
 'breakglass run' and 'breakglass psql' end with the exit code of their command,
 and with 3 when the grant ended first. 'breakglass-gate run' ends with 0 only

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -91,8 +90,9 @@ def _change(do: str, name: str, severity: str, title: str, org: str | None, as_j
     verb = "declared" if do == "declare" else "closed"
     entry = f", entry {answer['index']}" if answer["index"] is not None else ", as before"
     rows = [(verb, f"{name} ({severity}){entry}, by {client.who}")]
-    output.tell_rows([*rows, *map(_ending, answer["ends"])])
-    if answer["ends"]:
+    ends = answer.get("ends", [])  # a broker of an older release ends nothing
+    output.tell_rows([*rows, *map(_ending, ends)])
+    if ends:
         output.talk(
             f"still repairing: breakglass incident declare {name} --severity {severity}"
             f" --title {shlex.quote(title)}"
@@ -100,9 +100,10 @@ def _change(do: str, name: str, severity: str, title: str, org: str | None, as_j
 
 
 def _ending(end: dict[str, Any]) -> tuple[str, str]:
-    at = parse_time(end["at"])
-    left = at - datetime.now(UTC)
-    when = "now" if left <= timedelta(0) else f"at {at.astimezone():%H:%M} ({at:%H:%M} UTC)"
+    from breakglass.cli.sign_statement import now
+
+    at, moment = parse_time(end["at"]), now()
+    when = "now" if at <= moment else f"at {output.clock_time(at, moment)}"
     return ("ends", f"{end['glass']} of {end['who']} {when}: {end['grant']}")
 
 

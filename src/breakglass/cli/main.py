@@ -108,8 +108,8 @@ def _run(arguments: list[str], as_json: bool) -> int:
 
     try:
         whole = _whole(breakglass)
-        ended = whole.main(_behind(arguments), prog_name="breakglass", standalone_mode=False)
-        return ended if isinstance(ended, int) else 0  # the code of a click.exceptions.Exit
+        code = whole.main(_behind(arguments), prog_name="breakglass", standalone_mode=False)
+        return code if isinstance(code, int) else 0  # the code of a click.exceptions.Exit
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())  # a group without a command: that is a question
         return 0
@@ -120,6 +120,11 @@ def _run(arguments: list[str], as_json: bool) -> int:
     except BreakglassError as error:
         output.tell_error(error.name, error.message, error.hint, as_json)
         return error.exit_code
+    except SystemExit as ended:  # of `run`, of a check that failed: the code is theirs
+        if ended.code is None or isinstance(ended.code, int):
+            return ended.code or 0
+        click.echo(ended.code, err=True)
+        return 1
     except (KeyboardInterrupt, click.Abort):
         click.echo("", err=True)
         output.talk("stopped; what was sent may be recorded all the same: breakglass status")

@@ -5,7 +5,6 @@ Both are signed and sent straight to the monitor; no broker learns a number or a
 
 from __future__ import annotations
 
-import re
 import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -40,7 +39,6 @@ TEST_EXAMPLE = """\
 Example:
   breakglass me channel test post
 """
-_LENGTH = re.compile(r"([1-9][0-9]{0,4})(m|h)", re.ASCII)
 
 
 @click.group(
@@ -92,6 +90,9 @@ def add(
     kind, target = chosen[0]
     if target == "-":
         target = sys.stdin.readline().strip()
+        if not target:
+            # An empty target says «as it is» of a channel that stands, and makes none.
+            raise MalformedError("no address came on standard input; nothing was changed")
     client = find(org)
     kept = [each for each in _kept(client) if each.name != name]
     _tell(_set(client, [*kept, OwnChannel(name, kind, target)]), as_json)
@@ -149,32 +150,35 @@ def mute(client: Client, who: str, for_: timedelta) -> datetime:
         MalformedError: longer, or not at all.
         BreakglassError: the monitor refused it, or does not answer; nothing is muted.
     """
-    from breakglass.records.me import MUTE_AT_MOST, MeDo, MyMute
+    from breakglass.records.me import MeDo, MyMute
 
-    if not timedelta(0) < for_ <= MUTE_AT_MOST:
-        raise MalformedError(
-            f"a mute lasts 12 h at most, not {output.duration(for_.total_seconds())}"
-        )
+    _check_mute(for_)
     common = _common(client)
     until: datetime = common["at"] + for_
     _said(client, MyMute(do=MeDo.MUTE, person=who, until=until, **common))
     return until
 
 
-def length(text: str) -> timedelta:
-    """Read how long a mute lasts: ``45m`` or ``1h``.
+def mute_length(option: str, text: str) -> timedelta:
+    """Read how long a mute is to last.
 
     Raises:
-        MalformedError: another form.
-
-    >>> length("1h"), length("45m")
-    (datetime.timedelta(seconds=3600), datetime.timedelta(seconds=2700))
+        MalformedError: no length of time, or more than 12 h.
     """
-    found = _LENGTH.fullmatch(text)
-    if not found:
-        raise MalformedError(f"{text[:40]!r} is not a length of time such as 1h or 45m")
-    unit = timedelta(hours=1) if found[2] == "h" else timedelta(minutes=1)
-    return int(found[1]) * unit
+    from breakglass.cli.signed_glass import span_of
+
+    found = span_of(option, text)
+    _check_mute(found)
+    return found
+
+
+def _check_mute(for_: timedelta) -> None:
+    from breakglass.records.me import MUTE_AT_MOST
+
+    if not timedelta(0) < for_ <= MUTE_AT_MOST:
+        raise MalformedError(
+            f"a mute lasts 12 h at most, not {output.duration(for_.total_seconds())}"
+        )
 
 
 def _kept(client: Client) -> list[OwnChannel]:

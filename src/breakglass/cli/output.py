@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -162,6 +162,15 @@ def clock_time(moment: datetime, now: datetime) -> str:
     if not here.utcoffset():
         return f"{there:{form}} UTC"
     return f"{here:{form}} ({there:{form}} UTC)"
+
+
+def day_and_time(moment: datetime, zone: tzinfo | None = None) -> str:
+    """Write a day and a time for people: in their own zone, and in UTC.
+
+    >>> day_and_time(datetime(2026, 12, 5, 21, tzinfo=UTC), UTC)
+    '2026-12-05 21:00 (21:00 UTC)'
+    """
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M} ({moment.astimezone(UTC):%H:%M} UTC)"
 
 
 def time_left(moment: datetime, now: datetime) -> str:

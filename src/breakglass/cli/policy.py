@@ -199,7 +199,7 @@ def sign(bundle: Path | None, sign_here: bool, yes: bool, org: str | None, as_js
 
     client = find(org)
     client.announce()
-    folder = bundle or _bundle_of(client)
+    folder = bundle or client.bundle
     changed = repository.uncommitted(folder)
     if changed:
         raise MisconfiguredError(
@@ -251,7 +251,7 @@ def activate(bundle: Path | None, org: str | None, as_json: bool) -> None:
 
     check_offered(_not_offered(_read(_folder(bundle, org))[1], org))
     client = find(org)
-    folder = bundle or _bundle_of(client)
+    folder = bundle or client.bundle
     signed = read_signed(folder)
     check_cases(_compile(read_bundle(folder)), now())
     for line in tell_difference(client, read_bundle(folder)):
@@ -290,11 +290,7 @@ def _moment(text: str) -> datetime:
 
 
 def _folder(bundle: Path | None, org: str | None) -> Path:
-    return bundle or _bundle_of(find(org))
-
-
-def _bundle_of(client: Client) -> Path:
-    return client.file.absolute().parent / "bundle"
+    return bundle or find(org).bundle
 
 
 def _read(folder: Path) -> tuple[dict[str, bytes], Bundle, list[LintFinding]]:

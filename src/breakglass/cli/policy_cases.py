@@ -33,7 +33,7 @@ def test(bundle: Path | None, org: str | None, as_json: bool) -> None:
     from breakglass.policy.compile import compile_policy
     from breakglass.policy.folder import read_bundle
 
-    folder = bundle or find(org).file.absolute().parent / "bundle"
+    folder = bundle or find(org).bundle
     found = run_cases(compile_policy(read_bundle(folder), now=now()), now())
     failed = [each for each in found if not each.holds]
     if as_json:

@@ -87,4 +87,4 @@ def _as_json(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> dict[st
 
 def _own(client: Client | None) -> Path:
     assert client is not None, "NEW was left out, so the client was looked for"
-    return client.file.absolute().parent / "bundle"
+    return client.bundle

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
+from breakglass.cli import output
 from breakglass.errors import MalformedError
 
 _AHEAD = re.compile(r"\+(?:([1-9][0-9]{0,2})d)?(?:([1-9][0-9]{0,2})h)?(?:([1-9][0-9]{0,3})m)?")
@@ -34,7 +35,7 @@ def parse_start(text: str, now: datetime, zone: tzinfo | None = None) -> datetim
     found = _ahead(text, now) or _moment(text.strip(), now, zone)
     if found <= now:
         raise MalformedError(
-            f"--start {text!r} is {_local(found, zone)}, which is not in the future",
+            f"--start {text!r} is {output.day_and_time(found, zone)}, which is not in the future",
             hint="leave --start out to begin at once",
         )
     return found
@@ -84,7 +85,3 @@ def _own(naive: datetime, zone: tzinfo | None, text: str) -> datetime:
             hint=f"name it with its zone: {first.isoformat()} or {second.isoformat()}",
         )
     return first.astimezone(UTC)
-
-
-def _local(moment: datetime, zone: tzinfo | None) -> str:
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M} ({moment.astimezone(UTC):%H:%M} UTC)"

@@ -1,7 +1,7 @@
 """A copy for the monitor of what a person handed in, so that a broker cannot drop it unseen.
 
 A stolen broker that loses an approver's yes makes them look silent. The monitor, which is another
-party, waits for the record and alerts ``withheld`` if it does not come.
+party, waits for the record and alerts ``statement_withheld`` if it does not come.
 """
 
 from __future__ import annotations

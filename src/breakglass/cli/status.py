@@ -9,6 +9,7 @@ import click
 from breakglass.cli import output
 from breakglass.cli.client import Client, find, takes_org
 from breakglass.cli.completed_names import GRANT
+from breakglass.errors import BreakglassError
 
 _STATES = {"minted": "active, untested", "usable": "active", "stopped": "revoking"}
 
@@ -33,7 +34,7 @@ def status(grant: str | None, org: str | None, as_json: bool) -> None:
     incidents = client.broker("GET", "/incidents")["incidents"]
     grants = client.broker("GET", "/grants")["grants"]
     doors = client.broker("GET", "/doors")
-    asked = client.broker("GET", "/requests")
+    asked = _requests(client)
     unrecorded = {each["grant"] for each in doors["unappended"]}
     unrecorded |= {each["grant"] for each in doors["doors"] if each["index"] is None}
     if as_json:
@@ -41,10 +42,23 @@ def status(grant: str | None, org: str | None, as_json: bool) -> None:
         output.tell_json({**told, "requests": asked})
         return
     _overview(client, incidents, grants)
-    _asks(asked)
+    if asked is not None:
+        _asks(asked)
     if unrecorded:
         names = ", ".join(sorted(unrecorded))
         output.talk(f"custodians' door, not in the ledger: {names}; see: breakglass door list")
+
+
+def _requests(client: Client) -> dict[str, Any] | None:
+    """Return what is asked for, or ``None``, said: grants are shown all the same.
+
+    A broker of an older release has none of it.
+    """
+    try:
+        return client.broker("GET", "/requests")
+    except BreakglassError as error:
+        output.talk(f"requests could not be read: {error}")
+        return None
 
 
 def _one(found: dict[str, Any], as_json: bool) -> None:
@@ -116,7 +130,7 @@ def _state(grant: dict[str, Any]) -> str:
 
     if grant["state"] == "scheduled":
         starts = parse_time(grant["not_before"])
-        return f"starts {starts.astimezone():%Y-%m-%d %H:%M} ({starts:%H:%M} UTC)"
+        return f"starts {output.day_and_time(starts)}"
     if grant["state"] == "recorded":
         return "minting" if grant["minter"] else "active (gates only)"
     return _STATES[grant["state"]]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from breakglass.canonical import canonical, parse_lines
-from breakglass.clock import format_time
+from breakglass.clock import format_time, parse_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, UnprovenError
 from breakglass.records.encoding.text_types import Code, Digest, GrantId, Handle, HolderKey, LogName
@@ -92,6 +92,20 @@ def digest_of_connect(connect: Mapping[str, str | int]) -> str:
     return digest_of(canonical(dict(connect)))
 
 
+def longest_end(said: AccessRequest, waited: timedelta) -> datetime:
+    """Return when what a statement asks for is over at the latest, by no clock but its own.
+
+    Args:
+        said: the statement. One that names its start is granted from then on, whenever it was
+            approved.
+        waited: how long others may have taken to approve it, by the card; nobody had to: 0.
+
+    Source: docs/spec/handout.md, H-4.
+    """
+    begins = parse_time(said.starts) if said.starts else said.at + waited
+    return begins + timedelta(seconds=said.for_s)
+
+
 def check_handout(
     given: HandedCredential,
     statement: str,
@@ -164,10 +178,8 @@ def _check_signer(note: Note, minter: str, trust: Trust) -> None:
 def _check_until(
     found: Handout, said: AccessRequest, trust: Trust, now: datetime, waited: timedelta
 ) -> None:
-    # ``not_before`` may lie one skew behind the statement's own time, ``not_after`` with it; and
-    # behind the last approval, where the grant waited for one.
-    longest = said.at.timestamp() + waited.total_seconds() + said.for_s + trust.skew.total_seconds()
-    if found.until.timestamp() > longest or found.until < now:
+    # ``not_before`` may lie one skew behind the statement's own time, ``not_after`` with it.
+    if found.until > longest_end(said, waited) + trust.skew or found.until < now:
         raise UnprovenError(
             f"the hand-out lives until {format_time(found.until)}, now is {format_time(now)}, and"
             f" {said.for_s} s were asked for",
