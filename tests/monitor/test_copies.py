@@ -124,6 +124,7 @@ def test_what_was_withheld_for_days_rings_before_it_is_forgotten(
     first.copies.take(CopyBody(yes(shop, Story(shop))))
     first.process.close()
     second = live(monitor_of, folder, 3600)
+    second.copies.look()  # the ledger is there from now on
     second.copies._clock = OffsetClock(SystemClock(), timedelta(hours=50))
     eventually(lambda: "statement_withheld" in sink.subjects())
     assert "only the entries of that time can tell" in sink.message("statement_withheld")["text"]
