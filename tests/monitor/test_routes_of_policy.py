@@ -455,6 +455,7 @@ def test_each_change_is_held_for_what_waits_on_the_old_ways(
     pager.status = sinks.by_name["other"].status = 503
     activate(shop, CHANNELS.replace("secret:pager", "secret:other"), BY_CLASS)
     follows(monitor, shop)  # its time is over
+    assert monitor.policy_channels._held is None  # the next one has its own
     monkeypatch.setattr("breakglass.monitor.alerts.policy_channels._HELD_AT_MOST_S", 60.0)
     activate(shop, CHANNELS, BY_CLASS)
     eventually(lambda: monitor.policy_channels._held is not None)
