@@ -23,7 +23,7 @@ from breakglass.monitor.alerts.mail import MailServer as MailPlace
 from breakglass.monitor.alerts.pagerduty import PagerDuty
 from breakglass.monitor.alerts.slack import Slack
 from breakglass.monitor.alerts.webhook import Webhook
-from tests.kit.mail_server import PASSWORD, USER, MailServer
+from tests.kit.mail_server import PASSWORD, USER, MailServer, certificate
 from tests.monitor.stand_ins import Sink
 
 WITHIN = timedelta(seconds=0.4)
@@ -72,9 +72,18 @@ def _posted(kind: str, sink: Sink) -> Case:
         "slack": lambda body: body["text"].rpartition(", key ")[2],  # a person's eyes
         "pagerduty": lambda body: body["dedup_key"],
     }
+
+    def heard() -> list[str]:
+        # What has a key that is known is left out; then what people read, which names it too.
+        shown = {keys[kind](body): body for body, _, _ in reversed(sink.taken)}
+        order = dict.fromkeys(keys[kind](body) for body, _, _ in sink.taken)
+        if kind == "pagerduty":
+            return [shown[key]["payload"]["custom_details"]["key"] for key in order]
+        return list(order)
+
     return Case(
         made[kind](),
-        lambda: list(dict.fromkeys(keys[kind](body) for body, _, _ in sink.taken)),
+        heard,
         lambda: setattr(sink, "status", 503),
         lambda: setattr(sink, "status", 202 if kind == "pagerduty" else 200),
     )
@@ -139,7 +148,9 @@ def test_trouble_is_an_error_of_ours_and_the_message_can_be_delivered_later(case
     assert case.heard() == ["broke_glass/7"]
 
 
-@pytest.mark.parametrize("behaviour", ["hang", "drip", "nonsense", "refuse", "cut", "redirect"])
+@pytest.mark.parametrize(
+    "behaviour", ["hang", "drip", "handshake", "nonsense", "refuse", "cut", "redirect"]
+)
 def test_a_webhook_ends_in_time_whatever_the_receiver_does(behaviour: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -147,7 +158,8 @@ def test_a_webhook_ends_in_time_whatever_the_receiver_does(behaviour: str) -> No
             server.close()
         else:
             threading.Thread(target=_misbehave, args=(server, behaviour), daemon=True).start()
-        channel = Webhook(f"http://127.0.0.1:{port}/T00/a-secret-path", "secret", WITHIN)
+        scheme = "https" if behaviour == "handshake" else "http"
+        channel = Webhook(f"{scheme}://127.0.0.1:{port}/T00/a-secret-path", "secret", WITHIN)
         started = time.monotonic()
         with pytest.raises(UnavailableError) as caught:
             channel.deliver(message("broke_glass/7"))
@@ -182,11 +194,13 @@ def _misbehave(server: socket.socket, behaviour: str) -> None:
         "cut": b"",
         "hang": b"",
         "drip": b"",
+        "handshake": b"\x16\x03\x03\x40\x00",  # the head of a TLS record of 16 KiB
     }
     connection.recv(65536)
     connection.sendall(answers[behaviour])
     try:
-        for byte in b"HTTP/1.1 200 OK\r\n" * (behaviour == "drip"):
+        slow = {"drip": b"HTTP/1.1 200 OK\r\n", "handshake": b"\x02\x00\x00\x46" + b"\x03" * 30}
+        for byte in slow.get(behaviour, b""):
             connection.sendall(bytes([byte]))
             time.sleep(0.1)
     except OSError:
@@ -349,14 +363,78 @@ def test_an_event_of_pagerduty_has_its_form_and_bounds() -> None:
     assert posted["payload"]["source"] == "ledger.example/one"
 
 
-def test_an_address_that_must_lie_outside_gets_no_byte_inside() -> None:
-    """A person may name an address of their own; the monitor's host has others that listen."""
+def test_two_ledgers_that_ring_one_service_of_pagerduty_do_not_hide_each_others_news() -> None:
     sink = Sink()
-    for made in (
-        Webhook(sink.address, "", WITHIN, outside=True),
-        Slack(sink.address.replace("127.0.0.1", "localhost"), WITHIN, outside=True),
-    ):
-        with pytest.raises(UnavailableError, match="not a public one; nothing was sent"):
-            made.deliver(message("broke_glass/7"))
+    for log in ("ledger.example/one", "ledger.example/two"):
+        body = json.dumps({"text": "x", "log": log, "key": "broke_glass/7"}).encode()
+        PagerDuty(f"a-routing-key {sink.address}", WITHIN).deliver(
+            Message("broke_glass/7", "g-1", body)
+        )
     sink.close()
-    assert sink.tried == 0
+    assert len({posted["dedup_key"] for posted, _, _ in sink.taken}) == 2
+
+
+NOT_REACHED = "was not reached: no public address of it answered over TLS within 0.4 s"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_an_address_that_must_lie_outside_gets_no_byte_inside(scheme: str, host: str) -> None:
+    """A person may name an address of their own; the monitor's host has others that listen."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{scheme}://{host}:{server.getsockname()[1]}/hook"
+        for made in (
+            Webhook(address, "", WITHIN, outside=True),
+            Slack(address, WITHIN, outside=True),
+        ):
+            with pytest.raises(UnavailableError, match=NOT_REACHED):
+                made.deliver(message("broke_glass/7"))
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nobody connected, so no handshake began either
+            server.accept()
+
+
+def test_whoever_names_an_address_learns_nothing_of_what_listens_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Refused, slow, no TLS, a certificate of another: one text, or it were a scan of ports."""
+    monkeypatch.setattr("breakglass.monitor.alerts.outside_http.is_public", lambda address: True)
+    told = set()
+    for behaviour in ("refuse", "hang", "nonsense", "handshake", "cut", "no such name"):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = f"https://127.0.0.1:{server.getsockname()[1]}/"
+            if behaviour == "refuse":
+                server.close()
+            elif behaviour == "no such name":
+                address = "https://nowhere.invalid/"
+            else:
+                threading.Thread(target=_misbehave, args=(server, behaviour), daemon=True).start()
+            with pytest.raises(UnavailableError, match=NOT_REACHED) as caught:
+                Webhook(address, "", WITHIN, outside=True).deliver(message("broke_glass/7"))
+            told.add((str(caught.value), caught.value.name, caught.value.hint))
+    assert len(told) == 1
+
+
+def test_a_receiver_with_a_certificate_that_holds_hears_over_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = certificate(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    heads: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take() -> None:
+            plain, _ = server.accept()
+            with context.wrap_socket(plain, server_side=True) as connection:
+                heads.append(connection.recv(65536))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        port = server.getsockname()[1]
+        taking = threading.Thread(target=take, daemon=True)
+        taking.start()
+        Webhook(f"https://localhost:{port}/hook", "secret", WITHIN * 20).deliver(
+            message("broke_glass/7")
+        )
+        taking.join(10)
+    assert heads[0].startswith(b"POST /hook HTTP/1.1\r\n")
+    assert f"Host: localhost:{port}\r\n".encode() in heads[0]

@@ -33,7 +33,7 @@ class MailServer:
         self.taken: list[tuple[list[str], Message]] = []
         self._tls = tls
         self.ca = folder / "mail-ca.pem"
-        context = _certificate(self.ca) if tls != "none" else None
+        context = certificate(self.ca) if tls != "none" else None
         implicit = context if tls == "implicit" else None
         given: dict[str, Any] = {"authenticator": self._knows, "auth_required": tls != "none"}
         if tls == "starttls":
@@ -91,7 +91,7 @@ class _OnFreePort(Controller):
         self._factory_invoked.set()
 
 
-def _certificate(path: Path) -> ssl.SSLContext:
+def certificate(path: Path) -> ssl.SSLContext:
     """Make a certificate for ``localhost``, write it for clients, and serve with it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from breakglass.clock import OffsetClock, SystemClock
 from breakglass.errors import BreakglassError, RefusedError
 from breakglass.monitor.app import Monitor
 from breakglass.monitor.people.copies import CopyBody
@@ -93,6 +94,41 @@ def test_nobody_is_accused_while_the_ledger_cannot_be_read(
     monitor.copies.look()
     assert monitor.people.copies()[0].rung is False
     assert "statement_withheld" not in sink.subjects()
+
+
+def test_a_broker_gets_its_time_again_when_the_ledger_is_back(
+    shop: Shop, sink: Sink, ledger: StandInLedger, folder: Path, monitor_of: Start
+) -> None:
+    """Honest brokers wrote nothing while the ledger was away, and are not accused for it."""
+    monitor = live(monitor_of, folder, 3600)
+    signed = yes(shop, Story(shop))
+    ledger.kill()
+    eventually(lambda: monitor.view.away is not None)
+    monitor.copies.take(CopyBody(signed))
+    (copy,) = monitor.people.copies()
+    monitor.copies.look()
+    clock = monitor.copies._clock = OffsetClock(SystemClock(), timedelta(hours=2))
+    ledger.start()
+    eventually(lambda: monitor.view.away is None)
+    monitor.copies.look()
+    assert clock.now() - copy.since > timedelta(hours=2)
+    assert monitor.people.copies()[0].rung is False
+    monitor.copies._clock = OffsetClock(SystemClock(), timedelta(hours=3, minutes=1))
+    eventually(lambda: "statement_withheld" in sink.subjects())
+
+
+def test_what_was_withheld_for_days_rings_before_it_is_forgotten(
+    shop: Shop, sink: Sink, folder: Path, monitor_of: Start
+) -> None:
+    first = live(monitor_of, folder, 3600)
+    first.copies.take(CopyBody(yes(shop, Story(shop))))
+    first.process.close()
+    second = live(monitor_of, folder, 3600)
+    second.copies.look()  # the ledger is there from now on
+    second.copies._clock = OffsetClock(SystemClock(), timedelta(hours=50))
+    eventually(lambda: "statement_withheld" in sink.subjects())
+    assert "only the entries of that time can tell" in sink.message("statement_withheld")["text"]
+    eventually(lambda: second.people.copies() == [])
 
 
 @pytest.mark.parametrize("wrong", ["log", "key", "old"])

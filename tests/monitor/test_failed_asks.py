@@ -39,6 +39,19 @@ def test_the_third_of_a_day_rings_by_whatever_it_ended() -> None:
     assert again != same.about
 
 
+def test_an_older_one_that_comes_to_nothing_later_rings_nobody_again() -> None:
+    """The third by the order of the log is another one then, and it is the same day's news."""
+    org = begun()
+    holds(Ask(org, "01", at=org.now, glass="orders-repair").judged)
+    for number in (2, 3, 4):
+        ask(org, number, "refused")
+    (news,) = failed_asks(org.state, org.now)
+    org.now += timedelta(hours=2)
+    (same,) = failed_asks(org.state, org.now)
+    assert same.about != news.about
+    assert same.key == news.key
+
+
 def test_two_a_day_are_nobodys_suspicion() -> None:
     org = begun()
     for number in (1, 2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def test_a_new_channel_is_told_on_the_old_ones_and_an_old_one_may_be_kept_unread
 
 
 def test_a_channel_that_is_taken_away_hears_of_it_first_even_if_it_is_down_meanwhile(
-    shop: Shop, folder: Path, monitor_of: Start, own: Sink
+    shop: Shop, folder: Path, monitor_of: Start, own: Sink, other: Sink
 ) -> None:
     """(M-6)"""
     first = starts(monitor_of, folder)
@@ -82,7 +83,7 @@ def test_a_channel_that_is_taken_away_hears_of_it_first_even_if_it_is_down_meanw
     Story(shop).answers("sam")  # a receipt: it is no channel of sam's any more
     eventually(lambda: first.ringing.waits("sam.phone"))
     with pytest.raises(RefusedError, match="already") as caught:
-        people.sets("sam", phone(own))  # it would take what waits another way
+        people.sets("sam", phone(other))  # it would take what waits another way
     assert caught.value.name == "channel_exists"
     first.process.close()
     own.status = 200
@@ -91,6 +92,124 @@ def test_a_channel_that_is_taken_away_hears_of_it_first_even_if_it_is_down_meanw
     eventually(lambda: second.people.leaving() == [])
     assert "taken away phone" in texts(own, "own_channels")[0]
     assert texts(own, "receipt") == []
+
+
+def test_the_first_channel_is_told_where_everybody_hears(
+    shop: Shop, sink: Sink, monitor: Monitor, own: Sink
+) -> None:
+    """(M-6) A thief's would be the first, and nobody is called on an own channel yet."""
+    People(shop, monitor).sets("sam", phone(own))
+    eventually(lambda: texts(sink, "own_channels"))
+    (text,) = texts(sink, "own_channels")
+    assert text.startswith("OWN CHANNELS of sam changed, signed with their key: added phone.")
+    assert "breakglass kill person:sam" in text
+    assert own.address not in text
+    assert texts(own, "own_channels") == []
+
+
+def test_the_same_channel_may_come_back_before_it_is_gone(
+    shop: Shop, monitor: Monitor, own: Sink
+) -> None:
+    people = People(shop, monitor)
+    people.sets("sam", phone(own))
+    own.status = 503
+    people.sets("sam")
+    assert [each.name for each in people.sets("sam", phone(own)).channels] == ["phone"]
+    assert monitor.people.leaving() == []
+    Story(shop).answers("sam")
+    own.status = 200
+    eventually(lambda: texts(own, "receipt"))
+    eventually(lambda: "taken away phone" in " ".join(texts(own, "own_channels")))
+
+
+def test_a_person_has_no_more_channels_than_eight_with_those_that_leave(
+    shop: Shop, monitor: Monitor, own: Sink, other: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them has a file and a thread; and a day later their names are free again."""
+    people = People(shop, monitor)
+    own.status = 503
+    for names in ("abcd", "efgh"):
+        people.sets("sam", *(phone(own, name) for name in names))
+    eventually(lambda: monitor.ringing.waits("sam.a"))
+    with pytest.raises(
+        RefusedError, match=r"would have 9 channels \(limit 8\), 4 of them"
+    ) as caught:
+        people.sets("sam", phone(own, "i"))
+    assert caught.value.name == "too_many"
+    people.sets("sam")
+    assert len(monitor.people.leaving()) == 8
+    monkeypatch.setattr("breakglass.monitor.people.store.LEAVING_AT_MOST", timedelta(0))
+    eventually(lambda: monitor.people.leaving() == [])
+    own.status = 200
+    people.sets("sam", phone(other, "a"))
+    assert people.tests("sam", "a").heard == "heard"
+    assert [each["subject"] for each, _, _ in other.taken] == ["test"]  # nothing of the old one's
+
+
+def test_a_monitor_starts_though_what_was_taken_away_cannot_be_called_any_more(
+    shop: Shop, folder: Path, monitor_of: Start, own: Sink
+) -> None:
+    """The host is no longer one that may lie inside: nobody else's bells depend on it."""
+    first = starts(monitor_of, folder)
+    people = People(shop, first)
+    people.sets("sam", phone(own))
+    own.status = 503
+    people.sets("sam")
+    first.process.close()
+    own.status = 200
+    second = monitor_of(folder)
+    eventually(lambda: second.following.live)
+    assert [each.name for _, each in second.people.leaving()] == ["phone"]
+    assert texts(own, "own_channels") == []
+    second.process.close()
+    third = starts(monitor_of, folder)  # what waits there was kept
+    eventually(lambda: "taken away phone" in " ".join(texts(own, "own_channels")))
+    eventually(lambda: third.people.leaving() == [])
+
+
+def test_a_channel_that_this_monitor_cannot_call_does_not_look_healthy(
+    shop: Shop, folder: Path, monitor_of: Start, own: Sink
+) -> None:
+    first = starts(monitor_of, folder)
+    assert People(shop, first).sets("sam", phone(own)).channels[0].failure == ""
+    first.process.close()
+    second = monitor_of(folder)
+    eventually(lambda: second.following.live)
+    says = "it cannot be called by this monitor: the target of channel 'phone' does not begin"
+    assert second.me.shown("sam").channels[0].failure.startswith(says)
+    people = People(shop, second)
+    people.words = 10
+    assert people.tests("sam", "phone").heard.startswith(says)
+    assert own.tried == 0
+
+
+def test_a_test_that_hangs_holds_up_nobodys_word(
+    shop: Shop, monitor: Monitor, own: Sink, other: Sink
+) -> None:
+    people = People(shop, monitor)
+    people.sets("sam", phone(own))
+    own.hanging.set()
+    with ThreadPoolExecutor(1) as pool:
+        hangs = pool.submit(people.tests, "sam", "phone")
+        eventually(lambda: own.tried)
+        assert [each.name for each in people.sets("noor", phone(other)).channels] == ["phone"]
+        with pytest.raises(RefusedError, match="is under way") as caught:
+            people.tests("sam", "phone")
+        assert caught.value.name == "too_many"
+        assert not hangs.done()
+        own.hanging.clear()
+        assert hangs.result().heard == "heard"
+    assert people.tests("sam", "phone").heard == "heard"
+
+
+def test_a_channels_name_in_the_records_has_its_bound(shop: Shop, monitor: Monitor) -> None:
+    """(M-1) PERSON.NAME stands in the ledger, and one that is too long would never be stated."""
+    people = People(shop, monitor)
+    own = OwnChannel("phone", OwnType.WEBHOOK, "https://hooks.example/x")
+    assert parse_me(me_text(people.channels("s" * 57, own))).who == "s" * 57
+    with pytest.raises(MalformedError, match=r"64 characters together \(limit 63\)") as caught:
+        parse_me(me_text(people.channels("s" * 58, own)))
+    assert caught.value.name == "too_large"
 
 
 @pytest.mark.parametrize("step", ["told", "kept"])

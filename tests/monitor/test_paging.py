@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from breakglass.clock import SystemClock
+from breakglass.monitor.decision_replay import compiled
 from breakglass.monitor.people.paging import present_approvers
-from breakglass.policy.bundle import unpack_bundle
+from breakglass.policy.bundle import pack_bundle, unpack_bundle
+from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.parse import parse_bundle
 from breakglass.records import all_kinds as kinds
 from breakglass.records.kinds.alert import PAGE, Delivery
@@ -232,3 +235,34 @@ def test_an_ask_that_is_over_pages_nobody_after_a_restart(
     starts(monitor_of, folder)
     eventually(lambda: "ask_answered" in sink.subjects())
     assert texts(sam, PAGE) == []
+
+
+def test_a_page_waits_for_the_policy_and_nobody_waits_for_the_page(
+    shop: Shop, sam: Sink, folder: Path, monitor_of: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large bundle takes its time; whoever reads the view must not wait for it."""
+    monitor = starts(monitor_of, folder)
+    People(shop, monitor).sets("sam", phone(sam))
+    reads, done = threading.Event(), threading.Event()
+
+    def slowly(bundle: bytes) -> CompiledPolicy:
+        reads.set()
+        assert done.wait(60)
+        return compiled(bundle)
+
+    monkeypatch.setattr("breakglass.monitor.people.paging.compiled", slowly)
+    with shop.lock:
+        shop.org.now = moment()
+        files = dict(unpack_bundle(shop.org.bundle))
+        text = files["breakglass.yaml"].decode()
+        version = int(text.split("version: ")[1].split()[0])
+        shop.org.policy_version = version + 1
+        text = text.replace(f"version: {version}", f"version: {version + 1}")
+        shop.org.bundle = pack_bundle({**files, "breakglass.yaml": text.encode()})
+        shop.org.activate_policy()
+    assert reads.wait(60)
+    story = Story(shop)
+    eventually(lambda: monitor.view.size > story.index)  # followed, and read here, all the while
+    assert texts(sam, PAGE) == []
+    done.set()
+    eventually(lambda: texts(sam, PAGE))

@@ -172,6 +172,23 @@ def test_a_list_that_says_nothing_rings_once_with_who_counts_meanwhile(
     assert stated(shop) == ([()] if text == "nobody" else [])
 
 
+def test_the_same_trouble_in_other_words_or_behind_a_restart_rings_nobody_again(
+    shop: Shop, sink: Sink, folder: Path, monitor_of: Start
+) -> None:
+    first = monitor_of(folder, **quick())
+    eventually(lambda: "roster_missing" in sink.subjects())
+    (folder / "rosters").mkdir()
+    (folder / "rosters" / "oncall.json").write_text("{")
+    looked = first.rosters.looks
+    eventually(lambda: first.rosters.looks > looked + 3)
+    first.process.close()
+    second = monitor_of(folder, **quick())
+    eventually(lambda: second.rosters.looks > 3)
+    shop.breaks()
+    eventually(lambda: "broke_glass" in sink.subjects())
+    assert sink.subjects().count("roster_missing") == 1
+
+
 def test_a_source_that_fails_rings_when_half_of_the_rosters_time_is_over(
     shop: Shop, sink: Sink, folder: Path, monitor_of: Start
 ) -> None:

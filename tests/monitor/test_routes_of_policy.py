@@ -5,16 +5,21 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from breakglass.errors import MisconfiguredError
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.news_class import SUBJECTS, NewsClass, class_of, route_of
+from breakglass.monitor.alerts.policy_channel import made_channel
+from breakglass.monitor.alerts.secret_folder import SecretFolder
 from breakglass.monitor.app import Monitor
 from breakglass.policy.alert_routes import ALERT_CLASSES, AlertRoutes, Channel, ChannelType
 from breakglass.policy.bundle import pack_bundle, unpack_bundle
+from breakglass.records import all_kinds as kinds
 from breakglass.records.statement import Target
 from tests.kit.organisation import Organisation
 from tests.monitor.stand_ins import (
@@ -83,10 +88,14 @@ def test_every_subject_has_its_class_and_every_class_a_subject() -> None:
     ["policy_activated", "trust_activated", "key_rotated", "suspended", "forbidden",
      "unjustified", "archive_wrong", "of_another_release"],
 )  # fmt: skip
-def test_no_policy_routes_news_of_the_rules(subject: str) -> None:
-    standing = ("chat", "mail", "pager")
-    said = routes(glass=("pager",), policy=("chat",), jit=("chat",))
-    assert said.heard_on(route_of(news(subject)), "", standing) == {"chat", "mail", "pager"}
+@pytest.mark.parametrize("silenced", ["chat", "pulse"])
+def test_no_policy_routes_news_of_the_rules(subject: str, silenced: str) -> None:
+    standing = ("chat", "mail", "pager", "hook")
+    alerts = {"glass": ("pager",), "policy": ("chat",), "jit": ("chat",)}
+    if silenced == "pulse":  # the settings' own, called a dead-man's switch
+        alerts["pulse"] = ("hook", "mail")
+    heard = routes(**alerts).heard_on(route_of(news(subject)), "", standing, ("hook", "mail"))
+    assert heard == {"chat", "mail", "pager", "hook"}
 
 
 def test_what_rings_again_each_hour_is_of_the_class_of_the_first() -> None:
@@ -222,8 +231,6 @@ def test_a_policy_is_followed_when_it_is_activated_and_rings_on_old_and_new_chan
     with shop.lock:  # of the rules: everybody hears it, the chat too
         shop.org.now = moment()
         word = shop.org.sign(shop.org.kill(Target.PERSON, "teo"))
-        from breakglass.records import all_kinds as kinds
-
         shop.org.state_that("broker", kinds.Suspended(Target.PERSON, "teo", True, word))
     eventually(lambda: "suspended" in chat.subjects())
     assert "broke_glass" not in chat.subjects()
@@ -329,11 +336,132 @@ def test_a_file_of_a_policy_stays_in_the_monitors_folder(
     shop: Shop, sink: Sink, sinks: Sinks, place: Path, monitor_of: Start
 ) -> None:
     monitor = live(monitor_of(place))
-    two = "  logs: {log_file: news.jsonl}\n  evil: {log_file: ../settings.toml}"
-    activate(shop, two, "{glass: [logs, evil]}")
+    activate(shop, "  logs: {log_file: news.jsonl}\n" + CHANNELS, "{glass: [logs, spare]}")
     follows(monitor, shop)
     eventually(lambda: (place / "data" / "news.jsonl").exists())
-    assert "outside the monitor's data folder" in monitor.policy_channels.missing["evil"]
+
+
+@pytest.mark.parametrize(
+    "file", ["../settings.toml", "channels/pager.sqlite", "policy.json", "/etc/x.log", ".log"]
+)
+def test_no_policy_has_a_line_written_into_a_file_of_the_monitor(tmp_path: Path, file: str) -> None:
+    """Kept routes of a release before may name one too."""
+    (tmp_path / "data").mkdir()
+    channel = Channel("evil", ChannelType.LOG_FILE, file)
+    with pytest.raises(MisconfiguredError, match="directly in the monitor's data folder"):
+        made_channel(channel, tmp_path / "data", SecretFolder(tmp_path), timedelta(seconds=1))
+
+
+def test_a_settings_channel_is_no_switch_of_a_policy(
+    shop: Shop, sink: Sink, sinks: Sinks, place: Path, monitor_of: Start
+) -> None:
+    """Whoever changes the policy would have the monitor's own pager hear nothing but pulses."""
+    pager = sinks.add("pager")
+    monitor = live(monitor_of(place))
+    mine = '  ours: {webhook: "secret:pager"}\n' + CHANNELS
+    activate(shop, mine, "{glass: [pager, spare], jit: [chat], pulse: [ours]}")
+    follows(monitor, shop)
+    assert monitor.policy_channels.pulses() == []
+    with shop.lock:
+        shop.org.now = moment()
+        word = shop.org.sign(shop.org.kill(Target.PERSON, "teo"))
+        shop.org.state_that("broker", kinds.Suspended(Target.PERSON, "teo", True, word))
+    eventually(lambda: "suspended" in sink.subjects())
+    eventually(lambda: "suspended" in pager.subjects())
+
+
+def test_a_channel_that_a_policy_takes_away_hears_nothing_of_later(
+    shop: Shop, sink: Sink, sinks: Sinks, place: Path, monitor_of: Start
+) -> None:
+    """One that is down stays until it is back, and must not gather what is not for it."""
+    pager, chat = sinks.add("pager"), sinks.add("chat")
+    monitor = live(monitor_of(place))
+    activate(shop, CHANNELS, BY_CLASS)
+    follows(monitor, shop)
+    eventually(lambda: "channels_changed" in pager.subjects())
+    pager.status = 503
+    two = CHANNELS.partition("\n")[2]
+    activate(shop, two, "{glass: [chat, spare], jit: [chat]}")
+    follows(monitor, shop)
+    assert "pager" not in monitor.ringing.channels
+    shop.breaks()
+    eventually(lambda: "broke_glass" in chat.subjects())
+    pager.status = 200
+    eventually(lambda: pager.subjects().count("policy_activated") == 1)
+    eventually(lambda: monitor.ringing.channel("pager") is None)
+    assert "broke_glass" not in pager.subjects()
+    activate(shop, CHANNELS, BY_CLASS)  # and it may come back
+    follows(monitor, shop)
+    shop.breaks()
+    eventually(lambda: "broke_glass" in pager.subjects())
+
+
+def test_a_channel_that_comes_back_before_it_is_gone_hears_again(
+    shop: Shop, sinks: Sinks, place: Path, monitor_of: Start
+) -> None:
+    pager = sinks.add("pager")
+    sinks.add("chat")
+    monitor = live(monitor_of(place))
+    activate(shop, CHANNELS, BY_CLASS)
+    follows(monitor, shop)
+    pager.status = 503
+    activate(shop, CHANNELS.partition("\n")[2], "{glass: [chat, spare], jit: [chat]}")
+    follows(monitor, shop)
+    activate(shop, CHANNELS, BY_CLASS)
+    follows(monitor, shop)
+    shop.breaks()
+    pager.status = 200
+    eventually(lambda: "broke_glass" in pager.subjects())
+
+
+def test_what_is_missing_is_told_at_a_start_and_when_it_changes(
+    shop: Shop, sink: Sink, sinks: Sinks, place: Path, monitor_of: Start
+) -> None:
+    sinks.add("pager")
+    sinks.add("chat")
+    first = live(monitor_of(place))
+    activate(shop, CHANNELS, BY_CLASS)
+    follows(first, shop)
+    first.process.close()
+    before = sink.subjects().count("channels_missing")
+    (sinks.secrets / "pager").write_text("no address\n")
+    second = live(monitor_of(place))
+    eventually(lambda: sink.subjects().count("channels_missing") == before + 1)
+    text = [each["text"] for each, _, _ in sink.taken if each["subject"] == "channels_missing"][-1]
+    assert "'pager': a webhook's address is not one that can be called" in text
+    assert "Put the secret" not in text  # it is there, and wrong
+    (sinks.secrets / "pager").unlink()
+    eventually(lambda: sink.subjects().count("channels_missing") == before + 2)
+    text = [each["text"] for each, _, _ in sink.taken if each["subject"] == "channels_missing"][-1]
+    assert "Put the secret of pager into the monitor's folder 'secrets'" in text
+    second.process.close()
+    third = live(monitor_of(place))
+    eventually(lambda: third.policy_channels._told)
+    shop.breaks()
+    eventually(lambda: sink.subjects().count("broke_glass") == 1)
+    assert sink.subjects().count("channels_missing") == before + 2
+
+
+def test_each_change_is_held_for_what_waits_on_the_old_ways(
+    shop: Shop, sinks: Sinks, place: Path, monitor_of: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pager = sinks.add("pager")
+    sinks.add("chat")
+    sinks.add("other")
+    monitor = live(monitor_of(place))
+    activate(shop, CHANNELS, BY_CLASS)
+    follows(monitor, shop)
+    monkeypatch.setattr("breakglass.monitor.alerts.policy_channels._HELD_AT_MOST_S", 0.2)
+    pager.status = sinks.by_name["other"].status = 503
+    activate(shop, CHANNELS.replace("secret:pager", "secret:other"), BY_CLASS)
+    follows(monitor, shop)  # its time is over
+    assert monitor.policy_channels._held is None  # the next one has its own
+    monkeypatch.setattr("breakglass.monitor.alerts.policy_channels._HELD_AT_MOST_S", 60.0)
+    activate(shop, CHANNELS, BY_CLASS)
+    eventually(lambda: monitor.policy_channels._held is not None)
+    sinks.by_name["other"].status = 200
+    follows(monitor, shop)
+    assert monitor.policy_channels._held is None
 
 
 def test_the_sign_of_life_goes_to_the_channels_of_its_class(
@@ -349,3 +477,19 @@ def test_the_sign_of_life_goes_to_the_channels_of_its_class(
     shop.breaks()
     eventually(lambda: "broke_glass" in sinks.by_name["pager"].subjects())
     assert not [each for each in switch.heard() if each.startswith("broke_glass")]
+
+
+def test_a_switch_that_is_down_keeps_no_other_from_its_sign_of_life(
+    shop: Shop, sinks: Sinks, place: Path, monitor_of: Start
+) -> None:
+    down, switch = sinks.add("chat"), sinks.add("pager")
+    down.status = 503
+    sinks.add("more")
+    monitor = live(monitor_of(place))
+    four = CHANNELS + '\n  more: {webhook: "secret:more"}'
+    activate(shop, four, "{glass: [spare, more], pulse: [chat, pager]}")
+    follows(monitor, shop)
+    monitor.pulsing.beat()
+    eventually(lambda: [each for each in switch.heard() if each.startswith("pulse/")])
+    assert down.tried
+    assert "503" in monitor.pulsing.trouble

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from breakglass.monitor.scheduled_starts import (
     scheduled,
     start_case,
     starting,
+    stood_against,
 )
 from breakglass.policy.bundle import pack_bundle
 from breakglass.records import all_kinds as kinds
@@ -138,35 +140,103 @@ def test_it_rings_an_hour_before_and_at_its_start_with_the_way_to_stop_it(kept: 
     assert list(starting(grant, start + 10 * MINUTE)) == []
 
 
+class Looks:
+    """A monitor's looks at the starts of an organisation: what they rang and stated."""
+
+    def __init__(self, kept: Kept) -> None:
+        self.rung: list[Any] = []
+        self.stated: list[Any] = []
+
+        @contextlib.contextmanager
+        def reading() -> Iterator[Any]:
+            yield kept.org.state
+
+        self._starts = ScheduledStarts(
+            SimpleNamespace(reading=reading),  # type: ignore[arg-type]
+            SimpleNamespace(chronicle=history_of(kept.org)),  # type: ignore[arg-type]
+            SimpleNamespace(ring=lambda news, heard: self.rung.extend(news)),  # type: ignore[arg-type]
+            SimpleNamespace(post=self.stated.append),  # type: ignore[arg-type]
+            SimpleNamespace(now=lambda: kept.org.now),  # type: ignore[arg-type]
+        )
+        self._kept = kept
+
+    def at(self, behind: timedelta) -> list[str]:
+        """Look, so long behind the start; returns the subjects that this look rang for all."""
+        self._kept.org.now = self._kept.grant.not_before + behind
+        self.rung.clear()
+        self.stated.clear()
+        self._starts.look()
+        return [each.subject for each in self.rung if not each.person]
+
+
 def test_a_look_rings_and_states_and_a_second_one_does_the_same(kept: Kept) -> None:
     assert decided_again(kept.org, kept.broken).holds
-    kept.org.now = kept.grant.not_before - 3 * MINUTE
-    rung: list[Any] = []
-    stated: list[Any] = []
-
-    @contextlib.contextmanager
-    def reading() -> Iterator[Any]:
-        yield kept.org.state
-
-    starts = ScheduledStarts(
-        SimpleNamespace(reading=reading),  # type: ignore[arg-type]
-        SimpleNamespace(chronicle=history_of(kept.org)),  # type: ignore[arg-type]
-        SimpleNamespace(ring=lambda news, heard: rung.extend(news)),  # type: ignore[arg-type]
-        SimpleNamespace(post=stated.append),  # type: ignore[arg-type]
-        SimpleNamespace(now=lambda: kept.org.now),  # type: ignore[arg-type]
-    )
+    looks = Looks(kept)
     for _ in range(2):
-        starts.look()
-    shared = [each.key for each in rung if not each.person]
-    assert shared == [f"starts_soon/{kept.broken.index}"] * 2
-    assert {each.person for each in rung} > {kept.grant.who}
-    assert {each.id for each in stated} == {f"{kept.broken.grant}/justified/start"}
-    assert isinstance(stated[0].body, Justified)
+        assert looks.at(-3 * MINUTE) == ["starts_soon"]
+        assert looks.rung[0].key == f"starts_soon/{kept.broken.index}"
+        assert {each.person for each in looks.rung} > {kept.grant.who}
+        assert [each.id for each in looks.stated] == [f"{kept.broken.grant}/justified/start"]
+        assert isinstance(looks.stated[0].body, Justified)
     stops(kept)
-    stated.clear()
-    starts.look()
-    assert stated == []
+    looks.at(-3 * MINUTE)
+    assert looks.stated == []
     assert not list(scheduled(kept.org.state, history_of(kept.org)))
+
+
+def test_what_is_refused_is_told_before_it_would_begin_and_never_as_begun(kept: Kept) -> None:
+    assert decided_again(kept.org, kept.broken).holds
+    looks = Looks(kept)
+    closes(kept)
+    assert looks.at(-3 * MINUTE) == ["will_not_start"]
+    assert looks.rung[0].text.startswith("WILL NOT START as things stand: 'orders-repair' of mira")
+    assert {each.person for each in looks.rung} == {"", "mira"}
+    assert looks.at(-SECOND) == ["will_not_start"]
+    assert looks.at(timedelta(0)) == ["start_refused"]
+    assert looks.rung[0].text.startswith("NOT STARTED: 'orders-repair' of mira was to begin")
+    assert looks.at(5 * SECOND) == ["start_refused"]
+    assert looks.stated == []
+
+
+def test_what_was_refused_and_is_allowed_again_is_told_as_begun(kept: Kept) -> None:
+    assert decided_again(kept.org, kept.broken).holds
+    looks = Looks(kept)
+    closes(kept)
+    assert looks.at(-2 * MINUTE) == ["will_not_start"]
+    kept.org.now = kept.grant.not_before - MINUTE
+    assert changes_incident(kept.org, "bo", Do.DECLARE, "c2").holds
+    assert looks.at(-30 * SECOND) == ["starts_soon"]
+    (stated,) = looks.stated
+    assert kept.org.state_that("monitor", stated.body, stated.id).holds
+    assert looks.at(SECOND) == ["starts_now"]
+
+
+def test_what_is_lost_behind_the_decision_is_refused_as_well(kept: Kept) -> None:
+    assert decided_again(kept.org, kept.broken).holds
+    kept.org.now = kept.grant.not_before - 3 * MINUTE
+    assert decided_again(kept.org, kept.broken).holds
+    looks = Looks(kept)
+    closes(kept)
+    assert looks.at(-MINUTE) == ["will_not_start"]
+    assert "is not open" in looks.rung[0].text
+    assert looks.at(SECOND) == ["start_refused"]
+
+
+def test_nothing_is_told_as_begun_before_the_ledger_shows_our_word(kept: Kept) -> None:
+    assert decided_again(kept.org, kept.broken).holds
+    looks = Looks(kept)
+    assert looks.at(SECOND) == []  # a monitor that was away until then
+    assert [each.id for each in looks.stated] == [f"{kept.broken.grant}/justified/start"]
+
+
+def test_what_was_not_justified_when_it_was_granted_does_not_start(kept: Kept) -> None:
+    looks = Looks(kept)
+    assert looks.at(-3 * MINUTE) == ["will_not_start"]
+    assert "did not find it justified" in looks.rung[0].text
+    assert looks.stated == []
+    assert stood_against(kept.grant, kept.org.state, kept.grant.not_before)
+    just_granted = replace(kept.grant, at=kept.grant.not_before - MINUTE)
+    assert not stood_against(just_granted, kept.org.state, kept.grant.not_before - SECOND)
 
 
 def test_nobody_misses_what_is_still_to_begin(kept: Kept) -> None:

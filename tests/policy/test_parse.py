@@ -268,6 +268,29 @@ BROKEN = [
         'file: {log_file: a, slack: "secret:s"}',
         "channels.file: expected exactly one of webhook, log_file, slack, pagerduty, smtp, got 2",
     ),
+    (
+        "file: {log_file: alerts.log}",
+        "file: {log_file: channels/pager.sqlite}",
+        "channels.file.log_file: expected the name of a file in the monitor's data folder that ends"
+        " in .log or .jsonl, got 'channels/pager.sqlite'",
+    ),
+    (
+        "file: {log_file: alerts.log}",
+        "file: {log_file: alerts.log}\n  sam.phone: {log_file: b.log}",
+        "channels: expected a name of a-z, 0-9, '_', '-' (a dot is a person's)",
+    ),
+    (
+        "file: {log_file: alerts.log}",
+        "file: {log_file: alerts.log}"
+        + "".join(f"\n  c{each}: {{log_file: a.log}}" for each in range(63)),
+        "channels: expected 64 channels at most, got 65",
+    ),
+    (
+        "glass: [file, hook]",
+        "glass: [hook]\n  pulse: [file]",
+        "alerts.pulse: expected a webhook, as what hears the sign of life alone, got 'file'"
+        " (log_file)",
+    ),
     ("glass: [file, hook]", "glas: [file, hook]", "alerts.glas: expected a field of alerts"),
     (
         "glass: [file, hook]",

@@ -39,7 +39,8 @@ from breakglass.monitor.gates.gate_reviews import GateReviews
 from breakglass.monitor.gates.gate_status import Gates
 from breakglass.monitor.overdue_records import Patience
 from breakglass.monitor.people.copies import Copies
-from breakglass.monitor.people.own_channels import Limits, OwnChannels
+from breakglass.monitor.people.own_channel import Limits
+from breakglass.monitor.people.own_channels import OwnChannels
 from breakglass.monitor.people.paging import Paging
 from breakglass.monitor.people.store import PeopleStore
 from breakglass.monitor.pulse import Pulsing
@@ -122,7 +123,7 @@ class Monitor:
             then=self._go_live,
         )
         self.view = view = process.view
-        self.paging = Paging(self.ringing, self.people, process.key, settings.log, clock)
+        self.paging = Paging(view, self.ringing, self.people, process.key, settings.log, clock)
         self.me = OwnChannels(
             self.people,
             self.ringing,
@@ -191,6 +192,7 @@ class Monitor:
             PeriodicTask("look", settings.look_every, self.looking.look),
             PeriodicTask("starts", settings.look_every, self._starts),
             PeriodicTask("channels", settings.look_every, self.policy_channels.look),
+            PeriodicTask("paging", settings.look_every, self.paging.look),
             PeriodicTask("own channels", settings.look_every, self.me.look),
             PeriodicTask("copies", settings.look_every, self.copies.look),
             PeriodicTask("heads", settings.heads_every, self.comparing.compare),
@@ -224,6 +226,7 @@ class Monitor:
 
     def _go_live(self) -> None:
         """Do what the past left undone, and keep looking."""
+        self.paging.look()
         with self.view.reading() as state:
             self.following.go_live(state)
         for task in self._tasks:

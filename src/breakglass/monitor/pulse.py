@@ -16,6 +16,7 @@ from breakglass.clock import Clock, format_time
 from breakglass.errors import BreakglassError
 from breakglass.monitor.alerts.channel import Channel, Message
 from breakglass.node.submitter import Fact, Submitter
+from breakglass.policy.alert_routes import CHANNELS_AT_MOST
 from breakglass.records.kinds.pulse import Pulse
 
 log = logging.getLogger("breakglass.monitor")
@@ -63,13 +64,20 @@ class Pulsing:
         now = self._clock.now()
         ident = f"pulse/{format_time(now)}"
         try:
-            body = Pulse(self._size(), tuple(self._channels()))
+            body = Pulse(self._size(), tuple(self._channels())[:CHANNELS_AT_MOST])
             self._stating.append([Fact(ident, body)], self._within)
             self.last = now
-            text = f"breakglass monitor: alive at {format_time(now)}"
-            told = json.dumps({"key": ident, "at": format_time(now), "text": text}).encode()
-            for each in self._switches():
-                each.deliver(Message(ident, "pulse", told))
         except BreakglassError as error:
-            self.trouble = str(error)
-            log.warning("pulse: %s", error)
+            self._failed(error)
+            return
+        text = f"breakglass monitor: alive at {format_time(now)}"
+        told = json.dumps({"key": ident, "at": format_time(now), "text": text}).encode()
+        for each in self._switches():
+            try:
+                each.deliver(Message(ident, "pulse", told))
+            except BreakglassError as error:
+                self._failed(error)  # the others are called all the same
+
+    def _failed(self, error: BreakglassError) -> None:
+        self.trouble = str(error)
+        log.warning("pulse: %s", error)

@@ -22,7 +22,12 @@ from breakglass.monitor.people.concerned import with_concerned
 from breakglass.monitor.witnessed_time import WitnessedTime
 from breakglass.node.replica import Replica
 from breakglass.node.submitter import Fact, Submitter
-from breakglass.records.fold.scheduled_start import JUSTIFIED_WITHIN, justified_again, right_lost
+from breakglass.records.fold.scheduled_start import (
+    JUSTIFIED_WITHIN,
+    justified_again,
+    right_lost,
+    start_refused,
+)
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
 from breakglass.records.kinds.justified import Justified
@@ -31,6 +36,8 @@ from breakglass.records.statement import parse_statement
 log = logging.getLogger("breakglass.monitor")
 RUNG_BEFORE = timedelta(hours=1)
 DECIDED_BEFORE = JUSTIFIED_WITHIN - timedelta(minutes=1)  # a minute for a wrong clock and the log
+_BEGINS_WITHIN = timedelta(seconds=10)  # looks are a second apart
+_JUDGED_WITHIN = timedelta(seconds=60)  # behind an intent
 _NEWS_FOR = timedelta(minutes=10)  # behind its start; later nobody acts on it
 
 
@@ -55,33 +62,61 @@ class ScheduledStarts:
         """Ring what starts within the hour or now, and decide what starts in a few minutes."""
         now, chronicle = self._now.now(), self._following.chronicle
         with self._view.reading() as state:
-            waiting = list(scheduled(state, chronicle))
-            news = [each for grant in waiting for each in starting(grant, now)]
-            cases = [
-                (start_case(grant, state, chronicle), right_lost(state, grant))
-                for grant in waiting
-                if decides_now(grant, now)
-            ]
+            waiting = [(grant, stood_against(grant, state, now)) for grant in
+                       scheduled(state, chronicle)]  # fmt: skip
+            cases = {
+                grant.grant: start_case(grant, state, chronicle)
+                for grant, why in waiting
+                if decides_now(grant, now) and not why
+            }
+        news: list[Alert] = []
+        decided: list[tuple[GrantState, Justified]] = []
+        for grant, why in waiting:
+            case = cases.get(grant.grant)
+            verdict = Unjustified("start_refused", why) if why else None
+            if case is not None:
+                found = replay_start(case, now)
+                if isinstance(found, Justified):
+                    decided.append((grant, found))
+                else:
+                    verdict = found
+            if verdict is not None and has_begun(grant, now):
+                continue
+            if verdict is not None:
+                news.append(_refused(grant, verdict, now))
+            elif now < grant.not_before or justified_again(grant):
+                # It starts by our word in the ledger alone: before that stands there, nothing does.
+                news += starting(grant, now)
         # (1) Ring. On every channel's disk when this returns; each is rung once, by its key.
         addressed = [one for each in news for one in with_concerned(each)]
         self._ringing.ring(addressed, chronicle.kept.heard)
-        # (2) Decide. A crash before this decides at the next look; behind it the record has its id,
+        # (2) State. A crash before this decides at the next look; behind it the record has its id,
         #     which counts once.
-        for case, lost in cases:
-            self._decide(case, lost, now)
+        for grant, body in decided:
+            try:
+                self._stating.post(Fact(f"{grant.grant}/justified/start", body))
+            except UnavailableError as error:
+                log.error("grant %s: 'justified' is not stated: %s", grant.grant, error)
 
-    def _decide(self, case: Case, lost: str, now: datetime) -> None:
-        grant = case.grant
-        verdict = Unjustified("start_refused", lost) if lost else replay_start(case, now)
-        if isinstance(verdict, Unjustified):
-            told = list(with_concerned(_refused(grant, verdict)))
-            self._ringing.ring(told, self._following.chronicle.kept.heard)
-            return
-        assert isinstance(verdict, Justified)
-        try:
-            self._stating.post(Fact(f"{grant.grant}/justified/start", verdict))
-        except UnavailableError as error:
-            log.error("grant %s: 'justified' is not stated: %s", grant.grant, error)
+
+def has_begun(grant: GrantState, now: datetime) -> bool:
+    """Say whether it is too late to refuse a start: without a credential it comes by itself."""
+    assert grant.intent is not None, "what is not finished keeps its intent"
+    return not grant.intent.minter and now > grant.not_before + _BEGINS_WITHIN
+
+
+def stood_against(grant: GrantState, state: State, now: datetime) -> str:
+    """Say what the ledger of now has against a start that is near; empty: nothing, or not near.
+
+    Whether the policy of now allows it is for ``replay_start`` to say.
+    """
+    if now < grant.not_before - DECIDED_BEFORE:
+        return ""
+    if not grant.justified:
+        # One that was granted a moment ago: our word of it is on its way into the ledger.
+        late = now > grant.at + _JUDGED_WITHIN
+        return "the monitor did not find it justified when it was granted" if late else ""
+    return start_refused(state, grant) if justified_again(grant) else right_lost(state, grant)
 
 
 def scheduled(state: State, chronicle: HistoryProjection) -> Iterator[GrantState]:
@@ -144,14 +179,28 @@ def approvers(grant: GrantState) -> list[str]:
     return [parse_statement(each.text).who for each in grant.intent.statements[1:]]
 
 
-def _refused(grant: GrantState, verdict: Unjustified) -> Alert:
-    text = (
-        f"NOT STARTED: {grant.glass!r} of {grant.who} was to begin"
-        f" {grant.not_before:%Y-%m-%d %H:%M} UTC and is not allowed any more: {verdict.why}"
-        f" [{verdict.name}]. Still needed? {grant.who} asks again."
+def _refused(grant: GrantState, verdict: Unjustified, now: datetime) -> Alert:
+    """Say that a start is not allowed; before it has come that may change yet, by news of its own.
+
+    Whoever reopens the incident in the last minute lets it start, which ``starts_now`` tells.
+    """
+    came = now >= grant.not_before
+    start = f"{grant.not_before:%Y-%m-%d %H:%M} UTC"
+    said = (
+        f"NOT STARTED: {grant.glass!r} of {grant.who} was to begin {start} and is not allowed any"
+        " more"
+        if came
+        else f"WILL NOT START as things stand: {grant.glass!r} of {grant.who}, to begin {start}, is"
+        " not allowed any more"
     )
+    text = (
+        f"{said}: {verdict.why} [{verdict.name}]. Still needed? "
+        + (f"{grant.who} asks again." if came else f"Mend that before its start, or {grant.who}"
+           " asks again.")
+    )  # fmt: skip
     fields = {"who": grant.who, "glass": grant.glass, "why": f"{verdict.name}: {verdict.why}"}
-    return _news("start_refused", grant, grant.not_before, text, fields)
+    subject = "start_refused" if came else "will_not_start"
+    return _news(subject, grant, grant.not_before, text, fields)
 
 
 def _news(

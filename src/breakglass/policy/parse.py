@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
-from breakglass.policy.alert_routes import AlertRoutes, Channel, parse_alerts, parse_channel
+from breakglass.policy.alert_routes import AlertRoutes, Channel, parse_alerts, parse_channels
 from breakglass.policy.bundle import CASES_FILE, MAIN_FILE, check_names
 from breakglass.policy.cases import Case, parse_cases
 from breakglass.policy.certification import Certify, Then, parse_certify, stale_groups
@@ -127,7 +127,7 @@ def parse_bundle(files: Mapping[str, bytes]) -> Bundle:
     gates = _named(at.get("gates"), "gates", lambda name, each: parse_gate(name, each, directory))
     glasses = parse_glasses(at["glasses"], Known(directory, factors, gates, networks))
     refuse_unknown_glasses(at.get("factors"), factors, glasses)
-    channels = yaml_fields.named(at["channels"], "channels", parse_channel)
+    channels = parse_channels(at["channels"])
     machines = _named(
         at.get("machines"), "machines", lambda name, each: parse_machine(name, each, glasses)
     )

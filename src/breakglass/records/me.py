@@ -23,6 +23,7 @@ from breakglass.strict_json import Many, read, written
 HEADER = "breakglass.dev/me/v1"
 MUTE_AT_MOST = timedelta(hours=12)
 _BYTES_AT_MOST = 4096
+_PLACE_AT_MOST = 63
 
 OwnName = Annotated[str, Pattern("a name of a-z, 0-9, '-'", r"[a-z0-9][a-z0-9-]{0,15}")]
 Address = Annotated[str, Prose(500)]
@@ -131,6 +132,14 @@ def parse_me(text: str) -> Mine:
         names = [each.name for each in mine.channels]
         if len(set(names)) != len(names):
             raise MalformedError("me.channels: a name stands twice", name=ErrorName.DUPLICATE_ID)
+        longest = max((len(f"{mine.who}.{each}") for each in names), default=0)
+        if longest > _PLACE_AT_MOST:
+            # Deliveries are recorded under PERSON.NAME, which is a ``Handle`` there.
+            raise MalformedError(
+                f"me.channels: {mine.who!r} and a channel's name have {longest} characters together"
+                f" (limit {_PLACE_AT_MOST})",
+                name=ErrorName.TOO_LARGE,
+            )
     if isinstance(mine, MyMute) and not mine.at < mine.until <= mine.at + MUTE_AT_MOST:
         raise MalformedError("me.until: a mute lasts 12 h at most")
     return mine

@@ -123,6 +123,12 @@ class ChannelDelivery:
         except sqlite3.Error:
             return False
 
+    def forget(self) -> None:
+        """Drop what waits: nobody will hear it."""
+        with self._changed:
+            self._unkept.clear()
+        self._outbox.forget()
+
     def summary(self) -> ChannelView:
         """Say how this bell stands."""
         return self._outbox.summary()

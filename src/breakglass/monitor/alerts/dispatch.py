@@ -51,6 +51,7 @@ class Dispatch:
         self._clock = clock
         self._limits = limits
         self._reaches = dict(people or {})
+        self._settled = frozenset(channels)
         self._routes: AlertRoutes | None = None
         self._changing = threading.Lock()
         self._started = False
@@ -63,8 +64,8 @@ class Dispatch:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The names of the channels that are nobody's own."""
-        return tuple(name for name in self._bells if "." not in name)
+        """The names of the channels that are nobody's own and hear news."""
+        return tuple(name for name in self._bells if "." not in name and name not in self._leaving)
 
     def own(self, who: str) -> tuple[str, ...]:
         """Return the names of a person's own channels."""
@@ -74,13 +75,16 @@ class Dispatch:
             if name.rpartition(".")[0] == who and name not in self._leaving
         )
 
-    def add(self, name: str, channel: Channel) -> None:
+    def add(self, name: str, channel: Channel, *, leaving: bool = False) -> None:
         """Add a channel, or put another way of ringing in the place of one; its outbox stays.
+
+        ``leaving``: it rings what waits there, and hears nothing more.
 
         Raises:
             MisconfiguredError: the outbox cannot be opened.
         """
         with self._changing:
+            self._leaving = self._leaving | {name} if leaving else self._leaving - {name}
             old = self._bells.get(name)
             if old is not None:
                 old.channel = channel
@@ -94,15 +98,26 @@ class Dispatch:
                 bell.start()
 
     def leave(self, name: str) -> None:
-        """Let a person's own channel ring what waits there, and hear nothing more."""
-        self._leaving = self._leaving | {name}
+        """Let a channel ring what waits there, and hear nothing more."""
+        with self._changing:
+            self._leaving = self._leaving | {name}
 
-    def remove(self, name: str) -> None:
-        """Take a channel away. What waits on it stays on disk, and is rung if it comes back."""
+    def come_back(self, name: str) -> None:
+        """Let a channel that leaves hear news again."""
+        with self._changing:
+            self._leaving = self._leaving - {name}
+
+    def remove(self, name: str, *, forget: bool = False) -> None:
+        """Take a channel away.
+
+        What waits on it stays on disk, and is rung if it comes back; or it is forgotten.
+        """
         with self._changing:
             bell = self._bells.get(name)
             if bell is not None:
                 self._bells = {each: b for each, b in self._bells.items() if each != name}
+                if forget:
+                    bell.forget()
                 bell.close()
             self._leaving = self._leaving - {name}
 
@@ -126,13 +141,15 @@ class Dispatch:
             heard: what need not be rung, by the ledger's word.
         """
         bells, routes = self._bells, self._routes or AlertRoutes()
-        shared = [name for name in bells if "." not in name]
+        leaving = self._leaving
+        shared = [name for name in bells if "." not in name and name not in leaving]
         wanted: dict[str, list[Alert]] = {}
         for each in news:
             if each.person:
                 names: Collection[str] = self.own(each.person)
             else:
-                names = routes.heard_on(route_of(each), each.fields.get("glass", ""), shared)
+                glass = each.fields.get("glass", "")
+                names = routes.heard_on(route_of(each), glass, shared, self._settled)
             for name in names:
                 if (name, each.key) not in heard:
                     wanted.setdefault(name, []).append(each)

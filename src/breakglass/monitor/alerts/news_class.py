@@ -45,6 +45,7 @@ SUBJECTS: Mapping[str, NewsClass] = {
     "starts_soon": _G,
     "starts_now": _G,
     "start_refused": _G,
+    "will_not_start": _G,
     # Of people, to their own channels.
     "broke_after_no": _G,
     "receipt": _R,

@@ -175,6 +175,10 @@ class AlertOutbox:
             delivered.number,
         )
 
+    def forget(self) -> None:
+        """Drop what waits; what was heard stays known."""
+        self._file.do("delete from messages where delivered = ''")
+
     def told_of(self, subject: str, about: str) -> bool:
         """Say whether such a message was ever queued here."""
         found = self._file.one(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import ipaddress
+import socket
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +18,7 @@ from breakglass.errors import MisconfiguredError, UnavailableError
 from breakglass.monitor.alerts.time_limit import cut_off
 
 _USER_AGENT = "breakglass-monitor"
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 @dataclass(frozen=True)
@@ -87,17 +90,11 @@ class OutsideHttp:
         whole: bool = False,
     ) -> Answer:
         # The path may itself be a secret, so no message quotes the address.
-        seconds = self._within.total_seconds()
         try:
-            connection = self._connection(seconds)
-            with (
-                contextlib.closing(connection),
-                cut_off(lambda: connection.sock, seconds) as late,
-            ):
+            line = _Line(self._to, self._within.total_seconds(), outside=self._outside)
+            with contextlib.closing(line), cut_off(lambda: line.open, line.seconds) as late:
                 try:
-                    connection.connect()
-                    if self._outside:
-                        _check_outside(connection)
+                    connection = line.connected()
                     connection.request(method, path, body, {"User-Agent": _USER_AGENT, **headers})
                     answer = connection.getresponse()
                     found = Answer(answer.status, answer.read(reads) if reads else b"")
@@ -108,23 +105,104 @@ class OutsideHttp:
                 if whole and late.is_set():
                     raise TimeoutError  # half a body reads as a whole one when it is cut
                 return found
-        except TimeoutError as error:
-            raise UnavailableError(
-                f"{self._called} did not answer within {seconds:g} s", name=ErrorName.TOO_SLOW
-            ) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise UnavailableError(
-                f"{self._called} cannot be reached: {type(error).__name__}",
-                name=ErrorName.UNREACHABLE,
-            ) from error
+            raise self._failed(error) from error
 
-    def _connection(self, seconds: float) -> http.client.HTTPConnection:
-        host, port = self._to.hostname or "", self._to.port
-        if self._to.scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=seconds)
-        return http.client.HTTPSConnection(
-            host, port, timeout=seconds, context=ssl.create_default_context()
+    def _failed(self, error: Exception) -> UnavailableError:
+        seconds = self._within.total_seconds()
+        if self._outside:
+            # One text for refused, slow, inside and a wrong certificate: whoever may name the
+            # address must not learn from ours which ports of others are open.
+            return UnavailableError(
+                f"{self._called} was not reached: no public address of it answered over TLS within"
+                f" {seconds:g} s",
+                name=ErrorName.UNREACHABLE,
+            )
+        if isinstance(error, TimeoutError):
+            return UnavailableError(
+                f"{self._called} did not answer within {seconds:g} s", name=ErrorName.TOO_SLOW
+            )
+        return UnavailableError(
+            f"{self._called} cannot be reached: {type(error).__name__}",
+            name=ErrorName.UNREACHABLE,
         )
+
+
+class _Line:
+    """One connection; ``open`` is its socket at any time, so that it can be cut in a handshake."""
+
+    def __init__(self, to: SplitResult, seconds: float, *, outside: bool) -> None:
+        self.open: socket.socket | None = None
+        self.seconds = seconds
+        self._until = time.monotonic() + seconds
+        self._outside = outside
+        self._tls = ssl.create_default_context() if to.scheme == "https" else None
+        self._host = to.hostname or ""
+        self._http = (
+            http.client.HTTPSConnection(self._host, to.port, context=self._tls)
+            if self._tls
+            else http.client.HTTPConnection(self._host, to.port)
+        )
+
+    def connected(self) -> http.client.HTTPConnection:
+        """Connect to a checked address, then shake hands.
+
+        Raises:
+            OSError: nobody there, no public address, or no TLS that holds.
+        """
+        plain = self._plain()
+        self._http.sock = plain
+        if self._tls is not None:
+            made = self._tls.wrap_socket(
+                plain, server_hostname=self._host, do_handshake_on_connect=False
+            )
+            self.open = self._http.sock = made
+            made.do_handshake()
+        return self._http
+
+    def _plain(self) -> socket.socket:
+        found = socket.getaddrinfo(self._host, self._http.port, type=socket.SOCK_STREAM)
+        if self._outside and not all(is_public(str(each[4][0])) for each in found):
+            # Looked up once, and connected to what was looked at: a name may resolve twice. Not a
+            # byte goes inside, of TLS neither.
+            raise ConnectionRefusedError("not every address of it is a public one")
+        problem: OSError = ConnectionRefusedError("it has no address")
+        for family, kind, protocol, _, address in found:
+            self.close()
+            self.open = made = socket.socket(family, kind, protocol)
+            made.settimeout(max(self._until - time.monotonic(), 0.001))
+            try:
+                made.connect(address)
+            except OSError as error:
+                problem = error
+                continue
+            made.settimeout(self.seconds)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return made
+        raise problem
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self.open is not None:
+            self.open.close()
+
+
+def is_public(address: str) -> bool:
+    """Say whether an address is one of the public Internet, within IPv6 too.
+
+    Source: IANA's registries of special-purpose addresses, by ``ipaddress``; RFC 6052 (NAT64),
+    RFC 3056 (6to4).
+
+    >>> [is_public(each) for each in ("1.1.1.1", "10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::a00:1")]
+    [True, False, False, False]
+    """
+    found = ipaddress.ip_address(address.partition("%")[0])
+    within = None
+    if isinstance(found, ipaddress.IPv6Address):
+        within = found.ipv4_mapped or found.sixtofour
+        if found in _NAT64:
+            within = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+    return found.is_global and not found.is_multicast and (within is None or within.is_global)
 
 
 def check_taken(answer: Answer) -> None:
@@ -135,16 +213,6 @@ def check_taken(answer: Answer) -> None:
     """
     if not 200 <= answer.status < 300:
         raise UnavailableError(f"the receiver answered {answer.status}", name=ErrorName.NOT_TAKEN)
-
-
-def _check_outside(connection: http.client.HTTPConnection) -> None:
-    # Of the connection itself, before a byte of the message: a name may resolve twice.
-    found = ipaddress.ip_address(connection.sock.getpeername()[0].partition("%")[0])
-    if not found.is_global:
-        raise UnavailableError(
-            "the receiver's address is not a public one; nothing was sent",
-            name=ErrorName.UNREACHABLE,
-        )
 
 
 def _address(text: str) -> SplitResult:

@@ -1,7 +1,7 @@
-"""A message as an event of PagerDuty: Events API v2, ``trigger``, our key as ``dedup_key``.
+"""A message as an event of PagerDuty: Events API v2, ``trigger``.
 
-Source: PagerDuty, «Events API v2», POST /v2/enqueue: 202 is taken; a key has 255 characters at
-most, a summary 1,024.
+``dedup_key`` is made of the ledger's origin and our key. Source: PagerDuty,
+«Events API v2», POST /v2/enqueue: 202 is taken; a key has 255 characters at most, a summary 1,024.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from breakglass.monitor.alerts.outside_http import OutsideHttp, check_taken
 from breakglass.monitor.alerts.secret_folder import SecretFolder
 
 ADDRESS = "https://events.pagerduty.com/v2/enqueue"
-_KEY_AT_MOST = 255
 _SUMMARY_AT_MOST = 1024
 
 
@@ -62,7 +61,7 @@ class PagerDuty:
         body = {
             "routing_key": self._routing_key,
             "event_action": "trigger",
-            "dedup_key": _key(message.key),
+            "dedup_key": _key(told.get("log", ""), message.key),
             "payload": {
                 "summary": text_of(message)[:_SUMMARY_AT_MOST],
                 "source": told.get("log", "breakglass"),
@@ -76,6 +75,6 @@ class PagerDuty:
         check_taken(self._receiver.post(data, {"Content-Type": "application/json"}))
 
 
-def _key(key: str) -> str:
-    # Two long keys that begin alike must not become one.
-    return key if len(key) <= _KEY_AT_MOST else hashlib.sha256(key.encode()).hexdigest()
+def _key(log: str, key: str) -> str:
+    # Two ledgers ring one service, and each has an entry 812; a key may be longer than they take.
+    return hashlib.sha256(f"{log}\n{key}".encode()).hexdigest()

@@ -14,7 +14,7 @@ from breakglass.monitor.alerts.secret_folder import SecretFolder
 from breakglass.monitor.alerts.slack import Slack
 from breakglass.monitor.alerts.webhook import Webhook
 from breakglass.policy.alert_routes import Channel as PolicyChannel
-from breakglass.policy.alert_routes import ChannelType
+from breakglass.policy.alert_routes import ChannelType, is_log_file
 
 
 def made_channel(
@@ -36,6 +36,11 @@ def made_channel(
         raise MisconfiguredError("its name may hold a-z, 0-9, '_' and '-' alone")
     if channel.type is ChannelType.LOG_FILE:
         path = folder / channel.target
+        if not is_log_file(channel.target):
+            # Kept routes of a release before may say so too.
+            raise MisconfiguredError(
+                "its file must lie directly in the monitor's data folder and end in .log or .jsonl"
+            )
         if not path.resolve().is_relative_to(folder.resolve()):
             raise MisconfiguredError("its file lies outside the monitor's data folder")
         return LogFile(path)

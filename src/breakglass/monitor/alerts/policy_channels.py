@@ -7,6 +7,7 @@ that starts without a ledger rings where it rang before.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from breakglass.clock import Clock
+from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.channel import Channel
@@ -74,6 +76,8 @@ class PolicyChannels:
         self._unread = ""  # the bundle that we could not read
         self._held: float | None = None  # since when a change waits for what the old ways ring
         self.missing: dict[str, str] = {}
+        self._lack: frozenset[str] = frozenset()  # those of ``missing`` that lack their secret
+        self._told: dict[str, str] = {}  # what of ``missing`` was rung
         self.kept = read_routes(file)
         self._made: dict[str, PolicyChannel] = {}
         if self.kept.bundle:
@@ -87,11 +91,14 @@ class PolicyChannels:
 
     def pulses(self) -> list[Channel]:
         """Return the channels that the policy gives the sign of life and nothing else."""
-        return [each for name in self.kept.pulse_only if (each := self._ringing.channel(name))]
+        names = self.kept.pulse_only - self._settled  # those hear news, whatever a policy says
+        return [each for name in sorted(names) if (each := self._ringing.channel(name))]
 
     def look(self) -> None:
         """Follow the policy in force, and try again what could not be called."""
         digest, index, routes = self._in_force()
+        if digest in ("", self.kept.bundle):
+            self._held = None  # nothing waits for its turn
         if digest not in ("", self.kept.bundle, self._unread):
             try:
                 self._follow(routes(), index)
@@ -101,6 +108,7 @@ class PolicyChannels:
                 log.error("the routes of the policy in force cannot be read: %s", error)
         elif self.missing:
             self._make(self.kept, retiring=())
+        self._tell_missing(index)
         for name in [each for each in self._made if each not in self.kept.channels]:
             if not self._ringing.waits(name):
                 self._ringing.remove(name)
@@ -119,12 +127,27 @@ class PolicyChannels:
         #     not heard of the last day: the activation too.
         write_whole(self._file, _written(routes), 0o600)
         self._at("kept")
-        self.kept = routes
+        self._held = None
+        self._told = {}
         # (3) Ring it on the new ones: a bell that has heard it leaves it out.
         self._ringing.ring([_activated(routes, index, self._clock.now())])
+        # (4) What is no channel any more rings what waits there, and hears nothing of now. Until
+        #     here it hears too much; a start makes none of these.
+        for name in self._made:
+            if name not in routes.channels:
+                self._ringing.leave(name)
         self._ringing.route(routes)
+        self.kept = routes
+        if self._in_force()[0] != routes.bundle:
+            self._ringing.route(None)  # one more came meanwhile, and is not read yet
+
+    def _tell_missing(self, index: int) -> None:
+        """Ring what cannot be called, where that is other than what was rung."""
+        if self.missing == self._told:
+            return
+        self._told = dict(self.missing)
         if self.missing:
-            self._ringing.ring([_missing(self.missing, index, self._clock.now())])
+            self._ringing.ring([_missing(self.missing, self._lack, index, self._clock.now())])
 
     def _held_back(self, before: AlertRoutes, routes: AlertRoutes) -> bool:
         """Say whether to wait: another way under an old name must not swallow what waits there."""
@@ -138,8 +161,12 @@ class PolicyChannels:
 
     def _make(self, routes: AlertRoutes, retiring: tuple[str, ...]) -> None:
         missing = {}
+        lack = set()
         for name, channel in routes.channels.items():
-            if name in self._settled or self._made.get(name) == channel:
+            if name in self._settled:
+                continue
+            if self._made.get(name) == channel:
+                self._ringing.come_back(name)
                 continue
             try:
                 made = made_channel(channel, self._folder, self._secrets, self._within)
@@ -147,12 +174,14 @@ class PolicyChannels:
                 self._made[name] = channel
             except BreakglassError as error:
                 missing[name] = error.message.removesuffix("; not started")
+                if error.name == ErrorName.NO_SECRET:
+                    lack.add(name)
                 if name not in retiring and name in self._made:
                     del self._made[name]
         if missing != self.missing:
             for name, why in missing.items():
                 log.error("channel %r of the policy cannot be called: %s", name, why)
-        self.missing = missing
+        self.missing, self._lack = missing, frozenset(lack)
 
 
 def _activated(routes: AlertRoutes, index: int, now: datetime) -> Alert:
@@ -163,14 +192,21 @@ def _activated(routes: AlertRoutes, index: int, now: datetime) -> Alert:
     return Alert("channels_changed", f"entry/{index}", index, "policy", now, text)
 
 
-def _missing(missing: dict[str, str], index: int, now: datetime) -> Alert:
+def _missing(missing: dict[str, str], lack: frozenset[str], index: int, now: datetime) -> Alert:
     told = "; ".join(f"{name!r}: {why}" for name, why in sorted(missing.items()))
     text = (
         f"CHANNELS MISSING: the policy in force names channels that this monitor cannot call:"
-        f" {told}. What would go there alone goes to all others. Put the secret into the monitor's"
-        " folder 'secrets'; it is found within a second."
+        f" {told}. What would go there alone goes to all others."
     )
-    return Alert("channels_missing", f"entry/{index}", index, "policy", now, text)
+    if lack:
+        text += (
+            f" Put the secret of {', '.join(sorted(lack))} into the monitor's folder 'secrets'; it"
+            " is found within a second."
+        )
+    # The same trouble rings once an hour at most, over restarts too.
+    state = hashlib.sha256(told.encode()).hexdigest()[:16]
+    once = f"{index}/{state}/{now:%Y-%m-%dT%H}"
+    return Alert("channels_missing", f"entry/{index}", index, "policy", now, text, once=once)
 
 
 def _written(routes: AlertRoutes) -> bytes:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.records.grant import EndedWhy
 
-_ALWAYS = frozenset({"incident_closing", "starts_soon", "starts_now", "start_refused"})
+_ALWAYS = frozenset(
+    {"incident_closing", "starts_soon", "starts_now", "start_refused", "will_not_start"}
+)
 _UNASKED = frozenset(
     {EndedWhy.NOT_MINTED, EndedWhy.INCIDENT_CLOSED, EndedWhy.IDLE, EndedWhy.KILLED}
 )

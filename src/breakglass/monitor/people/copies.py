@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from breakglass.clock import Clock, format_time
 from breakglass.error_names import ErrorName
@@ -17,7 +17,7 @@ from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.dispatch import Dispatch
 from breakglass.monitor.people.store import COPY_KEPT, Copy, PeopleStore
 from breakglass.node.replica import Replica
-from breakglass.records.fold.forgetting import used_by
+from breakglass.records.fold.forgetting import STATEMENT_KEPT, used_by
 from breakglass.records.signing.signature import (
     STATEMENT_NAMESPACE,
     Signed,
@@ -74,6 +74,7 @@ class Copies:
         self._clock = clock
         self._within = within
         self._at = at
+        self._current_since: datetime | None = None  # since when the log is read
 
     def take(self, body: CopyBody) -> KeptView:
         """Keep a copy, on disk when this returns; the same again is the same.
@@ -108,8 +109,14 @@ class Copies:
     def look(self) -> None:
         """Let go of what the log shows, and ring what it does not show in time."""
         waiting, now = self._store.copies(), self._clock.now()
-        if not waiting or self._view.away is not None:
-            return  # a log that cannot be read is told otherwise, and withholds nothing
+        if self._view.away is not None:
+            # A log that cannot be read is told otherwise, and withholds nothing. Brokers could not
+            # write meanwhile either: their time begins when it is back.
+            self._current_since = None
+            return
+        self._current_since = self._current_since or now
+        if not waiting:
+            return
         with self._view.reading() as state:
             used = {
                 each.digest
@@ -118,17 +125,17 @@ class Copies:
             }
             size = state.size
         for each in waiting:
-            if each.digest in used or now - each.since > COPY_KEPT:
+            if each.digest in used or (each.rung and now - each.since > COPY_KEPT):
                 self._store.forget_copy(each.digest)
-            elif not each.rung and now - each.since > self._within:
+            elif not each.rung and now - max(each.since, self._current_since) > self._within:
                 # (1) Ring. A crash behind this rings again under the same key, which is known.
-                self._ringing.ring([_withheld(each, size, self._within)])
+                self._ringing.ring([_withheld(each, size, self._within, now)])
                 self._at("rung")
                 # (2) Mark it; it waits on, to be forgotten when it is seen after all.
                 self._store.rang(each.digest)
 
 
-def _withheld(copy: Copy, size: int, within: timedelta) -> Alert:
+def _withheld(copy: Copy, size: int, within: timedelta, now: datetime) -> Alert:
     said = parse_statement(copy.text)
     text = (
         f"WITHHELD: {copy.who} handed in a signed '{said.do.value}' at"
@@ -136,6 +143,8 @@ def _withheld(copy: Copy, size: int, within: timedelta) -> Alert:
         " in the ledger. A broker may be down, or keep it back: do not blame anybody for silence"
         f" before you have asked {copy.who}. SHA-256 {copy.digest[:16]}…"
     )
+    if now - copy.since > STATEMENT_KEPT:
+        text += " It is so old that only the entries of that time can tell: it may be there."
     fields = {"who": copy.who}
     return Alert(
         "statement_withheld",

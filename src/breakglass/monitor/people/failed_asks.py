@@ -21,8 +21,8 @@ _FAILED = frozenset({ErrorName.REFUSED_BY_APPROVER, ErrorName.WITHDRAWN})
 def failed_asks(state: State, now: datetime) -> Iterator[Alert]:
     """Yield one alert for each person and UTC day with three asks that came to nothing.
 
-    They were refused, taken back, or nobody answered while they could be answered. The third names
-    the alert, so it stays the same.
+    They were refused, taken back, or nobody answered while they could be answered. Person and day
+    name the alert: which ask is the third changes when an older one that waited comes to nothing.
     """
     grants = state.grants
     failed = [(name, each.ask) for name, each in grants.ended_asks.items() if each.name in _FAILED]
@@ -46,4 +46,7 @@ def _news(who: str, day: date, asks: list[tuple[str, AskedState]]) -> Alert:
         f" {who}. Not them? {kill}"
     )
     fields = {"who": who, "glass": third.glass, "kill": kill}
-    return Alert("asks_failed", grant, third.index, f"asks/{who}", third.seen, text, fields)
+    once = f"{who}/{day}"
+    return Alert(
+        "asks_failed", grant, third.index, f"asks/{who}", third.seen, text, fields, once=once
+    )

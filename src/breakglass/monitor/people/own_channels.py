@@ -7,24 +7,25 @@ key cannot move the pages away in silence.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from breakglass.clock import Clock, format_time
 from breakglass.error_names import ErrorName
-from breakglass.errors import BreakglassError, MalformedError, RefusedError
+from breakglass.errors import BreakglassError, RefusedError
 from breakglass.monitor.alerts.alert import Alert
-from breakglass.monitor.alerts.channel import Channel, Message
+from breakglass.monitor.alerts.channel import Message
 from breakglass.monitor.alerts.dispatch import Dispatch
-from breakglass.monitor.alerts.mail import Mail, MailServer
-from breakglass.monitor.alerts.slack import Slack
-from breakglass.monitor.alerts.webhook import Webhook
+from breakglass.monitor.people.own_channel import (
+    Limits,
+    Uncallable,
+    made_own,
+    masked,
+    uncalled,
+)
 from breakglass.monitor.people.store import PeopleStore
 from breakglass.node.replica import Replica
 from breakglass.records.me import (
@@ -32,8 +33,6 @@ from breakglass.records.me import (
     MyChannels,
     MyMute,
     MyTest,
-    OwnChannel,
-    OwnType,
     check_me,
     parse_me,
 )
@@ -53,7 +52,11 @@ class MeBody:
 
 @dataclass(frozen=True)
 class OwnChannelView:
-    """One own channel; the target is shown in part. ``failure`` is empty where nothing waits."""
+    """One own channel; the target is shown in part.
+
+    ``failure`` says why it cannot be called, or why what waits there was not heard yet; else it is
+    empty.
+    """
 
     name: str
     type: str
@@ -69,18 +72,6 @@ class MeView:
     channels: Annotated[tuple[OwnChannelView, ...], Many(4)]
     mutes: Mapping[str, str]
     heard: str
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What people may name: ``mail`` is the server for them, if there is one.
-
-    ``inside`` are hosts that may lie inside: a chat server of one's own.
-    """
-
-    within: timedelta
-    mail: MailServer | None = None
-    inside: tuple[str, ...] = ()
 
 
 class OwnChannels:
@@ -117,11 +108,11 @@ class OwnChannels:
         self._limits = limits
         self._at = at
         self._one = threading.Lock()
+        self._uncalled: dict[str, str] = {}  # why a channel cannot be called, by PERSON.NAME
+        self._testing: set[str] = set()  # whose channel is tested at this moment
         for who in store.everybody():
             self._follow(who)
-        for who, each in store.leaving():
-            ringing.add(f"{who}.{each.name}", self._channel(each))
-            ringing.leave(f"{who}.{each.name}")
+        self._follow_leaving()
 
     def take(self, body: MeBody) -> MeView:
         """Do what a person signed of themselves.
@@ -131,14 +122,13 @@ class OwnChannels:
                 ``repeated_request``, ``bad_address``. Nothing changed.
         """
         mine = self._believed(body)
+        if isinstance(mine, MyTest):
+            return self._taken_test(mine)
         with self._one:
-            if isinstance(mine, MyTest):
-                self.store.take(mine)
-                return self.shown(mine.who, self._tested(mine))
             if isinstance(mine, MyChannels):
                 for each in mine.channels:
                     if each.target:
-                        self._channel(each)  # what cannot be called is refused before it is kept
+                        made_own(each, self._limits)  # refused before it is kept
                 self.store.check(mine)
                 # (1) Tell the old ones, on their outboxes' disk. A crash behind this tells of a
                 #     change that was not made: loud, and never silent the other way round.
@@ -149,19 +139,28 @@ class OwnChannels:
                 self._at("kept")
                 # (3) Ring the new ones from now on.
                 self._follow(mine.who)
+                self._follow_leaving()
             else:
                 self.store.take(mine)
                 self._tell_mute(mine)
         return self.shown(mine.who)
 
     def look(self) -> None:
-        """Let go of channels that were taken away and have rung what waited there."""
-        for who, each in self.store.leaving():
-            name = f"{who}.{each.name}"
-            if not self._ringing.waits(name):
-                with self._one:
-                    self._ringing.remove(name)
-                    self.store.left(who, each.name)
+        """Let go of channels that were taken away: what waits there was rung, or is a day old."""
+        with self._one:  # none of them comes back meanwhile
+            overdue = self.store.overdue(self._clock.now())
+            for who, each in self.store.leaving():
+                name = f"{who}.{each.name}"
+                late = (who, each.name) in overdue
+                if self._ringing.waits(name) and not late:
+                    continue
+                if late:
+                    log.error("own channel %r was not heard for a day: what waits is dropped", name)
+                # (1) What waits must not go to another target that takes this name later. A crash
+                #     behind this finds nothing that waits, and lets go of it.
+                self._ringing.remove(name, forget=True)
+                # (2) From here its name is free.
+                self.store.left(who, each.name)
 
     def shown(self, who: str, heard: str = "") -> MeView:
         """Return what is known of a person, with masked targets."""
@@ -169,8 +168,8 @@ class OwnChannels:
             OwnChannelView(
                 each.name,
                 each.type.value,
-                _masked(each),
-                self._ringing.failure(f"{who}.{each.name}"),
+                masked(each),
+                self._failure(f"{who}.{each.name}"),
             )
             for each in self.store.channels(who)
         )
@@ -192,8 +191,31 @@ class OwnChannels:
             raise RefusedError(f"{who!r} is suspended", name=ErrorName.SUSPENDED)
         return check_me(body.text, keys, self._log, self._keys, self._clock.now(), skew)
 
+    def _failure(self, name: str) -> str:
+        why = self._uncalled.get(name)
+        return uncalled(why) if why is not None else self._ringing.failure(name)
+
+    def _taken_test(self, mine: MyTest) -> MeView:
+        with self._one:
+            if mine.who in self._testing:
+                raise RefusedError(
+                    f"a test of {mine.who!r} is under way; nothing was sent",
+                    name=ErrorName.TOO_MANY,
+                )
+            self.store.take(mine)
+            self._testing.add(mine.who)
+        try:
+            # Under no lock: a receiver that hangs must not hold up what others say of themselves.
+            return self.shown(mine.who, self._tested(mine))
+        finally:
+            with self._one:
+                self._testing.discard(mine.who)
+
     def _tested(self, mine: MyTest) -> str:
-        channel = self._ringing.channel(f"{mine.who}.{mine.name}")
+        name = f"{mine.who}.{mine.name}"
+        if name in self._uncalled:
+            return uncalled(self._uncalled[name])
+        channel = self._ringing.channel(name) if name in self._ringing.own(mine.who) else None
         if channel is None:
             raise RefusedError(
                 f"{mine.who!r} has no own channel {mine.name!r}", name=ErrorName.NO_OWN_CHANNEL
@@ -216,13 +238,21 @@ class OwnChannels:
             )
             if found
         ]
-        if not parts or not before:
+        if not parts:
             return
+        if self._ringing.own(mine.who):
+            text = (
+                f"YOUR CHANNELS changed, signed with your key: {'; '.join(parts)}. Not you? Call"
+                f" somebody who may stop it: breakglass kill person:{mine.who}"
+            )
+            self._ring(mine, text)
+            return
+        # Nobody is called on a channel of their own yet: a thief's would be the first, in silence.
         text = (
-            f"YOUR CHANNELS changed, signed with your key: {'; '.join(parts)}. Not you? Call"
-            f" somebody who may stop it: breakglass kill person:{mine.who}"
+            f"OWN CHANNELS of {mine.who} changed, signed with their key: {'; '.join(parts)}. Pages"
+            f" for {mine.who} go there. Not {mine.who}? breakglass kill person:{mine.who}"
         )
-        self._ring(mine, text)
+        self._ring(mine, text, to_all=True)
 
     def _tell_mute(self, mine: MyMute) -> None:
         text = (
@@ -232,7 +262,7 @@ class OwnChannels:
         )
         self._ring(mine, text)
 
-    def _ring(self, mine: MyChannels | MyMute, text: str) -> None:
+    def _ring(self, mine: MyChannels | MyMute, text: str, *, to_all: bool = False) -> None:
         news = Alert(
             "own_channels",
             mine.who,
@@ -241,7 +271,7 @@ class OwnChannels:
             mine.at,
             text,
             stated=False,
-            person=mine.who,
+            person="" if to_all else mine.who,
             once=f"{mine.who}/{mine.nonce}",
         )
         self._ringing.ring([news])
@@ -251,72 +281,28 @@ class OwnChannels:
         wanted = {f"{who}.{each.name}": each for each in self.store.channels(who)}
         for name, each in wanted.items():
             try:
-                self._ringing.add(name, self._channel(each))
+                self._ringing.add(name, made_own(each, self._limits))
+                self._uncalled.pop(name, None)
             except BreakglassError as error:
+                self._uncalled[name] = error.message
                 log.error("own channel %r cannot be called: %s", name, error)
         for name in self._ringing.own(who):
             if name not in wanted:
                 self._ringing.leave(name)
 
-    def _channel(self, own: OwnChannel) -> Channel:
-        """Make a channel of a person's own.
-
-        Raises:
-            RefusedError: no mail server is set here.
-            MalformedError: the target is none that may be called.
-        """
-        if own.type is OwnType.MAIL:
-            if self._limits.mail is None:
-                raise RefusedError(
-                    "this monitor has no mail server for people; nothing was changed",
-                    name=ErrorName.NO_MAIL_SERVER,
-                    hint='its settings name one: mail = "secret:NAME"',
-                )
-            if own.target.count("@") != 1 or any(each in own.target for each in ' ,;<>"()'):
-                raise _bad(own, "is no mail address")
-            return Mail(self._limits.mail, [own.target], self._limits.within)
-        outside = self._check_address(own)
-        if own.type is OwnType.SLACK:
-            return Slack(own.target, self._limits.within, outside=outside)
-        return Webhook(own.target, "", self._limits.within, outside=outside)
-
-    def _check_address(self, own: OwnChannel) -> bool:
-        """Say whether the other end must have a public address."""
-        try:
-            parts = urlsplit(own.target)
-            host = parts.hostname or ""
-            named = f"{host}:{parts.port}" if parts.port else host
-        except ValueError as error:
-            raise _bad(own, "is no address") from error
-        if named in self._limits.inside:
-            return False
-        if parts.scheme != "https" or not host:
-            raise _bad(own, "does not begin with https://")
-        try:
-            if not ipaddress.ip_address(host).is_global:
-                raise _bad(own, "lies inside")
-        except ValueError:
-            pass  # a name; what it stands for is looked at when it is called
-        return True
-
-
-def _bad(own: OwnChannel, why: str) -> MalformedError:
-    return MalformedError(
-        f"the target of channel {own.name!r} {why}; nothing was changed",
-        name=ErrorName.BAD_TARGET,
-    )
-
-
-def _masked(own: OwnChannel) -> str:
-    """Show enough to know it again, and nothing that could be called.
-
-    >>> _masked(OwnChannel("phone", OwnType.WEBHOOK, "https://ntfy.example/a-secret-path"))
-    'https://ntfy.example/…'
-    >>> _masked(OwnChannel("post", OwnType.MAIL, "sam@shop.example"))
-    's…@shop.example'
-    """
-    if own.type is OwnType.MAIL:
-        name, _, host = own.target.partition("@")
-        return f"{name[:1]}…@{host}"
-    parts = urlsplit(own.target)
-    return f"{parts.scheme}://{parts.hostname}/…"
+    def _follow_leaving(self) -> None:
+        """Let what was taken away ring what waits there; what cannot be called keeps it."""
+        for who, each in self.store.leaving():
+            name = f"{who}.{each.name}"
+            self._uncalled.pop(name, None)
+            if self._ringing.channel(name) is not None:
+                continue  # it leaves already
+            try:
+                channel = made_own(each, self._limits)
+            except BreakglassError as error:
+                log.error("own channel %r, taken away, cannot be called: %s", name, error)
+                channel = Uncallable(error)
+            try:
+                self._ringing.add(name, channel, leaving=True)
+            except BreakglassError as error:
+                log.error("what waits on own channel %r is not rung: %s", name, error)

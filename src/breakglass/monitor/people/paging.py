@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from breakglass.clock import Clock
+from breakglass.errors import BreakglassError
 from breakglass.monitor.alert_texts import clock_time, incident, scope, span
 from breakglass.monitor.alerts.alert import Alert
 from breakglass.monitor.alerts.dispatch import Dispatch
@@ -15,6 +16,8 @@ from breakglass.monitor.decision_replay import compiled
 from breakglass.monitor.history_projection import incident_then
 from breakglass.monitor.people.concerned import with_concerned
 from breakglass.monitor.people.store import PeopleStore
+from breakglass.node.replica import Replica
+from breakglass.policy.early_ends import lives_of
 from breakglass.policy.parse import Bundle
 from breakglass.policy.people import Rosters
 from breakglass.policy.rosters import fresh_rosters
@@ -50,9 +53,13 @@ def present_approvers(policy: Bundle, glass: str, rosters: Rosters, now: datetim
 
 
 class Paging:
-    """Says whom news is for, where it asks something of people; under the view's lock.
+    """Says whom news is for, where it asks something of people; ``look`` belongs to one thread.
+
+    ``addressed`` is called under the view's lock, where no bundle may be compiled: nobody could
+    read the view meanwhile. A page under a policy that is not compiled yet waits for ``look``.
 
     Args:
+        view: for the policy in force.
         ringing: who has channels of their own, and who was paged.
         store: whose asks are muted.
         key: the monitor's record key, for permits.
@@ -62,17 +69,41 @@ class Paging:
 
     def __init__(
         self,
+        view: Replica,
         ringing: Dispatch,
         store: PeopleStore,
         key: Signer,
         log_name: str,
         clock: Clock,
     ) -> None:
+        self._view = view
         self._ringing = ringing
         self._store = store
         self._key = key
         self._log = log_name
         self._clock = clock
+        self._policy: tuple[str, Bundle | None] = ("", None)  # by the bundle's digest
+        self._waiting: list[Alert] = []  # under the view's lock
+
+    def look(self) -> None:
+        """Compile the policy in force, and page whom that kept waiting.
+
+        A crash before this pages at the next start, as the ledger shows nobody as called.
+        """
+        with self._view.reading() as state:
+            digest, bundle = _digest(state), state.governance.bundle
+        if digest not in ("", self._policy[0]):
+            try:
+                found = compiled(bundle).bundle
+                lives_of(bundle)  # what an incident's close ends is read off it under the lock
+            except BreakglassError as error:
+                log.error("nobody can be paged by the policy in force: %s", error)
+                found = None
+            self._policy = (digest, found)
+        with self._view.reading() as state:
+            waiting, self._waiting = self._waiting, []
+            news = self.addressed(waiting, state)
+        self._ringing.ring(news)
 
     def addressed(self, news: Sequence[Alert], state: State) -> list[Alert]:
         """Return news with pages beside what approvers must hear, and answers for who was paged.
@@ -92,15 +123,19 @@ class Paging:
         if news.subject == PAGE and not news.person:
             waiting = waiting_ask(state, news.about)
             if waiting is not None and waiting.until > self._clock.now():
-                return self._pages(news, waiting, state)
+                digest, policy = self._policy
+                if digest != _digest(state):
+                    self._waiting.append(news)
+                    return []
+                if policy is not None:
+                    return self._pages(news, waiting, state, policy)
         if news.subject == "ask_answered" and news.person:
             paged = self._ringing.told_of(PAGE, news.about)
             return [replace(news, person=who) for who in sorted({news.person, *paged})]
         return list(with_concerned(news))
 
-    def _pages(self, news: Alert, waiting: AskedState, state: State) -> list[Alert]:
+    def _pages(self, news: Alert, waiting: AskedState, state: State, policy: Bundle) -> list[Alert]:
         now = self._clock.now()
-        policy = compiled(state.governance.bundle).bundle
         rosters = fresh_rosters(state, policy, now)
         present = present_approvers(policy, waiting.glass, rosters, now)
         called = [name for name in present if self._may(name, waiting, state)]
@@ -136,6 +171,10 @@ class Paging:
         text = f"APPROVAL WANTED from you, {name}: {what} Refuse: {refuse}  Approve: {approve}"
         fields = {**news.fields, "approve": approve, "refuse": refuse}
         return replace(news, text=_late(news, text), fields=fields, person=name, to=(name,))
+
+
+def _digest(state: State) -> str:
+    return state.governance.policy.bundle if state.governance.policy else ""
 
 
 def _commands(grant: str, permit: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ create table if not exists channels(
 ) strict;
 create table if not exists leaving(
     who text not null, name text not null, type text not null, target text not null,
-    primary key (who, name)
+    since text not null default '', primary key (who, name)
 ) strict;
 create table if not exists mutes(
     who text not null, person text not null, until text not null, primary key (who, person)
@@ -36,6 +36,8 @@ create table if not exists copies(
     rung integer not null default 0
 ) strict;
 """
+CHANNELS_AT_MOST = 8  # of a person: what they have, and what still rings after it was taken away
+LEAVING_AT_MOST = timedelta(days=1)
 MUTES_OF_A_PERSON = 64
 COPIES_OF_A_PERSON = 16
 COPIES_AT_MOST = 4096
@@ -68,6 +70,9 @@ class PeopleStore:
             schema=_SCHEMA,
             hint="move it away: people set their channels again (breakglass me channel add NAME)",
         )
+        columns = {row[1] for row in self._file.all("pragma table_info(leaving)")}
+        if "since" not in columns:  # of a release before
+            self._file.do("alter table leaving add column since text not null default ''")
 
     def take(self, mine: Mine) -> None:
         """Take what a person said; see ``check``.
@@ -104,13 +109,16 @@ class PeopleStore:
                 wanted = [kept.get(each.name, each) for each in mine.channels]
                 for name in kept.keys() - {each.name for each in wanted}:
                     self._file.do(
-                        "insert into leaving select who, name, type, target from channels"
+                        "insert into leaving(who, name, type, target, since)"
+                        " select who, name, type, target, ? from channels"
                         " where who = ? and name = ?",
+                        format_time(mine.at),
                         mine.who,
                         name,
                     )
                 self._file.do("delete from channels where who = ?", mine.who)
                 for each in wanted:
+                    self.left(mine.who, each.name)  # the same one, come back
                     self._file.do(
                         "insert into channels(who, name, type, target) values (?, ?, ?, ?)",
                         mine.who,
@@ -122,12 +130,13 @@ class PeopleStore:
     def check(self, mine: Mine) -> None:
         """Check that this can be taken: newer than all that they said of the kind, and whole.
 
-        A channel never goes another way under one name: what waits there would be swallowed.
+        A channel never goes another way under one name: what waits there would be swallowed. One
+        that was taken away comes back with the target that it had.
 
         Raises:
             RefusedError: ``repeated_request``: as old as what is known, or older;
                 ``no_own_channel``: one to be kept is not there; ``channel_exists``: one to be
-                added is; ``too_many`` mutes.
+                added is; ``too_many`` mutes or channels.
         """
         found = self._file.one(
             "select at from words where who = ? and do = ?", mine.who, mine.do.value
@@ -145,9 +154,17 @@ class PeopleStore:
             )
         if isinstance(mine, MyChannels):
             kept = {each.name: each for each in self.channels(mine.who)}
-            leaving = {each.name for who, each in self.leaving() if who == mine.who}
+            leaving = {each.name: each for who, each in self.leaving() if who == mine.who}
             for each in mine.channels:
                 _check_fits(each, kept, leaving)
+            known = kept.keys() | leaving.keys() | {each.name for each in mine.channels}
+            if len(known) > CHANNELS_AT_MOST:
+                raise RefusedError(
+                    f"{mine.who!r} would have {len(known)} channels (limit {CHANNELS_AT_MOST}),"
+                    f" {len(leaving)} of them taken away and not heard yet; nothing was changed",
+                    name=ErrorName.TOO_MANY,
+                    hint="one that was taken away rings first what waits on it, for a day at most",
+                )
 
     def channels(self, who: str) -> tuple[OwnChannel, ...]:
         """Return a person's own channels, by name."""
@@ -160,6 +177,17 @@ class PeopleStore:
         """Return the channels that were taken away and may have something to ring."""
         rows = self._file.all("select who, name, type, target from leaving")
         return [(who, OwnChannel(name, OwnType(kind), target)) for who, name, kind, target in rows]
+
+    def overdue(self, now: datetime) -> frozenset[tuple[str, str]]:
+        """Return whose channels were taken away a day ago, each with its name."""
+        with self._file.changing():
+            # A release before wrote no time: their day begins now.
+            if self._file.one("select 1 from leaving where since = ''"):
+                self._file.do("update leaving set since = ? where since = ''", format_time(now))
+            rows = self._file.all("select who, name, since from leaving")
+        return frozenset(
+            (who, name) for who, name, since in rows if now - parse_time(since) > LEAVING_AT_MOST
+        )
 
     def left(self, who: str, name: str) -> None:
         """Let go of one that was taken away."""
@@ -226,7 +254,9 @@ class PeopleStore:
         self._file.close()
 
 
-def _check_fits(wanted: OwnChannel, kept: dict[str, OwnChannel], leaving: set[str]) -> None:
+def _check_fits(
+    wanted: OwnChannel, kept: dict[str, OwnChannel], leaving: dict[str, OwnChannel]
+) -> None:
     found = kept.get(wanted.name)
     if not wanted.target and (found is None or found.type is not wanted.type):
         raise RefusedError(
@@ -234,7 +264,7 @@ def _check_fits(wanted: OwnChannel, kept: dict[str, OwnChannel], leaving: set[st
             " changed",
             name=ErrorName.NO_OWN_CHANNEL,
         )
-    if wanted.target and (found is not None or wanted.name in leaving):
+    if wanted.target and (found is not None or leaving.get(wanted.name, wanted) != wanted):
         raise RefusedError(
             f"there is an own channel {wanted.name!r} already; nothing was changed",
             name=ErrorName.CHANNEL_EXISTS,

@@ -6,6 +6,7 @@ ledger. Who is unknown is named aloud: a person who was left out in silence is m
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -45,6 +46,14 @@ class _Moment:
     now: datetime
 
 
+@dataclass(frozen=True)
+class _Problem:
+    """What is wrong: ``state`` stays the same as long as it is the same trouble."""
+
+    state: str
+    text: str
+
+
 class RosterWatch:
     """Reads sources and states rosters; ``look`` belongs to one thread.
 
@@ -73,8 +82,8 @@ class RosterWatch:
         self._time = time
         self._broken = broken
         self._stated: dict[str, RosterState] = {}  # by group, until our view has them
-        self._rung: dict[str, tuple[tuple[str, ...], int]] = {}
-        self._unknown: dict[str, list[str]] = {}  # by group, as it was read last
+        self._rung: dict[str, tuple[str, ...]] = {}  # by subject, what was told last
+        self._unknown: dict[str, list[_Problem]] = {}  # by group, as it was read last
         self.looks = 0
 
     def look(self) -> None:
@@ -108,8 +117,8 @@ class RosterWatch:
 
     def _look(self, moment: _Moment) -> None:
         bundle = compiled(moment.bundle).bundle
-        missing: list[str] = []
-        unknown: list[str] = []
+        missing: list[_Problem] = []
+        unknown: list[_Problem] = []
         for group in bundle.directory.groups.values():
             if not group.roster:
                 continue
@@ -119,7 +128,8 @@ class RosterWatch:
                 trouble = error.message
             missing += _missing(group, bundle, moment, trouble)
             unknown += self._unknown.get(group.name, ())
-        self._ring("roster_unknown", unknown, moment, _UNKNOWN)
+        # Who is unknown is told again on another day if a restart finds them there.
+        self._ring("roster_unknown", unknown, moment, _UNKNOWN, f"/{moment.now:%Y-%m-%d}")
         self._ring("roster_missing", missing, moment, _MISSING)
 
     def _read(self, group: Group, directory: Directory, moment: _Moment) -> str:
@@ -153,30 +163,44 @@ class RosterWatch:
         self._stated[group.name] = stated
         moment.kept[group.name] = (stated,)
 
-    def _ring(self, subject: str, problems: list[str], moment: _Moment, advice: str) -> None:
-        """Ring where the problems are others than before; quiet while they stay."""
-        told, size = self._rung.get(subject, ((), -1))
-        if tuple(problems) == told or (problems and moment.size <= size):
-            return  # one message for each size of the log: the next look tells the rest
-        self._rung[subject] = (tuple(problems), moment.size)
-        if problems:
-            text = f"ON-CALL LIST: {'; '.join(problems)}. {advice}"
-            news = Alert(subject, "rosters", moment.size, "rosters", moment.now, text)
-            self._ringing.ring([news])
+    def _ring(
+        self, subject: str, found: list[_Problem], moment: _Moment, advice: str, since: str = ""
+    ) -> None:
+        """Ring where something else is wrong than before; quiet while only its words change."""
+        states = tuple(each.state for each in found)
+        if states == self._rung.get(subject, ()):
+            return
+        self._rung[subject] = states
+        if found:
+            text = f"ON-CALL LIST: {'; '.join(each.text for each in found)}. {advice}"
+            # Named by what is wrong: a restart that finds it so again rings nobody.
+            once = hashlib.sha256("\n".join(states).encode()).hexdigest()[:16] + since
+            self._ringing.ring(
+                [Alert(subject, "rosters", moment.size, "rosters", moment.now, text, once=once)]
+            )
 
 
-def _missing(group: Group, bundle: Bundle, moment: _Moment, trouble: str) -> list[str]:
+def _missing(group: Group, bundle: Bundle, moment: _Moment, trouble: str) -> list[_Problem]:
     """Say that a group has no fresh roster, or will soon have none."""
     counts = fresh(moment.kept, bundle, moment.now)
     name, why = f"group {group.name!r} ({group.roster})", f": {trouble}" if trouble else ""
+    kept = moment.kept.get(group.name, ())
+    # One that names nobody is stated over and over, and is the same trouble.
+    last = next((format_time(each.taken_at) for each in kept if each.people), "never")
     if group.name not in counts:
         people = ", ".join(bundle.directory.present(group.fallback, counts)) or "nobody"
-        return [f"{name} has no fresh roster{why}; meanwhile these count: {people}"]
-    taken_at = moment.kept[group.name][0].taken_at
+        return [
+            _Problem(
+                f"{group.name} none since {last}",
+                f"{name} has no fresh roster{why}; meanwhile these count: {people}",
+            )
+        ]
+    taken_at = kept[0].taken_at
     if not trouble or moment.now - taken_at < _oldest(group) / 2:
         return []
     until = format_time(taken_at + _oldest(group))
-    return [f"{name} cannot be read again{why}; its roster counts until {until}"]
+    text = f"{name} cannot be read again{why}; its roster counts until {until}"
+    return [_Problem(f"{group.name} old since {last}", text)]
 
 
 def _oldest(group: Group) -> timedelta:
@@ -188,7 +212,9 @@ def _nobody(people: tuple[str, ...]) -> str:
     return "" if people else "it names nobody whom the policy knows"
 
 
-def _people(found: OnCall, group: Group, directory: Directory) -> tuple[tuple[str, ...], list[str]]:
+def _people(
+    found: OnCall, group: Group, directory: Directory
+) -> tuple[tuple[str, ...], list[_Problem]]:
     """Return the people whom a source means, by the policy's names, and whom it means in vain.
 
     Raises:
@@ -196,7 +222,8 @@ def _people(found: OnCall, group: Group, directory: Directory) -> tuple[tuple[st
     """
     mails = {each.oidc.casefold(): each.name for each in directory.people.values() if each.oidc}
     can_be = directory.everybody(group.members) if group.members else tuple(directory.people)
-    known, told = set(), []
+    known: set[str] = set()
+    told: list[_Problem] = []
     for each in found.names:
         name = (
             directory.canonical(each)
@@ -207,7 +234,8 @@ def _people(found: OnCall, group: Group, directory: Directory) -> tuple[tuple[st
             known.add(name)
             continue
         why = "not among its 'members'" if name is not None else "nobody of the policy"
-        told.append(f"{shown(each, _NAME_AT_MOST)!r}, on call for {group.name!r}, is {why}")
+        text = f"{shown(each, _NAME_AT_MOST)!r}, on call for {group.name!r}, is {why}"
+        told.append(_Problem(text, text))
     if len(known) > PEOPLE_AT_MOST:
         raise MalformedError(f"{len(known)} people are on call (limit {PEOPLE_AT_MOST})")
     return tuple(sorted(known)), told
