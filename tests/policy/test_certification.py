@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from breakglass.errors import MalformedError
 from breakglass.operate import doctor
+from breakglass.policy.approvers import valid_approvals
 from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.decide import Allowed, NeedsApproval, Refused, decide
 from breakglass.policy.explain import explain
@@ -91,6 +93,58 @@ def test_an_approval_by_an_uncertified_group_counts_no_more() -> None:
     assert isinstance(answer, Refused)
     assert answer.name == "no_approvers"
     assert not isinstance(answer, NeedsApproval)
+
+
+def nested(*more: tuple[str, str]) -> CompiledPolicy:
+    """A fresh roster whose members come from a group that was certified too long ago."""
+    roster = (
+        "  duty: {members: [group:oncall], roster: 'file:duty', at_most_old: 1h, else: [noor],"
+        " certified: {by: sam, on: 2026-06-01}}\n"
+    )
+    return policy(
+        "refuse",
+        "2026-03-31",
+        ("groups:\n", f"groups:\n{roster}"),
+        (f"who: [group:oncall]{_END}", f"who: [group:duty]{_END}"),
+        *more,
+    )
+
+
+def test_who_stands_on_a_roster_by_a_group_that_counts_for_nobody_is_not_on_it() -> None:
+    on_it = {"duty": ("mira",)}
+    assert isinstance(decide(nested(), facts(now=LAST, rosters=on_it)), Allowed)
+    answer = decide(nested(), facts(now=OVER, rosters=on_it))
+    assert isinstance(answer, Refused)
+    assert answer.name == "not_certified"
+    assert "by group oncall, which" in answer.why[0]
+    approvers = ("    for: 20m\n", "    for: 20m\n    approvers: {from: [group:duty]}\n")
+    asking = facts(
+        who="sam", glass="orders-repair", path="jit", approvals=("mira",), now=OVER, rosters=on_it
+    )
+    bundle = nested(approvers).bundle
+    glass = bundle.glasses["orders-repair"]
+    assert valid_approvals(bundle, glass, replace(asking, now=LAST)) == ("mira",)
+    assert valid_approvals(bundle, glass, asking) == ()
+
+
+def test_only_groups_that_the_glass_means_are_named() -> None:
+    other = "  others: {members: [mira], certified: {by: sam, on: 2026-01-01}}\n"
+    changed = policy("refuse", "2026-03-31", ("groups:\n", f"groups:\n{other}"))
+    answer = decide(changed, facts(now=OVER))
+    assert isinstance(answer, Refused)
+    assert "by group oncall, which" in answer.why[0]
+
+
+def test_a_forbid_of_a_group_that_counts_for_nobody_goes_on_forbidding() -> None:
+    cedar = {
+        "own.cedar": '@id("no-oncall")\nforbid (principal in Group::"oncall", action, resource);'
+    }
+    named = (f"who: [group:oncall]{_END}", f"who: [group:oncall, mira]{_END}")
+    changes = (oncall("2026-03-31"), LEADS_CERTIFIED, named)
+    certify = ("kill:", "certify: {every: 90d, then: refuse}\nkill:")
+    answer = decide(policy_of("demo", *changes, certify, cedar=cedar), facts(now=OVER))
+    assert isinstance(answer, Refused)
+    assert answer.name == "forbidden"
 
 
 def test_a_group_that_nobody_ever_certified_is_an_error_before_it_can_refuse() -> None:
