@@ -60,6 +60,9 @@ class CaseIncident:
     source: Source = Source.OUTSIDE
     open: bool = True
 
+    def __str__(self) -> str:
+        return f"{self.severity}, {self.source}, {'open' if self.open else 'closed'}"
+
 
 @dataclass(frozen=True)
 class Case:

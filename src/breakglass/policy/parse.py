@@ -68,6 +68,11 @@ class Bundle:
             path = path.rpartition(".")[0]
         return self.places.get(path, Place(MAIN_FILE))
 
+    @property
+    def sanctioned_files(self) -> frozenset[str]:
+        """The Cedar files that say a wanted way past a gate; they decide no glass."""
+        return frozenset(way.cedar for gate in self.gates.values() for way in gate.sanctioned)
+
     def takes_reason(self, code: str) -> bool:
         """Say whether a statement may name this coded reason."""
         return code == OTHER or code in self.reasons
