@@ -20,6 +20,7 @@ from breakglass.operate.policy_renewal import Renewal
 from breakglass.operate.trust_change import TrustChange
 from breakglass.person import ssh_keygen
 from breakglass.policy.bundle import CASES_FILE, MAIN_FILE, pack_bundle, unpack_bundle
+from breakglass.policy.bundle_edit import with_person, without_person
 from breakglass.policy.folder import read_bundle
 from breakglass.policy.parse import parse_bundle
 from breakglass.policy.starter import starter_bundle
@@ -136,6 +137,30 @@ def test_a_change_that_answers_a_case_otherwise_is_neither_written_nor_committed
     assert caught.value.name == "case_failed"
     assert office.written() == before
     assert office.broker.took == []
+
+
+@pytest.mark.parametrize(
+    "named", ["who: kim, wanted: refused", "who: sam, approvals: [kim], wanted: allowed"]
+)
+def test_a_case_that_names_who_leaves_stops_it_and_says_the_way_on(
+    office: Office, named: str
+) -> None:
+    kim = [SoftKey.of("kim").public]
+    joined = with_person((office.folder / MAIN_FILE).read_text(), "kim", kim)
+    (office.folder / MAIN_FILE).write_text(joined)
+    cases = f"cases:\n  kims: {{{named}, glass: hello}}\n"
+    (office.folder / CASES_FILE).write_text(cases)
+    repository.commit_all(office.folder, "policy: kim joins", "sam")
+    office.broker.files = read_bundle(office.folder)
+    before = office.written()
+    with pytest.raises(MalformedError, match=r"cases.kims.*expected a person.*got 'kim'") as caught:
+        office.renews(lambda text: without_person(text, "kim"))
+    assert caught.value.hint == "name another or take the case out, commit, then the same again"
+    assert office.written() == before
+    (office.folder / CASES_FILE).write_text(cases.replace("kim", "noor").replace("noors", "kims"))
+    repository.commit_all(office.folder, "policy: noor's case", "sam")
+    office.renews(lambda text: without_person(text, "kim"))
+    assert "kim" not in parse_bundle(office.broker.files).directory.people
 
 
 def test_a_renewal_of_the_rules_in_force_tells_of_an_old_case_and_goes_on(office: Office) -> None:

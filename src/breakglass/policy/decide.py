@@ -84,9 +84,11 @@ def decide(policy: CompiledPolicy, facts: Facts) -> Decision:
             ErrorName.UNKNOWN_GLASS, f"there is no glass {facts.glass[:60]!r}; there are: {known}"
         )
     if _unknown(policy, facts):
+        machine = facts.path == Path.MACHINE
         return _no(
-            ErrorName.UNKNOWN_PERSON,
-            f"the policy knows nobody called {facts.who[:60]!r}; those who may break"
+            ErrorName.UNKNOWN_MACHINE if machine else ErrorName.UNKNOWN_PERSON,
+            f"the policy knows {'no machine' if machine else 'nobody'} called"
+            f" {facts.who[:60]!r}; those who may break"
             f" {glass.name!r}: {names(policy.bundle.directory.everybody(glass.who))}",
         )
     if not policy.bundle.takes_reason(facts.reason):
