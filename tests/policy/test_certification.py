@@ -10,11 +10,11 @@ import pytest
 from breakglass.errors import MalformedError
 from breakglass.operate import doctor
 from breakglass.policy.approvers import valid_approvals
-from breakglass.policy.compile import CompiledPolicy
+from breakglass.policy.compile import CompiledPolicy, compile_policy
 from breakglass.policy.decide import Allowed, NeedsApproval, Refused, decide
 from breakglass.policy.explain import explain
 from breakglass.policy.lint import lint
-from tests.policy.kit import NOW, facts, policy_of
+from tests.policy.kit import NOW, facts, files_of, policy_of
 
 ONCALL, LEADS = "oncall: {members: [mira]", "leads:  {members: [sam, noor]"
 LEADS_CERTIFIED = (f"{LEADS}}}", f"{LEADS}, certified: {{by: noor, on: 2026-06-01}}}}")
@@ -169,14 +169,36 @@ def test_what_certify_must_say(written: str, wanted: str) -> None:
         policy_of("demo", ("kill:", f"certify: {written}\nkill:"))
 
 
+@pytest.mark.parametrize("then", ["refuse", "advise"])
+def test_a_certification_of_a_day_that_has_begun_nowhere_is_an_error_where_today_is_known(
+    then: str,
+) -> None:
+    files = files_of(
+        "demo",
+        oncall("2029-03-31"),
+        LEADS_CERTIFIED,
+        ("kill:", f"certify: {{every: 90d, then: {then}}}\nkill:"),
+    )
+    compile_policy(files)  # as broker and monitor do, also of what took force once
+    begins = datetime(2029, 3, 30, 10, tzinfo=UTC)  # the 31st, 00:00, at UTC+14
+    compile_policy(files, now=begins)
+    wanted = "groups.oncall.certified: certified 2029-03-31, a day that has not begun"
+    with pytest.raises(MalformedError, match=wanted) as caught:
+        compile_policy(files, now=begins - timedelta(seconds=1))
+    assert caught.value.name == "lint"
+
+
 def test_doctor_warns_two_weeks_ahead_and_fails_once_nobody_counts() -> None:
     def found(now: datetime, then: str = "refuse") -> list[tuple[str, str]]:
         bundle = policy(then).bundle
         return [(each.weight.value, each.says) for each in doctor._certified(bundle, now)]
 
     assert found(OVER - timedelta(days=15)) == []
-    text = "group 'oncall' is certified until 2026-06-30, and then counts for nobody"
-    assert found(OVER - timedelta(days=13)) == [("WARN", text)]
-    assert found(OVER) == [("FAIL", text)]
-    assert found(OVER, "advise") == [("WARN", "group 'oncall' is certified until 2026-06-30")]
+    ahead = "group 'oncall' is certified to the end of 2026-06-29"
+    assert found(OVER - timedelta(days=13)) == [("WARN", f"{ahead}, and then counts for nobody")]
+    assert found(LAST) == found(OVER - timedelta(days=13))
+    past = ahead.replace("is certified", "was certified")
+    assert found(OVER) == [("FAIL", f"{past}, and counts for nobody")]
+    assert found(OVER, "advise") == [("WARN", past)]
+    assert found(LAST, "advise") == [("WARN", ahead)]
     assert list(doctor._certified(policy_of("demo").bundle, OVER)) == []
