@@ -173,6 +173,8 @@ def test_two_people_stop_everything_and_two_let_it_go(shop: PeopleShop) -> None:
     assert first["waits_until"]
     assert (first["target"], first["name"], first["grants"]) == ("all", "everything", [])
     level(shop)
+    with pytest.raises(RefusedError, match="nothing is stopped: the word of 'sam'"):
+        shop.everything("bo", do=Do.LIFT_ALL)
     again = shop.everything("sam", broker=1)
     assert again["waits_until"] == first["waits_until"]
     second = shop.everything("bo", broker=1)

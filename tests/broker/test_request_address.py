@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from starlette.types import Message
 
 from breakglass.broker.grants.request import address_of
 from breakglass.broker.settings import BrokerSettings
 from breakglass.errors import MisconfiguredError
-from breakglass.http.routes import Request
+from breakglass.http.edge import application
+from breakglass.http.routes import Nobody, Request, Response, get, nobody
 from breakglass.process.settings import read_settings
 
 
@@ -33,12 +36,35 @@ PROXIES = ("10.0.0.1", "10.0.0.2")
         ("10.0.0.1", "", PROXIES, ""),  # a proxy that says nothing: no network
         ("10.0.0.1", "10.0.0.2, 10.0.0.1", PROXIES, "10.0.0.2"),
         ("10.0.0.1", "rubbish", PROXIES, "rubbish"),  # no network holds it
+        ("::ffff:10.0.0.1", "192.0.2.7", PROXIES, "192.0.2.7"),  # a socket of both families
+        ("fd00::1", "192.0.2.7", ("FD00:0::1",), "192.0.2.7"),  # one address, written twice
     ],
 )
 def test_the_address_is_the_connections_unless_a_proxy_of_ours_says_another(
     peer: str, forwarded: str, proxies: tuple[str, ...], seen: str
 ) -> None:
     assert address_of(asked(peer, forwarded), proxies) == seen
+
+
+def test_what_the_asker_wrote_in_a_line_of_its_own_does_not_hide_the_proxys() -> None:
+    # A proxy may add a line rather than lengthen the one that came (RFC 9110, section 5.3).
+    seen: list[str] = []
+
+    def note(who: Nobody, asked: Request[None]) -> Response:
+        seen.append(address_of(asked, PROXIES))
+        return Response(b"")
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        pass
+
+    lines = [(b"x-forwarded-for", each) for each in (b"10.1.1.1", b"192.0.2.7", b"10.0.0.2")]
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": lines}
+    app = application([get("/", nobody, note, Response)])
+    asyncio.run(app({**scope, "client": ("10.0.0.1", 1)}, receive, send))
+    assert seen == ["192.0.2.7"]
 
 
 def test_a_proxy_that_is_no_address_stops_the_start(tmp_path: Path) -> None:

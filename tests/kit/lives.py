@@ -25,11 +25,20 @@ class EndingOrganisation(TwoBrokers):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.bundle = self._saying(self.said)
+
+    def says(self, said: str) -> None:
+        """Put a policy in force that says something else of ``orders-repair``."""
+        self.policy_version += 1
+        self.bundle = self._saying(said)
+        self.activate_policy()
+
+    def _saying(self, said: str) -> bytes:
         keys = {name: self.people[name].public for name in ("mira", "teo", "sam", "bo")}
         text = BUNDLE.format(version=self.policy_version, does="repair rows of orders", **keys)
         assert text.count(FOR) == 1
-        text = text.replace(FOR, FOR + self.said)
-        self.bundle = pack_bundle({"breakglass.yaml": text.encode()})
+        text = text.replace(FOR, FOR + said)
+        return pack_bundle({"breakglass.yaml": text.encode()})
 
 
 def changes_incident(org: Organisation, who: str, do: Do, nonce: str, **changes: Any) -> Judged:

@@ -566,7 +566,7 @@ class OneMinter:
     def stop_everything(self, *, lift: bool = False) -> None:
         """Have the broker record two people's words that stop everything, or let it go."""
         do = Do.LIFT_ALL if lift else Do.KILL_ALL
-        for who in ("sam", "noor"):
+        for who in self.org.killers[:2]:
             self._nonces += 1
             with self._clock_of("sam"):
                 word = self.org.sign(self.org.kill_all(who, do=do, nonce=f"{self._nonces:032x}"))
@@ -574,10 +574,10 @@ class OneMinter:
                 body = kinds.AllSuspended(not lift, word)
                 assert self.org.state_that("broker", body, f"all/{self._nonces}").holds
 
-    def end_by_broker(self, broken: Broken) -> None:
+    def give_up(self, grant: str) -> None:
         """Have the broker record that nothing was minted, without asking the minter."""
         with self._clock_of("broker"):
-            ended(self.org, broken.grant, EndedWhy.NOT_MINTED)
+            ended(self.org, grant, EndedWhy.NOT_MINTED)
 
     @contextmanager
     def _clock_of(self, party: str) -> Iterator[None]:

@@ -14,7 +14,7 @@ from breakglass.records import all_kinds as kinds
 from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.kinds.incident import IncidentChange
 from breakglass.records.statement import Do, Target, digest_of
-from tests.kit.lives import EndingOrganisation, changes_incident
+from tests.kit.lives import ENDS, EndingOrganisation, changes_incident
 from tests.kit.one_minter import MINUTE, SECOND, Crash, OneMinter
 from tests.kit.organisation import Broken
 from tests.kit.scheduled import HOUR, decided_again, put_kinds_2_in_force, schedule
@@ -249,6 +249,21 @@ def test_what_was_not_watched_counts_as_used(minter: OneMinter) -> None:
     minter.idle.look()
     minter.trouble()
     assert why(minter, broken) is None
+
+
+def test_a_policy_that_lets_it_lie_for_a_while_does_not_stop_the_watch(minter: OneMinter) -> None:
+    assert isinstance(minter.org, EndingOrganisation)
+    broken = minter.break_glass()
+    minter.mint(broken)
+    passes_awake(minter, 8 * MINUTE)
+    minter.org.says("")
+    passes_awake(minter, MINUTE)
+    minter.org.says(ENDS)
+    passes_awake(minter, 9 * MINUTE)
+    assert why(minter, broken) is None, "what was not watched counts as used"
+    lies_idle(minter, broken)
+    minter.reconcile()
+    assert why(minter, broken) is EndedWhy.IDLE
 
 
 # --- before the start -----------------------------------------------------------------------------

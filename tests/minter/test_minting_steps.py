@@ -206,7 +206,7 @@ def test_nothing_new_is_minted_while_too_many_records_wait(minter: OneMinter) ->
 
 def test_what_ended_in_the_ledger_is_not_minted(minter: OneMinter) -> None:
     broken = minter.break_glass()
-    minter.end_by_broker(broken)
+    minter.give_up(broken.grant)
     with pytest.raises(RefusedError, match=r"has ended \(not_minted\)") as caught:
         minter.mint(broken)
     assert caught.value.name == "ended"

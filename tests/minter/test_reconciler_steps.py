@@ -240,7 +240,7 @@ def test_what_others_ended_in_the_ledger_is_cut_and_not_told_twice(minter: OneMi
     minter.crash_at("kept")
     with pytest.raises(Crash):
         minter.mint(broken)
-    minter.end_by_broker(broken)
+    minter.give_up(broken.grant)
     minter.restart()
     minter.reconcile()
     assert minter.platform.handles() == []

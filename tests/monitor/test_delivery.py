@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -155,6 +158,46 @@ def test_a_delivery_that_could_not_be_stated_is_stated_later(bell: Bells, moody:
     bell.put(news(2))
     eventually(lambda: len(moody.stated) == 2)
     assert {key for key, _, _ in moody.stated} == {"broke_glass/1", "broke_glass/2"}
+
+
+@contextmanager
+def refuses(outbox: Path, change: str) -> Iterator[None]:
+    """Have a bell's file refuse a kind of change, as a disk does that has room for others."""
+    with closing(sqlite3.connect(outbox, isolation_level=None)) as file:
+        file.execute(
+            f"create trigger refuses before {change} begin"
+            " select raise(abort, 'database or disk is full'); end"
+        )
+        yield
+        file.execute("drop trigger refuses")
+
+
+def test_what_a_disk_took_is_rung_while_it_takes_nothing_more(
+    bell: Bells, moody: Moody, tmp_path: Path
+) -> None:
+    moody.works = True
+    full = "insert on messages when new.about <> 'g-1'"
+    with refuses(tmp_path / "hook.sqlite", full):
+        bell.put(news(2))
+        eventually(lambda: news(2).key in moody.heard)  # from memory
+        bell.put(news(1))
+        eventually(lambda: news(1).key in moody.heard)
+    eventually(lambda: len(bell.all[0].listing(9)) == 2)
+
+
+def test_a_delivery_that_cannot_be_marked_is_not_rung_again_and_holds_up_nothing(
+    bell: Bells, moody: Moody, tmp_path: Path
+) -> None:
+    moody.works = True
+    first, later = news(1), replace(news(2), about="g-1", thread="g-1")
+    with refuses(tmp_path / "hook.sqlite", "update on messages"):
+        bell.put(first, later, news(3))
+        eventually(lambda: len(moody.heard) == 3)
+        bell.put(news(4))
+        eventually(lambda: len(moody.heard) == 4)
+        assert bell.all[0].summary().delivered == 0
+    eventually(lambda: bell.all[0].summary().delivered == 4)
+    assert sorted(moody.heard) == sorted(each.key for each in (first, later, news(3), news(4)))
 
 
 def test_a_bug_in_a_channel_stops_no_bell(bell: Bells, moody: Moody) -> None:

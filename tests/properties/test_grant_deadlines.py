@@ -133,6 +133,17 @@ class GrantDeadlines(RuleBasedStateMachine):
     def looks(self) -> None:
         self.trying(self.minter.idle.look)
         self.trying(self.minter.reconcile)
+        self.trying(self.the_broker_gives_up)
+
+    def the_broker_gives_up(self) -> None:
+        """Write, of what is over and was never minted, that nothing was, as brokers do."""
+        minter = self.minter
+        for grant in list(minter.org.state.grants.by_id.values()):
+            over = grant.finished_at is not None or grant.minted_at is not None
+            if over or minter.true.at <= grant.not_after + MINUTE:
+                continue
+            if not minter.early_end.forgo(grant.grant, grant.text_digest):
+                minter.give_up(grant.grant)
 
     def trying(self, doing: Callable[[], T]) -> None:
         try:

@@ -100,7 +100,7 @@ class GrantLife(RuleBasedStateMachine):
     @rule(broken=grants_asked)
     def a_broker_ends_what_it_takes_for_not_minted(self, broken: Broken) -> None:
         if not self.minter.ledger.gone:
-            self.minter.end_by_broker(broken)
+            self.minter.give_up(broken.grant)
 
     @rule()
     def teo_is_suspended(self) -> None:

@@ -121,7 +121,7 @@ def test_a_grant_of_before_ends_by_either_word_and_one_of_after_by_none() -> Non
     holds(minted(org, first))
     first_word, second_word = word(org, "sam"), word(org, "noor")
     holds(org.state_that("broker", kinds.AllSuspended(True, first_word), "all/1"))
-    void(killed(org, first, first_word), "wrong_do")  # one person stops nothing
+    void(killed(org, first, first_word), "malformed")  # one person stops nothing
     holds(org.state_that("broker", kinds.AllSuspended(True, second_word), "all/2"))
     assert org.state.governance.stopped_with_all(first.index)
     for who, nonce in (("sam", "92"), ("noor", "93")):
@@ -130,8 +130,24 @@ def test_a_grant_of_before_ends_by_either_word_and_one_of_after_by_none() -> Non
     holds(last(org))
     # The lift let go what comes; what stood before stays over.
     assert not org.state.governance.stopped_with_all(later.index)
-    void(killed(org, later, second_word), "wrong_do")
+    void(killed(org, later, second_word), "malformed")
     holds(killed(org, first, first_word))
+
+
+def test_an_end_by_the_word_of_an_earlier_standstill_holds() -> None:
+    """(F-31) The minter's record may come late, behind the next standstill."""
+    org = of_set_2()
+    grants = [orders(org, statement={"nonce": f"{each:02x}" * 16}) for each in (1, 2)]
+    words = []
+    for each in range(9):
+        words.append(word(org, "sam", nonce=f"{10 + each:032x}"))
+        holds(org.state_that("broker", kinds.AllSuspended(True, words[-1]), f"all/first/{each}"))
+        holds(says(org, "noor", nonce=f"{30 + each:032x}"))
+        for who, start in (("sam", 50), ("noor", 70)):
+            holds(says(org, who, active=False, nonce=f"{start + each:032x}"))
+    void(killed(org, grants[0], words[0]), "malformed")
+    holds(killed(org, grants[0], words[1]))
+    holds(killed(org, grants[1], words[8]))
 
 
 def killed(org: Organisation, broken: Broken, statement: Any) -> Judged:

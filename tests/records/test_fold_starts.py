@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from breakglass.clock import format_time
 from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.fold import fold
 from breakglass.records.fold.scheduled_start import right_lost, start_refused
@@ -13,11 +14,12 @@ from breakglass.records.fold.slices.grant_table import pack, unpack
 from breakglass.records.grant import EndedWhy
 from breakglass.records.kinds.incident import IncidentChange
 from breakglass.records.people_list import PeopleList
-from breakglass.records.statement import Do, Target
+from breakglass.records.statement import Do, Target, digest_of
 
 from ..kit.organisation import SECOND, SKEW, Broken, Organisation
 from ..kit.scheduled import GLASS, HOUR, decided_again, put_kinds_2_in_force, schedule
 from .folding import MINUTE, begun, ended, holds, last, orders, void
+from .test_fold_asks import Ask
 
 
 @pytest.fixture
@@ -63,6 +65,21 @@ def test_under_kinds_1_the_first_justified_stands_and_nothing_starts_later() -> 
     assert "kinds 2" in refusal(org, broken)
 
 
+@pytest.mark.parametrize("kinds", ["1", "2"])
+def test_an_ask_that_starts_later_waits_until_then_at_most(kinds: str) -> None:
+    """(F-80) Since set 2: what would have begun before it was granted is never granted."""
+    org = begun()
+    if kinds == "2":
+        put_kinds_2_in_force(org)
+    start = org.now + 2 * MINUTE
+    ask = Ask(org, glass=GLASS, starts=format_time(start))
+    holds(ask.judged)
+    assert (org.state.grants.asked[ask.grant].until == start) == (kinds == "2")
+    org.now = start + SECOND
+    again = Ask(org, "a6", glass=GLASS).judged
+    holds(again) if kinds == "2" else void(again, "asked_already")
+
+
 def test_one_start_of_a_person_and_glass_is_set_at_a_time(org: Organisation, card: bytes) -> None:
     """(F-99) Else a chain of asks would be standing access that was approved once, tiredly."""
     first = schedule(org, card)
@@ -74,7 +91,14 @@ def test_one_start_of_a_person_and_glass_is_set_at_a_time(org: Organisation, car
     void(last(org), "scheduled_already")
     schedule(org, card, "a8", 2 * HOUR, who="teo")
     holds(last(org))
-    holds(ended(org, first.grant, EndedWhy.WITHDRAWN))
+    void(ended(org, first.grant, EndedWhy.WITHDRAWN), "no_statement")
+    mine = digest_of(first.signed.text)
+    by_another = org.sign(org.answer(mine, do=Do.WITHDRAW, who="teo", at=org.now))
+    void(ended(org, first.grant, EndedWhy.WITHDRAWN, by_another), "mismatch")
+    done = org.sign(org.answer(mine, do=Do.DONE, nonce="d1" * 16, who="mira", at=org.now))
+    void(ended(org, first.grant, EndedWhy.WITHDRAWN, done), "mismatch")
+    word = org.sign(org.answer(mine, do=Do.WITHDRAW, nonce="d2" * 16, who="mira", at=org.now))
+    holds(ended(org, first.grant, EndedWhy.WITHDRAWN, word))
     schedule(org, card, "a9", 2 * HOUR)
     holds(last(org))
     org.now += 2 * HOUR

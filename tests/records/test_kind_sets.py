@@ -138,6 +138,16 @@ def log_of_set_1() -> Organisation:
     broken = org.break_glass(statement={"who": "teo"})
     held = kinds.Ended(broken.grant, EndedWhy.KILLED, "", word)
     void(org.state_that("broker", held), "malformed")
+    # A word of set 2 wherever one of set 1 is wanted.
+    void(org.state_that("broker", replace(org.asked(signed), statement=word)), "malformed")
+    yes_of_all = kinds.Answered(ask, Reply.YES, word, ())
+    void(org.state_that("broker", yes_of_all, "answered/all"), "malformed")
+    for body in (kinds.Withdrawn(ask, word), kinds.Suspended(Target.PERSON, "bo", True, word)):
+        void(org.state_that("broker", body, f"{body.kind}/all"), "malformed")
+    org.break_glass(statement={"who": "teo", "nonce": "a7" * 16}, approvals=(word,))
+    void(org.judged[-1], "malformed")
+    org.break_glass(statement={"who": "teo", "nonce": "a8" * 16}, signed=word)
+    void(org.judged[-1], "malformed")
     org.now += SECOND
     assert org.state.grants.asked[ask].answers
     return org

@@ -17,6 +17,7 @@ from typing import Any
 
 import anyio.to_thread
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response as StarletteResponse
@@ -68,7 +69,7 @@ def _served(route: Route, room: BodyRoom) -> StarletteRoute:
                 request.path_params,
                 request.query_params,
                 body,
-                request.headers,
+                _headers(request),
                 request.method,
                 _target(request.scope),
                 request.client.host if request.client is not None else "",
@@ -96,6 +97,14 @@ def _answered(route: Route, raw: Request[bytes]) -> Response | Streamed:
         return given if isinstance(given, Response | Streamed) else json_response(given)
     except Exception as error:  # noqa: BLE001  the edge of the process: stays shut
         return as_answer(error)
+
+
+def _headers(request: StarletteRequest) -> Headers:
+    """Return the headers, the lines of one name as one (RFC 9110, 5.3)."""
+    found: dict[str, str] = {}
+    for name, value in request.headers.items():
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return Headers(found)
 
 
 def _target(scope: Scope) -> str:

@@ -40,7 +40,7 @@ class EarlyEndings:
         self._watch = watch
         self._table = table
         self._lives = lives
-        self._looked: dict[str, tuple[int, str]] = {}
+        self._looked: dict[str, tuple[int, bool, str]] = {}
 
     def due(self) -> list[EarlyEnding]:
         """Return what is over now, by the witnesses' time; nothing before there is one."""
@@ -88,10 +88,10 @@ class EarlyEndings:
         """Ask what can be asked by now; the signatures again only where the ledger has grown."""
         if now > grant.not_after:
             return "its holder did not fetch it"
-        name, size = grant.grant, state.size
-        begun = now >= grant.not_before + JUSTIFIED_LATE
-        if not begun and self._looked.get(name, (0, ""))[0] == size:
-            return self._looked[name][1]
-        why = start_refused(state, grant) if begun else right_lost(state, grant)
-        self._looked[name] = (size, why)
+        asked = (state.size, now >= grant.not_before + JUSTIFIED_LATE)
+        looked = self._looked.get(grant.grant)
+        if looked is not None and looked[:2] == asked:
+            return looked[2]
+        why = start_refused(state, grant) if asked[1] else right_lost(state, grant)
+        self._looked[grant.grant] = (*asked, why)
         return why

@@ -57,7 +57,9 @@ class IdleWatch:
             for claim in self._table.living(now)
             if claim.glass in most_of
         }
+        # Both together: of what is watched no more, because the policy changed, nothing is known.
         self._used = {grant: at for grant, at in self._used.items() if grant in idle}
+        self._looked = {grant: at for grant, at in self._looked.items() if grant in idle}
         for claim, most in idle.values():
             row = self._table.find(claim.grant)
             if row is None or row.stage is not Stage.MINTED:

@@ -6,7 +6,6 @@ take away sooner (docs/decisions/minter-6-a-bundle-only-takes-away.md).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -26,7 +25,7 @@ class PolicyLives:
         self._name = name
         self._view = view
         self._bell = bell
-        self._unread: str = ""
+        self._unread = b""  # the bundle that could not be read, so that nobody reads it again
 
     def idle(self) -> Mapping[str, timedelta]:
         """Return the glasses whose grants end when they were not used, and for how long."""
@@ -43,19 +42,17 @@ class PolicyLives:
         """
         with self._view.reading() as state:
             bundle = state.governance.bundle
-        if not bundle:
+        if not bundle or bundle == self._unread:
             return {}
         try:
             return lives_of(bundle)
         except BreakglassError as error:
-            digest = hashlib.sha256(bundle).hexdigest()
-            if digest != self._unread:
-                self._unread = digest
-                self._bell.ring(
-                    "policy_unread",
-                    self._name,
-                    "this minter cannot read the policy in force, so it ends no grant with its"
-                    " incident or for lying idle; its release may be older than the policy:"
-                    f" {error}",
-                )
+            self._unread = bundle
+            self._bell.ring(
+                "policy_unread",
+                self._name,
+                "this minter cannot read the policy in force, so it ends no grant with its"
+                " incident or for lying idle; its release may be older than the policy:"
+                f" {error}",
+            )
             return {}

@@ -40,6 +40,19 @@ def parse_networks(node: Node) -> dict[str, tuple[Network, ...]]:
     return networks
 
 
+def read_address(written: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address; ``None`` if it is none. One client seen by a socket of both families is one.
+
+    >>> read_address("::ffff:10.0.0.1") == read_address("10.0.0.1")
+    True
+    """
+    try:
+        found = ipaddress.ip_address(written)
+    except ValueError:
+        return None
+    return found.ipv4_mapped or found if isinstance(found, ipaddress.IPv6Address) else found
+
+
 def network_name(networks: Networks, address: str) -> str:
     """Return the name of the smallest block that holds an address; empty if none does.
 
@@ -48,12 +61,9 @@ def network_name(networks: Networks, address: str) -> str:
     >>> [network_name(networks, each) for each in ("10.9.1.2", "10.1.1.1", "192.0.2.1", "lab")]
     ['vpn', 'office', '', '']
     """
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
+    found = read_address(address)
+    if found is None:
         return ""
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
-        found = found.ipv4_mapped  # one client, seen by a socket of both families
     return smallest(networks, ipaddress.ip_network(found))
 
 

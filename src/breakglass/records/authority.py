@@ -40,6 +40,7 @@ from breakglass.records.statement import (
     Do,
     Statement,
     digest_of,
+    parse_of_one,
     parse_request,
     parse_statement,
 )
@@ -358,7 +359,7 @@ def _parse_first(signed: Signature, card: Card) -> AccessRequest:
 
 
 def _parse_behind(signed: Signature, first: Do) -> Answer | Countersign:
-    said = parse_statement(signed.text)
+    said = parse_of_one(signed.text)
     if isinstance(said, Countersign) and first is Do.DOOR:
         return said
     if said.do is not Do.APPROVE or not isinstance(said, Answer):
@@ -371,7 +372,7 @@ def _parse_behind(signed: Signature, first: Do) -> Answer | Countersign:
 
 def _check_all_countersign(others: list[Signature]) -> None:
     for signed in others:
-        said: Statement = parse_statement(signed.text)
+        said: Statement = parse_of_one(signed.text)
         if not isinstance(said, Countersign):
             raise UnprovenError(
                 f"a statement behind a custodian's says {said.do.value!r}, not 'countersign'",

@@ -10,7 +10,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 
 NEWEST = 2
-SCHEDULED_STARTS = 2  # the set under which what starts later may be granted again at its start
+SET_2 = 2  # a start put off is granted again; a kill ends asks; all is stopped; rosters
 
 
 class UnknownKindsError(MisconfiguredError):

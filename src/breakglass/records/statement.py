@@ -360,13 +360,27 @@ def _check_whole(said: Statement) -> None:
         raise MalformedError("statement.look_again: a second look comes after the first")
 
 
+def parse_of_one(text: str) -> Statement:
+    """Read a statement that is of something; what is said of everything is malformed here.
+
+    So judges a release too that knows the first set of kinds alone, and cannot read that.
+
+    Raises:
+        MalformedError: a word of everything, or malformed.
+    """
+    statement = parse_statement(text)
+    if isinstance(statement, KillAll):
+        raise MalformedError(f"statement.do: {statement.do.value!r} is of everything")
+    return statement
+
+
 def parse_request(text: str) -> AccessRequest:
     """Read a statement that asks for, breaks, or has run what a glass gives.
 
     Raises:
         MalformedError: ``wrong_do`` for any other, or malformed.
     """
-    statement = parse_statement(text)
+    statement = parse_of_one(text)
     if not isinstance(statement, Ask | Break | Door | Machine):
         raise MalformedError(
             f"statement.do: {statement.do.value!r} asks for no glass", name=ErrorName.WRONG_DO
@@ -380,7 +394,7 @@ def parse_as(kind: type[S], text: str) -> S:
     Raises:
         MalformedError: another form, or malformed.
     """
-    statement = parse_statement(text)
+    statement = parse_statement(text) if kind is KillAll else parse_of_one(text)
     if not isinstance(statement, kind):
         raise MalformedError(
             f"statement.do: {statement.do.value!r} is not what is wanted here",

@@ -15,7 +15,7 @@ from breakglass.broker.grants.early_end import EndingEarly
 from breakglass.broker.incidents.declarations import StatementBody
 from breakglass.clock import Clock, format_time
 from breakglass.error_names import ErrorName
-from breakglass.errors import BreakglassError, RefusedError
+from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.node.recorder import Recorder
 from breakglass.node.submitter import Fact
 from breakglass.records.fold.fold import kinds_in_force
@@ -23,6 +23,7 @@ from breakglass.records.fold.forgetting import used_by
 from breakglass.records.fold.slices.governance import ALL
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.fold.state import State
+from breakglass.records.kind_sets import SET_2
 from breakglass.records.kinds.all_suspended import RULE, SECOND_WITHIN, AllSuspended
 from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.kinds.suspended import Suspended
@@ -89,7 +90,8 @@ class Suspending:
             index = stopped.index if stopped is not None else None
             stated = used_by(state, said) == digest_of(signed.text)
             live, known = _live(state, said.target, said.name), _known(state, said.target)
-            asks = _asks(state, said.target, said.name, self.clock.now())
+            ends = kinds_in_force(state) >= SET_2 and said.target is not Target.GRANT
+            asks = _asks(state, said.target, said.name, self.clock.now()) if ends else ()
             keys, may = state.governance.keys_of(said.who), state.governance.may_kill(said.who)
         if said.target is Target.GRANT and grant is None:
             raise RefusedError(f"there is no grant {said.name!r}", name=ErrorName.NO_GRANT)
@@ -151,11 +153,24 @@ class Suspending:
         with self.recording.view.reading() as state:
             first, done = state.governance.first_word, ALL in state.governance.suspended
             index = state.governance.suspended[ALL].index if done else None
-        if done == active:
-            found = Stopped(*ALL, index)
-            return _ends(found, live, asks) if active else found
-        until = format_time(first.seen + SECOND_WITHIN) if first is not None else ""
-        return Stopped(*ALL, first.index if first is not None else None, waits_until=until)
+        if first is not None and first.active != done:
+            until = first.seen + SECOND_WITHIN
+            if self.clock.now() <= until and first.active == active:
+                return Stopped(*ALL, first.index, waits_until=format_time(until))
+            if self.clock.now() <= until and first.active:
+                raise RefusedError(
+                    f"nothing is stopped: the word of {first.who!r} to stop everything waits for a"
+                    f" second person until {format_time(until)}, and is worth nothing after that",
+                    name=ErrorName.TOO_EARLY,
+                )
+        if done != active:
+            raise UnavailableError(
+                "the word stands in the ledger, and what it did is not seen here yet",
+                name=ErrorName.BEHIND,
+                hint="type the same again",
+            )
+        found = Stopped(*ALL, index)
+        return _ends(found, live, asks) if active else found
 
 
 def _ends(found: Stopped, live: Sequence[GrantState], asks: tuple[str, ...]) -> Stopped:
@@ -183,8 +198,6 @@ def _live(state: State, target: Target | None = None, name: str = "") -> tuple[G
 
 def _asks(state: State, target: Target | None, name: str, now: datetime) -> tuple[str, ...]:
     """Return the asks that wait and will be granted by nobody once this is stopped."""
-    if target is Target.GRANT:
-        return ()
     return tuple(
         grant
         for grant, each in state.grants.asked.items()

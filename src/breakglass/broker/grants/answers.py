@@ -164,7 +164,7 @@ class Answers:
             return
         match decided.decision:
             case Allowed():
-                self._grant(decided, fact)
+                self._grant(decided, fact, said, signed)
             case NeedsApproval():
                 # (3) Others are wanted too. A crash before it leaves nothing, behind it an answer
                 #     from which any broker goes on.
@@ -204,7 +204,7 @@ class Answers:
         if said.do is Do.APPROVE and not can_approve(active, said.who, signed):
             check_person(active.card, active.people.by_name, said.who, May.APPROVE, signed)
 
-    def _grant(self, decided: DecidedAsk, fact: Fact) -> None:
+    def _grant(self, decided: DecidedAsk, fact: Fact, said: Answer, signed: Signature) -> None:
         # (3) Answer and intent in one append, proven. A crash before it leaves nothing; behind it
         #     a grant that the asker's own statement finds, at any broker.
         wish = replace(decided.wish(), unsaid=(fact,))
@@ -215,8 +215,12 @@ class Answers:
             log.info("answer to %s grants nothing: %s", wish.grant, error)
             self._record(fact)
             self._at("answered")
+            if self._index(wish.grant, said, signed) is None:
+                return  # another broker was first: what the ask came to is said there
+            # The refusal is of the intent; what it says of the record is of that alone.
+            why = error.message.removesuffix("; nothing was recorded")
             raise RefusedError(
-                f"the answer is recorded, and nothing is granted: {error.message}",
+                f"the answer is recorded, and nothing is granted: {why}",
                 name=error.name,
                 hint=error.hint,
             ) from error

@@ -19,6 +19,7 @@ from breakglass.records.fold.forgetting import ended_ask, is_old, waiting_ask
 from breakglass.records.fold.slices.grants import AnswerState, AskedState
 from breakglass.records.fold.state import State
 from breakglass.records.kinds.alert import PAGE, Alert, Delivery
+from breakglass.records.kinds.all_suspended import AllSuspended
 from breakglass.records.kinds.answered import Answered
 from breakglass.records.kinds.asked import Asked, Outcome
 from breakglass.records.kinds.dead import Dead
@@ -117,10 +118,11 @@ class AskHistory(MemoryProjection[Stories]):
                     self._look(overtaken, index, state)
             case Ended() | Dead():
                 self._change(body.grant, changed=index)
-            case Suspended():
-                for name, story in list(self.kept.asks.items()):
-                    if body.name in (name, story.ask.who, story.ask.glass):
-                        self._change(name, changed=index)
+            case Suspended() | AllSuspended():
+                # It may end an ask, a grant, or take an approver's answer away; who waits for one
+                # of them looks again.
+                for name in list(self.kept.asks):
+                    self._look(name, index, state)
             case _:
                 pass
 
@@ -157,12 +159,10 @@ class AskHistory(MemoryProjection[Stories]):
             return dict(self.kept.asks)
 
     def open(self, now: datetime) -> list[str]:
-        """Return the asks to which an intent or a silence may still follow; forgets the others."""
+        """Return the asks to which an intent or a silence may still follow."""
+        # Nothing is let go here: a clock that is set back finds them again.
         with self._lock:
-            past = [name for name, until in self.kept.open.items() if now > until]
-            for name in past:
-                del self.kept.open[name]
-            return list(self.kept.open)
+            return [name for name, until in self.kept.open.items() if now <= until]
 
     def wait(self, grant: str, past: int, within: float) -> AskStory | None:
         """Return an ask once an entry behind ``past`` changed it, or as it is after ``within`` s.

@@ -69,7 +69,7 @@ class AskView:
         index: which entry of the log holds it.
         need: how many approvers it takes.
         silent: whether it is recorded that nobody answered.
-        approvers: who may answer it now.
+        approvers: who may answer it now; nobody, once it waits no more.
         people: the card's lines of its asker and of who answered, as a token carries them: with
             them an approver checks for themselves whose signature it is.
         self_declared: whether no source outside vouches for its incident.
@@ -142,7 +142,7 @@ class AskViews:
             RefusedError: ``no_grant``.
         """
         with self.replica.reading() as state:
-            return self._view(grant, self._story(grant), state)
+            return self._view(grant, self._story(grant), state, self.history.all())
 
     def may_read(self, reader: AskReader, grant: str) -> bool:
         """Say whether an ask may be shown to this reader.
@@ -164,17 +164,18 @@ class AskViews:
         mine: list[AskView] = []
         waiting: list[AskView] = []
         with self.replica.reading() as state:
-            for grant, story in reversed(self.history.all().items()):
+            stories = self.history.all()
+            for grant, story in reversed(stories.items()):
                 if story.ask.who == who:
                     if len(mine) < _MINE_SHOWN:
-                        mine.append(self._view(grant, story, state))
+                        mine.append(self._view(grant, story, state, stories))
                     continue
                 if any(each.who == who for each in story.ask.answers):
                     continue
                 if state_of(grant, story, state, self.clock.now())[0] != "waiting":
                     continue
                 if who in self._approvers(grant, story, state):
-                    waiting.append(self._view(grant, story, state))
+                    waiting.append(self._view(grant, story, state, stories))
         return RequestsView(tuple(mine), tuple(waiting))
 
     def _story(self, grant: str) -> AskStory:
@@ -183,7 +184,9 @@ class AskViews:
             raise no_request(grant)
         return story
 
-    def _view(self, grant: str, story: AskStory, state: State) -> AskView:
+    def _view(
+        self, grant: str, story: AskStory, state: State, stories: Mapping[str, AskStory]
+    ) -> AskView:
         ask, said = story.ask, story.ask.said
         word, by_time = state_of(grant, story, state, self.clock.now())
         return view(
@@ -199,23 +202,13 @@ class AskViews:
             why=said.reason.text,
             at=ask.at,
             need=story.need,
-            approvers=self._approvers(grant, story, state),
+            approvers=self._approvers(grant, story, state) if word == "waiting" else (),
             answers=tuple(map(_answer, ask.answers)),
             pages=tuple(view(PageView, each, delivery=each.delivery.value) for each in story.pages),
             people=_people(story, state),
             self_declared=_self_declared(story, state),
-            refused_before=self._refused_before(grant, story),
+            refused_before=_refused_before(grant, story, stories),
             granted_index=story.granted,
-        )
-
-    def _refused_before(self, grant: str, story: AskStory) -> tuple[ApprovalView, ...]:
-        ask, since = story.ask, story.ask.at - _REMEMBERED
-        return tuple(
-            _answer(each)
-            for name, other in self.history.all().items()
-            if name != grant and (other.ask.who, other.ask.glass) == (ask.who, ask.glass)
-            for each in other.ask.answers
-            if not each.yes and since <= each.seen <= ask.at
         )
 
     def _approvers(self, grant: str, story: AskStory, state: State) -> tuple[str, ...]:
@@ -229,6 +222,19 @@ class AskViews:
         request = BreakRequest(story.ask.statement, said, grant, None)
         facts = authorization.facts(request, authorization.UNSEEN, moment, policy.bundle, now)
         return could_sign(policy.bundle, glass, facts)
+
+
+def _refused_before(
+    grant: str, story: AskStory, stories: Mapping[str, AskStory]
+) -> tuple[ApprovalView, ...]:
+    ask, since = story.ask, story.ask.at - _REMEMBERED
+    return tuple(
+        _answer(each)
+        for name, other in stories.items()
+        if name != grant and (other.ask.who, other.ask.glass) == (ask.who, ask.glass)
+        for each in other.ask.answers
+        if not each.yes and since <= each.seen <= ask.at
+    )
 
 
 def _people(story: AskStory, state: State) -> tuple[str, ...]:

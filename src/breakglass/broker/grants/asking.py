@@ -18,7 +18,7 @@ from breakglass.broker.grants.request import BreakRequest
 from breakglass.broker.grants.wish import Wish, wish_of
 from breakglass.broker.minters import Minters
 from breakglass.broker.policies import Policies
-from breakglass.clock import Clock, to_milliseconds
+from breakglass.clock import Clock, parse_time, to_milliseconds
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.node.recorder import Recorder
@@ -132,8 +132,12 @@ def ended_error(ended: EndedAsk) -> RefusedError:
 
 def expired_error(grant: str, ask: AskedState) -> RefusedError:
     """Say that nobody can grant an ask any more."""
+    until = f"{ask.until:%Y-%m-%d %H:%M:%S} UTC"
+    started = bool(ask.said.starts) and ask.until == parse_time(ask.said.starts)
     return RefusedError(
-        f"request {grant!r} waited until {ask.until:%Y-%m-%d %H:%M:%S} UTC",
+        f"request {grant!r} was to start at {until}, and nothing was granted by then"
+        if started
+        else f"request {grant!r} waited until {until}",
         name=ErrorName.EXPIRED,
         hint="ask again with a new statement",
     )

@@ -26,7 +26,7 @@ from breakglass.node.submitter import Fact
 from breakglass.policy.decide import Allowed, NeedsApproval, Refused
 from breakglass.records.fold.ask_rules import scheduled_grant
 from breakglass.records.fold.state import State
-from breakglass.records.kind_sets import SCHEDULED_STARTS
+from breakglass.records.kind_sets import SET_2
 from breakglass.records.statement import AccessRequest, Do, digest_of
 
 
@@ -159,10 +159,10 @@ def check_start(said: AccessRequest, state: State, now: datetime) -> None:
     if not said.starts:
         return
     trust = state.governance.trust
-    if trust is None or trust.kinds < SCHEDULED_STARTS:
+    if trust is None or trust.kinds < SET_2:
         raise RefusedError(
             f"nothing starts later under this trust file, which does not say kinds"
-            f" {SCHEDULED_STARTS}; nothing was recorded",
+            f" {SET_2}; nothing was recorded",
             name=ErrorName.NOT_OFFERED,
             hint="ask when it is needed; maintainers raise 'kinds' once every host is upgraded",
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from breakglass.broker.grants import authorization
+from breakglass.broker.grants.asking import taken
 from breakglass.broker.grants.authorization import Moment
 from breakglass.broker.grants.request import BreakRequest
 from breakglass.broker.grants.wish import Wish, wish_of
@@ -15,7 +16,6 @@ from breakglass.policy.compile import CompiledPolicy
 from breakglass.policy.decide import Allowed, NeedsApproval, Refused
 from breakglass.records.fold.slices.grants import AnswerState, AskedState
 from breakglass.records.fold.state import State
-from breakglass.records.statement import Do
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,8 @@ def decide_ask(
         # Whatever is wrong with the asker: no key of theirs is in force any more.
         refused = Refused(ErrorName.UNKNOWN_PERSON, (error.message,), ())
         return DecidedAsk(request, moment, policy, now, (), refused)
-    do = Do.ASK if ask.said.do is Do.ASK else Do.BREAK
     decision = authorization.without_custodians(
-        authorization.decide(request, who, moment, policy, now, do)
+        authorization.decide(request, who, moment, policy, now, taken(request))
     )
     approved = authorization.approvals(request, who, moment, policy, now)
     labels = authorization.labels(who, moment, now)

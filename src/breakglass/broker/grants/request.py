@@ -9,6 +9,7 @@ from typing import Any
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError
 from breakglass.http.routes import Request
+from breakglass.policy.networks import read_address
 from breakglass.records.presentation import parse_presentation
 from breakglass.records.signing.signature import Signature, Signed, SignedByPasskey
 from breakglass.records.statement import AccessRequest, digest_of, grant_id, parse_request
@@ -64,8 +65,9 @@ def address_of(asked: Request[Any], proxies: Collection[str]) -> str:
     A header is anybody's word. So the one at the other end of the connection counts, and only where
     that is a proxy of our settings, the last address that it wrote; and so on, proxy by proxy.
     """
+    trusted = {read_address(each) for each in proxies}
     found = asked.peer
     written = [each.strip() for each in asked.headers.get("x-forwarded-for", "").split(",")]
-    while found in proxies and written:
+    while written and read_address(found) in trusted:
         found = written.pop()
     return found

@@ -157,8 +157,8 @@ class Platform(Protocol):
     def used_within(self, handle: str, within: timedelta) -> bool:
         """Say whether a session of this account did anything within that time, or does so now.
 
-        Without a session it did not. What the target cannot tell counts as use, so nothing of it
-        is ended for lying idle.
+        Without a session it did not, also if one came and went meanwhile. What the target cannot
+        tell counts as use, so nothing of it is ended for lying idle.
 
         Raises:
             UnavailableError: the target did not answer, so nothing is known.

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from breakglass.clock import Clock
@@ -24,6 +24,7 @@ from breakglass.monitor.alerts.outbox import (
 )
 
 log = logging.getLogger("breakglass.alarms")
+_DISK_REST = 1.0  # seconds until a disk that failed is tried again
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class ChannelDelivery:
         self._closed = False
         self._unkept: dict[str, tuple[Alert, str]] = {}  # news that the disk did not take, by key
         self._called: set[str] = set()  # which of these were heard
+        self._heard: dict[int, datetime] = {}  # deliveries that the disk did not take, by number
         self._not_before: dict[int, float] = {}  # by monotonic time: a wrong clock delays nothing
         self._thread = threading.Thread(
             target=self._ring_for_ever, name=f"bell {name}", daemon=True
@@ -153,17 +155,22 @@ class ChannelDelivery:
                 if self._closed:
                     return
                 self._news = False
-            try:
-                self._ring_unkept()
-                rest = self._ring_once()
-            except sqlite3.Error:
-                if self._closed:
-                    return
-                log.exception("channel %r: its outbox fails; trying again", self.name)
-                rest = 1.0
+            rest = min(self._guarded(self._ring_unkept), self._guarded(self._ring_once))
 
-    def _ring_unkept(self) -> None:
+    def _guarded(self, ring: Callable[[], float]) -> float:
+        """Ring; where the disk fails what the other way rings is not held up."""
+        try:
+            return ring()
+        except sqlite3.Error as error:
+            if not self._closed:
+                log.error("channel %r: its outbox fails; trying again: %s", self.name, error)
+            return _DISK_REST
+
+    def _ring_unkept(self) -> float:
         """Put into the outbox what it did not take before; while it does not, ring from memory.
+
+        Returns:
+            The seconds until there is something to do again.
 
         Raises:
             sqlite3.Error: it still does not.
@@ -171,7 +178,7 @@ class ChannelDelivery:
         with self._changed:
             unkept = dict(self._unkept)
         if not unkept:
-            return
+            return self._most
         try:
             for news, ledger in unkept.values():
                 self._outbox.put([news], ledger, self._clock.now())
@@ -184,6 +191,7 @@ class ChannelDelivery:
             for key in unkept:
                 del self._unkept[key]
         self._called.clear()
+        return self._most
 
     def _call(self, message: Message) -> None:
         try:
@@ -196,11 +204,13 @@ class ChannelDelivery:
         """Deliver what is due; returns the seconds until something may be."""
         while not self._closed:
             now = time.monotonic()
-            waiting = self._outbox.waiting()
+            self._mark_heard()
+            waiting = self._outbox.waiting(self._heard)
             due = [each for each in waiting if self._not_before.get(each.number, 0.0) <= now]
             if not due:
                 times = [self._not_before.get(each.number, now) - now for each in waiting]
-                return max(0.01, min([*times, self._most]))
+                most = _DISK_REST if self._heard else self._most
+                return max(0.01, min([*times, most]))
             self._deliver(due[0])
         return 0.0
 
@@ -215,11 +225,21 @@ class ChannelDelivery:
             log.exception("channel %r: an error inside", self.name)
             self._failed(waiting, f"an error inside: {type(error).__name__}")
             return
-        # (2) Mark it. From here no restart rings it again.
-        self._outbox.heard(waiting.number, self._clock.now())
+        # (2) Mark it. From here no restart rings it again. Where the disk does not take that, it is
+        #     known in memory until the disk does: neither is it rung again, nor what follows late.
+        self._heard[waiting.number] = self._clock.now()
+        self._mark_heard()
         # The channel is back: what rested because of it need rest no longer.
         self._not_before.clear()
         self._settled()
+
+    def _mark_heard(self) -> None:
+        try:
+            for number, at in list(self._heard.items()):
+                self._outbox.heard(number, at)
+                del self._heard[number]
+        except sqlite3.Error as error:
+            log.error("channel %r: a delivery cannot be marked: %s", self.name, error)
 
     def _failed(self, waiting: Waiting, why: str) -> None:
         rest = min(self._first_rest * 2 ** min(waiting.attempts, 20), self._most)

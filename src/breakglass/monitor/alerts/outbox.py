@@ -6,6 +6,7 @@ told in the ledger too; should this file be lost, the ledger's ``alarm`` records
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -116,15 +117,20 @@ class AlertOutbox:
         with self._file.changing():
             return sum(self._file.do(insert, *row).rowcount for row in rows)
 
-    def waiting(self) -> list[Waiting]:
+    def waiting(self, heard: Iterable[int] = ()) -> list[Waiting]:
         """Return the first undelivered message of each thread, least tried first.
 
         Within a thread nothing overtakes: *ended* before *broken* would be worse than late.
+
+        Args:
+            heard: numbers of messages that were delivered, and the disk did not take it.
         """
         rows = self._file.all(
             "select number, key, thread, body, attempts from messages where number in"
-            " (select min(number) from messages where delivered = '' group by thread)"
-            " order by attempts, number"
+            " (select min(number) from messages where delivered = ''"
+            " and number not in (select value from json_each(?)) group by thread)"
+            " order by attempts, number",
+            json.dumps(sorted(heard)),
         )
         return [
             Waiting(number, Message(key, thread, body), attempts)

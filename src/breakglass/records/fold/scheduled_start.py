@@ -14,7 +14,7 @@ from breakglass.errors import BreakglassError
 from breakglass.records.authority import check_statements
 from breakglass.records.fold.context import in_force
 from breakglass.records.intent_limits import check_terms
-from breakglass.records.kind_sets import SCHEDULED_STARTS
+from breakglass.records.kind_sets import SET_2
 
 if TYPE_CHECKING:
     from breakglass.records.fold.slices.governance import ActiveCard
@@ -37,8 +37,8 @@ def right_lost(state: State, grant: GrantState, active: ActiveCard | None = None
         active: a card that is about to take force, in place of the one that is.
     """
     assert grant.intent is not None, "what is not finished keeps its intent"
-    if in_force(state).kinds < SCHEDULED_STARTS:
-        return f"no trust file puts kinds {SCHEDULED_STARTS} in force"
+    if in_force(state).kinds < SET_2:
+        return f"no trust file puts kinds {SET_2} in force"
     active = active or state.governance.cards.get(grant.glass)
     if active is None:
         return f"glass {grant.glass!r} has no card in force"

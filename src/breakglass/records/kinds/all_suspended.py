@@ -19,6 +19,7 @@ from breakglass.records.fold.context import (
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.governance import ALL, AllStop, FirstWord, SuspensionState
 from breakglass.records.fold.slices.overlay import every_key
+from breakglass.records.kind_sets import SET_2
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import Do, KillAll, digest_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from breakglass.records.fold.state import State
 
 SECOND_WITHIN = timedelta(minutes=15)  # by the witnesses' times; then the first word is worth none
+WORDS_KEPT = 16  # of the newest eight standstills: an end may come late, by an earlier one's word
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ def judge(state: State, stated: Submission) -> None:
         governance.suspended.pop(ALL)
         return
     governance.suspended[ALL] = SuspensionState(index, body.statement)
-    both = (digest_of(first.statement.text), said.digest)
-    governance.all_stop = AllStop(index, stated.at, both, body.statement)
+    earlier = governance.all_stop.statements if governance.all_stop is not None else ()
+    words = (*earlier, digest_of(first.statement.text), said.digest)[-WORDS_KEPT:]
+    governance.all_stop = AllStop(index, stated.at, words, body.statement)
     stop_asks(state, lambda ask: True, who, stated)
     table = state.grants.by_id
     for name in every_key(table.running):
@@ -87,4 +90,4 @@ def waiting_word(state: State, stated: Submission, *, active: bool) -> FirstWord
     return first if stands else None
 
 
-RULE = KindRule(AllSuspended, by=frozenset({"broker"}), judge=judge, since=2)
+RULE = KindRule(AllSuspended, by=frozenset({"broker"}), judge=judge, since=SET_2)

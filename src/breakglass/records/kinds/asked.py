@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from breakglass.clock import parse_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.records.encoding.text_types import GrantId, Line, MaybeHandle, Word
@@ -26,6 +27,7 @@ from breakglass.records.fold.forgetting import ended_ask, refusal, waiting_ask
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.grants import AskedState
 from breakglass.records.grant import Path, path_of
+from breakglass.records.kind_sets import SET_2
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import (
     STATEMENT_NAMESPACE,
@@ -107,6 +109,9 @@ def judge(state: State, stated: Submission) -> None:
     active = state.governance.cards.get(word.glass)
     wait = timedelta(seconds=active.card.wait_s) if active else WAIT_AT_MOST
     until = word.at + max(wait, in_force(state).skew)
+    if word.starts and in_force(state).kinds >= SET_2:
+        # What would have begun before it was granted is never granted (docs/spec/token.md).
+        until = min(until, parse_time(word.starts))
     state.statements.use(word, said.digest)
     state.grants.asked[grant] = AskedState(
         stated.entry.index,

@@ -11,6 +11,7 @@ from breakglass.records.fold.context import Submission, Void, grant_of, in_force
 from breakglass.records.fold.forgetting import standing_incident
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.grant import EndedWhy, Path
+from breakglass.records.kind_sets import SET_2
 from breakglass.records.kinds.minted import of_minter
 from breakglass.records.kinds.suspended import killer
 from breakglass.records.record import Kind
@@ -28,7 +29,8 @@ __all__ = ["RULE", "Ended", "EndedWhy"]
 class Ended(Kind):
     """A grant is over. Written by its minter, or by the broker if it was never minted.
 
-    ``statement`` is the holder's or the killer's word for ``done`` and ``killed``, else null.
+    ``statement`` is the holder's or the killer's word for ``done``, ``withdrawn`` and ``killed``,
+    else null.
     """
 
     kind: ClassVar[str] = "ended"
@@ -63,9 +65,11 @@ def _check_ended_why(state: State, grant: GrantState, stated: Submission) -> Non
         raise Void(ErrorName.NOT_YET, "the grant has not expired")
     if body.why is EndedWhy.DRILL and grant.path is not Path.DRILL:
         raise Void(ErrorName.MISMATCH, "the grant is no drill")
-    if body.why is EndedWhy.DONE:
+    taken_back = body.why is EndedWhy.WITHDRAWN and in_force(state).kinds >= SET_2
+    if body.why is EndedWhy.DONE or taken_back:
         word = word_of(state, body.statement, Answer, None, suspended_too=True).statement
-        if (word.do, word.who, word.answers) != (Do.DONE, grant.who, grant.statement):
+        do = Do.WITHDRAW if taken_back else Do.DONE
+        if (word.do, word.who, word.answers) != (do, grant.who, grant.statement):
             raise Void(ErrorName.MISMATCH, "only the holder hands a grant back")
     if body.why is EndedWhy.KILLED:
         if _killed_with_all(state, grant, body.statement):
@@ -86,7 +90,7 @@ def _check_ended_why(state: State, grant: GrantState, stated: Submission) -> Non
 
 
 def _killed_with_all(state: State, grant: GrantState, signed: Signature | None) -> bool:
-    """Say whether the statement is one of the two that stopped everything, behind this grant."""
+    """Say whether the statement stopped everything, if that was stopped behind this grant."""
     stop = state.governance.all_stop
     if stop is None or signed is None or not state.governance.stopped_with_all(grant.index):
         return False

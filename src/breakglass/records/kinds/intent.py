@@ -47,7 +47,7 @@ from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.grant import Path
 from breakglass.records.intent_limits import check_terms
-from breakglass.records.kind_sets import SCHEDULED_STARTS
+from breakglass.records.kind_sets import SET_2
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import Signed, SignedByPasskey
 from breakglass.records.statement import (
@@ -56,6 +56,7 @@ from breakglass.records.statement import (
     Scope,
     digest_of,
     grant_of_digest,
+    parse_of_one,
     parse_statement,
 )
 from breakglass.strict_json import Many
@@ -157,7 +158,7 @@ def judge(state: State, stated: Submission) -> None:
 def _check_ages(state: State, body: Intent) -> None:
     """Check first that the wish is not of before what the fold remembers."""
     try:
-        said = parse_statement(body.statements[0].text)
+        said = parse_of_one(body.statements[0].text)
     except (MalformedError, IndexError):
         return  # what is wrong with it is said behind this, by its own name
     check_age(state, said)
@@ -237,7 +238,7 @@ def _check_scheduled(state: State, said: AccessRequest, stated: Submission) -> N
     Raises:
         Void: ``scheduled_already``, quietly within the skew of the first.
     """
-    if not said.starts or in_force(state).kinds < SCHEDULED_STARTS:
+    if not said.starts or in_force(state).kinds < SET_2:
         return
     other = scheduled_grant(state, said.who, said.glass, stated.witnessed)
     if other is not None:

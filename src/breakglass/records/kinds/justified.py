@@ -9,7 +9,7 @@ from breakglass.error_names import ErrorName
 from breakglass.records.encoding.text_types import Digest, GrantId
 from breakglass.records.fold.context import Submission, Void, grant_of, in_force, lost_race
 from breakglass.records.fold.kind_rule import KindRule
-from breakglass.records.kind_sets import SCHEDULED_STARTS
+from breakglass.records.kind_sets import SET_2
 from breakglass.records.record import Kind
 from breakglass.strict_json import Count
 
@@ -41,7 +41,7 @@ def judge(state: State, stated: Submission) -> None:
     said = (body.leaf, body.index, body.policy)
     if said != (grant.leaf, grant.index, grant.policy):
         raise Void(ErrorName.MISMATCH, "the record is of another intent")
-    again = in_force(state).kinds >= SCHEDULED_STARTS and grant.scheduled and grant.ended is None
+    again = in_force(state).kinds >= SET_2 and grant.scheduled and grant.ended is None
     if grant.justified and not again:
         raise lost_race("the intent is justified already")
     state.grants.by_id[body.grant] = replace(

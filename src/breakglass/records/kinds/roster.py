@@ -12,6 +12,7 @@ from breakglass.records.fold.context import Submission, Void, in_force
 from breakglass.records.fold.forgetting import ROSTER_KEPT, standing_rosters
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.monitor import RosterState
+from breakglass.records.kind_sets import SET_2
 from breakglass.records.record import Kind
 from breakglass.strict_json import Many
 
@@ -52,4 +53,4 @@ def judge(state: State, stated: Submission) -> None:
     state.monitor.rosters[body.group] = (taken, *before[:1])
 
 
-RULE = KindRule(Roster, by=frozenset({"monitor"}), judge=judge, since=2)
+RULE = KindRule(Roster, by=frozenset({"monitor"}), judge=judge, since=SET_2)

@@ -21,15 +21,13 @@ from breakglass.records.fold.context import (
 )
 from breakglass.records.fold.kind_rule import KindRule
 from breakglass.records.fold.slices.governance import SuspensionState
+from breakglass.records.kind_sets import SET_2
 from breakglass.records.record import Kind
 from breakglass.records.signing.signature import Signature, Signed, SignedByPasskey
 from breakglass.records.statement import Do, Kill, Target
 
 if TYPE_CHECKING:
     from breakglass.records.fold.state import State
-
-
-ASKS_END_SINCE = 2  # the set of kinds under which a kill ends the asks that it is meant for
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def judge(state: State, stated: Submission) -> None:
     state.statements.use(said.statement, said.digest)
     if body.active:
         state.governance.suspended[key] = SuspensionState(stated.entry.index, body.statement)
-        if in_force(state).kinds >= ASKS_END_SINCE:
+        if in_force(state).kinds >= SET_2:
             _stop_asks(state, stated, said.statement.who)
     else:
         state.governance.suspended.pop(key)

@@ -61,8 +61,9 @@ class FirstWord:
 class AllStop:
     """Two people stopped everything: no grant that stands before ``index`` ever runs again.
 
-    The lifting of it ends the standstill and frees nothing. ``statements`` are both words, by
-    digest, and ``statement`` is the second, which any minter may act on.
+    The lifting of it ends the standstill and frees nothing. ``statements`` are the words, by
+    digest, of this standstill and the ones before it; ``statement`` is its second, which any minter
+    may act on.
     """
 
     index: int
