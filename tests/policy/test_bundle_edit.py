@@ -10,6 +10,7 @@ from breakglass.policy.bundle import MAIN_FILE
 from breakglass.policy.folder import read_bundle
 from breakglass.policy.parse import Bundle, parse_bundle
 from breakglass.policy.starter import starter_bundle
+from tests.kit.people import SoftPasskey
 from tests.policy.kit import EXAMPLE
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILA99s7pMuL4aED0bzqXkto+PQ1OvA7ldyNk8uYabZS3"
@@ -54,6 +55,25 @@ def test_a_person_joins_with_a_line_of_their_own_and_again_changes_nothing(start
     assert bundle_edit.with_person(after, "kim", [THIRD]) == after
     with pytest.raises(RefusedError, match=r"breakglass.yaml:\d+:\d+: .* changed by hand"):
         bundle_edit.with_person(after, "kim", [OTHER])
+
+
+def test_a_passkey_is_the_same_with_its_comment_and_another_of_its_host_is_not(starter):
+    ours, theirs = (SoftPasskey.of(name).public for name in ("kim", "eve"))
+    after = bundle_edit.with_person(starter, "kim", [ours])
+    assert bundle_edit.with_person(after, "kim", [f"{ours} kim's phone"]) == after
+    with pytest.raises(RefusedError, match="changed by hand"):
+        bundle_edit.with_person(after, "kim", [theirs])
+
+
+def test_who_reads_every_grant_leaves_that_list_too(starter):
+    text = starter.replace("kill: [mira, second]", "kill: [mira, second]\nreaders: [mira, kim]")
+    text = bundle_edit.with_person(text, "kim", [THIRD])
+    after = bundle_edit.without_person(text, "kim")
+    assert read(after).readers == ("mira",)
+    assert "kim" not in read(after).directory.people
+    alone = text.replace("readers: [mira, kim]", "readers: [kim]")
+    with pytest.raises(RefusedError, match="changed by hand"):
+        bundle_edit.without_person(alone, "kim")
 
 
 def test_a_person_leaves_every_list_and_nothing_else_changes(example):

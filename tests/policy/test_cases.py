@@ -67,12 +67,10 @@ def test_a_case_is_the_very_request_that_is_decided_at_night() -> None:
          " suspended: ['glass:deploy-rollback'], wanted: allowed", "refused suspended"),
         ("who: mira, glass: deploy-rollback, incident: {severity: SEV1, open: false},"
          " wanted: allowed", "refused incident_closed"),
-        ("who: mira, glass: deploy-rollback, incident: SEV1, reason: because, wanted: allowed",
-         "refused unknown_reason"),
         ("who: mira, glass: deploy-rollback, incident: SEV1, do: drill, signed_ago: 6m,"
          " wanted: allowed", "refused stale_factor"),
-        ("who: mira, glass: orders-repair, incident: SEV1, minter: orders-db, act: x,"
-         " wanted: allowed", "refused wrong_act"),
+        ("who: mira, glass: deploy-rollback, incident: SEV1, minter: orders-db, wanted: allowed",
+         "refused wrong_minter"),
     ],
 )  # fmt: skip
 def test_a_case_that_comes_out_otherwise_is_named_by_line_and_column(case: str, got: str) -> None:
@@ -105,6 +103,19 @@ def test_refused_alone_takes_any_refusal_and_a_name_takes_that_one() -> None:
         ("who: mira, glass: deploy-rollback, wants: allowed", "did you mean|a field of a case"),
         ("who: mira, glass: deploy-rollback, at: 2026-13-01T00:00:00Z, wanted: refused",
          "a time such as 2026-12-24T03:14:00Z"),
+        ("who: mira, glass: deploy-rollback, approvals: [mirra], wanted: refused",
+         r"cases.c0.approvals\[0\]: expected a person of this bundle, got 'mirra'"),
+        ("who: mira, glass: deploy-rollback, suspended: ['glass:rollback'], wanted: refused",
+         "expected person:NAME or glass:NAME of this bundle, got 'glass:rollback'"),
+        ("who: mira, glass: deploy-rollback, suspended: [mira], wanted: refused", "person:NAME"),
+        ("who: mira, glass: deploy-rollback, network: ofice, wanted: refused",
+         "a network of this bundle, got 'ofice'"),
+        ("who: mira, glass: deploy-rollback, reason: because, wanted: refused",
+         "a coded reason of this bundle, got 'because'"),
+        ("who: mira, glass: deploy-rollback, minter: orders, wanted: refused",
+         "a minter of this bundle, got 'orders'"),
+        ("who: mira, glass: deploy-rollback, act: undo, wanted: refused",
+         "an act of this bundle, got 'undo'"),
     ],
 )  # fmt: skip
 def test_a_slip_of_the_pen_in_a_case_is_told_where_it_stands(case: str, wanted: str) -> None:
@@ -125,6 +136,25 @@ def test_cases_are_part_of_what_is_signed_and_an_old_bundle_is_unchanged() -> No
 
 def test_a_stranger_is_refused_as_one_where_the_case_wants_just_that() -> None:
     check_cases(demo("who: eve, glass: deploy-rollback, wanted: refused unknown_person"), NOW)
+
+
+def test_a_minter_an_act_or_a_reason_that_is_none_stands_where_that_refusal_is_wanted() -> None:
+    asks = "who: mira, glass: orders-repair, incident: SEV1, minter"
+    check_cases(
+        demo(
+            f"{asks}: another, wanted: refused wrong_minter",
+            f"{asks}: orders-db, act: x, wanted: refused wrong_act",
+            f"{asks}: orders-db, reason: because, wanted: refused unknown_reason",
+        ),
+        NOW,
+    )
+
+
+def test_a_machine_that_nobody_knows_is_refused_as_one() -> None:
+    machine = "who: rollback-on-6xx, glass: deploy-rollback, do: machine"
+    check_cases(demo(f"{machine}, wanted: refused unknown_machine"), NOW)
+    with pytest.raises(MalformedError, match="the policy says 'refused unknown_machine'"):
+        check_cases(demo(f"{machine}, wanted: refused unknown_person"), NOW)
 
 
 def test_every_field_of_a_case_is_a_field_of_its_reader() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from breakglass.errors import MalformedError
 from breakglass.operate import doctor
-from breakglass.policy.compile import CompiledPolicy
+from breakglass.policy.approvers import valid_approvals
+from breakglass.policy.compile import CompiledPolicy, compile_policy
 from breakglass.policy.decide import Allowed, NeedsApproval, Refused, decide
 from breakglass.policy.explain import explain
 from breakglass.policy.lint import lint
-from tests.policy.kit import NOW, facts, policy_of
+from tests.policy.kit import NOW, facts, files_of, policy_of
 
 ONCALL, LEADS = "oncall: {members: [mira]", "leads:  {members: [sam, noor]"
 LEADS_CERTIFIED = (f"{LEADS}}}", f"{LEADS}, certified: {{by: noor, on: 2026-06-01}}}}")
@@ -93,6 +95,58 @@ def test_an_approval_by_an_uncertified_group_counts_no_more() -> None:
     assert not isinstance(answer, NeedsApproval)
 
 
+def nested(*more: tuple[str, str]) -> CompiledPolicy:
+    """A fresh roster whose members come from a group that was certified too long ago."""
+    roster = (
+        "  duty: {members: [group:oncall], roster: 'file:duty', at_most_old: 1h, else: [noor],"
+        " certified: {by: sam, on: 2026-06-01}}\n"
+    )
+    return policy(
+        "refuse",
+        "2026-03-31",
+        ("groups:\n", f"groups:\n{roster}"),
+        (f"who: [group:oncall]{_END}", f"who: [group:duty]{_END}"),
+        *more,
+    )
+
+
+def test_who_stands_on_a_roster_by_a_group_that_counts_for_nobody_is_not_on_it() -> None:
+    on_it = {"duty": ("mira",)}
+    assert isinstance(decide(nested(), facts(now=LAST, rosters=on_it)), Allowed)
+    answer = decide(nested(), facts(now=OVER, rosters=on_it))
+    assert isinstance(answer, Refused)
+    assert answer.name == "not_certified"
+    assert "by group oncall, which" in answer.why[0]
+    approvers = ("    for: 20m\n", "    for: 20m\n    approvers: {from: [group:duty]}\n")
+    asking = facts(
+        who="sam", glass="orders-repair", path="jit", approvals=("mira",), now=OVER, rosters=on_it
+    )
+    bundle = nested(approvers).bundle
+    glass = bundle.glasses["orders-repair"]
+    assert valid_approvals(bundle, glass, replace(asking, now=LAST)) == ("mira",)
+    assert valid_approvals(bundle, glass, asking) == ()
+
+
+def test_only_groups_that_the_glass_means_are_named() -> None:
+    other = "  others: {members: [mira], certified: {by: sam, on: 2026-01-01}}\n"
+    changed = policy("refuse", "2026-03-31", ("groups:\n", f"groups:\n{other}"))
+    answer = decide(changed, facts(now=OVER))
+    assert isinstance(answer, Refused)
+    assert "by group oncall, which" in answer.why[0]
+
+
+def test_a_forbid_of_a_group_that_counts_for_nobody_goes_on_forbidding() -> None:
+    cedar = {
+        "own.cedar": '@id("no-oncall")\nforbid (principal in Group::"oncall", action, resource);'
+    }
+    named = (f"who: [group:oncall]{_END}", f"who: [group:oncall, mira]{_END}")
+    changes = (oncall("2026-03-31"), LEADS_CERTIFIED, named)
+    certify = ("kill:", "certify: {every: 90d, then: refuse}\nkill:")
+    answer = decide(policy_of("demo", *changes, certify, cedar=cedar), facts(now=OVER))
+    assert isinstance(answer, Refused)
+    assert answer.name == "forbidden"
+
+
 def test_a_group_that_nobody_ever_certified_is_an_error_before_it_can_refuse() -> None:
     change = ("kill:", "certify: {every: 90d, then: refuse}\nkill:")
     with pytest.raises(MalformedError, match="a group that nobody has certified") as caught:
@@ -115,14 +169,36 @@ def test_what_certify_must_say(written: str, wanted: str) -> None:
         policy_of("demo", ("kill:", f"certify: {written}\nkill:"))
 
 
+@pytest.mark.parametrize("then", ["refuse", "advise"])
+def test_a_certification_of_a_day_that_has_begun_nowhere_is_an_error_where_today_is_known(
+    then: str,
+) -> None:
+    files = files_of(
+        "demo",
+        oncall("2029-03-31"),
+        LEADS_CERTIFIED,
+        ("kill:", f"certify: {{every: 90d, then: {then}}}\nkill:"),
+    )
+    compile_policy(files)  # as broker and monitor do, also of what took force once
+    begins = datetime(2029, 3, 30, 10, tzinfo=UTC)  # the 31st, 00:00, at UTC+14
+    compile_policy(files, now=begins)
+    wanted = "groups.oncall.certified: certified 2029-03-31, a day that has not begun"
+    with pytest.raises(MalformedError, match=wanted) as caught:
+        compile_policy(files, now=begins - timedelta(seconds=1))
+    assert caught.value.name == "lint"
+
+
 def test_doctor_warns_two_weeks_ahead_and_fails_once_nobody_counts() -> None:
     def found(now: datetime, then: str = "refuse") -> list[tuple[str, str]]:
         bundle = policy(then).bundle
         return [(each.weight.value, each.says) for each in doctor._certified(bundle, now)]
 
     assert found(OVER - timedelta(days=15)) == []
-    text = "group 'oncall' is certified until 2026-06-30, and then counts for nobody"
-    assert found(OVER - timedelta(days=13)) == [("WARN", text)]
-    assert found(OVER) == [("FAIL", text)]
-    assert found(OVER, "advise") == [("WARN", "group 'oncall' is certified until 2026-06-30")]
+    ahead = "group 'oncall' is certified to the end of 2026-06-29"
+    assert found(OVER - timedelta(days=13)) == [("WARN", f"{ahead}, and then counts for nobody")]
+    assert found(LAST) == found(OVER - timedelta(days=13))
+    past = ahead.replace("is certified", "was certified")
+    assert found(OVER) == [("FAIL", f"{past}, and counts for nobody")]
+    assert found(OVER, "advise") == [("WARN", past)]
+    assert found(LAST, "advise") == [("WARN", ahead)]
     assert list(doctor._certified(policy_of("demo").bundle, OVER)) == []

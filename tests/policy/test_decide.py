@@ -60,7 +60,7 @@ REFUSALS = [
     ({"suspended": frozenset({"person:mira"})}, "suspended", "person 'mira' is suspended"),
     ({"suspended": frozenset({"glass:deploy-rollback"})}, "suspended", "these can lift it: "),
     ({"suspended": frozenset({"a thief has the keys"})}, "suspended", "stopped: a thief"),
-    ({"path": "machine"}, "unknown_person", "nobody called 'mira'"),
+    ({"path": "machine"}, "unknown_machine", "no machine called 'mira'"),
     ({"path": "jit"}, "cannot_be_asked", "break it instead"),
 ]
 

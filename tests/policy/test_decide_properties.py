@@ -144,8 +144,11 @@ def test_the_broker_and_the_monitor_reach_the_same_answer(asked: Facts) -> None:
 def test_cedar_says_no_exactly_when_there_is_something_to_explain(asked: Facts) -> None:
     glass = EXAMPLE.bundle.glasses.get(asked.glass)
     answer = decide(EXAMPLE, asked)
-    if glass is None or (
-        isinstance(answer, Refused) and answer.name in {"unknown_person", "unknown_reason"}
+    stranger = asked.path == "machine" and asked.who not in EXAMPLE.bundle.machines
+    if (
+        glass is None
+        or stranger
+        or (isinstance(answer, Refused) and answer.name in {"unknown_person", "unknown_reason"})
     ):
         assert isinstance(answer, Refused)
         return

@@ -29,7 +29,20 @@ STARTER = starter_bundle(
     organisation="me.example", person="mira", key=SoftKey.of("mira").public,
     second="second", second_key=SoftKey.of("second").public,
 )  # fmt: skip
-BUNDLES = {"example": FILES, "demo": files_of("demo"), "starter": STARTER}
+NUMBERS = files_of(
+    "example",
+    (
+        "database: orders, template: breakglass_orders_repair",
+        "database: 2024, template: breakglass_orders_repair",
+    ),
+    ("organisation: shop.example", "organisation: 7.5"),
+    (
+        "fail: closed\n    could_not_evaluate_after: 20s\n    siblings: [deploy-freeze]",
+        "fail: closed\n    siblings: [2024]",
+    ),
+    ("protects: production deploys need two sign-offs", "protects: true"),
+)
+BUNDLES = {"example": FILES, "demo": files_of("demo"), "starter": STARTER, "numbers": NUMBERS}
 
 
 def plain(node: Node) -> Any:
@@ -38,8 +51,8 @@ def plain(node: Node) -> Any:
         return {key: plain(each) for key, each in node.entries.items()}
     if isinstance(node, Items):
         return [plain(each) for each in node.items]
-    if node.plain and re.fullmatch(r"[0-9]+", node.text):
-        return int(node.text)
+    if node.plain and re.fullmatch(r"[0-9]+(\.[0-9]+)?", node.text):
+        return float(node.text) if "." in node.text else int(node.text)
     return {"true": True, "false": False}.get(node.text, node.text) if node.plain else node.text
 
 

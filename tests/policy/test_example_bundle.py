@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from breakglass.policy import alert_routes, conditions, glass, mint
 from breakglass.policy.bundle import MAIN_FILE
@@ -31,7 +31,8 @@ def cards() -> dict[str, Card]:
 
 
 def test_it_has_no_error_and_every_card_of_it_can_be_signed() -> None:
-    assert not [each for each in lint(POLICY, now=NOW) if each.level is Level.ERROR]
+    looked = datetime(2026, 10, 1, tzinfo=UTC)  # the day on which its groups are certified
+    assert not [each for each in lint(POLICY, now=looked) if each.level is Level.ERROR]
     assert {name for name, card in cards().items() if card_text(card)} == set(POLICY.bundle.glasses)
 
 

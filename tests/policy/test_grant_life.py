@@ -8,15 +8,21 @@ from typing import Any
 
 import pytest
 
+from breakglass.broker.grants.authorization import moment_of
 from breakglass.errors import MalformedError
+from breakglass.monitor.decision_replay import case_of
 from breakglass.policy.bundle import pack_bundle
 from breakglass.policy.decide import NeedsApproval, Refused, decide
-from breakglass.policy.earlier_grants import EarlierGrants, plain
+from breakglass.policy.earlier_grants import EarlierGrants, earlier_grants, plain
 from breakglass.policy.early_ends import CLOSED_FOR, ends_with_incident, lives_of
 from breakglass.policy.grant_life import NO_LIFE, GrantLife
 from breakglass.policy.lint import lint_bundle
 from breakglass.policy.parse import parse_bundle
 from breakglass.records.fold.slices.incidents import IncidentState, IncidentWord
+from breakglass.records.statement import Do, Why, digest_of
+from tests.kit.lives import EndingOrganisation
+from tests.kit.scheduled import put_kinds_2_in_force, schedule
+from tests.monitor.stand_ins import history_of
 from tests.policy.kit import NOW, facts, files_of, policy_of
 from tests.policy.test_decide import MIGRATION
 from tests.records.folding import begun, orders
@@ -114,6 +120,66 @@ def test_uninterrupted_grants_last_as_long_as_the_glass_says_and_no_longer() -> 
     over = asked(earlier=earlier(360 * MINUTE, "move"), typed=new)
     assert isinstance(over, Refused)
     assert "let it end first" in over.why[0]
+
+
+def reaching(begins_in: timedelta, ends_in: timedelta, since: timedelta) -> EarlierGrants:
+    return EarlierGrants(NOW, NOW - since, (), NOW + begins_in, NOW + ends_in)
+
+
+def test_a_start_that_is_reached_counts_and_what_ends_before_it_is_said() -> None:
+    ahead = reaching(60 * MINUTE, 300 * MINUTE, 60 * MINUTE)
+    assert isinstance(asked(earlier=ahead, typed="x"), NeedsApproval)  # 6 h, as the glass says
+    answer = asked(earlier=reaching(60 * MINUTE, 301 * MINUTE, 60 * MINUTE), typed="x")
+    assert isinstance(answer, Refused)
+    assert answer.name == "extended_enough"
+    assert "and the start at 2026-06-22 04:14 it would be 361m in a row" in answer.why[0]
+    assert "; ask for 59m at most;" in answer.why[0]
+    alone = asked(earlier=reaching(60 * MINUTE, 361 * MINUTE, 0 * MINUTE), typed="x")
+    assert "'mira' would have 'orders-migration' since 2026-06-22 03:14 UTC" in alone.why[0]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "for_s", "reached"),
+    [
+        (20 * MINUTE, 1200, True),
+        (20 * MINUTE, 1199, False),
+        (10 * MINUTE, 1200, True),
+        (60 * MINUTE, 1200, False),
+    ],
+)
+def test_broker_and_monitor_derive_the_same_of_a_start_that_an_ask_reaches(
+    ahead: timedelta, for_s: int, reached: bool
+) -> None:
+    org = EndingOrganisation()
+    org.begin()
+    put_kinds_2_in_force(org)
+    card = org.card_note("orders-repair")
+    start = schedule(org, card, ahead=ahead, for_s=1200)
+    assert org.judged[-1].holds, org.judged[-1]
+    org.now += timedelta(milliseconds=1)
+    said = org.statement(
+        do=Do.ASK, glass="orders-repair", nonce="a2" * 16, reason=Why("production", "x"),
+        for_s=for_s, at=org.now,
+    )  # fmt: skip
+    signed = org.sign(said)
+    org.state_that("broker", org.asked(signed))
+    began = org.now
+    before = moment_of(said, "g-none", org.state, org.now).earlier
+    yes = org.sign(org.answer(digest_of(signed.text), nonce="2e" * 16, at=org.now))
+    own = org.break_glass(said=said, signed=signed, approvals=(yes,), card=card)
+    assert org.judged[-1].holds, org.judged[-1]
+    assert case_of(own.grant, org.state, history_of(org)).earlier == before
+    begins = org.state.grants.by_id[start.grant].not_before
+    if not reached:
+        assert before is None
+        return
+    end = begins + timedelta(seconds=1200)
+    assert before == EarlierGrants(began, began, (), begins, end)
+    assert before.together(timedelta(seconds=for_s)) == end - began
+    assert before.left(60 * MINUTE) == begins - began - MINUTE
+    withdrawn = replace(org.state.grants.by_id[start.grant], ended_at=began)
+    org.state.grants.by_id[start.grant] = withdrawn
+    assert earlier_grants(org.state, said, began, own.grant) is None
 
 
 def test_a_break_is_limited_by_no_extension() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import timedelta
 
-from breakglass.verdicts.reasons import MOST_TEXTS, cluster_reasons
+from breakglass.verdicts.reasons import MOST_TEXTS, cluster_reasons, words_of
 
 from .kit import bypass
 from .vocabularies import CLUSTERS, DEPLOYS, coined
@@ -58,6 +58,11 @@ def test_a_code_given_is_a_cluster_by_itself_and_other_is_not() -> None:
         ("flaky-check", 2),
         ("something else", 1),
     ]
+
+
+def test_the_words_of_a_reason_are_those_of_its_code_too_but_for_other() -> None:
+    assert words_of(bypass(1, 1, reason_code="gate-slow_today")) == {"gate", "slow", "today"}
+    assert words_of(bypass(1, 1, reason_code="other", reason="red again")) == {"red", "again"}
 
 
 def test_digits_hashes_and_addresses_do_not_keep_sentences_apart() -> None:

@@ -18,7 +18,7 @@ def read_public_keys(given: Iterable[str]) -> tuple[str, ...]:
         MisconfiguredError: a file cannot be read.
         MalformedError: a key of no kind that is verified.
     """
-    from breakglass.records.signing.person_key import parse_person_key
+    from breakglass.records.signing.person_key import parse_person_key, without_comment
 
     found = []
     for each in given:
@@ -26,6 +26,5 @@ def read_public_keys(given: Iterable[str]) -> tuple[str, ...]:
             text = each if " " in each.strip() else Path(each).read_text("ascii")
         except (OSError, UnicodeDecodeError) as error:
             raise MisconfiguredError(f"public key {each!r} cannot be read: {error}") from error
-        words = text.split()  # a comment may hold anything
-        found.append(str(parse_person_key(" ".join(words[: 3 if words[:1] == ["passkey"] else 2]))))
+        found.append(str(parse_person_key(without_comment(text))))
     return tuple(found)

@@ -238,13 +238,15 @@ def _certified(bundle: Bundle, now: datetime) -> Iterator[Finding]:
     if bundle.certify is None:
         return
     refuses = bundle.certify.then is Then.REFUSE
-    over = ", and then counts for nobody" if refuses else ""
     for name, group in bundle.directory.groups.items():
         ends = bundle.certify.ends(group)
         if ends is not None and ends - now >= SOON:
             continue
         past = ends is None or now >= ends
-        when = "was never certified" if ends is None else f"is certified until {ends:%Y-%m-%d}"
+        # ``ends`` is the first instant that does not count: the day before it is the last.
+        last = f"certified to the end of {ends - timedelta(days=1):%Y-%m-%d}" if ends else ""
+        when = f"{'was' if past else 'is'} {last or 'never certified'}"
+        over = f", and {'' if past else 'then '}counts for nobody" if refuses else ""
         yield Finding(
             Weight.FAIL if past and refuses else Weight.WARN,
             "certified",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from breakglass.person.ssh_keygen import PersonalKey, Say
 from breakglass.policy.bundle import bundle_digest, pack_bundle
 from breakglass.policy.cards import make_cards, make_policy_note
 from breakglass.policy.case_run import check_cases
-from breakglass.policy.compile import compile_policy
+from breakglass.policy.compile import CompiledPolicy, compile_policy
 from breakglass.policy.folder import read_bundle
 from breakglass.records.card import LONGEST_LIFE, card_text, parse_card
 from breakglass.records.policy_note import PolicyNote, parse_policy_note, policy_text
@@ -109,6 +109,7 @@ def sign_policy(
     signers: Iterable[Maintainer],
     now: datetime,
     say: Say | None = None,
+    cases: Callable[[CompiledPolicy, datetime], None] = check_cases,
 ) -> SignedPolicy:
     """Sign the bundle in ``folder`` and its cards, beside the signatures that stand there already.
 
@@ -119,15 +120,16 @@ def sign_policy(
         signers: who signs now.
         now: the time to put into note and cards, if nobody has signed yet.
         say: told when a security key has to be touched.
+        cases: refuses a policy that does not answer its own cases.
 
     Raises:
-        MalformedError: the bundle cannot be read, lint has an error, or it does not answer its own
-            cases as they want it; nothing was signed.
+        MalformedError: the bundle cannot be read, lint has an error, or ``cases`` refuses it;
+            nothing was signed.
         UnavailableError: a key did not sign; nothing was written.
     """
     files = read_bundle(folder)
     compiled = compile_policy(files, now=now)
-    check_cases(compiled, now)
+    cases(compiled, now)
     packed = pack_bundle(files)
     standing = _standing(folder, packed)
     if standing is not None and standing.policy.log != log:

@@ -6,12 +6,14 @@ import base64
 import difflib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, UnprovenError
 from breakglass.policy.bundle import unpack_bundle
 from breakglass.policy.difference import say_difference
+from breakglass.policy.parse import Bundle, parse_bundle
 
 Ask = Callable[[str, str, dict[str, Any] | None], dict[str, Any]]
 LINES_SHOWN = 60
@@ -42,6 +44,16 @@ def in_force(ask: Ask) -> Mapping[str, bytes]:
             f"the broker gives other bytes than bundle {digest[:12]}", name=ErrorName.WRONG_POLICY
         )
     return unpack_bundle(data)
+
+
+def rules_stay(ask: Ask, bundle: Bundle) -> bool:
+    """Say whether ``bundle`` has the rules and cases in force, whatever its version.
+
+    Raises:
+        BreakglassError: see ``in_force``; or this version cannot read the policy in force.
+    """
+    before = in_force(ask)
+    return bool(before) and replace(parse_bundle(before), version=bundle.version) == bundle
 
 
 def what_changes(ask: Ask, files: Mapping[str, bytes]) -> list[str]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from breakglass.error_names import ErrorName
-from breakglass.errors import MisconfiguredError, RefusedError, UnprovenError
+from breakglass.errors import MalformedError, MisconfiguredError, RefusedError, UnprovenError
 from breakglass.operate import repository, steps
 from breakglass.operate.maintainer_signing import (
     Maintainer,
@@ -20,12 +20,13 @@ from breakglass.operate.maintainer_signing import (
     read_signed,
     sign_policy,
 )
-from breakglass.operate.policy_in_force import what_changes
+from breakglass.operate.policy_in_force import rules_stay, what_changes
 from breakglass.operate.steps import Step
 from breakglass.operate.trust_change import TrustChange
 from breakglass.policy.bundle import MAIN_FILE
 from breakglass.policy.bundle_edit import with_version
-from breakglass.policy.compile import compile_policy
+from breakglass.policy.case_run import check_cases
+from breakglass.policy.compile import CompiledPolicy, compile_policy
 from breakglass.policy.folder import read_bundle
 from breakglass.policy.parse import Bundle, parse_bundle
 from breakglass.process.folder import write_whole
@@ -68,7 +69,8 @@ class Renewal:
             RefusedError: ``too_few_maintainers``: it waits in ``signed/`` for the others; or
                 ``by_hand``, or what the broker refuses.
             MisconfiguredError: ``uncommitted``: somebody is at work in the bundle.
-            MalformedError: the changed policy has an error; nothing was written.
+            MalformedError: the changed policy has an error, or does not answer its own cases;
+                nothing was written.
             UnavailableError: a key did not sign, or the broker did not answer.
         """
         if not self.anyway and self._is_in_force():
@@ -99,13 +101,33 @@ class Renewal:
         if text == before and not changed:
             return ""
         # Looked at before it is written: what cannot take force must not be what is committed.
-        bundle = compile_policy({**files, MAIN_FILE: text.encode()}, now=self.now).bundle
+        policy = compile_policy({**files, MAIN_FILE: text.encode()}, now=self.now)
+        self._failed_cases(policy)
         if self.check is not None:
-            self.check(bundle)
+            self.check(policy.bundle)
         write_whole(self.bundle / MAIN_FILE, text.encode())
         # A crash before this leaves the file changed and not committed, which is known as ours.
         self._commit(f"policy: {self.why}")
-        return f"policy {bundle.version}, in {self.bundle / MAIN_FILE}"
+        return f"policy {policy.bundle.version}, in {self.bundle / MAIN_FILE}"
+
+    def _failed_cases(self, policy: CompiledPolicy) -> str:
+        """Return which cases the policy answers otherwise, under the rules in force; else refuse.
+
+        A case that only time made false must not keep cards from being renewed: gates would shut.
+        """
+        try:
+            check_cases(policy, self.now)
+        except MalformedError as error:
+            if not rules_stay(self.change.ask, policy.bundle):
+                raise
+            return error.message
+        return ""
+
+    def _tell_cases(self, policy: CompiledPolicy, now: datetime) -> None:
+        if failed := self._failed_cases(policy):
+            self.change.say(
+                f"the rules stay as they are, so this is renewed all the same: {failed}"
+            )
 
     def _is_in_force(self) -> bool:
         text = read_bundle(self.bundle)[MAIN_FILE].decode()
@@ -133,7 +155,9 @@ class Renewal:
             for line in what_changes(self.change.ask, read_bundle(self.bundle)):
                 self.change.say(line)
             commit = repository.head(self.bundle)
-            standing = sign_policy(self.bundle, self.log, commit, given, self.now, self.change.say)
+            standing = sign_policy(
+                self.bundle, self.log, commit, given, self.now, self.change.say, self._tell_cases
+            )
             self._commit("policy: sign it")
             signed = _carriers(standing, trusts)
         for trust in trusts:

@@ -15,10 +15,11 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError
 from breakglass.policy.bundle import MAIN_FILE
 from breakglass.policy.yaml_nodes import Fields, Items, Node, Place, Scalar, parse_yaml
+from breakglass.records.signing.person_key import without_comment
 
 _PLAIN = re.compile(r"(group:)?[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 _LISTS = re.compile(
-    r"groups\.[^:]+\.(members|else)|glasses\.[^:]+\.(who|approvers\.from|review\.by)|kill"
+    r"groups\.[^:]+\.(members|else)|glasses\.[^:]+\.(who|approvers\.from|review\.by)|kill|readers"
 )
 _ONES = re.compile(
     r"gates\.[^:]+\.owner|groups\.[^:]+\.certified\.by|factors\.down\.approved_by"
@@ -85,8 +86,8 @@ def with_person(text: str, name: str, keys: Sequence[str], shown: str = "") -> s
     node = _at(text, "people")
     if isinstance(node, Fields) and name in node.entries:
         theirs = _at(text, f"people.{name}.keys")
-        found = {" ".join(each.text.split()[:2]) for each in _scalars(theirs)}
-        if {" ".join(each.split()[:2]) for each in keys} <= found:
+        found = {without_comment(each.text) for each in _scalars(theirs)}
+        if {without_comment(each) for each in keys} <= found:
             return text
         raise by_hand(theirs.place, f"keys: [{', '.join(map(json.dumps, keys))}]")
     root = parse_yaml(MAIN_FILE, text.encode())
@@ -220,8 +221,7 @@ def _spliced(text: str, place: Place, length: int, new: str) -> str:
 
 
 def _key(text: str) -> str:
-    words = text.split()  # a comment may hold anything
-    return json.dumps(" ".join(words[: 3 if words[:1] == ["passkey"] else 2]))
+    return json.dumps(without_comment(text))
 
 
 def _written(name: str) -> str:

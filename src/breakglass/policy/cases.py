@@ -14,6 +14,8 @@ from enum import StrEnum
 from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.bundle import CASES_FILE
+from breakglass.policy.facts import OTHER
+from breakglass.policy.glass import Glass
 from breakglass.policy.yaml_nodes import Fields, Node, Place, parse_yaml, wrong
 from breakglass.records.grant import Path
 from breakglass.records.signing.signature import Factor
@@ -60,6 +62,9 @@ class CaseIncident:
     source: Source = Source.OUTSIDE
     open: bool = True
 
+    def __str__(self) -> str:
+        return f"{self.severity}, {self.source}, {'open' if self.open else 'closed'}"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -83,7 +88,7 @@ class Case:
     minter: str = ""
     act: str = ""
     ticket: str = ""
-    reason: str = "other"
+    reason: str = OTHER
     network: str = ""
     approvals: tuple[str, ...] = ()
     suspended: tuple[str, ...] = ()
@@ -98,15 +103,26 @@ MAY = (
 )  # fmt: skip
 
 
-def parse_cases(
-    files: Mapping[str, bytes], who: Collection[str], glasses: Collection[str]
-) -> dict[str, Case]:
+@dataclass(frozen=True)
+class CaseNames:
+    """What a case may name; a slip of the pen would be refused, as perhaps wanted.
+
+    ``people`` are by each of their names.
+    """
+
+    people: Collection[str]
+    machines: Collection[str]
+    glasses: Mapping[str, Glass]
+    networks: Collection[str]
+    reasons: Collection[str]
+
+
+def parse_cases(files: Mapping[str, bytes], known: CaseNames) -> dict[str, Case]:
     """Read ``cases.yaml``, if the bundle has one.
 
     Args:
         files: of the bundle.
-        who: people by each of their names, and machines.
-        glasses: of the bundle; a slip of the pen would be refused, as perhaps wanted.
+        known: names of the bundle.
 
     Raises:
         MalformedError: with file, line and column.
@@ -116,11 +132,11 @@ def parse_cases(
     root = parse_yaml(CASES_FILE, files[CASES_FILE])
     at = yaml_fields.fields(root, "a file of cases", need=("cases",))
     return yaml_fields.named(
-        at["cases"], "cases", lambda name, each: _case(name, each, who, glasses), most=CASES_AT_MOST
+        at["cases"], "cases", lambda name, each: _case(name, each, known), most=CASES_AT_MOST
     )
 
 
-def _case(name: str, node: Node, who: Collection[str], glasses: Collection[str]) -> Case:
+def _case(name: str, node: Node, known: CaseNames) -> Case:
     at = yaml_fields.fields(node, "a case", need=NEED, may=MAY)
     wanted = yaml_fields.scalar(at["wanted"], "an answer")
     if not _WANTED.fullmatch(wanted):
@@ -128,11 +144,9 @@ def _case(name: str, node: Node, who: Collection[str], glasses: Collection[str])
     if wanted.startswith("refused ") and wanted.split()[1] not in set(ErrorName):
         raise wrong(at["wanted"], "the name of a refusal", name=ErrorName.UNKNOWN_NAME)
     asker = yaml_fields.word(at["who"])
-    if asker not in who and wanted not in {"refused unknown_person", "refused unknown_machine"}:
-        raise wrong(at["who"], "a person or machine of this bundle", name=ErrorName.UNKNOWN_NAME)
-    glass = yaml_fields.handle(at["glass"])
-    if glass not in glasses:
-        raise wrong(at["glass"], "a glass of this bundle", name=ErrorName.UNKNOWN_NAME)
+    if wanted not in {"refused unknown_person", "refused unknown_machine"}:
+        _one_of(at["who"], {*known.people, *known.machines}, "a person or machine")
+    glass = _one_of(at["glass"], known.glasses, "a glass")
     hours = timedelta(hours=12)
     return Case(
         name,
@@ -146,13 +160,13 @@ def _case(name: str, node: Node, who: Collection[str], glasses: Collection[str])
         at=_moment(at["at"]) if "at" in at else None,
         for_=_span(at, "for", timedelta(days=7)),
         ahead=_span(at, "ahead", timedelta(days=30)),
-        minter=yaml_fields.handle(at["minter"]) if "minter" in at else "",
-        act=yaml_fields.handle(at["act"]) if "act" in at else "",
+        minter=_minted(at, "minter", known, wanted),
+        act=_minted(at, "act", known, wanted),
         ticket=yaml_fields.word(at["ticket"]) if "ticket" in at else "",
-        reason=yaml_fields.code(at["reason"]) if "reason" in at else "other",
-        network=yaml_fields.handle(at["network"]) if "network" in at else "",
-        approvals=_words(at, "approvals"),
-        suspended=_words(at, "suspended"),
+        reason=_reason(at["reason"], known, wanted) if "reason" in at else OTHER,
+        network=_one_of(at["network"], known.networks, "a network") if "network" in at else "",
+        approvals=_each_of(at, "approvals", known.people, "a person"),
+        suspended=_each_of(at, "suspended", _can_stop(known), "person:NAME or glass:NAME"),
         mfa_down=yaml_fields.flag(at["mfa_down"]) if "mfa_down" in at else False,
         place=at["wanted"].place,
     )
@@ -173,8 +187,46 @@ def _span(at: Mapping[str, Node], name: str, most: timedelta) -> timedelta | Non
     return yaml_fields.span(at[name], timedelta(0), most) if name in at else None
 
 
-def _words(at: Mapping[str, Node], name: str) -> tuple[str, ...]:
-    return yaml_fields.items(at[name], yaml_fields.word, most=64) if name in at else ()
+def _one_of(node: Node, known: Collection[str], what: str) -> str:
+    found = yaml_fields.word(node)
+    if found not in known:
+        raise wrong(
+            node,
+            f"{what} of this bundle",
+            name=ErrorName.UNKNOWN_NAME,
+            hint="name another or take the case out, commit, then the same again",
+        )
+    return found
+
+
+def _reason(node: Node, known: CaseNames, wanted: str) -> str:
+    if wanted == "refused unknown_reason":
+        return yaml_fields.code(node)
+    return _one_of(node, {*known.reasons, OTHER}, "a coded reason")
+
+
+def _minted(at: Mapping[str, Node], name: str, known: CaseNames, wanted: str) -> str:
+    if name not in at:
+        return ""
+    if wanted == f"refused wrong_{name}":
+        return yaml_fields.handle(at[name])
+    mints = [mint for glass in known.glasses.values() for mint in glass.mints]
+    if name == "minter":
+        return _one_of(at[name], {mint.minter for mint in mints}, "a minter")
+    return _one_of(at[name], {act for mint in mints for act in mint.acts}, "an act")
+
+
+def _each_of(
+    at: Mapping[str, Node], name: str, known: Collection[str], what: str
+) -> tuple[str, ...]:
+    if name not in at:
+        return ()
+    return yaml_fields.items(at[name], lambda node: _one_of(node, known, what), most=64)
+
+
+def _can_stop(known: CaseNames) -> set[str]:
+    who = {f"person:{name}" for name in (*known.people, *known.machines)}
+    return who | {f"glass:{name}" for name in known.glasses}
 
 
 def _moment(node: Node) -> datetime:

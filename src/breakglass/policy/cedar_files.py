@@ -53,7 +53,7 @@ def read_extras(bundle: Bundle, schema: cedarpy.Schema) -> tuple[ExtraPolicy, ..
         MalformedError: with file and line of the policy: not Cedar, against the schema, without
             an ``@id`` of its own, a template, or a name that the bundle does not know.
     """
-    owned = {way.cedar for gate in bundle.gates.values() for way in gate.sanctioned}
+    owned = bundle.sanctioned_files
     found: dict[str, ExtraPolicy] = {}
     room = _CHARACTERS_OF_ALL_GLASSES // max(1, len(bundle.glasses))
     for file, text in bundle.cedar.items():

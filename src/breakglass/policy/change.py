@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from breakglass.policy.denial_reasons import NAMES_SHOWN, names
-from breakglass.policy.yaml_fields import BusinessDays, Due, say_span
+from breakglass.policy.yaml_fields import BusinessDays, say_span
 
 
 class Effect(StrEnum):
@@ -50,7 +50,14 @@ Say: TypeAlias = Callable[[Any, Any], Iterable[tuple[Effect, str]]]
 """Says what it means that one field was the first value and becomes the second."""
 
 
-def field_changes(old: Any, new: Any, say: Mapping[str, Say], *, but: Collection[str] = ()) -> Told:
+def field_changes(
+    old: Any,
+    new: Any,
+    say: Mapping[str, Say],
+    *,
+    but: Collection[str] = (),
+    partly: Collection[str] = (),
+) -> Told:
     """Say what differs between two values of one dataclass, field by field.
 
     Args:
@@ -58,6 +65,7 @@ def field_changes(old: Any, new: Any, say: Mapping[str, Say], *, but: Collection
         new: after; of the same class.
         say: field to its words; a field that is missing here is said by its name and values.
         but: fields that somebody else says.
+        partly: fields of which somebody else says a part, perhaps all that there is to say.
     """
     for each in fields(old):
         before, after = getattr(old, each.name), getattr(new, each.name)
@@ -65,7 +73,9 @@ def field_changes(old: Any, new: Any, say: Mapping[str, Say], *, but: Collection
             continue
         words = each.name.strip("_").replace("_", " ")
         told = list(say.get(each.name, becomes(words))(before, after))
-        yield from told or [(Effect.OTHER, f"{words} is written otherwise, and means the same")]
+        yield from told
+        if not told and each.name not in partly:
+            yield Effect.OTHER, f"{words} is written otherwise, and means the same"
 
 
 def becomes(words: str, effect: Effect = Effect.OTHER) -> Say:
@@ -79,9 +89,8 @@ def longer(
     """Say a length, number or day; ``effect`` is what more of it does, ``none`` what none means."""
 
     def say(before: Any, after: Any) -> Iterable[tuple[Effect, str]]:
-        was, becomes_ = (none if each is None else each for each in (before, after))
-        more = _comparable(becomes_) > _comparable(was)
-        way = effect if more else effect.opposite
+        was, now = (length_of(none if each is None else each) for each in (before, after))
+        way = effect if now > was else effect.opposite if now < was else Effect.OTHER
         return [(way, f"{words} {value(after)} (before: {value(before)})")]
 
     return say
@@ -143,10 +152,6 @@ def counted(people: Iterable[str]) -> str:
     return names(found) if len(found) <= NAMES_SHOWN else f"{len(found):,} people ({names(found)})"
 
 
-def length_of(due: Due) -> timedelta:
-    """Return about how long a deadline is; five working days are a week."""
+def length_of(due: Any) -> Any:
+    """Return about how long a deadline is; five working days are a week, the rest stays."""
     return timedelta(days=due.count * 7 / 5) if isinstance(due, BusinessDays) else due
-
-
-def _comparable(thing: Any) -> Any:
-    return length_of(thing) if isinstance(thing, BusinessDays) else thing

@@ -52,8 +52,8 @@ def compile_policy(files: Mapping[str, bytes], *, now: datetime | None = None) -
 
     Args:
         files: file name to content, as ``read_bundle`` or ``unpack_bundle`` returns them.
-        now: adds the findings that depend on a date; none are errors, so a bundle that once
-            compiled still does when a decision is made again years later.
+        now: adds the findings that depend on a date; none becomes an error later, so a bundle that
+            once compiled still does when a decision is made again years later.
 
     Raises:
         MalformedError: the first thing that is wrong, with its place; lint errors all at once.

@@ -84,9 +84,11 @@ def decide(policy: CompiledPolicy, facts: Facts) -> Decision:
             ErrorName.UNKNOWN_GLASS, f"there is no glass {facts.glass[:60]!r}; there are: {known}"
         )
     if _unknown(policy, facts):
+        machine = facts.path == Path.MACHINE
         return _no(
-            ErrorName.UNKNOWN_PERSON,
-            f"the policy knows nobody called {facts.who[:60]!r}; those who may break"
+            ErrorName.UNKNOWN_MACHINE if machine else ErrorName.UNKNOWN_PERSON,
+            f"the policy knows {'no machine' if machine else 'nobody'} called"
+            f" {facts.who[:60]!r}; those who may break"
             f" {glass.name!r}: {names(policy.bundle.directory.everybody(glass.who))}",
         )
     if not policy.bundle.takes_reason(facts.reason):
@@ -134,20 +136,23 @@ def _extended(glass: Glass, facts: Facts, policies: tuple[str, ...]) -> Refused 
     most = glass.life.together
     together = earlier.together(facts.for_)
     if most is not None and together > most:
-        left = most - earlier.together()
+        left = _minutes(earlier.left(most))
         rest = f"ask for {say_span(left)} at most" if left >= _WORTH_ASKING else "let it end first"
+        had = "has had" if earlier.since < earlier.begins else "would have"
+        then = f" and the start at {earlier.then:%Y-%m-%d %H:%M}" if earlier.then else ""
         return _no(
             ErrorName.EXTENDED_ENOUGH,
-            f"{facts.who!r} has had {glass.name!r} since {earlier.since:%Y-%m-%d %H:%M} UTC; with"
-            f" this it would be {say_span(_minutes(together))} in a row, and the policy gives"
-            f" {say_span(most)}; {rest}; {instead}",
+            f"{facts.who!r} {had} {glass.name!r} since {earlier.since:%Y-%m-%d %H:%M} UTC; with"
+            f" this{then} it would be {say_span(-_minutes(-together))} in a row, and the policy"
+            f" gives {say_span(most)}; {rest}; {instead}",
             policies,
         )
     return None
 
 
 def _minutes(span: timedelta) -> timedelta:
-    return timedelta(minutes=-(-span // timedelta(minutes=1)))
+    """Return a length in whole minutes, no longer than it is."""
+    return span // _WORTH_ASKING * _WORTH_ASKING
 
 
 def _unknown(policy: CompiledPolicy, facts: Facts) -> bool:

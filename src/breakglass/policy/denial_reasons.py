@@ -124,7 +124,8 @@ def uncertified(bundle: Bundle, glass: Glass, facts: Facts) -> str:
     ):
         return ""
     others = names(directory.present(glass.who, facts.rosters, nobody=nobody))
-    groups = names(sorted(name for name in nobody if who in directory.everybody([GROUP + name])))
+    behind = sorted(nobody & directory.groups_behind(glass.who))
+    groups = names(name for name in behind if who in directory.everybody([GROUP + name]))
     return (
         f"{who!r} is listed for {glass.name!r} by group {groups}, which nobody has certified for"
         f" {say_span(bundle.certify.every)}; a maintainer certifies it: a new 'on' under"

@@ -1,4 +1,4 @@
-"""What an ask would follow without a gap: the grants of the same person and glass before it.
+"""What an ask would follow, or be followed by, without a gap: grants of one person and glass.
 
 A grant is never extended. Whoever still holds one and asks for another asks for an extension, which
 takes its approvers anew, a reason of its own, and an end. Broker and monitor derive this from the
@@ -16,32 +16,43 @@ from breakglass.records.fold.state import State
 from breakglass.records.grant import Path
 from breakglass.records.statement import AccessRequest, Do, parse_request
 
+_APART = timedelta(minutes=1)  # ends so long before the next: lives are asked for in minutes
+
 
 @dataclass(frozen=True)
 class EarlierGrants:
-    """Uninterrupted access until now.
+    """Uninterrupted access around what is asked for.
 
-    ``begins`` is when what is asked for would begin, ``since`` when the first of these grants did,
-    ``reasons`` what was typed for those that still run.
+    ``begins`` is when that would begin, ``since`` when the first of these grants did, ``reasons``
+    what was typed for those that still run. ``then`` is when the next one begins that is set for
+    later and that it would reach, and ``until`` when the last of those ends.
     """
 
     begins: datetime
     since: datetime
     reasons: tuple[str, ...]
+    then: datetime | None = None
+    until: datetime | None = None
 
     def gave(self, reason: str) -> bool:
         """Say whether one of them had this reason, but for case, spaces and punctuation."""
         return plain(reason) in {plain(each) for each in self.reasons}
 
-    def together(self, lasts: timedelta = timedelta(0)) -> timedelta:
+    def together(self, lasts: timedelta) -> timedelta:
         """Return how long access would last in all, with ``lasts`` more."""
-        return self.begins + lasts - self.since
+        end = self.begins + lasts
+        return (end if self.until is None else max(end, self.until)) - self.since
+
+    def left(self, most: timedelta) -> timedelta:
+        """Return how long it may last so that all of it lasts ``most``; none is zero or less."""
+        left = most - (self.begins - self.since)
+        return left if self.then is None else min(left, self.then - self.begins - _APART)
 
 
 def earlier_grants(
     state: State, said: AccessRequest, begins: datetime, own: str = ""
 ) -> EarlierGrants | None:
-    """Return what an ask would follow; ``None`` where it follows nothing, and for a break.
+    """Return what an ask would follow or reach; ``None`` for nothing of both, and for a break.
 
     Args:
         state: as folded; a record that came behind ``begins`` changes nothing here.
@@ -55,18 +66,24 @@ def earlier_grants(
         (
             each
             for each in state.grants.by_id.of(said.who, said.glass)
-            if each.grant != own and each.path is not Path.DRILL and each.not_before <= begins
+            if each.grant != own and each.path is not Path.DRILL
         ),
         key=lambda each: each.not_before,
         reverse=True,
     )
-    running = [each for each in found if _end(each, begins) >= begins]
-    if not running:
+    running = [each for each in found if each.not_before <= begins <= _end(each)]
+    end = begins + timedelta(seconds=said.for_s)
+    reached = [each.not_before for each in found if _reached(each, begins, end)]
+    if not running and not reached:
         return None
-    since = begins
-    while joined := [each.not_before for each in found if _joins(each, since, begins)]:
+    since = until = begins
+    while joined := [each.not_before for each in found if _joins(each, since)]:
         since = min(joined)
-    return EarlierGrants(begins, since, tuple(_reason(each) for each in running))
+    while ends := [_end(each) for each in found if _reached(each, begins, max(end, until), until)]:
+        until = max(ends)
+    then = min(reached, default=None)
+    reasons = tuple(_reason(each) for each in running)
+    return EarlierGrants(begins, since, reasons, then, until if reached else None)
 
 
 def plain(reason: str) -> str:
@@ -79,12 +96,25 @@ def plain(reason: str) -> str:
     return " ".join("".join(char if char.isalnum() else " " for char in folded).split())
 
 
-def _joins(grant: GrantState, since: datetime, begins: datetime) -> bool:
-    return grant.not_before < since <= _end(grant, begins)
+def _joins(grant: GrantState, since: datetime) -> bool:
+    return grant.not_before < since <= _end(grant)
 
 
-def _end(grant: GrantState, begins: datetime) -> datetime:
-    """Return when a grant ended, as far as that was so at ``begins``."""
+def _reached(
+    grant: GrantState, begins: datetime, end: datetime, until: datetime | None = None
+) -> bool:
+    """Say whether a grant that was set for later begins by ``end``, and ends behind ``until``.
+
+    One that was set behind ``begins`` is no fact of a decision that was made before it.
+    """
+    ends = _end(grant)  # what was withdrawn before its start gives nothing
+    beyond = until is None or ends > until
+    set_before = grant.at <= begins < grant.not_before
+    return set_before and grant.not_before <= end and grant.not_before < ends and beyond
+
+
+def _end(grant: GrantState) -> datetime:
+    """Return when a grant ended, or will."""
     ends = (grant.ended_at, grant.stopped_at, grant.not_after)
     return min(each for each in ends if each is not None)
 

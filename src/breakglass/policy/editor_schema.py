@@ -9,6 +9,7 @@ Source: JSON Schema, draft 2020-12.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -223,10 +224,14 @@ def _whole(least: int, most: int) -> Schema:
 def _ruled(rule: Any) -> Schema:
     """Take the pattern of a record's own type: there is one rule for a name."""
     (pattern,) = getattr(rule, "__metadata__", (rule,))
-    return {"type": "string", "pattern": f"^({pattern.expression})$"}
+    # A name of digits alone is a number to an editor, where it stands without quotes.
+    digits = re.fullmatch(pattern.expression, "7", re.ASCII)
+    kind = ["string", "number"] if digits else "string"
+    return {"type": kind, "pattern": f"^({pattern.expression})$"}
 
 
-_TEXT: Schema = {"type": "string"}
+# What stands without quotes is a word to the readers, and a number or a flag to an editor.
+_TEXT: Schema = {"type": ["string", "number", "boolean"]}
 _NAME = _ruled(Handle)
 _WHO = _list(_TEXT)
 _SPAN: Schema = {"type": "string", "pattern": "^(0|[1-9][0-9]*) ?(s|m|h|d)$"}

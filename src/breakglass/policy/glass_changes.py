@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,7 +14,6 @@ from breakglass.policy.change import (
     Told,
     becomes,
     field_changes,
-    length_of,
     listed,
     longer,
     ranked,
@@ -52,14 +51,27 @@ def glass_changes(old: Bundle, new: Bundle) -> Iterator[Change]:
 
 
 def _terms(old: Bundle, new: Bundle, before: Glass, after: Glass) -> Told:
-    due = (due_of(old, before, ""), due_of(new, after, ""))
+    severities = sorted({*old.reviews.default, *new.reviews.default})
+    due = {each: (due_of(old, before, each), due_of(new, after, each)) for each in severities}
     say: dict[str, Say] = _GLASS | {
         "when": partial(_when, by_factor=before.least is after.least),
         "approvers": _approvers,
         "review": partial(_review, due=due),
     }
-    who = [standings(each.directory, glass.who) for each, glass in ((old, before), (new, after))]
-    yield from field_changes(before, after, say, but=() if who[0] == who[1] else ("who",))
+    who, signers = (
+        standings(old.directory, was) == standings(new.directory, now)
+        for was, now in (
+            (before.who, after.who),
+            (before.second_signers, after.second_signers),
+        )
+    )
+    # What the people gain and lose is said of them, and of the least factor what it comes to.
+    partly = (
+        *(() if signers else ("approvers",)),
+        *(("when",) * (before.least is not after.least)),
+    )
+    but = () if who else ("who",)
+    yield from field_changes(before, after, say, but=but, partly=partly)
     rings = listed("its use also alerts", "its use no longer alerts", NARROWS)
     yield from rings(old.channels_of(before), new.channels_of(after))
 
@@ -103,17 +115,15 @@ def _approvals(count: int) -> str:
     return "1 approval" if count == 1 else f"{count} approvals"
 
 
-def _review(before: Any, after: Any, *, due: tuple[Any, Any]) -> Told:
-    if due[0] != due[1]:
-        effect = WIDENS if length_of(due[1]) > length_of(due[0]) else NARROWS
-        yield effect, f"its review is due within {value(due[1])} (before: {value(due[0])})"
-    by = {"by": lambda was, now: () if set(was) == set(now) else _nobody()}
-    said = {"second_reader": ranked("a second reader:", (False, True), NARROWS), **by}
-    yield from field_changes(before, after, said, but=("due",) if due[0] != due[1] else ())
-
-
-def _nobody() -> Iterable[tuple[Effect, str]]:
-    return [(OTHER, "who reviews it is listed otherwise")]
+def _review(before: Any, after: Any, *, due: Mapping[str, tuple[Any, Any]]) -> Told:
+    moved = {severity: pair for severity, pair in due.items() if pair[0] != pair[1]}
+    if len(moved) == len(due) and len(set(moved.values())) == 1:
+        yield from longer("its review is due within")(*due["other"])
+    elif before.due != after.due:  # else the defaults moved, which is said of them
+        for severity, pair in moved.items():
+            after_ = "an incident" if severity == "other" else severity
+            yield from longer(f"its review after {after_} is due within")(*pair)
+    yield from field_changes(before, after, _REVIEW, partly=("due",) if moved else ())
 
 
 def _mints(before: tuple[Mint, ...], after: tuple[Mint, ...]) -> Told:
@@ -151,6 +161,10 @@ def _reach(before: Mapping[str, tuple[str, ...]], after: Mapping[str, tuple[str,
 
 
 def _acts(before: Mapping[str, Any], after: Mapping[str, Any]) -> Told:
+    if not after:
+        yield WIDENS, "hands out a credential now"
+    elif not before:
+        yield NARROWS, "hands out no credential any more"
     for name in sorted({*before, *after}):
         if name not in before:
             yield WIDENS, f"act {name} is new; it runs {' '.join(after[name].argv)}"
@@ -186,7 +200,17 @@ _MINT = {"platform": becomes("platform", WIDENS), "scope": _reach, "acts": _acts
 _SEAL = {
     "name": becomes("another secret is sealed", WIDENS),
     "threshold": longer("custodians to open it:", NARROWS),
-    "custodians": lambda was, now: () if set(was) == set(now) else _shares(was, now),
+    "custodians": listed("a share goes to", "no share any more of"),
+}
+_REVIEW = {
+    "due": lambda was, now: (),  # what it comes to is said of each severity
+    "second_reader": ranked("a second reader:", (False, True), NARROWS),
+    "by": lambda was, now: [(OTHER, "who reviews it is listed otherwise")] * (set(was) != set(now)),
+}
+_LIFE = {
+    "with_incident": ranked("ends with its incident:", (False, True), NARROWS),
+    "idle": longer("limit of its idle time:", none=timedelta.max),
+    "together": longer("limit of its asks in a row:", none=timedelta.max),
 }
 _WHEN = {
     "incident": _incident,
@@ -206,11 +230,8 @@ _GLASS: dict[str, Say] = {
     "wait": longer("its statement is good for"),
     "silence": longer("an ask counts as unanswered after", NARROWS),
     "ahead": longer("may be asked for ahead by"),
+    "life": lambda was, now: field_changes(was, now, _LIFE),
     "seal": _seal,
     "passkeys": ranked("takes passkeys for", Passkeys, WIDENS),
     "mfa_down": becomes("stands in while MFA is down"),
 }
-
-
-def _shares(before: Iterable[str], after: Iterable[str]) -> Told:
-    yield from listed("a share goes to", "no share any more of")(before, after)

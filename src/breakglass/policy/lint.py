@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from breakglass.policy.compile import CompiledPolicy
 
 CERTIFIED_FOR = timedelta(days=92)
+_EARLIEST = timedelta(hours=14)  # a day begins so long before its UTC on the Line Islands
 __all__ = ["Level", "LintFinding", "lint", "lint_bundle"]
 
 
@@ -150,6 +151,14 @@ def _dated(bundle: Bundle, now: datetime) -> Iterator[LintFinding]:
     for person in bundle.directory.people.values():
         if person.ends and now >= person.ends:
             yield desk.warning(f"people.{person.name}", f"may not act since {person.until}")
+    begun = (now + _EARLIEST).date()
+    for group in bundle.directory.groups.values():
+        if group.certified and group.certified.on > begun:
+            yield desk.error(
+                f"groups.{group.name}.certified",
+                f"certified {group.certified.on}, a day that has not begun: nobody has looked yet",
+                f"the day on which somebody looked its members through: on: {now:%Y-%m-%d}",
+            )
     certify = bundle.certify or Certify(CERTIFIED_FOR, Then.ADVISE)
     for name in stale_groups(certify, bundle.directory.groups, now):
         group = bundle.directory.groups[name]

@@ -64,11 +64,16 @@ def network_name(networks: Networks, address: str) -> str:
     found = read_address(address)
     if found is None:
         return ""
+    return smallest(networks, ipaddress.ip_network(found))
+
+
+def smallest(networks: Networks, block: Network) -> str:
+    """Return the name of the smallest block that holds all of ``block``; empty if none does."""
     holding = [
-        (block.prefixlen, name)
+        (each.prefixlen, name)
         for name, blocks in networks.items()
-        for block in blocks
-        if block.version == found.version and found in block
+        for each in blocks
+        if each.version == block.version and block.subnet_of(each)  # type: ignore[arg-type]
     ]
     return max(holding)[1] if holding else ""
 

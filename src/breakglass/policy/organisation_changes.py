@@ -15,7 +15,6 @@ from breakglass.policy.change import (
     Told,
     becomes,
     field_changes,
-    length_of,
     listed,
     longer,
     ranked,
@@ -23,6 +22,7 @@ from breakglass.policy.change import (
 )
 from breakglass.policy.denial_reasons import names
 from breakglass.policy.gates import Fail
+from breakglass.policy.networks import Networks, smallest
 from breakglass.policy.parse import Bundle, Quorum
 from breakglass.policy.review_rules import Overdue
 from breakglass.policy.standings import standings
@@ -38,10 +38,21 @@ def organisation_changes(old: Bundle, new: Bundle) -> Iterator[Change]:
     """Yield what changes beside glasses and people."""
     say = _BUNDLE | {
         "kill": _people_of(old, new, "may now stop grants", "may no longer stop grants"),
+        "networks": _networks(old, new),
         "readers": _people_of(old, new, "may now read every grant", "no longer reads every grant"),
     }
-    for effect, text in field_changes(old, new, say, but=_ELSEWHERE):
+    for effect, text in (*field_changes(old, new, say, but=_ELSEWHERE), *_sides(old, new)):
         yield Change(effect, text)
+
+
+def _sides(old: Bundle, new: Bundle) -> Told:
+    """Name the files that begin or cease to decide glasses, as no gate's way past it any more."""
+    for name in sorted((old.sanctioned_files ^ new.sanctioned_files) & {*old.cedar} & {*new.cedar}):
+        decides = name in old.sanctioned_files
+        state, mark, of = ("now decides", "+", new) if decides else ("no longer decides", "-", old)
+        lines = [f"{mark} {line}" for line in of.cedar[name].splitlines() if line.strip()]
+        # A permit that comes gives power, and so does a forbid that goes: no words say which.
+        yield WIDENS, "\n".join([f"{name} {state} glasses; read its lines:", *_shown(lines)])
 
 
 def _people_of(old: Bundle, new: Bundle, gained: str, lost: str) -> Say:
@@ -127,13 +138,8 @@ def _deadlines(before: Mapping[str, Any], after: Mapping[str, Any]) -> Told:
     for severity in sorted({*before, *after}):
         was, now = (each.get(severity, each["other"]) for each in (before, after))
         if before.get(severity) != after.get(severity):
-            effect = WIDENS if length_of(now) > length_of(was) else NARROWS
-            effect = OTHER if was == now else effect
             after_ = "an incident" if severity == "other" else severity
-            yield (
-                effect,
-                f"a review after {after_} is due within {value(now)} (before: {value(was)})",
-            )
+            yield from longer(f"a review after {after_} is due within")(was, now)
 
 
 def _cedar(before: Mapping[str, str], after: Mapping[str, str]) -> Told:
@@ -148,13 +154,29 @@ def _cedar(before: Mapping[str, str], after: Mapping[str, str]) -> Told:
             if each[:1] in {"+", "-"} and each[2:].strip()
         ]
         state = "new" if name not in before else "gone" if name not in after else "changed"
-        more = len(found) - _LINES_SHOWN
-        lines = found[:_LINES_SHOWN] + ([f"… and {more} lines more"] if more > 0 else [])
-        yield WIDENS, "\n".join([f"{name} is {state}; read its lines:", *lines])
+        yield WIDENS, "\n".join([f"{name} is {state}; read its lines:", *_shown(found)])
 
 
-def _networks(before: Mapping[str, Any], after: Mapping[str, Any]) -> Told:
-    yield from _named("network", OTHER, value, listed("gains", "loses"))(before, after)
+def _shown(lines: list[str]) -> list[str]:
+    more = len(lines) - _LINES_SHOWN
+    return lines[:_LINES_SHOWN] + ([f"… and {more} lines more"] if more > 0 else [])
+
+
+def _networks(old: Bundle, new: Bundle) -> Say:
+    # Cedar may compare the name of where somebody is, to let in or to keep out.
+    read = any("network" in text for each in (old, new) for text in each.cedar.values())
+    effect = WIDENS if read else OTHER
+
+    def say(before: Networks, after: Networks) -> Told:
+        told = [*_named("network", effect, value, listed("gains", "loses"))(before, after)]
+        yield from ((effect, text) for _, text in told)
+        blocks = {each for networks in (before, after) for of in networks.values() for each in of}
+        for block in sorted(blocks, key=str):
+            was, now = (smallest(networks, block) for networks in (before, after))
+            if was and now and was != now:
+                yield effect, f"addresses {block} are of network {now} (before: {was})"
+
+    return say
 
 
 def _alerts(before: Mapping[str, Any], after: Mapping[str, Any]) -> Told:
@@ -221,7 +243,6 @@ _BUNDLE: dict[str, Say] = {
     "organisation": becomes("organisation"),
     "factors": _factors,
     "reasons": _named("reason", OTHER, value, becomes("means")),
-    "networks": _networks,
     "incident_sources": _named("incident source", WIDENS, lambda each: each.type, _SOURCE),
     "gates": _named("gate", NARROWS, lambda each: each.protects, _GATE),
     "machines": _named(

@@ -11,7 +11,7 @@ from breakglass.error_names import ErrorName
 from breakglass.policy import yaml_fields
 from breakglass.policy.alert_routes import AlertRoutes, Channel, parse_alerts, parse_channels
 from breakglass.policy.bundle import CASES_FILE, MAIN_FILE, check_names
-from breakglass.policy.cases import Case, parse_cases
+from breakglass.policy.cases import Case, CaseNames, parse_cases
 from breakglass.policy.certification import Certify, Then, parse_certify, stale_groups
 from breakglass.policy.factors import Factors, parse_factors, refuse_unknown_glasses
 from breakglass.policy.facts import OTHER
@@ -67,6 +67,11 @@ class Bundle:
         while path not in self.places and "." in path:
             path = path.rpartition(".")[0]
         return self.places.get(path, Place(MAIN_FILE))
+
+    @property
+    def sanctioned_files(self) -> frozenset[str]:
+        """The Cedar files that say a wanted way past a gate; they decide no glass."""
+        return frozenset(way.cedar for gate in self.gates.values() for way in gate.sanctioned)
 
     def takes_reason(self, code: str) -> bool:
         """Say whether a statement may name this coded reason."""
@@ -131,6 +136,7 @@ def parse_bundle(files: Mapping[str, bytes]) -> Bundle:
     machines = _named(
         at.get("machines"), "machines", lambda name, each: parse_machine(name, each, glasses)
     )
+    reasons = _reasons(at.get("reasons"))
     _refuse_double_names(at.get("machines"), machines, directory)
     _refuse_shared_keys(at.get("incident_sources"), sources, machines, directory)
     return Bundle(
@@ -138,7 +144,7 @@ def parse_bundle(files: Mapping[str, bytes]) -> Bundle:
         organisation=yaml_fields.word(at["organisation"]),
         directory=directory,
         factors=factors,
-        reasons=MappingProxyType(_reasons(at.get("reasons"))),
+        reasons=MappingProxyType(reasons),
         networks=MappingProxyType(networks),
         incident_sources=MappingProxyType(sources),
         gates=MappingProxyType(gates),
@@ -152,7 +158,9 @@ def parse_bundle(files: Mapping[str, bytes]) -> Bundle:
         maintainers=_quorum(at["maintainers"], directory, 2),
         reviews=parse_reviews(at.get("reviews")),
         certify=parse_certify(at["certify"]) if "certify" in at else None,
-        cases=MappingProxyType(parse_cases(files, {*directory.names, *machines}, glasses)),
+        cases=MappingProxyType(
+            parse_cases(files, CaseNames(directory.names, machines, glasses, networks, reasons))
+        ),
         cedar=MappingProxyType(_cedar(files)),
         places=MappingProxyType(_places(root)),
     )

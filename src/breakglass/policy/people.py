@@ -115,6 +115,18 @@ class Directory:
         """
         return tuple(sorted(self._expand(refs, rosters, nobody)))
 
+    def groups_behind(self, refs: Iterable[str]) -> frozenset[str]:
+        """Return the names of all groups that ``refs`` can ever mean somebody by."""
+        found: set[str] = set()
+        waiting = list(refs)
+        while waiting:
+            ref = waiting.pop()
+            name = ref.removeprefix(GROUP)
+            if ref.startswith(GROUP) and name not in found:
+                found.add(name)
+                waiting += (*self.groups[name].members, *self.groups[name].fallback)
+        return frozenset(found)
+
     def _expand(
         self, refs: Iterable[str], rosters: Rosters | None, nobody: Collection[str] = ()
     ) -> set[str]:
@@ -131,9 +143,10 @@ class Directory:
             return set()
         if not group.roster:
             return self._expand(group.members, rosters, nobody)
-        can_be = self._expand(group.members, None) if group.members else set(self.people)
+        # Whoever stands on a roster through a group inside, which means nobody, is nobody too.
+        can_be = self._expand(group.members, None, nobody) if group.members else set(self.people)
         if rosters is None:
-            return can_be | self._expand(group.fallback, None)
+            return can_be | self._expand(group.fallback, None, nobody)
         if group.name in rosters:
             on_it = {self.canonical(name) for name in rosters[group.name]}
             return can_be & {name for name in on_it if name}

@@ -7,9 +7,11 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 
+from breakglass.policy.certification import Then
 from breakglass.policy.change import (
     Change,
     Effect,
+    Say,
     Told,
     becomes,
     counted,
@@ -20,7 +22,7 @@ from breakglass.policy.change import (
 )
 from breakglass.policy.denial_reasons import names
 from breakglass.policy.parse import Bundle
-from breakglass.policy.people import GROUP, Certified, Directory, Group
+from breakglass.policy.people import GROUP, Certified, Directory
 from breakglass.records.signing.key_types import SOFTWARE_TYPES
 
 WIDENS, NARROWS, OTHER = Effect
@@ -46,7 +48,8 @@ def people_changes(old: Bundle, new: Bundle) -> Iterator[Change]:
                 texts[name] = f"{texts[name]}; {text}" if name in texts else f"{name}: {text}"
     for (effect, kind), found in said.items():
         yield from several(effect, found, f"each have a change: {kind}")
-    yield from _groups(old.directory, new.directory)
+    refuses = new.certify is not None and new.certify.then is Then.REFUSE
+    yield from _groups(old.directory, new.directory, WIDENS if refuses else OTHER)
 
 
 def fingerprint(key: str) -> str:
@@ -75,7 +78,9 @@ def _key_changes(before: tuple[str, ...], after: tuple[str, ...]) -> Told:
         yield NARROWS, f"key taken away: {names(less)}"
 
 
-def _groups(old: Directory, new: Directory) -> Iterator[Change]:
+def _groups(old: Directory, new: Directory, certified: Effect) -> Iterator[Change]:
+    """Yield what becomes of groups; ``certified`` is what a later certification does."""
+    say = _GROUP | {"certified": _certified(certified)}
     for name in sorted({*old.groups, *new.groups}):
         was, now = old.groups.get(name), new.groups.get(name)
         if was is None and now is not None:
@@ -86,7 +91,9 @@ def _groups(old: Directory, new: Directory) -> Iterator[Change]:
             yield Change(OTHER, f"group {name} is gone")
         elif was is not None:
             yield from _members(name, old, new)
-            for effect, text in field_changes(was, now, _GROUP, but=_said(was, now, old, new)):
+            # Who can be of it is said; nobody named beside a roster is everybody.
+            same = old.everybody([GROUP + name]) == new.everybody([GROUP + name])
+            for effect, text in field_changes(was, now, say, but=() if same else ("members",)):
                 yield Change(effect, f"group {name}: {text}")
 
 
@@ -98,14 +105,19 @@ def _members(name: str, old: Directory, new: Directory) -> Iterator[Change]:
         yield Change(NARROWS, f"group {name}: {counted(less)} can no longer be of it")
 
 
-def _said(was: Group, now: Group, old: Directory, new: Directory) -> tuple[str, ...]:
-    """Leave out what the names of members have told."""
-    same = old.everybody([GROUP + was.name]) == new.everybody([GROUP + now.name])
-    return () if same or was.roster or now.roster else ("members",)
+def _certified(effect: Effect) -> Say:
+    def day(said: Certified | None) -> date:
+        return said.on if said else date.min
 
+    def words(said: Certified | None) -> str:
+        return f"by {said.by} on {said.on}" if said else "by nobody"
 
-def _certified(said: Certified | None) -> str:
-    return f"by {said.by} on {said.on}" if said else "by nobody"
+    def say(was: Certified | None, now: Certified | None) -> Told:
+        later = effect if day(now) > day(was) else effect.opposite
+        text = f"certified {words(now)} (before: {words(was)})"
+        yield OTHER if day(now) == day(was) else later, text
+
+    return say
 
 
 _PERSON = {
@@ -118,11 +130,8 @@ _PERSON = {
     "age": becomes("their shares are encrypted to", WIDENS),
 }
 _GROUP = {
-    "members": listed("members, with", "members, without"),
+    "members": listed("members, with", "members, without", OTHER),
     "roster": becomes("its roster comes from", WIDENS),
     "at_most_old": longer("its roster may be old", none=timedelta(0)),
     "fallback": listed("without a fresh roster also", "without a fresh roster no longer"),
-    "certified": lambda was, now: [
-        (OTHER, f"certified {_certified(now)} (before: {_certified(was)})")
-    ],
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from breakglass.policy.bundle import CASES_FILE, MAIN_FILE
 from breakglass.policy.editor_schema import EDITOR_LINE
+from breakglass.records.signing.person_key import without_comment
 
 _TEXT = (
     f"{EDITOR_LINE}\n"
@@ -90,14 +91,8 @@ def starter_bundle(
     text = _TEXT.format(
         organisation=organisation,
         person=person,
-        key=_without_comment(key),
+        key=without_comment(key),
         second=second,
-        second_key=_without_comment(second_key),
+        second_key=without_comment(second_key),
     )
     return {MAIN_FILE: text.encode(), CASES_FILE: _CASES.format(person=person).encode()}
-
-
-def _without_comment(key: str) -> str:
-    # A comment may hold anything, also what YAML would read otherwise.
-    words = key.split()
-    return " ".join(words[: 3 if words[:1] == ["passkey"] else 2])

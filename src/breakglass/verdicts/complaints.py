@@ -40,7 +40,6 @@ class Usual:
 class Complaint:
     """One reason in words of the gate's own: its share of each window, and its support."""
 
-    label: str
     now: float
     before: float
     weeks: int
@@ -86,7 +85,6 @@ def find_complaint(
         meant = [event for event in said if len(words_of(event) & words) >= TOGETHER]
         here = [event for event in meant if event.id in now]
         found = Complaint(
-            cluster.label,
             len(here) / len(told_now),
             (len(meant) - len(here)) / len(told_before),
             len({event.time.isocalendar()[:2] for event in here}),

@@ -13,10 +13,10 @@ from typing import NamedTuple
 _GATE = (
     r"flak[ey]|flakiness|intermittent|false (?:positive|alarm)|rerun|re-run|retry|"
     r"too slow|takes? (?:too long|\d+ ?(?:min|h))|slow (?:gate|check|bot|test|cq|queue)|"
-    r"(?:merge|build|check|approval|gate|pipeline|scan\w*) queue|queue (?:over|of|for)|"
+    r"(?:merge|build|check|approval|gate|pipeline) queue|queue (?:over|of|for)|"
     r"backlog|wait(?:ed|ing)\b|time[sd]? ?out|timeout|stuck (?:bot|check|gate|cq)|"
     r"approver|sign-?off|no(?:body)? (?:one )?(?:from|to) (?:approve|review)|reviewer|"
-    r"linter|lint\b|rules?\b|policy|check(?:s|er)?\b|gate\b|scanner|presubmit|"
+    r"linter|lint\b|rules?\b|policy|check(?:s|er)?\b|gate\b|presubmit|"
     r"(?:try)?bots?|trybots?|buildbots?|infra|\bcq\b|commit queue|not (?:covered|tested) by|"
     r"wrong(?:ly)? (?:block|reject|fail)|unrelated"
 )
@@ -26,7 +26,7 @@ _PRODUCTION = (
     r"(?:is|are|went|site|service) down|down for|unavailable|data loss|"
     r"disk (?:full|\d+)|out of (?:disk|memory|connections)|oom|failover|dlq|dead letters?|"
     r"latency|degrad\w+|incident|rollback|rolling \w+ back|mitigat\w+|"
-    r"deadlock|errors? at|evicted|stalled|starved"
+    r"deadlock|errors? at|stalled|starved"
 )
 _BREAKAGE = (
     r"bustages?|bust(?:ed|s)?\b|un-?break\w*|broken?\b|breakages?|breaks?\b|burning|"

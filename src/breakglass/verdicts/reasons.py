@@ -136,8 +136,12 @@ def _terms(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def words_of(event: Bypass) -> frozenset[str]:
-    """Return the words of a reason, and of its code; numbers and small words are none."""
-    return _words(f"{event.reason} {event.reason_code.replace('_', ' ')}")
+    """Return the words of a reason, and of its code; numbers and small words are none.
+
+    The code ``other`` says that none fits, and is no word.
+    """
+    code = "" if event.reason_code == "other" else event.reason_code
+    return _words(f"{event.reason} {code.replace('_', ' ').replace('-', ' ')}")
 
 
 @lru_cache(maxsize=65_536)
@@ -228,7 +232,7 @@ def summarise(events: Sequence[Bypass], code: str = "") -> Cluster:
     texts = Counter(event.reason.strip() for event in events if event.reason.strip())
     words: Counter[str] = Counter()
     for event in events:
-        words.update({w for w in _terms(_masked(event.reason))[1] if w != "0" and " " not in w})
+        words.update(_words(event.reason))
     common = sorted(words.items(), key=lambda item: (-item[1], -len(item[0]), item[0]))
     least = max(1, len(events) // 3)
     label = " ".join([w for w, count in common if count >= least and len(w) > 1][:4])

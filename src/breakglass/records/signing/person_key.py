@@ -26,6 +26,16 @@ PersonKey = Annotated[
 """Whether the base64 holds a key is for ``check_keys`` to say."""
 
 
+def without_comment(text: str) -> str:
+    """Return a key's line without the comment behind it, which may hold anything.
+
+    >>> without_comment("ssh-ed25519 AAAA mira@laptop"), without_comment("passkey a.example MFkw x")
+    ('ssh-ed25519 AAAA', 'passkey a.example MFkw')
+    """
+    words = text.split()
+    return " ".join(words[: 3 if words[:1] == [PASSKEY.strip()] else 2])
+
+
 def parse_person_key(text: str) -> SshPublicKey | PasskeyKey:
     """Read a person's key.
 
