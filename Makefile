@@ -51,6 +51,7 @@ system:  ## install the Debian packages that some tests want (needs root)
 	apt-get update
 	apt-get install -y --no-install-recommends \
 	  openssh-client git ceph-mon ceph-osd radosgw ceph-common iproute2 systemd locales \
+	  redis-server mariadb-server pgbouncer \
 	  $$(apt-cache show postgresql-15 >/dev/null 2>&1 && echo postgresql-15)
 
 $(STAMP): pyproject.toml
