@@ -80,6 +80,19 @@ def test_nothing_of_the_shell_leads_elsewhere_and_host_lists_arrive_as_they_are(
     assert credential.environment(shell, None) == shell
 
 
+def test_what_a_program_gives_stands_under_names_of_ours() -> None:
+    values = {"user": "bg_1", "password": "x", "host": "10.0.0.9", "port": 6379}
+    shell = {"BREAKGLASS_CREDENTIAL_URL": "elsewhere", "PGHOST": "kept"}
+    found = credential.environment(shell, Opened("command", NOW, values))
+    assert found == {
+        "PGHOST": "kept",
+        "BREAKGLASS_CREDENTIAL_USER": "bg_1",
+        "BREAKGLASS_CREDENTIAL_PASSWORD": "x",
+        "BREAKGLASS_CREDENTIAL_HOST": "10.0.0.9",
+        "BREAKGLASS_CREDENTIAL_PORT": "6379",
+    }
+
+
 @pytest.mark.parametrize(
     ("platform", "more", "says"),
     [

@@ -247,6 +247,11 @@ BROKEN = [
         "glasses.orders-repair.mint.mysql: expected a platform"
         " of postgres, kubernetes, aws, ssh, azure, gcp, command, got 'mysql'",
     ),
+    (
+        "postgres: {minter: orders-db, database: orders, template: breakglass_orders_repair}",
+        "command: {minter: cache}",
+        "expected 'role' or 'acts' in a mint on command, got none",
+    ),
     ("database: orders, ", "", "expected 'database' in a mint on postgres, got none"),
     (
         "database: orders, ",

@@ -20,7 +20,11 @@ from breakglass.errors import BreakglassError, UnavailableError, UnprovenError
 
 # What may be in a shell and would lead a command elsewhere than the grant does. By platform, so
 # that each that comes names its own: AWS_, SSH_, KUBECONFIG.
-_PREFIXES = {"postgres": ("PG",), "simulated": ("PG",)}
+_PREFIXES = {
+    "postgres": ("PG",),
+    "simulated": ("PG",),
+    "command": ("BREAKGLASS_CREDENTIAL_",),
+}
 # The names are ours, by platform: nobody who hands out a credential names a variable.
 _POSTGRES = {
     "host": "PGHOST",
@@ -40,7 +44,12 @@ _POSTGRES = {
     "gssencmode": "PGGSSENCMODE",
     "require_auth": "PGREQUIREAUTH",
 }
-_NAMES = {"postgres": _POSTGRES, "simulated": _POSTGRES}
+# A program of the organisation's own: what its credential is for is read by who types the command.
+_COMMAND = {
+    name: f"BREAKGLASS_CREDENTIAL_{name.upper()}"
+    for name in ("host", "port", "socket", "database", "user", "password", "url")
+}
+_NAMES = {"postgres": _POSTGRES, "simulated": _POSTGRES, "command": _COMMAND}
 _PROBE_WITHIN_S = 10
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from breakglass.cli import output
 from breakglass.clock import format_time
+from breakglass.records.platforms import PLATFORMS
 
 if TYPE_CHECKING:
     from breakglass.records.trust import Trust
@@ -63,8 +64,11 @@ def tell_grant(grant: VerifiedToken, trust: Trust, answer: dict[str, Any], as_js
     mint = grant.card.mint(intent.minter) if intent.minter else None
     if drill:
         return
-    if mint and mint.platform == "postgres":
-        output.talk(f"next: breakglass psql {intent.grant}")
+    connector = PLATFORMS[mint.platform].connector if mint and mint.platform in PLATFORMS else ""
+    if connector == "run":
+        output.talk(f"next: breakglass run {intent.grant} -- COMMAND")
+    elif connector:
+        output.talk(f"next: breakglass {connector} {intent.grant}")
     elif intent.gates:
         gate = intent.gates[0]
         output.talk(

@@ -25,6 +25,12 @@ Example:
   breakglass minter add orders-db --platform postgres --server 18 \\
     --dsn 'host=10.77.0.9 port=5432 dbname=orders' \\
     --template breakglass_orders_repair --right 'select, update on orders'
+  breakglass minter add cache --platform command -- /usr/local/bin/redis-minter
+"""
+CONFORM_EXAMPLE = """\
+\b
+Example:
+  breakglass minter conform --role flush-checkout -- ./redis-minter --settings redis.json
 """
 CHECK_EXAMPLE = """\
 \b
@@ -36,23 +42,24 @@ ROLE = "breakglass_minter"
 
 @click.group(epilog=ADD_EXAMPLE)
 def minter() -> None:
-    """Make a minter for a database, and try whether it can work."""
+    """Make a minter for a database or a program of yours, and try whether it can work."""
 
 
 @minter.command(epilog=ADD_EXAMPLE, short_help="Make a minter: key, folder, settings, lines.")
 @click.argument("name")
+@click.argument("program", nargs=-1, type=click.UNPROCESSED)
 @click.option(
-    "--platform", type=click.Choice(["postgres"]), required=True, help="What the target is."
+    "--platform",
+    type=click.Choice(["postgres", "command"]),
+    required=True,
+    help="What the target is; command: whatever PROGRAM serves.",
 )
 @click.option(
     "--dsn",
-    required=True,
     metavar="DSN",
-    help="Where: host, port, dbname. User and password are made if it has none.",
+    help="PostgreSQL, where: host, port, dbname. User and password are made if it has none.",
 )
-@click.option(
-    "--server", type=click.IntRange(1), required=True, metavar="N", help="Its major version."
-)
+@click.option("--server", type=click.IntRange(1), metavar="N", help="PostgreSQL's major version.")
 @click.option(
     "--template", "templates", multiple=True, metavar="ROLE", help="A role that a glass grants."
 )
@@ -68,9 +75,10 @@ def minter() -> None:
 @output.says_json
 def add(
     name: str,
+    program: tuple[str, ...],
     platform: str,
-    dsn: str,
-    server: int,
+    dsn: str | None,
+    server: int | None,
     templates: tuple[str, ...],
     rights: tuple[str, ...],
     shut_public: bool,
@@ -83,6 +91,7 @@ def add(
 
     Killed anywhere and typed again it goes on and ends the same. The password is made here and
     stays in the minter's settings; the SQL holds a verifier of it, from which nobody gets it back.
+    With --platform command it calls PROGRAM, by the contract of docs/reference/command-minter.md.
     """
     from breakglass.cli.join_person import check_name
     from breakglass.cli.sign_statement import now
@@ -93,9 +102,17 @@ def add(
     client = find(org)
     folder = client.file.absolute().parent
     order = MinterOrder(folder, name, client.log, client.trust.read_bytes(), "")
-    whole = _whole_dsn(order.folder, dsn)
-    script = _sql(server, whole, templates, rights, shut_public)
-    table = f"\n[postgres]\ndsn = {json.dumps(whole)}\n"
+    script = ""
+    if platform == "command":
+        if dsn or server or templates or rights or shut_public or sql:
+            raise click.UsageError("give the program alone, behind '--'")
+        table = _command_table(program)
+    else:
+        if dsn is None or server is None or program:
+            raise click.UsageError("a PostgreSQL minter takes --dsn and --server, and no program")
+        whole = _whole_dsn(order.folder, dsn)
+        script = _sql(server, whole, templates, rights, shut_public)
+        table = f"\n[postgres]\ndsn = {json.dumps(whole)}\n"
     order = MinterOrder(folder, name, client.log, order.trust, f'platform = "{platform}"\n{table}')
     made = make_minter(order, now())
     if sql is not None:
@@ -121,8 +138,9 @@ def add(
         ("trust line", made.trust_line),
     ]
     output.tell_rows([*rows, *signed])
-    click.echo(f"\n-- as an administrator of the database (PostgreSQL {server}), once:")
-    click.echo(f"{script}\n" if sql is None else f"-- psql -f {sql}\n")
+    if script:
+        click.echo(f"\n-- as an administrator of the database (PostgreSQL {server}), once:")
+        click.echo(f"{script}\n" if sql is None else f"-- psql -f {sql}\n")
     _tell_next(client, made, name)
 
 
@@ -173,6 +191,63 @@ def check(name: str, org: str | None, as_json: bool) -> None:
             output.tell_rows([("OK", f"'{name}' can mint: {glasses} scopes of glasses tried")])
     if any(each.stops for each in found):
         sys.exit(MisconfiguredError.exit_code)
+
+
+@minter.command(epilog=CONFORM_EXAMPLE, short_help="Ask a program of yours what it owes.")
+@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option(
+    "--role", "roles", multiple=True, required=True, metavar="ROLE", help="A role that it knows."
+)
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Goes into its environment.")
+@output.says_json
+def conform(
+    program: tuple[str, ...], roles: tuple[str, ...], env: tuple[str, ...], as_json: bool
+) -> None:
+    """Ask PROGRAM, at its real target, everything that a platform owes.
+
+    Each question makes accounts and takes them away again. The contract is
+    docs/reference/command-minter.md.
+    """
+    from breakglass.cli.sign_statement import now
+    from breakglass.minter.platforms.command import Command
+    from breakglass.minter.platforms.conformance import Trial, ask_all
+    from breakglass.minter.platforms.program import CommandSettings
+    from breakglass.records.statement import grant_of_digest
+
+    if any("=" not in each for each in env):
+        raise click.UsageError("--env takes NAME=VALUE")
+    run = (str(Path(program[0]).absolute()), *program[1:])
+    told = dict(each.split("=", 1) for each in env)
+    platform = Command(CommandSettings(run, environment=told))
+    if not as_json:
+        output.tell_rows([("target", platform.describe().target)])
+    trial = Trial(
+        platform,
+        {"roles": tuple(sorted(set(roles)))},
+        lambda: grant_of_digest(secrets.token_hex(32)),
+        now,
+    )
+    answers = []
+    for each in ask_all(trial):
+        answers.append(each)
+        if not as_json:
+            output.tell_rows([("FAIL" if each.wrong else "OK", each.question)])
+            if each.wrong:
+                output.tell_rows([("", each.wrong)])
+    if as_json:
+        asked = [{"question": each.question, "wrong": each.wrong} for each in answers]
+        output.tell_json({"target": platform.describe().target, "answers": asked})
+    if any(each.wrong for each in answers):
+        sys.exit(MisconfiguredError.exit_code)
+
+
+def _command_table(program: tuple[str, ...]) -> str:
+    from breakglass.minter.platforms.command import Command
+    from breakglass.minter.platforms.program import CommandSettings
+
+    # It has to describe itself before anything is made: a slip of the pen is said here.
+    Command(CommandSettings(program))
+    return f"\n[command]\nrun = {json.dumps(list(program))}\n"
 
 
 def _whole_dsn(folder: Path, dsn: str) -> str:

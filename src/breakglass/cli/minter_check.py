@@ -9,12 +9,15 @@ from pathlib import Path
 
 from breakglass.errors import BreakglassError, MisconfiguredError
 from breakglass.http.client import Peer
+from breakglass.minter.platforms.command import Command
 from breakglass.minter.platforms.platform import Finding
 from breakglass.minter.platforms.postgres_check import Scope, check_target
+from breakglass.minter.platforms.program import CommandSettings
 from breakglass.minter.settings import MinterSettings
 from breakglass.process.folder import SETTINGS
 from breakglass.process.key_store import keeping_of
 from breakglass.process.settings import read_settings
+from breakglass.records.platforms import PLATFORMS
 from breakglass.records.trust import Trust
 
 _WITHIN = timedelta(seconds=5)
@@ -51,16 +54,33 @@ def check_minter(
     if settings.postgres is not None and settings.platform == "postgres":
         given = settings.postgres
         found += check_target(given.dsn, given.host, given.port, scopes, now)
+    if settings.command is not None and settings.platform == "command":
+        found += _tried(settings.command, scopes, now)
     if unasked:
         found.append(Finding(f"the policy in force is not known: {unasked}", "start the broker"))
     elif not scopes:
         found.append(
             Finding(
                 f"no glass of the policy in force mints at {name!r}",
-                f"in the bundle: mint: {{postgres: {{minter: {name}, database: …, template: …}}}}",
+                f"in the bundle: mint: {_mint(settings.platform, name)}",
             )
         )
     return found
+
+
+def _mint(platform: str, name: str) -> str:
+    fields = PLATFORMS[platform].dimensions if platform in PLATFORMS else {}
+    written = ", ".join((f"minter: {name}", *(f"{each}: …" for each in fields)))
+    return f"{{{platform}: {{{written}}}}}"
+
+
+def _tried(settings: CommandSettings, scopes: Sequence[Scope], now: datetime) -> Iterator[Finding]:
+    try:
+        platform = Command(settings)
+    except MisconfiguredError as error:
+        yield Finding(error.message, error.hint)
+    else:
+        yield from platform.examine(scopes, now)
 
 
 def _beside(folder: Path, name: str, trust: Trust) -> Iterator[Finding]:

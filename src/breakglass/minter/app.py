@@ -13,6 +13,7 @@ from breakglass.minter.grant_store import GrantStore
 from breakglass.minter.idle_watch import IdleWatch
 from breakglass.minter.minting import Minting, Patience
 from breakglass.minter.outcome_records import OutcomeRecords
+from breakglass.minter.platforms.command import Command
 from breakglass.minter.platforms.platform import Platform
 from breakglass.minter.platforms.postgres import Postgres
 from breakglass.minter.platforms.simulated import Simulated
@@ -175,5 +176,7 @@ def _unappended(bell: AlertChannel) -> Callable[[KeptDoor, str], None]:
 def _platform(settings: MinterSettings, folder: Path, clock: Clock) -> Platform:
     if settings.platform == "simulated":
         return Simulated(folder / settings.simulated, settings.name, clock)
+    if settings.command is not None and settings.platform == "command":
+        return Command(settings.command)
     assert settings.postgres is not None
     return Postgres(settings.postgres, settings.name, settings.log)

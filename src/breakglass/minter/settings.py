@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from breakglass.minter.platforms.postgres import PostgresSettings
+from breakglass.minter.platforms.program import CommandSettings
 from breakglass.node.following import Following
 from breakglass.process.alert_channel import RingSettings
 from breakglass.process.serving import Serving
+
+BUILT = ("postgres", "command", "simulated")
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class MinterSettings:
         log: the log's origin.
         ledger: the ledger's ``address`` file, relative to the folder, or its address.
         trust: the trust file to begin with; newer versions come from the ledger.
-        platform: ``postgres`` or ``simulated``.
+        platform: ``postgres``, ``command`` or ``simulated``.
         simulated: the file of the simulated target.
         usable_within: how long a new credential may take until it works.
         view_within: how long the mint waits for our own view to reach the intent.
@@ -41,6 +44,7 @@ class MinterSettings:
     trust: str = "trust"
     platform: str = "postgres"
     postgres: PostgresSettings | None = None
+    command: CommandSettings | None = None
     simulated: str = "data/simulated.sqlite"
     ring: RingSettings = field(default_factory=RingSettings)
     serving: Serving = field(default_factory=Serving)
@@ -63,7 +67,9 @@ class MinterSettings:
         Raises:
             ValueError: with the key.
         """
-        if self.platform not in ("postgres", "simulated"):
-            raise ValueError(f"'platform' is {self.platform!r}, wanted 'postgres' or 'simulated'")
+        if self.platform not in BUILT:
+            raise ValueError(f"'platform' is {self.platform!r}, wanted one of {', '.join(BUILT)}")
         if self.platform == "postgres" and self.postgres is None:
             raise ValueError("'postgres.dsn' is missing")
+        if self.platform == "command" and self.command is None:
+            raise ValueError("'command.run' is missing")

@@ -81,8 +81,9 @@ def _mint(name: str, node: Node, networks: Networks) -> Mint:
     if allowed:
         scope[MAY] = tuple(sorted(allowed))
     acts = parse_acts(at["acts"]) if "acts" in at else {}
-    if not platform.dimensions and not acts:
-        raise wrong(node, f"'acts' in a mint on {name}", "none", name=ErrorName.MISSING_KEY)
+    if not scope.keys() & set(platform.dimensions.values()) and not acts:
+        one = " or ".join(map(repr, (*platform.dimensions, "acts")))
+        raise wrong(node, f"{one} in a mint on {name}", "none", name=ErrorName.MISSING_KEY)
     return Mint(
         name,
         yaml_fields.handle(at["minter"]),

@@ -66,8 +66,8 @@ NOT_BUILT = (
         refused=True,
     ),
     NotBuilt(
-        "minters of other platforms than postgres",
-        r"glasses\.[^:]+\.mint\.(kubernetes|aws|ssh|azure|gcp|command)",
+        "minters of other platforms than postgres and command",
+        r"glasses\.[^:]+\.mint\.(kubernetes|aws|ssh|azure|gcp)",
         "no minter serves this platform: nothing is minted",
         refused=True,
     ),

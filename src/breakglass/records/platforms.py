@@ -82,6 +82,18 @@ _ALL = (
     PlatformLimits("ssh", {"host": "hosts", "account": "accounts"}),
     PlatformLimits("azure", {"scope": "scopes", "role": "roles"}),
     PlatformLimits("gcp", {"project": "projects", "role": "roles"}),
-    PlatformLimits("command", {}),  # nothing but acts
+    # What a program of the organisation's own can do it says itself (Description). Without roles it
+    # runs acts alone.
+    PlatformLimits(
+        "command",
+        {"role": "roles"},
+        optional=frozenset({"role"}),
+        binds_source=True,
+        connector="run",
+        expiry="as the program says",
+        cutting="as the program says",
+        residual_tail=timedelta(seconds=60),
+        unrecorded="as the program says",
+    ),
 )
 PLATFORMS: Mapping[str, PlatformLimits] = {each.platform: each for each in _ALL}

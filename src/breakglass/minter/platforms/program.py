@@ -1,0 +1,226 @@
+"""One call of a program of the minter's own: an argument vector, JSON in, JSON out, all bounded.
+
+Source: docs/reference/command-minter.md, «A call».
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import stat
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, TypeVar
+
+from breakglass.canonical import Json, parse_strict
+from breakglass.error_names import ErrorName
+from breakglass.errors import (
+    MalformedError,
+    MisconfiguredError,
+    RefusedError,
+    UnavailableError,
+)
+from breakglass.records.encoding.text_types import one_line
+from breakglass.strict_json import read
+
+log = logging.getLogger("breakglass.minter")
+T = TypeVar("T")
+ANSWER_BYTES_AT_MOST = 64 * 1024
+_SPOKEN_BYTES_AT_MOST = 400
+_REFUSED = 3
+_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+_NAMES = (
+    ErrorName.SCOPE_UNKNOWN,
+    ErrorName.LIFE,
+    ErrorName.MINTER_RIGHTS,
+    ErrorName.ALIVE,
+)
+
+
+@dataclass(frozen=True)
+class CommandSettings:
+    """The table ``[command]`` of a minter's settings.
+
+    Attributes:
+        run: the program and its arguments; the first is an absolute path. The verb comes behind.
+        within: how long one call may take; then it is killed with all that it started.
+        environment: what it gets beside ``PATH`` and ``LANG``; nothing of ours is handed on.
+        minting, ending: how many calls of each sort run at a time.
+    """
+
+    run: tuple[str, ...]
+    within: timedelta = timedelta(seconds=10)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    minting: int = 8
+    ending: int = 2
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """What a program says that refuses."""
+
+    error: str
+    says: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program as ``settings`` name it; safe under threads."""
+
+    settings: CommandSettings
+
+    def check(self) -> None:
+        """Refuse a program that others than root and ourselves could change.
+
+        Raises:
+            MisconfiguredError: no absolute path, not there, or writable by others.
+        """
+        path = Path(self.settings.run[0] if self.settings.run else "")
+        if not path.is_absolute():
+            raise MisconfiguredError(
+                f"'command.run' begins with {str(path)!r}, wanted an absolute path; not started"
+            )
+        try:
+            whole = path.resolve(strict=True)
+            runs = os.access(whole, os.X_OK) and whole.is_file()
+            open_to = [each for each in (whole, *whole.parents) if _others_may_write(each)]
+        except OSError as error:
+            raise MisconfiguredError(
+                f"the program {str(path)!r} cannot be run: {error.strerror}; not started"
+            ) from error
+        if not runs:
+            raise MisconfiguredError(f"{str(path)!r} is no program; not started")
+        if open_to:
+            raise MisconfiguredError(
+                f"{str(open_to[0])!r} can be written by others than root and this user, and the"
+                f" program {str(path)!r} runs with this minter's rights; not started",
+                hint=f"chown root {open_to[0]}; chmod go-w {open_to[0]}",
+            )
+
+    def call(self, verb: str, given: Mapping[str, Json], wanted: Callable[[Json], T]) -> T:
+        """Call the program once, and return its answer as ``wanted`` reads it.
+
+        Args:
+            verb: what it shall do.
+            given: what it gets.
+            wanted: reads the answer, and raises ``MalformedError`` for one that is none.
+
+        Raises:
+            RefusedError: it refuses; by one of the names of the contract, else ``refused``.
+            UnavailableError: anything else; the call may have been carried out.
+        """
+        ran = self._run(verb, json.dumps(given).encode())
+        if ran.code not in (0, _REFUSED):
+            raise UnavailableError(f"{self._named(verb)} ended with exit {ran.code}")
+        try:
+            answer = parse_strict(ran.answer, "answer")
+            if ran.code == 0:
+                return wanted(answer)
+            said = read(_Refusal, answer, "answer")
+        except MalformedError as error:
+            raise UnavailableError(f"{self._named(verb)} answered nonsense: {error}") from error
+        name = next((each for each in _NAMES if each == said.error), ErrorName.REFUSED)
+        raise RefusedError(one_line(f"the target says: {said.says}"), name=name)
+
+    def _named(self, verb: str) -> str:
+        return f"'{Path(self.settings.run[0]).name} {verb}'"
+
+    def _run(self, verb: str, given: bytes) -> _Ran:
+        settings = self.settings
+        try:
+            process = subprocess.Popen(
+                [*settings.run, verb],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                env={**_ENVIRONMENT, **settings.environment},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UnavailableError(
+                f"{self._named(verb)} cannot be started: {error.strerror}"
+            ) from error
+        deadline = time.monotonic() + settings.within.total_seconds()
+        answer, spoken = _Reading(process.stdout), _Reading(process.stderr)
+        writing = threading.Thread(target=_write, args=(process.stdin, given), daemon=True)
+        writing.start()
+        try:
+            # Its end, and the end of all that holds its answer open.
+            code = process.wait(max(deadline - time.monotonic(), 0))
+            whole = answer.over_by(deadline) and spoken.over_by(deadline)
+        except subprocess.TimeoutExpired:
+            whole = False
+        finally:
+            _kill(process)
+        if spoken.text:
+            log.info("%s: %s", self._named(verb), spoken.text)
+        if not whole:
+            raise UnavailableError(
+                f"{self._named(verb)} did not end within {settings.within.total_seconds():g} s"
+            )
+        if len(answer.data) > ANSWER_BYTES_AT_MOST:
+            raise UnavailableError(f"{self._named(verb)} answered more than 64 KiB")
+        return _Ran(code, answer.data)
+
+
+@dataclass(frozen=True)
+class _Ran:
+    code: int
+    answer: bytes
+
+
+class _Reading:
+    """Reads a pipe to its end, and keeps no more than an answer may have."""
+
+    def __init__(self, pipe: IO[bytes] | None) -> None:
+        assert pipe is not None
+        self.data = b""
+        self._pipe = pipe
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def over_by(self, deadline: float) -> bool:
+        """Say whether the pipe has ended by then."""
+        self._thread.join(max(deadline - time.monotonic(), 0))
+        return not self._thread.is_alive()
+
+    @property
+    def text(self) -> str:
+        """What was read, for our log: one line, cut short."""
+        return one_line(self.data[:_SPOKEN_BYTES_AT_MOST].decode(errors="replace")).strip()
+
+    def _read(self) -> None:
+        with self._pipe, contextlib.suppress(OSError, ValueError):
+            self.data = self._pipe.read(ANSWER_BYTES_AT_MOST + 1)
+            while self._pipe.read(ANSWER_BYTES_AT_MOST):
+                pass  # more than an answer: let it end, keep nothing
+
+
+def _write(pipe: IO[bytes], given: bytes) -> None:
+    with contextlib.suppress(OSError, ValueError), pipe:
+        pipe.write(given)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End what still runs of it, also children that it left behind."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _others_may_write(path: Path) -> bool:
+    found = path.stat()
+    if found.st_uid not in (0, os.geteuid()):
+        return True
+    # In a sticky folder nobody takes another's entry away.
+    sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
+    return bool(found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)) and not sticky
