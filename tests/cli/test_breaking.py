@@ -199,6 +199,19 @@ def test_a_drill_says_so_first_and_hands_out_nothing(mira: Responder) -> None:
     assert "next:" not in said.err
 
 
+def test_what_the_target_has_only_begun_is_asked_for_again_until_it_is_there(
+    mira: Responder,
+) -> None:
+    pending = {"error": "pending", "message": "the target has taken the order", "hint": ""}
+    waits = [pending, pending]
+    mira.broker.lie["/break"] = lambda answer: waits.pop() if waits else answer
+    said = mira.breaks("orders-repair")
+    assert said.code == 0, said.err
+    assert mira.broker.asked.count("POST /break") == 3
+    assert said.err.count("the target has taken the order") == 1
+    assert f"or stop, and later: breakglass break --again {mira.grant}" in said.err
+
+
 def test_a_coded_reason_that_the_policy_does_not_have_is_refused_with_those_it_has(
     mira: Responder,
 ) -> None:

@@ -286,7 +286,8 @@ def responder(folder: Path, org: Organisation | None = None) -> Iterator[Respond
         def _say(self, value: Any) -> None:
             unknown = {"error": ErrorName.NO_GRANT, "message": "there is no such grant", "hint": ""}
             answer = unknown if value is None else value
-            status = 403 if "error" in answer else 200
+            refused = 503 if answer.get("error") == ErrorName.PENDING else 403
+            status = refused if "error" in answer else 200
             self._send(status, "application/json", json.dumps(answer).encode())
 
         def _send(self, status: int, kind: str, body: bytes) -> None:

@@ -226,9 +226,7 @@ def test_the_name_of_an_address_is_that_of_the_smallest_block_around_it(
 
 
 def test_a_program_gives_roles_by_name_or_runs_acts_alone() -> None:
-    written = (
-        "{postgres: {minter: orders-db, database: orders, template: breakglass_orders_repair}}"
-    )
+    written = "postgres: {minter: orders-db, database: orders, template: breakglass_orders_repair}"
     change = (written, "command: {minter: cache, role: [b, a]}")
     (mint,) = parse_bundle(files_of("demo", change)).glasses["orders-repair"].mints
     assert (mint.minter, mint.scope) == ("cache", {"roles": ("a", "b")})

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from breakglass.cli import output
 from breakglass.cli.client import Client
 from breakglass.cli.grant_output import tell_grant
+from breakglass.clock import Deadline
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError, UnavailableError, UnprovenError
 
 if TYPE_CHECKING:
     from breakglass.cli.held_grants import Held
+
+_PENDING_AT_MOST = timedelta(minutes=10)
+_PENDING_EVERY_S = 2.0
 
 
 def take(client: Client, held: Held, as_json: bool, beside: dict[str, Any] | None = None) -> None:
@@ -37,11 +41,8 @@ def take(client: Client, held: Held, as_json: bool, beside: dict[str, Any] | Non
     client.announce()  # a statement that is sent again was signed by an earlier command
     said = parse_request(held.statement["text"])
     minter = said.minter
-    shown = held.present(client.log, f"minter:{minter}", held.grant) if minter else None
     try:
-        answer = client.broker(
-            "POST", "/break", {"statement": held.statement, "presentation": shown}
-        )
+        answer = _handed_in(client, held, minter)
         # (4) The broker is believed in nothing: what is told is what its answer proves to us.
         grant, trust = proven_grant(client, held, answer, _now())
     except (UnavailableError, UnprovenError) as error:
@@ -65,6 +66,29 @@ def take(client: Client, held: Held, as_json: bool, beside: dict[str, Any] | Non
         ) from error
     finally:
         _keep(held, answer)
+
+
+def _handed_in(client: Client, held: Held, minter: str) -> dict[str, Any]:
+    """Hand in; where the target has only begun, ask again until it is done, for ten minutes.
+
+    The grant stands meanwhile, and Ctrl-C costs nothing: the same statement asks again later.
+    """
+    deadline, told = Deadline(_PENDING_AT_MOST), False
+    for _ in deadline.tries(_PENDING_EVERY_S):
+        shown = held.present(client.log, f"minter:{minter}", held.grant) if minter else None
+        body = {"statement": held.statement, "presentation": shown}
+        try:
+            answer: dict[str, Any] = client.broker("POST", "/break", body)
+        except UnavailableError as error:
+            if error.name != ErrorName.PENDING or deadline.over:
+                raise
+            if not told:
+                output.talk(error.message)
+                output.talk(f"asked again until it is done; or stop, and later: {held.again}")
+            told = True
+        else:
+            return answer
+    raise AssertionError("the last try answers or raises")
 
 
 def _hint(error: UnavailableError, held: Held) -> None:
