@@ -239,15 +239,21 @@ def test_malformed_requests_are_told_so(shop: Shop, body: bytes) -> None:
 
 
 def test_giving_up_waits_for_whoever_may_still_be_asking(shop: Shop) -> None:
-    asking = shop.asking()
-    token = shop.recorded(asking)
-    until(lambda: shop.minter_size() >= shop.get("/state")["size"])
-    intent = text_digest(Note.parse(token.intent).text)
-    asked = {"grant": asking.grant, "intent": intent}
     with shop.as_broker() as minter:
-        with pytest.raises(RefusedError) as caught:
-            minter.post_json("/forgo", asked, signed=True)
-        assert caught.value.name == "too_early"
+        for _ in range(20):  # on a slow machine half a second is over before we ask
+            asking = shop.asking()
+            token = shop.recorded(asking)
+            until(lambda: shop.minter_size() >= shop.get("/state")["size"])
+            intent = text_digest(Note.parse(token.intent).text)
+            asked = {"grant": asking.grant, "intent": intent}
+            try:
+                assert minter.post_json("/forgo", asked, signed=True)["minted"] is False
+            except RefusedError as error:
+                if error.name == "too_early":
+                    break
+                raise
+        else:
+            pytest.fail("never too early")
         shop.mint(token.encoded())
         assert minter.post_json("/forgo", asked, signed=True)["minted"] is True
         with pytest.raises(RefusedError) as unknown:
