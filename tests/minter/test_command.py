@@ -110,11 +110,11 @@ def test_it_gets_no_environment_and_no_folder_of_ours(
         describes(tmp_path)
         + """
 names=$(env | cut -d= -f1 | sort | tr '\\n' ' ')
-echo "{\\"handles\\": [\\"$names$(pwd)\\"]}"
+echo "{\\"evidence\\": \\"$names$(pwd)\\"}"
 """,
     )
     settings = CommandSettings((str(shows),), environment={"REDIS_URL": "x"})
-    (said,) = Command(settings).handles()
+    said = Command(settings).probe_dead(Account("bg_1"))
     assert set(said.split()) - {"_"} == {"LANG", "PATH", "PWD", "REDIS_URL", "/"}
 
 
@@ -125,6 +125,17 @@ echo '{"error": "ended", "says": "I say so"}'; exit 3"""
     with pytest.raises(RefusedError, match="the target says: I say so") as caught:
         Command(CommandSettings((str(refuses),))).mint(order())
     assert caught.value.name == "refused"
+
+
+@pytest.mark.parametrize("named", ["root", "bg_x\\nbg_y", "bg_", "BG_1"])
+def test_a_list_that_names_what_cannot_be_ours_is_nonsense_and_cuts_nothing(
+    tmp_path: Path, named: str
+) -> None:
+    text = f"""
+echo '{{"handles": ["bg_1", "{named}"]}}'"""
+    lists = script(tmp_path, describes(tmp_path) + text)
+    with pytest.raises(UnavailableError, match="answered nonsense"):
+        Command(CommandSettings((str(lists),))).handles()
 
 
 @pytest.mark.parametrize(("mode", "why"), [(0o777, "written by others"), (0o644, "is no program")])

@@ -6,6 +6,7 @@ it answers is believed about its target alone, and read strictly.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -33,6 +34,7 @@ from breakglass.strict_json import Between, Count, read
 T = TypeVar("T")
 CONTRACT = 1
 _DAY_S = 24 * 60 * 60
+_HANDLE = re.compile(r"bg_[a-z0-9]{1,60}")
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class Command:
 
     def handles(self) -> list[str]:
         """Return what stands; see ``Platform.handles``."""
-        return sorted(self._call(self._ending, "list", {}, _as(_Handles)).handles)
+        return sorted(self._call(self._ending, "list", {}, _handles))
 
     def examine(
         self, scopes: Sequence[Mapping[str, tuple[str, ...]]], now: datetime
@@ -197,6 +199,14 @@ class Command:
 
 def _named(account: Account) -> dict[str, Json]:
     return {"handle": account.handle, "ids": dict(account.ids)}
+
+
+def _handles(answer: Json) -> tuple[str, ...]:
+    """Return names of ours alone: whatever stands here and no grant explains it is cut."""
+    found = read(_Handles, answer, "answer").handles
+    if not all(map(_HANDLE.fullmatch, found)):
+        raise MalformedError("answer.handles: expected bg_ and letters and digits, 63 at most")
+    return found
 
 
 def _as(kind: type[T]) -> Callable[[Json], T]:

@@ -60,7 +60,7 @@ class Trial:
     def mint(self, order: Order) -> Credential:
         """Order until it is done, and until it works."""
         deadline = Deadline(_USABLE_WITHIN)
-        for _ in deadline.tries():
+        for _ in deadline.tries(0.5):
             made = self.platform.mint(order)
             if not isinstance(made, Pending):
                 self._usable(made)
@@ -77,7 +77,7 @@ class Trial:
 
     def _usable(self, credential: Credential) -> None:
         deadline = Deadline(_USABLE_WITHIN)
-        for _ in deadline.tries():
+        for _ in deadline.tries(0.2):
             if self.works(credential):
                 return
         raise UnavailableError("what was minted does not work within 10 s")
