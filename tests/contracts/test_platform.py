@@ -9,19 +9,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 import pytest
 
 from breakglass.clock import SystemClock
 from breakglass.errors import RefusedError, UnavailableError
+from breakglass.minter.platforms.command import Command
 from breakglass.minter.platforms.platform import Account, Credential, Order, Pending, Platform
 from breakglass.minter.platforms.postgres import Postgres, PostgresSettings
+from breakglass.minter.platforms.program import CommandSettings
 from breakglass.minter.platforms.simulated import LIMITS, Simulated, Trouble
 from breakglass.records.grant import handle_of
 from tests.kit.command_minter import command
+from tests.kit.mariadb_server import start_mariadb
+from tests.kit.minter_program import WITHIN_S, ProgramTarget
 from tests.kit.postgres import MAJORS, prepare, start_postgres
+from tests.kit.redis_server import start_redis
 
 
 class Target(Protocol):
@@ -89,6 +94,34 @@ class CommandTarget(SimulatedTarget):
         self.simulated.trouble = Trouble()
 
 
+class OurProgramTarget:
+    """A program of ``integrations/minters``, with its real server."""
+
+    def __init__(self, target: ProgramTarget) -> None:
+        within = timedelta(seconds=WITHIN_S)
+        self.target = target
+        self.platform: Platform = Command(CommandSettings(tuple(target.argv), within))
+        self.sibling: Platform = Command(CommandSettings(tuple(target.sibling), within))
+
+    def scope(self) -> dict[str, tuple[str, ...]]:
+        return {dimension: tuple(values) for dimension, values in self.target.scope().items()}
+
+    def log_in(self, credential: Credential) -> object:
+        return self.target.log_in(dict(credential.secret))
+
+    def works(self, session: object) -> bool:
+        return self.target.works(session)
+
+    def away(self) -> None:
+        self.target.away()
+
+    def back(self) -> None:
+        self.target.back()
+
+    def close(self) -> None:
+        self.target.close()
+
+
 class PostgresTarget:
     def __init__(self, major: int) -> None:
         self.server = start_postgres(major=major)
@@ -125,28 +158,30 @@ class PostgresTarget:
 
 
 @pytest.fixture(scope="module")
-def real() -> Iterator[Callable[[int], PostgresTarget]]:
-    """Start a server of a major version, once."""
-    started: dict[int, PostgresTarget] = {}
+def real() -> Iterator[Callable[[Any], Any]]:
+    """Start a real server, once: a major version of PostgreSQL, or another's name."""
+    started: dict[Any, Any] = {}
 
-    def start(major: int) -> PostgresTarget:
-        if major not in started:
-            started[major] = PostgresTarget(major)
-        return started[major]
+    def start(which: Any) -> Any:
+        if which not in started:
+            others = {"redis": start_redis, "mariadb": start_mariadb}
+            started[which] = (
+                OurProgramTarget(others[which]()) if which in others else PostgresTarget(which)
+            )
+        return started[which]
 
     yield start
     for each in started.values():
         each.close()
 
 
-@pytest.fixture(params=["simulated", "command", *MAJORS])
-def target(
-    request: pytest.FixtureRequest, tmp_path: Path, real: Callable[[int], PostgresTarget]
-) -> Target:
+@pytest.fixture(params=["simulated", "command", "redis", "mariadb", *MAJORS])
+def target(request: pytest.FixtureRequest, tmp_path: Path, real: Callable[[Any], Any]) -> Target:
     if request.param == "command":
         return CommandTarget(tmp_path)
     if request.param != "simulated":
-        return real(request.param)
+        found: Target = real(request.param)
+        return found
     return SimulatedTarget(tmp_path)
 
 
@@ -238,7 +273,7 @@ def test_the_target_itself_ends_the_login_and_the_session_waits_for_us(target: T
     credential = mint(target.platform, wanted)
     session = target.log_in(credential)
     time.sleep(max((wanted.expires - datetime.now(UTC)).total_seconds(), 0) + 0.05)
-    assert refused(target, credential)
+    assert refused(target, credential) == target.platform.describe().limits.ends_by_itself
     assert target.works(session)
     assert target.platform.cut(Account(wanted.handle)) == 1
     assert not target.works(session)

@@ -31,7 +31,8 @@ class PlatformLimits:
         tells_use: it can tell when an account was used last, so that ``idle`` ends a grant.
         binds_source: what is minted works from the scope's networks alone.
         connector: the client's command that uses what is minted; empty where there is none.
-        expiry: how the target itself ends the credential, should the minter be gone.
+        expiry: how the target itself ends the credential, should the minter be gone; begins with
+            ``none`` where it does not.
         cutting: how live sessions are cut.
         residual_tail: the longest that access may outlive the end of a grant while minter and
             target run; ``None`` where no minter is built yet.
@@ -52,6 +53,11 @@ class PlatformLimits:
     cutting: str = ""
     residual_tail: timedelta | None = None
     unrecorded: str = ""
+
+    @property
+    def ends_by_itself(self) -> bool:
+        """Say whether the target refuses new logins behind the end without anybody's help."""
+        return not self.expiry.startswith("none")
 
 
 _ALL = (

@@ -229,11 +229,8 @@ def _life(trial: Trial) -> None:
     with trial.taking_away(order), contextlib.suppress(RefusedError):
         made = trial.platform.mint(order)
         works = isinstance(made, Credential) and trial.works(made)
-        _hold(not works or not _ends_by_itself(trial), "a credential works behind its end")
-
-
-def _ends_by_itself(trial: Trial) -> bool:
-    return not trial.platform.describe().limits.expiry.startswith("none")
+        alone = trial.platform.describe().limits.ends_by_itself
+        _hold(not works or not alone, "a credential works behind its end")
 
 
 _QUESTIONS: tuple[Callable[[Trial], None], ...] = (
