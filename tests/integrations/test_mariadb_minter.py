@@ -170,6 +170,17 @@ def test_what_the_holder_made_keeps_the_account_locked_and_runs_for_nobody(
     assert wanted["handle"] not in done(target.argv, "list")["handles"]
 
 
+def test_a_login_without_its_role_is_not_probed_well(target: MariadbTarget) -> None:
+    wanted = new_order(target)
+    minted = done(target.argv, "mint", wanted)
+    target.run(f"revoke orders_repair from '{wanted['handle']}'")
+    answer = call(target.argv, "probe", {**wanted, **minted})
+    assert answer.exit == 5
+    assert "without its role" in answer.stderr
+    done(target.argv, "cut", wanted)
+    done(target.argv, "tidy", wanted)
+
+
 def test_a_cut_account_has_no_role_and_nothing_due(target: MariadbTarget) -> None:
     wanted = new_order(target)
     events = f"select 1 from information_schema.events where event_name = '{wanted['handle']}'"
