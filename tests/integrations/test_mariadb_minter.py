@@ -91,6 +91,15 @@ def test_the_server_ends_the_login_by_itself_and_the_session_goes_on(
     assert target.run("select event_name from information_schema.events") == []
 
 
+def ends_soon(target: MariadbTarget, minted: dict[str, Any]) -> bool:
+    until = time.monotonic() + ENDS_WITHIN_S
+    while lets_in(target, minted):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.5)
+    return True
+
+
 def test_a_server_that_was_down_at_the_end_ends_the_login_when_it_is_back(
     target: MariadbTarget,
 ) -> None:
@@ -99,10 +108,18 @@ def test_a_server_that_was_down_at_the_end_ends_the_login_when_it_is_back(
     target.away()
     time.sleep(max((parse_time(wanted["expires"]) - datetime.now(UTC)).total_seconds(), 0))
     target.back()
-    until = time.monotonic() + ENDS_WITHIN_S
-    while lets_in(target, minted):
-        assert time.monotonic() < until
-        time.sleep(0.5)
+    assert ends_soon(target, minted)
+    done(target.argv, "cut", wanted)
+    done(target.argv, "tidy", wanted)
+
+
+def test_a_login_that_is_opened_behind_its_end_is_shut_again(target: MariadbTarget) -> None:
+    wanted = new_order(target, timedelta(seconds=5))
+    minted = done(target.argv, "mint", wanted)
+    assert ends_soon(target, minted)
+    target.run(f"alter user '{wanted['handle']}' account unlock")
+    assert lets_in(target, minted)
+    assert ends_soon(target, minted)
     done(target.argv, "cut", wanted)
     done(target.argv, "tidy", wanted)
 
@@ -112,6 +129,8 @@ def test_a_life_that_is_over_before_it_begins_is_refused(
     target: MariadbTarget, lives_s: int
 ) -> None:
     wanted = new_order(target, timedelta(seconds=lives_s))
+    long = new_order(target)["expires"]
+    done(target.argv, "mint", {**wanted, "expires": long})  # its answer was lost, it is made again
     answer = call(target.argv, "mint", wanted)
     assert (answer.exit, answer.told["error"]) == (3, "life")
     assert wanted["handle"] not in done(target.argv, "list")["handles"]
@@ -149,6 +168,30 @@ def test_what_the_holder_made_keeps_the_account_locked_and_runs_for_nobody(
     target.run("drop view orders.seen")
     assert done(target.argv, "tidy", wanted) == {"left_behind": []}
     assert wanted["handle"] not in done(target.argv, "list")["handles"]
+
+
+def test_a_login_without_its_role_is_not_probed_well(target: MariadbTarget) -> None:
+    wanted = new_order(target)
+    minted = done(target.argv, "mint", wanted)
+    target.run(f"revoke orders_repair from '{wanted['handle']}'")
+    answer = call(target.argv, "probe", {**wanted, **minted})
+    assert answer.exit == 5
+    assert "without its role" in answer.stderr
+    done(target.argv, "cut", wanted)
+    done(target.argv, "tidy", wanted)
+
+
+def test_a_cut_account_has_no_role_and_nothing_due(target: MariadbTarget) -> None:
+    wanted = new_order(target)
+    events = f"select 1 from information_schema.events where event_name = '{wanted['handle']}'"
+    done(target.argv, "mint", wanted)
+    assert len(target.run(f"show grants for '{wanted['handle']}'")) == 3  # login, role, default
+    assert target.run(events) == ["1"]
+    done(target.argv, "cut", wanted)
+    granted = target.run(f"show grants for '{wanted['handle']}'")
+    assert [each for each in granted if each.startswith("GRANT `orders_repair`")] == []
+    assert target.run(events) == []
+    done(target.argv, "tidy", wanted)
 
 
 def test_a_session_of_an_account_that_somebody_dropped_is_cut(target: MariadbTarget) -> None:

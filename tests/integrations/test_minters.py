@@ -176,6 +176,17 @@ def test_what_means_nothing_here_is_refused_and_leaves_nothing(
         assert wanted["handle"] not in done(target.argv, "list")["handles"]
 
 
+def test_a_refused_mint_leaves_nothing_of_an_earlier_one(target: ProgramTarget) -> None:
+    wanted = new_order(target)
+    lost = done(target.argv, "mint", wanted)
+    session = target.log_in(lost["secret"])
+    assert call(target.argv, "mint", {**wanted, "scope": {"roles": ["of-nobody"]}}).exit == 3
+    assert not target.works(session)
+    assert refused(target, lost)
+    done(target.argv, "probe-dead", wanted)
+    assert wanted["handle"] not in done(target.argv, "list")["handles"]
+
+
 def test_a_target_that_is_away_proves_nothing_and_comes_back(target: ProgramTarget) -> None:
     wanted = new_order(target)
     minted = done(target.argv, "mint", wanted)

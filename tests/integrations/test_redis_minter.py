@@ -122,6 +122,19 @@ def test_an_account_of_nobody_that_may_log_in_is_alive(target: RedisTarget, rule
     assert target.admin().run("ACL", "DELUSER", wanted["handle"]) == ":1"
 
 
+@pytest.mark.parametrize("verb", ["probe-dead", "tidy"])
+def test_an_account_that_is_off_is_alive_while_a_session_of_it_is(
+    target: RedisTarget, verb: str
+) -> None:
+    wanted = new_order(target)
+    session = target.log_in(done(target.argv, "mint", wanted)["secret"])
+    assert target.admin().run("ACL", "SETUSER", wanted["handle"], "off") == "+OK"
+    assert call(target.argv, verb, wanted).told["error"] == "alive"
+    assert target.works(session)
+    assert done(target.argv, "cut", wanted) == {"sessions": 1}
+    done(target.argv, verb, wanted)
+
+
 @pytest.mark.parametrize("right", LEAST.split())
 def test_its_login_has_the_least_right(target: RedisTarget, right: str) -> None:
     wanted = new_order(target)
