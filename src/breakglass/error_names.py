@@ -286,6 +286,7 @@ class ErrorName(StrEnum):
     POLICY_ORDER = "policy_order", "03", "the policy is not newer than the one in force"
     POLICY_SIGNATURES = "policy_signatures", "4", "too few maintainers signed the policy"
     POOL_FULL = "pool_full", "5", "too many records wait in the ledger; send it later"
+    POOL_MODE = "pool_mode", "3", "a pooler shares the target's sessions between logins"
     PORT_TAKEN = "port_taken", "6", "another program listens on the port"
     PRESENCE = "presence", "4", "the key did not confirm that a person was there"
     PRESENTATION = "presentation", "0", "the holder's presentation is of something else"

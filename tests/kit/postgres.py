@@ -114,7 +114,7 @@ def start_postgres(
         env: further variables of the server's environment.
     """
     place = make_cluster(major=major, durable=durable, settings=settings)
-    port = _free_port()
+    port = free_port()
     found = Postgres(place, port, _start(place, port, env or {}), env or {})
     try:
         _wait(found)
@@ -197,6 +197,23 @@ def bg_roles(server: Postgres) -> list[str]:
     return server.column(query)
 
 
+@contextlib.contextmanager
+def ruled(server: Postgres, line: str) -> Iterator[None]:
+    """Put a line on top of pg_hba.conf, for a while."""
+    rules = server.place.folder / "data" / "pg_hba.conf"
+    before = rules.read_text()
+    for text in (f"{line}\n{before}", before):
+        rules.write_text(text)
+        loaded = server.column("select pg_conf_load_time()")
+        server.run("select pg_reload_conf()")
+        until = time.monotonic() + 20
+        while server.column("select pg_conf_load_time()") == loaded:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        if text != before:
+            yield
+
+
 def _programs(major: int) -> Path | None:
     if major == 18:
         return None
@@ -232,12 +249,13 @@ def _start(place: ServerPlace, port: int, env: dict[str, str]) -> subprocess.Pop
             stderr=log,
             cwd=folder,
             env={**os.environ, **env},
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
             **place.as_user(),
         )
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """End with the test run: given as ``preexec_fn``."""
     ctypes.CDLL(None).prctl(1, signal.SIGQUIT, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
@@ -253,11 +271,12 @@ def _wait(server: Postgres) -> None:
             time.sleep(0.02)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-__all__ = ["MAJORS", "Postgres", "bg_roles", "can_log_in", "prepare", "start_postgres"]
+__all__ = ["MAJORS", "Postgres", "bg_roles", "can_log_in", "prepare", "ruled", "start_postgres"]

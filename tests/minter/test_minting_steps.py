@@ -143,6 +143,20 @@ def test_a_credential_that_does_not_work_is_taken_back_at_once(minter: OneMinter
     minter.log_in(minter.mint(broken))  # the same token, once the target works
 
 
+def test_a_credential_that_works_as_no_grant_may_is_taken_back_without_trying_again(
+    minter: OneMinter,
+) -> None:
+    minter.trouble(shared_sessions=True)
+    broken = minter.break_glass()
+    with pytest.raises(RefusedError, match=r"back; nothing was handed out: .*share") as caught:
+        minter.mint(broken)
+    assert caught.value.name == "pool_mode"
+    assert minter.platform.handles() == []
+    assert minter.stage(broken) is Stage.CLAIMED
+    minter.trouble()
+    minter.log_in(minter.mint(broken))
+
+
 def test_what_could_not_be_taken_back_is_swept_away_later(minter: OneMinter) -> None:
     minter.trouble(unusable_probes=1000, cuts_that_fail=1)
     broken = minter.break_glass()

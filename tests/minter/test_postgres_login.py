@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import shutil
 import subprocess
@@ -22,7 +21,7 @@ from breakglass.minter.platforms.postgres_dsn import read_dsn
 from breakglass.minter.platforms.postgres_login import LoginTried, try_login
 from breakglass.records.grant import handle_of
 from tests.kit.bad_server import BadServer
-from tests.kit.postgres import PASSWORD, Postgres, prepare, start_postgres
+from tests.kit.postgres import PASSWORD, Postgres, prepare, ruled, start_postgres
 
 ORDERS = {"databases": ("orders",), "templates": ("breakglass_orders_repair",)}
 WITHIN = timedelta(seconds=3)
@@ -188,20 +187,3 @@ def _until_tls(server: Postgres) -> None:
     while server.column("show ssl") != ["on"]:
         assert time.monotonic() < until
         time.sleep(0.05)
-
-
-@contextlib.contextmanager
-def ruled(server: Postgres, line: str) -> Iterator[None]:
-    """Put a line on top of pg_hba.conf, for a while."""
-    rules = server.place.folder / "data" / "pg_hba.conf"
-    before = rules.read_text()
-    for text in (f"{line}\n{before}", before):
-        rules.write_text(text)
-        loaded = server.column("select pg_conf_load_time()")
-        server.run("select pg_reload_conf()")
-        until = time.monotonic() + 20
-        while server.column("select pg_conf_load_time()") == loaded:
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        if text != before:
-            yield

@@ -337,6 +337,14 @@ class Minting:
         while True:
             try:
                 return self._platform.probe(credential)
+            except RefusedError as error:
+                self._abandon(Account(credential.handle, credential.ids))
+                raise RefusedError(
+                    f"credential {credential.handle!r} was taken back; nothing was handed out:"
+                    f" {error.message}",
+                    name=error.name,
+                    hint=error.hint,
+                ) from error
             except UnavailableError as error:
                 if rest > deadline.left:
                     self._abandon(Account(credential.handle, credential.ids))

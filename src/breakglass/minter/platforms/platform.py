@@ -139,6 +139,7 @@ class Platform(Protocol):
 
         Raises:
             UnavailableError: it does not work, or not yet; ask again.
+            RefusedError: it works as no grant may, and will again: it is not to be handed out.
         """
         ...
 

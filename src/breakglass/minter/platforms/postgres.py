@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from breakglass.minter.platforms.platform import (
 )
 from breakglass.minter.platforms.postgres_check import Scope, check_target, start_check
 from breakglass.minter.platforms.postgres_dsn import holders_address, read_dsn
+from breakglass.minter.platforms.postgres_holder import log_in, logged_in_as
 from breakglass.minter.platforms.postgres_login import try_login
 from breakglass.minter.platforms.postgres_removal import role_oid, shut_out, tidy
 from breakglass.minter.platforms.postgres_role import (
@@ -43,9 +43,7 @@ from breakglass.minter.platforms.postgres_sessions import Sessions, own_server, 
 from breakglass.minter.platforms.postgres_use import shut_out_idle, used_within
 from breakglass.records.platforms import PLATFORMS
 
-_CONNECT_WITHIN_S = 2  # libpq's own minimum
 _LOGIN_WITHIN = timedelta(seconds=5)
-_OURS_ALONE = ("options", "hostaddr", "passfile", "sslcert", "sslkey", "sslpassword")
 _TIDYING = 2
 # A statement that waits for a lock makes whoever comes behind it wait too: tidying gives up.
 _TIDYING_LOCKS = "200ms"
@@ -60,7 +58,8 @@ class PostgresSettings:
         dsn: the minter's own login, at a database that it may always reach.
         host, port: what holders connect to, where that is not what ``dsn`` says.
         connections_each: sessions that one grant may have at a time.
-        minting, ending: how many of our own sessions each may use at a time.
+        minting, ending: how many of our own sessions each may use at a time, whatever the number
+            of databases; minting as many again to look at its templates.
     """
 
     dsn: str
@@ -93,9 +92,10 @@ class Postgres:
         self._minting = Sessions(self._dsn, settings.minting)
         # Apart, so that what waits in one keeps no grant from its end.
         self._ending = Sessions(self._dsn, settings.ending)
-        self._tidying: dict[str, Sessions] = {}
-        self._looking: dict[str, Sessions] = {}
-        self._lock = threading.Lock()
+        self._looking = Sessions(self._dsn, settings.minting)
+        self._tidying = Sessions(self._dsn, _TIDYING, locks=_TIDYING_LOCKS)
+        # Apart again: whoever tidies holds one of the former while it works in another database.
+        self._beside = Sessions(self._dsn, _TIDYING, locks=_TIDYING_LOCKS)
 
     def describe(self) -> Description:
         """Return what PostgreSQL can do, and where this one is; see ``Platform.describe``."""
@@ -115,7 +115,8 @@ class Postgres:
             with self._minting.session(f"look for {', '.join(databases)}") as session:
                 check_databases(session, order)
             for database in databases:
-                with self._look(database).session(f"look at {database!r}") as session:
+                doing = f"look at {database!r}"
+                with self._looking.session(doing, database=database) as session:
                     check_leaves(session, order)
             with self._minting.session(f"mint {order.handle!r}") as session:
                 try:
@@ -131,14 +132,13 @@ class Postgres:
     def probe(self, credential: Credential) -> str:
         """Log in as the role and ask who we are; see ``Platform.probe``."""
         try:
-            with self._login(credential.secret) as session:
-                row = session.execute("select current_user").fetchone()
+            name = logged_in_as(lambda: log_in(self._dsn, credential.secret))
         except psycopg.Error as error:
             raise UnavailableError(
                 f"credential {credential.handle!r} does not work yet: {said(error)}",
                 name=ErrorName.NOT_USABLE,
             ) from error
-        if row is None or row[0] != credential.handle:
+        if name != credential.handle:
             raise UnavailableError(f"logged in as another than {credential.handle!r}")
         return f"logged in to {credential.connect['dbname']!r} as {credential.handle!r}"
 
@@ -188,7 +188,7 @@ class Postgres:
     def tidy(self, account: Account) -> tuple[str, ...]:
         """Make harmless what the role has made, and drop it; see ``Platform.tidy``."""
         handle = account.handle
-        with self._elsewhere(str(read_dsn(self._dsn)["dbname"])) as session:
+        with self._tidying.session(f"tidy {handle!r}", _TIDIED_WITHIN) as session:
             if not self._check_ours(session, handle):
                 return ()
             return tuple(tidy(session, self._elsewhere, handle))
@@ -206,28 +206,14 @@ class Postgres:
 
     def close(self) -> None:
         """Close our own sessions."""
-        with self._lock:
-            kept = [*self._tidying.values(), *self._looking.values()]
-        for each in (self._minting, self._ending, *kept):
+        for each in (self._minting, self._ending, self._looking, self._tidying, self._beside):
             each.close()
 
     def _create(self, session: psycopg.Connection, order: Order, password: str) -> None:
         create_role(session, order, password, self._settings.connections_each, self._mark)
 
-    def _look(self, database: str) -> Sessions:
-        with self._lock:
-            if database not in self._looking:
-                self._looking[database] = Sessions(self._dsn, self._settings.minting, database)
-            return self._looking[database]
-
     def _elsewhere(self, database: str) -> AbstractContextManager[psycopg.Connection]:
-        with self._lock:
-            if database not in self._tidying:
-                self._tidying[database] = Sessions(
-                    self._dsn, _TIDYING, database, locks=_TIDYING_LOCKS
-                )
-            sessions = self._tidying[database]
-        return sessions.session(f"tidy in {database!r}", _TIDIED_WITHIN)
+        return self._beside.session(f"tidy in {database!r}", _TIDIED_WITHIN, database)
 
     def _credential(self, order: Order, password: str, database: str) -> Credential:
         own, given = read_dsn(self._dsn), self._settings
@@ -241,14 +227,6 @@ class Postgres:
         ids = {"role": order.handle, "session": order.session}
         secret = {**connect, "password": password}
         return Credential(order.handle, secret, connect, ids, order.expires)
-
-    def _login(self, secret: Mapping[str, SecretValue]) -> psycopg.Connection:
-        # Our own DSN's TLS parameters hold for the holder too; host and port are the holder's.
-        theirs = {key: str(value) for key, value in secret.items()}
-        own = {key: each for key, each in read_dsn(self._dsn).items() if key not in _OURS_ALONE}
-        timing = {"connect_timeout": str(_CONNECT_WITHIN_S)}
-        name = {"application_name": "breakglass-probe"}
-        return psycopg.connect(make_conninfo("", **{**own, **theirs, **timing, **name}))
 
     def _refused_login(self, server: Mapping[str, str], handle: str) -> str:
         tried = try_login(server, handle, server["dbname"], _LOGIN_WITHIN)

@@ -16,6 +16,7 @@ import psycopg
 from breakglass.errors import BreakglassError, MisconfiguredError, UnavailableError
 from breakglass.minter.platforms.platform import Finding
 from breakglass.minter.platforms.postgres_dsn import dsn_findings, read_dsn
+from breakglass.minter.platforms.postgres_holder import holders_findings
 from breakglass.minter.platforms.postgres_login import try_login
 from breakglass.minter.platforms.postgres_rights import may_leave
 from breakglass.minter.platforms.postgres_sessions import (
@@ -91,6 +92,9 @@ def check_target(
         for scope in scopes:
             for database in scope.get("databases", ()):
                 findings += _database(session, dsn, database, scope)
+    if host or port:
+        named = {each for scope in scopes for each in scope.get("databases", ())}
+        findings += holders_findings(dsn, host, port, sorted(named))
     return tuple(dict.fromkeys(findings))
 
 

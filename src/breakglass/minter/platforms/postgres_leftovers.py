@@ -151,6 +151,39 @@ select i.type, o.total, pg_catalog.array_agg(i.identity order by o.objid)
  where o.number <= 5
  group by i.type, o.total order by i.type
 """
+# What somebody else granted, and DROP OWNED by us took not: the right, the thing, and by whom.
+_HELD = b"""
+select pg_catalog.format('%%s on %%s, granted by %%s',
+         coalesce(pg_catalog.string_agg(distinct pg_catalog.lower(x.privilege_type), ', '),
+                  'a right'),
+         pg_catalog.pg_describe_object(s.classid, s.objid, s.objsubid),
+         coalesce(r.rolname, 'its owner'))
+  from pg_catalog.pg_shdepend s
+  left join pg_catalog.pg_class c on c.oid = s.objid and s.objsubid = 0
+        and s.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  left join pg_catalog.pg_attribute a on a.attrelid = s.objid and a.attnum = s.objsubid
+        and s.objsubid <> 0 and s.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+  left join pg_catalog.pg_proc p on p.oid = s.objid
+        and s.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+  left join pg_catalog.pg_type t on t.oid = s.objid
+        and s.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+  left join pg_catalog.pg_namespace n on n.oid = s.objid
+        and s.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
+  left join pg_catalog.pg_database d on d.oid = s.objid
+        and s.classid = 'pg_catalog.pg_database'::pg_catalog.regclass
+  left join pg_catalog.pg_default_acl e on e.oid = s.objid
+        and s.classid = 'pg_catalog.pg_default_acl'::pg_catalog.regclass
+  left join lateral pg_catalog.aclexplode(coalesce(c.relacl, a.attacl, p.proacl, t.typacl,
+        n.nspacl, d.datacl, e.defaclacl)) x on x.grantee = s.refobjid
+  left join pg_catalog.pg_roles r on r.oid = x.grantor
+ where s.deptype = 'a' and s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
+   and s.refobjid = %(oid)s and (%(shared)s and s.dbid = 0
+        or s.dbid = (select h.oid from pg_catalog.pg_database h
+                      where h.datname = pg_catalog.current_database()))
+ group by s.classid, s.objid, s.objsubid, r.rolname
+ order by 1 limit %(most)s
+"""
+_HELD_AT_MOST = 20
 
 
 class Leftovers:
@@ -200,6 +233,16 @@ class Leftovers:
             more = ", …" if count > len(names) else ""
             lines.append(f"{count} of type {kind}: {', '.join(map(str, names))}{more}")
         return lines
+
+    def held(self, shared: bool) -> list[str]:
+        """Return which rights of the role somebody else gave it, and we may not take.
+
+        Args:
+            shared: those on things of the whole cluster too.
+        """
+        with self._session.cursor(row_factory=scalar_row) as cursor:
+            cursor.execute(_HELD, {**self._of, "most": _HELD_AT_MOST, "shared": shared})
+            return [f"not taken: {each}" for each in cursor.fetchall()]
 
     def _all(self, what: str, query: bytes) -> list[str]:
         """Run the statements that a query writes, until it writes none."""

@@ -22,6 +22,7 @@ from breakglass.error_names import ErrorName
 from breakglass.errors import RefusedError, UnavailableError
 from breakglass.minter.platforms.postgres_leftovers import Leftovers
 from breakglass.minter.platforms.postgres_sessions import said
+from breakglass.minter.platforms.postgres_setup import FIRST_WITH_SET_OPTION
 from breakglass.minter.platforms.scram_verifier import scram_verifier
 from breakglass.records.encoding.text_types import one_line
 
@@ -82,7 +83,7 @@ def tidy(session: psycopg.Connection, elsewhere: Elsewhere, handle: str) -> list
     memberships = revoke_memberships(session, handle)
     left: list[str] = []
     owned: list[str] = []
-    for database in _databases(session, oid):
+    for number, database in enumerate(_databases(session, oid)):
         try:
             with _at(session, elsewhere, database) as there:
                 # (4) Prepared transactions: they hold locks, and their maker could still finish
@@ -96,7 +97,8 @@ def tidy(session: psycopg.Connection, elsewhere: Elsewhere, handle: str) -> list
                 # (6) Privileges on things of others. Never where it owns something: that
                 #     would be dropped with them.
                 if not here:
-                    there.execute(sql.SQL("drop owned by {}").format(sql.Identifier(handle)))
+                    left += _drop_owned(there, handle, database)
+                left += [f"{database}: {each}" for each in things.held(shared=number == 0)]
         except (psycopg.Error, UnavailableError) as error:
             if session.closed:
                 raise
@@ -104,8 +106,8 @@ def tidy(session: psycopg.Connection, elsewhere: Elsewhere, handle: str) -> list
             left.append(f"{database}: not tidied: {words}")
     if owned or _has_prepared(session, handle):
         stays = (
-            f"role {handle} stays, without login, session or right, since it owns what follows;"
-            f' once read: reassign owned by "{handle}" to NEW_OWNER'
+            f"role {handle} stays, without login, session or right but those named, since it owns"
+            f' what follows; once read: reassign owned by "{handle}" to NEW_OWNER'
         )
         return _lines([*memberships, *left, stays, *owned])
     # (7) The role. A crash before this leaves an empty one, which the sweep drops.
@@ -117,6 +119,15 @@ def tidy(session: psycopg.Connection, elsewhere: Elsewhere, handle: str) -> list
         why = error.diag.message_detail or said(error)
         left += [*memberships, f"role {handle}, without login: {why}"]
     return _lines(left)
+
+
+def _drop_owned(session: psycopg.Connection, handle: str, database: str) -> list[str]:
+    try:
+        session.execute(sql.SQL("drop owned by {}").format(sql.Identifier(handle)))
+    except psycopg.errors.InsufficientPrivilege as error:
+        # All or nothing: one right on a column of others keeps the rest too. Each is told.
+        return [f"{database}: no right there was taken: {said(error)}"]
+    return []
 
 
 def role_oid(session: psycopg.Connection, handle: str) -> int | None:
@@ -143,45 +154,50 @@ def _terminate(session: psycopg.Connection, handle: str) -> int:
 
 
 def revoke_memberships(session: psycopg.Connection, handle: str) -> list[str]:
-    """Take a role's memberships and members away; returns what could not be, in lines."""
-    templates = _column(
-        session,
-        b"select r.rolname from pg_catalog.pg_auth_members m"
-        b" join pg_catalog.pg_roles r on r.oid = m.roleid"
-        b" where m.member = (select o.oid from pg_catalog.pg_roles o where o.rolname = %s)"
-        b" order by r.rolname",
-        handle,
-    )
-    # An administrator may have made somebody a member, who has a session of their own.
-    members = _members(session, handle)
-    left = []
-    for granted, member in [
-        *((each, handle) for each in templates),
-        *((handle, each) for each in members),
-    ]:
+    """Take a role's memberships, its members, and whom it made members of others away.
+
+    Returns what could not be, in lines. An administrator may have made somebody a member, or let
+    the role hand another on: whoever got that has a session of their own.
+    """
+    failed: dict[tuple[str, str], str] = {}
+    for granted, member, grantor in _members(session, handle):
         try:
-            session.execute(
-                sql.SQL("revoke {} from {} cascade").format(
-                    sql.Identifier(granted), sql.Identifier(member)
-                )
-            )
+            session.execute(_revoke(session, granted, member, handle if grantor == handle else ""))
         except psycopg.Error as error:
             if session.closed:
                 raise
-            left.append(f"role {member} is still a member of {granted}: {said(error)}")
+            why = f"role {member} is still a member of {granted}: {said(error)}"
+            failed[granted, member] = why
     # From 16 on a membership is its grantor's to revoke, and a revoke by others does nothing.
     still = _members(session, handle)
-    return left + [f"role {each} was made a member of {handle} by somebody else" for each in still]
+    given = [
+        f"role {member} was made a member of {granted} by {grantor}, who may revoke it"
+        for granted, member, grantor in still
+        if (granted, member) not in failed
+    ]
+    stays = {each[:2] for each in still}
+    return [*(why for pair, why in failed.items() if pair in stays), *given]
 
 
-def _members(session: psycopg.Connection, handle: str) -> list[str]:
-    return _column(
-        session,
-        b"select distinct r.rolname from pg_catalog.pg_auth_members m"
-        b" join pg_catalog.pg_roles r on r.oid = m.member where r.rolname <> current_user"
-        b" and m.roleid = (select o.oid from pg_catalog.pg_roles o where o.rolname = %s)",
-        handle,
-    )
+def _revoke(session: psycopg.Connection, granted: str, member: str, grantor: str) -> sql.Composed:
+    """Write the statement; ``grantor`` where the grant's role itself gave the membership."""
+    words = sql.SQL("revoke {} from {}").format(sql.Identifier(granted), sql.Identifier(member))
+    if grantor and session.info.server_version // 10000 >= FIRST_WITH_SET_OPTION:
+        words += sql.SQL(" granted by {}").format(sql.Identifier(grantor))
+    return words + sql.SQL(" cascade")
+
+
+def _members(session: psycopg.Connection, handle: str) -> list[tuple[str, str, str]]:
+    """Return each membership in the role, of the role, and by it: granted, member, grantor."""
+    rows = session.execute(
+        b"select g.rolname, r.rolname, coalesce(b.rolname, 'nobody')"
+        b" from pg_catalog.pg_auth_members m join pg_catalog.pg_roles g on g.oid = m.roleid"
+        b" join pg_catalog.pg_roles r on r.oid = m.member"
+        b" left join pg_catalog.pg_roles b on b.oid = m.grantor where r.rolname <> current_user"
+        b" and %(name)s in (g.rolname, r.rolname, coalesce(b.rolname, '')) order by 1, 2, 3",
+        {"name": handle},
+    ).fetchall()
+    return [(str(granted), str(member), str(grantor)) for granted, member, grantor in rows]
 
 
 def _databases(session: psycopg.Connection, oid: int) -> list[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import socket
 import threading
 from collections.abc import Iterator
@@ -107,42 +106,51 @@ def _check_pinned(session: psycopg.Connection, locks: str) -> None:
 class Sessions:
     """At most ``most`` sessions with the target, each used by one thread at a time.
 
+    The bound is of all databases together: a server takes so many, and a scope names any number
+    of databases. The one that lay idle for longest makes room for one in another database.
+
     Args:
         dsn: the minter's own login.
         most: how many; further callers wait, bounded.
-        database: another than the DSN's.
         locks: as of ``open_session``.
     """
 
-    def __init__(self, dsn: str, most: int, database: str = "", locks: str = "3s") -> None:
+    def __init__(self, dsn: str, most: int, locks: str = "3s") -> None:
         self._dsn = dsn
-        self._database = database
+        self._own_database = str(conninfo_to_dict(dsn).get("dbname") or "")
+        self._most = most
         self._locks = locks
-        self._idle: queue.LifoQueue[psycopg.Connection | None] = queue.LifoQueue()
-        for _ in range(most):
-            self._idle.put(None)
+        self._free = threading.BoundedSemaphore(most)
+        self._lock = threading.Lock()
+        self._lent = 0
+        self._idle: list[tuple[str, psycopg.Connection]] = []  # idle for longest first
 
     @contextlib.contextmanager
-    def session(self, doing: str, within: timedelta = WITHIN) -> Iterator[psycopg.Connection]:
+    def session(
+        self, doing: str, within: timedelta = WITHIN, database: str = ""
+    ) -> Iterator[psycopg.Connection]:
         """Lend a session that commits each statement; it is cut off if the work takes too long.
 
         A session in which anything failed is closed: what spoilt it may be the session's own.
 
+        Args:
+            doing: for messages, behind «cannot».
+            within: for the wait, and again for the work.
+            database: another than the DSN's.
+
         Raises:
             UnavailableError: the target cannot be reached, does not answer, or all are in use.
         """
+        if not self._free.acquire(timeout=within.total_seconds()):
+            raise UnavailableError(f"cannot {doing}: every session with the target is busy")
+        database = database or self._own_database
+        held, kept = None, None
         try:
-            held = self._idle.get(timeout=within.total_seconds())
-        except queue.Empty as error:
-            raise UnavailableError(f"cannot {doing}: every session with the target is busy") from (
-                error
-            )
-        kept = None
-        try:
+            held = self._take(database)
             if held is None or not _answers(held):
                 stale, held = held, None
-                held = self._new(stale)
-            with _cut_off_after(held, within):
+                held = self._new(stale, database)
+            with cut_off_after(held, within):
                 yield held
             kept = _kept(held)
         except psycopg.Error as error:
@@ -151,20 +159,37 @@ class Sessions:
         finally:
             if kept is None and held is not None:
                 held.close()
-            self._idle.put(kept)
+            with self._lock:
+                self._lent -= 1
+                if kept is not None:
+                    self._idle.append((database, kept))
+            self._free.release()
 
     def close(self) -> None:
         """Close the sessions that are idle."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                held = self._idle.get_nowait()
-                if held is not None:
-                    held.close()
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, each in idle:
+            each.close()
 
-    def _new(self, stale: psycopg.Connection | None) -> psycopg.Connection:
+    def _take(self, database: str) -> psycopg.Connection | None:
+        """Take one that is idle in a database; else make room for one, and return ``None``."""
+        with self._lock:
+            self._lent += 1
+            for at in reversed(range(len(self._idle))):
+                if self._idle[at][0] == database:
+                    return self._idle.pop(at)[1]
+            keep = self._most - self._lent
+            idle, self._idle = self._idle, self._idle[len(self._idle) - keep :] if keep else []
+            closed = idle[: len(idle) - len(self._idle)]
+        for _, each in closed:
+            each.close()
+        return None
+
+    def _new(self, stale: psycopg.Connection | None, database: str) -> psycopg.Connection:
         if stale is not None:
             stale.close()
-        return open_session(self._dsn, self._database, self._locks)
+        return open_session(self._dsn, database, self._locks)
 
 
 def place_of(dsn: str) -> str:
@@ -191,7 +216,7 @@ def _answers(session: psycopg.Connection) -> bool:
     if session.closed:
         return False
     try:
-        with _cut_off_after(session, timedelta(seconds=2)):
+        with cut_off_after(session, timedelta(seconds=2)):
             session.execute("")
     except psycopg.Error:
         return False
@@ -208,7 +233,7 @@ def _kept(session: psycopg.Connection | None) -> psycopg.Connection | None:
 
 
 @contextlib.contextmanager
-def _cut_off_after(session: psycopg.Connection, within: timedelta) -> Iterator[None]:
+def cut_off_after(session: psycopg.Connection, within: timedelta) -> Iterator[None]:
     """Shut the socket if the work inside takes longer: a hanging server answers no cancel."""
     line = socket.socket(fileno=os.dup(session.fileno()))
     timer = threading.Timer(within.total_seconds(), _shut, [line])

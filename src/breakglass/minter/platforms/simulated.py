@@ -68,6 +68,7 @@ class Trouble:
         slow_s: seconds that each call takes first.
         lose_mint_replies: accounts are made, and the answer is lost.
         unusable_probes: so many probes find the credential not working yet.
+        shared_sessions: a probe finds that logins share the target's sessions.
         pending_mints: so many calls of ``mint`` only begin: they are pending.
         cuts_that_fail: so many calls of ``cut`` fail after they refused new logins.
         stubborn: sessions survive a cut.
@@ -80,6 +81,7 @@ class Trouble:
     slow_s: float = 0.0
     lose_mint_replies: bool = False
     unusable_probes: int = 0
+    shared_sessions: bool = False
     pending_mints: int = 0
     cuts_that_fail: int = 0
     stubborn: bool = False
@@ -180,6 +182,10 @@ class Simulated:
             self.trouble = replace(trouble, unusable_probes=trouble.unusable_probes - 1)
             raise UnavailableError(
                 "simulated target: not spread everywhere yet", name=ErrorName.NOT_USABLE
+            )
+        if trouble.shared_sessions:
+            raise RefusedError(
+                "simulated target: logins share its sessions", name=ErrorName.POOL_MODE
             )
         try:
             self.log_out(self._let_in(credential.handle, str(credential.secret["password"])))
