@@ -32,8 +32,8 @@ _MASKS = (
     (r'"LONG"(?:,"LONG")+', '"LONG"'),
     (r"(?:— [^\n]*\n)+", "— LINES\n"),
     (r"(?:BASE64\n)+", "BASE64\n"),
-    (r"(?<![\w.])-?\d+\.\d+(?:e-\d+)?(?![\w.])", "REAL"),
-    (r"(?<![\w.])-?\d+(?![\w.])", "NUMBER"),
+    # A rate is whole or not by the day on which it is counted.
+    (r"(?<![\w.])-?\d+(?:\.\d+)?(?:e-\d+)?(?![\w.])", "NUMBER"),
 )
 _BETWEEN = "\n----\n"
 

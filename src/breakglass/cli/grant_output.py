@@ -67,8 +67,8 @@ def tell_grant(grant: VerifiedToken, trust: Trust, answer: dict[str, Any], as_js
     connector = PLATFORMS[mint.platform].connector if mint and mint.platform in PLATFORMS else ""
     if connector == "run":
         output.talk(f"next: breakglass run {intent.grant} -- COMMAND")
-    elif connector:
-        output.talk(f"next: breakglass {connector} {intent.grant}")
+    elif connector == "psql":
+        output.talk(f"next: breakglass psql {intent.grant}")
     elif intent.gates:
         gate = intent.gates[0]
         output.talk(

@@ -25,12 +25,12 @@ Example:
   breakglass minter add orders-db --platform postgres --server 18 \\
     --dsn 'host=10.77.0.9 port=5432 dbname=orders' \\
     --template breakglass_orders_repair --right 'select, update on orders'
-  breakglass minter add cache --platform command -- /usr/local/bin/redis-minter
+  breakglass minter add cache --platform command -- /opt/redis-minter
 """
 CONFORM_EXAMPLE = """\
 \b
 Example:
-  breakglass minter conform --role flush-checkout -- ./redis-minter --settings redis.json
+  breakglass minter conform --role flush-checkout -- ./redis-minter
 """
 CHECK_EXAMPLE = """\
 \b

@@ -109,7 +109,7 @@ class Command:
         except BreakglassError as error:
             raise MisconfiguredError(
                 f"the program does not describe itself: {error.message}; not started",
-                hint=f"try it: breakglass minter conform -- {' '.join(settings.run)}",
+                hint=f"try it: breakglass minter conform --role ROLE -- {' '.join(settings.run)}",
             ) from error
 
     def describe(self) -> Description:
