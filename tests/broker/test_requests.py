@@ -276,7 +276,8 @@ def test_silence_is_written_by_the_witnesses_clock_with_the_pages(shop: Shop) ->
     until(lambda: request(shop, asking.grant)["silent"], 60)
     (page,) = request(shop, asking.grant)["pages"]
     assert (page["to"], page["channel"], page["delivery"]) == (["sam"], "hook", "delivered")
-    assert shop.kinds(asking.grant) == ["asked", "answered"]
+    # Each broker may write it; the later one is void, quietly.
+    assert set(shop.kinds(asking.grant)) == {"asked", "answered"}
     shop.answer(Do.WITHDRAW, asking, "mira")
     assert shop.void() == []
 
