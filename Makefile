@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 XDIST ?= auto
 N ?= 1000
-MINUTES := 30
+MINUTES := 35
 
 .PHONY: demo test check format long crash bench report wheel system help clean
 
