@@ -11,6 +11,7 @@ import pytest
 
 from tests.broker.shop import Shop, shared_shop
 from tests.kit.one_minter import OneMinter, TwoBrokers
+from tests.kit.postgres_grants import Place, started
 
 Make = Callable[..., OneMinter]
 
@@ -34,6 +35,22 @@ def make(tmp_path: Path) -> Iterator[Make]:
     yield one
     for each in made:
         each.close()
+
+
+@pytest.fixture(scope="module")
+def places() -> Iterator[Callable[[int], Place]]:
+    """Start a PostgreSQL of a major version with a minter's platform, once."""
+    found: dict[int, Place] = {}
+
+    def place(major: int) -> Place:
+        if major not in found:
+            found[major] = started(major)
+        return found[major]
+
+    yield place
+    for each in found.values():
+        each.platform.close()
+        each.server.close()
 
 
 @pytest.fixture

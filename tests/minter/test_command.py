@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -154,6 +155,26 @@ def test_a_folder_above_it_that_others_could_change_is_enough(tmp_path: Path) ->
     (tmp_path / "open").chmod(0o777)
     with pytest.raises(MisconfiguredError, match="open' can be written by others"):
         Command(CommandSettings((str(made),)))
+
+
+def test_a_link_to_it_that_others_could_change_is_enough(tmp_path: Path) -> None:
+    made = script(tmp_path, "exit 0")
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "second").symlink_to(made)
+    (tmp_path / "first").symlink_to(tmp_path / "open" / "second")
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(MisconfiguredError, match="open' can be written by others"):
+        Command(CommandSettings((str(tmp_path / "first"),)))
+
+
+def test_a_link_of_somebody_else_is_enough(tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("giving a link away takes root")
+    link = tmp_path / "link"
+    link.symlink_to(script(tmp_path, "exit 0"))
+    os.chown(link, 65534, 65534, follow_symlinks=False)
+    with pytest.raises(MisconfiguredError, match="link' can be written by others"):
+        Command(CommandSettings((str(link),)))
 
 
 @pytest.mark.parametrize("run", [(), ("relative",), ("/nowhere/program",)])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from breakglass.clock import SystemClock
 from breakglass.errors import BreakglassError, RefusedError, UnavailableError
 from breakglass.minter.grant_store import Stage
-from breakglass.minter.platforms.simulated import LIMITS
+from breakglass.minter.platforms.platform import Credential, Order
+from breakglass.minter.platforms.simulated import LIMITS, Simulated
 from breakglass.records.statement import Target
 from tests.kit.one_minter import MINUTE, SECOND, Crash, OneMinter
 from tests.kit.organisation import NOW, SKEW
@@ -110,6 +115,23 @@ def test_what_the_target_has_only_begun_is_pending_and_the_same_token_goes_on(
         assert minter.stage(broken) is Stage.CLAIMED
     minter.trouble()
     assert minter.mint(broken).stage is Stage.MINTED
+
+
+def test_a_simulated_target_of_a_release_before_goes_on(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "target")) as file:
+        file.executescript(
+            "create table accounts(handle text primary key, minter text not null, password text,"
+            " not_before text not null, expires text not null, session text not null, scope text"
+            " not null) strict;"
+        )
+    target = Simulated(tmp_path / "target", "orders-db", SystemClock())
+    now = SystemClock().now()
+    order = Order("g-1", "bg_1", "s", {"a": ("b",)}, now, now + MINUTE, ("192.0.2.0/24",))
+    made = target.mint(order)
+    assert isinstance(made, Credential)
+    with pytest.raises(RefusedError, match=r"not from 127\.0\.0\.1"):
+        target.log_in("bg_1", str(made.secret["password"]))
+    target.close()
 
 
 def test_what_is_pending_at_its_end_was_never_minted(minter: OneMinter) -> None:

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -15,7 +15,7 @@ import pytest
 from breakglass.minter.platforms.platform import Account, Credential
 from tests.kit.postgres import MAJORS, bg_roles, start_postgres
 from tests.kit.postgres_catalogue import gone_roles_remains
-from tests.kit.postgres_grants import BOTH, ORDERS, Place, started
+from tests.kit.postgres_grants import BOTH, ORDERS, Place
 
 THREADS, LIVING = 4, 6  # so many grants live at a time in each thread
 ANY = (
@@ -47,21 +47,6 @@ GIVEN = (
     "grant temporary on database orders to {name}",
     "alter default privileges for role orders_owner grant select on tables to {name}",
 )
-
-
-@pytest.fixture(scope="module")
-def places() -> Iterator[Callable[[int], Place]]:
-    found: dict[int, Place] = {}
-
-    def place(major: int) -> Place:
-        if major not in found:
-            found[major] = started(major)
-        return found[major]
-
-    yield place
-    for each in found.values():
-        each.platform.close()
-        each.server.close()
 
 
 class Churn:

@@ -16,22 +16,7 @@ from breakglass.minter.platforms.postgres import PostgresSettings
 from breakglass.minter.platforms.postgres_removal import shut_out, tidy
 from breakglass.minter.platforms.postgres_sessions import open_session
 from tests.kit.postgres import PASSWORD, bg_roles
-from tests.kit.postgres_grants import BOTH, ORDERS, Place, started
-
-
-@pytest.fixture(scope="module")
-def places() -> Iterator[Callable[[int], Place]]:
-    found: dict[int, Place] = {}
-
-    def place(major: int) -> Place:
-        if major not in found:
-            found[major] = started(major)
-        return found[major]
-
-    yield place
-    for each in found.values():
-        each.platform.close()
-        each.server.close()
+from tests.kit.postgres_grants import BOTH, ORDERS, Place
 
 
 @pytest.fixture(params=[16, 18])

@@ -203,9 +203,9 @@ def check(name: str, org: str | None, as_json: bool) -> None:
 def conform(
     program: tuple[str, ...], roles: tuple[str, ...], env: tuple[str, ...], as_json: bool
 ) -> None:
-    """Ask PROGRAM, at its real target, everything that a platform owes.
+    """Ask PROGRAM, at its real target, nine things that a platform owes.
 
-    Each question makes accounts and takes them away again. The contract is
+    Each question makes accounts and takes them away again. The contract, and what is not asked, is
     docs/reference/command-minter.md.
     """
     from breakglass.cli.sign_statement import now

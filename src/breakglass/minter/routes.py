@@ -114,13 +114,14 @@ class Stories:
     def state(self, who: KnownReader, asked: Request[None]) -> StateView:
         """Return what is folded, and what is held here."""
         newest, limits = self.watch.newest, self.described.limits
+        assert limits.residual_tail is not None, "what has a minter states its tail"
         summary = MinterSummary(
             grants=self.table.counts(),
             waiting_records=self.process.outbox.waiting,
             unappended_doors=tuple(self.doors.standing()),
             platform=limits.platform,
             stands_at=self.described.target,
-            residual_tail_s=limits.residual_tail.total_seconds() if limits.residual_tail else 0.0,
+            residual_tail_s=limits.residual_tail.total_seconds(),
             unrecorded=limits.unrecorded,
             witnessed=format_time(newest) if newest else "",
             target=self.checking.found,

@@ -94,7 +94,6 @@ _ALL = (
         "command",
         {"role": "roles"},
         optional=frozenset({"role"}),
-        binds_source=True,
         connector="run",
         expiry="as the program says",
         cutting="as the program says",

@@ -1,4 +1,4 @@
-"""What every platform owes its minter, asked of a real target through the port alone.
+"""What a platform owes its minter, as far as it can be asked through the port alone.
 
 ``breakglass minter conform`` prints the answers. Each question makes accounts of its own and takes
 them away again; what a question leaves behind is the fault that it finds.

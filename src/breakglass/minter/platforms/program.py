@@ -14,7 +14,7 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -36,6 +36,7 @@ T = TypeVar("T")
 ANSWER_BYTES_AT_MOST = 64 * 1024
 _SPOKEN_BYTES_AT_MOST = 400
 _REFUSED = 3
+_LINKS_AT_MOST = 40  # as Linux itself follows, path_resolution(7)
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 _NAMES = (
     ErrorName.SCOPE_UNKNOWN,
@@ -91,7 +92,9 @@ class Program:
         try:
             whole = path.resolve(strict=True)
             runs = os.access(whole, os.X_OK) and whole.is_file()
-            open_to = [each for each in (whole, *whole.parents) if _others_may_write(each)]
+            # Each link on the way too: who may put another in its place chooses what we run.
+            steps = [step for each in (*_links(path), whole) for step in (each, *each.parents)]
+            open_to = [each for each in steps if _others_may_write(each)]
         except OSError as error:
             raise MisconfiguredError(
                 f"the program {str(path)!r} cannot be run: {error.strerror}; not started"
@@ -217,9 +220,18 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def _links(path: Path) -> Iterator[Path]:
+    """Yield a path, and each that it leads to as a link; its end is resolved elsewhere."""
+    for _ in range(_LINKS_AT_MOST):
+        yield path
+        if not path.is_symlink():
+            return
+        path = path.parent / os.readlink(path)
+
+
 def _others_may_write(path: Path) -> bool:
-    found = path.stat()
-    if found.st_uid not in (0, os.geteuid()):
+    found, link = path.stat(), path.lstat()
+    if not {found.st_uid, link.st_uid} <= {0, os.geteuid()}:
         return True
     # In a sticky folder nobody takes another's entry away.
     sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX

@@ -114,6 +114,9 @@ class Simulated:
             schema=_SCHEMA,
             busy=timedelta(seconds=10),
         )
+        if "source" not in {row[1] for row in self._file.all("pragma table_info(accounts)")}:
+            # A file of before networks were bound: what stands in it works from everywhere.
+            self._do("alter table accounts add column source text not null default ''")
 
     def describe(self) -> Description:
         """Return what the simulator pretends to be; see ``Platform.describe``."""
