@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -97,12 +98,19 @@ def done(argv: Sequence[str], verb: str, order: dict[str, Any] | None = None) ->
 
 
 def settings_argv(name: str, file: Path, settings: dict[str, Any]) -> list[str]:
-    """Write settings that their owner alone may read, in one step; return the program with them."""
+    """Write settings that their owner alone may read, in one step; return the program with them.
+
+    The program is a copy beside them: a minter calls none in a folder that others may write, and
+    who knows where this checkout lies.
+    """
+    program = file.parent / name
+    if not program.exists():
+        shutil.copy2(PROGRAMS / name, program)
     handle, fresh = tempfile.mkstemp(dir=file.parent)
     with open(handle, "w", encoding="utf-8") as written:
         json.dump(settings, written)
     os.replace(fresh, file)
-    return [str(PROGRAMS / name), "--settings", str(file)]
+    return [str(program), "--settings", str(file)]
 
 
 def new_order(target: ProgramTarget, lives: timedelta = timedelta(minutes=5)) -> dict[str, Any]:
