@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.kit.plain_english import check_wording
+from tests.kit.port_rows import base_port
 
 COMMANDS = {"breakglass": "breakglass.cli", "breakglass-gate": "breakglass.gate"}
 
@@ -42,6 +43,7 @@ class Person:
     cwd: Path
     extra: dict[str, str] = field(default_factory=dict)
     prefix: tuple[str, ...] = ()  # what brings their commands to another host
+    leaves_ports: bool = False  # to ``init``; else their organisations get ports that nobody has
 
     @classmethod
     def at(cls, folder: Path) -> Person:
@@ -76,6 +78,8 @@ class Person:
 
     def types(self, *words: str, within_s: float = 60) -> Typed:
         """Type one command: ``breakglass …`` or ``breakglass-gate …``."""
+        if words[:2] == ("breakglass", "init") and not self.leaves_ports:
+            words = (*words, "--base-port", str(base_port()))
         done = subprocess.run(
             [*self.prefix, *command(words)],
             stdin=subprocess.DEVNULL,

@@ -19,7 +19,9 @@ from tests.embedded.isolated import Person, running_up
 
 @pytest.fixture
 def mira(tmp_path: Path) -> Person:
-    return Person.at(tmp_path)
+    person = Person.at(tmp_path)
+    person.leaves_ports = True
+    return person
 
 
 def init(person: Person, org: str = "org", *more: str) -> Path:
