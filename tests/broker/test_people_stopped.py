@@ -12,6 +12,7 @@ import pytest
 from breakglass.clock import to_milliseconds
 from breakglass.errors import BreakglassError, RefusedError
 from breakglass.records.statement import Do, KillAll, Target, Why
+from tests.broker.readers import read, reads_as
 from tests.broker.shop import ORIGIN, Asking, Shop
 from tests.kit.processes import until
 from tests.kit.two_brokers import two_brokers
@@ -132,6 +133,26 @@ def test_a_kill_says_what_it_ends_and_what_will_never_be_minted(shop: PeopleShop
     assert shop.void() == []
 
 
+def test_that_a_person_is_stopped_is_seen_by_who_may_kill_and_who_reads_all(
+    shop: PeopleShop,
+) -> None:
+    shop.kill(Target.PERSON, "teo")
+    shop.kill(Target.GLASS, DOWN)
+
+    def seen_by(who: str) -> set[str]:
+        with reads_as(shop, who) as reader:
+            return {each["name"] for each in read(reader, "/suspensions")["suspended"]}
+
+    assert seen_by("mira") == {DOWN}
+    assert seen_by("sam") == {DOWN, "teo"}
+    with pytest.raises(RefusedError, match="'teo' is suspended"):
+        seen_by("teo")
+    assert {each["name"] for each in shop.get("/suspensions")["suspended"]} == {DOWN, "teo"}
+    shop.lift(Target.PERSON, "teo")
+    shop.lift(Target.GLASS, DOWN)
+    assert shop.get("/suspensions")["suspended"] == []
+
+
 def test_mfa_is_down_by_the_word_of_the_one_whom_the_policy_names(shop: PeopleShop) -> None:
     asking = shop.asking(DOWN, do=Do.BREAK, for_s=240)
     with pytest.raises(RefusedError) as caught:
@@ -173,6 +194,9 @@ def test_two_people_stop_everything_and_two_let_it_go(shop: PeopleShop) -> None:
     assert first["waits_until"]
     assert (first["target"], first["name"], first["grants"]) == ("all", "everything", [])
     level(shop)
+    for broker in (0, 1):
+        (word,) = shop.get("/suspensions", broker)["first_word"]
+        assert (word["active"], word["who"], word["why"]) == (True, "sam", WHY.text)
     with pytest.raises(RefusedError, match="nothing is stopped: the word of 'sam'"):
         shop.everything("bo", do=Do.LIFT_ALL)
     again = shop.everything("sam", broker=1)
@@ -182,6 +206,10 @@ def test_two_people_stop_everything_and_two_let_it_go(shop: PeopleShop) -> None:
     assert set(second["grants"]) >= {running.grant, gate.grant}
     assert waiting.grant in second["asks"]
     level(shop)
+    for broker in (0, 1):
+        told = shop.get("/suspensions", broker)
+        (stop,) = [each for each in told["suspended"] if each["target"] == "all"]
+        assert (stop["who"], stop["why"], told["first_word"]) == ("bo", WHY.text, [])
     for broker in (0, 1):
         assert refused(shop, shop.asking(REPAIR), broker) == "suspended"
         assert refused(shop, running, broker) == "suspended"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import time
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from breakglass.clock import to_milliseconds
 from breakglass.errors import (
     BreakglassError,
     MalformedError,
@@ -22,15 +20,13 @@ from breakglass.errors import (
     UnprovenError,
 )
 from breakglass.http.client import Peer
-from breakglass.http.request_signer import RequestSigner
 from breakglass.records.people_list import parse_line
 from breakglass.records.permit import PERMIT, Permit, make_permit
-from breakglass.records.session import Session, carried, session_text
-from breakglass.records.signing.signature import SESSION_NAMESPACE
 from breakglass.records.statement import Do, Why
 from breakglass.tlog.key import ED25519
 from breakglass.tlog.note import SignerKey
 from breakglass.token.token import parse_person_line, parse_token
+from tests.broker.readers import peer, read, reads_as
 from tests.broker.shop import Asking, Shop
 from tests.kit.processes import ORIGIN, until
 from tests.kit.two_brokers import both_up, two_brokers
@@ -284,25 +280,3 @@ def test_silence_is_written_by_the_witnesses_clock_with_the_pages(shop: Shop) ->
     assert set(shop.kinds(asking.grant)) == {"asked", "answered"}
     shop.answer(Do.WITHDRAW, asking, "mira")
     assert shop.void() == []
-
-
-@contextlib.contextmanager
-def reads_as(shop: Shop, who: str) -> Iterator[Peer]:
-    """Read by a session of this person."""
-    key, now = SignerKey.generate("session"), to_milliseconds(datetime.now(UTC))
-    said = Session(
-        ORIGIN, who, key.verifier.public.hex(), now, now + timedelta(hours=1), secrets.token_hex(16)
-    )
-    session = carried(shop.people[who].sign(session_text(said), SESSION_NAMESPACE))
-    with peer(shop, key, session) as found:
-        yield found
-
-
-def peer(shop: Shop, key: SignerKey, session: str = "") -> Peer:
-    signer = RequestSigner(ORIGIN, lambda: (key, session), lambda shown: True)
-    return Peer(shop.brokers[0].folder, name="broker", signer=signer)
-
-
-def read(reader: Peer, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = reader.send("GET", path, signed=True).checked().json()
-    return found

@@ -39,6 +39,7 @@ def _ask_broker(recorded: Recorded, shop: DoorShop, broker: str) -> None:
     ask(broker, "GET", "/glasses")
     ask(broker, "GET", "/glasses/mine")
     ask(broker, "GET", "/incidents")
+    ask(broker, "GET", "/suspensions")
     ask(broker, "GET", "/minters")
     ask(broker, "GET", "/grants", shown="GET /grants, of none")
     plain, minted = shop.asking("deploy-rollback"), shop.asking()

@@ -19,17 +19,22 @@ def mira(tmp_path: Path) -> Iterator[Responder]:
 
 
 def test_an_older_broker_without_requests_still_shows_what_is_granted(mira: Responder) -> None:
-    missing = {"error": "no_route", "message": "no such path: /requests", "hint": ""}
+    def missing(path: str) -> dict[str, str]:
+        return {"error": "no_route", "message": f"no such path: {path}", "hint": ""}
+
     honest = mira.broker.lie
     honest["/incidents"] = lambda _: {"incidents": []}
     honest["/grants"] = lambda _: {"grants": []}
     honest["/doors"] = lambda _: {"unappended": [], "doors": []}
-    honest["/requests"] = lambda _: missing
+    honest["/requests"] = lambda _: missing("/requests")
+    honest["/suspensions"] = lambda _: missing("/suspensions")
     for more in ((), ("--json",)):
         said = mira.types("breakglass", "status", *more)
         assert said.code == 0, said.err
         assert "requests could not be read: no such path: /requests" in said.err
-    assert json.loads(said.out)["requests"] is None
+        assert "what is stopped could not be read: no such path: /suspensions" in said.err
+    told = json.loads(said.out)
+    assert (told["requests"], told["stopped"]) == (None, None)
 
 
 @pytest.mark.parametrize(

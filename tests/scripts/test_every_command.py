@@ -134,6 +134,9 @@ def test_a_stopped_person_breaks_nothing_until_somebody_else_lifts_it(mira):
     assert mira.types("breakglass", "kill", "person:mira", "--why", "laptop lost").code == 0
     refused = break_hello(mira)
     assert refused.code == 3, refused.out
+    said = mira.types("breakglass", "status", "--org", str(second))
+    assert said.row("stopped").startswith("person 'mira' by mira ")
+    assert said.row("stopped").endswith(": 'laptop lost'")
     lift = ("breakglass", "kill", "--lift", "person:mira", "--why", "found")
     assert mira.types(*lift).code == 3  # never oneself
     said = mira.types(*lift, "--org", str(second))

@@ -23,6 +23,7 @@ from breakglass.broker.governance.activation import (
     TrustBody,
 )
 from breakglass.broker.governance.suspension import Stopped, Suspending
+from breakglass.broker.governance.suspensions import Suspensions, suspensions_of
 from breakglass.broker.grants.answers import Answers
 from breakglass.broker.grants.ask_views import AnswerView, AskView, RequestsView
 from breakglass.broker.grants.asks import Asks
@@ -137,6 +138,7 @@ def routes(stories: Stories) -> list[Route]:
         get("/policy", who.all_or_trusted, show.policy, PolicyView),
         get("/glasses/mine", who.known, show.own_glasses, OwnGlasses),
         get("/incidents", who.known, show.incidents, Incidents),
+        get("/suspensions", who.known, show.suspensions, Suspensions),
         get("/grants", who.known, show.grants, Grants),
         get("/grants/{grant}", who.of_grant, show.grant, GrantView),
         get("/grants/{grant}/token", who.of_grant, show.token, TokenView),
@@ -240,6 +242,10 @@ class _Readings:
     def incidents(self, who: KnownReader, asked: Request[None]) -> Incidents:
         with self.stories.view.reading() as state:
             return incidents_of(state)
+
+    def suspensions(self, who: KnownReader, asked: Request[None]) -> Suspensions:
+        with self.stories.view.reading() as state:
+            return suspensions_of(state, who, self.stories.clock.now())
 
     def grants(self, who: KnownReader, asked: Request[None]) -> Grants:
         now = self.stories.clock.now()

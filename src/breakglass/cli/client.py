@@ -35,6 +35,7 @@ _HOLDS: dict[str, set[str]] = {  # what an answer of ours cannot be without
     "GET /glasses/mine": {"glasses"},
     "GET /grants": {"grants"},
     "GET /incidents": {"incidents"},
+    "GET /suspensions": {"suspended", "first_word"},
     "GET /requests": {"mine", "waiting"},
     "GET /doors": {"doors", "unappended"},
     "POST /break": {"token"},

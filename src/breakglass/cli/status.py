@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -26,7 +27,7 @@ Example:
 @takes_org
 @output.says_json
 def status(grant: str | None, org: str | None, as_json: bool) -> None:
-    """Show open incidents and running grants, or everything about one GRANT."""
+    """Show open incidents, what is stopped and running grants, or everything about one GRANT."""
     client = find(org)
     if grant:
         _one(client.broker("GET", f"/grants/{grant}"), as_json)
@@ -34,13 +35,16 @@ def status(grant: str | None, org: str | None, as_json: bool) -> None:
     incidents = client.broker("GET", "/incidents")["incidents"]
     grants = client.broker("GET", "/grants")["grants"]
     doors = client.broker("GET", "/doors")
-    asked = _requests(client)
+    asked = _read(client, "/requests", "requests")
+    stopped = _read(client, "/suspensions", "what is stopped")
     unrecorded = {each["grant"] for each in doors["unappended"]}
     unrecorded |= {each["grant"] for each in doors["doors"] if each["index"] is None}
     if as_json:
         told = {"incidents": incidents, "grants": grants, "unrecorded_doors": sorted(unrecorded)}
-        output.tell_json({**told, "requests": asked})
+        output.tell_json({**told, "requests": asked, "stopped": stopped})
         return
+    if stopped is not None:
+        output.tell_rows(said_of_suspensions(stopped, _clock_time))
     _overview(client, incidents, grants)
     if asked is not None:
         _asks(asked)
@@ -49,16 +53,45 @@ def status(grant: str | None, org: str | None, as_json: bool) -> None:
         output.talk(f"custodians' door, not in the ledger: {names}; see: breakglass door list")
 
 
-def _requests(client: Client) -> dict[str, Any] | None:
-    """Return what is asked for, or ``None``, said: grants are shown all the same.
-
-    A broker of an older release has none of it.
-    """
+def _read(client: Client, path: str, what: str) -> dict[str, Any] | None:
+    """Return what a broker of an older release has not, or ``None``, said: the rest is shown."""
     try:
-        return client.broker("GET", "/requests")
+        return client.broker("GET", path)
     except BreakglassError as error:
-        output.talk(f"requests could not be read: {error}")
+        output.talk(f"{what} could not be read: {error}")
         return None
+
+
+def said_of_suspensions(
+    found: Mapping[str, Any], at: Callable[[str], str]
+) -> list[tuple[str, str]]:
+    """Return what a person is told of what is stopped, as rows.
+
+    Args:
+        found: of ``GET /suspensions``.
+        at: says a time as a person reads it.
+
+    >>> word = {"active": True, "who": "sam", "why": "stolen", "until": "03:27"}
+    >>> said_of_suspensions({"suspended": [], "first_word": [word]}, str)[0][1]
+    "everything, says sam ('stolen'); a second person may say so until 03:27:"
+    """
+    rows = []
+    for each in found["suspended"]:
+        what = "EVERYTHING" if each["target"] == "all" else f"{each['target']} {each['name']!r}"
+        rows.append(("stopped", f"{what} by {each['who']} {at(each['at'])}: {each['why']!r}"))
+    for each in found["first_word"]:
+        label, lift = ("to stop", "") if each["active"] else ("to lift", " --lift")
+        said = f"everything, says {each['who']} ({each['why']!r}); a second person may say so"
+        rows.append((label, f"{said} until {at(each['until'])}:"))
+        rows.append(("", f"breakglass kill --all{lift} --why TEXT"))
+    return rows
+
+
+def _clock_time(text: str) -> str:
+    from breakglass.cli.sign_statement import now
+    from breakglass.clock import parse_time
+
+    return output.clock_time(parse_time(text), now())
 
 
 def _one(found: dict[str, Any], as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 from breakglass.error_names import ErrorName
@@ -55,7 +55,9 @@ def judge(state: State, stated: Submission) -> None:
     if body.active == (ALL in governance.suspended):
         raise lost_race("everything has this state already")
     check_first_use(state, said.statement)
-    first = waiting_word(state, stated, active=body.active)
+    first = waiting_word(state, stated.witnessed)
+    if first is not None and first.active != body.active:
+        first = None
     if first is not None and first.who == who:
         raise lost_race(f"the word of {who!r} waits for a second person already")
     state.statements.use(said.statement, said.digest)
@@ -79,10 +81,10 @@ def judge(state: State, stated: Submission) -> None:
             table[name] = replace(grant, stopped_at=stated.at)
 
 
-def waiting_word(state: State, stated: Submission, *, active: bool) -> FirstWord | None:
-    """Return the first word that still waits for a second person, to the same end."""
+def waiting_word(state: State, at: datetime) -> FirstWord | None:
+    """Return the first word that still waits for a second person's at this time."""
     first = state.governance.first_word
-    if first is None or first.active != active or stated.witnessed - first.seen > SECOND_WITHIN:
+    if first is None or at - first.seen > SECOND_WITHIN:
         return None
     # Who was stopped since, or may not kill any more, has taken their word along.
     stands = state.governance.may_kill(first.who)
