@@ -86,6 +86,7 @@ def test_an_ask_is_approved_at_one_broker_and_used_at_another(shop: Shop) -> Non
     view = shop.hands_in(asking)
     assert (view["state"], view["need"], view["silent"]) == ("waiting", 1, False)
     assert (view["who"], view["do"], view["approvers"]) == ("mira", "ask", ["sam", "teo"])
+    assert view["groups"] == ["leads"]
     assert view["statement"] == asking.body["statement"]
     again = shop.hands_in(asking)
     assert again == view

@@ -45,7 +45,7 @@ def test_pages_and_a_yes_are_told_as_they_come_and_the_grant_is_proven(mira: Res
     assert "you ask for orders-repair: databases orders, roles repair by 'orders-db'" in " ".join(
         screen.seen.split()
     )
-    assert screen.row("asked") == f"{grant}, waits for 1 of: noor, sam"
+    assert screen.row("asked") == f"{grant}, waits for 1 of: noor, sam (shop-leads)"
     assert screen.row("approved").startswith("by sam ")
     assert screen.row("granted").startswith("orders-repair on database 'orders' (orders-db)")
     assert "sam by chat" in screen.row("paged")

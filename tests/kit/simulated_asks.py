@@ -152,6 +152,7 @@ class SimulatedAsks:
             "need": need,
             "silent": ask.silent,
             "approvers": sorted(people.who_may(May.APPROVE) - {said.who}),
+            "groups": ["shop-leads"],
             "answers": [
                 {
                     "who": each.who,

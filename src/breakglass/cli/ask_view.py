@@ -67,6 +67,7 @@ class AskView:
     silent: bool
     until: datetime
     approvers: tuple[str, ...]
+    groups: tuple[str, ...]
     answers: tuple[Answered, ...]
     pages: tuple[Paged, ...]
     people: tuple[str, ...]
@@ -107,6 +108,7 @@ def ask_view(value: Mapping[str, Any]) -> AskView:
             silent=value["silent"] is True,
             until=parse_time(value["until"]),
             approvers=tuple(map(str, value["approvers"])),
+            groups=tuple(map(str, value.get("groups", ()))),  # an older broker names none
             answers=tuple(map(_answered, value["answers"])),
             pages=tuple(map(_paged, value["pages"])),
             people=tuple(map(str, value["people"])),

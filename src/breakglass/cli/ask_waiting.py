@@ -306,7 +306,8 @@ def _waits_for(view: AskView) -> str:
     names = ", ".join(map(shown, view.approvers))
     if not names:
         return f"needs {_people(view.need)}; none is present now"
-    return f"waits for {view.need} of: {names}"
+    groups = f" ({', '.join(map(shown, view.groups))})" if view.groups else ""
+    return f"waits for {view.need} of: {names}{groups}"
 
 
 def _page(page: Paged) -> str:

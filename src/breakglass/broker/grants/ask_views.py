@@ -16,6 +16,7 @@ from breakglass.errors import RefusedError
 from breakglass.node.readers import AskReader, reads_ask
 from breakglass.node.replica import Replica
 from breakglass.policy.approvers import could_sign
+from breakglass.policy.people import GROUP
 from breakglass.records.fold.forgetting import ended_ask, refusal
 from breakglass.records.fold.slices.grants import AnswerState
 from breakglass.records.fold.state import State
@@ -70,6 +71,7 @@ class AskView:
         need: how many approvers it takes.
         silent: whether it is recorded that nobody answered.
         approvers: who may answer it now; nobody, once it waits no more.
+        groups: the groups of the policy that these stand for.
         people: the card's lines of its asker and of who answered, as a token carries them: with
             them an approver checks for themselves whose signature it is.
         self_declared: whether no source outside vouches for its incident.
@@ -100,6 +102,7 @@ class AskView:
     need: int
     silent: bool
     approvers: tuple[str, ...]
+    groups: tuple[str, ...]
     answers: tuple[ApprovalView, ...]
     pages: tuple[PageView, ...]
     people: tuple[str, ...]
@@ -189,6 +192,7 @@ class AskViews:
     ) -> AskView:
         ask, said = story.ask, story.ask.said
         word, by_time = state_of(grant, story, state, self.clock.now())
+        approvers = self._approvers(grant, story, state) if word == "waiting" else ()
         return view(
             AskView,
             ask,
@@ -202,7 +206,8 @@ class AskViews:
             why=said.reason.text,
             at=ask.at,
             need=story.need,
-            approvers=self._approvers(grant, story, state) if word == "waiting" else (),
+            approvers=approvers,
+            groups=self._groups(said.glass, state) if approvers else (),
             answers=tuple(map(_answer, ask.answers)),
             pages=tuple(view(PageView, each, delivery=each.delivery.value) for each in story.pages),
             people=_people(story, state),
@@ -210,6 +215,11 @@ class AskViews:
             refused_before=_refused_before(grant, story, stories),
             granted_index=story.granted,
         )
+
+    def _groups(self, glass: str, state: State) -> tuple[str, ...]:
+        found = self.policies.in_force(state).bundle.glasses[glass]
+        refs = [each for each in found.second_signers if each.startswith(GROUP)]
+        return tuple(each.removeprefix(GROUP) for each in refs)
 
     def _approvers(self, grant: str, story: AskStory, state: State) -> tuple[str, ...]:
         """Return who may answer by the policy in force, its rosters and what is suspended."""
