@@ -14,8 +14,7 @@ import secrets
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -293,12 +292,19 @@ class Shop:
 
     # --- talking to it -----------------------------------------------------------------------
 
-    def settled_size(self) -> int:
-        """Return the log's size once what earlier tests posted has come: it may be held 0.7 s."""
-        size = -1
-        while size != (size := int(self.get("/state")["size"])):
-            time.sleep(1)
-        return size
+    def written_from_now(self) -> Callable[[], list[str]]:
+        """Return what gives the ids of all records that came since.
+
+        Grants of before are left out: they go on meanwhile, and most end by their time alone.
+        """
+        before = [each.envelope.id for each in self.records()]
+        grants = {each.partition("/")[0] for each in before if each.startswith("g-")}
+
+        def written() -> list[str]:
+            came = [each.envelope.id for each in self.records()[len(before) :]]
+            return [each for each in came if each.partition("/")[0] not in grants]
+
+        return written
 
     def get(self, path: str, broker: int = 0) -> dict[str, Any]:
         with self.brokers[broker].neighbour() as neighbour:
@@ -497,13 +503,18 @@ class Shop:
 
     @contextlib.contextmanager
     def halted_at(self, process: Process, step: str) -> Iterator[None]:
-        """Hold a process at this step, 10 s at most, until the block ends."""
-        file = process.folder / "halt-at"
+        """Hold a process at this step, a minute at most, until the block ends."""
+        file, held = process.folder / "halt-at", process.folder / "halted"
+        held.unlink(missing_ok=True)
         file.write_text(step)
         try:
             yield
         finally:
             file.unlink()
+
+    def wait_halted(self, process: Process) -> None:
+        """Wait until a process is held at its step."""
+        until((process.folder / "halted").exists)
 
     # --- looking at it -----------------------------------------------------------------------
 
@@ -523,7 +534,7 @@ class Shop:
                 commits = ledger.get(f"/entries?from={start}&wait=0").json()["commits"]
         return found
 
-    def wait_state(self, grant: str, state: str, within_s: float = 10) -> dict[str, Any]:
+    def wait_state(self, grant: str, state: str, within_s: float = 60) -> dict[str, Any]:
         until(lambda: self.get(f"/grants/{grant}")["state"] == state, within_s)
         return self.get(f"/grants/{grant}")
 
@@ -547,12 +558,12 @@ class Shop:
             if judged.void and not raced:
                 found.append((judged.index, str(judged.void)))
 
-        size = self.get("/state")["size"]
         ledger = self.logs.ledger.neighbour()
+        size = ledger.get("/healthz").json()["size"]  # a broker may be a moment behind
         folder = self.folder / f"view-{secrets.token_hex(4)}"
         view = Replica(ledger, self.trust(), folder, on_judged=hear).start()
         try:
-            view.wait_for(size - 1, timedelta(seconds=10))
+            view.wait_for(size - 1, timedelta(seconds=60))
         finally:
             view.close()
         return found
@@ -605,7 +616,7 @@ def shared_shop() -> Shop:
 def armed(room: str) -> tuple[str, ...]:
     """Return a command that runs ``room`` and ends it, as a power cut would, at an armed step."""
     code = (
-        "import os, pathlib, sys, time\n"
+        "import contextlib, os, pathlib, sys, time\n"
         f"from breakglass.{room}.app import build\n"
         "from breakglass.process.serving import process_main\n"
         "def armed(folder, clock):\n"
@@ -613,10 +624,12 @@ def armed(room: str) -> tuple[str, ...]:
         "    def at(step):\n"
         "        if file.exists() and file.read_text() == step:\n"
         "            file.unlink(); os._exit(137)\n"
-        "        until = time.monotonic() + 10\n"
-        "        ours = halt.exists() and halt.read_text() == step\n"
-        "        while ours and halt.exists() and time.monotonic() < until:\n"
-        "            time.sleep(0.01)\n"
+        "        until = time.monotonic() + 60\n"
+        "        with contextlib.suppress(FileNotFoundError):  # it is let go just now\n"
+        "            if halt.read_text() == step:\n"
+        "                halt.with_name('halted').touch()\n"
+        "                while halt.exists() and time.monotonic() < until:\n"
+        "                    time.sleep(0.01)\n"
         "    return build(folder, clock, at)\n"
         f"sys.exit(process_main(sys.argv[1:], armed, {room!r}))\n"
     )

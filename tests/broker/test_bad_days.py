@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from breakglass.errors import RefusedError, UnavailableError
 from tests.broker.shop import Asking, Shop
 from tests.kit.processes import Process, until
-
-BOUNDED_S = 8.0
 
 
 @contextmanager
@@ -31,12 +31,25 @@ def stopped(*processes: Process) -> Iterator[None]:
 
 
 def refused_for_now(shop: Shop, asking: Asking) -> UnavailableError:
-    began = time.monotonic()
+    """Break a glass; the broker itself says no, before this client would cease to wait for it."""
     with pytest.raises(UnavailableError) as caught:
         shop.break_glass(asking)
-    assert time.monotonic() - began < BOUNDED_S
-    assert caught.value.exit_code == 5
+    assert str(caught.value).startswith("'broker': ")
     return caught.value
+
+
+def minted_at_last(shop: Shop, asking: Asking) -> dict[str, Any]:
+    """Send the same again, as people do, until what hung has been heard from once more."""
+    answers: list[dict[str, Any]] = []
+
+    def minted() -> bool:
+        with contextlib.suppress(UnavailableError):
+            answers.append(shop.break_glass(asking))
+        return bool(answers)
+
+    until(minted)
+    assert answers[0]["minted"]
+    return answers[0]
 
 
 def accounts(shop: Shop, asking: Asking) -> int:
@@ -50,8 +63,7 @@ def test_the_ledger_hangs_and_nothing_is_minted(shop: Shop) -> None:
         error = refused_for_now(shop, asking)
         assert "nothing was minted" in str(error)
         assert accounts(shop, asking) == 0
-    answer = shop.break_glass(asking)  # the responder tries again, as people do
-    assert answer["minted"]
+    minted_at_last(shop, asking)
     assert shop.kinds(asking.grant).count("intent") == 1
 
 
@@ -77,14 +89,14 @@ def test_one_witness_away_changes_nothing_two_away_mint_nothing(shop: Shop) -> N
         with stopped(second):
             assert "nothing was minted" in str(refused_for_now(shop, asking))
             assert accounts(shop, asking) == 0
-    assert shop.break_glass(asking)["minted"]
+    minted_at_last(shop, asking)
 
 
 def test_the_archiver_away_mints_nothing(shop: Shop) -> None:
     asking = shop.asking()
     with stopped(shop.logs.archiver):
         assert "nothing was minted" in str(refused_for_now(shop, asking))
-    assert shop.break_glass(asking)["minted"]
+    minted_at_last(shop, asking)
 
 
 def test_the_minter_is_away_and_the_same_statement_gets_its_credential_later(shop: Shop) -> None:
@@ -175,8 +187,9 @@ def test_an_intent_that_nothing_came_of_is_closed_only_on_the_minters_promise(sh
         assert shop.kinds(asking.grant) == ["asked", "intent"]  # nobody has promised anything yet
         minter.start()
         shop.restart(broker)
-        until(lambda: shop.kinds(asking.grant) == ["asked", "intent", "ended"], 15)
-        assert shop.get(f"/grants/{asking.grant}")["ended"] == "not_minted"
+        until(lambda: shop.get("/healthz")["ok"])
+        assert shop.wait_state(asking.grant, "ended")["ended"] == "not_minted"
+        assert shop.kinds(asking.grant) == ["asked", "intent", "ended"]
         with pytest.raises(RefusedError) as caught:
             shop.mint(token)
         assert caught.value.name == "ended"

@@ -112,8 +112,9 @@ def test_beside_a_silent_broker_the_second_is_asked_and_one_grant_comes_of_both(
     asking = two.asking()
     with two.halted_at(two.brokers[0], "decided"):
         began = time.monotonic()
+        # The first is held for a minute, longer than the client waits: the second has answered.
         answer = mira.broker("POST", "/break", asking.body)
-        assert 3 <= time.monotonic() - began < 9
+        assert time.monotonic() - began >= client.HEDGE_AFTER.total_seconds()
     assert two.break_glass(asking, 0)["index"] == answer["index"]
     assert two.kinds(asking.grant).count("intent") == 1
 
@@ -125,7 +126,7 @@ def test_a_silent_broker_that_speaks_at_last_is_heard(two, bad, tmp_path):
     with ThreadPoolExecutor(1) as pool:
         with two.halted_at(two.brokers[0], "decided"):
             waiting = pool.submit(mira.broker, "POST", "/break", asking.body)
-            time.sleep(4)
+            until(lambda: len(bad.asked) == 1)
         answer = waiting.result()
     assert answer["grant"] == asking.grant
     assert len(bad.asked) == 1

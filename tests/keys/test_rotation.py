@@ -20,7 +20,7 @@ from breakglass.tlog.note import Note, Signer
 from breakglass.tlog.proof import verify_head
 from breakglass.tlog.tiles import encode_bundle
 from tests.embedded.isolated import Person, Typed, running_up
-from tests.kit.processes import draft, signed
+from tests.kit.processes import draft, signed, until
 from tests.kit.reading import folder_peer
 
 DECLARE = ("incident", "declare", "INC-1", "--severity", "SEV1", "--title", "checkout 5xx")
@@ -135,7 +135,8 @@ def whole_story(org: Org, party: str, *, waits: bool | None) -> Signer:
     assert org.opens(after, f"{party}-new") == 0
     org.hand_back(*({before, during, after} - (set() if waits is False else {before})))
     # Everybody heard, and a stranger with the newest trust file alone finds all of it in order.
-    assert any(each.startswith(f"key_rotated key/{version + 1}/") for each in org.rung())
+    told = f"key_rotated key/{version + 1}/"
+    until(lambda: any(each.startswith(told) for each in org.rung()))
     copy = org.folder.parent / f"copy-{party.replace('/', '-')}"
     org.told("ledger", "export", "--to", str(copy))
     audited = org.told("ledger", "verify", str(copy), "--trust", str(org.folder / "trust"))

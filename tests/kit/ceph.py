@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -18,6 +17,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.kit.port_rows import own_port
 
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "ceph", "radosgw-admin", "monmaptool")
 _START_WITHIN_S = 60
@@ -56,7 +57,7 @@ def running_ceph(folder: Path) -> Iterator[Ceph]:
 
 def _started(folder: Path, processes: list[subprocess.Popen[bytes]]) -> Ceph:
     cluster, osd = str(uuid.uuid4()), str(uuid.uuid4())
-    monitor_2, monitor_1, gateway = _free_ports(3)
+    monitor_2, monitor_1, gateway = (own_port() for _ in range(3))
     config = folder / "ceph.conf"
     config.write_text(_config(folder, cluster, gateway))
     for each in ("mon", "osd", "rgw", "run"):
@@ -168,14 +169,3 @@ def _answers(endpoint: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

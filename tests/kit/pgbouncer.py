@@ -18,10 +18,11 @@ import psycopg
 import pytest
 
 from breakglass.demo.server_place import ServerPlace, make_server_place
-from tests.kit.postgres import PASSWORD, Postgres, die_with_parent, free_port
+from tests.kit.port_rows import own_port
+from tests.kit.postgres import PASSWORD, Postgres, die_with_parent
 
 _PROGRAM = "/usr/sbin/pgbouncer"
-_START_WITHIN_S = 20
+_START_WITHIN_S = 60
 LOOKUP = """\
 create function pgbouncer_lookup(name text) returns table(role text, verifier text)
   language sql security definer set search_path = pg_catalog, pg_temp as $$
@@ -109,7 +110,7 @@ def pgbouncer(
     """
     if not shutil.which(_PROGRAM):
         pytest.skip("pgbouncer is not installed; make system installs it")
-    place, port = make_server_place(), free_port()
+    place, port = make_server_place(), own_port()
     target = f"host=127.0.0.1 port={server.port}"
     users, rules = place.folder / "users", place.folder / "pgbouncer.ini"
     users.write_text(f'"pgbouncer" "{PASSWORD}"\n')

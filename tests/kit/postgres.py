@@ -11,7 +11,6 @@ import ctypes
 import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -25,9 +24,10 @@ import pytest
 from breakglass.demo.server_place import ServerPlace, make_server_place
 from breakglass.minter.platforms.postgres_setup import Template, setup_statements
 from breakglass.minter.platforms.scram_verifier import scram_verifier
+from tests.kit.port_rows import own_port
 
 SUPERUSER, PASSWORD = "postgres", "only-for-tests"
-START_WITHIN_S = 30
+START_WITHIN_S = 60
 
 
 @dataclass
@@ -114,7 +114,7 @@ def start_postgres(
         env: further variables of the server's environment.
     """
     place = make_cluster(major=major, durable=durable, settings=settings)
-    port = free_port()
+    port = own_port()
     found = Postgres(place, port, _start(place, port, env or {}), env or {})
     try:
         _wait(found)
@@ -269,14 +269,6 @@ def _wait(server: Postgres) -> None:
             if time.monotonic() > until or server.process.poll() is not None:
                 raise RuntimeError(f"PostgreSQL did not start: {server.log()[-2000:]}") from None
             time.sleep(0.02)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 __all__ = ["MAJORS", "Postgres", "bg_roles", "can_log_in", "prepare", "ruled", "start_postgres"]

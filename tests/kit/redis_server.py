@@ -32,7 +32,7 @@ ROLES = {
     "too-much": ["~*", "+@all"],
     "misspelt": ["~checkout:*", "+dell"],
 }
-START_WITHIN_S = 30
+START_WITHIN_S = 60
 
 
 class Session:

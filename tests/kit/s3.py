@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import functools
 import itertools
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import pytest
 from breakglass.archiver.s3_calls import make_client
 from breakglass.archiver.s3_settings import S3Settings
 from tests.kit.ceph import Ceph, dying_with_us, missing_programs, running_ceph
+from tests.kit.port_rows import own_port
 from tests.kit.strict_s3_server import running_strict_s3
 
 _number = itertools.count()
@@ -75,16 +75,14 @@ def with_keys(settings: S3Settings, folder: Path, access: str, secret: str) -> S
 @contextlib.contextmanager
 def running_moto() -> Iterator[str]:
     """Start moto's server on a free port; gives its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = own_port()
     command = [*dying_with_us(), sys.executable, "-m", "moto.server"]
     command += ["-H", "127.0.0.1", "-p", str(port)]
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
     address = f"http://127.0.0.1:{port}"
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while True:
             try:
                 urllib.request.urlopen(f"{address}/moto-api/", timeout=1).close()

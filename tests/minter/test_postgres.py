@@ -7,6 +7,7 @@ import secrets
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from breakglass.minter.platforms.postgres import Postgres as Platform
 from breakglass.minter.platforms.postgres import PostgresSettings
 from breakglass.records.grant import handle_of
 from tests.kit.postgres import PASSWORD, Postgres, bg_roles, can_log_in, prepare, start_postgres
+from tests.kit.processes import until
 
 ORDERS = {"databases": ("orders",), "templates": ("breakglass_orders_repair",)}
 
@@ -114,12 +116,11 @@ def test_a_password_that_the_holder_chose_dies_with_the_rest(
 def test_valid_until_refuses_the_login_though_nobody_is_there_to_end_it(
     server: Postgres, platform: Platform
 ) -> None:
-    credential = platform.mint(order(lives_s=1))
+    credential = platform.mint(order(lives_s=5))
     password = str(credential.secret["password"])
     assert can_log_in(server, credential.handle, password)
-    time.sleep(1.1)
-    assert not can_log_in(server, credential.handle, password)
-    assert "has an expired password" in server.log()
+    until(lambda: not can_log_in(server, credential.handle, password))
+    until(lambda: "has an expired password" in server.log())
     platform.cut(Account(credential.handle))
 
 
@@ -197,10 +198,9 @@ def test_a_server_that_hangs_is_not_waited_for_without_end(server: Postgres) -> 
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:
-        began = time.monotonic()
-        with pytest.raises(UnavailableError):
-            found.cut(Account(credential.handle))
-        assert time.monotonic() - began < 12
+        with ThreadPoolExecutor(1) as pool:
+            said = pool.submit(found.cut, Account(credential.handle)).exception(60)
+        assert isinstance(said, UnavailableError)
     finally:
         for pid in [*stopped, server.process.pid]:
             os.kill(pid, signal.SIGCONT)
@@ -212,8 +212,8 @@ def _children(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
-def lives_idle(platform: Platform, handle: str) -> bool:
-    return not platform.used_within(Account(handle), timedelta(seconds=0.4))
+def lives_idle(platform: Platform, handle: str, for_s: float = 0.4) -> bool:
+    return not platform.used_within(Account(handle), timedelta(seconds=for_s))
 
 
 def test_use_is_what_the_server_says_of_the_roles_sessions(
@@ -226,9 +226,8 @@ def test_use_is_what_the_server_says_of_the_roles_sessions(
     with holder(server, credential) as session:
         session.execute("select 1")
         session.execute("select 1")
-        assert not lives_idle(platform, handle)
-        time.sleep(0.6)
-        assert lives_idle(platform, handle)
+        assert not lives_idle(platform, handle, 60)
+        until(lambda: lives_idle(platform, handle))
         session.execute("begin")
         time.sleep(0.6)
         assert not lives_idle(platform, handle)

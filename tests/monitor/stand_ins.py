@@ -416,7 +416,7 @@ def history_of(org: Organisation) -> HistoryProjection:
     return history
 
 
-def eventually(what: Any, within: float = 30.0) -> Any:
+def eventually(what: Any, within: float = 60.0) -> Any:
     """Wait until ``what()`` is true; returns it, or fails with the last value."""
     until = time.monotonic() + within
     while not (found := what()):

@@ -157,7 +157,7 @@ def test_a_slow_ledger_is_read_to_its_end_before_anything_is_done_again(
     ledger.drip_s = 4 / shop.org.log.size
     size = shop.org.log.size
     second = monitor_of(folder, catch_up_within=timedelta(0))
-    eventually(lambda: second.following.live, 20)
+    eventually(lambda: second.following.live)
     assert second.view.size >= size
     last = shop.breaks()
     eventually(lambda: f"broke_glass/{last.index}" in sink.heard())
@@ -249,14 +249,14 @@ def test_the_process_answers_over_http_and_stops_when_told(
         state = ask(shop, folder, "/state")
         assert state["size"] > broken.index  # type: ignore[operator]
         assert len(str(state["digest"])) == 64
-        reviews = ask(shop, folder, "/reviews")
-        assert [each["grant"] for each in reviews["reviews"]] == [broken.grant]  # type: ignore[attr-defined]
+        reviews = eventually(lambda: ask(shop, folder, "/reviews")["reviews"])
+        assert [each["grant"] for each in reviews] == [broken.grant]
         review = ask(shop, folder, f"/reviews/{broken.grant}")
         assert str(review["yaml"]).startswith("# break-glass review record — INC-4821\n")
         keys = [each["key"] for each in ask(shop, folder, "/alarms")["alarms"]]  # type: ignore[attr-defined]
         assert f"broke_glass/{broken.index}" in keys
         monitor.send_signal(signal.SIGTERM)
-        assert monitor.wait(4) == 0
+        assert monitor.wait(60) == 0
 
 
 def test_a_message_never_overtakes_another_of_its_thread(tmp_path: Path) -> None:

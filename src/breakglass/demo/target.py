@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from breakglass.demo.server_place import ServerPlace, make_server_place
 from breakglass.errors import UnavailableError
 from breakglass.minter.platforms.postgres_setup import Template, setup_statements
 from breakglass.minter.platforms.scram_verifier import scram_verifier
+from breakglass.operate.fixed_address import LOOPBACK, choose_ports
 
 START_WITHIN = timedelta(seconds=40)
 _DIE_WITH = signal.SIGINT  # «fast shutdown»: sessions are cut, shared memory is given back
@@ -175,7 +175,8 @@ def make_target() -> Target:
     Raises:
         MisconfiguredError: the programs are not installed, or cannot be run.
     """
-    return Target(make_server_place(), _free_port())
+    (port,) = choose_ports(LOOPBACK, ["target"], ()).values()
+    return Target(make_server_place(), port)
 
 
 def _dying_with_parent() -> Callable[[], None] | None:
@@ -188,12 +189,6 @@ def _dying_with_parent() -> Callable[[], None] | None:
         prctl(1, _DIE_WITH, 0, 0, 0)  # PR_SET_PDEATHSIG
 
     return tie
-
-
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 _SHOP = (

@@ -17,7 +17,7 @@ from pathlib import Path
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 from breakglass.operate.certificate import CERTIFICATE, CERTIFICATE_KEY, make_certificate
-from breakglass.operate.fixed_address import serving_table, url_of
+from breakglass.operate.fixed_address import LOOPBACK, choose_ports, serving_table, url_of
 from breakglass.process.folder import SETTINGS, make_folder, sync_folder, write_synced, write_whole
 from breakglass.process.key_store import KEY, keeping_of
 from breakglass.process.served_logs import read_logs
@@ -163,10 +163,9 @@ def read_endpoint(text: str) -> tuple[str, int]:
 
 
 def _loopback() -> Listening:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return Listening("127.0.0.1", port, "127.0.0.1", port)
+    # One that a system hands out by itself would be somebody's at one start or another.
+    (port,) = choose_ports(LOOPBACK, ["it"], ()).values()
+    return Listening(LOOPBACK, port, LOOPBACK, port)
 
 
 def _only_ours(folder: Path) -> bool:
