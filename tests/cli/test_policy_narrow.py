@@ -15,8 +15,12 @@ from click.testing import CliRunner, Result
 
 from breakglass.cli.lived_grants import lived_grants
 from breakglass.cli.main import breakglass
+from breakglass.cli.policy_narrow import _uses
 from breakglass.ledger.export import export
+from breakglass.policy.folder import read_bundle
+from breakglass.policy.parse import parse_bundle
 from breakglass.policy.used.lived_grant import LivedGrant
+from breakglass.policy.used.log_file import LogForm
 from breakglass.records.trust import accept_trust
 from breakglass.tlog.note import Note
 from tests.kit.months_log import Life, make_months
@@ -153,6 +157,14 @@ def test_lost_hours_are_told_and_nothing_is_proposed_until_the_grant_is_left_out
     assert f"left out   {hidden.grant}, as you said: the log is silent" in done.stdout
     assert "# diff" in done.stdout
     assert place.narrow("--leave-out", "g-" + "z" * 12).exit_code == 2
+
+
+def test_a_grant_that_goes_on_counts_with_what_is_seen_of_it_and_as_not_seen(place: Place) -> None:
+    glass = parse_bundle(read_bundle(place.folder / "org" / "bundle")).glasses["orders-repair"]
+    logs = [(place.folder / "postgres.csv", LogForm.CSVLOG)]
+    *_, last = _uses(glass.mints[0], logs, place.grants, place.grants[-1:])
+    assert last.values == {"databases": frozenset({"orders"})}
+    assert last.lost == ("it had not ended when the ledger was copied",)
 
 
 def test_on_few_grants_or_days_nothing_is_proposed(place: Place) -> None:

@@ -17,8 +17,10 @@ from breakglass.records.grant import Path as GrantPath
 
 def lived_grants(
     copy: Path, trust: bytes, glass: str, since: datetime | None
-) -> tuple[list[LivedGrant], list[str]]:
+) -> tuple[list[LivedGrant], list[LivedGrant]]:
     """Return the grants of a glass that had a credential, oldest first, and those still open.
+
+    Of an open one ``ends`` is when it ends by itself.
 
     The glass's stand-in for the day on which MFA is down gives the same, and counts as it.
 
@@ -42,18 +44,17 @@ def lived_grants(
             found[grant] = replace(held, intent=None, note=b"", card=None)
 
     audit(copy, trust, lambda step, done, of: None, watch)
-    lived, living = [], []
+    lived: list[LivedGrant] = []
+    living: list[LivedGrant] = []
     for each in sorted(found.values(), key=lambda one: one.at):
         if each.minted_at is None or each.path is GrantPath.DRILL:
             continue
         begins = max(each.usable_at or each.minted_at, each.not_before)
-        ends = each.dead_at or each.ended_at
+        ends = each.dead_at or each.ended_at or each.not_after
         if since is not None and begins < since:
             continue
-        if ends is None:
-            living.append(each.grant)
-            continue
-        lived.append(
+        over = each.ended_at or each.dead_at
+        (lived if over else living).append(
             LivedGrant(
                 each.grant, each.glass, each.who, each.incident, each.minter, each.platform,
                 each.scope, begins, max(begins, ends),

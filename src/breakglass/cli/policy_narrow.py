@@ -83,17 +83,18 @@ def narrow(
     forms = [(each, form_of(each)) for each in logs]
     mint = _mint(read.glasses[glass], forms)
     grants, living = lived_grants(copy, _bytes(trust or find(org).trust), glass, _since(since))
-    mine = [each for each in grants if each.minter == mint.minter]
+    mine = [each for each in (*grants, *living) if each.minter == mint.minter]
     if strange := sorted({*left_out} - {each.grant for each in mine}):
         raise click.UsageError(f"--leave-out {strange[0]}: no such grant among those looked at")
-    found = _proposal(read, read.glasses[glass], mint, _uses(mint, forms, mine), left_out)
+    uses = _uses(mint, forms, mine, living)
+    found = _proposal(read, read.glasses[glass], mint, uses, left_out)
     diff, script = _texts(files, found)
     if folder is not None and diff:
         _write(folder, diff, script)
     if as_json:
-        output.tell_json(_as_json(found, living, left_out, diff, script))
+        output.tell_json(_as_json(found, left_out, diff, script))
         return
-    output.tell_rows(_rows(found, living, left_out))
+    output.tell_rows(_rows(found, left_out))
     for title, text in (("diff", diff), ("SQL", script)):
         if text:
             click.echo(f"\n# {title}\n{shown_lines(text, TEXT_AT_MOST)}", nl=False)
@@ -101,14 +102,22 @@ def narrow(
 
 
 def _uses(
-    mint: Mint, forms: Sequence[tuple[Path, LogForm]], grants: Sequence[LivedGrant]
+    mint: Mint,
+    forms: Sequence[tuple[Path, LogForm]],
+    grants: Sequence[LivedGrant],
+    living: Sequence[LivedGrant],
 ) -> list[GrantUse]:
+    """Return what each used; one that goes on counts with what is seen of it, and as not seen."""
+    from dataclasses import replace
+
     from breakglass.policy.used.postgres_acts import read_postgres
     from breakglass.policy.used.ssh_acts import read_ssh
 
     read = read_postgres if mint.platform == "postgres" else read_ssh
     acts = read(forms, grants)
-    return [acts.use_of(each) for each in grants]
+    uses = [acts.use_of(each) for each in grants]
+    going_on = ("it had not ended when the ledger was copied",)
+    return [replace(each, lost=going_on) if each.grant in living else each for each in uses]
 
 
 def _mint(glass: Glass, forms: Sequence[tuple[Path, LogForm]]) -> Mint:
@@ -151,9 +160,7 @@ def _texts(files: Mapping[str, bytes], found: Proposal) -> tuple[str, str]:
     return diff, target_script(statements) if statements else ""
 
 
-def _rows(
-    found: Proposal, living: Sequence[str], left_out: Sequence[str]
-) -> Iterator[tuple[str, str]]:
+def _rows(found: Proposal, left_out: Sequence[str]) -> Iterator[tuple[str, str]]:
     from breakglass.policy.used.proposed_bundle import span_text
 
     begun = sorted(each.grant.begins for each in found.uses)
@@ -174,8 +181,6 @@ def _rows(
         yield "never used", f"{name}: {', '.join(gone)}"
     for each in found.kept:
         yield "stays", each
-    for each in living:
-        yield "not seen", f"{each} had not ended when the ledger was copied"
     for use in found.uses:
         if use.lost and use.grant.grant in left_out:
             yield "left out", f"{use.grant.grant}, as you said: {'; '.join(use.lost)}"
@@ -212,9 +217,7 @@ def _say_next(found: Proposal, place: Path, folder: Path | None, script: str) ->
             )
 
 
-def _as_json(
-    found: Proposal, living: Sequence[str], left_out: Sequence[str], diff: str, script: str
-) -> dict[str, Any]:
+def _as_json(found: Proposal, left_out: Sequence[str], diff: str, script: str) -> dict[str, Any]:
     from breakglass.clock import format_time
 
     return {
@@ -232,7 +235,6 @@ def _as_json(
         "never_used": {name: list(gone) for name, gone in found.never_used.items()},
         "stays": list(found.kept),
         "too_little": list(found.stopped),
-        "living": list(living),
         "grants": [
             {
                 "grant": use.grant.grant,

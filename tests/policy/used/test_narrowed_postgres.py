@@ -21,9 +21,10 @@ from breakglass.minter.platforms.postgres_setup import Template, setup_statement
 from breakglass.minter.platforms.scram_verifier import scram_verifier
 from breakglass.policy.lint import lint
 from breakglass.policy.parse import parse_bundle
-from breakglass.policy.used.grant_use import GrantUse
+from breakglass.policy.used.grant_use import GrantUse, TableRight
 from breakglass.policy.used.lived_grant import LivedGrant
 from breakglass.policy.used.log_file import form_of
+from breakglass.policy.used.pgaudit_line import DATA_RIGHTS
 from breakglass.policy.used.postgres_acts import read_postgres
 from breakglass.policy.used.proposal import Enough, Proposal, propose
 from breakglass.policy.used.proposed_bundle import narrowed_files, unified_diff
@@ -83,6 +84,11 @@ NEVER_USED = (
     "select * from trail",
     "select hidden from jobs",
 )
+WIDER = """
+select c.oid::regclass || ' ' || p.name from pg_class c,
+  unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) p(name)
+ where c.relkind in ('r', 'v') and has_table_privilege('wide_used_1', c.oid, p.name)
+   and not has_table_privilege('wide', c.oid, p.name)"""
 GRANT = "g-7kq3m2x4p5ab"
 
 
@@ -243,6 +249,7 @@ def test_what_was_used_works_under_the_narrower_glass_and_what_was_not_is_refuse
     assert found.scope == {"databases": ("orders",), "templates": ("wide_used_1",)}
     assert found.never_used == {"databases": ("billing",)}
     audited.administer(target_script(target_statements(found)))
+    assert audited.server.column(WIDER, "orders") == []
     read = parse_bundle(applied(files, found, tmp_path))
     assert [str(e) for e in lint(read, now=datetime.now(UTC)) if e.level.value == "error"] == []
     scope = read.glasses["orders-repair"].mints[0].scope
@@ -332,3 +339,50 @@ def test_a_lost_piece_of_the_log_is_told_and_stops_the_proposal(
     found = proposal(bundle(), [use])
     assert not found.narrows
     assert found.stopped[0] == f"g-llllllllllll was not wholly seen: {lost}"
+
+
+def listed(*relations: str) -> Proposal:
+    """Return what would be proposed of a log that proves these tables."""
+    rights = {TableRight("orders", each, right) for each in relations for right in DATA_RIGHTS}
+    grant = lived(GRANT, datetime.now(UTC))
+    use = GrantUse(
+        grant, {"databases": frozenset({"orders"})}, frozenset(rights), last=grant.begins
+    )
+    return proposal(bundle(), [use])
+
+
+def test_newer_servers_take_the_narrower_template_and_give_it_nothing_that_the_old_one_has_not(
+    plain: Target,
+) -> None:
+    found = listed("public.orders", "public.trail", "public.gone")
+    said = plain.administer(target_script(target_statements(found)))
+    assert "no relation public.gone any more" in said
+    assert plain.server.column(WIDER, "orders") == []
+    made = plain.mint("g-" + "w" * 12, found.scope)
+    plain.run(made, "update orders set state = 'done'", "insert into orders values (9)")
+    for each in ("select * from trail", "select * from secrets", "set role wide_used_1"):
+        assert refused(plain, made, each), each
+    plain.end(made)
+    plain.server.run("drop owned by wide_used_1; drop role wide_used_1", dbname="orders")
+
+
+def test_row_security_that_names_the_old_template_stops_the_script(plain: Target) -> None:
+    plain.server.run("create policy theirs on orders to wide using (true)", dbname="orders")
+    try:
+        with pytest.raises(AssertionError, match="row security of public"):
+            plain.administer(target_script(target_statements(listed("public.orders"))))
+    finally:
+        plain.server.run("drop policy theirs on orders", dbname="orders")
+    assert plain.server.column("select 1 from pg_roles where rolname = 'wide_used_1'") == []
+
+
+def test_a_role_that_is_taken_by_a_function_keeps_the_template(
+    audited: Target, tmp_path: Path
+) -> None:
+    grant = used_once(
+        audited, "select set_config('role', 'wide', false)", *USED, grant="g-" + "s" * 12
+    )
+    log = audited.logs("csv", tmp_path)
+    use = read_postgres([(log, form_of(log))], [grant]).use_of(grant)
+    assert use.beyond == {"set_config in orders"}
+    assert proposal(bundle(), [use]).template == ""

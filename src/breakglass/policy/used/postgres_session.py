@@ -25,6 +25,7 @@ _HARMLESS = frozenset(
      "DISCARD PLANS", "DISCARD SEQUENCES", "DISCARD TEMP", "SHOW", "SET", "RESET",
      "SET CONSTRAINTS", "LISTEN", "UNLISTEN", "NOTIFY", "EXPLAIN", "PREPARE", "???")
 )  # fmt: skip
+_SETS = re.compile(r"\bset_config\b", re.IGNORECASE)
 _TAKES_A_NAME = re.compile(r"\b(role|authorization)\b", re.IGNORECASE)
 
 
@@ -130,10 +131,16 @@ class PostgresSession:
     @property
     def beyond(self) -> set[str]:
         """Return the commands that take rights which no list of tables shows."""
-        return {each.command for each in self.audited if _is_beyond(each)}
+        return {_shown(each) for each in self.audited if _is_beyond(each)}
+
+
+def _shown(line: PgauditLine) -> str:
+    return "set_config" if _SETS.search(line.text) else line.command
 
 
 def _is_beyond(line: PgauditLine) -> bool:
+    if _SETS.search(line.text):
+        return True  # SET ROLE by a function that pgaudit does not tell of
     if line.kind in ("READ", "WRITE"):
         return line.kind == "WRITE" and not line.relation and line.command not in _WRITES
     if line.kind == "FUNCTION":
