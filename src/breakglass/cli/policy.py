@@ -14,6 +14,7 @@ from breakglass.cli.client import Client, find, takes_org
 from breakglass.cli.policy_cases import test
 from breakglass.cli.policy_change import channel, person, renew
 from breakglass.cli.policy_difference import diff, tell_difference
+from breakglass.cli.policy_narrow import narrow
 from breakglass.cli.policy_schema import schema
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
@@ -61,6 +62,7 @@ def policy() -> None:
 policy.add_command(diff)
 policy.add_command(test)
 policy.add_command(schema)
+policy.add_command(narrow)
 policy.add_command(renew)
 policy.add_command(person)
 policy.add_command(channel)

@@ -23,6 +23,7 @@ from breakglass.tlog.note import Note
 from breakglass.tlog.tiles import TILE_WIDTH, decode_bundle, entries_path
 
 Progress = Callable[[str, int, int], None]
+Watch = Callable[[State, Judged], None]
 
 
 @dataclass
@@ -36,13 +37,14 @@ class Audited:
     forbidden: list[Judged] = field(default_factory=list)
 
 
-def audit(folder: Path, trust: bytes, progress: Progress) -> Audited:
+def audit(folder: Path, trust: bytes, progress: Progress, watch: Watch | None = None) -> Audited:
     """Check a whole copy.
 
     Args:
         folder: as ``breakglass ledger export`` wrote it.
         trust: a trust file that came to us on another way than the copy.
         progress: told a step, how much of it is done, and how much there is.
+        watch: shown the state behind each record, with what was made of the record.
 
     Raises:
         UnprovenError: what does not fit, with the record that it stands in.
@@ -70,6 +72,8 @@ def audit(folder: Path, trust: bytes, progress: Progress) -> Audited:
         outer = _outer(each.note)
         attached = _attached(folder, attachments_read(state, outer)) if outer else {}
         judged = apply(state, Entry(each.index, each.note, each.cosigned, attached), outer)
+        if watch is not None:
+            watch(state, judged)
         audited.heads += each.head != head
         head = each.head
         if judged.void and judged.quiet:
