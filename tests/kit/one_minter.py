@@ -383,7 +383,7 @@ class OneMinter:
             self.saying,
             self.bell,
             clock,
-            ReconcilerLimits(MINUTE, RING_AFTER, 1),
+            ReconcilerLimits(MINUTE, RING_AFTER, 1, 100_000),  # no pace: time stands still
             at,
             SteppedTidying(self.table, self.platform, self.locks, self.saying, at),
             lambda: self.current and self.catching_up.current,

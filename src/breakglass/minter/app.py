@@ -85,7 +85,12 @@ def build(folder: Path, clock: Clock, at: At = go_on) -> Service:
     locks = GrantLocks()
     saying = OutcomeRecords(stating, table, described.limits.platform)
     doors = MinterDoor(name, view, process.peer(), doors_taken, stating, bell, clock, at)
-    limits = ReconcilerLimits(settings.sweep_every, settings.ring_after, settings.ending_threads)
+    limits = ReconcilerLimits(
+        settings.sweep_every,
+        settings.ring_after,
+        settings.ending_threads,
+        settings.endings_per_second,
+    )
     lives = PolicyLives(name, view, bell)
     tidying = Tidying(table, platform, locks, saying, at)
     ending = Reconciler(

@@ -36,6 +36,7 @@ create table if not exists grants(
     said integer not null default 0, handout text
 ) strict;
 create index if not exists by_stage on grants(stage, next_try);
+create index if not exists by_tries on grants(stage, tries, next_try);
 create index if not exists by_expiry on grants(stage, expires);
 create index if not exists untidied on grants(grant_id)
     where stage = 'dead' and left_behind is null;
@@ -288,17 +289,28 @@ class GrantStore:
         return [_claim(row) for row in rows]
 
     def expired(self, now: datetime, most: int) -> list[Row]:
-        """Return grants that are past their end and not told to end yet, the oldest first."""
+        """Return grants that are past their end and not told to end yet.
+
+        The newest first: what expires now is not ended behind thousands of an outage.
+        """
         return self._rows(
-            "where stage in ('claimed', 'minted') and expires < ? order by expires limit ?",
+            "where stage in ('claimed', 'minted') and expires < ? order by expires desc limit ?",
             format_time(now),
             most,
         )
 
+    def overdue(self, since: datetime) -> int:
+        """Return how many expired before ``since`` and are not even told to end."""
+        (count,) = self._file.one(
+            "select count(*) from grants where stage in ('claimed', 'minted') and expires < ?",
+            format_time(since),
+        )
+        return int(count)
+
     def due(self, now: datetime, most: int) -> list[Row]:
-        """Return grants to end now, those that failed least first."""
+        """Return grants to end now: those that failed least first, of these the newest."""
         return self._rows(
-            "where stage = 'ended' and next_try <= ? order by next_try limit ?",
+            "where stage = 'ended' and next_try <= ? order by tries, next_try desc limit ?",
             format_time(now),
             most,
         )

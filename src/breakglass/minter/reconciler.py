@@ -19,6 +19,7 @@ from functools import partial
 from breakglass.clock import Clock, to_milliseconds
 from breakglass.errors import BreakglassError
 from breakglass.minter.early_endings import EarlyEndings
+from breakglass.minter.ending_pace import EndingPace
 from breakglass.minter.grant_store import Claim, GrantStore, Outcome, Row, Stage
 from breakglass.minter.minting import At
 from breakglass.minter.outcome_records import OutcomeRecords
@@ -45,6 +46,7 @@ class ReconcilerLimits:
     sweep_every: timedelta
     ring_after: timedelta
     threads: int
+    endings_per_second: int
 
 
 class Reconciler:
@@ -87,7 +89,9 @@ class Reconciler:
         self._tidying = tidying
         self._current = current
         self._early = early
+        self._pace = EndingPace(limits.endings_per_second)
         self._orphans: set[str] = set()  # that were rung
+        self._backlog_rang = False
         self._woken = threading.Event()
         self._closed = threading.Event()
         self._busy: set[str] = set()
@@ -121,14 +125,16 @@ class Reconciler:
     def reconcile(self) -> None:
         """Look once at everything that may have to end, and set the workers to it."""
         now = self._now()
-        # (1) Past its end: promise it on disk, many in one commit.
-        self._tell_expired(now)
+        # (1) Past its end: promise it on disk, as many in one commit as may be ended now. The
+        #     others wait at their end, which mints nothing either: what is told meanwhile to end
+        #     by people does not stand behind thousands.
+        self._tell_expired(now, min(self._pace.room(), _BATCH))
         # (2) Told to end by others: a person, a glass or the grant was stopped.
         self._tell_stopped(now)
         # (3) Over by the ledger and the policy: its incident was closed, its start was refused.
         self._tell_early(now)
         # (4) Cut, probe and tell, by the workers.
-        for row in self._table.due(now, _BATCH):
+        for row in self._table.due(now, min(self._pace.room(), _BATCH)):
             self._hand_out(row.grant)
         # (5) Behind those that are dead already, on other threads.
         self._tidying.hand_out()
@@ -136,6 +142,7 @@ class Reconciler:
         if time.monotonic() - self._said_all > _REST_AT_MOST.total_seconds() * 5:
             self._said_all = time.monotonic()
             self._say_owed()
+            self._ring_backlog(now)
         if time.monotonic() - self._swept > self._limits.sweep_every.total_seconds():
             self._swept = time.monotonic()
             self._workers.submit(self._guarded, self.sweep)
@@ -202,13 +209,26 @@ class Reconciler:
         except Exception:
             log.exception("ending: an error inside; it goes on")
 
-    def _tell_expired(self, now: datetime) -> None:
-        while rows := self._table.expired(now, _BATCH):
-            ends = []
-            for row in rows:
-                why = EndedWhy.EXPIRED if row.stage is Stage.MINTED else self._unminted(row)
-                ends.append((Ended(row.grant, why, "", None), row.claim.expires))
+    def _tell_expired(self, now: datetime, most: int) -> None:
+        ends = []
+        for row in self._table.expired(now, most):
+            why = EndedWhy.EXPIRED if row.stage is Stage.MINTED else self._unminted(row)
+            ends.append((Ended(row.grant, why, "", None), row.claim.expires))
+        if ends:
             self._table.end(now, *ends)
+
+    def _ring_backlog(self, now: datetime) -> None:
+        """Ring once for all that wait for their turn; each one that fails rings by itself."""
+        waiting = self._table.overdue(now - self._limits.ring_after)
+        if waiting and not self._backlog_rang:
+            self._bell.ring(
+                "outlived",
+                "backlog",
+                f"{waiting} grants are past their end by more than"
+                f" {self._limits.ring_after.total_seconds():.0f} s, and their sessions may still be"
+                f" live; {self._limits.endings_per_second} are ended in a second",
+            )
+        self._backlog_rang = waiting > 0
 
     def _unminted(self, row: Row) -> EndedWhy:
         minted = self._minted_by_record(row.grant)
@@ -254,6 +274,7 @@ class Reconciler:
             if grant in self._busy:
                 return
             self._busy.add(grant)
+        self._pace.begin()
         self._workers.submit(self._end_handed_out, grant)
 
     def _end_handed_out(self, grant: str) -> None:
@@ -264,7 +285,7 @@ class Reconciler:
             with self._busy_lock:
                 self._busy.discard(grant)
                 idle = not self._busy
-            if idle:
+            if idle and self._pace.room():
                 self._woken.set()  # more of them may be due
 
     def _end_one(self, grant: str) -> None:

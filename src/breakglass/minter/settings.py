@@ -34,6 +34,8 @@ class MinterSettings:
         idle_every: how often the target is asked whether a grant that may lie idle was used.
         sweep_every: how often the target is searched for orphans.
         ring_after: how long past its end a grant may live before we ring.
+        ending_threads: how many grants are ended at a time.
+        endings_per_second: how many are begun in a second; what a person ends waits for none.
         spool_notes: so many records may wait for the ledger; beyond it nothing is minted.
         spool_for: nor when one of them has waited so long.
     """
@@ -58,6 +60,7 @@ class MinterSettings:
     sweep_every: timedelta = timedelta(seconds=60)
     ring_after: timedelta = timedelta(seconds=60)
     ending_threads: int = 2
+    endings_per_second: int = 50  # bench/ending.py: what a mint beside them takes
     spool_notes: int = 10_000  # docs/threat-model.md: outcomes wait, new work does not begin
     spool_for: timedelta = timedelta(hours=24)
 

@@ -40,6 +40,7 @@ from breakglass.minter.platforms.postgres_role import (
     create_role,
 )
 from breakglass.minter.platforms.postgres_sessions import Sessions, own_server, said
+from breakglass.minter.platforms.postgres_starting import end_logins_under_way
 from breakglass.minter.platforms.postgres_use import shut_out_idle, used_within
 from breakglass.records.platforms import PLATFORMS
 
@@ -168,6 +169,7 @@ class Postgres:
         """Look for the role, its sessions and a login; see ``Platform.probe_dead``."""
         handle = account.handle
         with self._ending.session(f"probe {handle!r}") as session:
+            end_logins_under_way(session, handle)
             live = session.execute(
                 b"select pg_catalog.count(*) from pg_catalog.pg_stat_activity a"
                 b" where a.usename = %s",

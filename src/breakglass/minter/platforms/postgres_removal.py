@@ -23,6 +23,7 @@ from breakglass.errors import RefusedError, UnavailableError
 from breakglass.minter.platforms.postgres_leftovers import Leftovers
 from breakglass.minter.platforms.postgres_sessions import said
 from breakglass.minter.platforms.postgres_setup import FIRST_WITH_SET_OPTION
+from breakglass.minter.platforms.postgres_starting import end_logins_under_way
 from breakglass.minter.platforms.scram_verifier import scram_verifier
 from breakglass.records.encoding.text_types import one_line
 
@@ -48,6 +49,9 @@ def shut_out(session: psycopg.Connection, handle: str) -> int:
         # (2) Live sessions, also where (1) was refused: a disk that is full keeps a role from
         #     being changed, and nobody from being cut. Behind both, nobody acts as this role.
         cut = _terminate(session, handle)
+        # Who passed the look at the role before (1) may be under way still, and in no list.
+        if end_logins_under_way(session, handle):
+            cut += _terminate(session, handle)
     # (3) Rights, and members. A crash from here on leaves a role that can do nothing but own.
     #     Where an administrator's open transaction locks a template, nobody can use them: tidying
     #     tries again, and the proof of death does not wait for it.
