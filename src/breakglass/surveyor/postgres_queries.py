@@ -91,6 +91,12 @@ select w.rights || ' on ' || w.oid::pg_catalog.regclass::pg_catalog.text, w.hold
         )
     }
   from whole w order by w.holder, w.oid limit %(most)s""",
+    "create-for-public": f"""
+select 'create in schema ' || n.nspname, 'PUBLIC', array[]::pg_catalog.text[]
+  from pg_catalog.pg_namespace n
+ where {_OURS} and exists(select from pg_catalog.aclexplode(n.nspacl) x
+                           where x.grantee = 0 and x.privilege_type = 'CREATE')
+ order by n.nspname limit %(most)s""",
     "definer-for-public": f"""
 select p.oid::pg_catalog.regprocedure::pg_catalog.text, r.rolname, array[]::pg_catalog.text[]
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
@@ -134,6 +140,7 @@ select e.extname from pg_catalog.pg_extension e
  where e.extname in ('pg_cron', 'pg_timetable', 'pgagent') order by e.extname
 """
 
+_GIVEN = "x.grantee <> 0 and pg_catalog.pg_has_role(x.grantee, 'member')"
 COULD_WRITE = f"""
 select case
   when r.rolsuper then 'it is a superuser'
@@ -165,12 +172,22 @@ select 'it may create in database ' || pg_catalog.current_database()
  where pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create')
 union all
 select 'it may create in schema ' || n.nspname from pg_catalog.pg_namespace n
- where {_OURS} and pg_catalog.has_schema_privilege(n.oid, 'create')
+ where {_OURS} and (pg_catalog.pg_has_role(n.nspowner, 'member') or exists(
+   select from pg_catalog.aclexplode(n.nspacl) x where x.privilege_type = 'CREATE' and {_GIVEN}))
 union all
 select 'it may write ' || c.oid::pg_catalog.regclass::pg_catalog.text
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'p', 'v', 'f') and {_OURS}
-   and (pg_catalog.has_table_privilege(c.oid, 'insert, update, delete, truncate, trigger')
-        or pg_catalog.has_any_column_privilege(c.oid, 'insert, update'))
+   and (pg_catalog.pg_has_role(c.relowner, 'member') or exists(
+     select from pg_catalog.aclexplode(c.relacl) x where {_GIVEN}
+      and x.privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER'))
+    or exists(select from pg_catalog.pg_attribute a
+               cross join lateral pg_catalog.aclexplode(a.attacl) x
+               where a.attrelid = c.oid and {_GIVEN}
+                 and x.privilege_type in ('INSERT', 'UPDATE')))
 """
-"""Why our own role could change something here; rows that are null say nothing."""
+"""Why our own role could change something here; rows that are null say nothing.
+
+What PUBLIC may is no reason: everybody may it, and it is just what a survey has to find. The
+session is read-only all the same.
+"""
