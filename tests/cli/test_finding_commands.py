@@ -147,7 +147,7 @@ def _completed(line: str, **environment: str) -> list[str]:
 
 
 def test_a_shell_completes_commands_and_the_grants_that_are_held_here(tmp_path: Path) -> None:
-    assert _completed("breakglass sta") == ["status"]
+    assert _completed("breakglass stat") == ["status"]
     (tmp_path / "client.toml").write_text(
         'who = "mira"\nkey = "key"\nlog = "ledger.example/one"\nbroker = "http://127.0.0.1:1"\n'
         'monitor = "http://127.0.0.1:1"\nledger = "http://127.0.0.1:1"\ntrust = "trust"\n'

@@ -191,14 +191,14 @@ def test_a_flaky_check_is_noticed_by_its_input(home: GateHome) -> None:
 def test_a_gate_stays_shut_under_kinds_that_it_does_not_know_and_says_which_release_does(
     home: GateHome, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (home.folder / "trust").write_bytes(home.org.trust_note(kinds="3"))
+    (home.folder / "trust").write_bytes(home.org.trust_note(kinds="4"))
     token = home.token_file(home.org.token(home.org.break_glass()).encoded())
     for _ in range(2):
         given = ("--token", token, "--for", "42")
         assert home.run("run", "deploy-approval", *given, "--", *FAIL) == 6
         said = capfd.readouterr().err
-        assert "puts kinds 3 in force, and this software knows kinds 2 at most" in said
-        assert "hint: install a later release on this machine, one that knows kinds 3" in said
+        assert "puts kinds 4 in force, and this software knows kinds 3 at most" in said
+        assert "hint: install a later release on this machine, one that knows kinds 4" in said
 
 
 @pytest.mark.parametrize("check", [PASS, FAIL])

@@ -17,19 +17,19 @@ from tests.embedded.isolated import Person, running_up
 from tests.kit.bad_server import BadServer
 from tests.kit.organisation import Organisation
 
-BEFORE = parse_trust(Organisation().trust_text(kinds="2"))
-AFTER = parse_trust(Organisation().trust_text(version="2", kinds="3"))
+BEFORE = parse_trust(Organisation().trust_text(kinds="3"))
+AFTER = parse_trust(Organisation().trust_text(version="2", kinds="4"))
 
 
 @pytest.fixture
 def newer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process is of a release that knows kinds 3."""
-    monkeypatch.setattr(kind_sets, "NEWEST", 3)
+    """This process is of a release that knows kinds 4."""
+    monkeypatch.setattr(kind_sets, "NEWEST", 4)
 
 
 @pytest.fixture
 def server() -> Iterator[BadServer]:
-    server = BadServer(answer=b'{"ok": true, "kinds": 3}')
+    server = BadServer(answer=b'{"ok": true, "kinds": 4}')
     yield server
     server.close()
 
@@ -48,7 +48,7 @@ def test_who_folds_is_each_broker_the_monitor_and_each_minter_of_the_trust_file(
 @pytest.mark.parametrize(
     ("answer", "mood", "says"),
     [
-        (b'{"ok": true, "kinds": 2}', "well", "'monitor' knows kinds 2 at most"),
+        (b'{"ok": true, "kinds": 3}', "well", "'monitor' knows kinds 3 at most"),
         (b'{"ok": true}', "well", "'monitor' knows kinds 1 at most"),
         (b'{"kinds": true}', "well", "'monitor' knows kinds 1 at most"),
         (b"", "hangup", r"'monitor' does not answer \("),
@@ -67,7 +67,7 @@ def test_one_that_is_behind_or_does_not_answer_stops_the_signature(
     assert (said.value.name, said.value.exit_code) == ("kinds_behind", 3)
     assert "--without NAME" in said.value.hint
     check_all_know(BEFORE, AFTER, asked, ["monitor"])
-    server.answer, server.mood = b'{"ok": true, "kinds": 3}', "well"
+    server.answer, server.mood = b'{"ok": true, "kinds": 4}', "well"
     check_all_know(BEFORE, AFTER, asked)
 
 
@@ -84,9 +84,9 @@ def test_nobody_is_asked_while_the_kinds_stay_and_nobody_signs_what_it_does_not_
     server: BadServer,
 ) -> None:
     asked = [Folding("monitor", server.address)]
-    same: Trust = parse_trust(Organisation().trust_text(version="2", kinds="2"))
+    same: Trust = parse_trust(Organisation().trust_text(version="2", kinds="3"))
     check_all_know(BEFORE, same, asked)
-    with pytest.raises(UnknownKindsError, match="this software knows kinds 2 at most"):
+    with pytest.raises(UnknownKindsError, match="this software knows kinds 3 at most"):
         check_all_know(BEFORE, AFTER, asked)
     assert server.connections == 0
 
@@ -105,16 +105,16 @@ def test_trust_next_and_trust_sign_refuse_while_the_processes_are_older(
         return int(ended.value.code or 0), capsys.readouterr().err
 
     with running_up(mira):
-        monkeypatch.setattr(kind_sets, "NEWEST", 3)
-        code, said = types("next", "--kinds", "3")
+        monkeypatch.setattr(kind_sets, "NEWEST", 4)
+        code, said = types("next", "--kinds", "4")
         assert code == 3
         for name in ("broker", "monitor"):
-            assert f"{name!r} knows kinds 2 at most" in said
+            assert f"{name!r} knows kinds 3 at most" in said
         assert not (org / "trust.next").exists()
         every = [word for name in ("broker", "monitor") for word in ("--without", name)]
-        assert types("next", "--kinds", "3", *every)[0] == 0
+        assert types("next", "--kinds", "4", *every)[0] == 0
         text = (org / "trust.next").read_text()
-        assert "\nkinds 3\n" in text
+        assert "\nkinds 4\n" in text
         # The second maintainer is asked for the same word.
         code, said = types("sign", str(org / "trust.next"))
         assert (code, "would stop 2 of 2 processes" in said) == (3, True)

@@ -9,18 +9,20 @@ import pytest
 
 from breakglass.records import all_kinds as kinds
 from breakglass.records.card import card_digest
+from breakglass.records.encoding.text_types import ZERO_DIGEST
 from breakglass.records.kinds.alert import Delivery
 from breakglass.records.kinds.answered import Reply
 from breakglass.records.kinds.attested import Attesting
 from breakglass.records.kinds.bypassed import GateState
 from breakglass.records.kinds.ended import EndedWhy
 from breakglass.records.kinds.incident import IncidentChange
+from breakglass.records.kinds.standing import Occasion
 from breakglass.records.record import Attachment
 from breakglass.records.record_reader import parse_record
 from breakglass.records.statement import Do, Target, digest_of
 from breakglass.tlog.note import Note
 
-from ..kit.organisation import NOW, SECOND, SKEW, Organisation, cards_attachment
+from ..kit.organisation import NOW, SECOND, SKEW, Organisation, cards_attachment, signer
 from ..kit.people import SoftKey
 from .folding import (
     begun,
@@ -68,14 +70,17 @@ def bodies() -> dict[str, Any]:
         kinds.Attested("archive", "worm", Attesting.HELD, NOW, "ab" * 32, ""),
         kinds.Roster("oncall-shop", ("mira",), "file:oncall.json", NOW),
         kinds.AllSuspended(True, signed),
+        kinds.Standing("orders-db", Occasion.DAILY, (), (), {}, (), "ab" * 32, ZERO_DIGEST, NOW),
     ]
     return {body.kind: body for body in listed}
 
 
+SURVEYOR = "minter:orders-db.survey"
 MAY = {
     "broker": "genesis trust policy cards key suspended all_suspended incident asked refused"
     " answered withdrawn intent ended gap",
     "minter:orders-db": "minted usable ended dead door gap",
+    "minter:orders-db.survey": "standing minted usable ended dead door gap",
     "monitor": "alert pulse justified gate_reviewed attested roster gap",
     "gate:orders-write": "bypassed passages door gap",
 }
@@ -85,7 +90,9 @@ MAY = {
 def test_a_role_states_its_own_kinds_and_no_others(role: str) -> None:
     """(F-16) A stolen gate key's intent is void, whatever it says."""
     org = begun()
+    org.submitters[SURVEYOR] = signer("orders-db-survey.shop.example")
     holds(org.activate_trust(version="2", kinds="2"))
+    holds(org.activate_trust(version="3", kinds="3"))
     for kind, body in bodies().items():
         attached = [b"x"] if kind in ("trust", "policy", "cards") and role == "broker" else []
         judged = org.append(org.record(role, body, f"{role}/{kind}", attachments=attached))

@@ -62,12 +62,12 @@ def test_a_trust_file_says_once_which_kinds(changes: dict[str, str | None]) -> N
 def test_a_party_takes_no_trust_file_of_kinds_that_it_does_not_know() -> None:
     """(R-21)"""
     org = Organisation()
-    standing = parse_trust(org.trust_text(kinds="2"))
-    with pytest.raises(UnknownKindsError, match=r"puts kinds 3 in force.* kinds 2 at most") as said:
-        accept_trust(Note.parse(org.trust_note(version="2", kinds="3")), standing)
+    standing = parse_trust(org.trust_text(kinds="3"))
+    with pytest.raises(UnknownKindsError, match=r"puts kinds 4 in force.* kinds 3 at most") as said:
+        accept_trust(Note.parse(org.trust_note(version="2", kinds="4")), standing)
     assert (said.value.exit_code, said.value.name) == (6, "kinds_unknown")
     with pytest.raises(UnknownKindsError):
-        accept_trust(Note.parse(org.trust_note(kinds="3")), None)
+        accept_trust(Note.parse(org.trust_note(kinds="4")), None)
 
 
 def test_the_fold_stops_at_kinds_that_it_does_not_know_with_the_digest_of_before(

@@ -59,10 +59,10 @@ def add(server: Postgres) -> tuple[str, ...]:
     )
 
 
-def psql(server: Postgres, file: Path) -> None:
+def psql(server: Postgres, file: Path, database: str = "postgres") -> None:
     """Run a script as the database's administrator, as the page says."""
     environment = {"PGPASSWORD": PASSWORD, "PATH": "/usr/bin:/bin", "PGHOST": "127.0.0.1"}
-    where = ["-U", SUPERUSER, "-p", str(server.port), "-d", "postgres"]
+    where = ["-U", SUPERUSER, "-p", str(server.port), "-d", database]
     done = subprocess.run(
         [server.place.programs / "psql", "-v", "ON_ERROR_STOP=1", "-q", *where, "-f", file],
         env=environment,

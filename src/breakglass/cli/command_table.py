@@ -30,6 +30,7 @@ TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
     "Reviewer": (("review", "review:review", "List and show the reviews that every grant opens."),),
     "Maintainer and operator": (
         ("minter", "minter:minter", "Make a minter for a database; try whether it can work."),
+        ("standing", "standing:standing", "Show access that stands without a grant; look for it."),
         ("policy", "policy:policy", "Check, explain, sign and activate the policy."),
         ("trust", "trust:trust", "Show, change, sign and update the trust file."),
         ("key", "key:key", "Show, seal and replace the keys of processes."),
@@ -75,6 +76,7 @@ _ELSEWHERE = {
     "request": "ask",
     "revoke": "kill",
     "ssh": "run",
+    "survey": "standing",
     "start": "up",
     "verify": "ledger",
 }

@@ -117,7 +117,7 @@ def add(
     made = make_minter(order, now())
     if sql is not None:
         write_whole(sql.absolute(), f"{script}\n".encode())
-    signed = _sign(client, made, sign_here)
+    signed = sign_line(client, made, sign_here)
     if as_json:
         output.tell_json(
             {
@@ -125,7 +125,7 @@ def add(
                 "folder": str(made.folder),
                 "listens": made.address,
                 "trust_line": made.trust_line,
-                "trusted": _is_trusted(client, made.trust_line),
+                "trusted": is_trusted(client, made.trust_line),
                 "changed": made.changed,
                 "sql": script,
             }
@@ -288,11 +288,12 @@ def _sql(
     return setup_text(server, found)
 
 
-def _sign(client: Client, made: NewMinter, sign_here: bool) -> list[tuple[str, str]]:
+def sign_line(client: Client, made: NewMinter, sign_here: bool) -> list[tuple[str, str]]:
+    """Put the line of a new minter or surveyor in force here, if asked to; says what was done."""
     from breakglass.cli.next_trust import change_of
     from breakglass.records.trust_lines import next_text, with_submitter
 
-    if not sign_here or _is_trusted(client, made.trust_line):
+    if not sign_here or is_trusted(client, made.trust_line):
         return []
     client.announce()
     change = change_of(client, sign_here=True)
@@ -302,12 +303,13 @@ def _sign(client: Client, made: NewMinter, sign_here: bool) -> list[tuple[str, s
     return [("in force", said)]
 
 
-def _is_trusted(client: Client, line: str) -> bool:
+def is_trusted(client: Client, line: str) -> bool:
+    """Say whether the trust file at hand has this line."""
     return line in own_trust(client).text.splitlines()
 
 
 def _tell_next(client: Client, made: NewMinter, name: str) -> None:
-    if not _is_trusted(client, made.trust_line):
+    if not is_trusted(client, made.trust_line):
         output.talk(f"next, a maintainer at home: breakglass trust next '{made.trust_line}'")
         output.talk("then each other maintainer: breakglass trust sign trust.next")
         output.talk("then one of them: breakglass trust activate trust.next")

@@ -80,12 +80,13 @@ def processes_of(org: Path) -> list[list[Process]]:
         )
     witnesses = [Process(path.name, "witness") for path in sorted(org.glob("witness-*"))]
     minters = [Process(path.name, "minter") for path in sorted(org.glob("minter-*"))]
+    surveyors = [Process(path.name, "surveyor") for path in sorted(org.glob("surveyor-*"))]
     cosigners = [*witnesses, Process("archiver", "archiver")]
     return [
         [each for each in cosigners if not moved_out(org / each.name)]
         + [Process("ledger", "ledger")],
         [Process("broker", "broker")],
-        [*minters, Process("monitor", "monitor")],
+        [*minters, *surveyors, Process("monitor", "monitor")],
     ]
 
 

@@ -13,6 +13,7 @@ from breakglass.monitor.decision_replay import Unjustified
 from breakglass.monitor.early_end_texts import closing, ended_starts
 from breakglass.monitor.history_projection import HistoryProjection
 from breakglass.monitor.leavers import leavers
+from breakglass.monitor.survey_alerts import of_survey
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.records import all_kinds as kinds
 from breakglass.records.fold.context import Entry
@@ -58,6 +59,9 @@ def alert_for(
     told = _of_a_grant(body, judged.index, envelope.at, str(judged.role), state, chronicle)
     told = told or _of_the_rules(body, judged.index, envelope.at, envelope.id, state, chronicle)
     more = None
+    if isinstance(body, kinds.Standing):
+        surveys = chronicle.kept.surveys[body.target]
+        return tuple(of_survey(surveys, judged.index, envelope.at, envelope.id, state))
     if isinstance(body, kinds.Incident):
         more = closing(body, judged.index, envelope.at, state, chronicle)
     elif isinstance(body, kinds.Policy | kinds.Cards):

@@ -52,6 +52,7 @@ from breakglass.monitor.routes import routes
 from breakglass.monitor.scheduled_starts import ScheduledStarts
 from breakglass.monitor.settings import MonitorSettings
 from breakglass.monitor.split_view import SplitViewCheck
+from breakglass.monitor.survey_silence import SurveySilence
 from breakglass.monitor.tile_audit import TileAudit
 from breakglass.monitor.witnessed_time import WitnessedTime
 from breakglass.node.process import NodeProcess
@@ -150,6 +151,14 @@ class Monitor:
             view, self.following, self.ringing, self.time, patience, settings.silent_after
         )
         self.starts = ScheduledStarts(view, self.following, self.ringing, stating, self.time)
+        self.surveys = SurveySilence(
+            view,
+            self.following,
+            self.ringing,
+            self.time,
+            settings.surveyed_within,
+            settings.surveyed_behind_end,
+        )
         switch = (
             Webhook(settings.dead_man, "", settings.deliver_within) if settings.dead_man else None
         )
@@ -190,6 +199,7 @@ class Monitor:
         self._tasks = [
             PeriodicTask("pulse", settings.pulse_every, self.pulsing.beat),
             PeriodicTask("look", settings.look_every, self.looking.look),
+            PeriodicTask("surveys", settings.look_every, self.surveys.look),
             PeriodicTask("starts", settings.look_every, self._starts),
             PeriodicTask("channels", settings.look_every, self.policy_channels.look),
             PeriodicTask("paging", settings.look_every, self.paging.look),

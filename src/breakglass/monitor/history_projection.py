@@ -25,6 +25,7 @@ from breakglass.records.grant import Path
 from breakglass.records.kinds.alert import Delivery
 from breakglass.records.kinds.answered import Reply
 from breakglass.records.kinds.asked import Factors
+from breakglass.records.kinds.standing import Occasion
 from breakglass.records.statement import Why, parse_request
 from breakglass.records.trust import Trust
 
@@ -185,6 +186,7 @@ class GrantHistory:
     minted: kinds.Minted | None = None
     dead: kinds.Dead | None = None
     bypasses: tuple[BypassThen, ...] = ()
+    surveys: tuple[kinds.Standing, ...] = ()
 
 
 @dataclass
@@ -193,7 +195,9 @@ class History:
 
     ``heard`` are the (channel, key) of deliveries that the ledger knows, with when it was told.
     ``unfinished`` are grants that some record must still follow. ``bundle`` is the one in force,
-    ``day`` the last one on which the fold's own time entered another.
+    ``day`` the last one on which the fold's own time entered another. ``surveys`` are the newest of
+    each target and the one before it; ``surveyed`` are the grants that became usable behind a first
+    one, and since when they are over: a look at what each left is due then.
     """
 
     grants: dict[str, GrantHistory] = field(default_factory=dict)
@@ -206,6 +210,8 @@ class History:
     cards_index: int = -1
     bundle: Bundle = NO_BUNDLE
     day: date | None = None
+    surveys: dict[str, tuple[kinds.Standing, ...]] = field(default_factory=dict)
+    surveyed: dict[str, datetime | None] = field(default_factory=dict)
 
 
 class HistoryProjection(MemoryProjection[History]):
@@ -253,9 +259,20 @@ class HistoryProjection(MemoryProjection[History]):
                 )
             case kinds.Minted():
                 self._change(body.grant, minted=body)
+            case kinds.Usable():
+                if state.grants.by_id[body.grant].minter in kept.surveys:
+                    kept.surveyed[body.grant] = None
             case kinds.Dead():
                 self._change(body.grant, dead=body)
                 kept.unfinished.discard(body.grant)
+                if body.grant in kept.surveyed:
+                    kept.surveyed[body.grant] = state.witnessed or at
+            case kinds.Standing():
+                kept.surveys[body.target] = (body, *kept.surveys.get(body.target, ())[:1])
+                for grant in body.grant:
+                    self._change(grant, surveys=(*self.of(grant).surveys, body))
+                    if body.occasion is Occasion.ENDED:
+                        kept.surveyed.pop(grant, None)
             case kinds.Ended() if state.grants.by_id[body.grant].minted_at is None:
                 kept.unfinished.discard(body.grant)
             case kinds.Bypassed():
@@ -305,6 +322,7 @@ class HistoryProjection(MemoryProjection[History]):
         for name in [each for each in kept.grants if each not in here and each not in asked]:
             del kept.grants[name]
             kept.unfinished.discard(name)
+            kept.surveyed.pop(name, None)
         kept.heard = {key: at for key, at in kept.heard.items() if now - at <= HEARD_KEPT}
 
 

@@ -71,6 +71,8 @@ class MonitorSettings:
     attest_every: timedelta = timedelta(minutes=10)  # asks the archiver whether it has looked
     # A day, and two hours in which an archiver may be restarted.
     attested_within: timedelta = timedelta(hours=26)
+    surveyed_within: timedelta = timedelta(hours=26)  # a surveyor looks daily, as an archiver
+    surveyed_behind_end: timedelta = timedelta(minutes=30)
     look_every: timedelta = timedelta(seconds=1)
     minted_within: timedelta = timedelta(seconds=60)
     dead_within: timedelta = timedelta(seconds=60)

@@ -19,6 +19,7 @@ from breakglass.operate.fixed_address import choose_ports, host_of, listen_at, p
 from breakglass.operate.new_gate import let_in
 from breakglass.process.folder import SETTINGS, make_folder, sync_folder, write_synced, write_whole
 from breakglass.process.key_store import KEY, keeping_of
+from breakglass.records.kinds.standing import SURVEYOR
 from breakglass.tlog.note import SignerKey
 
 LINES = "lines"
@@ -35,6 +36,7 @@ class MinterOrder:
         log: the ledger's origin.
         trust: the trust file that it begins with.
         target: the tables of its settings that tell it of its target.
+        room: ``minter``, or ``surveyor`` for whoever reads there and mints nothing.
     """
 
     org: Path
@@ -42,11 +44,17 @@ class MinterOrder:
     log: str
     trust: bytes
     target: str
+    room: str = "minter"
 
     @property
     def folder(self) -> Path:
         """Where it lives."""
-        return self.org / f"minter-{self.name}"
+        return self.org / f"{self.room}-{self.name}"
+
+    @property
+    def role(self) -> str:
+        """What trust file and broker call it, behind ``minter:``."""
+        return self.name if self.room == "minter" else f"{self.name}{SURVEYOR}"
 
 
 @dataclass(frozen=True)
@@ -93,13 +101,13 @@ def make_minter(order: MinterOrder, now: datetime) -> NewMinter:
     if _is_new(order):
         _make_folder(order, now)
         changed.append(str(folder))
-    line = f"submitter minter:{order.name} {keeping_of(folder).verifier()}"
+    line = f"submitter minter:{order.role} {keeping_of(folder).verifier()}"
     write_whole(folder / LINES, f"{line}\n".encode(), 0o644)
     # (4) The ledger takes its records; what it states is void until the trust file names its key.
     if let_in(org, line):
         changed.append("ledger/submitters")
     # (5) The broker last: it would call a minter that is not there.
-    if _tell_broker(org / "broker" / SETTINGS, order.name):
+    if _tell_broker(org / "broker" / SETTINGS, order):
         changed.append("broker/settings.toml")
     host, port = host_of(folder), ports_of(org).get(folder.name, 0)
     return NewMinter(folder, line, f"{host}:{port}", tuple(changed))
@@ -135,7 +143,7 @@ def _make_folder(order: MinterOrder, now: datetime) -> None:
     make_folder(folder / "data")
     # (1) The key. A crash behind it leaves a key that the next run takes up.
     if not (folder / KEY).exists():
-        key = SignerKey.generate(f"minter-{order.name}.{order.log.partition('/')[0]}")
+        key = SignerKey.generate(f"{order.room}-{order.name}.{order.log.partition('/')[0]}")
         draft = folder / f".{KEY}"
         draft.unlink(missing_ok=True)
         write_synced(draft, f"{key.encoded()}\n".encode())
@@ -164,17 +172,19 @@ def _next_free(highest: int, taken: dict[str, int]) -> int:
 
 
 def _settings(order: MinterOrder) -> str:
+    ours = "name" if order.room == "minter" else "target"
     return (
-        f"name = {json.dumps(order.name)}\nlog = {json.dumps(order.log)}\n"
+        f"{ours} = {json.dumps(order.name)}\nlog = {json.dumps(order.log)}\n"
         f'ledger = "../ledger/address"\ntrust = "trust"\n{order.target}'
     )
 
 
-def _tell_broker(settings: Path, name: str) -> bool:
-    text = settings.read_text("utf-8")
+def _tell_broker(settings: Path, order: MinterOrder) -> bool:
+    # A surveyor too: who signs new kinds into force asks everybody who folds whether they know.
+    text, name = settings.read_text("utf-8"), order.role
     if name in tomllib.loads(text).get("minters", {}):
         return False
-    line = f"{json.dumps(name)} = {json.dumps(f'../minter-{name}/address')}\n"
+    line = f"{json.dumps(name)} = {json.dumps(f'../{order.folder.name}/address')}\n"
     table = _TABLE.search(text)
     if table is None:
         changed = f"{text.rstrip()}\n\n[minters]\n{line}"

@@ -15,7 +15,7 @@ from breakglass.operate.retired_cosigners import moved_out
 from breakglass.process.folder import SETTINGS
 from breakglass.shown_text import all_seen
 
-ROOMS = ("witness", "archiver", "ledger", "broker", "minter", "monitor")
+ROOMS = ("witness", "archiver", "ledger", "broker", "minter", "surveyor", "monitor")
 _FIRST = ("witness", "archiver", "ledger")  # others wait for these, if they are on this machine
 
 
@@ -163,7 +163,9 @@ def _home(unit: Unit) -> str:
 
 
 def _is(name: str, room: str) -> bool:
-    return name == room or (room in ("witness", "minter") and name.startswith(f"{room}-"))
+    return name == room or (
+        room in ("witness", "minter", "surveyor") and name.startswith(f"{room}-")
+    )
 
 
 def serves_alone(folder: Path) -> bool:

@@ -29,6 +29,7 @@ from breakglass.records.kinds import (
     pulse,
     refused,
     roster,
+    standing,
     suspended,
     trust,
     usable,
@@ -57,6 +58,7 @@ from breakglass.records.kinds.policy import Policy
 from breakglass.records.kinds.pulse import Pulse
 from breakglass.records.kinds.refused import Refused
 from breakglass.records.kinds.roster import Roster
+from breakglass.records.kinds.standing import Standing
 from breakglass.records.kinds.suspended import Suspended
 from breakglass.records.kinds.trust import TrustActivated
 from breakglass.records.kinds.usable import Usable
@@ -91,6 +93,7 @@ KINDS = Registry(
         gate_reviewed.RULE,
         roster.RULE,
         all_suspended.RULE,
+        standing.RULE,
     )
 )
 
@@ -119,6 +122,7 @@ __all__ = [
     "Pulse",
     "Refused",
     "Roster",
+    "Standing",
     "Suspended",
     "TrustActivated",
     "Usable",

@@ -9,8 +9,9 @@ from __future__ import annotations
 from breakglass.error_names import ErrorName
 from breakglass.errors import MisconfiguredError
 
-NEWEST = 2
+NEWEST = 3
 SET_2 = 2  # a start put off is granted again; a kill ends asks; all is stopped; rosters
+SET_3 = 3  # what privileged access stands at a target without a grant
 
 
 class UnknownKindsError(MisconfiguredError):

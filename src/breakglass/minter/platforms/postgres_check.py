@@ -30,6 +30,7 @@ from breakglass.minter.platforms.postgres_setup import (
     limits_of,
     quoted,
 )
+from breakglass.minter.platforms.postgres_survey_rights import survey_findings
 
 Scope = Mapping[str, tuple[str, ...]]
 _KNOWN = {"databases", "may", "templates"}
@@ -160,6 +161,8 @@ def _minter(session: psycopg.Connection) -> Iterator[Finding]:
             f"the minter's role {name!r} may not create roles",
             f"alter role {quoted(name)} createrole",
         )
+    if not rules:
+        yield from survey_findings(session, name)
 
 
 def _template(session: psycopg.Connection, template: str) -> Iterator[Finding]:

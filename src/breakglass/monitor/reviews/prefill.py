@@ -11,11 +11,13 @@ from breakglass.monitor.history_projection import BypassThen, GrantHistory
 from breakglass.monitor.reviews.inclusion_check import Audit
 from breakglass.monitor.reviews.rates import rate_of
 from breakglass.monitor.reviews.record import NOT_RECORDED, OPEN, Review, ReviewRecord
+from breakglass.monitor.survey_alerts import counted
 from breakglass.policy.factors import MFA_DOWN
 from breakglass.records.fold.slices.grants import GrantState
 from breakglass.records.grant import Path, session_name
 from breakglass.records.kinds.answered import Reply
 from breakglass.records.kinds.ended import EndedWhy
+from breakglass.records.kinds.standing import Occasion, Standing
 from breakglass.records.signing.signature import Factor
 
 _ENDED = {
@@ -148,10 +150,23 @@ def _actions(sources: Sources) -> Iterator[str]:
         yield f"{dead.sessions_cut} sessions were still open at the end and were cut"
     if dead is not None:
         yield from (f"left behind: {each}" for each in dead.left_behind)
+    yield from _surveys(sources.history.surveys)
     if sources.history.minted is not None:
         yield f"what was done with the credential: {NOT_RECORDED}"
     elif not sources.history.bypasses:
         yield "none is recorded"
+
+
+def _surveys(surveys: Sequence[Standing]) -> Iterator[str]:
+    for each in surveys:
+        counts = {name: tally.left for name, tally in each.counts.items() if tally.left}
+        if each.occasion is Occasion.ENDED:
+            found = f"{counted(counts)} of grants that are over" if counts else "nothing of a grant"
+            yield f"survey of {each.target} at its end: {found} stands there without one"
+        elif new := {name: tally.new for name, tally in each.counts.items() if tally.new}:
+            yield f"survey of {each.target} when usable: {counted(new)} had come since the last one"
+        if each.unknown:
+            yield f"survey of {each.target}: {', '.join(each.unknown)} could not be read"
 
 
 def _gates(sources: Sources) -> str:

@@ -22,9 +22,10 @@ from breakglass.records.fold.slices.incidents import Incidents
 from breakglass.records.fold.slices.monitor import Monitor
 from breakglass.records.fold.slices.statements import Statements
 from breakglass.records.fold.slices.submitters import Submitters
+from breakglass.records.fold.slices.surveys import Surveys
 from breakglass.records.fold.slices.voids import Voids
 
-FOLD_VERSION = 4
+FOLD_VERSION = 5
 
 
 @dataclass
@@ -49,6 +50,7 @@ class State:
     grants: Grants = field(default_factory=Grants)
     gates: Gates = field(default_factory=Gates)
     monitor: Monitor = field(default_factory=Monitor)
+    surveys: Surveys = field(default_factory=Surveys)
 
     def trial(self, submitter: str) -> State:
         """Return a thin copy on which the next records of one key label can be tried by ``apply``.
@@ -66,6 +68,7 @@ class State:
             grants=self.grants.trial(),
             gates=self.gates.trial(),
             monitor=self.monitor.trial(),
+            surveys=self.surveys.trial(),
         )
 
     def unappended_doors(self) -> list[DoorState]:
@@ -94,4 +97,5 @@ class State:
             **self.grants.summary(),
             **self.gates.summary(),
             **self.monitor.summary(),
+            **self.surveys.summary(),
         }
