@@ -179,6 +179,8 @@ def test_a_survey_that_lost_its_race_is_quiet() -> None:
     beside = replace(LATER, digest="a3" * 32, taken_at=NOW + 2 * SECOND)
     void(state(org, beside), "lost_race", quiet=True)
     void(state(org, replace(FIRST, before="a9" * 32)), "lost_race", quiet=True)
+    anew = replace(FIRST, digest="a4" * 32, taken_at=LATER.taken_at)
+    void(state(org, anew), "lost_race", quiet=True)
 
 
 def test_a_surveyor_that_lost_its_disk_begins_anew_and_calls_nothing_new() -> None:
