@@ -14,6 +14,9 @@ TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("status", "status:status", "Show open incidents and what is granted now."),
         ("run", "run:run", "Run a command with a grant's credential, until the grant ends."),
         ("psql", "run:psql", "Open psql with a grant's credential, until the grant ends."),
+        ("ssh", "ssh:ssh", "Open a shell on a host of a grant, until the grant ends."),
+        ("scp", "ssh:scp", "Copy files to or from a host of a grant."),
+        ("rsync", "ssh:rsync", "Copy trees to or from a host of a grant."),
         ("gate", "gate:gate", "Sign a token for a gate; make, look at and review gates."),
         ("done", "early_end:done", "Hand a grant back before it expires."),
         ("kill", "early_end:kill", "Stop a grant, a person or a glass at once."),
@@ -29,7 +32,7 @@ TABLE: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "Reviewer": (("review", "review:review", "List and show the reviews that every grant opens."),),
     "Maintainer and operator": (
-        ("minter", "minter:minter", "Make a minter for a database; try whether it can work."),
+        ("minter", "minter:minter", "Make a minter for a database or hosts; try it."),
         ("policy", "policy:policy", "Check, explain, sign and activate the policy."),
         ("trust", "trust:trust", "Show, change, sign and update the trust file."),
         ("key", "key:key", "Show, seal and replace the keys of processes."),
@@ -74,7 +77,7 @@ _ELSEWHERE = {
     "report": "gate",
     "request": "ask",
     "revoke": "kill",
-    "ssh": "run",
+    "sftp": "scp",
     "start": "up",
     "verify": "ledger",
 }
