@@ -53,7 +53,7 @@ system:  ## install the Debian packages that some tests want (needs root)
 	  openssh-client git ceph-mon ceph-osd radosgw ceph-common iproute2 systemd locales \
 	  $$(apt-cache show postgresql-15 >/dev/null 2>&1 && echo postgresql-15)
 	-DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-	  redis-server mariadb-server pgbouncer  # without one its tests are skipped, and that is told
+	  redis-server mariadb-server pgbouncer openssh-server cron at tmux  # without one its tests are skipped, and that is told
 
 $(STAMP): pyproject.toml
 	@missing=""; for each in git ssh-keygen $(PYTHON); do \
