@@ -29,6 +29,7 @@ from tests.kit.postgres import MAJORS, prepare, start_postgres
 from tests.kit.processes import until
 from tests.kit.redis_server import start_redis
 from tests.kit.ssh_platform import SshPlace, holder_line
+from tests.kit.ssh_target import SshTarget
 
 
 class Target(Protocol):
@@ -220,6 +221,8 @@ def real() -> Iterator[Callable[[Any], Any]]:
     started: dict[Any, Any] = {}
 
     def start(which: Any) -> Any:
+        if which not in started and which == "ssh":
+            started[which] = SshTarget()
         if which not in started:
             others = {"redis": start_redis, "mariadb": start_mariadb}
             started[which] = (

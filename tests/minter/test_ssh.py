@@ -279,9 +279,20 @@ def test_a_host_is_typed_as_one_line() -> None:
 def test_two_hosts_of_one_name_do_not_start(place: SshPlace) -> None:
     with pytest.raises(ValueError, match="names 'web-1' twice"):
         replace(place.settings, hosts=place.settings.hosts[:1] * 2)
+    with pytest.raises(ValueError, match="wanted an account's name"):
+        replace(place.settings, account="-oProxyCommand=id")
 
 
 def test_the_control_key_must_be_the_minters_alone(place: SshPlace) -> None:
     place.settings.control_key.chmod(0o644)
     with pytest.raises(MisconfiguredError, match="can be read by others"):
         Ssh(place.settings, "web", place.folder)
+
+
+def test_a_minter_may_be_started_by_a_relative_folder(
+    place: SshPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.folder)
+    keys = {"ca_key": Path("ca"), "control_key": Path("control")}
+    here = Ssh(replace(place.settings, **keys), "web", Path())
+    assert here.handles() == []

@@ -85,10 +85,12 @@ _ALL = (
         optional=frozenset({"account"}),
         shortest=timedelta(seconds=900),
     ),
+    # A certificate counts whole seconds, and a login at a busy host takes one or two.
     PlatformLimits(
         "ssh",
         {"host": "hosts", "account": "accounts"},
         {"may_forward": "forward"},
+        shortest=timedelta(seconds=5),
         tells_use=True,
         binds_source=True,
         connector="ssh",

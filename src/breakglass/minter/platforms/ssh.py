@@ -38,7 +38,6 @@ from breakglass.minter.platforms.ssh_answers import (
     Used,
 )
 from breakglass.minter.platforms.ssh_certificate import CertificateAuthority, serial_of
-from breakglass.minter.platforms.ssh_host import ACCOUNT
 from breakglass.minter.platforms.ssh_hosts import Answers, SshHosts, SshSettings
 from breakglass.records.encoding.text_types import one_line
 from breakglass.records.platforms import MAY, PLATFORMS
@@ -62,7 +61,7 @@ class Ssh:
     """
 
     def __init__(self, settings: SshSettings, minter: str, folder: Path) -> None:
-        self._minter = minter
+        self._minter, self._account = minter, settings.account
         self._authority = CertificateAuthority(settings.ca_key)
         self._hosts = SshHosts(settings, folder)
         # What was signed, so that its end can be tried with it. After a restart a host tries by the
@@ -206,8 +205,8 @@ class Ssh:
             raise _unknown("expected hosts and accounts", ", ".join(scope) or "none")
         if strange := [each for each in hosts if each not in self._hosts.by_name]:
             raise _unknown("expected hosts of this minter's settings", repr(strange[0]))
-        if ACCOUNT in accounts:
-            raise _unknown("expected accounts of people or of work", f"{ACCOUNT!r}, our own")
+        if self._account in accounts:
+            raise _unknown("expected accounts of people or of work", f"{self._account!r}, our own")
         return hosts, accounts
 
     def _take_back(self, handle: str, opened: Answers[Opened]) -> None:
@@ -230,7 +229,9 @@ class Ssh:
                 accounts.setdefault(name, set()).update(scope.get("accounts", ()))
         told = self._hosts.ask({name: {} for name in accounts}, "describe", Described)
         for name, error in told.failed.items():
-            hint = error.hint or f"try it: ssh -v {ACCOUNT}@{name}; on it: breakglass-sshd check"
+            hint = (
+                error.hint or f"try it: ssh -v {self._account}@{name}; on it: breakglass-sshd check"
+            )
             yield Finding(f"{name}: {error.message}", hint)
         asked: dict[str, dict[str, Json]] = {}
         for name, said in told.said.items():

@@ -22,8 +22,6 @@ from breakglass.records.encoding.text_types import one_line
 from breakglass.strict_json import Between, read
 
 T = TypeVar("T")
-ACCOUNT = "breakglass"
-"""The account of the control calls at each host; no grant is ever made for it."""
 VERSION = 1
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 _ADDRESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}|[0-9A-Fa-f:.]{2,45}", re.ASCII)
@@ -82,7 +80,7 @@ def read_host(line: str) -> SshHost:
     except ValueError as error:
         raise MalformedError(
             f"a host is 'NAME ADDRESS PORT KEY', got {line[:80]!r}",
-            hint="on that host: breakglass-sshd host-line",
+            hint="its key, on that host: cat /etc/ssh/ssh_host_ed25519_key.pub",
         ) from error
 
 
@@ -105,12 +103,14 @@ class ControlCalls:
 
     Attributes:
         client: OpenSSH's client.
+        account: whose key the control key is, at each host.
         key: the file of the control key.
         known_hosts: a file with the keys of all hosts, under their names.
         within: how long one call may take.
     """
 
     client: str
+    account: str
     key: Path
     known_hosts: Path
     within: timedelta
@@ -160,7 +160,7 @@ class ControlCalls:
             "LogLevel": "ERROR",
         }
         told = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        where = ["-p", str(host.port), "-l", ACCOUNT, "--", host.address]
+        where = ["-p", str(host.port), "-l", self.account, "--", host.address]
         return [self.client, "-F", "none", "-T", *told, *where, "control"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from breakglass.process.folder import write_whole
 
 T = TypeVar("T")
 KNOWN_HOSTS = "known_hosts"
+_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class SshSettings:
         hosts: where they go.
         within: how long one control call may take.
         client: OpenSSH's client.
+        account: of the control calls, at each host; no grant is ever made for it.
         minting, ending: how many control calls of each sort one host gets at a time; kept apart, so
             that a mint that hangs keeps no grant from its end. Together they stay below the ten
             that an sshd lets begin at a time (sshd_config, MaxStartups).
@@ -39,15 +42,18 @@ class SshSettings:
     hosts: tuple[SshHost, ...] = ()
     within: timedelta = timedelta(seconds=10)
     client: str = "ssh"
+    account: str = "breakglass"
     minting: int = 4
     ending: int = 3
 
     def __post_init__(self) -> None:
-        """Refuse two hosts of one name.
+        """Refuse two hosts of one name, and an account that ssh reads as something else.
 
         Raises:
             ValueError: with the name.
         """
+        if not _ACCOUNT.fullmatch(self.account):
+            raise ValueError(f"'ssh.account' is {self.account[:40]!r}, wanted an account's name")
         names = [each.name for each in self.hosts]
         if double := sorted({each for each in names if names.count(each) > 1}):
             raise ValueError(f"'ssh.hosts' names {double[0]!r} twice")
@@ -88,10 +94,11 @@ class SshHosts:
 
     def __init__(self, settings: SshSettings, folder: Path) -> None:
         own_key(settings.control_key)
-        known = folder / KNOWN_HOSTS
+        # ssh is started in another folder than we were.
+        known, key = (each.absolute() for each in (folder / KNOWN_HOSTS, settings.control_key))
         write_whole(known, known_hosts_text(settings.hosts).encode())
         self.by_name: Mapping[str, SshHost] = {each.name: each for each in settings.hosts}
-        self._calls = ControlCalls(settings.client, settings.control_key, known, settings.within)
+        self._calls = ControlCalls(settings.client, settings.account, key, known, settings.within)
         # Threads of its own for each host: one that hangs takes the turns of no other.
         self._minting = {name: _threads(settings.minting, name) for name in self.by_name}
         self._ending = {name: _threads(settings.ending, name) for name in self.by_name}
