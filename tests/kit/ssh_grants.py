@@ -62,7 +62,8 @@ class SshOrganisation(Organisation):
         base = found["deploy-rollback"]
         for glass, more in MORE.items():
             mints = tuple(CardMint(name, "ssh", scope | more, {}) for name in ("other", "web"))
-            found[glass] = replace(base, glass=glass, gates=(), mints=mints)
+            people = self.card_people(glass).root
+            found[glass] = replace(base, glass=glass, gates=(), mints=mints, people=people)
         return found
 
     def grant(

@@ -202,7 +202,7 @@ def _host(
         + settings,
         0o644,
     )
-    exec_line = f"session required pam_exec.so quiet {program} --folder {folder} session\n"
+    exec_line = f"session required pam_exec.so quiet seteuid {program} --folder {folder} session\n"
     permit = "auth required pam_permit.so\naccount required pam_permit.so\n"
     (folder / "pam.d").mkdir()
     shutil.copytree("/etc/pam.d", folder / "pam.d", dirs_exist_ok=True)
@@ -272,6 +272,7 @@ AuthorizedPrincipalsCommandUser {name}
 PermitUserRC no
 LogLevel VERBOSE
 MaxStartups 100
+Subsystem sftp internal-sftp
 Match User {",".join(accounts[:1])}
     AuthorizedKeysFile none
 """

@@ -77,7 +77,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         pytest.skip(why)
     org = SshOrganisation(kinds="2")
     org.begin()
-    with started_host(org.trust_note(), org.ca_public) as host:
+    with started_host(org.trust_note(), org.ca_public, accounts=3) as host:
         org.accounts = host.accounts
         org.activate_cards()
         yield Place(org, host, tmp_path_factory.mktemp("keys"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import os
 import pwd
 import secrets
@@ -18,7 +19,8 @@ from typing import Any
 
 from breakglass.sshd.host_config import SshdSettings
 
-_BYTES_AT_MOST = 256 * 1024
+_BYTES_AT_MOST = 4 * 1024 * 1024
+_TOO_LARGE = b"\0too large, sha256 "
 _ENTRIES_AT_MOST = 20_000
 _KEYS = ("/.ssh/authorized_keys", "/.ssh/authorized_keys2")
 _TOLD = (".ssh/rc", ".ssh/environment", ".bashrc", ".bash_profile", ".profile", ".zshrc")
@@ -54,6 +56,11 @@ class AccountFiles:
         for name, data in self._taken(account):
             was = _was(before, name)
             if was == _encoded(data):
+                continue
+            if was is not None and base64.b64decode(was).startswith(_TOO_LARGE):
+                told.append(
+                    f"{name}: changed while the grant used {account!r}; too large to put back"
+                )
                 continue
             # A crash behind the copy takes the same away again, and keeps a second copy.
             copy = self._keep(handle, name, data)
@@ -159,7 +166,9 @@ def _replace(folder: int, name: str, data: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     file = os.open(new, flags, 0o600, dir_fd=folder)
     try:
-        os.write(file, data)
+        left = memoryview(data)
+        while left:
+            left = left[os.write(file, left) :]
         os.fchown(file, found.st_uid, found.st_gid)
         os.fchmod(file, stat.S_IMODE(found.st_mode) & 0o777)
         os.fsync(file)
@@ -196,7 +205,10 @@ def _read(path: Path | str, folder: int | None = None) -> bytes | None:
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             return None
-        return os.read(file, _BYTES_AT_MOST)
+        with os.fdopen(file, "rb", closefd=False) as whole:
+            if os.fstat(file).st_size <= _BYTES_AT_MOST:
+                return whole.read(_BYTES_AT_MOST)
+            return _TOO_LARGE + hashlib.file_digest(whole, "sha256").hexdigest().encode()
     finally:
         os.close(file)
 

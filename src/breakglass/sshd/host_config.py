@@ -99,6 +99,11 @@ class HostConfig:
         return self.settings.state / "ended"
 
     @property
+    def used_accounts(self) -> Path:
+        """The accounts whose jobs of cron and at the daemon must be asked about, one a line."""
+        return self.settings.state / "accounts"
+
+    @property
     def newest_seen(self) -> Path:
         """The newest time that a witness signed, of all tokens shown here; readable by all."""
         return self.settings.state / "newest"

@@ -56,6 +56,8 @@ class HostDaemon:
         self._files = AccountFiles(config.settings, state / "taken")
         # sshd refuses everybody without a KRL: it is there before anything else is done.
         self._publish()
+        self._used_accounts: set[str] | None = None
+        self._write_accounts()
 
     def look(self) -> None:
         """End what is over, and go on with ends that a crash cut short; called every so often."""
@@ -71,6 +73,7 @@ class HostDaemon:
                 except (BreakglassError, OSError) as error:
                     log.error("%s is not over yet, tried again: %s", row.handle, error)
             self._table.forget(now - KEPT)
+            self._write_accounts()
 
     def answer(self, request: requests.Request) -> Mapping[str, Json]:
         """Do what is asked and return the answer's fields.
@@ -150,7 +153,9 @@ class HostDaemon:
         for row in rows:
             # cron may run by what it read before we took it away; so may atd, once.
             recent = row.ended is not None and now < row.ended + JOBS_SHUT
-            if row.ended and (not row.quiet or (recent and _took_jobs(row, self._config))):
+            if row.ended and (
+                not row.quiet or (recent and _took_jobs(row, said.account, self._config))
+            ):
                 raise RefusedError(
                     f"jobs of {said.account!r} do not begin: {row.handle!r} has just ended, and"
                     " had made some",
@@ -171,6 +176,8 @@ class HostDaemon:
         if self._table.find(handle) is None:
             baseline = {each: self._files.baseline(each) for each in accounts}
             self._table.add(handle, accounts, expires, baseline)
+        # Before anybody is let in: from here jobs of these accounts ask us. A start writes it too.
+        self._write_accounts()
 
     # --- ending ---------------------------------------------------------------------------------
 
@@ -202,7 +209,7 @@ class HostDaemon:
     def _used(self, said: requests.Used) -> bool:
         row = self._table.find(said.handle)
         if row is None:
-            return True
+            return False  # nobody ever logged in by it
         within = timedelta(seconds=said.within_s)
         if row.last_session is not None and self._clock.now() < row.last_session + within:
             return True
@@ -295,6 +302,19 @@ class HostDaemon:
             except OSError as error:
                 raise UnavailableError("what was seen cannot be kept; not let in") from error
 
+    def _write_accounts(self) -> None:
+        since = self._clock.now() - JOBS_SHUT
+        rows = [row for row in self._table.all() if not row.quiet or _at(row.ended) >= since]
+        used = {account for row in rows for account in row.accounts}
+        if used == self._used_accounts:
+            return
+        text = "".join(f"{each}\n" for each in sorted(used))
+        try:
+            write_whole(self._config.used_accounts, text.encode(), 0o644)
+        except OSError as error:
+            raise UnavailableError("the accounts in use cannot be written") from error
+        self._used_accounts = used
+
     def _publish(self) -> None:
         publish(self._config, (row.handle for row in self._table.all() if row.ended))
 
@@ -313,6 +333,12 @@ def check_listed(config: HostConfig, handle: str) -> None:
     raise RefusedError(f"the list of ended grants lacks {handle!r}", name=ErrorName.ALIVE)
 
 
-def _took_jobs(row: GrantRow, config: HostConfig) -> bool:
+def _at(moment: datetime | None) -> datetime:
+    assert moment is not None, "what is quiet has ended"
+    return moment
+
+
+def _took_jobs(row: GrantRow, account: str, config: HostConfig) -> bool:
     spools = (str(config.settings.cron_spool), str(config.settings.at_spool))
-    return any(each.startswith(spools) for each in row.left_behind)
+    used = f"used {account!r}"
+    return any(each.startswith(spools) and used in each for each in row.left_behind)

@@ -64,7 +64,7 @@ def _principals(config: HostConfig, given: argparse.Namespace, clock: Clock) -> 
 
 
 def _session(config: HostConfig, given: argparse.Namespace, clock: Clock) -> int:
-    hold_session(config.settings, os.environ, os.getppid())
+    hold_session(config, os.environ, os.getppid())
     return 0
 
 

@@ -13,20 +13,26 @@ from collections.abc import Mapping
 
 from breakglass.canonical import Json, parse_strict
 from breakglass.error_names import ErrorName, name_of
-from breakglass.errors import MisconfiguredError, RefusedError, UnavailableError
-from breakglass.sshd.grant_certificate import TYPE
-from breakglass.sshd.host_config import SshdSettings
+from breakglass.errors import (
+    BreakglassError,
+    MisconfiguredError,
+    RefusedError,
+    UnavailableError,
+    reason,
+)
+from breakglass.sshd.grant_certificate import TYPE, signed_by
+from breakglass.sshd.host_config import HostConfig, SshdSettings
 from breakglass.sshd.host_requests import write_request
 from breakglass.sshd.host_socket import call
 
 AUTH_INFO = "SSH_AUTH_INFO_0"  # sshd tells PAM by what the user proved who he is: PAM's environment
 
 
-def hold_session(settings: SshdSettings, environment: Mapping[str, str], parent: int) -> None:
+def hold_session(config: HostConfig, environment: Mapping[str, str], parent: int) -> None:
     """Hold the session or job that is about to begin to its grant, if it is one's.
 
     Args:
-        settings: of this host.
+        config: of this host.
         environment: as pam_exec gives it.
         parent: the process that PAM works for.
 
@@ -39,7 +45,8 @@ def hold_session(settings: SshdSettings, environment: Mapping[str, str], parent:
         return  # the end of a session ends no grant
     service = environment.get("PAM_SERVICE", "")
     account = environment.get("PAM_USER", "")
-    if service in settings.job_services:
+    settings = config.settings
+    if service in settings.job_services and account in _used_accounts(config):
         _ask(settings, "job", account=account, pid=parent)
     if service not in settings.login_services:
         return
@@ -49,16 +56,31 @@ def hold_session(settings: SshdSettings, environment: Mapping[str, str], parent:
             f"sshd gave PAM no {AUTH_INFO}: what it let in cannot be told; not let in",
             hint="UsePAM yes, and OpenSSH 7.6 or newer",
         )
-    for certificate in _certificates(said):
-        try:
-            _ask(settings, "login", account=account, pid=parent, certificate=certificate)
-        except RefusedError as error:
-            if error.name == ErrorName.OTHER_KEY:
-                continue  # an ordinary user's
-            # sshd would keep the connection, without a session: nothing of it shall stay.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(parent, signal.SIGTERM)
-            raise
+    try:
+        for certificate in _certificates(said):
+            # An ordinary user's needs no daemon: nobody is locked out because ours is away.
+            if signed_by(certificate, config.ca_blob()) is not None:
+                _ask(settings, "login", account=account, pid=parent, certificate=certificate)
+    except BreakglassError:
+        # sshd would keep the connection, without a session: nothing of it shall stay.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(parent, signal.SIGTERM)
+        raise
+
+
+def _used_accounts(config: HostConfig) -> list[str]:
+    """Return the accounts that a living grant may use, or one that has just ended.
+
+    Everybody else's jobs begin without the daemon, root's own above all.
+    """
+    try:
+        return config.used_accounts.read_text("ascii").split()
+    except FileNotFoundError:
+        return []  # no daemon was ever started here, and nobody let in
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnavailableError(
+            f"{str(config.used_accounts)!r} cannot be read: no job begins: {reason(error)}"
+        ) from error
 
 
 def _certificates(said: str) -> list[str]:

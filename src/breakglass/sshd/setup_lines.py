@@ -32,7 +32,7 @@ def setup_lines(config: HostConfig, accounts: Sequence[str], program: str) -> st
         lines += [
             "",
             f"# /etc/pam.d/{service}: the last session line, behind every include",
-            f"session required pam_exec.so quiet {called} session",
+            f"session required pam_exec.so quiet seteuid {called} session",
         ]
     lines += [
         "",
