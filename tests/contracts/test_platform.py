@@ -235,7 +235,9 @@ def real() -> Iterator[Callable[[Any], Any]]:
         each.close()
 
 
-@pytest.fixture(params=["simulated", "command", "ssh-simulated", "redis", "mariadb", *MAJORS])
+@pytest.fixture(
+    params=["simulated", "command", "ssh-simulated", "ssh", "redis", "mariadb", *MAJORS]
+)
 def target(request: pytest.FixtureRequest, tmp_path: Path, real: Callable[[Any], Any]) -> Target:
     if request.param == "command":
         return CommandTarget(tmp_path)
