@@ -50,10 +50,11 @@ wheel: $(STAMP)  ## build what 'pipx install' takes, under dist
 system:  ## install the Debian packages that some tests want (needs root)
 	apt-get update
 	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-	  openssh-client openssh-server patch git ceph-mon ceph-osd radosgw ceph-common iproute2 systemd locales \
+	  openssh-client openssh-server patch git ceph-mon ceph-osd radosgw ceph-common iproute2 systemd \
+	  locales \
 	  $$(apt-cache show postgresql-15 >/dev/null 2>&1 && echo postgresql-15 postgresql-15-pgaudit)
 	-DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-	  redis-server mariadb-server pgbouncer  # without one its tests are skipped, and that is told
+	  redis-server mariadb-server pgbouncer cron at tmux  # without one its tests are skipped, and told
 
 $(STAMP): pyproject.toml
 	@missing=""; for each in git ssh-keygen $(PYTHON); do \

@@ -26,24 +26,47 @@ from tests.kit.command_minter import command
 from tests.kit.mariadb_server import start_mariadb
 from tests.kit.minter_program import WITHIN_S, ProgramTarget
 from tests.kit.postgres import MAJORS, prepare, start_postgres
+from tests.kit.processes import until
 from tests.kit.redis_server import start_redis
+from tests.kit.ssh_platform import SshPlace, holder_line
+from tests.kit.ssh_target import SshTarget
 
 
 class Target(Protocol):
-    """A platform with its target, and what a holder can do there."""
+    """A platform with its target, and what a holder can do there.
+
+    Where a credential is bound to the holder's own key (SSH) there is no secret to replace:
+    ``bound_to_key``. Then minting again gives the same once more and cuts nothing, and what was cut
+    stays cut for ever, since the key that it was for is still there. ``ends_sessions``: the target
+    ends live sessions at the end by itself.
+    """
+
+    bound_to_key: bool
+    ends_sessions: bool
 
     @property
     def platform(self) -> Platform: ...
     @property
     def sibling(self) -> Platform: ...  # another minter at the same target
     def scope(self) -> dict[str, tuple[str, ...]]: ...
+    def shown(self, order: Order) -> Order: ...  # with what the target itself asks for
     def log_in(self, credential: Credential) -> object: ...
     def works(self, session: object) -> bool: ...
     def away(self) -> None: ...
     def back(self) -> None: ...
 
 
-class SimulatedTarget:
+class SecretTarget:
+    """What holds where the secret is ours, and only we end sessions."""
+
+    bound_to_key = False
+    ends_sessions = False
+
+    def shown(self, order: Order) -> Order:
+        return order
+
+
+class SimulatedTarget(SecretTarget):
     platform: Platform
     sibling: Platform
 
@@ -94,7 +117,7 @@ class CommandTarget(SimulatedTarget):
         self.simulated.trouble = Trouble()
 
 
-class OurProgramTarget:
+class OurProgramTarget(SecretTarget):
     """A program of ``integrations/minters``, with its real server."""
 
     def __init__(self, target: ProgramTarget) -> None:
@@ -122,7 +145,7 @@ class OurProgramTarget:
         self.target.close()
 
 
-class PostgresTarget:
+class PostgresTarget(SecretTarget):
     def __init__(self, major: int) -> None:
         self.server = start_postgres(major=major)
         settings = PostgresSettings(prepare(self.server))
@@ -157,12 +180,49 @@ class PostgresTarget:
         self.server.close()
 
 
+class SimulatedSshTarget:
+    """Simulated hosts: two that two minters have, one each."""
+
+    bound_to_key = True
+    ends_sessions = False
+
+    def __init__(self, folder: Path) -> None:
+        for name in ("web", "sibling"):
+            (folder / name).mkdir()
+        self.place = SshPlace(folder / "web", "web-1")
+        self.platform: Platform = self.place.platform
+        self.sibling: Platform = SshPlace(folder / "sibling", "web-1").platform
+
+    def scope(self) -> dict[str, tuple[str, ...]]:
+        return {"hosts": ("web-1",), "accounts": ("deploy",)}
+
+    def shown(self, order: Order) -> Order:
+        return replace(order, holder=holder_line(), token=b"a token, as it was shown")
+
+    def log_in(self, credential: Credential) -> object:
+        if not self.place.host().log_in(str(credential.secret["certificate"])):
+            raise RefusedError("permission denied")
+        return credential.handle
+
+    def works(self, session: object) -> bool:
+        assert isinstance(session, str)
+        return self.place.host().sessions(session) > 0
+
+    def away(self) -> None:
+        self.place.trouble("web-1", "away")
+
+    def back(self) -> None:
+        self.place.trouble("web-1", "")
+
+
 @pytest.fixture(scope="module")
 def real() -> Iterator[Callable[[Any], Any]]:
     """Start a real server, once: a major version of PostgreSQL, or another's name."""
     started: dict[Any, Any] = {}
 
     def start(which: Any) -> Any:
+        if which not in started and which == "ssh":
+            started[which] = SshTarget()
         if which not in started:
             others = {"redis": start_redis, "mariadb": start_mariadb}
             started[which] = (
@@ -175,10 +235,14 @@ def real() -> Iterator[Callable[[Any], Any]]:
         each.close()
 
 
-@pytest.fixture(params=["simulated", "command", "redis", "mariadb", *MAJORS])
+@pytest.fixture(
+    params=["simulated", "command", "ssh-simulated", "ssh", "redis", "mariadb", *MAJORS]
+)
 def target(request: pytest.FixtureRequest, tmp_path: Path, real: Callable[[Any], Any]) -> Target:
     if request.param == "command":
         return CommandTarget(tmp_path)
+    if request.param == "ssh-simulated":
+        return SimulatedSshTarget(tmp_path)
     if request.param != "simulated":
         found: Target = real(request.param)
         return found
@@ -190,9 +254,10 @@ def order(target: Target, lives: timedelta = timedelta(minutes=5)) -> Order:
     grant = "g-" + "".join(secrets.choice(letters) for _ in range(12))
     now = datetime.now(UTC)
     skew = timedelta(seconds=120)
-    return Order(
+    made = Order(
         grant, handle_of(grant), "breakglass-INC-4821-mira", target.scope(), now - skew, now + lives
     )
+    return target.shown(made)
 
 
 def mint(platform: Platform, wanted: Order) -> Credential:
@@ -216,8 +281,9 @@ def test_what_is_minted_works_at_once_and_says_so(target: Target) -> None:
     assert wanted.handle in target.platform.probe(credential)
     assert target.works(target.log_in(credential))
     assert credential.expires == wanted.expires
-    assert "password" not in credential.connect
-    assert str(credential.secret["password"]) not in repr(credential)
+    name = "certificate" if target.bound_to_key else "password"
+    assert name not in credential.connect
+    assert str(credential.secret[name]) not in repr(credential)
     target.platform.cut(Account(wanted.handle))
 
 
@@ -240,7 +306,12 @@ def test_cutting_twice_or_what_never_was_is_no_error(target: Target) -> None:
     wanted = order(target)
     assert target.platform.cut(Account(wanted.handle)) == 0
     assert target.platform.tidy(Account(wanted.handle)) == ()
-    mint(target.platform, wanted)
+    if target.bound_to_key:
+        with pytest.raises(RefusedError) as caught:
+            mint(target.platform, wanted)
+        assert caught.value.name == "ended"
+    else:
+        mint(target.platform, wanted)
     for _ in range(2):
         assert target.platform.cut(Account(wanted.handle)) == 0
     for _ in range(2):
@@ -274,9 +345,15 @@ def test_the_target_itself_ends_the_login_and_the_session_waits_for_us(target: T
     session = target.log_in(credential)
     time.sleep(max((wanted.expires - datetime.now(UTC)).total_seconds(), 0) + 0.05)
     assert refused(target, credential) == target.platform.describe().limits.ends_by_itself
-    assert target.works(session)
-    assert target.platform.cut(Account(wanted.handle)) == 1
+    if target.ends_sessions:
+        within = target.platform.describe().limits.residual_tail
+        assert within is not None
+        until(lambda: not target.works(session), within.total_seconds())
+    else:
+        assert target.works(session)
+        assert target.platform.cut(Account(wanted.handle)) == 1
     assert not target.works(session)
+    target.platform.cut(Account(wanted.handle))
 
 
 def test_minting_again_replaces_the_secret_that_a_crash_lost(target: Target) -> None:
@@ -284,8 +361,8 @@ def test_minting_again_replaces_the_secret_that_a_crash_lost(target: Target) -> 
     lost = mint(target.platform, wanted)
     session = target.log_in(lost)
     credential = mint(target.platform, wanted)
-    assert not target.works(session)
-    assert refused(target, lost)
+    assert target.works(session) == target.bound_to_key
+    assert refused(target, lost) != target.bound_to_key
     target.platform.probe(credential)
     assert target.platform.handles().count(wanted.handle) == 1
     target.platform.cut(Account(wanted.handle))
@@ -326,7 +403,7 @@ def test_a_scope_that_means_nothing_here_leaves_nothing(target: Target, changed:
 
 
 def test_networks_are_bound_or_refused(target: Target) -> None:
-    wanted = replace(order(target), source=("192.0.2.0/24",))
+    wanted = target.shown(replace(order(target), source=("192.0.2.0/24",)))
     if target.platform.describe().limits.binds_source:
         credential = mint(target.platform, wanted)
         assert refused(target, credential)  # from 127.0.0.1

@@ -45,3 +45,18 @@ def test_what_is_only_kept_is_refused_nowhere():
     kept = [each for each in NOT_BUILT if not each.refused]
     assert kept
     assert all(refused.isdisjoint(each.places(parse_bundle(FILES))) for each in kept)
+
+
+def test_networks_are_refused_where_the_platform_does_not_bind_to_them():
+    source = (
+        b"minter: orders-db, database: orders, may_create: true, template: breakglass_orders_ddl"
+    )
+    ssh = b"minter: orders-db, host: web-1, account: deploy"
+    text = FILES[MAIN_FILE]
+    assert text.count(source) == 1
+    swapped = text.replace(source, ssh)
+    at = swapped.rindex(b"postgres:", 0, swapped.index(ssh))
+    swapped = swapped[:at] + swapped[at:].replace(b"postgres:", b"ssh:", 1)
+    for bundle, refused in ((text, True), (swapped, False)):
+        found = refused_fields(parse_bundle({**FILES, MAIN_FILE: bundle}))
+        assert any(each.path.endswith(".source") for each in found) == refused

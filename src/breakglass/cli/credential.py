@@ -9,14 +9,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from breakglass.cli.client import Client
 from breakglass.cli.held_grants import Held
 from breakglass.error_names import ErrorName
-from breakglass.errors import BreakglassError, UnavailableError, UnprovenError
+from breakglass.errors import BreakglassError, RefusedError, UnavailableError, UnprovenError
 
 # What may be in a shell and would lead a command elsewhere than the grant does. By platform, so
 # that each that comes names its own: AWS_, SSH_, KUBECONFIG.
@@ -24,6 +24,7 @@ _PREFIXES = {
     "postgres": ("PG",),
     "simulated": ("PG",),
     "command": ("BREAKGLASS_CREDENTIAL_",),
+    "ssh": ("SSH_", "RSYNC_"),
 }
 # The names are ours, by platform: nobody who hands out a credential names a variable.
 _POSTGRES = {
@@ -55,11 +56,15 @@ _PROBE_WITHIN_S = 10
 
 @dataclass(frozen=True)
 class Opened:
-    """A credential that its minter signed for this grant, opened in memory."""
+    """A credential that its minter signed for this grant, opened in memory.
+
+    ``connect`` is what stood beside it in clear, signed as well.
+    """
 
     platform: str
     until: datetime
     values: Mapping[str, Any]
+    connect: Mapping[str, Any] = field(default_factory=dict)
 
 
 def opened(client: Client, held: Held, answer: Mapping[str, Any], now: datetime) -> Opened:
@@ -79,7 +84,7 @@ def opened(client: Client, held: Held, answer: Mapping[str, Any], now: datetime)
     if not isinstance(minted, dict) or "sealed" not in minted:
         minted = client.broker("GET", f"/grants/{held.grant}/credential")
     found = check_minted(client, held, minted, now)
-    return Opened(found.platform, found.until, held.unseal(minted["sealed"]))
+    return Opened(found.platform, found.until, held.unseal(minted["sealed"]), minted["connect"])
 
 
 def check_minted(client: Client, held: Held, minted: Mapping[str, Any], now: datetime) -> Any:
@@ -112,22 +117,35 @@ def environment(shell: Mapping[str, str], credential: Opened | None) -> dict[str
     """Return a shell's environment with one credential in it, and nothing that leads elsewhere.
 
     Raises:
+        RefusedError: ``not_offered``; a certificate, which 'breakglass ssh' uses.
         UnavailableError: the credential holds what this client cannot hand over.
     """
     if credential is None:
         return dict(shell)
-    prefixes, names = _PREFIXES.get(credential.platform), _NAMES.get(credential.platform, {})
+    if credential.platform == "ssh":
+        raise RefusedError(
+            "a certificate for hosts goes into no environment; nothing was run",
+            name=ErrorName.NOT_OFFERED,
+            hint="breakglass ssh GRANT HOST -- COMMAND",
+        )
+    names = _NAMES.get(credential.platform, {})
     strange = sorted(set(credential.values) - set(names))
-    if prefixes is None or strange:
-        what = f"{strange[0]!r} of " if strange and prefixes else ""
+    if credential.platform not in _PREFIXES or strange:
+        what = f"{strange[0]!r} of " if strange and credential.platform in _PREFIXES else ""
         raise UnavailableError(
             f"this client cannot hand over {what}a credential for {credential.platform!r};"
             " nothing was run",
             name=ErrorName.NOT_OFFERED,
             hint="install a later release on this machine",
         )
-    kept = {name: value for name, value in shell.items() if not name.startswith(prefixes)}
-    return {**kept, **{names[name]: str(value) for name, value in credential.values.items()}}
+    own = {names[name]: str(value) for name, value in credential.values.items()}
+    return {**cleared(shell, credential.platform), **own}
+
+
+def cleared(shell: Mapping[str, str], platform: str) -> dict[str, str]:
+    """Return a shell's environment without what would lead a command of that platform elsewhere."""
+    prefixes = _PREFIXES[platform]
+    return {name: value for name, value in shell.items() if not name.startswith(prefixes)}
 
 
 def probe(credential: Opened | None, environment: Mapping[str, str]) -> None:

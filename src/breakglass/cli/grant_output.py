@@ -69,6 +69,8 @@ def tell_grant(grant: VerifiedToken, trust: Trust, answer: dict[str, Any], as_js
         output.talk(f"next: breakglass run {intent.grant} -- COMMAND")
     elif connector == "psql":
         output.talk(f"next: breakglass psql {intent.grant}")
+    elif connector == "ssh":
+        output.talk(f"next: breakglass ssh {intent.grant} {intent.scope['hosts'][0]}")
     elif intent.gates:
         gate = intent.gates[0]
         output.talk(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from breakglass.cli.own_trust import own_trust
 from breakglass.errors import BreakglassError, MalformedError, MisconfiguredError
 
 if TYPE_CHECKING:
+    from breakglass.minter.platforms.ssh_host import SshHost
     from breakglass.operate.new_minter import NewMinter
 
 ADD_EXAMPLE = """\
@@ -26,6 +28,8 @@ Example:
     --dsn 'host=10.77.0.9 port=5432 dbname=orders' \\
     --template breakglass_orders_repair --right 'select, update on orders'
   breakglass minter add cache --platform command -- /opt/redis-minter
+  breakglass minter add web --platform ssh \\
+    --host 'web-1 10.77.0.9 22 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA…'
 """
 CONFORM_EXAMPLE = """\
 \b
@@ -42,7 +46,7 @@ ROLE = "breakglass_minter"
 
 @click.group(epilog=ADD_EXAMPLE)
 def minter() -> None:
-    """Make a minter for a database or a program of yours, and try whether it can work."""
+    """Make a minter for a database, hosts or a program of yours; try whether it can work."""
 
 
 @minter.command(epilog=ADD_EXAMPLE, short_help="Make a minter: key, folder, settings, lines.")
@@ -50,7 +54,7 @@ def minter() -> None:
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
 @click.option(
     "--platform",
-    type=click.Choice(["postgres", "command"]),
+    type=click.Choice(["postgres", "command", "ssh"]),
     required=True,
     help="What the target is; command: whatever PROGRAM serves.",
 )
@@ -70,6 +74,7 @@ def minter() -> None:
 @click.option(
     "--sql", type=click.Path(path_type=Path), metavar="FILE", help="Write the SQL there, 0600."
 )
+@click.option("--host", "hosts", multiple=True, metavar="LINE", help="NAME ADDRESS PORT KEY.")
 @signs_trust_here
 @takes_org
 @output.says_json
@@ -83,6 +88,7 @@ def add(
     rights: tuple[str, ...],
     shut_public: bool,
     sql: Path | None,
+    hosts: tuple[str, ...],
     sign_here: bool,
     org: str | None,
     as_json: bool,
@@ -92,6 +98,7 @@ def add(
     Killed anywhere and typed again it goes on and ends the same. The password is made here and
     stays in the minter's settings; the SQL holds a verifier of it, from which nobody gets it back.
     With --platform command it calls PROGRAM, by the contract of docs/reference/command-minter.md.
+    With --platform ssh its keys are made; type it again with more --host to add hosts.
     """
     from breakglass.cli.join_person import check_name
     from breakglass.cli.sign_statement import now
@@ -102,11 +109,20 @@ def add(
     client = find(org)
     folder = client.file.absolute().parent
     order = MinterOrder(folder, name, client.log, client.trust.read_bytes(), "")
-    script = ""
+    script, table = "", ""
+    sql_words = bool(dsn or server or templates or rights or shut_public or sql)
+    if platform != "ssh" and hosts:
+        raise click.UsageError("--host is for --platform ssh")
     if platform == "command":
-        if dsn or server or templates or rights or shut_public or sql:
+        if sql_words:
             raise click.UsageError("give the program alone, behind '--'")
         table = _command_table(program)
+    elif platform == "ssh":
+        if sql_words or program:
+            raise click.UsageError("an SSH minter takes --host alone")
+        from breakglass.cli import minter_ssh
+
+        table = minter_ssh.TABLE
     else:
         if dsn is None or server is None or program:
             raise click.UsageError("a PostgreSQL minter takes --dsn and --server, and no program")
@@ -114,7 +130,15 @@ def add(
         script = _sql(server, whole, templates, rights, shut_public)
         table = f"\n[postgres]\ndsn = {json.dumps(whole)}\n"
     order = MinterOrder(folder, name, client.log, order.trust, f'platform = "{platform}"\n{table}')
+    lines = _host_lines(hosts)
     made = make_minter(order, now())
+    keys: dict[str, str] = {}
+    if platform == "ssh":
+        from breakglass.cli.minter_ssh import add_hosts, make_keys
+
+        keys = dict(zip(("ca_key", "control_key"), make_keys(made.folder), strict=True))
+        added = tuple(f"host {each}" for each in add_hosts(made.folder, lines))
+        made = replace(made, changed=(*made.changed, *added))
     if sql is not None:
         write_whole(sql.absolute(), f"{script}\n".encode())
     signed = sign_line(client, made, sign_here)
@@ -128,6 +152,7 @@ def add(
                 "trusted": is_trusted(client, made.trust_line),
                 "changed": made.changed,
                 "sql": script,
+                **keys,
             }
         )
         return
@@ -137,10 +162,14 @@ def add(
         ("changed", changed),
         ("trust line", made.trust_line),
     ]
+    rows += list(zip(("authority", "control"), keys.values(), strict=False))
     output.tell_rows([*rows, *signed])
     if script:
         click.echo(f"\n-- as an administrator of the database (PostgreSQL {server}), once:")
         click.echo(f"{script}\n" if sql is None else f"-- psql -f {sql}\n")
+    if keys:
+        output.talk("next, on each host: let it trust both keys, as docs/how-to/ssh.md shows;")
+        output.talk("with each host's line, type this again: --host 'NAME ADDRESS PORT KEY'")
     _tell_next(client, made, name)
 
 
@@ -248,6 +277,12 @@ def _command_table(program: tuple[str, ...]) -> str:
     # It has to describe itself before anything is made: a slip of the pen is said here.
     Command(CommandSettings(program))
     return f"\n[command]\nrun = {json.dumps(list(program))}\n"
+
+
+def _host_lines(lines: tuple[str, ...]) -> list[SshHost]:
+    from breakglass.minter.platforms.ssh_host import read_host
+
+    return [read_host(each) for each in lines]
 
 
 def _whole_dsn(folder: Path, dsn: str) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from breakglass.errors import BreakglassError, MisconfiguredError
 from breakglass.http.client import Peer
 from breakglass.minter.platforms.command import Command
-from breakglass.minter.platforms.platform import Finding
+from breakglass.minter.platforms.platform import Finding, Platform
 from breakglass.minter.platforms.postgres_check import Scope, check_target
-from breakglass.minter.platforms.program import CommandSettings
+from breakglass.minter.platforms.ssh import Ssh
 from breakglass.minter.settings import MinterSettings
 from breakglass.process.folder import SETTINGS
 from breakglass.process.key_store import keeping_of
@@ -55,7 +56,9 @@ def check_minter(
         given = settings.postgres
         found += check_target(given.dsn, given.host, given.port, scopes, now)
     if settings.command is not None and settings.platform == "command":
-        found += _tried(settings.command, scopes, now)
+        found += _tried(partial(Command, settings.command), scopes, now)
+    if settings.ssh is not None and settings.platform == "ssh":
+        found += _tried(partial(Ssh, settings.ssh, name, folder / "data"), scopes, now)
     if unasked:
         found.append(Finding(f"the policy in force is not known: {unasked}", "start the broker"))
     elif not scopes:
@@ -74,13 +77,16 @@ def _mint(platform: str, name: str) -> str:
     return f"{{{platform}: {{{written}}}}}"
 
 
-def _tried(settings: CommandSettings, scopes: Sequence[Scope], now: datetime) -> Iterator[Finding]:
+def _tried(
+    start: Callable[[], Platform], scopes: Sequence[Scope], now: datetime
+) -> Iterator[Finding]:
     try:
-        platform = Command(settings)
+        platform = start()
     except MisconfiguredError as error:
         yield Finding(error.message, error.hint)
     else:
         yield from platform.examine(scopes, now)
+        platform.close()
 
 
 def _beside(folder: Path, name: str, trust: Trust) -> Iterator[Finding]:

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +18,9 @@ from breakglass.cli.client import Client, find, takes_org
 from breakglass.cli.completed_names import GRANT
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MisconfiguredError, RefusedError
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 RUN_EXAMPLE = """\
 \b
@@ -69,6 +74,34 @@ def _own(arguments: tuple[str, ...]) -> list[str]:
 
 
 def _run(client: Client, grant: str, command: list[str]) -> None:
+    from breakglass.cli import credential
+
+    begun = begin(client, grant)
+    environment = {
+        **credential.environment(os.environ, begun.opened),
+        "BREAKGLASS_GRANT": grant,
+    }
+    credential.probe(begun.opened, environment)
+    sys.exit(run_until_end(client, begun, command, environment))
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A grant that lives, its credential opened in memory; a grant for gates alone has none."""
+
+    grant: str
+    held: Any
+    opened: Any
+    until: datetime
+
+
+def begin(client: Client, grant: str) -> Begun:
+    """Open the credential of a grant of this machine, while it lives.
+
+    Raises:
+        RefusedError: ``expired``.
+        BreakglassError: the key is not here, or its minter did not hand this credential out.
+    """
     from breakglass.cli import credential, held_grants
     from breakglass.clock import parse_time
 
@@ -82,11 +115,20 @@ def _run(client: Client, grant: str, command: list[str]) -> None:
             hint="break the glass again: a grant is never extended",
         )
     found = credential.opened(client, held, answer, _now()) if _has_credential(held) else None
-    until = found.until if found else until
-    environment = {**credential.environment(os.environ, found), "BREAKGLASS_GRANT": grant}
-    credential.probe(found, environment)
+    return Begun(grant, held, found, found.until if found else until)
+
+
+def run_until_end(
+    client: Client, begun: Begun, command: list[str], environment: Mapping[str, str]
+) -> int:
+    """Run a command until it or the grant ends, and return its exit code.
+
+    Raises:
+        RefusedError: ``ended``: the grant did, and the command with it.
+        MisconfiguredError: it cannot be started.
+    """
     if sys.stderr.isatty():
-        output.talk(f"ends with the grant at {output.clock_time(until, _now())}")
+        output.talk(f"ends with the grant at {output.clock_time(begun.until, _now())}")
     try:
         child = subprocess.Popen(command, env=environment)
     except OSError as error:
@@ -94,12 +136,13 @@ def _run(client: Client, grant: str, command: list[str]) -> None:
             f"{command[0]!r} cannot be started: {error.strerror or error}",
             hint=f"is {command[0]!r} installed and on the PATH",
         ) from error
-    ended = _wait(client, grant, child, until)
+    ended = _wait(client, begun.grant, child, begun.until)
     if ended:
         raise RefusedError(
-            f"grant {grant!r} {ended}; {command[0]!r} was ended with it", name=ErrorName.ENDED
+            f"grant {begun.grant!r} {ended}; {command[0]!r} was ended with it",
+            name=ErrorName.ENDED,
         )
-    sys.exit(child.returncode if child.returncode >= 0 else 128 - child.returncode)
+    return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
 def _has_credential(held: Any) -> bool:

@@ -17,6 +17,7 @@ from breakglass.minter.platforms.command import Command
 from breakglass.minter.platforms.platform import Platform
 from breakglass.minter.platforms.postgres import Postgres
 from breakglass.minter.platforms.simulated import Simulated
+from breakglass.minter.platforms.ssh import Ssh
 from breakglass.minter.policy_lives import PolicyLives
 from breakglass.minter.reconciler import Reconciler, ReconcilerLimits
 from breakglass.minter.routes import Stories, routes
@@ -183,5 +184,7 @@ def _platform(settings: MinterSettings, folder: Path, clock: Clock) -> Platform:
         return Simulated(folder / settings.simulated, settings.name, clock)
     if settings.command is not None and settings.platform == "command":
         return Command(settings.command)
+    if settings.ssh is not None and settings.platform == "ssh":
+        return Ssh(settings.ssh, settings.name, folder / "data")
     assert settings.postgres is not None
     return Postgres(settings.postgres, settings.name, settings.log)

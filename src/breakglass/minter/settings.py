@@ -7,11 +7,12 @@ from datetime import timedelta
 
 from breakglass.minter.platforms.postgres import PostgresSettings
 from breakglass.minter.platforms.program import CommandSettings
+from breakglass.minter.platforms.ssh_hosts import SshSettings
 from breakglass.node.following import Following
 from breakglass.process.alert_channel import RingSettings
 from breakglass.process.serving import Serving
 
-BUILT = ("postgres", "command", "simulated")
+BUILT = ("postgres", "command", "ssh", "simulated")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class MinterSettings:
         log: the log's origin.
         ledger: the ledger's ``address`` file, relative to the folder, or its address.
         trust: the trust file to begin with; newer versions come from the ledger.
-        platform: ``postgres``, ``command`` or ``simulated``.
+        platform: ``postgres``, ``command``, ``ssh`` or ``simulated``.
         simulated: the file of the simulated target.
         usable_within: how long a new credential may take until it works.
         view_within: how long the mint waits for our own view to reach the intent.
@@ -47,6 +48,7 @@ class MinterSettings:
     platform: str = "postgres"
     postgres: PostgresSettings | None = None
     command: CommandSettings | None = None
+    ssh: SshSettings | None = None
     simulated: str = "data/simulated.sqlite"
     ring: RingSettings = field(default_factory=RingSettings)
     serving: Serving = field(default_factory=Serving)
@@ -76,3 +78,5 @@ class MinterSettings:
             raise ValueError("'postgres.dsn' is missing")
         if self.platform == "command" and self.command is None:
             raise ValueError("'command.run' is missing")
+        if self.platform == "ssh" and self.ssh is None:
+            raise ValueError("'ssh.ca_key' is missing")

@@ -122,10 +122,16 @@ def _is_new(order: MinterOrder) -> bool:
         if any(each not in ours and not each.startswith(".") for each in there):
             raise _other(folder)
         return True
-    wanted = tomllib.loads(order.target)
-    if any(found.get(key) != value for key, value in wanted.items()):
+    if not _holds(found, tomllib.loads(order.target)):
         raise _other(folder)
     return False
+
+
+def _holds(found: object, wanted: object) -> bool:
+    """Say whether settings say what is wanted; what was written there beside it may stay."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return all(_holds(found.get(key), value) for key, value in wanted.items())
+    return found == wanted
 
 
 def _other(folder: Path) -> MisconfiguredError:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from breakglass.policy.conditions import IncidentFrom
 from breakglass.policy.lint_finding import Desk, LintFinding
 from breakglass.policy.parse import Bundle
+from breakglass.records.platforms import PLATFORMS
 
+_UNBOUND = [name for name, each in PLATFORMS.items() if not each.binds_source]
 PAGE = "docs/reference/not-built-yet.md"
 
 
@@ -66,8 +68,8 @@ NOT_BUILT = (
         refused=True,
     ),
     NotBuilt(
-        "minters of other platforms than postgres and command",
-        r"glasses\.[^:]+\.mint\.(kubernetes|aws|ssh|azure|gcp)",
+        "minters of other platforms than postgres, ssh and command",
+        r"glasses\.[^:]+\.mint\.(kubernetes|aws|azure|gcp)",
         "no minter serves this platform: nothing is minted",
         refused=True,
     ),
@@ -78,9 +80,9 @@ NOT_BUILT = (
         refused=True,
     ),
     NotBuilt(
-        "credentials bound to networks",
-        r"glasses\.[^:]+\.mint\.[a-z]+\.source",
-        "no minter binds a credential to networks: it works from everywhere",
+        "credentials of other platforms than ssh bound to networks",
+        rf"glasses\.[^:]+\.mint\.({'|'.join(_UNBOUND)})\.source",
+        "this platform binds no credential to networks: it would work from everywhere",
         refused=True,
     ),
     NotBuilt(

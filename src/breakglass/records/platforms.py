@@ -85,7 +85,20 @@ _ALL = (
         optional=frozenset({"account"}),
         shortest=timedelta(seconds=900),
     ),
-    PlatformLimits("ssh", {"host": "hosts", "account": "accounts"}),
+    # A certificate counts whole seconds, and a login at a busy host takes one or two.
+    PlatformLimits(
+        "ssh",
+        {"host": "hosts", "account": "accounts"},
+        {"may_forward": "forward"},
+        shortest=timedelta(seconds=5),
+        tells_use=True,
+        binds_source=True,
+        connector="ssh",
+        expiry="the certificate's end: sshd refuses new logins; the host's daemon ends sessions",
+        cutting="KRL and the list of the ended, then cgroup.kill of all that the grant runs",
+        residual_tail=timedelta(seconds=5),
+        unrecorded="refused by the target",
+    ),
     PlatformLimits("azure", {"scope": "scopes", "role": "roles"}),
     PlatformLimits("gcp", {"project": "projects", "role": "roles"}),
     # What a program of the organisation's own can do it says itself (Description). Without roles it

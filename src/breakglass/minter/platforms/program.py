@@ -5,20 +5,14 @@ Source: docs/reference/command-minter.md, «A call».
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import os
-import signal
 import stat
-import subprocess
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from breakglass.canonical import Json, parse_strict
 from breakglass.error_names import ErrorName
@@ -28,13 +22,11 @@ from breakglass.errors import (
     RefusedError,
     UnavailableError,
 )
+from breakglass.minter.platforms.bounded_run import Ran, run_bounded
 from breakglass.records.encoding.text_types import one_line
 from breakglass.strict_json import read
 
-log = logging.getLogger("breakglass.minter")
 T = TypeVar("T")
-ANSWER_BYTES_AT_MOST = 64 * 1024
-_SPOKEN_BYTES_AT_MOST = 400
 _REFUSED = 3
 _LINKS_AT_MOST = 40  # as Linux itself follows, path_resolution(7)
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
@@ -136,88 +128,11 @@ class Program:
     def _named(self, verb: str) -> str:
         return f"'{Path(self.settings.run[0]).name} {verb}'"
 
-    def _run(self, verb: str, given: bytes) -> _Ran:
+    def _run(self, verb: str, given: bytes) -> Ran:
         settings = self.settings
-        try:
-            process = subprocess.Popen(
-                [*settings.run, verb],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd="/",
-                env={**_ENVIRONMENT, **settings.environment},
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise UnavailableError(
-                f"{self._named(verb)} cannot be started: {error.strerror}"
-            ) from error
-        deadline = time.monotonic() + settings.within.total_seconds()
-        answer, spoken = _Reading(process.stdout), _Reading(process.stderr)
-        writing = threading.Thread(target=_write, args=(process.stdin, given), daemon=True)
-        writing.start()
-        try:
-            # Its end, and the end of all that holds its answer open.
-            code = process.wait(max(deadline - time.monotonic(), 0))
-            whole = answer.over_by(deadline) and spoken.over_by(deadline)
-        except subprocess.TimeoutExpired:
-            whole = False
-        finally:
-            _kill(process)
-        if spoken.text:
-            log.info("%s: %s", self._named(verb), spoken.text)
-        if not whole:
-            raise UnavailableError(
-                f"{self._named(verb)} did not end within {settings.within.total_seconds():g} s"
-            )
-        if len(answer.data) > ANSWER_BYTES_AT_MOST:
-            raise UnavailableError(f"{self._named(verb)} answered more than 64 KiB")
-        return _Ran(code, answer.data)
-
-
-@dataclass(frozen=True)
-class _Ran:
-    code: int
-    answer: bytes
-
-
-class _Reading:
-    """Reads a pipe to its end, and keeps no more than an answer may have."""
-
-    def __init__(self, pipe: IO[bytes] | None) -> None:
-        assert pipe is not None
-        self.data = b""
-        self._pipe = pipe
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def over_by(self, deadline: float) -> bool:
-        """Say whether the pipe has ended by then."""
-        self._thread.join(max(deadline - time.monotonic(), 0))
-        return not self._thread.is_alive()
-
-    @property
-    def text(self) -> str:
-        """What was read, for our log: one line, cut short."""
-        return one_line(self.data[:_SPOKEN_BYTES_AT_MOST].decode(errors="replace")).strip()
-
-    def _read(self) -> None:
-        with self._pipe, contextlib.suppress(OSError, ValueError):
-            self.data = self._pipe.read(ANSWER_BYTES_AT_MOST + 1)
-            while self._pipe.read(ANSWER_BYTES_AT_MOST):
-                pass  # more than an answer: let it end, keep nothing
-
-
-def _write(pipe: IO[bytes], given: bytes) -> None:
-    with contextlib.suppress(OSError, ValueError), pipe:
-        pipe.write(given)
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End what still runs of it, also children that it left behind."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        environment = {**_ENVIRONMENT, **settings.environment}
+        command = [*settings.run, verb]
+        return run_bounded(self._named(verb), command, given, environment, settings.within)
 
 
 def _links(path: Path) -> Iterator[Path]:
