@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from breakglass.clock import format_time
+from breakglass.sshd.grant_certificate import serial_of
 from tests.kit.ssh_grants import certificate, wait_until
 from tests.sshd.conftest import Place, Session
 
@@ -274,3 +279,88 @@ def test_a_file_of_many_keys_is_put_back_whole_and_one_too_large_is_told(place: 
         assert ("too large" in told) is (left is None)
     keys.unlink()
     assert host.ask("used", handle="bg_unheard", within_s=60) == {"v": 1, "used": False}
+
+
+def test_a_disk_that_takes_nothing_any_more_keeps_no_session_alive(place: Place) -> None:
+    state, session = place.host.folder / "state", place.begin(for_s=8)
+    running = session.starts("setsid sleep 600 & sleep 600")
+    wait_until(lambda: len(place.host.left(session.handle)) >= 3)
+    kept = {name: (state / name).read_bytes() for name in ("ended", "clock")}
+    for name in kept:  # a folder in its place: no write ends well, as on a full disk
+        (state / name).unlink()
+        (state / name / "full").mkdir(parents=True)
+    try:
+        running.communicate(timeout=30)
+        wait_until(lambda: not place.host.left(session.handle))
+        assert "error" in session.dead()
+    finally:
+        for name, data in kept.items():
+            (state / name / "full").rmdir()
+            (state / name).rmdir()
+            (state / name).write_bytes(data)
+    wait_until(lambda: "error" not in session.dead())
+    assert_over(session)
+
+
+def test_what_open_said_lengthens_no_grant_and_hides_no_account(place: Place) -> None:
+    host, session = place.host, place.begin(for_s=600)
+    intent = session.broken.intent
+    late = format_time(intent.not_after + timedelta(days=900))
+    said = {"grant": intent.grant, "not_before": format_time(intent.not_before), "expires": late}
+    said |= {"handle": intent.handle, "serial": str(serial_of(intent.handle))}
+    assert host.ask("open", accounts=["root"], **said) == {"v": 1, "known": True}
+    assert session.runs("id").returncode == 0
+    with sqlite3.connect(f"file:{host.folder}/state/grants.sqlite?mode=ro", uri=True) as table:
+        (row,) = table.execute(
+            "select accounts, expires from grants where handle = ?", (intent.handle,)
+        )
+    assert json.loads(row[0]) == sorted(host.accounts)
+    assert row[1] == format_time(intent.not_after)
+    session.cut()
+    assert_over(session)
+
+
+def test_what_changed_while_nobody_logged_in_is_left_as_it_is(place: Place) -> None:
+    host, session = place.host, place.begin()
+    intent = session.broken.intent
+    keys = authorized_keys(place, 1)
+    keys.write_text("# a key that its owner takes out\n")
+    said = {"handle": intent.handle, "grant": intent.grant, "accounts": [host.accounts[1]]}
+    said |= {"serial": str(serial_of(intent.handle)), "expires": format_time(intent.not_after)}
+    assert "error" not in host.ask("open", not_before=format_time(intent.not_before), **said)
+    keys.write_text("# without\n")
+    session.cut()
+    assert keys.read_text() == "# without\n"
+    keys.unlink()
+
+
+def test_what_one_grant_planted_is_no_baseline_of_the_next(place: Place) -> None:
+    first, keys = place.begin(), authorized_keys(place, 1)
+    assert first.runs("id", account=1).returncode == 0
+    keys.write_text("# planted\n")
+    second = place.begin()
+    assert second.runs("id", account=1).returncode == 0
+    first.cut()
+    assert not keys.exists()
+    keys.write_text("# planted\n")
+    second.cut()
+    assert not keys.exists()
+
+
+def test_a_name_that_is_no_text_hides_nothing_of_what_was_left(place: Place) -> None:
+    session = place.begin()
+    assert session.runs("cp /bin/true $'s\\xff\\nx'; chmod u+s s*").returncode == 0
+    session.cut()
+    told = place.host.ask("tidy", handle=session.handle)["left_behind"]
+    assert any("s\\udcff\\nx" in each for each in told)
+    assert session.place.host.accounts[0] in str(told)
+    (left,) = (Path("/home") / place.host.accounts[0]).glob("s*x")
+    left.unlink()
+
+
+def authorized_keys(place: Place, account: int) -> Path:
+    """Return the path of an account's file of keys, in a folder of the account's."""
+    home = Path("/home") / place.host.accounts[account] / ".ssh"
+    home.mkdir(mode=0o700, exist_ok=True)
+    subprocess.run(["chown", "-R", f"{place.host.accounts[account]}:", home], check=True)
+    return home / "authorized_keys"

@@ -17,14 +17,20 @@ create table if not exists grants (
   handle text primary key, accounts text not null, expires text not null,
   baseline text not null, left_behind text not null default '[]',
   last_session text not null default '', ended text not null default '',
-  quiet integer not null default 0, tidied integer not null default 0);
+  quiet integer not null default 0, tidied integer not null default 0,
+  proven integer not null default 0);
 """
-_COLUMNS = "handle, accounts, expires, baseline, left_behind, last_session, ended, quiet, tidied"
+_COLUMNS = (
+    "handle, accounts, expires, baseline, left_behind, last_session, ended, quiet, tidied, proven"
+)
 
 
 @dataclass(frozen=True)
 class GrantRow:
-    """One grant. ``ended``: when its end was promised; ``quiet``: all of it is done."""
+    """One grant. ``ended``: when its end was promised; ``quiet``: all of it is done.
+
+    ``proven``: a token said accounts and end, and somebody logged in; else only ``open`` did.
+    """
 
     handle: str
     accounts: tuple[str, ...]
@@ -35,6 +41,7 @@ class GrantRow:
     ended: datetime | None
     quiet: bool
     tidied: bool
+    proven: bool
 
 
 class GrantTable:
@@ -43,16 +50,25 @@ class GrantTable:
     def __init__(self, path: Path) -> None:
         self._file = Database(path, what="grants file", durability="full", schema=_SCHEMA)
 
-    def add(
-        self, handle: str, accounts: Iterable[str], expires: datetime, baseline: dict[str, Any]
+    def enter(
+        self,
+        handle: str,
+        accounts: Iterable[str],
+        expires: datetime,
+        baseline: dict[str, Any],
+        *,
+        proven: bool,
     ) -> None:
-        """Enter a grant; one that is there stays as it is."""
+        """Enter a grant, or what its token proved in the place of what ``open`` had said."""
         self._file.do(
-            "insert or ignore into grants (handle, accounts, expires, baseline) values (?,?,?,?)",
+            "insert into grants (handle, accounts, expires, baseline, proven) values (?,?,?,?,?)"
+            " on conflict (handle) do update set accounts = excluded.accounts,"
+            " expires = excluded.expires, baseline = excluded.baseline, proven = excluded.proven",
             handle,
             json.dumps(sorted(accounts)),
             format_time(expires),
             json.dumps(baseline),
+            proven,
         )
 
     def end(self, handle: str, now: datetime) -> None:
@@ -119,6 +135,7 @@ def _row(row: Any) -> GrantRow:
         _time(row[6]),
         bool(row[7]),
         bool(row[8]),
+        bool(row[9]),
     )
 
 

@@ -7,12 +7,14 @@ group's processes, or it finds the end on disk and is refused. There is no third
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from importlib.metadata import version
-from typing import assert_never
+from typing import Any, assert_never
 
+from breakglass import shown_text
 from breakglass.canonical import Json
 from breakglass.clock import Clock, format_time
 from breakglass.error_names import ErrorName
@@ -62,7 +64,6 @@ class HostDaemon:
     def look(self) -> None:
         """End what is over, and go on with ends that a crash cut short; called every so often."""
         with self._lock:
-            self._clock.keep()
             now = self._clock.now()
             for row in self._table.all():
                 over = row.expires is not None and now >= row.expires
@@ -70,10 +71,12 @@ class HostDaemon:
                     continue
                 try:
                     self._end(row.handle)
-                except (BreakglassError, OSError) as error:
+                except (BreakglassError, OSError, sqlite3.Error) as error:
                     log.error("%s is not over yet, tried again: %s", row.handle, error)
+            # Behind the ends: a disk that its holder filled keeps no grant alive.
             self._table.forget(now - KEPT)
             self._write_accounts()
+            self._clock.keep()
 
     def answer(self, request: requests.Request) -> Mapping[str, Json]:
         """Do what is asked and return the answer's fields.
@@ -140,7 +143,7 @@ class HostDaemon:
             self._saw(login)
         # (1) On disk: who, until when, and what the accounts have. A crash behind it ends the
         #     grant in time; one before it lets nobody in.
-        self._enter(intent.handle, login.accounts, intent.not_after)
+        self._enter(intent.handle, login.accounts, intent.not_after, proven=True)
         self._table.used(intent.handle, self._clock.now())
         # (2) In the group, before the session's first process is there.
         self._groups.admit(intent.handle, said.pid)
@@ -172,28 +175,49 @@ class HostDaemon:
         self._groups.admit(row.handle, said.pid)
         return {"handle": row.handle}
 
-    def _enter(self, handle: str, accounts: tuple[str, ...], expires: datetime) -> None:
-        if self._table.find(handle) is None:
-            baseline = {each: self._files.baseline(each) for each in accounts}
-            self._table.add(handle, accounts, expires, baseline)
+    def _enter(
+        self, handle: str, accounts: tuple[str, ...], expires: datetime, *, proven: bool = False
+    ) -> None:
+        row = self._table.find(handle)
+        if row is None or (proven and not row.proven):
+            known = {} if row is None else row.baseline
+            baseline = {each: known.get(each) or self._baseline(each) for each in accounts}
+            # ``open`` proves nothing: what the token says takes its place, and is never longer.
+            if row is not None and row.expires is not None:
+                expires = min(expires, row.expires)
+            self._table.enter(handle, accounts, expires, baseline, proven=proven)
         # Before anybody is let in: from here jobs of these accounts ask us. A start writes it too.
         self._write_accounts()
+
+    def _baseline(self, account: str) -> dict[str, Any]:
+        # What a grant that lives still has planted is nobody's own, and not kept by the next.
+        for row in self._table.all():
+            if row.proven and not row.quiet and account in row.baseline:
+                return dict(row.baseline[account])
+        return self._files.baseline(account)
 
     # --- ending ---------------------------------------------------------------------------------
 
     def _end(self, handle: str) -> int:
         """End a grant in an order in which a crash at any place leaves an end that goes on."""
         # (1) Promise, on disk. Before it nothing has changed; behind it ``look`` comes back here.
-        self._table.end(handle, self._clock.now())
-        # (2) No new login. A crash before this is mended at the start, before the first answer.
-        self._publish()
+        try:
+            self._table.end(handle, self._clock.now())
+            # (2) No new login. A crash before this is mended at the start, before the first answer.
+            self._publish()
+        except (BreakglassError, OSError, sqlite3.Error):
+            # A full disk, or no process left for ssh-keygen: the holder can bring about both, and
+            # shall not live by it. It is not over, and ``look`` comes back.
+            self._groups.end(handle)
+            raise
         # (3) Nothing that runs. Jobs of its accounts are refused until (5): none begins meanwhile.
         sessions = self._groups.end(handle)
         # (4) Nothing that would run later; each is kept before it is taken away.
         row = self._table.find(handle)
         assert row is not None
         left = list(row.left_behind)
-        for account, baseline in row.baseline.items():
+        # Where nobody logged in by it, whatever changed is somebody else's.
+        for account, baseline in row.baseline.items() if row.proven else ():
             left += self._files.take_away(handle, account, baseline)
         # (5) Over. A crash before this does (1) to (4) again, which finds less to do.
         self._table.taken(handle, left)
@@ -261,10 +285,11 @@ class HostDaemon:
         if not row.quiet:
             raise RefusedError(f"{handle!r} has not ended", name=ErrorName.ALIVE)
         left = list(row.left_behind)
-        for account, baseline in row.baseline.items():
+        for account, baseline in row.baseline.items() if row.proven else ():
             left += self._files.changes(account, baseline)
         self._table.tidied(handle)
-        return {"left_behind": sorted(set(left))}
+        # The account chose the names: one that is no text shall not hide the others.
+        return {"left_behind": sorted({shown_text.shown(each, 4096) for each in left})}
 
     def _handles(self) -> list[str]:
         known = {row.handle for row in self._table.all() if not row.tidied}
