@@ -195,3 +195,20 @@ def test_root_alone_is_asked_for_the_daemon(place: Place) -> None:
     )
     assert done.returncode == 6
     assert "as root" in done.stderr
+
+
+def test_pam_that_reads_an_accounts_environment_stops(place: Place) -> None:
+    host = place.host
+    inside = ["nsenter", "--mount", f"--target={host.sshd.pid}", "--", host.program]
+    words = [*inside, "--folder", host.folder, "check", "--json"]
+    file = host.folder / "pam.d" / host.name
+    kept, told = file.read_text(), []
+    try:
+        for line in ("", "# user_readenv=1\n", "session required pam_env.so user_readenv=1\n"):
+            file.write_text(line + kept)
+            done = subprocess.run(words, capture_output=True, check=False)
+            said = json.loads(done.stdout)["findings"]
+            told.append([each["stops"] for each in said if "user_readenv" in each["says"]])
+    finally:
+        file.write_text(kept)
+    assert told == [[], [], [True]]

@@ -364,3 +364,35 @@ def authorized_keys(place: Place, account: int) -> Path:
     home.mkdir(mode=0o700, exist_ok=True)
     subprocess.run(["chown", "-R", f"{place.host.accounts[account]}:", home], check=True)
     return home / "authorized_keys"
+
+
+def test_a_link_to_planted_keys_is_taken_away(place: Place) -> None:
+    keys = authorized_keys(place, 1)
+    home, folder = keys.parent.parent, keys.parent
+    hidden, link = home / "hidden", f"ln -sf ../hidden {keys}"
+    for own, typed in (
+        ("", link),
+        ("# own\n", link),
+        ("", f"mv {folder} {folder}.was; mkdir hidden; ln -s hidden {folder}"),
+    ):
+        if own:
+            keys.write_text(own)
+        session = place.begin()
+        done = session.runs(typed, account=1)
+        assert done.returncode == 0, done.stderr
+        session.cut()
+        assert not keys.is_symlink()
+        assert not folder.is_symlink()
+        assert (keys.read_text() if keys.exists() else "") == own
+        (told,) = place.host.ask("tidy", handle=session.handle)["left_behind"]
+        assert "put back" in told
+        keys.unlink(missing_ok=True)
+    # A link of the account's own that was bent comes back.
+    keys = authorized_keys(place, 1)
+    keys.symlink_to("../own")
+    session = place.begin()
+    assert session.runs(f"ln -sf ../hidden {keys}", account=1).returncode == 0
+    session.cut()
+    assert os.readlink(keys) == "../own"
+    keys.unlink()
+    assert not hidden.is_file()

@@ -21,9 +21,18 @@ from breakglass.sshd.host_config import SshdSettings
 
 _BYTES_AT_MOST = 4 * 1024 * 1024
 _TOO_LARGE = b"\0too large, sha256 "
+_LINK = b"\0a link to "  # sshd follows it, we do not: what it names stands for its content
 _ENTRIES_AT_MOST = 20_000
-_KEYS = ("/.ssh/authorized_keys", "/.ssh/authorized_keys2")
-_TOLD = (".ssh/rc", ".ssh/environment", ".bashrc", ".bash_profile", ".profile", ".zshrc")
+_KEYS = ("/.ssh", "/.ssh/authorized_keys", "/.ssh/authorized_keys2")  # a folder is no content
+_TOLD = (
+    ".pam_environment",
+    ".ssh/rc",
+    ".ssh/environment",
+    ".bashrc",
+    ".bash_profile",
+    ".profile",
+    ".zshrc",
+)
 _TOLD_FOLDERS = (".config/systemd/user", ".config/autostart")
 
 
@@ -163,6 +172,12 @@ def _was(before: dict[str, str], name: str) -> str | None:
 def _replace(folder: int, name: str, data: bytes) -> None:
     found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     new = f".{name}.{secrets.token_hex(4)}"
+    if data.startswith(_LINK):
+        os.symlink(data.removeprefix(_LINK), new, dir_fd=folder)
+        os.chown(new, found.st_uid, found.st_gid, dir_fd=folder, follow_symlinks=False)
+        os.rename(new, name, src_dir_fd=folder, dst_dir_fd=folder)
+        return
+    mode = 0o600 if stat.S_ISLNK(found.st_mode) else stat.S_IMODE(found.st_mode) & 0o777
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     file = os.open(new, flags, 0o600, dir_fd=folder)
     try:
@@ -170,7 +185,7 @@ def _replace(folder: int, name: str, data: bytes) -> None:
         while left:
             left = left[os.write(file, left) :]
         os.fchown(file, found.st_uid, found.st_gid)
-        os.fchmod(file, stat.S_IMODE(found.st_mode) & 0o777)
+        os.fchmod(file, mode)
         os.fsync(file)
     finally:
         os.close(file)
@@ -201,6 +216,8 @@ def _read(path: Path | str, folder: int | None = None) -> bytes | None:
     try:
         file = os.open(path, flags, dir_fd=folder)
     except OSError:
+        with contextlib.suppress(OSError):
+            return _LINK + os.fsencode(os.readlink(path, dir_fd=folder))
         return None
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):

@@ -83,6 +83,20 @@ def _pam(config: HostConfig) -> Iterator[Finding]:
             for line in lines
             if line[:2] == ["session", "required"] and "session" in line and _names_us(line)
         ]
+        # An account's ~/.pam_environment would say what our session step is told, and load
+        # what it likes into it, as root: LD_PRELOAD. Debian's files for sshd and atd have it.
+        if any(
+            word.startswith("user_readenv") and word != "user_readenv=0"
+            for line in lines
+            for word in line
+            if not line[0].startswith("#")
+        ):
+            yield Finding(
+                f"{str(path)!r} has 'user_readenv': an account's own file changes the environment"
+                " of what PAM runs as root",
+                f"take 'user_readenv=1' out of {str(path)!r}",
+                stops=True,
+            )
         if not calls:
             yield Finding(
                 f"{str(path)!r} does not call 'breakglass-sshd session': what begins there is in"

@@ -117,7 +117,7 @@ def _check(config: HostConfig, given: argparse.Namespace, clock: Clock) -> int:
         print(f"{'stops ' if each.stops else 'amiss '} {each.says}")
         if each.hint:
             print(f"        {each.hint}")
-    if not found:
+    if not found and not given.json:
         print(f"{config.settings.host}: nothing amiss")
     return 6 if any(each.stops for each in found) else 0
 

@@ -31,7 +31,8 @@ def setup_lines(config: HostConfig, accounts: Sequence[str], program: str) -> st
     for service in (*settings.login_services, *settings.job_services):
         lines += [
             "",
-            f"# /etc/pam.d/{service}: the last session line, behind every include",
+            f"# /etc/pam.d/{service}: the last session line, behind every include; and take",
+            "# 'user_readenv=1' out there: an account would become root by its ~/.pam_environment",
             f"session required pam_exec.so quiet seteuid {called} session",
         ]
     lines += [
