@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from breakglass.clock import format_time
-from breakglass.sshd.grant_certificate import serial_of
+from breakglass.errors import UnavailableError
+from breakglass.sshd.grant_certificate import TYPE, serial_of
 from breakglass.sshd.host_config import HostConfig
+from breakglass.sshd.host_daemon import HostDaemon
+from breakglass.sshd.host_socket import HostSocket, call
 from breakglass.sshd.main import main
 from breakglass.sshd.setup_lines import setup_lines
 from breakglass.sshd.steady_clock import KEEP_EVERY, SteadyClock
@@ -212,3 +218,32 @@ def test_pam_that_reads_an_accounts_environment_stops(place: Place) -> None:
     finally:
         file.write_text(kept)
     assert told == [[], [], [True]]
+
+
+def test_a_call_that_finds_no_thread_left_does_not_end_the_daemon(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    listening = HostSocket(path, "root", cast("HostDaemon", None))  # nonsense gets to no daemon
+    serving = threading.Thread(target=listening.serve)
+    serving.start()
+    before = threading.stack_size(2**46)  # more than a process may map: none begins
+    try:
+        with pytest.raises(UnavailableError, match=r"before it answered|does not answer"):
+            call(path, b"nonsense")
+    finally:
+        threading.stack_size(before)
+    assert b"bad_json" in call(path, b"nonsense")
+    listening.close()
+    serving.join(10)
+
+
+@pytest.mark.parametrize("said", [{}, {"SSH_AUTH_INFO_0": "publickey {kind} AAAA"}])
+def test_a_session_that_cannot_be_told_leaves_no_connection(
+    place: Place, said: dict[str, str]
+) -> None:
+    host = place.host
+    told = {name: text.format(kind=TYPE) for name, text in said.items()}
+    told |= {"PAM_TYPE": "open_session", "PAM_SERVICE": host.name, "PAM_USER": host.accounts[0]}
+    typed = f"{host.program} --folder {host.folder} session; echo lives"
+    done = subprocess.run(["sh", "-c", typed], env=told, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGTERM
+    assert done.stdout == b""

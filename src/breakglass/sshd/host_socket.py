@@ -76,7 +76,13 @@ class HostSocket:
                 caller, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._call, args=(caller,), daemon=True).start()
+            try:
+                threading.Thread(target=self._call, args=(caller,), daemon=True).start()
+            except RuntimeError as error:
+                # A holder's loop of forks took them all: who dies of it ends no grant.
+                log.error("a call is not answered: %s", error)
+                caller.close()
+                self._room.release()
 
     def close(self) -> None:
         """Take no more calls."""

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from breakglass.canonical import Json, parse_strict
 from breakglass.error_names import ErrorName, name_of
 from breakglass.errors import (
-    BreakglassError,
     MisconfiguredError,
     RefusedError,
     UnavailableError,
@@ -50,18 +49,18 @@ def hold_session(config: HostConfig, environment: Mapping[str, str], parent: int
         _ask(settings, "job", account=account, pid=parent)
     if service not in settings.login_services:
         return
-    said = environment.get(AUTH_INFO)
-    if said is None:
-        raise MisconfiguredError(
-            f"sshd gave PAM no {AUTH_INFO}: what it let in cannot be told; not let in",
-            hint="UsePAM yes, and OpenSSH 7.6 or newer",
-        )
     try:
+        said = environment.get(AUTH_INFO)
+        if said is None:
+            raise MisconfiguredError(
+                f"sshd gave PAM no {AUTH_INFO}: what it let in cannot be told; not let in",
+                hint="UsePAM yes, and OpenSSH 7.6 or newer",
+            )
         for certificate in _certificates(said):
             # An ordinary user's needs no daemon: nobody is locked out because ours is away.
             if signed_by(certificate, config.ca_blob()) is not None:
                 _ask(settings, "login", account=account, pid=parent, certificate=certificate)
-    except BreakglassError:
+    except Exception:
         # sshd would keep the connection, without a session: nothing of it shall stay.
         with contextlib.suppress(ProcessLookupError):
             os.kill(parent, signal.SIGTERM)
