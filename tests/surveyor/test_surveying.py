@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from breakglass.records.kinds.standing import Occasion
-from breakglass.surveyor.inventory_record import InventoryRecord
-from breakglass.surveyor.survey import Thing
+from breakglass.surveyor.inventory_record import InventoryRecord, Look, recorded
+from breakglass.surveyor.survey import Inventory, Thing
 from tests.kit.one_surveyor import ADMIN, DAY, INTERN, SECOND, OneSurveyor, handle
 
 
@@ -226,3 +227,68 @@ def test_who_hides_between_two_surveys_is_not_seen(surveyor: OneSurveyor) -> Non
     (second,) = surveyor.look(later=DAY)
     assert (second.total("new"), second.total("standing")) == (0, 1)
     assert ADMIN.holder in names(surveyor)
+
+
+class Slow:
+    """A target that is read for two hours: by then a survey is too old to be told."""
+
+    def __init__(self, surveyor: OneSurveyor) -> None:
+        self.surveyor, self.inner = surveyor, surveyor.target
+
+    def survey(self, templates: Sequence[str]) -> Inventory:
+        found = self.inner.survey(templates)
+        self.surveyor.pass_time(timedelta(hours=2))
+        return found
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def test_a_survey_that_counts_for_nothing_is_no_survey_and_is_not_made_again_at_once(
+    surveyor: OneSurveyor,
+) -> None:
+    surveyor.surveying._platform = Slow(surveyor)
+    surveyor.surveying._retry = 600.0
+    size = surveyor.org.log.size
+    assert surveyor.look() == []
+    assert surveyor.org.log.size == size + 1
+    assert "counts for nothing" in surveyor.surveying.trouble
+    assert surveyor.store.newest() is None
+    assert "not_surveyed" in (surveyor.folder / "rings.log").read_text()
+
+
+def test_what_no_record_ever_told_of_goes_once_none_may(surveyor: OneSurveyor) -> None:
+    surveyor.ledger.away = True
+    for _ in range(5):
+        surveyor.look(later=timedelta(hours=3))
+    with sqlite3.connect(surveyor.folder / "surveys.sqlite") as file:
+        ((kept,),) = file.execute("select count(*) from surveys").fetchall()
+    assert kept == 4  # of the last look: it tries four times
+
+
+def test_a_grant_that_was_forgotten_holds_no_survey_up(surveyor: OneSurveyor) -> None:
+    surveyor.look()
+    broken = surveyor.used()
+    surveyor.view.follow()
+    assert surveyor.occasions.due() == (Occasion.USABLE, broken.grant)
+    with surveyor.view.reading() as state:
+        del state.grants.by_id[broken.grant]
+    surveyor.surveying.look()
+    assert (surveyor.surveying.trouble, surveyor.occasions.due()) == ("", None)
+
+
+def test_hostile_names_never_make_an_inventory_unreadable(surveyor: OneSurveyor) -> None:
+    bell = "or\x07ders\u202e"
+    found = Inventory((Thing("table-write", bell, bell, bell),), {("table-write", bell): bell})
+    look = Look(None, None, "", frozenset(), {})
+    made = recorded("orders-db", surveyor.true.at, "0" * 64, found, look)
+    assert InventoryRecord.parse(made.text()) == made
+
+
+def test_more_than_is_kept_is_refused_and_rings_without_a_name(
+    surveyor: OneSurveyor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("breakglass.surveyor.inventory_record.THINGS_AT_MOST", 0)
+    assert surveyor.look() == []
+    rung = (surveyor.folder / "rings.log").read_text()
+    assert "'orders-db' is not surveyed" in rung

@@ -80,10 +80,14 @@ def said_of_suspensions(
         what = "EVERYTHING" if each["target"] == "all" else f"{each['target']} {each['name']!r}"
         rows.append(("stopped", f"{what} by {each['who']} {at(each['at'])}: {each['why']!r}"))
     for each in found["first_word"]:
-        label, lift = ("to stop", "") if each["active"] else ("to lift", " --lift")
+        label, agree = (
+            ("to stop", "breakglass kill --all --why TEXT")
+            if each["active"]
+            else ("to lift", "breakglass kill --all --lift --why TEXT")
+        )
         said = f"everything, says {each['who']} ({each['why']!r}); a second person may say so"
         rows.append((label, f"{said} until {at(each['until'])}:"))
-        rows.append(("", f"breakglass kill --all{lift} --why TEXT"))
+        rows.append(("", agree))
     return rows
 
 

@@ -12,7 +12,6 @@ from breakglass.monitor.alerts.alert import Alert
 from breakglass.records.fold.state import State
 from breakglass.records.kinds.standing import Occasion, Standing, Tally
 
-_SHOW = "Names, on the surveyor's host: breakglass standing show"
 _NOTHING = Tally(0, 0, 0, 0, 0)
 
 
@@ -34,7 +33,8 @@ def of_survey(
             found = state.grants.by_id[grant]
             text = (
                 f"LEFT BEHIND at {body.target!r}, remove by hand: {counted(left)} appeared while"
-                f" {found.glass!r} of {found.who} ran, and stand there after its end. {_SHOW}"
+                f" {found.glass!r} of {found.who} ran, and stand there after its end."
+                f" {_names(body)}"
             )
             fields = {"who": found.who, "glass": found.glass, "incident": found.incident}
             yield Alert("left_standing", grant, index, grant, at, text, fields, path=found.path)
@@ -43,21 +43,22 @@ def of_survey(
         while_ = f" while grant {body.grant[0]} runs" if body.grant else ""
         text = (
             f"STANDING ACCESS GREW at {body.target!r}: {counted(new)} came{while_} that no grant"
-            f" explains; {body.total('standing')} stand now. {_SHOW}"
+            f" explains; {body.total('standing')} stand now. {_names(body)}"
         )
         yield Alert("standing_grew", ident, index, thread, at, text)
     if body.begins_anew and before is not None:
         text = (
             f"The surveyor of {body.target!r} has lost what it knew and begins anew:"
             f" {before.total('standing')} stood before, {body.total('standing')} stand now; what"
-            f" came in between was counted by nobody. {_SHOW}"
+            f" came in between was counted by nobody. {_names(body)}"
         )
         yield Alert("standing_anew", ident, index, thread, at, text)
     unknown = sorted(set(body.unknown) - set(before.unknown if before else ()))
     if unknown:
         text = (
             f"The surveyor of {body.target!r} cannot read {', '.join(unknown)}: what stands there"
-            f" is unknown, not nothing. Why: breakglass standing show"
+            f" is unknown, not nothing. Why, on the surveyor's host:"
+            f" breakglass standing show {body.target}"
         )
         yield Alert("standing_unknown", ident, index, thread, at, text)
 
@@ -84,3 +85,7 @@ def counted(counts: dict[str, int]) -> str:
     '1 superuser, 2 table-write'
     """
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+
+
+def _names(body: Standing) -> str:
+    return f"Names, on the surveyor's host: breakglass standing show {body.target}"

@@ -71,7 +71,8 @@ class SurveySilence:
                 continue
             text = (
                 f"NO SURVEY of {target!r} since {format_time(since)}: what privileged access stands"
-                " there is unknown. On the surveyor's host: breakglass standing scan"
+                " there is unknown. On the surveyor's host: "
+                f"breakglass standing scan {target}"
             )
             # One message for each survey that none followed: its entry names it.
             index = last.index if last is not None else 0
@@ -87,7 +88,7 @@ class SurveySilence:
             text = (
                 f"NOT SURVEYED: {span(self._behind_end)} after the end of {found.glass!r} of"
                 f" {found.who} nobody has looked what it left at {found.minter!r}. On the"
-                " surveyor's host: breakglass standing scan"
+                f" surveyor's host: breakglass standing scan {found.minter}"
             )
             fields = {"who": found.who, "glass": found.glass, "incident": found.incident}
             yield Alert("standing_missed", grant, found.index, grant, over, text, fields)

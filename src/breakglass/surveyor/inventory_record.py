@@ -14,7 +14,9 @@ from datetime import datetime
 from typing import Annotated
 
 from breakglass.canonical import canonical, parse_canonical
-from breakglass.records.encoding.text_types import Code, Digest, Handle, Line
+from breakglass.error_names import ErrorName
+from breakglass.errors import RefusedError
+from breakglass.records.encoding.text_types import Code, Digest, Handle, Line, one_line
 from breakglass.records.kinds.standing import Tally
 from breakglass.strict_json import Many, read, write
 from breakglass.surveyor.survey import Inventory, Thing
@@ -42,7 +44,7 @@ class UnreadPart:
     """What could not be read: a category, in one database or everywhere, and why."""
 
     category: Code
-    database: Line
+    database: str
     why: Line
 
 
@@ -102,7 +104,11 @@ class Look:
 def recorded(
     target: str, taken_at: datetime, salt: str, found: Inventory, look: Look
 ) -> InventoryRecord:
-    """Return a survey as it is kept: explained, carried over where it could not be read, dated."""
+    """Return a survey as it is kept: explained, carried over where it could not be read, dated.
+
+    Raises:
+        RefusedError: ``too_large``; more stands than is kept.
+    """
     known = {each.thing.key: each for each in (look.before.things if look.before else ())}
     there = [each for each in found.things if each.holder not in look.running]
     granted = Counter(each.category for each in found.things if each.holder in look.running)
@@ -117,7 +123,16 @@ def recorded(
             key: each if key in stood or each.during else replace(each, during=look.grant)
             for key, each in standing.items()
         }
-    unread = [UnreadPart(part, where, why) for (part, where), why in sorted(found.unread.items())]
+    if len(standing) > THINGS_AT_MOST:
+        raise RefusedError(
+            f"{len(standing)} things stand at {target!r}; a survey keeps {THINGS_AT_MOST}, and"
+            " nothing was surveyed",
+            name=ErrorName.TOO_LARGE,
+        )
+    unread = [
+        UnreadPart(part, where, one_line(why))
+        for (part, where), why in sorted(found.unread.items())
+    ]
     things = tuple(standing[key] for key in sorted(standing))
     return InventoryRecord(
         target, taken_at, salt, things, dict(sorted(granted.items())), tuple(unread)

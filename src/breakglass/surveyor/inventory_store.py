@@ -15,6 +15,7 @@ from pathlib import Path
 from breakglass.clock import format_time, parse_time
 from breakglass.errors import UnavailableError
 from breakglass.process.database import Database
+from breakglass.records.kinds.standing import TAKEN_WITHIN
 from breakglass.surveyor.inventory_record import InventoryRecord
 
 _SCHEMA = """
@@ -58,10 +59,19 @@ class InventoryStore:
         """Close the file."""
         self._file.close()
 
-    def keep(self, survey: InventoryRecord, occasion: str, new: int) -> None:
-        """Keep a survey that no record tells of yet."""
+    def keep(self, survey: InventoryRecord, occasion: str, new: int, newest: str) -> None:
+        """Keep a survey that no record tells of yet.
+
+        Those that no record ever told of go once none may: only ``newest``, the digest of the
+        ledger's newest survey, may be one whose answer was lost.
+        """
         left = sum(1 for each in survey.things if each.during)
         with _told(), self._file.changing():
+            self._file.do(
+                "delete from surveys where entry is null and digest <> ? and taken_at < ?",
+                newest,
+                format_time(survey.taken_at - 2 * TAKEN_WITHIN),
+            )
             self._file.do(
                 "insert into surveys values (?, ?, ?, ?, ?, ?, ?, null, ?)",
                 survey.digest(),

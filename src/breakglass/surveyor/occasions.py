@@ -52,6 +52,11 @@ class Occasions(MemoryProjection[Watched]):
                         return what, grant
         return None
 
+    def drop(self, grant: str) -> None:
+        """Look no more at a grant that was forgotten."""
+        with self._lock:
+            self.kept.grants.pop(grant, None)
+
     def _take(self, body: Any, state: State) -> None:
         grants = self.kept.grants
         match body:

@@ -163,7 +163,7 @@ def _check_harmless(session: psycopg.Connection, database: str) -> None:
             f"the surveyor's role {role!r} could change something in database {database!r}:"
             f" {'; '.join(whys[:3])}; nothing was surveyed",
             hint="give it a role of its own that may log in and nothing else:"
-            " breakglass standing add",
+            " breakglass standing add TARGET --dsn DSN",
         )
 
 

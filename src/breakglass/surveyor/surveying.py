@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from breakglass.clock import Clock, Deadline, format_time, to_milliseconds
-from breakglass.errors import BreakglassError, MisconfiguredError
+from breakglass.errors import (
+    BreakglassError,
+    MisconfiguredError,
+    RefusedError,
+    UnavailableError,
+)
 from breakglass.node.catch_up import CatchingUp
 from breakglass.node.process import At, go_on
 from breakglass.node.replica import Replica
@@ -134,8 +139,12 @@ class Surveying:
             self._failed(error)
 
     def _due(self) -> tuple[Occasion, str] | None:
-        if (of_a_grant := self._occasions.due()) is not None:
-            return of_a_grant
+        while (of_a_grant := self._occasions.due()) is not None:
+            with self._view.reading() as state:
+                if of_a_grant[1] in state.grants.by_id:
+                    return of_a_grant
+            # Over for a month: no record may name it any more.
+            self._occasions.drop(of_a_grant[1])
         if self._store.asked() is not None:
             return Occasion.ASKED, ""
         with self._view.reading() as state:
@@ -170,7 +179,8 @@ class Surveying:
         self._at("surveyed")
         # (2) The names, on our own disk. A crash from here leaves a survey that no record tells
         #     of: it is compared with nothing and counted nowhere; the next look is a new one.
-        self._store.keep(survey, occasion.value, sum(each.new for each in counts.values()))
+        new = sum(each.new for each in counts.values())
+        self._store.keep(survey, occasion.value, new, now.newest.digest if now.newest else "")
         self._at("kept")
         holders = {each.holder for each in found.things}
         body = Standing(
@@ -190,10 +200,22 @@ class Surveying:
         fact = Fact(f"standing/{format_time(taken_at)}", body)
         (receipt,) = self._stating.append([fact], _RECORDED_WITHIN)
         self._at("told")
-        # (4) A crash before this surveys once more for who asked; no more than that.
+        # (4) It counts once the fold says so: what is void changed nothing, and is tried again
+        #     as what failed, not at once.
+        self._check_counts(receipt.index)
+        # (5) A crash before this surveys once more for who asked; no more than that.
         self._store.told(survey.digest(), receipt.index, taken_at)
         self._store.answered(taken_at)
-        self._view.wait_for(receipt.index, _RECORDED_WITHIN)
+
+    def _check_counts(self, index: int) -> None:
+        judged = self._view.wait_for(index, _RECORDED_WITHIN)
+        if judged.holds:
+            return
+        kind = UnavailableError if judged.quiet else RefusedError
+        raise kind(
+            f"entry {index} holds a survey of {self._target!r} that counts for nothing:"
+            f" {judged.why or judged.void}"
+        )
 
     def _moment(self, grant: str) -> Moment:
         with self._view.reading() as state:
@@ -214,5 +236,7 @@ class Surveying:
             return
         self.trouble = said
         log.warning("survey: %s", said)
-        if isinstance(error, MisconfiguredError):
-            self._bell.ring("not_surveyed", self._target, said)
+        if isinstance(error, MisconfiguredError | RefusedError):
+            # What the target says may name people and tables: that stays in our own log.
+            rung = f"{self._target!r} is not surveyed; the surveyor's own log says why"
+            self._bell.ring("not_surveyed", self._target, rung)
