@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.person import ssh_keygen
-from tests.kit.postgres import free_port
+from tests.kit.port_rows import own_port
 from tests.kit.processes import until
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
@@ -32,7 +32,7 @@ class PlainSshd:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it leaves its rights behind
         folder.mkdir()
-        self.port, self.log = free_port(), folder / "log"
+        self.port, self.log = own_port(), folder / "log"
         self.key = ssh_keygen.make_key(folder / "host_key", "host")
         (folder / "ca.pub").write_text(f"{authority}\n")
         (folder / "principals").write_text(f"{principal}\n")

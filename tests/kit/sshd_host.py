@@ -25,6 +25,7 @@ from breakglass.canonical import parse_strict
 from breakglass.errors import BreakglassError
 from breakglass.sshd.host_requests import write_request
 from breakglass.sshd.session_cgroup import SessionCgroups
+from tests.kit.port_rows import own_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SSHD = Path("/usr/sbin/sshd")
@@ -212,7 +213,7 @@ def _host(
     _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "host_key")
     host_key = " ".join((folder / "host_key.pub").read_text().split()[:2])
     (folder / name).symlink_to(SSHD)  # PAM's service is the program's name
-    port = _free_port()
+    port = own_port()
     _write(folder / "known_hosts", f"[127.0.0.1]:{port} {host_key}\n", 0o644)
     _write(folder / "sshd_config", _config(name, folder, program, accounts, port), 0o644)
     # A mount namespace: our PAM files and spools, and a /run whose pid files are ours.
@@ -325,9 +326,3 @@ def _write(path: Path, text: str, mode: int) -> None:
 
 def _run(*words: str | Path) -> None:
     subprocess.run([str(each) for each in words], check=True, capture_output=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -54,14 +53,6 @@ def put_in(person: Person, act: Act, host: SshHost) -> None:
     subprocess.run([*git, "commit", "-qam", "web hosts"], check=True)
 
 
-def serve_sftp(host: SshHost) -> None:
-    """Have its sshd serve what scp asks for, as a distribution's does."""
-    config, before = host.folder / "sshd_config", host.log.count("Server listening")
-    config.write_text(f"Subsystem sftp internal-sftp\n{config.read_text()}")
-    host.sshd.send_signal(signal.SIGHUP)
-    until(lambda: host.log.count("Server listening") > before)
-
-
 def test_every_line_of_the_page_can_be_typed_and_the_end_is_an_end(mira: Person) -> None:
     acts = acts_of(PAGE)
     with running_up(mira):
@@ -74,7 +65,6 @@ def test_every_line_of_the_page_can_be_typed_and_the_end_is_an_end(mira: Person)
         text = settings.read_text()
         settings.write_text(text.replace("[ssh]\n", f'[ssh]\naccount = "{host.user}"\n', 1))
         types(mira, acts[1], host, "")
-        serve_sftp(host)
         with running_up(mira):
             lives(mira, acts[2:], host)
 

@@ -30,9 +30,9 @@ Every command ends with one of these; the word is the error's class.
     8    nobody approved it: not yet, or not in time (the same two)
     130  you pressed Ctrl-C, or said no to a question
 
-'breakglass run', 'psql', 'ssh', 'scp' and 'rsync' end with the exit code of their
-command, and with 3 when the grant ended first. 'breakglass-gate run' ends with 0 only
-where the gate is open.
+'breakglass run', 'psql', 'ssh', 'scp' and 'rsync' end with the exit code of
+their command, and with 3 when the grant ended first. 'breakglass-gate run'
+ends with 0 only where the gate is open.
 """,
     "environment": """\
     BREAKGLASS_ORG       as --org: the organisation's folder, or a client.toml

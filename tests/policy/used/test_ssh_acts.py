@@ -19,7 +19,8 @@ from breakglass.policy.used.log_file import LogForm, form_of
 from breakglass.policy.used.proposal import propose
 from breakglass.policy.used.proposed_bundle import narrowed_files, unified_diff
 from breakglass.policy.used.ssh_acts import read_ssh
-from tests.kit.postgres import die_with_parent, free_port
+from tests.kit.port_rows import own_port
+from tests.kit.postgres import die_with_parent
 from tests.policy.used.kit import NOON, lived, wide_files, wide_glass
 
 SSHD = Path("/usr/sbin/sshd")
@@ -140,7 +141,7 @@ def test_sudo_is_told_where_one_login_of_its_account_is_open(tmp_path: Path) -> 
 def test_an_sshd_that_runs_writes_what_is_read_here(tmp_path: Path) -> None:
     if not SSHD.exists():
         pytest.skip("openssh-server is not installed")
-    grant, account, port = lived(0, "ssh"), getpass.getuser(), free_port()
+    grant, account, port = lived(0, "ssh"), getpass.getuser(), own_port()
     for name in ("ca", "host", "id"):
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name)
     _run(
