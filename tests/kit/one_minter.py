@@ -275,7 +275,8 @@ class SteppedReconciler(Reconciler):
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         self._workers.shutdown()
-        self._workers = SameThread()  # type: ignore[assignment]
+        self._sweeper.shutdown()
+        self._workers = self._sweeper = SameThread()  # type: ignore[assignment]
 
     def close(self) -> None:
         """Nothing was started."""
@@ -287,7 +288,8 @@ class SteppedTidying(Tidying):
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         self._workers.shutdown()
-        self._workers = SameThread()  # type: ignore[assignment]
+        self._again_worker.shutdown()
+        self._workers = self._again_worker = SameThread()  # type: ignore[assignment]
 
 
 class OneMinter:

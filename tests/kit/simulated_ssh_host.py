@@ -24,6 +24,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
+from breakglass.errors import MalformedError
+from breakglass.sshd.host_requests import read_request
+
 Given = dict[str, Any]
 
 
@@ -66,9 +69,11 @@ class SimulatedHost:
             grants[handle]["left"] = list(left)
 
     def answer(self, given: Given) -> Given:
-        """Answer one request."""
-        if given["v"] != 1:
-            return _no("malformed", "another version")
+        """Answer one request, if a host's own daemon would read it."""
+        try:
+            read_request(json.dumps(given).encode())
+        except MalformedError as error:
+            return _no("malformed", str(error))
         return getattr(self, f"_{given['verb'].replace('-', '_')}")(given)  # type: ignore[no-any-return]
 
     def _describe(self, given: Given) -> Given:

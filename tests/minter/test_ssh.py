@@ -125,6 +125,15 @@ def test_a_host_that_is_away_hides_nothing_of_the_others(place: SshPlace) -> Non
         place.platform.handles()
 
 
+def test_a_host_that_names_thousands_hides_nothing_of_the_others(place: SshPlace) -> None:
+    standing = {"accounts": ["deploy"], "cut": False, "tidied": False, "sessions": 0, "left": []}
+    with place.host("web-1").grants() as grants:
+        grants |= {f"bg_a{number}": standing for number in range(1000)}
+    order = ssh_order("web-2")
+    place.platform.mint(order)
+    assert order.handle in place.platform.handles()[:2]
+
+
 def test_what_was_cut_is_never_minted_again(place: SshPlace) -> None:
     order = ssh_order("web-1")
     place.platform.cut(account(order, place))
@@ -214,7 +223,9 @@ def test_a_host_that_hangs_is_given_up(tmp_path: Path) -> None:
 def test_many_hosts_are_kept_in_the_records_or_all_are_asked(tmp_path: Path) -> None:
     few = tuple(f"web-{number:02}" for number in range(40))
     place = SshPlace(tmp_path, *few)
-    ids = place.platform.mint(ssh_order(*few)).ids
+    order = ssh_order(*few)
+    ids = place.platform.mint(order).ids
+    assert place.platform.cut(Account(order.handle, ids)) == 0
     assert all(len(each) <= 200 for each in ids.values())
     assert " ".join(each for name, each in ids.items() if name.startswith("hosts-")) == " ".join(
         few

@@ -36,7 +36,7 @@ create table if not exists grants(
     said integer not null default 0, handout text
 ) strict;
 create index if not exists by_stage on grants(stage, next_try);
-create index if not exists by_tries on grants(stage, tries, next_try);
+create index if not exists by_urgency on grants(stage, tries, over_at desc, next_try);
 create index if not exists by_expiry on grants(stage, expires);
 create index if not exists untidied on grants(grant_id)
     where stage = 'dead' and left_behind is null;
@@ -308,9 +308,12 @@ class GrantStore:
         return int(count)
 
     def due(self, now: datetime, most: int) -> list[Row]:
-        """Return grants to end now: those that failed least first, of these the newest."""
+        """Return grants to end now: those that failed least first, of these what was over last.
+
+        What is killed now goes before what expired in an outage, whenever that was told to end.
+        """
         return self._rows(
-            "where stage = 'ended' and next_try <= ? order by tries, next_try desc limit ?",
+            "where stage = 'ended' and next_try <= ? order by tries, over_at desc limit ?",
             format_time(now),
             most,
         )

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -34,6 +34,7 @@ from breakglass.records.kinds.ended import Ended, EndedWhy
 
 log = logging.getLogger("breakglass.minter")
 _BATCH = 200
+_ORPHANS_AT_MOST = 20  # in a sweep: a target that invents accounts takes no more of anybody's time
 _REST_AT_LEAST = timedelta(milliseconds=50)  # while thousands wait their turn
 _REST_AT_MOST = timedelta(seconds=1)
 _TRY_AT_MOST = timedelta(seconds=60)
@@ -95,10 +96,15 @@ class Reconciler:
         self._woken = threading.Event()
         self._closed = threading.Event()
         self._busy: set[str] = set()
+        self._turns = 0  # of the workers, that wait or run
         self._busy_lock = threading.Lock()
         self._swept = float("-inf")
         self._said_all = float("-inf")
         self._workers = ThreadPoolExecutor(limits.threads, thread_name_prefix="ending")
+        # A thread of its own, and one sweep at a time: a target that is slow, or names thousands,
+        # takes no turn of an ending.
+        self._sweeper = ThreadPoolExecutor(1, thread_name_prefix="sweep")
+        self._sweeping: Future[None] | None = None
         self._thread = threading.Thread(target=self._end_for_ever, name="ending", daemon=True)
 
     def start(self) -> None:
@@ -110,7 +116,8 @@ class Reconciler:
         self._closed.set()
         self._woken.set()
         self._thread.join(2)
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        for each in (self._workers, self._sweeper):
+            each.shutdown(wait=False, cancel_futures=True)
 
     def wake(self) -> None:
         """Look at once: something was said."""
@@ -134,8 +141,7 @@ class Reconciler:
         # (3) Over by the ledger and the policy: its incident was closed, its start was refused.
         self._tell_early(now)
         # (4) Cut, probe and tell, by the workers.
-        for row in self._table.due(now, min(self._pace.room(), _BATCH)):
-            self._hand_out(row.grant)
+        self._hand_out(now)
         # (5) Behind those that are dead already, on other threads.
         self._tidying.hand_out()
         # (6) What a crash kept from the outbox; what the target holds that nobody remembers.
@@ -145,7 +151,8 @@ class Reconciler:
             self._ring_backlog(now)
         if time.monotonic() - self._swept > self._limits.sweep_every.total_seconds():
             self._swept = time.monotonic()
-            self._workers.submit(self._guarded, self.sweep)
+            if self._sweeping is None or self._sweeping.done():
+                self._sweeping = self._sweeper.submit(self._guarded, self.sweep)
 
     def sweep(self) -> None:
         """Search the target for accounts that should not stand, and end them.
@@ -158,11 +165,16 @@ class Reconciler:
         current = self._current()
         if current:
             self._remember_unfinished()
+        orphans = 0
         for handle in self._platform.handles():
-            self._guarded(partial(self._sweep_one, handle, current))
+            row = self._table.of_handle(handle)
+            orphans += row is None
+            if row is not None or orphans <= _ORPHANS_AT_MOST:
+                self._guarded(partial(self._sweep_one, handle, row, current))
+        if current and orphans > _ORPHANS_AT_MOST:
+            log.error("ending: %d accounts belong to no grant; the next sweep goes on", orphans)
 
-    def _sweep_one(self, handle: str, current: bool) -> None:
-        row = self._table.of_handle(handle)
+    def _sweep_one(self, handle: str, row: Row | None, current: bool) -> None:
         if row is None and current:
             if handle not in self._orphans:
                 self._orphans.add(handle)
@@ -269,22 +281,35 @@ class Reconciler:
             self._at("early")
             self._table.end(now, (each.ended, each.over_at))
 
-    def _hand_out(self, grant: str) -> None:
-        with self._busy_lock:
-            if grant in self._busy:
-                return
-            self._busy.add(grant)
-        self._pace.begin()
-        self._workers.submit(self._end_handed_out, grant)
+    def _hand_out(self, now: datetime) -> None:
+        """Give the workers as many turns as there is to end; whose each is, is asked as it begins.
 
-    def _end_handed_out(self, grant: str) -> None:
+        So what is killed now stands behind nobody that hangs, but those that are under way.
+        """
+        room = self._pace.room()
+        with self._busy_lock:
+            due = len(self._table.due(now, min(room + self._turns, _BATCH)))
+            more = max(min(due - self._turns, room), 0)
+            self._turns += more
+        for _ in range(more):
+            self._pace.begin()
+            self._workers.submit(self._guarded, self._end_next)
+
+    def _end_next(self) -> None:
+        grant = ""
         try:
-            self._guarded(lambda: self._end_one(grant))
-            self._tidying.soon(grant)
+            with self._busy_lock:
+                due = self._table.due(self._now(), len(self._busy) + 1)
+                grant = next((row.grant for row in due if row.grant not in self._busy), "")
+                self._busy.add(grant)
+            if grant:
+                self._end_one(grant)
+                self._tidying.soon(grant)
         finally:
             with self._busy_lock:
+                self._turns -= 1
                 self._busy.discard(grant)
-                idle = not self._busy
+                idle = not self._turns
             if idle and self._pace.room():
                 self._woken.set()  # more of them may be due
 
@@ -309,7 +334,11 @@ class Reconciler:
                 evidence = one_line(self._platform.probe_dead(row.account))
                 self._at("probed")
             except BreakglassError as error:
-                self._later(row, error)
+                self._later(row, error.message)
+            except Exception:
+                # Put off as well, and rung for: else it would be the next one for ever.
+                log.exception("ending %s: an error inside; it is tried again", grant)
+                self._later(row, "an error inside, which our log has")
             else:
                 # (4) Gone. From here tidying is left, then the telling; a restart does both.
                 over_at = row.over_at or self._now()
@@ -321,7 +350,7 @@ class Reconciler:
             self._saying.say(grant)
             self._at("said")
 
-    def _later(self, row: Row, error: BreakglassError) -> None:
+    def _later(self, row: Row, why: str) -> None:
         now = self._now()
         rest = min(0.2 * 2 ** min(row.tries, 12), _TRY_AT_MOST.total_seconds())
         rest *= random.uniform(0.8, 1.2)  # so that many do not come in step
@@ -333,7 +362,7 @@ class Reconciler:
                 "outlived",
                 row.grant,
                 f"account {row.claim.handle!r} of {row.claim.who!r} should have ended"
-                f" {late.total_seconds():.0f} s ago and may still work: {error}",
+                f" {late.total_seconds():.0f} s ago and may still work: {why}",
             )
 
     def _say_owed(self) -> None:

@@ -46,10 +46,13 @@ class Tidying:
         self._busy: set[str] = set()
         self._busy_lock = threading.Lock()
         self._workers = ThreadPoolExecutor(_THREADS, thread_name_prefix="tidying")
+        # What still stands is asked for by whoever has the target: no record waits behind it.
+        self._again_worker = ThreadPoolExecutor(1, thread_name_prefix="tidying-again")
 
     def close(self) -> None:
         """Stop; what is half done goes on at the next start."""
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        for each in (self._workers, self._again_worker):
+            each.shutdown(wait=False, cancel_futures=True)
 
     def hand_out(self) -> None:
         """Set the workers to every dead grant that was not tidied yet."""
@@ -58,7 +61,7 @@ class Tidying:
 
     def soon(self, grant: str) -> None:
         """Set the workers to one grant; harmless if it is not dead, or tidied already."""
-        self._submit(grant, partial(self._first, grant))
+        self._submit(self._workers, grant, partial(self._first, grant))
 
     def again(self, handle: str, *, cut: bool) -> None:
         """Set the workers to an account that was cut and still stands.
@@ -72,7 +75,7 @@ class Tidying:
         with self._busy_lock:
             if len(self._busy) >= _WAITING_AT_MOST:
                 return
-        self._submit(handle, partial(self._again, handle, cut))
+        self._submit(self._again_worker, handle, partial(self._again, handle, cut))
 
     def _first(self, grant: str) -> None:
         row = self._table.find(grant)
@@ -102,12 +105,12 @@ class Tidying:
         if left:
             log.info("ending: %s still stands, without login or right: %s", handle, left[0])
 
-    def _submit(self, name: str, doing: Callable[[], None]) -> None:
+    def _submit(self, worker: ThreadPoolExecutor, name: str, doing: Callable[[], None]) -> None:
         with self._busy_lock:
             if name in self._busy:
                 return
             self._busy.add(name)
-        self._workers.submit(self._guarded, name, doing)
+        worker.submit(self._guarded, name, doing)
 
     def _guarded(self, name: str, doing: Callable[[], None]) -> None:
         try:

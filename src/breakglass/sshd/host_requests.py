@@ -29,6 +29,7 @@ MaybeCertificate = Annotated[
 ]
 Serial = Annotated[str, Pattern("a serial in decimal digits", r"0|[1-9][0-9]{0,19}")]
 Name = Annotated[str, Pattern("a name", r"[ -~]{1,100}")]
+IdText = Annotated[str, Pattern("an id of 200 characters at most", r"[ -~]{0,200}")]  # a ``Word``
 Accounts = Annotated[tuple[AccountName, ...], Many(64)]
 Pid = Annotated[int, Between(2, 2**22)]
 
@@ -63,7 +64,7 @@ class Cut:
     """End it now."""
 
     handle: HostHandle
-    ids: Annotated[Mapping[Name, Name], Many(64)]
+    ids: Annotated[Mapping[Name, IdText], Many(64)]
 
 
 @dataclass(frozen=True)
