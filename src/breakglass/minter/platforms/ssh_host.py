@@ -157,7 +157,7 @@ class ControlCalls:
             "ServerAliveCountMax": "2",
             "ControlPath": "none",
             "ClearAllForwardings": "yes",
-            "LogLevel": "ERROR",
+            "LogLevel": "INFO",  # with less, a connection that the host closes says nothing
         }
         told = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         where = ["-p", str(host.port), "-l", self.account, "--", host.address]
