@@ -13,6 +13,7 @@ import pytest
 
 from breakglass.minter.grant_store import Claim, GrantStore, Stage
 from breakglass.minter.platforms.platform import Account, Order
+from breakglass.minter.settings import MinterSettings
 from breakglass.minter.tidying import Tidying
 from breakglass.records.kinds.ended import Ended, EndedWhy
 from tests.kit.one_minter import MINUTE, RING_AFTER, SECOND, OneMinter
@@ -151,6 +152,13 @@ def test_what_still_stands_keeps_no_dead_grant_from_its_record(
     finally:
         over.set()
         tidying.close()
+
+
+@pytest.mark.parametrize("key", ["ending_threads", "endings_per_second"])
+def test_a_minter_that_would_end_nothing_does_not_start(key: str) -> None:
+    few: dict[str, Any] = {key: 0}
+    with pytest.raises(ValueError, match=f"'{key}' is 0, wanted 1 or more"):
+        MinterSettings("orders-db", "log", "ledger", platform="simulated", **few)
 
 
 def _killed(broken: Broken) -> Ended:

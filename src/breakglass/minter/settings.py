@@ -67,13 +67,16 @@ class MinterSettings:
     spool_for: timedelta = timedelta(hours=24)
 
     def __post_init__(self) -> None:
-        """Refuse a platform that is not here, or is not told of.
+        """Refuse a platform that is not here, or is not told of, and a pace that ends nothing.
 
         Raises:
             ValueError: with the key.
         """
         if self.platform not in BUILT:
             raise ValueError(f"'platform' is {self.platform!r}, wanted one of {', '.join(BUILT)}")
+        for key in ("ending_threads", "endings_per_second"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key!r} is {getattr(self, key)}, wanted 1 or more")
         if self.platform == "postgres" and self.postgres is None:
             raise ValueError("'postgres.dsn' is missing")
         if self.platform == "command" and self.command is None:

@@ -46,7 +46,9 @@ from breakglass.records.platforms import MAY, PLATFORMS
 log = logging.getLogger("breakglass.minter")
 _T = TypeVar("_T")
 _ID_CHARACTERS = 200  # a ``Word`` of a record
-_ID_PARTS = 6  # hosts and those away; a record holds 16 ids
+_HOST_PARTS, _AWAY_PARTS = 12, 3  # a record holds 16 ids, one is the serial
+_FEWER = f"expected hosts whose names fit {_HOST_PARTS} lines of {_ID_CHARACTERS} characters"
+_SPLIT = "make two glasses of it, each with some of the hosts"
 
 
 class Ssh:
@@ -208,6 +210,8 @@ class Ssh:
             raise _unknown("expected hosts and accounts", ", ".join(scope) or "none")
         if strange := [each for each in hosts if each not in self._hosts.by_name]:
             raise _unknown("expected hosts of this minter's settings", repr(strange[0]))
+        if _parts("hosts", hosts, _HOST_PARTS) is None:
+            raise _unknown(_FEWER, f"{len(hosts)} of them")
         if self._account in accounts:
             raise _unknown("expected accounts of people or of work", f"{self._account!r}, our own")
         return hosts, accounts
@@ -228,6 +232,8 @@ class Ssh:
     def _examined(self, scopes: Sequence[Mapping[str, tuple[str, ...]]]) -> Iterator[Finding]:
         accounts: dict[str, set[str]] = {name: set() for name in self._hosts.by_name}
         for scope in scopes:
+            if _parts("hosts", scope.get("hosts", ()), _HOST_PARTS) is None:
+                yield Finding(f"{len(scope['hosts'])} hosts in one glass: {_FEWER}", _SPLIT)
             for name in scope.get("hosts", ()):
                 accounts.setdefault(name, set()).update(scope.get("accounts", ()))
         told = self._hosts.ask({name: {} for name in accounts}, "describe", Described)
@@ -285,15 +291,25 @@ def _sessions(found: Answers[Cut]) -> int:
 
 
 def _ids(handle: str, hosts: tuple[str, ...], away: tuple[str, ...]) -> dict[str, str]:
-    """Return what the records and our own table keep: the serial, the hosts, those away."""
-    ids = {"serial": str(serial_of(handle))}
-    for name, values in (("hosts", hosts), ("away", away)):
-        parts = textwrap.wrap(" ".join(values), _ID_CHARACTERS, break_on_hyphens=False)
-        if len(parts) <= _ID_PARTS:  # else all hosts of this minter are asked
-            ids |= {f"{name}-{at}": part for at, part in enumerate(parts, 1)}
-    return ids
+    """Return what the records and our own table keep: the serial, the hosts, those away.
+
+    All hosts, always: of one that stands nowhere nobody would be asked about the end, once it is
+    taken out of the settings. Those away are for the first try alone, and may be too many.
+    """
+    hosts_kept = _parts("hosts", hosts, _HOST_PARTS)
+    assert hosts_kept is not None  # ``_check_scope``
+    away_kept = _parts("away", away, _AWAY_PARTS) or {}
+    return {"serial": str(serial_of(handle)), **hosts_kept, **away_kept}
+
+
+def _parts(name: str, values: Sequence[str], most: int) -> dict[str, str] | None:
+    """Return names as so many ids, or ``None`` if they do not fit."""
+    parts = textwrap.wrap(" ".join(values), _ID_CHARACTERS, break_on_hyphens=False)
+    return (
+        {f"{name}-{at}": part for at, part in enumerate(parts, 1)} if len(parts) <= most else None
+    )
 
 
 def _named_in(ids: Mapping[str, str], name: str) -> tuple[str, ...]:
-    parts = (ids.get(f"{name}-{at}", "") for at in range(1, _ID_PARTS + 1))
+    parts = (ids.get(f"{name}-{at}", "") for at in range(1, _HOST_PARTS + 1))
     return tuple(" ".join(parts).split())
