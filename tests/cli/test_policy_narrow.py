@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from breakglass.cli.lived_grants import lived_grants
 from breakglass.cli.main import breakglass
-from breakglass.cli.policy_narrow import _uses
+from breakglass.cli.policy_narrow import _uses, _write
 from breakglass.ledger.export import export
 from breakglass.policy.folder import read_bundle
 from breakglass.policy.parse import parse_bundle
@@ -103,6 +103,23 @@ def row(at: datetime, user: str, session: str, number: int, message: str) -> str
         f'{at:%Y-%m-%d %H:%M:%S}.000 UTC,"{user}","orders",1,"127.0.0.1:5",{session},{number},'
         f'"idle",{begun},3/22,0,LOG,00000,"{message}",,,,,,,,,"psql","client backend",,0\n'
     )
+
+
+def test_what_is_written_goes_through_no_link_and_keeps_no_older_sql(
+    place: Place, tmp_path: Path
+) -> None:
+    folder, other = tmp_path / "a folder", tmp_path / "other"
+    other.write_text("somebody's")
+    folder.mkdir()
+    for name in ("narrow.diff", "narrow.sql"):
+        (folder / name).symlink_to(other)
+    done = place.narrow("--to", str(folder))
+    assert done.exit_code == 0
+    assert f"patch -d org/bundle -p1 < '{folder}/narrow.diff'\n" in done.stderr
+    assert other.read_text() == "somebody's"
+    assert (folder / "narrow.sql").read_text().startswith("\\set ON_ERROR_STOP on")
+    _write(folder, "a later proposal of a glass for hosts\n", "")
+    assert not (folder / "narrow.sql").exists()
 
 
 def test_the_page_is_typed_and_the_next_policy_is_narrower(place: Place) -> None:

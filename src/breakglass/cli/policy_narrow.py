@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -209,12 +210,12 @@ def _say_next(found: Proposal, place: Path, folder: Path | None, script: str) ->
     elif folder is None:
         output.talk(f"to have it in files ({DIFF_FILE}, {SQL_FILE}), say it again with --to DIR")
     else:
-        output.talk(f"next: patch -d {place} -p1 < {folder / DIFF_FILE}")
-        output.talk(f"then: breakglass policy check {place}")
+        bundle, diff = shlex.quote(str(place)), shlex.quote(str(folder / DIFF_FILE))
+        output.talk(f"next: patch -d {bundle} -p1 < {diff}")
+        output.talk(f"then: breakglass policy check {bundle}")
         if script:
-            output.talk(
-                f"and before it takes force, as an administrator: psql -f {folder / SQL_FILE}"
-            )
+            sql = shlex.quote(str(folder / SQL_FILE))
+            output.talk(f"and before it takes force, as an administrator: psql -f {sql}")
 
 
 def _as_json(found: Proposal, left_out: Sequence[str], diff: str, script: str) -> dict[str, Any]:
@@ -283,10 +284,15 @@ def _bytes(path: Path) -> bytes:
 
 
 def _write(folder: Path, diff: str, script: str) -> None:
+    from breakglass.process.folder import write_whole
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / DIFF_FILE).write_text(diff, encoding="utf-8", newline="")
+        # Replaced, never written through: what lies there may be somebody's link to another file.
+        write_whole(folder / DIFF_FILE, diff.encode(), 0o644)
         if script:
-            (folder / SQL_FILE).write_text(script, encoding="utf-8", newline="")
+            write_whole(folder / SQL_FILE, script.encode(), 0o644)
+        else:
+            (folder / SQL_FILE).unlink(missing_ok=True)  # an earlier proposal's
     except OSError as error:
         raise MisconfiguredError(f"{str(folder)!r} cannot be written: {reason(error)}") from error

@@ -43,8 +43,14 @@ def entry(at: datetime, host: str, message: str, program: str = "sshd", pid: int
     return f"{at.isoformat(timespec='microseconds')} {host} {program}[{pid}]: {message}\n"
 
 
+CONTROL = "Accepted publickey for breakglass from 10.77.0.1 port 40000 ssh2: ED25519 SHA256:GFI+R"
+
+
 def log_of(path: Path, grant: LivedGrant, host: str, account: str, quiet: bool = False) -> Path:
-    """Write what sshd of a host wrote while a grant lived, with a heartbeat of cron."""
+    """Write what sshd of a host wrote while a grant lived, with a heartbeat of cron.
+
+    Quiet: nobody logged in but the minter, when the grant ended.
+    """
     lines = [
         entry(grant.begins + timedelta(minutes=each), host, "session opened", "CRON")
         for each in range(61)
@@ -52,6 +58,7 @@ def log_of(path: Path, grant: LivedGrant, host: str, account: str, quiet: bool =
     for number, each in enumerate(() if quiet else RECORDED):
         at = grant.begins + timedelta(minutes=3 * number, seconds=5)
         lines.append(entry(at, host, each.format(account=account, serial=grant.serial)))
+    lines.append(entry(grant.ends - timedelta(seconds=2), host, CONTROL))
     path.write_text("".join(sorted(lines)))
     return path
 
@@ -86,6 +93,17 @@ def test_a_host_whose_log_was_not_given_or_is_silent_stops_the_proposal(tmp_path
     assert used([log], grant).lost == ("no log of host web-2 was given",)
     log.write_text("".join(log.read_text().splitlines(True)[:30]))
     assert used([log], grant).lost[0].startswith("the log of web-1 is silent from 2026-06-22 12:")
+
+
+def test_a_host_whose_sshd_logs_no_login_is_not_seen_and_stops_the_proposal(tmp_path: Path) -> None:
+    grant = lived(0, "ssh", **SCOPE)
+    logs = [log_of(tmp_path / name, grant, name, "deploy", quiet=True) for name in SCOPE["hosts"]]
+    assert used(logs, grant).lost == ()
+    without = [each for each in logs[1].read_text().splitlines(True) if "sshd" not in each]
+    logs[1].write_text("".join(without))  # LogLevel QUIET, or a journal of cron alone
+    assert used(logs, grant).lost == (
+        "the log of web-2 has no login by sshd meanwhile, not even the minter's own",
+    )
 
 
 def test_a_login_in_sshds_name_by_another_program_or_account_is_none(tmp_path: Path) -> None:

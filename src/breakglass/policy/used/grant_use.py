@@ -64,6 +64,10 @@ class HeardMinutes:
         """Note one line."""
         self.minutes.add(_minute(at))
 
+    def between(self, begins: datetime, ends: datetime) -> bool:
+        """Say whether there is one within these times."""
+        return any(each in self.minutes for each in range(_minute(begins), _minute(ends) + 1))
+
     def silences(self, begins: datetime, ends: datetime) -> list[tuple[datetime, datetime]]:
         """Return from when to when within these times the log is silent for too long.
 

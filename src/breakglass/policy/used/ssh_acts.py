@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from breakglass.policy.used.grant_use import GrantUse, HeardMinutes
@@ -15,6 +15,7 @@ from breakglass.policy.used.sshd_line import SshdLine, sshd_lines
 
 HOSTS, ACCOUNTS = "hosts", "accounts"
 _SUDO = re.compile(r"\s*(\S+) : (?:.* ; )?USER=(\S+) ; (?:.* ; )?COMMAND=(.*)", re.DOTALL)
+_AROUND = timedelta(minutes=1)  # the minter's calls of a mint come just before it
 _LAST = (
     "Disconnected from user ",
     "Connection closed by ",
@@ -36,9 +37,15 @@ class SshLogin:
 
 @dataclass
 class SshActs:
-    """What stands in the logs of hosts: the logins of grants, and when each host wrote."""
+    """What stands in the logs of hosts: the logins of grants, when each host wrote, and its sshd.
+
+    The minter itself logs in to each host at the begin and the end of each grant. Where no login of
+    anybody stands meanwhile, sshd's lines are not in this log (``LogLevel``, a filter): then that a
+    grant did not log in is not seen.
+    """
 
     heard: dict[str, HeardMinutes] = field(default_factory=dict)
+    let_in: dict[str, HeardMinutes] = field(default_factory=dict)
     logins: list[SshLogin] = field(default_factory=list)
     _open: dict[tuple[str, str], SshLogin] = field(default_factory=dict)
 
@@ -47,6 +54,7 @@ class SshActs:
         self.heard.setdefault(line.host, HeardMinutes()).add(line.at)
         process = (line.host, line.process)
         if account := line.let_in:
+            self.let_in.setdefault(line.host, HeardMinutes()).add(line.at)
             serial = line.serial if line.serial in serials else None
             login = SshLogin(serial, line.host, account, line.at)
             if serial is not None:
@@ -61,15 +69,7 @@ class SshActs:
     def use_of(self, grant: LivedGrant) -> GrantUse:
         """Return what one grant used. A login without an end lasted as long as the grant."""
         mine = [each for each in self.logins if each.serial == grant.serial]
-        lost = [
-            each
-            for host in grant.scope.get(HOSTS, ())
-            for each in (
-                self.heard[host].lost(grant.begins, grant.ends, f"the log of {host}")
-                if host in self.heard
-                else [f"no log of host {host} was given"]
-            )
-        ]
+        lost = [each for host in grant.scope.get(HOSTS, ()) for each in self._lost(host, grant)]
         return GrantUse(
             grant,
             {
@@ -80,6 +80,17 @@ class SshActs:
             lost=tuple(lost),
             commands=frozenset(told for each in mine for told in each.commands),
         )
+
+    def _lost(self, host: str, grant: LivedGrant) -> list[str]:
+        if host not in self.heard:
+            return [f"no log of host {host} was given"]
+        found = self.heard[host].lost(grant.begins, grant.ends, f"the log of {host}")
+        let_in = self.let_in.get(host, HeardMinutes())
+        if not let_in.between(grant.begins - _AROUND, grant.ends + _AROUND):
+            found.append(
+                f"the log of {host} has no login by sshd meanwhile, not even the minter's own"
+            )
+        return found
 
     def _sudo(self, host: str, account: str, as_: str, command: str) -> None:
         """Count a command of an account for its login; of two at once nobody knows whose it is."""
