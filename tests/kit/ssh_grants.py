@@ -21,8 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from breakglass.clock import to_milliseconds
 from breakglass.demo.software_keys import SoftKey
 from breakglass.records.card import Card, CardMint
-from breakglass.records.grant import session_name
-from breakglass.sshd.grant_certificate import serial_of
+from breakglass.records.grant import serial_of, session_name
 from tests.kit.organisation import Broken, Organisation
 
 GLASS = "web-hosts"

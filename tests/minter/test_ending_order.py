@@ -112,8 +112,7 @@ def test_a_sweep_that_hangs_takes_no_turn_of_an_ending_and_is_not_begun_twice(
     minter.mint(broken)
     minter.pass_time(LIFE + SECOND)
     with ThreadPoolExecutor(1) as sweeper:
-        if hasattr(minter.reconciler, "_sweeper"):
-            minter.reconciler._sweeper = sweeper
+        minter.reconciler._sweeper = sweeper
         for _ in range(3):
             minter.reconciler._swept = float("-inf")
             minter.reconcile()

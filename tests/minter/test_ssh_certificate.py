@@ -14,9 +14,9 @@ from breakglass.errors import MalformedError, MisconfiguredError
 from breakglass.minter.platforms.ssh_certificate import (
     CertificateAuthority,
     public_line,
-    serial_of,
 )
 from breakglass.person import ssh_keygen
+from breakglass.records.grant import serial_of
 from tests.kit.ssh_platform import ssh_order
 
 

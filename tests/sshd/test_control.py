@@ -16,7 +16,8 @@ import pytest
 
 from breakglass.clock import format_time
 from breakglass.errors import UnavailableError
-from breakglass.sshd.grant_certificate import TYPE, serial_of
+from breakglass.records.grant import serial_of
+from breakglass.sshd.grant_certificate import TYPE
 from breakglass.sshd.host_config import HostConfig
 from breakglass.sshd.host_daemon import HostDaemon
 from breakglass.sshd.host_socket import HostSocket, call

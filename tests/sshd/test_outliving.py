@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from breakglass.clock import format_time
-from breakglass.sshd.grant_certificate import serial_of
+from breakglass.records.grant import serial_of
 from tests.kit.ssh_grants import certificate, wait_until
 from tests.sshd.conftest import Place, Session
 

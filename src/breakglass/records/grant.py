@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 
 from breakglass.records.statement import AccessRequest, Do
@@ -46,6 +47,18 @@ def handle_of(grant: str) -> str:
     'bg_7kq3m2x4p5ab'
     """
     return f"bg_{grant.removeprefix('g-')}"
+
+
+def serial_of(handle: str) -> int:
+    """Return the serial of a grant's SSH certificate: of SHA-256 of the handle the first 8 bytes.
+
+    It follows from the handle, so after a crash, at a host that has only the handle and in a log
+    that shows only the serial it is known which grant is meant.
+
+    >>> serial_of("bg_7kq3m2x4p5ab")
+    18147998222887202581
+    """
+    return int.from_bytes(hashlib.sha256(handle.encode("ascii")).digest()[:8], "big")
 
 
 def session_name(incident: str, who: str) -> str:

@@ -5,7 +5,6 @@ Source: PROTOCOL.certkeys of OpenSSH; docs/reference/ssh-hosts.md, «The certifi
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, RefusedError, UnprovenError
-from breakglass.records.grant import session_name
+from breakglass.records.grant import serial_of, session_name
 from breakglass.records.kinds.intent import Intent
 from breakglass.records.platforms import MAY, SOURCE
 from breakglass.records.trust import Trust
@@ -77,15 +76,6 @@ class GrantCertificate:
                 name=ErrorName.NO_PROOF,
             )
         return found
-
-
-def serial_of(handle: str) -> int:
-    """Return the serial of a grant's certificate, which anybody can tell after a crash.
-
-    >>> serial_of("bg_7kq3m2x4p5ab") == serial_of("bg_7kq3m2x4p5ab") < 2**64
-    True
-    """
-    return int.from_bytes(hashlib.sha256(handle.encode("ascii")).digest()[:8], "big")
 
 
 def signed_by(line: str, ca: str) -> GrantCertificate | None:

@@ -20,9 +20,10 @@ from breakglass.clock import Clock, format_time
 from breakglass.error_names import ErrorName
 from breakglass.errors import BreakglassError, MalformedError, RefusedError, UnavailableError
 from breakglass.process.folder import write_whole
+from breakglass.records.grant import serial_of
 from breakglass.sshd import host_requests as requests
 from breakglass.sshd.account_files import AccountFiles
-from breakglass.sshd.grant_certificate import GrantCertificate, serial_of, signed_by
+from breakglass.sshd.grant_certificate import GrantCertificate, signed_by
 from breakglass.sshd.grant_table import GrantRow, GrantTable
 from breakglass.sshd.host_check import findings
 from breakglass.sshd.host_config import HostConfig

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from breakglass.errors import UnavailableError, reason
 from breakglass.process.folder import sync_folder, write_whole
-from breakglass.sshd.grant_certificate import serial_of
+from breakglass.records.grant import serial_of
 from breakglass.sshd.host_config import HostConfig
 
 _WITHIN = timedelta(seconds=10)

@@ -38,9 +38,10 @@ from breakglass.minter.platforms.ssh_answers import (
     Opened,
     Used,
 )
-from breakglass.minter.platforms.ssh_certificate import CertificateAuthority, serial_of
+from breakglass.minter.platforms.ssh_certificate import CertificateAuthority
 from breakglass.minter.platforms.ssh_hosts import Answers, SshHosts, SshSettings
 from breakglass.records.encoding.text_types import one_line
+from breakglass.records.grant import serial_of
 from breakglass.records.platforms import MAY, PLATFORMS
 
 log = logging.getLogger("breakglass.minter")

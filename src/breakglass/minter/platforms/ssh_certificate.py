@@ -6,7 +6,6 @@ token inside (decision minter-8). Source: OpenSSH, ``PROTOCOL.certkeys``.
 
 from __future__ import annotations
 
-import hashlib
 import stat
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from breakglass.error_names import ErrorName
 from breakglass.errors import MalformedError, MisconfiguredError
 from breakglass.minter.platforms.platform import Order
+from breakglass.records.grant import serial_of
 from breakglass.records.platforms import MAY
 
 TOKEN = b"token@breakglass.dev"
@@ -82,17 +82,6 @@ class CertificateAuthority:
         if FORWARD in order.scope.get(MAY, ()):
             made = made.add_extension(b"permit-port-forwarding", b"")
         return made.sign(self._key).public_bytes().decode()
-
-
-def serial_of(handle: str) -> int:
-    """Return the serial of a grant's certificate; it follows from its handle.
-
-    So after a crash, and at a host that has only the handle, it is known what to revoke.
-
-    >>> serial_of("bg_7kq3m2x4p5ab")
-    18147998222887202581
-    """
-    return int.from_bytes(hashlib.sha256(handle.encode("ascii")).digest()[:8])
 
 
 def own_key(path: Path) -> Ed25519PrivateKey:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from breakglass.records.grant import handle_of
+from breakglass.records.grant import handle_of, serial_of
 
 
 @dataclass(frozen=True)
@@ -38,5 +37,5 @@ class LivedGrant:
 
     @property
     def serial(self) -> int:
-        """Return the serial of its SSH certificate: of SHA-256 of the handle the first 8 bytes."""
-        return int.from_bytes(hashlib.sha256(self.handle.encode()).digest()[:8], "big")
+        """Return the serial of its SSH certificate."""
+        return serial_of(self.handle)
