@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from breakglass.demo.ssh_host import DemoHost, make_ssh_host
 from breakglass.demo.stage import Stage
 from tests.embedded.isolated import Person, gone_within, processes_naming
 from tests.kit.picture import drawing, recorded, steady
@@ -39,12 +41,25 @@ def test_every_check_of_the_demo_holds(visitor):
     assert re.search(r"orders-repair: usable [0-9]+ ms after she asked", said.out)
     assert "sam reads what was checked on his machine, and approves" in said.out
     assert "she breaks the glass alone, and it is recorded as that" in said.out
+    assert ("sshd's own log says who it was" in said.out) == (isinstance(told_host(), DemoHost))
     assert said.err == ""
     check_picture(said.out)
     assert max(len(line) for line in said.out.splitlines()) <= 80
     assert list(Path(text).iterdir()) == []
     assert sorted(path.name for path in visitor.home.iterdir()) == []
     assert gone_within(text, 1) == []
+
+
+def told_host() -> DemoHost | str:
+    made = make_ssh_host()
+    if isinstance(made, DemoHost):
+        made.stop()
+    return made
+
+
+def test_without_root_the_story_says_why_it_has_no_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert make_ssh_host() == "a mount namespace and a control group take root"
 
 
 def check_picture(said: str) -> None:

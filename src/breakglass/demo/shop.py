@@ -10,6 +10,7 @@ from pathlib import Path
 
 from breakglass.demo.software_agent import SoftAgent
 from breakglass.demo.software_keys import PRESENT, VERIFIED, SoftSecurityKey
+from breakglass.demo.ssh_host import ACCOUNT, HOST, DemoHost
 from breakglass.demo.target import Target
 from breakglass.demo.webhook_sink import WebhookSink
 from breakglass.embedded.init import make_organisation, prepare
@@ -24,6 +25,7 @@ LOG = "shop.example/ledger"
 GATE = "deploy-approval"
 REPAIR, ROLLBACK, HOTFIX = "orders-repair", "deploy-rollback", "deploy-hotfix"
 MINTER = "orders-db"
+WEB, WEB_REPAIR = "web", "web-repair"
 REPAIR_FOR_S = 12  # long enough for four commands on a busy machine
 WITNESS_OFF_S, MONITOR_OFF_S = 90, 90
 
@@ -74,7 +76,7 @@ glasses:
     approvers: {{from: [group:shop-leads], ask_need: 1}}
     silence: 3s
     review: {{due: 3 business days, by: [group:shop-leads, group:security]}}
-channels:
+{web}channels:
   file: {{log_file: alarms.log}}
   hook: {{webhook: "secret:hook"}}
 alerts:
@@ -82,6 +84,16 @@ alerts:
 kill: [group:security]
 maintainers: {{need: 2, of: [sam, noor]}}
 reviews: {{default: {{SEV1: 3 business days, other: 5 business days}}}}
+"""
+_WEB_GLASS = f"""\
+  web-repair:
+    does: log in to {HOST} as {ACCOUNT}
+    blast_radius: contained
+    mint: {{ssh: {{minter: web, host: {HOST}, account: {ACCOUNT}}}}}
+    for: 20m
+    who: [group:oncall-shop]
+    when: {{incident: [SEV1, SEV2], mfa_age: 5m}}
+    review: {{due: 3 business days, by: [group:shop-leads, group:security]}}
 """
 
 
@@ -135,6 +147,7 @@ def make_shop(
     people: Mapping[str, SoftSecurityKey],
     agent: Path,
     target: Target,
+    host: DemoHost | None,
     hook: WebhookSink,
     now: datetime,
 ) -> Shop:
@@ -142,8 +155,13 @@ def make_shop(
     prepare(org)
     keys = {name: _public_file(org, name, key) for name, key in people.items()}
     text = _BUNDLE.format(
-        repair_for_s=REPAIR_FOR_S, **{name: key.public for name, key in people.items()}
+        repair_for_s=REPAIR_FOR_S,
+        web="" if host is None else _WEB_GLASS,
+        **{name: key.public for name, key in people.items()},
     )
+    minters = {MINTER: f'[postgres]\ndsn = "{target.minter_dsn()}"\n'}
+    if host is not None:
+        minters[WEB] = host.minter_settings()
     plan = Plan(
         organisation="shop.example",
         log=LOG,
@@ -154,7 +172,7 @@ def make_shop(
         who="mira",
         key=keys["mira"],
         gates={GATE: (ROLLBACK, HOTFIX)},
-        minters={MINTER: f'[postgres]\ndsn = "{target.minter_dsn()}"\n'},
+        minters=minters,
         channels=_channels(hook),
     )
     make_organisation(org, plan, now)

@@ -14,7 +14,9 @@ from breakglass.demo.break_in import break_in
 from breakglass.demo.evidence import evidence
 from breakglass.demo.night import Night, expiry, gate, opening, repair
 from breakglass.demo.rebuild import rebuild
-from breakglass.demo.shop import make_people, make_shop
+from breakglass.demo.shop import WEB, make_people, make_shop
+from breakglass.demo.ssh_host import DemoHost, make_ssh_host
+from breakglass.demo.ssh_repair import ssh_repair
 from breakglass.demo.stage import CurtainError, Stage
 from breakglass.demo.target import make_target
 from breakglass.demo.terminal import Terminal, clean_environment
@@ -64,11 +66,15 @@ def _play(stage: Stage, folder: Path) -> None:
             target.start()
             target.fill()
             check.says(f"PostgreSQL {target.version()} is up, and asks for passwords")
+        host = _host(stage, held)
         held.enter_context(agent)
         hook = WebhookSink()
         held.callback(hook.close)
         org = folder / "org"
-        shop = make_shop(org, people, agent.path, target, hook, SystemClock().now())
+        shop = make_shop(org, people, agent.path, target, host, hook, SystemClock().now())
+        if host is not None:
+            with stage.check(f"{host.name} is up: sshd, and our half of it beside") as check:
+                host.start(org / f"minter-{WEB}", org / "trust", WEB)
         with stage.check("its processes are up", needed=True) as check:
             organisation = held.enter_context(running(org, shop.groups()))
             count = len(organisation.children)
@@ -80,5 +86,19 @@ def _play(stage: Stage, folder: Path) -> None:
         with stage.check("policy is in force", needed=True) as check:
             version = activate_once(organisation)
             check.says(f"policy {version} is in force, signed by sam and noor")
-        for act in (opening, repair, gate, asking, expiry, evidence, break_in, rebuild):
+        for act in (opening, repair, gate):
             act(night)
+        if host is not None:
+            ssh_repair(night, host)
+        for act in (asking, expiry, evidence, break_in, rebuild):
+            act(night)
+
+
+def _host(stage: Stage, held: ExitStack) -> DemoHost | None:
+    """Return a host for SSH, or say why there is none; the story goes on without it."""
+    made = make_ssh_host()
+    if isinstance(made, str):
+        stage.tell(f"No host for SSH in this story: {made}. docs/how-to/ssh.md has it.")
+        return None
+    held.callback(made.stop)
+    return made

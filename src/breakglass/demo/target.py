@@ -68,7 +68,7 @@ class Target:
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            preexec_fn=_dying_with_parent(),
+            preexec_fn=dying_with_parent(),
             check=False,
             **self.place.as_user(),
         )
@@ -84,7 +84,7 @@ class Target:
                 stdout=log,
                 stderr=log,
                 process_group=0,
-                preexec_fn=_dying_with_parent(),
+                preexec_fn=dying_with_parent(),
                 **self.place.as_user(),
             )
         self._wait()
@@ -179,14 +179,14 @@ def make_target() -> Target:
     return Target(make_server_place(), port)
 
 
-def _dying_with_parent() -> Callable[[], None] | None:
+def dying_with_parent(signal_number: int = _DIE_WITH) -> Callable[[], None] | None:
     """Return what a child does before it becomes the program: tie its life to ours (Linux)."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None).prctl
 
     def tie() -> None:
-        prctl(1, _DIE_WITH, 0, 0, 0)  # PR_SET_PDEATHSIG
+        prctl(1, signal_number, 0, 0, 0)  # PR_SET_PDEATHSIG
 
     return tie
 
