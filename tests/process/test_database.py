@@ -103,3 +103,27 @@ def test_a_file_that_cannot_be_used_is_named_with_what_helps(tmp_path: Path, tro
         opened(path)
     assert said.value.hint == "delete it"
     assert said.value.message.endswith("; not started")
+
+
+def test_what_is_read_apart_waits_for_no_change_and_sees_what_was_committed(tmp_path: Path) -> None:
+    file = Database(
+        tmp_path / "n.sqlite", what="numbers", durability="full", schema=SCHEMA, reads_apart=True
+    )
+    inside, go_on = threading.Event(), threading.Event()
+
+    def changes() -> None:
+        with file.changing():
+            file.do("insert into t values (2)")
+            assert file.all("select n from t") == [(1,), (2,)]
+            inside.set()
+            go_on.wait(10)
+
+    with closing(file):
+        file.do("insert into t values (1)")
+        changing = threading.Thread(target=changes)
+        changing.start()
+        assert inside.wait(10)
+        assert file.all("select n from t") == [(1,)]  # while the other thread holds the file
+        go_on.set()
+        changing.join()
+        assert file.all("select n from t") == [(1,), (2,)]

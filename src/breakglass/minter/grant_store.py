@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -132,8 +133,12 @@ class GrantStore:
             MisconfiguredError: it cannot be used.
         """
         # FULL: a commit is on disk when it returns; a promise that power loss takes is none.
-        self._file = Database(path, what="table of grants", durability="full", schema=_SCHEMA)
-        self._file.connection.row_factory = sqlite3.Row
+        self._file = Database(
+            path, what="table of grants", durability="full", schema=_SCHEMA, reads_apart=True
+        )
+        self._file.by_name()
+        # Many grants end at once, and a mint that commits waits for one of them at most.
+        self._background = threading.Lock()
         columns = {row["name"] for row in self._file.all("pragma table_info(grants)")}
         if "handout" not in columns:
             # A table from before hand-outs were signed: what it holds ends as it should, and no
@@ -220,7 +225,7 @@ class GrantStore:
 
     def dead(self, grant: str, tail_ms: int, evidence: str) -> None:
         """Write down that access was tried and is gone; the sealed credential is forgotten."""
-        with self._changing():
+        with self._background, self._changing():
             self._do(
                 "update grants set stage = ?, tail_ms = ?, evidence = ?, sealed = null"
                 " where grant_id = ? and stage = ?",
@@ -233,7 +238,7 @@ class GrantStore:
 
     def tidied(self, grant: str, left_behind: tuple[str, ...]) -> None:
         """Write down what a dead grant has left at the target; the first word of it stands."""
-        with self._changing():
+        with self._background, self._changing():
             self._do(
                 "update grants set left_behind = ? where grant_id = ? and stage = ?"
                 " and left_behind is null",
@@ -252,7 +257,7 @@ class GrantStore:
 
     def add_sessions(self, grant: str, sessions: int) -> None:
         """Count sessions that were cut, over several tries."""
-        with self._changing():
+        with self._background, self._changing():
             self._do(
                 "update grants set sessions = coalesce(sessions, 0) + ? where grant_id = ?",
                 sessions,
@@ -261,7 +266,7 @@ class GrantStore:
 
     def try_again(self, grant: str, at: datetime) -> None:
         """Put off an ending that failed."""
-        with self._changing():
+        with self._background, self._changing():
             self._do(
                 "update grants set tries = tries + 1, next_try = ? where grant_id = ?",
                 format_time(at),
@@ -270,13 +275,13 @@ class GrantStore:
 
     def rang(self, grant: str, at: datetime) -> None:
         """Remember that somebody was rung about this grant."""
-        with self._changing():
+        with self._background, self._changing():
             self._do("update grants set rang = ? where grant_id = ?", format_time(at), grant)
 
     def said(self, grant: str, *facts: Outcome) -> None:
         """Remember that these records are with the outbox."""
         bits = sum({_SAID[each] for each in facts})
-        with self._changing():
+        with self._background, self._changing():
             self._do("update grants set said = said | ? where grant_id = ?", bits, grant)
 
     def living(self, now: datetime) -> list[Claim]:
@@ -317,6 +322,16 @@ class GrantStore:
             format_time(now),
             most,
         )
+
+    def due_count(self, now: datetime, most: int) -> int:
+        """Return how many are to be ended now, and no more than ``most``."""
+        (count,) = self._file.one(
+            "select count(*) from (select 1 from grants where stage = 'ended' and next_try <= ?"
+            " limit ?)",
+            format_time(now),
+            most,
+        )
+        return int(count)
 
     def unsaid(self, most: int) -> list[Row]:
         """Return grants with records that a crash may have kept from the outbox."""

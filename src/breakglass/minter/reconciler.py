@@ -94,6 +94,8 @@ class Reconciler:
         self._orphans: set[str] = set()  # that were rung
         self._backlog_rang = False
         self._woken = threading.Event()
+        self._heard = threading.Event()  # something was said since the last whole look
+        self._looked = float("-inf")
         self._closed = threading.Event()
         self._busy: set[str] = set()
         self._turns = 0  # of the workers, that wait or run
@@ -121,6 +123,7 @@ class Reconciler:
 
     def wake(self) -> None:
         """Look at once: something was said."""
+        self._heard.set()
         self._woken.set()
 
     def end_now(self, grant: str) -> Row | None:
@@ -129,17 +132,23 @@ class Reconciler:
         self._tidying.soon(grant)
         return self._table.find(grant)
 
-    def reconcile(self) -> None:
-        """Look once at everything that may have to end, and set the workers to it."""
+    def reconcile(self, whole: bool = True) -> None:
+        """Look once at everything that may have to end, and set the workers to it.
+
+        Args:
+            whole: whether each grant that lives is looked at too; else only what has expired.
+        """
         now = self._now()
         # (1) Past its end: promise it on disk, as many in one commit as may be ended now. The
         #     others wait at their end, which mints nothing either: what is told meanwhile to end
         #     by people does not stand behind thousands.
         self._tell_expired(now, min(self._pace.room(), _BATCH))
-        # (2) Told to end by others: a person, a glass or the grant was stopped.
-        self._tell_stopped(now)
-        # (3) Over by the ledger and the policy: its incident was closed, its start was refused.
-        self._tell_early(now)
+        if whole:
+            self._looked = time.monotonic()
+            # (2) Told to end by others: a person, a glass or the grant was stopped.
+            self._tell_stopped(now)
+            # (3) Over by the ledger and the policy: its incident was closed, its start refused.
+            self._tell_early(now)
         # (4) Cut, probe and tell, by the workers.
         self._hand_out(now)
         # (5) Behind those that are dead already, on other threads.
@@ -203,7 +212,13 @@ class Reconciler:
         self._view.wait_current(timedelta(seconds=60))
         while not self._closed.is_set():
             self._woken.clear()
-            self._guarded(self.reconcile)
+            # While thousands wait their turn this comes 20 times a second: all that live are read
+            # where somebody said something, and once a second, as at rest.
+            stale = time.monotonic() - self._looked >= _REST_AT_MOST.total_seconds()
+            heard = self._heard.is_set()
+            if heard:  # what is said from here on is for the next look
+                self._heard.clear()
+            self._guarded(partial(self.reconcile, heard or stale))
             self._woken.wait(self._rest())
 
     def _rest(self) -> float:
@@ -288,7 +303,7 @@ class Reconciler:
         """
         room = self._pace.room()
         with self._busy_lock:
-            due = len(self._table.due(now, min(room + self._turns, _BATCH)))
+            due = self._table.due_count(now, min(room + self._turns, _BATCH))
             more = max(min(due - self._turns, room), 0)
             self._turns += more
         for _ in range(more):

@@ -69,6 +69,8 @@ class Database:
         schema: run each time; makes what is not there yet.
         hint: what helps if it cannot be used.
         busy: how long a statement waits for another process.
+        reads_apart: whether what is read waits for no commit of another thread: it comes by a
+            connection of its own, and sees all that was committed before.
 
     Raises:
         MisconfiguredError: it cannot be used.
@@ -83,10 +85,14 @@ class Database:
         schema: str,
         hint: str = "",
         busy: timedelta = BUSY,
+        reads_apart: bool = False,
     ) -> None:
         self._lock = threading.RLock()
+        self._changer = 0  # the thread that is inside ``changing``: it reads what it wrote
+        self._reader_lock = threading.Lock()
         try:
             self.connection = connected(path, durability, schema, busy)
+            self._reader = connected(path, durability, "", busy) if reads_apart else None
         except (sqlite3.Error, OSError) as error:
             raise MisconfiguredError(
                 f"{what} {str(path)!r} cannot be used: {error}; not started", hint=hint
@@ -97,7 +103,11 @@ class Database:
         """Do what is inside as one transaction; an error of any kind leaves nothing of it."""
         with self._lock, self.connection:
             self.connection.execute("begin immediate")
-            yield
+            self._changer = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._changer = 0
 
     def do(self, statement: str, *values: object) -> sqlite3.Cursor:
         """Run a statement; alone it is a transaction by itself."""
@@ -106,8 +116,16 @@ class Database:
 
     def all(self, query: str, *values: object) -> list[Any]:
         """Return all rows."""
-        with self._lock:
-            return self.connection.execute(query, values).fetchall()
+        if self._reader is None or self._changer == threading.get_ident():
+            with self._lock:
+                return self.connection.execute(query, values).fetchall()
+        with self._reader_lock:
+            return self._reader.execute(query, values).fetchall()
+
+    def by_name(self) -> None:
+        """Have rows answer to the names of their columns."""
+        for each in filter(None, (self.connection, self._reader)):
+            each.row_factory = sqlite3.Row
 
     def one(self, query: str, *values: object) -> Any:
         """Return the first row, or ``None``."""
@@ -115,5 +133,7 @@ class Database:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
+        with self._lock, self._reader_lock:
+            if self._reader is not None:
+                self._reader.close()
             self.connection.close()
